@@ -1,0 +1,1 @@
+"""The program: JACK client, engine and worker threads, configuration, commands."""

@@ -1,0 +1,1 @@
+"""The signal processing: transform, masks, sliding window. No threads, files or JACK."""

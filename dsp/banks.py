@@ -1,0 +1,72 @@
+"""The double buffer between the separator and the networks."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from stemd.dsp.arrays import Magnitudes
+from stemd.dsp.scheme import CHANNELS, MODEL_BINS, Scheme
+
+Network: TypeAlias = Callable[[Magnitudes, Magnitudes], None]
+"""Reads the window [shape=(T, MODEL_BINS, 2)], writes the rows emitted [shape=(B, …)]."""
+
+
+class Bank:
+    """One of the two: a window of magnitudes, and what the networks make of it.
+
+    Attributes
+    ----------
+    magnitudes : float32 [shape=(T, MODEL_BINS, CHANNELS)]
+        The mixture, oldest spectrum first; the last ``mirror`` rows are not heard but mirrored.
+    estimates : float32 [shape=(stems, B, MODEL_BINS, CHANNELS)]
+        Each network's estimate for the spectra that the block emits.
+    """
+
+    def __init__(self, scheme: Scheme, stems: int) -> None:
+        self._scheme = scheme
+        self.magnitudes = np.zeros((scheme.T, MODEL_BINS, CHANNELS), np.float32)
+        self.estimates = np.zeros((stems, scheme.B, MODEL_BINS, CHANNELS), np.float32)
+
+    def slide_from(self, other: "Bank") -> None:
+        """Take over the other bank's window (or one's own), one block older."""
+        kept = self._scheme.heard - self._scheme.B
+        self.magnitudes[:kept] = other.magnitudes[self._scheme.B : self._scheme.heard]
+
+    def hear(self, hop: int, magnitudes: Magnitudes) -> None:
+        """Set the spectrum of the block's hop number ``hop`` [shape=(CHANNELS, MODEL_BINS)]."""
+        self.magnitudes[self._scheme.heard - self._scheme.B + hop] = magnitudes.T
+
+    def mirror_future(self) -> None:
+        """Fill the unheard end of the window with the newest spectra, backwards."""
+        newest = self._scheme.heard - 1
+        self.magnitudes[newest + 1 :] = self.magnitudes[newest - self._scheme.mirror : newest][::-1]
+
+
+class Networks(Protocol):
+    """Whoever runs the networks for the separator: in turn, or on threads of their own."""
+
+    def submit(self, bank: Bank) -> None:
+        """Begin to fill ``bank.estimates`` from ``bank.magnitudes``.
+
+        Called only when every bank submitted before was collected.
+        """
+
+    def collect(self, bank: Bank) -> bool:
+        """Tell whether the estimates are complete; the bank is then the caller's again."""
+
+
+class InTurn:
+    """Runs the networks one after the other on the caller's thread."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = networks
+
+    def submit(self, bank: Bank) -> None:
+        """Fill the bank's estimates; returns when they are complete."""
+        for network, estimates in zip(self._networks, bank.estimates, strict=True):
+            network(bank.magnitudes, estimates)
+
+    def collect(self, bank: Bank) -> bool:  # noqa: ARG002 - it was complete when submitted
+        """Return True."""
+        return True

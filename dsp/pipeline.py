@@ -1,0 +1,84 @@
+"""The separator between blocks of any size at any sample rate."""
+
+from collections.abc import Iterator
+from math import ceil
+
+import numpy as np
+
+from stemd.dsp.arrays import Waveform
+from stemd.dsp.resampling import RateConverter
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE
+from stemd.dsp.separator import Separator
+
+
+class HopFramer:
+    """Cuts a stream of blocks of any size into hops."""
+
+    def __init__(self, channels: int) -> None:
+        self._hop = np.empty((channels, HOP_LENGTH), np.float32)
+        self._filled = 0
+
+    def push(self, block: Waveform) -> Iterator[Waveform]:
+        """Yield each hop that the block completes [shape=(channels, HOP_LENGTH)].
+
+        The hop's memory is used again for the next one.
+        """
+        while block.shape[1]:
+            take = min(HOP_LENGTH - self._filled, block.shape[1])
+            self._hop[:, self._filled : self._filled + take] = block[:, :take]
+            self._filled += take
+            block = block[:, take:]
+            if self._filled == HOP_LENGTH:
+                self._filled = 0
+                yield self._hop
+
+
+class Pipeline:
+    """Takes the mixture in blocks of any size at any sample rate, gives blocks of the stems.
+
+    What comes out does not depend on the block sizes. Not thread-safe: one thread owns it.
+
+    Attributes
+    ----------
+    samplerate : int
+        Frames per second on both sides.
+    latency : int
+        Frames by which the stream that goes out lags behind the one that comes in: frame ``n`` of
+        the mixture is frame ``n + latency`` of the stems. Exact at 44.1 kHz, else to the nearest
+        frame.
+    held : int
+        The most frames that were put in and are not out yet, at any moment. Whoever plays the
+        stems while the mixture comes in must begin with that much silence.
+    """
+
+    def __init__(self, separator: Separator, samplerate: int) -> None:
+        self.samplerate = samplerate
+        self.latency = round(separator.latency * samplerate / SAMPLERATE)
+        self.held = ceil(HOP_LENGTH * samplerate / SAMPLERATE)
+        self.separator = separator
+        self._framer = HopFramer(CHANNELS)
+        self._stems = np.empty((separator.stems * CHANNELS, HOP_LENGTH), np.float32)
+        self._down: RateConverter | None = None
+        self._up: RateConverter | None = None
+        if samplerate != SAMPLERATE:
+            self._down = RateConverter(samplerate, SAMPLERATE, CHANNELS)
+            self._up = RateConverter(SAMPLERATE, samplerate, len(self._stems))
+            self.held += ceil(self._down.held * samplerate / SAMPLERATE) + self._up.held
+
+    def process(self, block: Waveform) -> Iterator[Waveform]:
+        """Take a block of the mixture and yield blocks of the stems as they are ready.
+
+        Parameters
+        ----------
+        block : float32 [shape=(CHANNELS, frames)]
+
+        Yields
+        ------
+        float32 [shape=(stems * CHANNELS, frames)]
+            Its memory is used again for the next one.
+        """
+        if self._down:
+            block = self._down.process(block)
+        for hop in self._framer.push(block):
+            stems = self.separator.process(hop, out=self._stems)
+            yield self._up.process(stems) if self._up else stems

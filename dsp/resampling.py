@@ -1,0 +1,60 @@
+"""Streaming sample-rate conversion by libsoxr, with its delay accounted for."""
+
+from math import ceil
+from typing import cast
+
+import numpy as np
+import soxr
+
+from stemd.dsp.arrays import Waveform
+
+PROBE_CHUNK = 16
+"""Frames at a time in which the delay is measured, and by which it may be underestimated."""
+
+
+class RateConverter:
+    """Converts a stream from one sample rate to another.
+
+    libsoxr takes its filters' delay back: frame ``n`` that comes out belongs at the time
+    ``n / rate_out`` of what went in. It only hands frames out some time later, in bursts. What
+    comes out does not depend on the block sizes that go in.
+
+    Attributes
+    ----------
+    held : int
+        The most frames (at ``rate_out``) by which what came out can lag behind what went in.
+    """
+
+    def __init__(self, rate_in: int, rate_out: int, channels: int) -> None:
+        self._stream = _stream(rate_in, rate_out, channels)
+        self.held = _measure_held(rate_in, rate_out)
+
+    def process(self, block: Waveform) -> Waveform:
+        """Take a block of any length and return the frames that are ready, maybe none.
+
+        Parameters
+        ----------
+        block : float32 [shape=(channels, frames)]
+
+        Returns
+        -------
+        float32 [shape=(channels, frames out)]
+        """
+        return cast(Waveform, self._stream.resample_chunk(np.ascontiguousarray(block.T)).T)
+
+
+def _stream(rate_in: int, rate_out: int, channels: int) -> soxr.ResampleStream:
+    return soxr.ResampleStream(rate_in, rate_out, channels, dtype="float32", quality="HQ")
+
+
+def _measure_held(rate_in: int, rate_out: int) -> int:
+    """Watch half a second of silence go through; the bursts repeat well within that."""
+    stream = _stream(rate_in, rate_out, 1)
+    silence = np.zeros((PROBE_CHUNK, 1), np.float32)
+    given = taken = 0
+    held = 0.0
+    while given < rate_in / 2:
+        given += PROBE_CHUNK
+        taken += len(stream.resample_chunk(silence))
+        held = max(held, given * rate_out / rate_in - taken)
+    return ceil(held + PROBE_CHUNK * rate_out / rate_in)

@@ -1,0 +1,5 @@
+"""Builds the compiled process callback; all else stands in pyproject.toml."""
+
+from setuptools import setup
+
+setup(cffi_modules=["daemon/rt_build.py:ffibuilder"])

@@ -1,0 +1,56 @@
+"""Laws of the masks: the official formula, shares that sum to one, silence shared equally."""
+
+import numpy as np
+import pytest
+
+from stemd.dsp.masks import EPSILON, MaskExtension, RatioMask
+from stemd.dsp.scheme import CHANNELS, MODEL_BINS, N_BINS
+
+
+def estimates(stems: int) -> np.ndarray:
+    rng = np.random.default_rng(stems)
+    return rng.gamma(0.3, 10.0, (stems, MODEL_BINS, CHANNELS)).astype(np.float32)
+
+
+@pytest.mark.parametrize("extension", MaskExtension)
+@pytest.mark.parametrize("stems", [2, 4])
+def test_masks_are_the_official_ratio(stems, extension):
+    e = estimates(stems).astype(np.float64)
+    expected = (e**2 + EPSILON / stems) / ((e**2).sum(axis=0) + EPSILON)
+    masks = RatioMask(stems, extension).update(e.astype(np.float32))
+    assert masks.shape == (stems, CHANNELS, N_BINS)
+    np.testing.assert_allclose(masks[..., :MODEL_BINS], expected.transpose(0, 2, 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("stems", [2, 4])
+def test_masks_with_mean_extension_sum_to_one_in_every_bin(stems):
+    masks = RatioMask(stems, MaskExtension.MEAN).update(estimates(stems))
+    np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-6)
+
+
+def test_mean_extension_is_the_mean_of_the_bins_below():
+    masks = RatioMask(2, MaskExtension.MEAN).update(estimates(2))
+    mean = masks[..., :MODEL_BINS].mean(axis=-1, dtype=np.float64)
+    for high in (MODEL_BINS, N_BINS - 1):
+        np.testing.assert_allclose(masks[..., high], mean, rtol=1e-5)
+
+
+def test_zeros_extension_is_zero():
+    mask = RatioMask(2, MaskExtension.ZEROS)
+    assert not mask.masks[..., MODEL_BINS:].any()
+    assert not mask.update(estimates(2))[..., MODEL_BINS:].any()
+
+
+@pytest.mark.parametrize("stems", [2, 4])
+def test_silence_is_shared_equally(stems):
+    mask = RatioMask(stems, MaskExtension.MEAN)
+    np.testing.assert_allclose(mask.masks, 1 / stems)
+    mask.update(np.zeros((stems, MODEL_BINS, CHANNELS), np.float32))
+    np.testing.assert_allclose(mask.masks, 1 / stems, rtol=1e-6)
+
+
+def test_update_leaves_its_input_alone():
+    e = estimates(4)
+    before = e.copy()
+    RatioMask(4, MaskExtension.MEAN).update(e)
+    np.testing.assert_array_equal(e, before)

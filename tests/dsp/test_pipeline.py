@@ -1,0 +1,101 @@
+"""Laws of the pipeline: block sizes do not show, latency and hold-back are what is declared."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemd.dsp.banks import InTurn
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.pipeline import HopFramer, Pipeline
+from stemd.dsp.resampling import RateConverter
+from stemd.dsp.scheme import HOP_LENGTH, Scheme
+from stemd.dsp.separator import Separator
+
+SCHEME = Scheme(T=64, B=3, A=2)
+RATES = [8_000, 22_050, 44_100, 48_000, 88_200, 96_000, 192_000]
+
+
+def half(window, out):
+    out[:] = window[-SCHEME.A - SCHEME.B : -SCHEME.A]
+
+
+def pipeline(samplerate: int) -> Pipeline:
+    separator = Separator(SCHEME, 2, InTurn([half, half]), MaskExtension.MEAN)
+    return Pipeline(separator, samplerate)
+
+
+def run(pipe: Pipeline, x: np.ndarray, blocksize: int) -> np.ndarray:
+    out = [np.zeros((4, 0), np.float32)]
+    for start in range(0, x.shape[1], blocksize):
+        out += [block.copy() for block in pipe.process(x[:, start : start + blocksize])]
+    return np.concatenate(out, axis=1)
+
+
+def noise(frames: int) -> np.ndarray:
+    return np.random.default_rng(frames).standard_normal((2, frames)).astype(np.float32)
+
+
+@pytest.mark.parametrize("samplerate", [44_100, 48_000, 96_000])
+@pytest.mark.parametrize("blocksize", [1, 17, 64, 509, 1023, 1024, 1025, 4096])
+def test_block_size_does_not_show(samplerate, blocksize):
+    x = noise(20_000)
+    whole = run(pipeline(samplerate), x, x.shape[1])
+    parts = run(pipeline(samplerate), x, blocksize)
+    assert whole.shape == parts.shape
+    assert whole.any()
+    np.testing.assert_array_equal(whole, parts)
+
+
+@pytest.mark.parametrize("frames", [0, 1, HOP_LENGTH - 1, HOP_LENGTH, HOP_LENGTH + 1])
+def test_framer_yields_whole_hops_only(frames):
+    x = noise(frames)
+    hops = [hop.copy() for hop in HopFramer(2).push(x)]
+    assert len(hops) == frames // HOP_LENGTH
+    for i, hop in enumerate(hops):
+        np.testing.assert_array_equal(hop, x[:, i * HOP_LENGTH : (i + 1) * HOP_LENGTH])
+
+
+def click(samplerate: int, at: int, frames: int) -> np.ndarray:
+    """A band-limited impulse around frame ``at``: low enough to pass every conversion whole."""
+    width = max(samplerate / 8_000, 1) * 4
+    n = np.arange(frames) - at
+    return np.tile(np.exp(-0.5 * (n / width) ** 2), (2, 1)).astype(np.float32)
+
+
+def centre(y: np.ndarray) -> float:
+    """Where the impulse stands, to a fraction of a frame."""
+    power = y.astype(np.float64) ** 2
+    return float((power * np.arange(len(y))).sum() / power.sum())
+
+
+@pytest.mark.parametrize("samplerate", RATES)
+def test_latency_is_what_is_declared(samplerate):
+    pipe = pipeline(samplerate)
+    at = samplerate // 4
+    x = click(samplerate, at, at + pipe.latency + 2 * pipe.held + samplerate // 4)
+    y = run(pipe, x, 256).reshape(2, 2, -1).sum(axis=0)[0]
+    assert abs(centre(y) - at - pipe.latency) <= 0.51
+
+
+@pytest.mark.parametrize("samplerate", RATES)
+def test_no_more_is_ever_held_back_than_declared(samplerate):
+    pipe = pipeline(samplerate)
+    given_frames = taken = worst = 0
+    for _ in range(2 * samplerate // 64):
+        given_frames += 64
+        worst = max(worst, given_frames - taken - 1)
+        taken += sum(out.shape[1] for out in pipe.process(np.zeros((2, 64), np.float32)))
+        assert given_frames - taken <= pipe.held
+    assert worst > pipe.held / 3, "the bound is far from what happens"
+
+
+@settings(deadline=None, max_examples=30)
+@given(sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=20))
+def test_converter_holds_back_no_more_than_declared_for_any_blocks(sizes):
+    converter = RateConverter(48_000, 44_100, 2)
+    given_frames = taken = 0
+    for size in sizes:
+        given_frames += size
+        taken += converter.process(np.zeros((2, size), np.float32)).shape[1]
+        assert given_frames * 44_100 / 48_000 - taken <= converter.held

@@ -1,0 +1,173 @@
+"""Laws of the sliding window: it is the plain computation, delayed by exactly what is declared."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from dsp_reference import separate
+from stemd.dsp.banks import Bank, InTurn, Network
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import HOP_LENGTH, Scheme
+from stemd.dsp.separator import Separator
+from stemd.dsp.stft import Synthesis
+
+SCHEMES = [
+    Scheme(T=64, B=64, A=0),
+    Scheme(T=64, B=8, A=8),
+    Scheme(T=64, B=8, A=5, mirror=7),
+    Scheme(T=64, B=1, A=0, mirror=31),
+    Scheme(T=64, B=5, A=3),
+    Scheme(T=64, B=40, A=24),
+]
+
+
+def fake_networks(stems: int, scheme: Scheme) -> list[Network]:
+    """Networks whose every output depends on every row of the window and on its position."""
+    last = scheme.heard - scheme.A
+    networks = []
+    for stem in range(stems):
+        weights = np.random.default_rng(stem).random((scheme.B, scheme.T), np.float32)
+
+        def network(window, out, weights=weights):
+            out[:] = window[last - scheme.B : last] * np.tensordot(weights, window, 1)
+
+        networks.append(network)
+    return networks
+
+
+def separator(scheme: Scheme, networks, stems: int = 2) -> Separator:
+    return Separator(scheme, stems, networks, MaskExtension.MEAN)
+
+
+def stream(sep: Separator, x: np.ndarray) -> np.ndarray:
+    """Every hop through the separator, output buffers filled with garbage first."""
+    hops = []
+    for start in range(0, x.shape[1], HOP_LENGTH):
+        out = np.full((sep.stems * 2, HOP_LENGTH), np.nan, np.float32)
+        assert sep.process(x[:, start : start + HOP_LENGTH], out=out) is out
+        hops.append(out)
+    return np.concatenate(hops, axis=1)
+
+
+def music(hops: int) -> np.ndarray:
+    """Noise whose loudness changes from hop to hop, so that no two spectra are alike."""
+    rng = np.random.default_rng(hops)
+    loudness = rng.random((2, hops)).repeat(HOP_LENGTH, axis=1)
+    return (loudness * rng.standard_normal((2, hops * HOP_LENGTH))).astype(np.float32)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+@pytest.mark.parametrize("stems", [2, 4])
+def test_stream_is_the_plain_computation_delayed(scheme, stems):
+    x = music(3 * scheme.B + scheme.A + 70)
+    networks = fake_networks(stems, scheme)
+    sep = separator(scheme, InTurn(networks), stems)
+    y = stream(sep, x)
+    expected = separate(x, networks, scheme)[:, : x.shape[1] - sep.latency]
+    np.testing.assert_allclose(y[:, sep.latency :], expected, atol=2e-5)
+    # Masks smear within a window, so the first hops sound up to three hops early.
+    assert not y[:, : sep.latency - Synthesis.latency].any()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+@pytest.mark.parametrize("position", [0, 1, 511, 1023])
+def test_impulse_comes_out_at_the_declared_latency(scheme, position):
+    sep = separator(scheme, InTurn(fake_networks(2, scheme)))
+    assert sep.latency == scheme.delay - HOP_LENGTH
+    at = 3 * HOP_LENGTH + position
+    hops = (at + sep.latency) // HOP_LENGTH + 2
+    x = np.zeros((2, hops * HOP_LENGTH), np.float32)
+    x[:, at] = 1
+    total = stream(sep, x).reshape(2, 2, -1).sum(axis=0)
+    assert (np.argmax(np.abs(total), axis=1) == at + sep.latency).all()
+    np.testing.assert_allclose(total[:, at + sep.latency], 1, atol=1e-5)
+
+
+def test_stems_sum_to_the_mixture_within_100_db():
+    scheme = Scheme(T=64, B=8, A=8)
+    x = music(100)
+    sep = separator(scheme, InTurn(fake_networks(4, scheme)), stems=4)
+    y = stream(sep, x).reshape(4, 2, -1).sum(axis=0)[:, sep.latency :]
+    error = y - x[:, : y.shape[1]]
+    assert 10 * np.log10((error**2).sum() / (x**2).sum()) < -100
+
+
+def test_silence_stays_silent_and_finite():
+    scheme = Scheme(T=64, B=8, A=8)
+    y = stream(
+        separator(scheme, InTurn(fake_networks(2, scheme))), np.zeros((2, 50 * HOP_LENGTH), "f4")
+    )
+    assert not y.any()
+
+
+class Sluggish(InTurn):
+    """Networks that are not there when some of their blocks are due."""
+
+    def __init__(self, networks: Sequence[Network], late_collects: set[int]) -> None:
+        super().__init__(networks)
+        self._late = late_collects
+        self._collects = 0
+        self.held: Bank | None = None
+
+    def submit(self, bank: Bank) -> None:
+        assert self.held is None, "submitted while the networks still hold a bank"
+        self.held = bank
+        super().submit(bank)
+
+    def collect(self, bank: Bank) -> bool:
+        assert bank is self.held
+        self._collects += 1
+        if self._collects - 1 in self._late:
+            return False
+        self.held = None
+        return True
+
+
+SCHEME = Scheme(T=64, B=4, A=2)
+
+
+def test_no_block_is_counted_before_the_first_is_due():
+    sep = separator(SCHEME, InTurn(fake_networks(2, SCHEME)))
+    stream(sep, music(2 * SCHEME.B - 1))
+    assert (sep.blocks.total, sep.blocks.late) == (0, 0)
+    stream(sep, music(1))
+    assert (sep.blocks.total, sep.blocks.late) == (1, 0)
+
+
+@pytest.mark.parametrize("late", [{0}, {3}, {3, 4, 5}])
+def test_late_block_holds_the_masks_keeps_the_delay_and_recovers(late):
+    x = music(25 * SCHEME.B)
+    networks = fake_networks(2, SCHEME)
+    punctual = separator(SCHEME, InTurn(networks))
+    expected = stream(punctual, x)
+    sep = separator(SCHEME, Sluggish(networks, late))
+    y = stream(sep, x)
+    # a block that was late, and the one that could not be submitted meanwhile
+    assert sep.blocks.late == len(late) + 1
+    assert sep.blocks.total == punctual.blocks.total == 24
+    first = (min(late) + 2) * SCHEME.B * HOP_LENGTH - HOP_LENGTH
+    # recovered when the held masks have left both the block and the overlap
+    again = (max(late) + 4) * SCHEME.B * HOP_LENGTH + 3 * HOP_LENGTH
+    np.testing.assert_array_equal(y[:, :first], expected[:, :first])
+    assert (y[:, first:again] != expected[:, first:again]).any()
+    np.testing.assert_array_equal(y[:, again:], expected[:, again:])
+    total = y.reshape(2, 2, -1).sum(axis=0)[:, sep.latency :]
+    np.testing.assert_allclose(total, x[:, : total.shape[1]], atol=1e-5)
+
+
+def test_late_block_holds_the_last_masks():
+    """Stem 0 is given everything in blocks 0 to 2 and nothing later; block 3 comes late."""
+    first, second = iter([1, 1, 1, 0, 0, 0, 0, 0]), iter([0, 0, 0, 1, 1, 1, 1, 1])
+    networks = [
+        lambda window, out: out.fill(next(first)),
+        lambda window, out: out.fill(next(second)),
+    ]
+    sep = separator(SCHEME, Sluggish(networks, {3}))
+    x = music(9 * SCHEME.B)
+    y = stream(sep, x)[:2, sep.latency :]
+    # Block 0 emits from spectrum −A on; blocks 3 and 4, the latter lost, end at 5·B − A.
+    held = slice(0, (5 * SCHEME.B - SCHEME.A - 4) * HOP_LENGTH)
+    np.testing.assert_allclose(y[:, held], x[:, held], atol=1e-4)
+    # From block 5 on stem 0 has nothing.
+    assert np.abs(y[:, (5 * SCHEME.B - SCHEME.A + 1) * HOP_LENGTH :]).max() < 1e-3

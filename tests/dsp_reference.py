@@ -1,0 +1,55 @@
+"""The same separation written plainly, over the whole song at once, to compare with."""
+
+import numpy as np
+from scipy.signal import get_window
+
+from stemd.dsp.masks import EPSILON
+from stemd.dsp.scheme import HOP_LENGTH, MODEL_BINS, N_BINS, N_FFT, Scheme
+
+
+def spectra_of(x: np.ndarray) -> np.ndarray:
+    """STFT [shape=(spectra, channels, bins)]; spectrum k's window ends with hop k."""
+    padded = np.pad(x.astype(np.float64), ((0, 0), (N_FFT - HOP_LENGTH, 0)))
+    starts = range(0, x.shape[1], HOP_LENGTH)
+    frames = np.stack([padded[:, s : s + N_FFT] for s in starts])
+    return np.fft.rfft(frames * get_window("hann", N_FFT))
+
+
+def overlap_add(spectra: np.ndarray) -> np.ndarray:
+    """Inverse of `spectra_of`, aligned with its input."""
+    count, channels, _ = spectra.shape
+    out = np.zeros((channels, (count - 1) * HOP_LENGTH + N_FFT))
+    for k, frame in enumerate(np.fft.irfft(spectra) * get_window("hann", N_FFT) / 1.5):
+        out[:, k * HOP_LENGTH : k * HOP_LENGTH + N_FFT] += frame
+    return out[:, N_FFT - HOP_LENGTH :]
+
+
+def windows(magnitudes: np.ndarray, scheme: Scheme):
+    """Yield (window, indices of the spectra it emits), block after block."""
+    blocks = len(magnitudes) // scheme.B
+    for newest in range(scheme.B - 1, blocks * scheme.B, scheme.B):
+        rows = range(newest - scheme.heard + 1, newest + 1)
+        heard = [magnitudes[k] if k >= 0 else np.zeros_like(magnitudes[0]) for k in rows]
+        future = heard[-2 : -2 - scheme.mirror : -1]
+        emitted = range(newest - scheme.A - scheme.B + 1, newest - scheme.A + 1)
+        yield np.stack(heard + future).astype(np.float32), emitted
+
+
+def separate(x: np.ndarray, networks, scheme: Scheme) -> np.ndarray:
+    """Stems [shape=(stems * channels, frames)] aligned with the mixture; mean extension."""
+    spectra = spectra_of(x)
+    magnitudes = np.abs(spectra[..., :MODEL_BINS]).transpose(0, 2, 1)
+    stems = len(networks)
+    masks = np.full((len(spectra), stems, x.shape[0], N_BINS), 1 / stems)
+    for window, emitted in windows(magnitudes, scheme):
+        estimates = np.zeros((stems, scheme.B, MODEL_BINS, x.shape[0]), np.float32)
+        for network, estimate in zip(networks, estimates, strict=True):
+            network(window, estimate)
+        power = estimates.astype(np.float64).transpose(1, 0, 3, 2) ** 2
+        ratio = (power + EPSILON / stems) / (power.sum(axis=1, keepdims=True) + EPSILON)
+        mean = ratio.mean(axis=-1, keepdims=True).repeat(N_BINS - MODEL_BINS, axis=-1)
+        for row, k in enumerate(emitted):
+            if k >= 0:
+                masks[k] = np.concatenate([ratio, mean], axis=-1)[row]
+    masked = masks * spectra[:, np.newaxis]
+    return overlap_add(masked.reshape(len(spectra), -1, N_BINS))[:, : x.shape[1]]

@@ -1,0 +1,1 @@
+"""The networks: reading checkpoints, writing graphs, keeping and running them."""
