@@ -63,7 +63,7 @@ static float *channel(const ring_t *ring, uint32_t c)
 static void copy_in(const ring_t *ring, uint32_t c, uint64_t position, const float *src,
                     uint32_t frames)
 {
-    uint32_t start = position & (ring->capacity - 1);
+    uint32_t start = (uint32_t)position & (ring->capacity - 1);
     uint32_t first = frames < ring->capacity - start ? frames : ring->capacity - start;
     memcpy(channel(ring, c) + start, src, first * sizeof(float));
     memcpy(channel(ring, c), src + first, (frames - first) * sizeof(float));
@@ -72,7 +72,7 @@ static void copy_in(const ring_t *ring, uint32_t c, uint64_t position, const flo
 static void copy_out(const ring_t *ring, uint32_t c, uint64_t position, float *dst,
                      uint32_t frames)
 {
-    uint32_t start = position & (ring->capacity - 1);
+    uint32_t start = (uint32_t)position & (ring->capacity - 1);
     uint32_t first = frames < ring->capacity - start ? frames : ring->capacity - start;
     memcpy(dst, channel(ring, c) + start, first * sizeof(float));
     memcpy(dst + first, channel(ring, c), (frames - first) * sizeof(float));
@@ -195,6 +195,16 @@ void rt_freewheel(int starting, void *arg)
 {
     rt_t *rt = arg;
     rt->freewheeling = starting;
+}
+
+uintptr_t rt_process_address(void)
+{
+    return (uintptr_t)rt_process;
+}
+
+uintptr_t rt_freewheel_address(void)
+{
+    return (uintptr_t)rt_freewheel;
 }
 
 /* ---- the engine thread ---- */

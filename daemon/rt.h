@@ -30,6 +30,8 @@ void rt_bind(rt_t *rt, uintptr_t port_get_buffer, const uintptr_t *in_ports,
 /* Real-time thread: JackProcessCallback and JackFreewheelCallback; arg is the rt_t. */
 int rt_process(uint32_t nframes, void *arg);
 void rt_freewheel(int starting, void *arg);
+uintptr_t rt_process_address(void);
+uintptr_t rt_freewheel_address(void);
 
 /* Engine thread. Wait until a cycle has passed, at most timeout_ms. */
 void rt_wait(rt_t *rt, uint32_t timeout_ms);

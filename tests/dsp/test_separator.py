@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-
 from dsp_reference import separate
+
 from stemd.dsp.banks import Bank, InTurn, Network
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import HOP_LENGTH, Scheme
@@ -160,8 +160,8 @@ def test_late_block_holds_the_last_masks():
     """Stem 0 is given everything in blocks 0 to 2 and nothing later; block 3 comes late."""
     first, second = iter([1, 1, 1, 0, 0, 0, 0, 0]), iter([0, 0, 0, 1, 1, 1, 1, 1])
     networks = [
-        lambda window, out: out.fill(next(first)),
-        lambda window, out: out.fill(next(second)),
+        lambda _, out: out.fill(next(first)),
+        lambda _, out: out.fill(next(second)),
     ]
     sep = separator(SCHEME, Sluggish(networks, {3}))
     x = music(9 * SCHEME.B)

@@ -1,0 +1,109 @@
+"""`stemd run`: the daemon from its start to its stop."""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
+
+from stemd.daemon.config import Config
+from stemd.daemon.errors import ServerError, StemdError
+from stemd.daemon.jack_graph import JackClient, open_client
+from stemd.daemon.networks import load_networks
+from stemd.daemon.private_server import private_server
+from stemd.daemon.separation import Separation, separating
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config) -> None:
+    """Separate until SIGINT or SIGTERM (main thread).
+
+    Raises
+    ------
+    StemdError
+        If the separation cannot begin or cannot go on.
+    ModelError
+        If the networks are missing or damaged.
+    """
+    wishes = config.separation
+    networks = load_networks(wishes.stems, wishes.scheme, wishes.threads)
+    # None: somebody asked stemd to stop; a text: what went wrong.
+    ends: SimpleQueue[str | None] = SimpleQueue()
+    with ExitStack() as stack:
+        stack.enter_context(_signals_to(ends))
+        client = stack.enter_context(_joined_graph(config))
+        separation = stack.enter_context(
+            separating(client, networks, wishes.scheme, wishes.mask_extension, ends.put)
+        )
+        client.autoconnect(config.jack.autoconnect)
+        _announce(client, list(networks), separation)
+        trouble = ends.get()
+        _sum_up(separation)
+    if trouble:
+        raise StemdError(trouble)
+
+
+@contextmanager
+def _signals_to(ends: "SimpleQueue[str | None]") -> Iterator[None]:
+    before = {
+        number: signal.signal(number, lambda *_: ends.put(None))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _joined_graph(config: Config) -> Iterator[JackClient]:
+    """Join the server asked for, or a private one where that is asked for or none answers."""
+    wishes = config.jack
+    if wishes.server != "dummy":
+        try:
+            client = open_client(wishes.client_name, wishes.server)
+        except ServerError as error:
+            if wishes.server != "auto":
+                raise
+            log.warning("%s", error)
+        else:
+            yield client
+            return
+    with private_server() as name:
+        log.warning(
+            "playing on a private JACK server without a sound card; its programs are reached by "
+            "JACK_DEFAULT_SERVER=%s, for example: JACK_DEFAULT_SERVER=%s jack_lsp",
+            name,
+            name,
+        )
+        yield open_client(wishes.client_name, "dummy", name)
+
+
+def _announce(client: JackClient, stems: list[str], separation: Separation) -> None:
+    log.info(
+        "client %s on %s, %d Hz, %d frames a period",
+        client.name,
+        client.server,
+        client.samplerate,
+        client.blocksize,
+    )
+    log.info(
+        "separating into %s with a delay of %d frames (%.3f s)",
+        ", ".join(stems),
+        separation.delay,
+        separation.delay_s,
+    )
+
+
+def _sum_up(separation: Separation) -> None:
+    report = separation.report()
+    log.info(
+        "stopping after %.1f s: %d of %d blocks late, %d periods late, %d frames lost",
+        report.counters.frames / separation.samplerate,
+        report.blocks.late,
+        report.blocks.total,
+        report.counters.late_periods,
+        report.counters.lost_frames,
+    )

@@ -1,0 +1,206 @@
+"""The commands."""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from stemd.daemon.config import PRESETS, load_config
+from stemd.daemon.errors import StemdError
+from stemd.daemon.models_commands import models
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import OFFLINE
+from stemd.tflite_models.errors import ModelError
+
+Command = Callable[..., Any]
+
+
+def main() -> None:
+    """Run the command line; whatever a user can cause ends in one clear line."""
+    try:
+        status = cli(prog_name="stemd", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = 2
+    except (StemdError, ModelError) as error:
+        click.echo(f"stemd: {error}", err=True)
+        status = getattr(error, "exit_code", 1)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stemd: interrupted", err=True)
+        status = 130
+    sys.exit(status or 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="stemd")
+@click.option("-v", "--verbose", is_flag=True, help="Log what helps to find a fault.")
+def cli(verbose: bool) -> None:
+    """Take live music apart: a JACK/PipeWire client with a stereo output for each stem."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s",
+    )
+
+
+cli.add_command(models)
+
+
+def with_config(command: Command) -> Command:
+    """Give a command the options that make up a configuration."""
+    for option in reversed(
+        [
+            click.option(
+                "-c",
+                "--config",
+                "path",
+                type=click.Path(path_type=Path, dir_okay=False),
+                help="The configuration file; by default the user's own, where there is one.",
+            ),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="SECTION.KEY=VALUE",
+                help="Overrule one key of it; may be given again.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@with_config
+@click.option("--server", help="auto, jack, pipewire or dummy.")
+@click.option("--stems", help="auto, 2 or 4.")
+@click.option("--preset", help=", ".join(PRESETS) + ".")
+def run(
+    path: Path | None,
+    settings: tuple[str, ...],
+    server: str | None,
+    stems: str | None,
+    preset: str | None,
+) -> None:
+    """Run the daemon in the foreground."""
+    from stemd.daemon.app import run as run_daemon
+
+    run_daemon(load_config(path, [*settings, *_overrides(server, stems, preset)]))
+
+
+@cli.command()
+@with_config
+def check(path: Path | None, settings: tuple[str, ...]) -> None:
+    """Say whether a configuration is right, or everything that is wrong with it."""
+    load_config(path, settings)
+    click.echo("the configuration is right")
+
+
+@cli.command()
+@with_config
+def config(path: Path | None, settings: tuple[str, ...]) -> None:
+    """Print the effective configuration."""
+    click.echo(load_config(path, settings).as_yaml(), nl=False)
+
+
+@cli.command()
+@click.argument("song", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the stems go; by default a folder with the song's name, here.",
+)
+@click.option("--stems", type=click.Choice(["auto", "2", "4"]), default="auto")
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    help="What the daemon would play with this preset, without its delay.",
+)
+@click.option(
+    "--offline", is_flag=True, help="The whole context, as the official program (default)."
+)
+@click.option(
+    "--mask-extension",
+    type=click.Choice([extension.value for extension in MaskExtension]),
+    default=MaskExtension.MEAN.value,
+    help="Above 11 kHz: mean lets the stems sum to the song, zeros is the official default.",
+)
+@click.option("--format", "suffix", type=click.Choice(["wav", "flac"]), default="wav")
+@click.option("--bits", type=click.Choice(["24", "float"]), default="24", help="float: WAV only.")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, help="For each stem's network.")
+def separate(
+    song: Path,
+    folder: Path | None,
+    stems: str,
+    preset: str | None,
+    offline: bool,
+    mask_extension: str,
+    suffix: str,
+    bits: str,
+    threads: int,
+) -> None:
+    """Take a file apart: WAV, FLAC, OGG or MP3 in, a file for each stem out."""
+    if preset and offline:
+        raise click.UsageError("--preset and --offline exclude each other: give one")
+    if suffix == "flac" and bits == "float":
+        raise click.UsageError("FLAC holds no float samples: give --bits 24 or --format wav")
+    from stemd.daemon.separate_command import separate_file
+
+    separate_file(
+        song,
+        folder or Path(song.stem),
+        _stems(stems),
+        PRESETS[preset] if preset else OFFLINE,
+        MaskExtension(mask_extension),
+        suffix,
+        {"24": "PCM_24", "float": "FLOAT"}[bits],
+        threads,
+    )
+
+
+@cli.command()
+@with_config
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    help="Where the stems and the picture go.",
+    show_default=True,
+)
+@click.option(
+    "--song", type=click.Path(path_type=Path), help="Instead of the one that comes along."
+)
+@click.option("--stems", help="auto, 2 or 4.")
+@click.option("--preset", help=", ".join(PRESETS) + ".")
+def demo(
+    path: Path | None,
+    settings: tuple[str, ...],
+    folder: Path,
+    song: Path | None,
+    stems: str | None,
+    preset: str | None,
+) -> None:
+    """Play a song through the daemon in real time, on a JACK server of its own, and record it."""
+    from stemd.daemon.demo_command import demo_song
+
+    demo_song(load_config(path, [*settings, *_overrides(None, stems, preset)]), folder, song)
+
+
+def _overrides(server: str | None, stems: str | None, preset: str | None) -> list[str]:
+    """Write the options that stand for a key of the configuration as settings."""
+    given = {
+        "jack.server": server,
+        "separation.stems": stems,
+        "separation.preset": preset,
+    }
+    return [f"{key}={value}" for key, value in given.items() if value is not None]
+
+
+def _stems(text: str) -> Literal["auto", 2, 4]:
+    return "auto" if text == "auto" else 2 if text == "2" else 4

@@ -1,0 +1,198 @@
+"""The configuration: what may stand in config.yaml, its defaults, and what is wrong with one."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from re import Pattern
+from typing import Annotated, Any, Literal
+
+import yaml
+from platformdirs import user_config_path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stemd.daemon.errors import ConfigError
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import Scheme
+
+PRESETS: dict[str, Scheme] = {
+    "seed": Scheme(T=128, B=128, A=0),
+    "studio": Scheme(T=128, B=16, A=16),
+    "balanced": Scheme(T=64, B=8, A=8),
+    "live": Scheme(T=64, B=4, A=0, mirror=8),
+}
+"""Schemes by name, slowest first."""
+
+STEMS = ("vocals", "drums", "bass", "other", "accompaniment")
+PORTS = ("in_L", "in_R", *(f"{stem}_{side}" for stem in STEMS for side in "LR"))
+
+
+def _is_port(name: str) -> str:
+    if name not in PORTS:
+        raise ValueError(f"must be one of stemd's ports, {', '.join(PORTS)} (got {name!r})")
+    return name
+
+
+PortName = Annotated[str, AfterValidator(_is_port)]
+
+
+class Section(BaseModel):
+    """What every section has in common: it never changes, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class JackSection(Section):
+    """How stemd stands in the graph."""
+
+    client_name: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[^:/]+$")] = "stemd"
+    """The client's name, first part of every port's name; without ':' and '/'."""
+
+    server: Literal["auto", "jack", "pipewire", "dummy"] = "auto"
+    """auto: JACK where it answers, else PipeWire, else a private server without a sound card."""
+
+    autoconnect: dict[PortName, Pattern[str]] = {}
+    """For each port of stemd's, a regular expression; ports whose whole name it matches are
+    connected to it, at the start and when they appear. Empty: off."""
+
+
+class SeparationSection(Section):
+    """What is separated, and how."""
+
+    stems: Literal["auto", 2, 4] = "auto"
+    """auto: four where the four-stem networks are installed, else two."""
+
+    preset: Literal["seed", "studio", "balanced", "live"] = "balanced"
+    """The sliding window, from the longest delay to the shortest."""
+
+    T: Annotated[int, Field(ge=64, multiple_of=64)] | None = None
+    """Spectra that the networks see, instead of the preset's; a multiple of 64."""
+
+    B: Annotated[int, Field(ge=1)] | None = None
+    """Spectra emitted each block, instead of the preset's."""
+
+    A: Annotated[int, Field(ge=0)] | None = None
+    """Look-ahead in spectra, instead of the preset's."""
+
+    mirror: Annotated[int, Field(ge=0)] | None = None
+    """Spectra of the window that mirror the newest ones, instead of the preset's."""
+
+    precision: Literal["fp32"] = "fp32"
+    """Arithmetic of the networks."""
+
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads of each stem's network."""
+
+    mask_extension: MaskExtension = MaskExtension.MEAN
+    """Above 11 kHz. mean: the stems sum to the input; zeros: the official program's default."""
+
+    @property
+    def scheme(self) -> Scheme:
+        """The preset's scheme with what is set by hand."""
+        preset = PRESETS[self.preset]
+        numbers = {key: getattr(self, key) for key in ("T", "B", "A", "mirror")}
+        by_hand = {key: value for key, value in numbers.items() if value is not None}
+        return Scheme(**{**vars(preset), **by_hand})
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> "SeparationSection":
+        _ = self.scheme  # raises ValueError where they do not
+        return self
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    jack: JackSection = JackSection()
+    """How stemd stands in the graph."""
+
+    separation: SeparationSection = SeparationSection()
+    """What is separated, and how."""
+
+    def as_yaml(self) -> str:
+        """Return it as config.yaml would have it."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def default_path() -> Path:
+    """Return where the user's configuration is looked for."""
+    return user_config_path("stemd") / "config.yaml"
+
+
+def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:
+    """Read, complete and check the configuration.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Of the file; without it, the user's own file, where there is one.
+    settings : iterable of str
+        ``section.key=value``, which win over the file.
+
+    Raises
+    ------
+    ConfigError
+        With every error in it, a line each.
+    """
+    data, origin = _read(path), path or default_path()
+    for setting in settings:
+        _apply(setting, data)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(details) for details in error.errors()]
+        raise ConfigError("\n".join([f"the configuration ({origin}) is wrong:", *lines])) from None
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        if not default_path().exists():
+            return {}
+        path = default_path()
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(f"the configuration {path} is not YAML: {text}") from None
+    if not isinstance(data or {}, dict):
+        raise ConfigError(f"the configuration {path} must be sections with keys (got {data!r})")
+    return data or {}
+
+
+def _apply(setting: str, data: dict[str, Any]) -> None:
+    """Put ``section.key=value`` into the data as if it stood in the file."""
+    keys, equals, value = setting.partition("=")
+    section, dot, key = keys.partition(".")
+    if not (equals and dot and section and key):
+        raise ConfigError(f"--set wants section.key=value (got {setting!r})")
+    if not isinstance(data.setdefault(section, {}), dict):
+        raise ConfigError(f"{section}: must be a section with keys (got {data[section]!r})")
+    try:
+        data[section][key] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {keys}: the value must be YAML (got {value!r})") from None
+
+
+def _explain(details: Mapping[str, Any]) -> str:
+    """Write one of pydantic's errors as ``section.key: rule (got …)``."""
+    where = ".".join(str(part) for part in details["loc"] if part != "[key]")
+    if details["type"] == "extra_forbidden":
+        return f"{where}: unknown key{_suggest(details['loc'])}"
+    message = details["msg"].removeprefix("Value error, ")
+    key, must, rule = message.partition(" must ")
+    if key in SeparationSection.model_fields:
+        return f"{where}.{key}:{must}{rule}"
+    if "(got" not in message:
+        message = f"{message[0].lower()}{message[1:]} (got {details['input']!r})"
+    return f"{where}: {message}"
+
+
+def _suggest(location: tuple[str, ...]) -> str:
+    """Name the key that the unknown one was perhaps meant to be."""
+    fields = Config.model_fields
+    for name in location[:-1]:
+        fields = fields[name].annotation.model_fields  # type: ignore[union-attr]
+    near = get_close_matches(location[-1], fields, n=1)
+    known = ", ".join(fields)
+    return f"; did you mean {near[0]}?" if near else f" (there are: {known})"

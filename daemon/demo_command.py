@@ -1,0 +1,46 @@
+"""What `stemd demo` does and prints around `demonstrate`."""
+
+from pathlib import Path
+
+import click
+
+from stemd.daemon.config import Config
+from stemd.daemon.demo import SONG, Demonstration, demonstrate, draw, write_stems
+from stemd.dsp.scheme import SAMPLERATE
+
+
+def demo_song(config: Config, folder: Path, song: Path | None) -> None:
+    """Play, record, write, draw, and say how it went.
+
+    Raises
+    ------
+    StemdError, ModelError
+        With what, value, rule and remedy.
+    """
+    click.echo(f"playing {song or SONG} through the daemon, in real time …", err=True)
+    demonstration = demonstrate(config, song or SONG)
+    files = write_stems(demonstration, folder)
+    picture = folder / "stems.png"
+    try:
+        draw(demonstration, picture)
+        files.append(picture)
+    except ImportError:
+        click.echo("no picture: it needs matplotlib (pip install 'stemd[demo]')", err=True)
+    for file in files:
+        click.echo(file)
+    click.echo(_summary(demonstration))
+
+
+def _summary(demonstration: Demonstration) -> str:
+    report = demonstration.report
+    seconds = demonstration.declared_delay / SAMPLERATE
+    loads = ", ".join(f"{stem} {load:.0%}" for stem, load in report.network_load.items())
+    return "\n".join(
+        [
+            f"delay: {demonstration.declared_delay} frames ({seconds:.3f} s) declared, "
+            f"{demonstration.measured_delay} measured",
+            f"load: {loads}, signal processing {report.engine_load:.0%} of one core",
+            f"late: {report.blocks.late} of {report.blocks.total} blocks, "
+            f"{report.counters.late_periods} of {report.counters.periods} periods",
+        ]
+    )

@@ -1,0 +1,120 @@
+"""Finds the client libraries of JACK there are, and binds JACK-Client to one: no one else does.
+
+JACK2 and PipeWire each bring a ``libjack.so.0``, and each reaches its own server only.
+JACK-Client binds whatever `ctypes.util.find_library` names when it is imported, which is nothing
+where PipeWire's alone is installed, and JACK2's where both are.
+"""
+
+import ctypes.util
+import importlib
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from stemd.daemon.errors import ServerError
+
+log = logging.getLogger(__name__)
+
+SONAME = "libjack.so.0"
+PIPEWIRE_FOLDERS = ("lib*/pipewire-*/jack", "lib*/*/pipewire-*/jack")
+"""Below /usr: where distributions put PipeWire's library, off the loader's path."""
+
+NO_LIBRARY = (
+    "no JACK client library (libjack.so.0) is installed: stemd plays through one; "
+    "install JACK's or PipeWire's (Debian: apt install libjack-jackd2-0, or pipewire-jack)"
+)
+
+
+@dataclass(frozen=True)
+class Library:
+    """One client library.
+
+    Attributes
+    ----------
+    path : str
+        What the loader is given.
+    kind : str
+        "jack" or "pipewire": the server that it reaches.
+    version : str
+        What the library calls itself.
+    """
+
+    path: str
+    kind: str
+    version: str
+
+
+def libraries() -> list[Library]:
+    """Return the libraries that load, the loader's own choice first."""
+    found: list[Library] = []
+    for path in [SONAME, *sorted(str(p) for p in _pipewire_paths())]:
+        try:
+            version = _version(ctypes.CDLL(path))
+        except OSError:
+            continue
+        kind = "pipewire" if "PipeWire" in version else "jack"
+        if all((kind, version) != (other.kind, other.version) for other in found):
+            found.append(Library(path, kind, version))
+    return found
+
+
+def load(library: Library) -> ModuleType:
+    """Import JACK-Client bound to the library, anew if it was bound to another."""
+    jack = sys.modules.get("jack")
+    if jack is None or jack._libname != library.path:
+        sys.modules.pop("jack", None)
+        jack = _import_bound_to(library.path)
+        # The library's own chatter goes to the log, not to the terminal.
+        jack.set_error_function(log.debug)
+        jack.set_info_function(log.debug)
+    return jack
+
+
+def candidates(server: str) -> list[Library]:
+    """Return the libraries that can reach the server asked for.
+
+    Parameters
+    ----------
+    server : str
+        "auto", "jack", "pipewire" or "dummy" (a private JACK server).
+
+    Raises
+    ------
+    ServerError
+        If there is none.
+    """
+    found = libraries()
+    if not found:
+        raise ServerError(NO_LIBRARY)
+    wanted = {"auto": ("jack", "pipewire"), "pipewire": ("pipewire",)}.get(server, ("jack",))
+    matching = [library for kind in wanted for library in found if library.kind == kind]
+    if not matching:
+        package = "pipewire-jack" if "pipewire" in wanted else "libjack-jackd2-0"
+        raise ServerError(
+            f"server {server!r} needs the client library of {wanted[0]}, but there is only "
+            f"{found[0].version}: install it (Debian: apt install {package})"
+        )
+    return matching
+
+
+def _import_bound_to(path: str) -> ModuleType:
+    find_library = ctypes.util.find_library
+    ctypes.util.find_library = lambda name: path  # noqa: ARG005 - it looks for nothing else
+    try:
+        return importlib.import_module("jack")
+    finally:
+        ctypes.util.find_library = find_library
+
+
+def _pipewire_paths() -> Iterator[Path]:
+    for pattern in PIPEWIRE_FOLDERS:
+        yield from (folder / SONAME for folder in Path("/usr").glob(pattern))
+
+
+def _version(library: ctypes.CDLL) -> str:
+    library.jack_get_version_string.restype = ctypes.c_char_p
+    version: bytes = library.jack_get_version_string()
+    return f"JACK {version.decode()}"

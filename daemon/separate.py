@@ -1,0 +1,96 @@
+"""`stemd separate`: a file instead of a port, through the same code."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, repeat
+from pathlib import Path
+
+import numpy as np
+
+from stemd.daemon.audio_file import Song, writing_stems
+from stemd.daemon.workers import WorkerPool
+from stemd.dsp.arrays import Waveform
+from stemd.dsp.banks import Network
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.pipeline import Pipeline
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme
+from stemd.dsp.separator import Separator
+
+
+@dataclass(frozen=True)
+class Separated:
+    """What became of a song."""
+
+    files: list[Path]
+    clipped: int
+    """Samples that went beyond full scale and were cut."""
+
+
+def separate(
+    song: Song,
+    folder: Path,
+    networks: Mapping[str, Network],
+    scheme: Scheme,
+    extension: MaskExtension,
+    suffix: str,
+    subtype: str,
+    on_progress: Callable[[int], None],
+) -> Separated:
+    """Write one file for each stem, aligned with the song and of its length and sample rate.
+
+    Parameters
+    ----------
+    song : Song
+    folder : Path
+        Made if missing; receives ``STEM.suffix``.
+    networks : mapping of stem to network
+        Each for the scheme's window.
+    scheme : Scheme
+        `OFFLINE` gives what the official program gives.
+    extension : MaskExtension
+    suffix, subtype : str
+        See `writing_stems`.
+    on_progress : callable
+        Told how many frames were written, again and again.
+
+    Raises
+    ------
+    AudioFileError
+        If the song cannot be read to its end, or a stem cannot be written.
+    """
+    workers = WorkerPool(networks, patience=lambda: None)
+    separator = Separator(scheme, len(networks), workers, extension)
+    pipeline = Pipeline(separator, song.samplerate)
+    try:
+        with writing_stems(folder, list(networks), song.samplerate, suffix, subtype) as files:
+            for block in _aligned(song, pipeline):
+                for number, file in enumerate(files):
+                    file.write(block[number * CHANNELS : (number + 1) * CHANNELS])
+                on_progress(block.shape[1])
+    finally:
+        workers.stop()
+    return Separated([file.target for file in files], sum(file.clipped for file in files))
+
+
+def _aligned(song: Song, pipeline: Pipeline) -> Iterator[Waveform]:
+    """Yield the stems [shape=(stems * CHANNELS, frames)] from the song's first frame to its last.
+
+    The official program lets a whole window of silence go before the song, which is a hop more
+    than the pipeline assumes; its segments of 512 spectra begin there.
+    """
+    lead = round(HOP_LENGTH * pipeline.samplerate / SAMPLERATE)
+    skip = lead + pipeline.latency
+    left = song.frames
+    for block in chain([_silence(lead)], song.blocks(), repeat(_silence(lead))):
+        for stems in pipeline.process(block):
+            kept = stems[:, skip:][:, :left]
+            skip = max(skip - stems.shape[1], 0)
+            left -= kept.shape[1]
+            if kept.shape[1]:
+                yield kept
+            if not left:
+                return
+
+
+def _silence(frames: int) -> Waveform:
+    return np.zeros((CHANNELS, frames), np.float32)

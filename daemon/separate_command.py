@@ -1,0 +1,67 @@
+"""What `stemd separate` does and prints around `separate`."""
+
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+import click
+from tqdm import tqdm
+
+from stemd.daemon.audio_file import Song
+from stemd.daemon.networks import load_networks
+from stemd.daemon.separate import separate
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import Scheme
+
+
+def separate_file(
+    path: Path,
+    folder: Path,
+    stems: Literal["auto", 2, 4],
+    scheme: Scheme,
+    extension: MaskExtension,
+    suffix: str,
+    subtype: str,
+    threads: int,
+) -> None:
+    """Separate a file with a progress bar, and name what was written.
+
+    Raises
+    ------
+    StemdError, ModelError
+        With what, value, rule and remedy.
+    """
+    started = monotonic()
+    with Song(path) as song:
+        networks = load_networks(stems, scheme, threads)
+        with _progress_bar(song) as bar:
+            separated = separate(
+                song,
+                folder,
+                networks,
+                scheme,
+                extension,
+                suffix,
+                subtype,
+                on_progress=lambda frames: bar.update(frames / song.samplerate) and None,
+            )
+        speed = song.frames / song.samplerate / (monotonic() - started)
+    for file in separated.files:
+        click.echo(file)
+    if separated.clipped:
+        click.echo(
+            f"{separated.clipped} samples went beyond full scale and were cut: "
+            "give --bits float to keep them",
+            err=True,
+        )
+    click.echo(f"{speed:.1f} times as fast as it plays", err=True)
+
+
+def _progress_bar(song: Song) -> "tqdm[None]":
+    return tqdm(
+        total=song.frames / song.samplerate,
+        desc=song.path.name,
+        unit="× real time",
+        disable=None,  # off where standard error is no terminal
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s, {rate_noinv_fmt}",
+    )

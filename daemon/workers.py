@@ -1,0 +1,108 @@
+"""The networks, each on a worker thread of its own."""
+
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from threading import Semaphore, Thread
+from time import monotonic, perf_counter
+
+from stemd.daemon.errors import StemdError
+from stemd.dsp.banks import Bank, Network
+
+
+class Worker:
+    """A thread that runs one stem's network on one bank after the other.
+
+    Attributes
+    ----------
+    busy_s : float
+        Seconds spent in the network so far.
+    """
+
+    def __init__(self, stem: str, number: int, network: Network, done: Semaphore) -> None:
+        self.stem = stem
+        self.busy_s = 0.0
+        self.error: Exception | None = None
+        self._number = number
+        self._network = network
+        self._done = done
+        self._banks: SimpleQueue[Bank | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name=f"stemd-{stem}", daemon=True)
+        self._thread.start()
+
+    def submit(self, bank: Bank) -> None:
+        """Queue the bank (engine thread)."""
+        self._banks.put(bank)
+
+    def stop(self) -> None:
+        """End the thread once its network is idle, and wait for that."""
+        self._banks.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (bank := self._banks.get()) is not None:
+            started = perf_counter()
+            try:
+                self._network(bank.magnitudes, bank.estimates[self._number])
+            except Exception as error:  # noqa: BLE001 - whatever it is, the engine must hear of it
+                self.error = error
+            self.busy_s += perf_counter() - started
+            self._done.release()
+
+
+class WorkerPool:
+    """Runs every stem's network at once; what the separator sees of them.
+
+    Parameters
+    ----------
+    networks : mapping of stem to network
+        In the order of the stems.
+    patience : callable
+        Called when a block is due: seconds to wait for it, or None to wait until it is there.
+    """
+
+    def __init__(
+        self, networks: Mapping[str, Network], patience: Callable[[], float | None]
+    ) -> None:
+        self._patience = patience
+        self._done = Semaphore(0)
+        self._outstanding = 0
+        self.workers = [
+            Worker(stem, number, network, self._done)
+            for number, (stem, network) in enumerate(networks.items())
+        ]
+
+    def submit(self, bank: Bank) -> None:
+        """Set every worker to the bank (engine thread)."""
+        self._outstanding = len(self.workers)
+        for worker in self.workers:
+            worker.submit(bank)
+
+    def collect(self, bank: Bank) -> bool:  # noqa: ARG002 - there is never more than one
+        """Wait for the workers as long as patience lasts; tell whether all are done (engine).
+
+        Raises
+        ------
+        StemdError
+            If a network failed.
+        """
+        patience = self._patience()
+        until = None if patience is None else monotonic() + patience
+        while self._outstanding and self._acquire(until):
+            self._outstanding -= 1
+        self._raise_errors()
+        return not self._outstanding
+
+    def stop(self) -> None:
+        """End the threads."""
+        for worker in self.workers:
+            worker.stop()
+
+    def _acquire(self, until: float | None) -> bool:
+        if until is None:
+            return self._done.acquire()
+        return self._done.acquire(timeout=max(until - monotonic(), 0))
+
+    def _raise_errors(self) -> None:
+        for worker in self.workers:
+            if worker.error:
+                raise StemdError(f"the network for {worker.stem} failed: {worker.error}")
