@@ -133,26 +133,38 @@ def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:
     ConfigError
         With every error in it, a line each.
     """
-    data, origin = _read(path), path or default_path()
+    path = path or (default_path() if default_path().exists() else None)
+    data = _read(path) if path else {}
     for setting in settings:
         _apply(setting, data)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
         lines = [_explain(details) for details in error.errors()]
-        raise ConfigError("\n".join([f"the configuration ({origin}) is wrong:", *lines])) from None
+        origin = f"the configuration {path}" if path else "the configuration of this call"
+        raise ConfigError("\n".join([f"{origin} is wrong:", *lines])) from None
 
 
-def _read(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        if not default_path().exists():
-            return {}
-        path = default_path()
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML's reader would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping after looking at its keys."""
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"the key {key.value!r} stands twice, again in line {line}")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         text = " ".join(str(error).split())
         raise ConfigError(f"the configuration {path} is not YAML: {text}") from None
     if not isinstance(data or {}, dict):

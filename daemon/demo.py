@@ -176,7 +176,7 @@ def _play_and_record(
 
 
 def _wait_for_port(client: JackClient, name: str) -> None:
-    """The recorder says nothing when it is ready, so look again and again."""
+    """Look again and again: the recorder says nothing when it is ready."""
     for _ in range(100):
         if client.has_port(name):
             return

@@ -10,8 +10,6 @@
 #include "rt.h"
 
 #define MAX_CHANNELS 16
-/* The most frames a server may ask for at once: the reader keeps so far away from the writer. */
-#define MAX_PERIOD 8192
 /* How long an offline bounce waits for the engine before it counts the cycle as late. */
 #define FREEWHEEL_PATIENCE_MS 10000
 
@@ -224,7 +222,7 @@ uint32_t rt_read(rt_t *rt, float *dst, uint32_t stride, uint32_t max)
     for (uint32_t c = 0; c < rt->in.channels; c++)
         copy_out(&rt->in, c, position, dst + (size_t)c * stride, frames);
     atomic_thread_fence(memory_order_acquire);
-    uint64_t safe = get(&rt->in.written) + MAX_PERIOD;
+    uint64_t safe = get(&rt->in.written) + RT_MAX_PERIOD;
     safe = safe > rt->in.capacity ? safe - rt->in.capacity : 0;
     uint64_t behind = safe > position ? safe - position : 0;
     uint32_t lost = behind < frames ? (uint32_t)behind : frames;

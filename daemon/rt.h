@@ -6,6 +6,9 @@
  * is never played and the delay cannot change.
  */
 
+/* The most frames a server may ask for at once: the reader keeps so far away from the writer. */
+#define RT_MAX_PERIOD 8192
+
 typedef struct rt rt_t;
 
 /* Counters, each written by one thread; a snapshot may mix two moments. */

@@ -1,0 +1,155 @@
+"""`stemd models`: which networks are here, installing, checking and exporting them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stemd.tflite_models.errors import ModelError
+
+if TYPE_CHECKING:
+    from stemd.tflite_models.library import Library, Listing
+    from stemd.tflite_models.spec import GraphSpec
+
+
+@click.group()
+def models() -> None:
+    """List, install, check and export the networks."""
+
+
+@models.command("list")
+def list_sets() -> None:
+    """Show the networks that are here, and those that could be."""
+    rows = [_row(line) for line in _library().list()]
+    header = ("NAME", "ORIGIN", "PRECISION", "LICENCE", "IN USE", "STEMS", "WHERE")
+    for line in _columns([header, *rows]):
+        click.echo(line)
+
+
+@models.command()
+@click.argument("name")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="An archive or an unpacked checkpoint's folder on this machine, not the network.",
+)
+@click.option(
+    "--allow-unverified",
+    is_flag=True,
+    help="With --from: take it though its sha256 is not the published one.",
+)
+def install(name: str, source: Path | None, allow_unverified: bool) -> None:
+    """Install the official networks NAME (2stems or 4stems).
+
+    They are downloaded from the official release, or from the folder that the environment
+    variable STEMD_MODELS_URL names.
+    """
+    if allow_unverified and source is None:
+        raise click.UsageError("--allow-unverified goes with --from: a download is always verified")
+    from stemd.tflite_models.install import Installer
+
+    installed = Installer(_library()).install(name, source, allow_unverified)
+    verified = "verified" if installed.manifest.provenance.verified else "NOT verified"
+    click.echo(
+        f"installed {name}: {', '.join(installed.stems)} ({installed.precision}, {verified}) "
+        f"in {installed.folder}"
+    )
+
+
+@models.command()
+@click.argument("name", required=False)
+def verify(name: str | None) -> None:
+    """Check the sha256 of every file of the networks NAME, or of all."""
+    library = _library()
+    here = dict.fromkeys(line.name for line in library.list() if line.origin)
+    errors = list(_verify_each(library, [name] if name else list(here)))
+    for error in errors[:-1]:
+        click.echo(f"stemd: {error}", err=True)
+    if errors:
+        raise errors[-1]
+
+
+@models.command()
+@click.argument("name")
+@click.option("--preset", metavar="PRESET", help="The scheme of a preset (default: seed).")
+@click.option("--T", "t", type=int, help="Spectra in the window, a multiple of 64.")
+@click.option("--B", "b", type=int, help="Spectra emitted for each block.")
+@click.option("--A", "a", type=int, help="Spectra of look-ahead.")
+@click.option("--mirror", type=int, help="Spectra that mirror the newest ones.")
+@click.option("--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Receives STEM.tflite for each stem.",
+)
+def export(
+    name: str,
+    preset: str | None,
+    t: int | None,
+    b: int | None,
+    a: int | None,
+    mirror: int | None,
+    precision: str,  # noqa: ARG001 (one choice as yet)
+    folder: Path,
+) -> None:
+    """Write the graphs that the daemon would run for the networks NAME."""
+    spec = _spec(preset or "seed", {"T": t, "B": b, "A": a, "mirror": mirror})
+    for path in _library().export(name, spec, folder).values():
+        click.echo(str(path))
+
+
+def _library() -> "Library":
+    from stemd.tflite_models.library import Library
+
+    return Library()
+
+
+def _row(line: "Listing") -> tuple[str, ...]:
+    stems = ", ".join(line.stems)
+    if line.origin is None:
+        where = f"to be had: stemd models install {line.name}"
+        return (line.name, "-", "-", "-", "no", stems, where)
+    manifest = line.manifest
+    origin: str = line.origin
+    if manifest and not manifest.provenance.verified:
+        origin += ", unverified"
+    precision, licence = (manifest.precision, manifest.licence) if manifest else ("?", "?")
+    where = f"DAMAGED: {line.problem}" if line.problem else str(line.folder)
+    return (line.name, origin, precision, licence, "yes" if line.in_use else "no", stems, where)
+
+
+def _columns(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _verify_each(library: "Library", names: list[str]) -> Iterator[ModelError]:
+    for name in names:
+        try:
+            for copy in library.verify(name):
+                click.echo(f"{name} ({copy.origin}): {len(copy.stems)} files are intact")
+        except ModelError as error:
+            yield error
+
+
+def _spec(preset: str, by_hand: dict[str, int | None]) -> "GraphSpec":
+    from stemd.daemon.config import PRESETS
+    from stemd.tflite_models.spec import GraphSpec
+
+    if preset not in PRESETS:
+        raise click.BadParameter(
+            f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset"
+        )
+    scheme = PRESETS[preset]
+    numbers = {key: getattr(scheme, key) for key in by_hand}
+    given = {key: value for key, value in by_hand.items() if value is not None}
+    try:
+        return GraphSpec(**{**numbers, **given})
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error

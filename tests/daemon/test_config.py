@@ -1,0 +1,175 @@
+"""The configuration: defaults, every error at once, each with what, value, rule and remedy."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stemd.daemon.config import PRESETS, Config, load_config
+from stemd.daemon.errors import ConfigError
+from stemd.dsp.scheme import Scheme
+
+SHIPPED = Path(__file__).parents[2] / "config.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+
+
+def errors(data: object, tmp_path: Path) -> list[str]:
+    path = tmp_path / "config.yaml"
+    path.write_text(data if isinstance(data, str) else yaml.safe_dump(data))
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    return str(caught.value).replace(str(path), "FILE").splitlines()
+
+
+def test_shipped_file_is_the_defaults_and_names_every_key():
+    assert load_config(SHIPPED) == Config()
+    assert yaml.safe_load(SHIPPED.read_text()) == Config().model_dump(mode="json")
+
+
+def test_effective_configuration_reads_back_as_itself(tmp_path):
+    config = load_config(
+        None, ["jack.autoconnect={in_L: 'a.*:b'}", "separation.stems=4", "separation.T=128"]
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(config.as_yaml())
+    assert load_config(path) == config
+    assert config.separation.stems == 4
+
+
+def test_users_own_file_is_read_when_none_is_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "stemd").mkdir()
+    (tmp_path / "stemd" / "config.yaml").write_text("jack: {client_name: mine}")
+    assert load_config(None).jack.client_name == "mine"
+
+
+def test_settings_win_over_the_file(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("separation: {preset: seed, threads: 2}")
+    config = load_config(path, ["separation.preset=studio"])
+    assert (config.separation.preset, config.separation.threads) == ("studio", 2)
+
+
+def test_empty_file_is_the_defaults(tmp_path):
+    (tmp_path / "config.yaml").write_text("")
+    assert load_config(tmp_path / "config.yaml") == Config()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_a_choice_and_gives_its_scheme(preset):
+    assert load_config(None, [f"separation.preset={preset}"]).separation.scheme == PRESETS[preset]
+
+
+def test_numbers_by_hand_replace_the_presets():
+    by_hand = ["separation.preset=seed", "separation.B=16", "separation.mirror=8"]
+    scheme = load_config(None, by_hand).separation.scheme
+    assert scheme == Scheme(T=128, B=16, A=0, mirror=8)
+
+
+def test_every_error_is_told_at_once(tmp_path):
+    wrong = {
+        "jack": {"clientname": "x", "server": "alsa", "autoconnect": {"in_R": "("}},
+        "separation": {"stems": 3, "T": 100, "B": 0, "threads": "many", "precision": "int4"},
+        "seperation": {},
+    }
+    lines = errors(wrong, tmp_path=tmp_path)
+    assert lines[0] == "the configuration FILE is wrong:"
+    assert sorted(lines[1:]) == sorted(
+        [
+            "jack.clientname: unknown key; did you mean client_name?",
+            "jack.server: input should be 'auto', 'jack', 'pipewire' or 'dummy' (got 'alsa')",
+            "jack.autoconnect.in_R: input should be a valid regular expression (got '(')",
+            "separation.stems: input should be 'auto', 2 or 4 (got 3)",
+            "separation.T: input should be a multiple of 64 (got 100)",
+            "separation.B: input should be greater than or equal to 1 (got 0)",
+            "separation.threads: input should be a valid integer, "
+            "unable to parse string as an integer (got 'many')",
+            "separation.precision: input should be 'fp32' (got 'int4')",
+            "seperation: unknown key; did you mean separation?",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ({"separation": {"mirror": 40}}, "separation.mirror: must be from 0 to less than half of T (got 40)"),
+        ({"separation": {"A": 99}}, "separation: A + B + mirror must be at most T (got 99 + 8 + 0 > 64)"),
+        ({"jack": {"client_name": "a:b"}}, "jack.client_name: string should match pattern '^[^:/]+$' (got 'a:b')"),
+        ({"jack": {"zzz": 1}}, "jack.zzz: unknown key (there are: client_name, server, autoconnect)"),
+        ({"jack": 3}, "jack: input should be a valid dictionary or instance of JackSection (got 3)"),
+    ],
+)  # fmt: skip
+def test_error_names_key_rule_and_value(data, line, tmp_path):
+    assert errors(data, tmp_path=tmp_path)[1:] == [line]
+
+
+def test_port_that_stemd_does_not_have_is_refused(tmp_path):
+    (line,) = errors({"jack": {"autoconnect": {"in_l": "a"}}}, tmp_path=tmp_path)[1:]
+    assert line.startswith("jack.autoconnect.in_l: must be one of stemd's ports, in_L, in_R, ")
+    assert line.endswith("(got 'in_l')")
+
+
+@pytest.mark.parametrize("text", ["a: [", "\tjack: 1", "jack: {a: 1}: 2", "\x00", "? [a]\n: b", "[" * 5000])
+def test_file_that_is_not_yaml_is_refused(text, tmp_path):
+    (line,) = errors(text, tmp_path=tmp_path)
+    assert line.startswith("the configuration FILE is not YAML: ")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "just words", "3"])
+def test_file_without_sections_is_refused(text, tmp_path):
+    (line,) = errors(text, tmp_path=tmp_path)
+    assert line.startswith("the configuration FILE must be sections with keys (got ")
+
+
+def test_key_given_twice_is_refused(tmp_path):
+    (line,) = errors("jack: {server: jack}\njack: {server: dummy}", tmp_path=tmp_path)
+    assert line == "the configuration FILE is not YAML: the key 'jack' stands twice, again in line 2"
+
+
+def test_missing_file_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read the configuration .*: No such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("setting", ["separation", "separation.T", "=3", ".T=3", "separation.=3"])
+def test_setting_of_another_form_is_refused(setting):
+    with pytest.raises(ConfigError, match=r"--set wants section\.key=value \(got '"):
+        load_config(None, [setting])
+
+
+def test_setting_whose_value_is_no_yaml_is_refused():
+    with pytest.raises(ConfigError, match=r"--set jack\.server: the value must be YAML \(got '\['\)"):
+        load_config(None, ["jack.server=["])
+
+
+yaml_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    max_leaves=8,
+)
+almost_right = st.dictionaries(
+    st.sampled_from(["jack", "separation", "x"]),
+    yaml_values
+    | st.dictionaries(
+        st.sampled_from(["server", "autoconnect", "stems", "T", "mirror", "threads", "x"]),
+        yaml_values | st.dictionaries(st.sampled_from(["in_L", "x"]), yaml_values),
+    ),
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text() | almost_right.map(yaml.safe_dump))
+def test_any_text_is_a_configuration_or_a_clear_error(text, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    try:
+        load_config(path)
+    except ConfigError as error:
+        assert str(error).startswith("the configuration")

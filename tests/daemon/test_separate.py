@@ -1,0 +1,240 @@
+"""A file instead of a port: right stems for every kind of song, or one clear line and no file."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from dsp_reference import separate as plain_separate
+from stemd.daemon.audio_file import Song
+from stemd.daemon.errors import AudioFileError
+from stemd.daemon.separate import separate
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import HOP_LENGTH, Scheme
+
+SCHEME = Scheme(T=64, B=5, A=3)
+LAST = SCHEME.heard - SCHEME.A
+
+
+def low_bins(window, out):
+    out[:] = window[LAST - SCHEME.B : LAST]
+    out[:, 186:] = 0
+
+
+def high_bins(window, out):
+    out[:] = window[LAST - SCHEME.B : LAST]
+    out[:, :186] = 0
+
+
+NETWORKS = {"vocals": low_bins, "accompaniment": high_bins}
+
+
+def noise(frames: int, channels: int = 2) -> np.ndarray:
+    return 0.1 * np.random.default_rng(frames).standard_normal((channels, frames)).astype("f4")
+
+
+def run(path: Path, folder: Path, scheme=SCHEME, networks=NETWORKS, suffix="wav", subtype="FLOAT"):
+    written = []
+    with Song(path) as song:
+        separated = separate(
+            song, folder, networks, scheme, MaskExtension.MEAN, suffix, subtype, written.append
+        )
+        assert sum(written) == song.frames
+    return separated
+
+
+def stems_in(folder: Path, suffix: str = "wav") -> np.ndarray:
+    """[shape=(stems, channels, frames)]"""
+    names = [f"{stem}.{suffix}" for stem in NETWORKS]
+    assert sorted(os.listdir(folder)) == sorted(names)
+    return np.stack([soundfile.read(folder / name, dtype="float32")[0].T for name in names])
+
+
+@pytest.mark.parametrize(
+    "frames", [1, HOP_LENGTH - 1, HOP_LENGTH, 4095, 4096, 4097, 44_100, 70_001]
+)
+def test_stems_are_the_plain_computation_aligned_and_of_the_songs_length(frames, tmp_path):
+    x = noise(frames)
+    soundfile.write(tmp_path / "song.wav", x.T, 44_100, subtype="FLOAT")
+    run(tmp_path / "song.wav", tmp_path / "stems")
+    y = stems_in(tmp_path / "stems")
+    assert y.shape == (2, 2, frames)
+    padded = np.pad(x, ((0, 0), (HOP_LENGTH, 40 * HOP_LENGTH - frames % HOP_LENGTH)))
+    expected = plain_separate(padded, list(NETWORKS.values()), SCHEME)
+    expected = expected[:, HOP_LENGTH : HOP_LENGTH + frames].reshape(2, 2, -1)
+    np.testing.assert_allclose(y, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("samplerate", [8_000, 22_050, 48_000, 96_000])
+def test_stems_have_the_songs_rate_and_length_and_sum_to_it(samplerate, tmp_path):
+    n = np.arange(samplerate)
+    x = np.stack([np.sin(0.05 * n), np.sin(0.11 * n)]) * np.hanning(samplerate)
+    soundfile.write(tmp_path / "song.wav", x.T, samplerate, subtype="FLOAT")
+    run(tmp_path / "song.wav", tmp_path / "stems")
+    y = stems_in(tmp_path / "stems")
+    assert soundfile.info(tmp_path / "stems" / "vocals.wav").samplerate == samplerate
+    assert y.shape == (2, *x.shape)
+    # −60 dB: half a frame may be lost in rounding the delay to frames, and the tones are low
+    assert np.abs(y.sum(axis=0) - x).max() < 0.06
+
+
+def test_mono_is_heard_on_both_sides(tmp_path):
+    x = noise(9_000, channels=1)
+    soundfile.write(tmp_path / "song.wav", x.T, 44_100, subtype="FLOAT")
+    run(tmp_path / "song.wav", tmp_path / "stems")
+    y = stems_in(tmp_path / "stems")
+    np.testing.assert_array_equal(y[:, 0], y[:, 1])
+    np.testing.assert_allclose(y.sum(axis=0)[0], x[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_every_kind_of_file_is_read(suffix, tmp_path):
+    soundfile.write(tmp_path / f"song.{suffix}", noise(30_000).T, 44_100)
+    x = soundfile.read(tmp_path / f"song.{suffix}", dtype="float32")[0].T
+    run(tmp_path / f"song.{suffix}", tmp_path / "stems")
+    y = stems_in(tmp_path / "stems").sum(axis=0)
+    assert y.shape == x.shape
+    np.testing.assert_allclose(y, x, atol=1e-5)
+
+
+@pytest.mark.parametrize(("suffix", "subtype"), [("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_24")])  # fmt: skip
+def test_every_kind_of_file_is_written(suffix, subtype, tmp_path):
+    x = noise(30_000)
+    soundfile.write(tmp_path / "song.wav", x.T, 44_100, subtype="FLOAT")
+    separated = run(tmp_path / "song.wav", tmp_path / "stems", suffix=suffix, subtype=subtype)
+    y = stems_in(tmp_path / "stems", suffix)
+    np.testing.assert_allclose(y.sum(axis=0), x, atol=1e-5)
+    assert soundfile.info(separated.files[0]).subtype == subtype
+    umask = os.umask(0)
+    os.umask(umask)
+    assert separated.files[0].stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_what_is_cut_at_full_scale_is_counted(tmp_path):
+    x = 20 * noise(9_000)
+    soundfile.write(tmp_path / "song.wav", x.T, 44_100, subtype="FLOAT")
+    assert run(tmp_path / "song.wav", tmp_path / "a", subtype="PCM_24").clipped > 0
+    assert run(tmp_path / "song.wav", tmp_path / "b", subtype="FLOAT").clipped == 0
+    np.testing.assert_allclose(stems_in(tmp_path / "b").sum(axis=0), x, atol=1e-4)
+
+
+def test_silence_gives_silence(tmp_path):
+    soundfile.write(tmp_path / "song.wav", np.zeros((9_000, 2)), 44_100)
+    run(tmp_path / "song.wav", tmp_path / "stems")
+    assert not stems_in(tmp_path / "stems").any()
+
+
+def test_stems_of_another_song_are_replaced(tmp_path):
+    for frames in (5_000, 9_000):
+        soundfile.write(tmp_path / "song.wav", noise(frames).T, 44_100)
+        run(tmp_path / "song.wav", tmp_path / "stems")
+    assert stems_in(tmp_path / "stems").shape[-1] == 9_000
+
+
+def write_nan(path: Path) -> None:
+    x = noise(9_000)
+    x[1, 7_000] = np.nan
+    soundfile.write(path, x.T, 44_100, subtype="FLOAT")
+
+
+def write_cut_flac(path: Path) -> None:
+    soundfile.write(path, noise(200_000).T, 44_100, format="FLAC")
+    path.write_bytes(path.read_bytes()[:-200_000])
+
+
+BAD_SONGS = {
+    "missing": (lambda path: None, r"cannot read .*song: there is no such file"),
+    "folder": (lambda path: path.mkdir(), r"cannot read .*song: it is a folder"),
+    "no audio": (
+        lambda path: path.write_text("la la la"),
+        r"cannot read .*song: .*\(stemd reads WAV, FLAC, OGG and MP3\)",
+    ),
+    "zero bytes": (
+        lambda path: path.write_bytes(b""),
+        r"cannot read .*song: .*\(stemd reads WAV, FLAC, OGG and MP3\)",
+    ),
+    "no frames": (
+        lambda path: soundfile.write(path, np.zeros((0, 2)), 44_100, format="WAV"),
+        r"song is empty: it holds no audio to separate",
+    ),
+    "eight channels": (
+        lambda path: soundfile.write(path, noise(999, 8).T, 44_100, format="WAV"),
+        r"has 8 channels, and stemd separates mono and stereo: mix it down first",
+    ),
+    "rate": (
+        lambda path: soundfile.write(path, noise(999).T, 1_000, format="WAV"),
+        r"has 1000 frames per second, and stemd takes 4000 to 384000: convert it first",
+    ),
+    "nan": (write_nan, r"are no numbers \(NaN or infinity\), the first at frame 7000: repair"),
+    "truncated": (write_cut_flac, r"song(:| to its end| is truncated)"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_SONGS)
+def test_bad_song_is_one_clear_error_and_leaves_no_file(kind, tmp_path):
+    make, message = BAD_SONGS[kind]
+    path = tmp_path / "song"
+    if kind == "nan":
+        path = path.with_suffix(".wav")
+    make(path)
+    with pytest.raises(AudioFileError, match=message):
+        run(path, tmp_path / "stems")
+    assert not (tmp_path / "stems").exists() or os.listdir(tmp_path / "stems") == []
+
+
+def test_truncated_wav_gives_the_stems_of_what_there_is(tmp_path):
+    soundfile.write(tmp_path / "song.wav", noise(30_000).T, 44_100, subtype="PCM_16")
+    whole = (tmp_path / "song.wav").read_bytes()
+    (tmp_path / "song.wav").write_bytes(whole[: len(whole) // 2])
+    run(tmp_path / "song.wav", tmp_path / "stems")
+    assert 14_000 < stems_in(tmp_path / "stems").shape[-1] < 16_000
+
+
+def test_failure_leaves_the_stems_that_were_there(tmp_path):
+    soundfile.write(tmp_path / "good.wav", noise(9_000).T, 44_100)
+    run(tmp_path / "good.wav", tmp_path / "stems")
+    before = stems_in(tmp_path / "stems")
+    write_nan(tmp_path / "song.wav")
+    with pytest.raises(AudioFileError):
+        run(tmp_path / "song.wav", tmp_path / "stems")
+    np.testing.assert_array_equal(stems_in(tmp_path / "stems"), before)
+
+
+def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
+    soundfile.write(tmp_path / "song.wav", noise(9_000).T, 44_100)
+    (tmp_path / "stems").write_text("a file stands here")
+    with pytest.raises(AudioFileError, match=r"cannot write the stems into .*stems: File exists"):
+        run(tmp_path / "song.wav", tmp_path / "stems")
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from {module} import run
+run(Path({song!r}), Path({folder!r}))
+"""
+
+
+def test_disk_that_fills_up_is_one_clear_error_and_leaves_no_file(tmp_path):
+    """A limit on the size of files stands for the disk: writes fail in the middle of a stem."""
+    import sys
+
+    soundfile.write(tmp_path / "song.wav", noise(100_000).T, 44_100, subtype="FLOAT")
+    here = Path(__file__)
+    (tmp_path / "copy_of_test.py").write_text(here.read_text())
+    script = FULL_DISK.format(
+        path=[str(tmp_path), str(here.parents[1])],
+        module="copy_of_test",
+        song=str(tmp_path / "song.wav"),
+        folder=str(tmp_path / "stems"),
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    last = ended.stderr.strip().splitlines()[-1]
+    assert "AudioFileError: cannot write the stems into" in last
+    assert os.listdir(tmp_path / "stems") == []

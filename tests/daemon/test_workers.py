@@ -1,0 +1,102 @@
+"""The worker pool's contract with the separator, shared with the plain one where both have it."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from stemd.daemon.errors import StemdError
+from stemd.daemon.workers import WorkerPool
+from stemd.dsp.banks import Bank, InTurn
+from stemd.dsp.scheme import Scheme
+
+SCHEME = Scheme(T=64, B=2, A=1)
+
+
+def doubling(window, out):
+    out[:] = 2 * window[-3:-1]
+
+
+def negating(window, out):
+    out[:] = -window[-3:-1]
+
+
+NETWORKS = {"vocals": doubling, "accompaniment": negating}
+
+
+@pytest.fixture
+def pool():
+    """A function that makes a pool; all are stopped at the end."""
+    pools = []
+
+    def make(networks, patience=lambda: None):
+        pools.append(WorkerPool(networks, patience))
+        return pools[-1]
+
+    yield make
+    for each in pools:
+        each.stop()
+
+
+def bank(seed: int) -> Bank:
+    filled = Bank(SCHEME, 2)
+    filled.magnitudes[:] = np.random.default_rng(seed).random(filled.magnitudes.shape)
+    return filled
+
+
+@pytest.mark.parametrize("kind", ["in turn", "pool"])
+def test_each_network_fills_its_own_estimates(pool, kind):
+    networks = InTurn(list(NETWORKS.values())) if kind == "in turn" else pool(NETWORKS)
+    for seed in range(5):
+        filled = bank(seed)
+        heard = filled.magnitudes.copy()
+        networks.submit(filled)
+        assert networks.collect(filled)
+        np.testing.assert_array_equal(filled.estimates[0], 2 * heard[-3:-1])
+        np.testing.assert_array_equal(filled.estimates[1], -heard[-3:-1])
+        np.testing.assert_array_equal(filled.magnitudes, heard)
+
+
+def test_collect_gives_up_when_patience_ends_and_may_ask_again(pool):
+    go = threading.Event()
+    blocked = pool({"vocals": lambda *_: go.wait(10), "accompaniment": negating}, lambda: 0.0)
+    filled = bank(0)
+    blocked.submit(filled)
+    assert not blocked.collect(filled)
+    assert not blocked.collect(filled)
+    go.set()
+    blocked._patience = lambda: None
+    assert blocked.collect(filled)
+
+
+def test_networks_run_at_the_same_time(pool):
+    both = threading.Barrier(2)
+    meeting = {stem: lambda *_: both.wait(10) for stem in NETWORKS}
+    together = pool(meeting)
+    filled = bank(0)
+    together.submit(filled)
+    assert together.collect(filled)
+
+
+def test_each_network_runs_on_a_thread_of_its_own_named_after_its_stem(pool):
+    names = {}
+
+    def network(stem):
+        return lambda *_: names.setdefault(stem, threading.current_thread().name)
+
+    named = pool({stem: network(stem) for stem in NETWORKS})
+    filled = bank(0)
+    named.submit(filled)
+    assert named.collect(filled)
+    assert names == {"vocals": "stemd-vocals", "accompaniment": "stemd-accompaniment"}
+
+
+def test_failing_network_is_named(pool):
+    def failing(*_):
+        raise RuntimeError("out of order")
+
+    broken = pool({"vocals": doubling, "accompaniment": failing})
+    filled = bank(0)
+    broken.submit(filled)
+    with pytest.raises(StemdError, match="the network for accompaniment failed: out of order"):
+        broken.collect(filled)
