@@ -99,13 +99,28 @@ def test_every_error_is_told_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("data", "line"),
     [
-        ({"separation": {"mirror": 40}}, "separation.mirror: must be from 0 to less than half of T (got 40)"),
-        ({"separation": {"A": 99}}, "separation: A + B + mirror must be at most T (got 99 + 8 + 0 > 64)"),
-        ({"jack": {"client_name": "a:b"}}, "jack.client_name: string should match pattern '^[^:/]+$' (got 'a:b')"),
-        ({"jack": {"zzz": 1}}, "jack.zzz: unknown key (there are: client_name, server, autoconnect)"),
-        ({"jack": 3}, "jack: input should be a valid dictionary or instance of JackSection (got 3)"),
+        (
+            {"separation": {"mirror": 40}},
+            "separation.mirror: must be from 0 to less than half of T (got 40)",
+        ),
+        (
+            {"separation": {"A": 99}},
+            "separation: A + B + mirror must be at most T (got 99 + 8 + 0 > 64)",
+        ),
+        (
+            {"jack": {"client_name": "a:b"}},
+            "jack.client_name: string should match pattern '^[^:/]+$' (got 'a:b')",
+        ),
+        (
+            {"jack": {"zzz": 1}},
+            "jack.zzz: unknown key (there are: client_name, server, autoconnect)",
+        ),
+        (
+            {"jack": 3},
+            "jack: input should be a valid dictionary or instance of JackSection (got 3)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_error_names_key_rule_and_value(data, line, tmp_path):
     assert errors(data, tmp_path=tmp_path)[1:] == [line]
 
@@ -116,7 +131,9 @@ def test_port_that_stemd_does_not_have_is_refused(tmp_path):
     assert line.endswith("(got 'in_l')")
 
 
-@pytest.mark.parametrize("text", ["a: [", "\tjack: 1", "jack: {a: 1}: 2", "\x00", "? [a]\n: b", "[" * 5000])
+@pytest.mark.parametrize(
+    "text", ["a: [", "\tjack: 1", "jack: {a: 1}: 2", "\x00", "? [a]\n: b", "[" * 5000]
+)
 def test_file_that_is_not_yaml_is_refused(text, tmp_path):
     (line,) = errors(text, tmp_path=tmp_path)
     assert line.startswith("the configuration FILE is not YAML: ")
@@ -130,7 +147,9 @@ def test_file_without_sections_is_refused(text, tmp_path):
 
 def test_key_given_twice_is_refused(tmp_path):
     (line,) = errors("jack: {server: jack}\njack: {server: dummy}", tmp_path=tmp_path)
-    assert line == "the configuration FILE is not YAML: the key 'jack' stands twice, again in line 2"
+    assert (
+        line == "the configuration FILE is not YAML: the key 'jack' stands twice, again in line 2"
+    )
 
 
 def test_missing_file_is_refused(tmp_path):
@@ -145,7 +164,9 @@ def test_setting_of_another_form_is_refused(setting):
 
 
 def test_setting_whose_value_is_no_yaml_is_refused():
-    with pytest.raises(ConfigError, match=r"--set jack\.server: the value must be YAML \(got '\['\)"):
+    with pytest.raises(
+        ConfigError, match=r"--set jack\.server: the value must be YAML \(got '\['\)"
+    ):
         load_config(None, ["jack.server=["])
 
 

@@ -100,7 +100,9 @@ def test_every_kind_of_file_is_read(suffix, tmp_path):
     np.testing.assert_allclose(y, x, atol=1e-5)
 
 
-@pytest.mark.parametrize(("suffix", "subtype"), [("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_24")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("suffix", "subtype"), [("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_24")]
+)
 def test_every_kind_of_file_is_written(suffix, subtype, tmp_path):
     x = noise(30_000)
     soundfile.write(tmp_path / "song.wav", x.T, 44_100, subtype="FLOAT")

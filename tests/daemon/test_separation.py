@@ -117,7 +117,7 @@ def test_failing_network_is_reported():
     graph = FakeGraph(blocksize=1024)
     networks = {"vocals": failing, "accompaniment": passing}
     with separating(graph, networks, SCHEME, MaskExtension.MEAN, on_trouble):
-        for n in range(10):
+        for _ in range(10):
             graph.cycle(noise(1024))
         assert told.wait(10)
     assert troubles == ["the engine stopped: the network for vocals failed: out of order"]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from dsp_reference import separate
 
+from dsp_reference import separate
 from stemd.dsp.banks import Bank, InTurn, Network
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import HOP_LENGTH, Scheme

@@ -1,0 +1,91 @@
+# make run     set up what is missing, then start the daemon   (ARGS="--preset seed" and so on)
+# make demo    the same, then a song through it: stems and a picture in demo/
+# make test    the same, then the tests
+# make lint    ruff and mypy
+# make oracle  the tests against the official program, in an environment of its own
+# make clean   forget the environments and everything built
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+ORACLE := .venv-oracle
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+SOURCES := pyproject.toml setup.py daemon/rt.c daemon/rt.h daemon/rt_build.py
+
+.PHONY: run demo test lint oracle clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/run
+	$(VENV)/bin/stemd run $(ARGS)
+
+demo: $(VENV)/demo
+	$(VENV)/bin/stemd demo $(ARGS)
+
+test: $(VENV)/test
+	$(VENV)/bin/pytest -m "not oracle" $(ARGS)
+
+lint: $(VENV)/test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+oracle: $(VENV)/test $(ORACLE)/done
+	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/pytest -m oracle $(ARGS)
+
+clean:
+	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so demo
+
+# ---- what the machine must have; apt-get brings it where it is missing ----
+
+# $(call need,TEST,PACKAGES) adds the packages to $$missing where the test fails.
+need = { $(1); } >/dev/null 2>&1 || missing="$$missing $(2)";
+
+FOR_RUN := \
+  $(call need,command -v $(PYTHON),python3) \
+  $(call need,$(PYTHON) -c 'import ensurepip',python3-venv) \
+  $(call need,$(PYTHON) -c 'import os$(comma) sysconfig as s; os.stat(s.get_path("include") + "/Python.h")',python3-dev) \
+  $(call need,command -v cc,gcc libc6-dev) \
+  $(call need,ls /usr/lib*/libjack.so.0 /usr/lib/*/libjack.so.0 | grep .,libjack-jackd2-0) \
+  $(call need,command -v jackd,jackd2)
+FOR_DEMO := $(FOR_RUN) $(call need,command -v jack-play && command -v jack-record,jack-tools)
+FOR_TEST := $(FOR_DEMO) $(call need,command -v pipewire && command -v pw-jack,pipewire pipewire-jack) \
+  $(call need,command -v pkill,procps)
+comma := ,
+
+define install-missing
+@missing=""; $(1) \
+if [ -z "$$missing" ]; then exit 0; fi; \
+if ! command -v apt-get >/dev/null; then \
+  echo "stemd needs these Debian packages, or what your system calls them:$$missing" >&2; exit 1; fi; \
+echo "installing system packages:$$missing"; \
+$(SUDO) apt-get update -q >/dev/null && \
+$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null
+endef
+
+# ---- the environments ----
+
+$(VENV)/run: $(SOURCES)
+	$(call install-missing,$(FOR_RUN))
+	$(call make-venv,$(VENV))
+	$(VENV)/bin/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/demo: $(SOURCES)
+	$(call install-missing,$(FOR_DEMO))
+	$(call make-venv,$(VENV))
+	$(VENV)/bin/pip install --quiet --editable '.[demo]'
+	touch $@
+
+$(VENV)/test: $(SOURCES)
+	$(call install-missing,$(FOR_TEST))
+	$(call make-venv,$(VENV))
+	$(VENV)/bin/pip install --quiet --editable '.[demo,dev]'
+	touch $@
+
+make-venv = @[ -x $(1)/bin/pip ] || { echo "making a virtual environment in $(1)"; rm -rf $(1); $(PYTHON) -m venv $(1); }
+
+$(ORACLE)/done: tests/oracle/requirements.txt tests/oracle/requirements-nodeps.txt
+	$(call make-venv,$(ORACLE))
+	$(ORACLE)/bin/pip install --quiet -r tests/oracle/requirements.txt
+	$(ORACLE)/bin/pip install --quiet --no-deps -r tests/oracle/requirements-nodeps.txt
+	touch $@

@@ -1,0 +1,271 @@
+"""The commands as a user runs them: exit codes, one clear line, no traceback, a clean stop."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import jack
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from stemd.daemon.config import Config
+from stemd.daemon.private_server import private_server
+
+STEMD = Path(sys.executable).with_name("stemd")
+READY = "separating into"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Without the user's own configuration, networks, servers; the cache serves all tests here."""
+    home = tmp_path_factory.mktemp("home")
+    runtime = home / "runtime"
+    runtime.mkdir(mode=0o700)
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(runtime),
+        "JACK_DEFAULT_SERVER": "nobody-has-this-name",
+    }
+
+
+@pytest.fixture
+def stemd(environment):
+    """A function that runs a command to its end."""
+
+    def run(*arguments, cwd=None):
+        ended = subprocess.run(
+            [STEMD, *arguments],
+            env=environment,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "Traceback" not in ended.stderr
+        return ended
+
+    return run
+
+
+@contextmanager
+def running(environment, *arguments, **more):
+    """`stemd run` from when it separates; yields the process and the log so far."""
+    process = subprocess.Popen(
+        [STEMD, "run", *arguments],
+        env={**environment, **more},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        log = []
+        for line in process.stderr:
+            log.append(line)
+            if line.startswith(READY):
+                break
+        else:
+            raise AssertionError("".join(log))
+        yield process, log
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def test_check_accepts_the_shipped_configuration(stemd):
+    ended = stemd("check", "-c", str(Path(__file__).parents[2] / "config.yaml"))
+    assert (ended.returncode, ended.stdout) == (0, "the configuration is right\n")
+
+
+def test_check_refuses_a_wrong_one_with_every_error(stemd, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("separation: {stems: 3, preset: fast}")
+    ended = stemd("check", "-c", str(path))
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        f"stemd: the configuration {path} is wrong:",
+        "separation.stems: input should be 'auto', 2 or 4 (got 3)",
+        "separation.preset: input should be 'seed', 'studio', 'balanced' or 'live' (got 'fast')",
+    ]
+
+
+def test_config_prints_the_effective_one(stemd):
+    ended = stemd("config", "--set", "separation.preset=seed")
+    assert ended.returncode == 0
+    expected = Config().model_dump(mode="json")
+    expected["separation"]["preset"] = "seed"
+    assert yaml.safe_load(ended.stdout) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["fly"], 2, "No such command 'fly'"),
+        (["run", "--fast"], 2, "No such option"),
+        (["run", "--preset", "fast"], 2, "separation.preset: input should be 'seed', 'studio'"),
+        (["run", "--stems", "3"], 2, "separation.stems: input should be 'auto', 2 or 4 (got 3)"),
+        (["run", "--server", "alsa"], 2, "jack.server: input should be 'auto', 'jack', 'pipew"),
+        (["run", "--set", "x"], 2, "--set wants section.key=value (got 'x')"),
+        (["run", "-c", "none.yaml"], 2, "cannot read the configuration none.yaml: No such file"),
+        (["run", "--server", "jack"], 1, "no JACK server answers: start one, or let stemd"),
+        (["run", "--server", "pipewire"], 1, "no PipeWire server answers: start one, or"),
+        (["run", "--stems", "4"], 1, "stemd models install 4stems"),
+        (["separate", "none.wav"], 1, "cannot read none.wav: there is no such file"),
+        (["separate", "x", "--preset", "seed", "--offline"], 2, "exclude each other: give one"),
+        (["separate", "x", "--format", "flac", "--bits", "float"], 2, "FLAC holds no float"),
+        (["separate", "x", "--stems", "3"], 2, "'3' is not one of"),
+        (["demo", "--song", "none.wav"], 1, "cannot read none.wav: there is no such file"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_with_its_exit_code(arguments, status, message, stemd):
+    ended = stemd(*arguments)
+    assert message in ended.stderr
+    assert ended.returncode == status
+
+
+@pytest.fixture(scope="module")
+def two_seconds(tmp_path_factory):
+    """The demo song's third and fourth second: voice and instruments."""
+    path = tmp_path_factory.mktemp("song") / "two seconds.flac"
+    song = Path(__file__).parents[2] / "daemon" / "song" / "slow-motion-dream.mp3"
+    x, samplerate = soundfile.read(song, start=2 * 44_100, frames=2 * 44_100)
+    soundfile.write(path, x / 2, samplerate)  # no stem beyond full scale
+    return path
+
+
+def stems_of(folder: Path, suffix: str = "wav") -> np.ndarray:
+    names = [folder / f"{stem}.{suffix}" for stem in ("vocals", "accompaniment")]
+    return np.stack([soundfile.read(name, dtype="float32")[0].T for name in names])
+
+
+def test_separate_writes_the_stems_and_names_them(stemd, two_seconds, tmp_path):
+    ended = stemd("separate", str(two_seconds), cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == ["two seconds/vocals.wav", "two seconds/accompaniment.wav"]
+    x = soundfile.read(two_seconds, dtype="float32")[0].T
+    y = stems_of(tmp_path / "two seconds")
+    np.testing.assert_allclose(y.sum(axis=0), x, atol=1e-5)
+    assert (np.abs(y).mean(axis=(1, 2)) > 0.01).all(), "a stem is missing"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--preset", "balanced"],
+        ["--mask-extension", "zeros"],
+        ["--format", "flac"],
+        ["--bits", "float"],
+        ["--threads", "2"],
+    ],
+    ids=" ".join,
+)
+def test_every_option_of_separate_does_something(options, stemd, two_seconds, tmp_path):
+    assert stemd("separate", str(two_seconds), "-o", str(tmp_path / "a")).returncode == 0
+    ended = stemd("separate", str(two_seconds), "-o", str(tmp_path / "b"), *options)
+    assert ended.returncode == 0, ended.stderr
+    plain = stems_of(tmp_path / "a")
+    other = stems_of(tmp_path / "b", "flac" if "flac" in options else "wav")
+    assert plain.shape == other.shape
+    if options[0] in ("--preset", "--mask-extension"):
+        assert np.abs(plain - other).max() > 1e-3
+    else:
+        np.testing.assert_allclose(plain, other, atol=1e-5)
+    if "float" in options:
+        assert soundfile.info(tmp_path / "b" / "vocals.wav").subtype == "FLOAT"
+
+
+@pytest.fixture
+def server():
+    with private_server(blocksize=512, realtime=False) as name:
+        yield name
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_plays_on_the_server_that_answers_and_stops_when_asked(environment, server, number):
+    with running(environment, JACK_DEFAULT_SERVER=server) as (process, log):
+        assert any(re.match(r"client stemd on JACK .*, 44100 Hz, 512 frames", x) for x in log)
+        assert log[-1].startswith("separating into vocals, accompaniment with a delay of ")
+        bystander = jack.Client("bystander", no_start_server=True, servername=server)
+        ports = [port.shortname for port in bystander.get_ports("^stemd:")]
+        assert ports == [
+            *("in_L", "in_R", "vocals_L", "vocals_R", "accompaniment_L", "accompaniment_R")
+        ]
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+        assert "stopping after" in process.stderr.read()
+        assert bystander.get_ports("^stemd:") == []
+        bystander.close()
+
+
+def test_run_connects_by_its_patterns(environment, server):
+    patterns = "jack.autoconnect={in_L: 'system:capture_1', vocals_R: '.*:playback_[2-9]'}"
+    made = "connected stemd:vocals_R to system:playback_2\n"
+    with running(environment, "--set", patterns, JACK_DEFAULT_SERVER=server) as (process, log):
+        bystander = jack.Client("bystander", no_start_server=True, servername=server)
+        assert made in log
+        connected = bystander.get_all_connections("stemd:in_L")
+        assert [port.name for port in connected] == ["system:capture_1"]
+        bystander.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+
+
+def test_run_ends_with_1_when_the_server_goes_away(environment):
+    with (
+        private_server(blocksize=512, realtime=False) as name,
+        running(environment, JACK_DEFAULT_SERVER=name) as (process, _),
+    ):
+        subprocess.run(["pkill", "-KILL", "-f", f"jackd .*-n {name}"], check=True)
+        assert process.wait(timeout=10) == 1
+        assert "stemd: the server went away: " in process.stderr.read()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--server", "dummy"]], ids=["auto", "dummy"])
+def test_run_starts_a_private_server_where_none_answers(environment, arguments):
+    with running(environment, *arguments) as (process, log):
+        (name,) = re.findall(r"reached by JACK_DEFAULT_SERVER=(\S+),", "".join(log))
+        bystander = jack.Client("bystander", no_start_server=True, servername=name)
+        assert len(bystander.get_ports("^stemd:")) == 6
+        bystander.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["--server", "pipewire"]], ids=["auto", "pipewire"])
+def test_run_plays_on_pipewire(environment, arguments, tmp_path):
+    runtime = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    tmp_path.chmod(0o700)
+    pipewire = subprocess.Popen(["pipewire"], env={**environment, **runtime})
+    try:
+        wait_for(tmp_path / "pipewire-0")
+        with running(environment, *arguments, **runtime) as (process, log):
+            assert any("PipeWire" in line for line in log)
+            listed = subprocess.run(
+                ["pw-jack", "jack_lsp"],
+                env={**environment, **runtime},
+                capture_output=True,
+                text=True,
+            )
+            assert "stemd:accompaniment_R" in listed.stdout.splitlines()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=10) == 0
+    finally:
+        pipewire.terminate()
+        pipewire.wait()
+
+
+def wait_for(path: Path) -> None:
+    """PipeWire tells nobody when its socket is there, so look again and again."""
+    import time
+
+    for _ in range(500):
+        if path.exists():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{path} does not appear")
