@@ -10,6 +10,7 @@ ARGS ?=
 VENV := .venv
 ORACLE := .venv-oracle
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt.c daemon/rt.h daemon/rt_build.py
 
 .PHONY: run demo test lint oracle clean
@@ -29,8 +30,8 @@ lint: $(VENV)/test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-oracle: $(VENV)/test $(ORACLE)/done
-	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/pytest -m oracle $(ARGS)
+oracle: $(VENV)/test $(ORACLE)/done $(ORACLE)/songs
+	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/pytest -m oracle -rP $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so demo
@@ -50,7 +51,6 @@ FOR_RUN := \
 FOR_DEMO := $(FOR_RUN) $(call need,command -v jack-play && command -v jack-record,jack-tools)
 FOR_TEST := $(FOR_DEMO) $(call need,command -v pipewire && command -v pw-jack,pipewire pipewire-jack) \
   $(call need,command -v pkill,procps)
-comma := ,
 
 define install-missing
 @missing=""; $(1) \
@@ -89,3 +89,10 @@ $(ORACLE)/done: tests/oracle/requirements.txt tests/oracle/requirements-nodeps.t
 	$(ORACLE)/bin/pip install --quiet -r tests/oracle/requirements.txt
 	$(ORACLE)/bin/pip install --quiet --no-deps -r tests/oracle/requirements-nodeps.txt
 	touch $@
+
+# Real songs, freely licensed, as they come with Debian.
+$(ORACLE)/songs: | $(ORACLE)/done
+	rm -rf $@ && mkdir -p $@.part
+	cd $@.part && apt-get download -q frozen-bubble-data fretsonfire-songs-muldjord >/dev/null
+	cd $@.part && for package in *.deb; do dpkg-deb -x $$package . && rm $$package; done
+	mv $@.part $@

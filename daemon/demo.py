@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 import subprocess
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -36,6 +37,9 @@ PLAYER, RECORDER = "jack-play", "jack-record"
 
 MARGIN_S = 2.0
 """How much longer than the song and the delay is recorded."""
+
+PATIENCE_S = 10.0
+"""How much longer than that the recorder may take to end."""
 
 
 @dataclass(frozen=True)
@@ -159,20 +163,36 @@ def _play_and_record(
 ) -> Waveform:
     """Run the two programs; return what was recorded [shape=(pairs * CHANNELS, frames)]."""
     environment = {**os.environ, "JACK_DEFAULT_SERVER": server}
-    with TemporaryDirectory(prefix="stemd-demo-") as folder:
+    with TemporaryDirectory(prefix="stemd-demo-") as folder, ExitStack() as programs:
         file = Path(folder) / "recording.wav"
         record = [RECORDER, "-n", str(pairs * CHANNELS), "-t", str(length_s), str(file)]
-        with subprocess.Popen(record, env=environment, stdout=subprocess.DEVNULL) as recorder:
-            port = f"{RECORDER}-{recorder.pid}:in_%d"
-            _wait_for_port(client, port % (pairs * CHANNELS))
-            environment["JACK_PLAY_CONNECT_TO"] = port
-            play = [PLAYER, str(song)]
-            played = subprocess.run(play, env=environment, stdout=subprocess.DEVNULL, check=False)
-            if played.returncode:
-                recorder.terminate()
-                raise StemdError(f"{PLAYER} could not play {song}: see what it said above")
+        recorder = programs.enter_context(_program(record, environment))
+        port = f"{RECORDER}-{recorder.pid}:in_%d"
+        _wait_for_port(client, port % (pairs * CHANNELS))
+        environment["JACK_PLAY_CONNECT_TO"] = port
+        player = programs.enter_context(_program([PLAYER, str(song)], environment))
+        # The recorder knows when it is over; the player does not always end by itself.
+        try:
+            recorder.wait(timeout=length_s + PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise StemdError(f"{RECORDER} did not end after {length_s} s; is it stopped?") from None
+        if player.poll():
+            raise StemdError(f"{PLAYER} could not play {song}: see what it said above")
         samples, _ = soundfile.read(file, dtype="float32", always_2d=True)
     return np.ascontiguousarray(samples.T)
+
+
+@contextmanager
+def _program(
+    command: list[str], environment: dict[str, str]
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a program as long as the context lasts."""
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _wait_for_port(client: JackClient, name: str) -> None:

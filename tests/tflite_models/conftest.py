@@ -1,0 +1,78 @@
+"""What the tests of the networks share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from stemd.tflite_models.convert import checkpoint_sha256, convert
+from stemd.tflite_models.install import Installer
+from stemd.tflite_models.library import Library
+from stemd.tflite_models.releases import Release
+from stemd.tflite_models.store import write_set
+
+from . import tiny
+from .http_server import Site, serving
+
+# A busy machine is no failure.
+settings.register_profile("stemd", deadline=None)
+settings.load_profile("stemd")
+
+
+@pytest.fixture(scope="session")
+def checkpoint_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_checkpoint(tmp_path_factory.mktemp("checkpoint"), tiny.variables())
+
+
+@pytest.fixture(scope="session")
+def archive(checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_archive(tmp_path_factory.mktemp("archive") / "2stems.tar.gz", checkpoint_dir)
+
+
+@pytest.fixture(scope="session")
+def release(checkpoint_dir: Path, archive: Path) -> Release:
+    return tiny.release(checkpoint_dir, archive)
+
+
+@pytest.fixture
+def library(tmp_path: Path, release: Release) -> Library:
+    """A library with nothing in it."""
+    return Library(tmp_path / "data", tmp_path / "cache", tmp_path / "bundled", {"2stems": release})
+
+
+@pytest.fixture
+def magnitudes() -> np.ndarray:
+    """float32 [shape=(64, 1024, 2)], nothing negative, some of it loud."""
+    rng = np.random.default_rng(1)
+    return (10 * rng.random((64, 1024, 2)) ** 3).astype(np.float32)
+
+
+@pytest.fixture
+def site(archive: Path) -> Iterator[Site]:
+    """A web server that has the archive."""
+    with serving() as site:
+        site.content = archive.read_bytes()
+        yield site
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, checkpoint_dir: Path, release: Release) -> Path:
+    """The library's bundled folder, with a set in it."""
+    folder = tmp_path / "bundled" / "2stems"
+    found = checkpoint_sha256(release, checkpoint_dir)
+    write_set(folder, *convert(release, checkpoint_dir, found, "fp16"), plain_names=True)
+    return folder
+
+
+@pytest.fixture
+def installed(library: Library, checkpoint_dir: Path) -> Path:
+    """The library's folder of installed networks, with a set in it."""
+    return Installer(library).install("2stems", checkpoint_dir).folder
+
+
+@pytest.fixture(scope="session")
+def other_checkpoint_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that is not the release's."""
+    return tiny.write_checkpoint(tmp_path_factory.mktemp("other"), tiny.variables(seed=1))

@@ -1,0 +1,68 @@
+"""A web server on this machine that misbehaves on command."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Site:
+    """What the server has, how it answers, and what it was asked.
+
+    `plan` holds one word for each coming request, `whole` once it is used up:
+    `whole` answers as asked; `cut N` breaks off after N bytes; `no ranges` sends everything
+    whatever was asked, `no ranges cut N` so too and breaks off; a number is an error status
+    `away` sends to another path.
+    """
+
+    def __init__(self) -> None:
+        self.content = b""
+        self.plan: list[str] = []
+        self.asked: list[tuple[str, str | None]] = []
+        self.url = ""
+
+
+@contextmanager
+def serving() -> Iterator[Site]:
+    """Serve a site on a free port."""
+    site = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            site.asked.append((self.path, self.headers["Range"]))
+            plan = site.plan.pop(0) if site.plan else "whole"
+            if plan.isdigit():
+                self.send_error(int(plan))
+            elif plan == "away":
+                self.send_response(302)
+                self.send_header("Location", f"{site.url}/elsewhere.tar.gz")
+                self.end_headers()
+            else:
+                self._send(plan)
+
+        def _send(self, plan: str) -> None:
+            start = 0
+            asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+            if asked and not plan.startswith("no ranges"):
+                start = int(asked[1])
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(site.content) - start))
+            self.end_headers()
+            cut = re.search(r"cut (\d+)", plan)
+            end = start + int(cut[1]) if cut else None
+            self.wfile.write(site.content[start:end])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    site.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

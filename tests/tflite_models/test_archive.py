@@ -1,0 +1,121 @@
+"""Archives are not trusted: named members only, as ordinary files, once each."""
+
+import tarfile
+
+import pytest
+
+from stemd.tflite_models.archive import extract
+from stemd.tflite_models.checkpoint import DATA_FILE, INDEX_FILE
+from stemd.tflite_models.errors import ModelError
+
+from . import tiny
+
+NAMES = (DATA_FILE, INDEX_FILE)
+
+
+@pytest.fixture
+def out(tmp_path):
+    folder = tmp_path / "a" / "out"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def pack(tmp_path):
+    """Make an archive of members given as (name, content or TarInfo)."""
+
+    def pack(*members):
+        path = tmp_path / "2stems.tar.gz"
+        with tarfile.open(path, "w:gz") as tar:
+            for name, content in members:
+                if isinstance(content, bytes):
+                    tiny.add_member(tar, name, content)
+                else:
+                    content.name = name
+                    tar.addfile(content)
+        return path
+
+    return pack
+
+
+def link(target, kind=tarfile.SYMTYPE):
+    member = tarfile.TarInfo()
+    member.type, member.linkname = kind, target
+    return member
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "2stems/", "./2stems/"])
+def test_the_named_members_come_out_and_nothing_else(pack, out, prefix):
+    archive = pack(
+        (f"{prefix}._model.index", b"a Mac was here"),
+        (f"{prefix}{DATA_FILE}", b"data"),
+        (f"{prefix}model.meta", b"meta"),
+        (f"{prefix}{INDEX_FILE}", b"index"),
+        ("../evil", b"evil"),
+        ("/tmp/evil", b"evil"),
+    )
+    extract(archive, NAMES, out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {
+        DATA_FILE: b"data",
+        INDEX_FILE: b"index",
+    }
+    assert sorted(path.name for path in out.parent.iterdir()) == ["out"]
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE]
+)
+def test_a_link_is_refused(pack, out, kind):
+    archive = pack((DATA_FILE, b"data"), (INDEX_FILE, link("/etc/passwd", kind)))
+    with pytest.raises(
+        ModelError, match=r"holds model\.index as something else than a file; it is"
+    ):
+        extract(archive, NAMES, out)
+
+
+@pytest.mark.parametrize("second", [INDEX_FILE, f"./{INDEX_FILE}", f"2stems/{INDEX_FILE}"])
+def test_a_member_twice_is_refused(pack, out, second):
+    archive = pack((DATA_FILE, b""), (INDEX_FILE, b"one"), (second, b"two"))
+    with pytest.raises(ModelError, match=r"holds model\.index twice; it is no official archive"):
+        extract(archive, NAMES, out)
+
+
+@pytest.mark.parametrize("name", [f"/{INDEX_FILE}", f"../{INDEX_FILE}", f"a/b/{INDEX_FILE}"])
+def test_members_elsewhere_do_not_count(pack, out, name):
+    archive = pack((DATA_FILE, b""), (name, b"index"))
+    with pytest.raises(ModelError, match=r"holds no model\.index; it is no checkpoint of Spleeter"):
+        extract(archive, NAMES, out)
+
+
+def test_what_is_no_archive_is_refused(tmp_path, out):
+    path = tmp_path / "2stems.tar.gz"
+    path.write_bytes(b"<html>")
+    with pytest.raises(ModelError, match=r"2stems\.tar\.gz: is no \.tar\.gz archive or is damaged"):
+        extract(path, NAMES, out)
+
+
+def test_a_plain_tar_is_refused(tmp_path, out):
+    path = tmp_path / "2stems.tar.gz"
+    with tarfile.open(path, "w") as tar:
+        tiny.add_member(tar, INDEX_FILE, b"index")
+    with pytest.raises(ModelError, match=r"is no \.tar\.gz archive or is damaged"):
+        extract(path, NAMES, out)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.9999])
+def test_a_cut_archive_is_refused(archive, tmp_path, out, part):
+    path = tmp_path / "cut.tar.gz"
+    data = archive.read_bytes()
+    path.write_bytes(data[: int(part * len(data))])
+    with pytest.raises(ModelError, match=r"cut\.tar\.gz: is no \.tar\.gz archive or is damaged"):
+        extract(path, NAMES, out)
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.8])
+def test_a_damaged_archive_is_refused(archive, tmp_path, out, part):
+    path = tmp_path / "bad.tar.gz"
+    data = bytearray(archive.read_bytes())
+    data[int(part * len(data))] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match=r"bad\.tar\.gz: is no \.tar\.gz archive or is damaged"):
+        extract(path, NAMES, out)

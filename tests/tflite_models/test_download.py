@@ -1,0 +1,103 @@
+"""Downloads from a server that misbehaves: resumed, or given up with one clear line."""
+
+import hashlib
+import socket
+
+import pytest
+
+from stemd.tflite_models.download import ATTEMPTS, download
+from stemd.tflite_models.errors import ModelError
+
+
+@pytest.fixture
+def fetch(site, tmp_path, archive, monkeypatch):
+    # What a broken connection had brought of a chunk is lost; the cuts below are multiples.
+    monkeypatch.setattr("stemd.tflite_models.download._CHUNK_BYTES", 100)
+
+    def fetch(url=None, progress=False):
+        sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+        url = url or f"{site.url}/2stems.tar.gz"
+        return download(url, sha256, tmp_path, progress, retry_delay_s=0)
+
+    return fetch
+
+
+def test_the_content_arrives(site, fetch, tmp_path):
+    path = fetch()
+    assert path == tmp_path / "2stems.tar.gz"
+    assert path.read_bytes() == site.content
+    assert site.asked == [("/2stems.tar.gz", None)]
+
+
+def test_a_cut_connection_is_resumed_where_it_broke(site, fetch):
+    site.plan = ["cut 1000", "cut 500"]
+    assert fetch().read_bytes() == site.content
+    assert [wanted for _, wanted in site.asked] == [None, "bytes=1000-", "bytes=1500-"]
+
+
+def test_a_server_without_ranges_is_asked_for_everything_again(site, fetch):
+    site.plan = ["cut 1000", "no ranges"]
+    assert fetch().read_bytes() == site.content
+    assert len(site.asked) == 2
+
+
+def test_a_download_that_gets_on_is_never_given_up(site, fetch):
+    site.plan = ["cut 100"] * (2 * ATTEMPTS)
+    assert fetch().read_bytes() == site.content
+    assert len(site.asked) == 2 * ATTEMPTS + 1
+
+
+def test_a_download_that_gets_nowhere_is_given_up(site, fetch, tmp_path):
+    site.plan = ["no ranges cut 1000"] * 100
+    with pytest.raises(ModelError, match=r"2stems\.tar\.gz: the connection broke, 5 times at the"):
+        fetch()
+    assert len(site.asked) == ATTEMPTS + 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_redirect_is_followed(site, fetch):
+    site.plan = ["away", "cut 1000", "away"]
+    assert fetch().read_bytes() == site.content
+    assert site.asked[1] == ("/elsewhere.tar.gz", None)
+    assert site.asked[3] == ("/elsewhere.tar.gz", "bytes=1000-")
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 503])
+def test_a_refusal_is_told_at_once(site, fetch, tmp_path, status):
+    site.plan = [str(status)]
+    with pytest.raises(ModelError, match=rf"/2stems\.tar\.gz: the server answers {status} \w+"):
+        fetch()
+    assert len(site.asked) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_content_is_refused(site, fetch, tmp_path):
+    site.content = b"something else"
+    found = hashlib.sha256(site.content).hexdigest()
+    with pytest.raises(
+        ModelError, match=rf"has sha256 {found}, expected \w{{64}}; it was not used"
+    ):
+        fetch()
+
+
+def test_an_unreachable_server_is_told_at_once(fetch, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waited"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(ModelError, match="the server cannot be reached; is the network up"):
+        fetch(f"http://127.0.0.1:{port}/2stems.tar.gz")
+
+
+@pytest.mark.parametrize("url", ["models/2stems.tar.gz", "ftp://somewhere/2stems.tar.gz"])
+def test_what_is_no_web_address_is_refused(fetch, url):
+    with pytest.raises(ModelError, match=rf"{url}: cannot be fetched"):
+        fetch(url)
+
+
+@pytest.mark.parametrize(("asked", "drawn"), [(True, True), (False, False), (None, False)])
+def test_a_progress_bar_is_drawn_on_standard_error_if_asked(fetch, capfd, asked, drawn):
+    """Standard error is no terminal here."""
+    fetch(progress=asked)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert ("100%" in err) == drawn

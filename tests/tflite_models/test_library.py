@@ -1,0 +1,302 @@
+"""Which set is used, what damage is found, and what becomes of derived graphs."""
+
+import errno
+import json
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from stemd.tflite_models import model_set
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.install import Installer
+from stemd.tflite_models.library import Library
+from stemd.tflite_models.manifest import MANIFEST
+from stemd.tflite_models.network import Network
+from stemd.tflite_models.releases import RELEASES
+from stemd.tflite_models.spec import GraphSpec
+
+from . import tiny
+
+SPEC = GraphSpec(T=64, B=8, A=8)
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def first_graph(folder):
+    return next(folder.glob("vocals*.tflite"))
+
+
+def test_the_bundled_networks_are_here_whole_and_official():
+    library = Library()
+    for found in library.verify("2stems"):
+        assert found.stems == ("vocals", "accompaniment")
+    bundled = found
+    assert bundled.origin == "bundled"
+    assert bundled.precision == "fp16"
+    assert bundled.manifest.provenance.verified
+    assert bundled.manifest.provenance.checkpoint == RELEASES["2stems"].checkpoint_sha256
+    assert [path.name for path in bundled.paths.values()] == [
+        "vocals.tflite",
+        "accompaniment.tflite",
+    ]
+    network = Network(bundled.paths["vocals"])
+    assert (network.T, network.B) == (128, 128)
+
+
+def test_a_bundled_set_is_found(library, bundled):
+    found = library.find("2stems")
+    assert (found.origin, found.folder, found.precision) == ("bundled", bundled, "fp16")
+
+
+def test_an_installed_set_hides_the_bundled_one(library, bundled, installed):
+    found = library.find("2stems")
+    assert (found.origin, found.folder, found.precision) == ("installed", installed, "fp32")
+    assert [copy.origin for copy in library.verify("2stems")] == ["installed", "bundled"]
+
+
+def test_stems_are_in_order(library, installed):
+    found = library.find("2stems")
+    assert found.stems == tuple(found.paths) == tuple(found.graphs(SPEC)) == tiny.STEMS
+
+
+def test_an_unknown_name_is_refused(library):
+    with pytest.raises(ModelError, match=r"no networks named '3stems'; known are 2stems"):
+        library.find("3stems")
+
+
+def test_a_missing_set_says_how_to_get_it(library):
+    with pytest.raises(
+        ModelError,
+        match=r"2stems networks are not installed: .* run `stemd models install 2stems`$",
+    ):
+        library.find("2stems")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            flip,
+            r"vocals-\w+\.tflite has sha256 \w{64}, expected \w{64}; run `stemd models install 2s",
+        ),
+        (
+            lambda path: path.write_bytes(b"1"),
+            r"is 1 bytes long, expected \d+; run `stemd models inst",
+        ),
+        (
+            lambda path: path.unlink(),
+            r"No such file or directory; expected a file of sha256 \w{64}; run",
+        ),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_command_that_mends_it(
+    library, installed, damage, message
+):
+    damage(first_graph(installed))
+    with pytest.raises(ModelError, match=message):
+        library.find("2stems")
+
+
+def test_a_damaged_bundled_set_can_be_replaced(library, bundled, checkpoint_dir):
+    flip(bundled / "vocals.tflite")
+    with pytest.raises(
+        ModelError, match=r"run `stemd models install 2stems`, which takes its place"
+    ):
+        library.find("2stems")
+    Installer(library).install("2stems", checkpoint_dir)
+    assert library.find("2stems").origin == "installed"
+    with pytest.raises(ModelError, match="bundled"):
+        library.verify("2stems")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(format=2), "format: Input should be 1; run"),
+        (lambda m: m.pop("provenance"), "provenance: Field required; run"),
+        (lambda m: m.update(extra=1), "extra: Extra inputs are not permitted"),
+        (lambda m: m["files"][0].update(file="../x.tflite"), r"files\.0\.file: String should"),
+        (lambda m: m["files"][0].update(sha256="0"), r"files\.0\.sha256: String should match"),
+        (lambda m: m["files"].reverse(), "names the stems accompaniment, vocals, expected vocals"),
+        (lambda m: m.update(files=[]), "names the stems none, expected vocals, accompaniment; run"),
+    ],
+)  # fmt: skip
+def test_a_damaged_manifest_is_refused(library, installed, change, message):
+    manifest = json.loads((installed / MANIFEST).read_text())
+    change(manifest)
+    (installed / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match=message):
+        library.find("2stems")
+
+
+def test_a_manifest_that_is_no_json_is_refused(library, installed):
+    (installed / MANIFEST).write_text("{")
+    with pytest.raises(ModelError, match=r"manifest\.json is damaged: text: Invalid JSON.*; run"):
+        library.find("2stems")
+
+
+def test_a_folder_without_manifest_is_no_set(library, bundled, installed):
+    (installed / MANIFEST).unlink()
+    assert library.find("2stems").origin == "bundled"
+
+
+def test_the_list_shows_what_is_here_and_what_could_be(library, bundled, installed):
+    lines = library.list()
+    assert [(line.origin, line.in_use, line.problem) for line in lines] == [
+        ("installed", True, ""),
+        ("bundled", False, ""),
+    ]
+    (bundled / "vocals.tflite").unlink()
+    (installed / MANIFEST).write_text("")
+    lines = library.list()
+    assert "manifest.json is damaged" in lines[0].problem
+    assert "vocals.tflite: No such file" in lines[1].problem
+
+
+def test_the_list_shows_what_is_not_here(library):
+    (line,) = library.list()
+    assert (line.name, line.stems, line.origin, line.in_use) == ("2stems", tiny.STEMS, None, False)
+
+
+def test_derived_graphs_run(library, installed, magnitudes):
+    graphs = library.find("2stems").graphs(SPEC)
+    outs = {stem: np.zeros((8, 1024, 2), np.float32) for stem in graphs}
+    for stem, path in graphs.items():
+        network = Network(path)
+        assert (network.T, network.B) == (64, 8)
+        network(magnitudes, outs[stem])
+    assert not np.array_equal(outs["vocals"], outs["accompaniment"])
+
+
+def test_graphs_are_derived_once(library, installed, monkeypatch):
+    first = library.find("2stems").graphs(SPEC)
+    monkeypatch.setattr(model_set, "write_graph", None)
+    assert library.find("2stems").graphs(SPEC) == first
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [GraphSpec(128, 8, 8), GraphSpec(64, 4, 8), GraphSpec(64, 8, 4), GraphSpec(64, 8, 8, 8)],
+    ids=str,
+)
+def test_every_number_of_the_spec_counts(library, installed, spec):
+    found = library.find("2stems")
+    first, second = found.graphs(SPEC), found.graphs(spec)
+    assert not set(first.values()) & set(second.values())
+
+
+def test_other_weights_or_another_writer_give_other_graphs(
+    library, installed, other_checkpoint_dir, monkeypatch
+):
+    first = library.find("2stems").graphs(SPEC)["vocals"]
+    monkeypatch.setattr(model_set, "WRITER", 0)
+    second = library.find("2stems").graphs(SPEC)["vocals"]
+    Installer(library).install("2stems", other_checkpoint_dir, allow_unverified=True)
+    third = library.find("2stems").graphs(SPEC)["vocals"]
+    assert len({first.parent, second.parent, third.parent}) == 3
+    assert first.read_bytes() != third.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: flip(first_graph(folder)),
+        lambda folder: first_graph(folder).write_bytes(b""),
+        lambda folder: first_graph(folder).unlink(),
+        lambda folder: (folder / MANIFEST).unlink(),
+        lambda folder: (folder / MANIFEST).write_text("{}"),
+        lambda folder: (folder / ".part-xyz").write_text("half"),
+    ],
+)
+def test_a_damaged_cache_is_rebuilt(library, installed, damage):
+    first = library.find("2stems").graphs(SPEC)
+    contents = {stem: path.read_bytes() for stem, path in first.items()}
+    damage(first["vocals"].parent)
+    second = library.find("2stems").graphs(SPEC)
+    assert second == first
+    assert {stem: path.read_bytes() for stem, path in second.items()} == contents
+
+
+def test_daemons_that_start_together_derive_once(library, installed, monkeypatch):
+    written = []
+    write_graph = model_set.write_graph
+    monkeypatch.setattr(
+        model_set, "write_graph", lambda *args: written.append(1) or write_graph(*args)
+    )
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(library.find("2stems").graphs(SPEC)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(written) == len(tiny.STEMS)
+    assert results == [results[0]] * 4
+
+
+def test_the_longest_unused_graphs_are_forgotten(library, installed, monkeypatch):
+    monkeypatch.setattr(model_set, "CACHED_SPECS", 2)
+    found = library.find("2stems")
+    specs = [GraphSpec(64, b) for b in (1, 2, 3)]
+    first, second = (found.graphs(spec)["vocals"] for spec in specs[:2])
+    for graph in (first, second):
+        os.utime(graph.parent, (0, 0))
+    found.graphs(specs[0])  # used again, hence younger than the second
+    third = found.graphs(specs[2])["vocals"]
+    assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
+
+
+def test_a_cache_that_cannot_be_made_is_told(library, installed, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(
+        ModelError, match=r"deriving the graphs of 2stems: .*cache.*: Not a directory"
+    ):
+        library.find("2stems").graphs(SPEC)
+
+
+def test_export_writes_what_the_daemon_runs(library, installed, tmp_path):
+    out = tmp_path / "new" / "folder"
+    exported = library.export("2stems", SPEC, out)
+    assert exported == {stem: out / f"{stem}.tflite" for stem in tiny.STEMS}
+    for stem, path in library.find("2stems").graphs(SPEC).items():
+        assert exported[stem].read_bytes() == path.read_bytes()
+        assert exported[stem].stat().st_mode & 0o777 == 0o644, "others may not read it"
+    assert sorted(path.name for path in out.iterdir()) == ["accompaniment.tflite", "vocals.tflite"]
+
+
+def test_an_export_that_cannot_be_written_is_told(library, installed, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ModelError, match=r"exporting 2stems: .*taken: File exists"):
+        library.export("2stems", SPEC, tmp_path / "taken")
+
+
+def test_a_failed_export_leaves_nothing_half_written(library, installed, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(
+        ModelError, match="exporting 2stems: the disk is full; make room, or set -o"
+    ):
+        library.export("2stems", SPEC, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("variable", "part"), [("XDG_DATA_HOME", "models"), ("XDG_CACHE_HOME", "graphs")]
+)
+def test_the_folders_of_the_user_are_honoured(monkeypatch, tmp_path, variable, part):
+    monkeypatch.setenv(variable, str(tmp_path))
+    library = Library()
+    where = (
+        library.installed_dir("2stems") if part == "models" else library.find("2stems").cache_dir
+    )
+    assert where.is_relative_to(tmp_path / "stemd" / part)

@@ -1,0 +1,149 @@
+"""`stemd models`: what a user types and reads. The sets are the real ones."""
+
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from stemd.daemon import models_commands
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.library import Library
+from stemd.tflite_models.network import Network
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("STEMD_MODELS_URL", raising=False)
+
+
+@pytest.fixture
+def stemd_models():
+    def run(*arguments):
+        result = CliRunner().invoke(models_commands.models, arguments)
+        if isinstance(result.exception, ModelError):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def small(library, monkeypatch):
+    """Let the commands see the small sets in place of the real ones."""
+    monkeypatch.setattr(models_commands, "_library", lambda: library)
+    return library
+
+
+def test_list_shows_the_bundled_set_and_how_to_get_the_other(stemd_models):
+    header, two, four = stemd_models("list").output.splitlines()
+    assert header.split("  ")[0] == "NAME"
+    assert re.match(
+        r"2stems +bundled +fp16 +MIT +yes +vocals, accompaniment +/.*tflite_models/2stems$", two
+    )
+    assert re.match(
+        r"4stems +- .* no +vocals, drums, bass, other +to be had: stemd models install 4stems$",
+        four,
+    )
+
+
+def test_list_marks_unverified_and_damaged_sets(stemd_models, small, bundled, other_checkpoint_dir):
+    stemd_models("install", "2stems", "--from", str(other_checkpoint_dir), "--allow-unverified")
+    (bundled / "vocals.tflite").write_bytes(b"")
+    _, first, second = stemd_models("list").output.splitlines()
+    assert re.match(r"2stems +installed, unverified +fp32 +MIT +yes", first)
+    assert re.search(r"no .* DAMAGED: .*vocals\.tflite is 0 bytes long, expected", second)
+
+
+@pytest.mark.parametrize("option", [[], ["--allow-unverified"]])
+def test_install_says_what_it_did(stemd_models, small, checkpoint_dir, option):
+    result = stemd_models("install", "2stems", "--from", str(checkpoint_dir), *option)
+    assert re.match(
+        r"installed 2stems: vocals, accompaniment \(fp32, verified\) in /.*/2stems$", result.output
+    )
+
+
+def test_install_refuses_what_is_not_verified(stemd_models, small, other_checkpoint_dir):
+    with pytest.raises(ModelError, match="--allow-unverified"):
+        stemd_models("install", "2stems", "--from", str(other_checkpoint_dir))
+    result = stemd_models(
+        "install", "2stems", "--from", str(other_checkpoint_dir), "--allow-unverified"
+    )
+    assert "(fp32, NOT verified)" in result.output
+
+
+def test_install_downloads(stemd_models, small, site, monkeypatch):
+    monkeypatch.setenv("STEMD_MODELS_URL", site.url)
+    assert "installed 2stems" in stemd_models("install", "2stems").output
+    assert site.asked
+
+
+def test_a_download_cannot_go_unverified(stemd_models):
+    result = stemd_models("install", "2stems", "--allow-unverified")
+    assert result.exit_code == 2
+    assert "--allow-unverified goes with --from" in result.output
+
+
+def test_verify_checks_everything_that_is_here(stemd_models):
+    assert stemd_models("verify").output == "2stems (bundled): 2 files are intact\n"
+    assert stemd_models("verify", "2stems").output == "2stems (bundled): 2 files are intact\n"
+
+
+def test_verify_tells_damage(stemd_models, small, bundled):
+    (bundled / "vocals.tflite").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"vocals\.tflite is 0 bytes long"):
+        stemd_models("verify")
+
+
+@pytest.mark.parametrize("name", ["4stems", "7stems"])
+def test_verify_tells_what_is_not_here(stemd_models, name):
+    with pytest.raises(
+        ModelError, match=f"the {name} networks are not installed|no networks named"
+    ):
+        stemd_models("verify", name)
+
+
+@pytest.mark.parametrize(
+    ("options", "window"),
+    [
+        ([], (128, 128)),
+        (["--preset", "balanced"], None),
+        (["--preset", "studio", "--B", "4"], (128, 4)),
+        (["--T", "64", "--B", "8", "--A", "4", "--mirror", "2", "--precision", "fp32"], (64, 8)),
+    ],
+)
+def test_export_writes_a_file_for_each_stem(
+    stemd_models, small, bundled, tmp_path, options, window
+):
+    from stemd.daemon.config import PRESETS
+
+    result = stemd_models("export", "2stems", *options, "-o", str(tmp_path / "out"))
+    paths = [tmp_path / "out" / f"{stem}.tflite" for stem in ("vocals", "accompaniment")]
+    assert result.output.splitlines() == [str(path) for path in paths]
+    network = Network(paths[0])
+    assert (window or (PRESETS["balanced"].T, PRESETS["balanced"].B)) == (network.T, network.B)
+
+
+def test_every_number_reaches_the_graph(stemd_models, small, bundled, tmp_path, monkeypatch):
+    specs = []
+    monkeypatch.setattr(Library, "export", lambda _, name, spec, folder: specs.append(spec) or {})
+    numbers = ["--T", "192", "--B", "8", "--A", "4", "--mirror", "2"]
+    stemd_models("export", "2stems", *numbers, "-o", str(tmp_path))
+    assert str(specs[0]) == "T192-B8-A4-m2-fp32"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--T", "100"], "T=100 is not a multiple of 64"),
+        (["--T", "64"], "is more than T=64"),
+        (["--preset", "none"], "'none' is none of seed, studio"),
+        (["--precision", "int3"], "'int3' is not"),
+    ],
+)
+def test_export_refuses(stemd_models, tmp_path, options, message):
+    result = stemd_models("export", "2stems", *options, "-o", str(tmp_path / "out"))
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,133 @@
+"""One network on one file: what it promises the threads that call it."""
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from stemd.tflite_models.checkpoint import Checkpoint
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.graph import write_graph
+from stemd.tflite_models.model_writer import ModelWriter
+from stemd.tflite_models.network import Network
+from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.variables import read_unet
+
+from . import tiny
+
+
+@pytest.fixture(scope="session")
+def path(checkpoint_dir, tmp_path_factory):
+    unet = read_unet(Checkpoint(checkpoint_dir), tiny.ARCHITECTURE, "vocals")
+    path = tmp_path_factory.mktemp("network") / "vocals.tflite"
+    path.write_bytes(write_graph(unet, GraphSpec(T=64, B=8, A=8), {}))
+    return path
+
+
+def test_it_knows_its_window(path):
+    network = Network(path)
+    assert (network.T, network.B, network.path) == (64, 8, path)
+
+
+def test_it_fills_out_and_leaves_its_input_alone(path, magnitudes):
+    network, out, before = (
+        Network(path),
+        np.full((8, 1024, 2), np.nan, np.float32),
+        magnitudes.copy(),
+    )
+    network(magnitudes, out)
+    assert np.isfinite(out).all()
+    np.testing.assert_array_equal(magnitudes, before)
+
+
+def test_a_call_depends_on_nothing_before_it(path, magnitudes):
+    network, first, second = Network(path), *np.empty((2, 8, 1024, 2), np.float32)
+    network(magnitudes, first)
+    network(magnitudes[::-1], second)
+    assert not np.array_equal(first, second)
+    network(magnitudes, second)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_it_takes_views_and_rings(path, magnitudes):
+    """Callers hand in slices of longer buffers and columns of wider ones."""
+    network, whole = Network(path), np.empty((8, 1024, 2), np.float32)
+    network(magnitudes, whole)
+    wide = np.zeros((64, 2049, 2), np.float32)
+    wide[:, :1024] = magnitudes
+    out = np.zeros((16, 1024, 2), np.float32)
+    network(wide[:, :1024], out[::2])
+    np.testing.assert_array_equal(out[::2], whole)
+
+
+def test_networks_run_side_by_side(path, magnitudes):
+    outs = np.zeros((4, 8, 1024, 2), np.float32)
+    networks = [Network(path) for _ in outs]
+    threads = [
+        threading.Thread(target=lambda n=n: [networks[n](magnitudes, outs[n]) for _ in range(5)])
+        for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outs[0].any()
+    for out in outs[1:]:
+        np.testing.assert_array_equal(out, outs[0])
+
+
+@pytest.mark.parametrize(
+    ("x", "out", "message"),
+    [
+        (
+            (128, 1024, 2),
+            (8, 1024, 2),
+            r"magnitudes has shape \(128, 1024, 2\), expected \(64, 1024",
+        ),
+        ((64, 1024, 2), (64, 1024, 2), r"out has shape \(64, 1024, 2\), expected \(8, 1024, 2\)"),
+        ((64, 2049, 2), (8, 1024, 2), r"magnitudes has shape \(64, 2049, 2\)"),
+    ],
+)
+def test_another_shape_is_refused(path, x, out, message):
+    with pytest.raises(ValueError, match=message):
+        Network(path)(np.zeros(x, np.float32), np.zeros(out, np.float32))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"none\.tflite: no such file; `stemd models verify`"):
+        Network(tmp_path / "none.tflite")
+
+
+@pytest.mark.parametrize("length", [0, 10, 1000, 5000])
+def test_a_damaged_file_is_refused(path, tmp_path, length):
+    cut = tmp_path / "cut.tflite"
+    cut.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(
+        ModelError, match=r"cut\.tflite: is no TFLite network or is damaged \(.+\)$"
+    ):
+        Network(cut)
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 1024, 1), (1, 64, 2049, 2), (2, 64, 1024, 2), (1, 64)])
+def test_a_network_of_another_shape_is_refused(tmp_path, shape):
+    writer = ModelWriter("another")
+    x = writer.value("x", shape)
+    path = tmp_path / "other.tflite"
+    path.write_bytes(writer.finish({"x": x}, {"y": writer.op("LOGISTIC", [x], "y", shape)}, {}))
+    with pytest.raises(ModelError, match=r"has inputs of shape .*, expected one float32 input"):
+        Network(path)
+
+
+def test_the_runtime_keeps_quiet(path):
+    """It greets once in each process, hence a new one; others' lines pass."""
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "from stemd.tflite_models import runtime\n"
+        "from stemd.tflite_models.network import Network\n"
+        "with runtime._without_chatter(): os.write(2, b'INFO: hush\\nmine\\n')\n"
+        "Network(Path(sys.argv[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "mine\n")

@@ -1,0 +1,44 @@
+"""Rebuilds the networks that ship with the program, from the official checkpoint.
+
+For maintainers: `python -m stemd.tflite_models.bundle CHECKPOINT_DIR [OUT_DIR]`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from stemd.tflite_models.convert import checkpoint_sha256, convert
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.manifest import Manifest
+from stemd.tflite_models.releases import RELEASES
+from stemd.tflite_models.store import write_set
+
+NAME = "2stems"
+
+
+def build(checkpoint: Path, out_dir: Path) -> Manifest:
+    """Write the set into `out_dir/2stems`, the same bytes each time.
+
+    Raises
+    ------
+    ModelError
+        The checkpoint is not the official one.
+    """
+    release = RELEASES[NAME]
+    found = checkpoint_sha256(release, checkpoint)
+    draft, graphs = convert(release, checkpoint, found, "fp16")
+    if not draft.provenance.verified:
+        raise ModelError(f"{checkpoint}: is not the official {NAME} checkpoint; nothing is bundled")
+    return write_set(out_dir / NAME, draft, graphs, plain_names=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Run from the command line."""
+    checkpoint, *rest = map(Path, arguments)
+    manifest = build(checkpoint, *(rest or [Path(__file__).parent]))
+    sys.stdout.write(manifest.to_json())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

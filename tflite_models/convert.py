@@ -1,0 +1,77 @@
+"""Turns an official checkpoint into plain networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from stemd.tflite_models.checkpoint import Checkpoint
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import sha256_of
+from stemd.tflite_models.graph import write_graph
+from stemd.tflite_models.manifest import Manifest, provenance_of
+from stemd.tflite_models.releases import Release
+from stemd.tflite_models.spec import GraphSpec, Precision
+from stemd.tflite_models.variables import read_unet
+
+
+def checkpoint_sha256(release: Release, folder: Path) -> dict[str, str]:
+    """Give the sha256 of each file of a checkpoint, by name.
+
+    Raises
+    ------
+    ModelError
+        One cannot be read.
+    """
+    try:
+        return {name: sha256_of(folder / name) for name in release.checkpoint_sha256}
+    except OSError as error:
+        raise ModelError(
+            f"{error.filename}: {error.strerror}; a checkpoint's folder holds "
+            f"{' and '.join(release.checkpoint_sha256)}"
+        ) from error
+
+
+def convert(
+    release: Release, folder: Path, found: dict[str, str], precision: Precision
+) -> tuple[Manifest, Iterator[tuple[str, bytes]]]:
+    """Turn a checkpoint into plain networks, T=128.
+
+    Parameters
+    ----------
+    release : Release
+        What it claims to be.
+    folder : Path
+        Where it is.
+    found : dict of str to str
+        What `checkpoint_sha256` gave for it.
+    precision : str
+        Of the weights in the files.
+
+    Returns
+    -------
+    Manifest
+        All but the files.
+    iterator of (stem, content)
+        In the order of the stems, made as it is taken.
+
+    Raises
+    ------
+    ModelError
+        The checkpoint is damaged or of another architecture; also while iterating.
+    """
+    checkpoint = Checkpoint(folder)
+    spec = GraphSpec(precision=precision)
+    draft = Manifest(
+        name=release.name,
+        precision=precision,
+        graph=str(spec),
+        provenance=provenance_of(release, found),
+    )
+    about = draft.model_dump(include={"name", "provenance", "licence", "citation"})
+    architecture = release.architecture
+    graphs = (
+        (stem, write_graph(read_unet(checkpoint, architecture, stem), spec, about))
+        for stem in architecture.stems
+    )
+    return draft, graphs

@@ -1,0 +1,141 @@
+"""Installs the official networks: fetch, verify, convert, put in place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from stemd.tflite_models.archive import extract
+from stemd.tflite_models.convert import checkpoint_sha256, convert
+from stemd.tflite_models.download import RETRY_DELAY_S, download
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import explained, locked, remove_if_empty, sha256_of
+from stemd.tflite_models.library import Library
+from stemd.tflite_models.model_set import ModelSet
+from stemd.tflite_models.releases import URL, Release
+from stemd.tflite_models.store import write_set
+
+URL_VARIABLE = "STEMD_MODELS_URL"
+"""Environment variable: the folder that holds `NAME.tar.gz`, for mirrors."""
+
+_STAGING_PREFIX = ".install-"
+
+
+class Installer:
+    """Puts official networks into a library.
+
+    Parameters
+    ----------
+    library : Library
+        Receives them.
+    url : str, optional
+        The folder that holds the archives; by default the environment's `STEMD_MODELS_URL`, or
+        else the official release.
+    progress : bool or None
+        Draw a progress bar while downloading; None draws it on a terminal.
+    retry_delay_s : float
+        Pause after a broken connection.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        url: str | None = None,
+        progress: bool | None = None,
+        retry_delay_s: float = RETRY_DELAY_S,
+    ) -> None:
+        self._library = library
+        self._url = (url or os.environ.get(URL_VARIABLE) or URL).rstrip("/")
+        self._progress = progress
+        self._retry_delay_s = retry_delay_s
+
+    def install(
+        self, name: str, source: Path | None = None, allow_unverified: bool = False
+    ) -> ModelSet:
+        """Install a set, replacing an installed one as a whole or not at all.
+
+        Parameters
+        ----------
+        name : str
+            A release, as `4stems`.
+        source : Path, optional
+            An archive or an unpacked checkpoint folder; without it the archive is downloaded.
+        allow_unverified : bool
+            Take a source whose sha256 is not the published one. A download is always verified.
+
+        Raises
+        ------
+        ModelError
+            It could not be done; what was installed before still is, and nothing else is left.
+        """
+        release = self._library.release(name)
+        target = self._library.installed_dir(name)
+        try:
+            with (
+                explained(f"installing {name}", "XDG_DATA_HOME"),
+                _staging(target.parent) as staging,
+            ):
+                folder = self._obtain(release, source, allow_unverified, staging)
+                found = checkpoint_sha256(release, folder)
+                if not allow_unverified:
+                    _check_all(folder, found, release.checkpoint_sha256)
+                write_set(target, *convert(release, folder, found, "fp32"))
+        except KeyboardInterrupt:
+            raise ModelError(f"installing {name}: interrupted; run it again") from None
+        return self._library.find(name)
+
+    def _obtain(
+        self, release: Release, source: Path | None, allow_unverified: bool, staging: Path
+    ) -> Path:
+        """Give a folder with the checkpoint's files."""
+        if source is None:
+            archive = self._download(release, staging)
+            extract(archive, release.checkpoint_sha256, staging)
+            archive.unlink()  # a hundred megabytes that the graphs may need
+            return staging
+        if not os.access(source, os.R_OK):
+            reason = "permission denied" if source.exists() else "no such file or folder"
+            raise ModelError(
+                f"{source}: {reason}; --from takes an archive or a checkpoint's folder"
+            )
+        if source.is_dir():
+            return source
+        if not allow_unverified:
+            _check(source, sha256_of(source), release.archive_sha256)
+        extract(source, release.checkpoint_sha256, staging)
+        return staging
+
+    def _download(self, release: Release, staging: Path) -> Path:
+        url = f"{self._url}/{release.archive}"
+        return download(url, release.archive_sha256, staging, self._progress, self._retry_delay_s)
+
+
+def _check_all(folder: Path, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    for name, sha256 in expected.items():
+        _check(folder / name, found[name], sha256)
+
+
+def _check(path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise ModelError(
+            f"{path}: has sha256 {found}, expected {expected}; it is not the official file, "
+            "use --allow-unverified if you trust it"
+        )
+
+
+@contextmanager
+def _staging(models: Path) -> Iterator[Path]:
+    """Give an empty folder on the models' disk, after removing what a crash left behind."""
+    models.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(models, wait=False):
+            for stale in models.glob(f"{_STAGING_PREFIX}*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=_STAGING_PREFIX, dir=models) as staging:
+                yield Path(staging)
+    finally:
+        remove_if_empty(models, models.parent)

@@ -1,0 +1,190 @@
+"""Which networks are here: bundled with the program, or installed by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import explained, write_whole
+from stemd.tflite_models.manifest import MANIFEST, Manifest, read_manifest
+from stemd.tflite_models.model_set import ModelSet
+from stemd.tflite_models.releases import RELEASES, Release
+from stemd.tflite_models.spec import GraphSpec
+
+Origin = Literal["installed", "bundled"]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One line of `stemd models list`: a set that is here, or that could be."""
+
+    name: str
+    stems: tuple[str, ...]
+    origin: Origin | None
+    """None for a set that can be installed."""
+    in_use: bool = False
+    folder: Path | None = None
+    manifest: Manifest | None = None
+    """None if it is damaged, or there is none."""
+    problem: str = ""
+
+
+class Library:
+    """The networks of this user on this machine.
+
+    Parameters
+    ----------
+    data_dir : Path, optional
+        Installed sets live in its `models/NAME/`; by default the user's data folder.
+    cache_dir : Path, optional
+        Derived graphs live in its `graphs/`; by default the user's cache folder.
+    bundled_dir : Path, optional
+        Holds `NAME/` for each bundled set; by default this package's folder.
+    releases : mapping of str to Release, optional
+        The sets there are; tests make their own.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        cache_dir: Path | None = None,
+        bundled_dir: Path | None = None,
+        releases: Mapping[str, Release] = RELEASES,
+    ) -> None:
+        self._data_dir = data_dir or platformdirs.user_data_path("stemd")
+        self._cache_dir = cache_dir or platformdirs.user_cache_path("stemd")
+        self._bundled_dir = bundled_dir or Path(__file__).parent
+        self._releases = releases
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The sets there are, here or not."""
+        return tuple(self._releases)
+
+    def release(self, name: str) -> Release:
+        """Give what is known of a set, here or not.
+
+        Raises
+        ------
+        ModelError
+            There is no set of this name.
+        """
+        try:
+            return self._releases[name]
+        except KeyError:
+            known = ", ".join(self._releases)
+            raise ModelError(f"there are no networks named {name!r}; known are {known}") from None
+
+    def installed_dir(self, name: str) -> Path:
+        """Give the folder where a set is, or would be, installed."""
+        return self._data_dir / "models" / self.release(name).name
+
+    def find(self, name: str) -> ModelSet:
+        """Give a set with every file's sha256 checked; an installed one hides a bundled one.
+
+        Raises
+        ------
+        ModelError
+            It is missing or damaged; the message ends with the command that mends it.
+        """
+        found = self._open(name, *self._first_place(name))
+        found.verify()
+        return found
+
+    def verify(self, name: str) -> list[ModelSet]:
+        """Check every copy of a set, the hidden one too.
+
+        Raises
+        ------
+        ModelError
+            A copy is damaged, or there is none.
+        """
+        self._first_place(name)
+        copies = [self._open(name, *place) for place in self._places(name)]
+        for copy in copies:
+            copy.verify()
+        return copies
+
+    def list(self) -> list[Listing]:
+        """Tell what is here and what could be; looks at lengths, not at content."""
+        return [line for name in self._releases for line in self._listings(name)]
+
+    def export(self, name: str, spec: GraphSpec, out_dir: Path) -> dict[str, Path]:
+        """Write the graphs of a spec into a folder, one `STEM.tflite` for each stem.
+
+        Raises
+        ------
+        ModelError
+            The set is missing or damaged, or the folder cannot be written.
+        """
+        targets = {}
+        found = self.find(name)
+        with explained(f"exporting {name}", "-o"):
+            out_dir.mkdir(parents=True, exist_ok=True)
+            for stem, content in found.write_graphs(spec):
+                targets[stem] = out_dir / f"{stem}.tflite"
+                write_whole(targets[stem], content)
+        return targets
+
+    def _first_place(self, name: str) -> tuple[Origin, Path]:
+        for place in self._places(name):
+            return place
+        raise ModelError(
+            f"the {name} networks are not installed: no {self.installed_dir(name)}; "
+            f"run `{_install_command(name)}`"
+        )
+
+    def _places(self, name: str) -> Iterator[tuple[Origin, Path]]:
+        candidates: tuple[tuple[Origin, Path], ...] = (
+            ("installed", self.installed_dir(name)),
+            ("bundled", self._bundled_dir / name),
+        )
+        return (place for place in candidates if (place[1] / MANIFEST).exists())
+
+    def _open(self, name: str, origin: Origin, folder: Path) -> ModelSet:
+        remedy = f"run `{_install_command(name)}`"
+        if origin == "bundled":
+            remedy += ", which takes its place, or install stemd anew"
+        try:
+            manifest = read_manifest(folder)
+        except ModelError as error:
+            raise ModelError(f"{error}; {remedy}") from error
+        expected = self.release(name).architecture.stems
+        if manifest.stems != expected:
+            raise ModelError(
+                f"{folder / MANIFEST} names the stems {', '.join(manifest.stems) or 'none'}, "
+                f"expected {', '.join(expected)}; {remedy}"
+            )
+        return ModelSet(manifest, folder, origin, self._cache_dir / "graphs", remedy)
+
+    def _listings(self, name: str) -> Iterator[Listing]:
+        places = list(self._places(name))
+        for place in places:
+            yield self._listing(name, *place, in_use=place == places[0])
+        if not places:
+            yield Listing(name, self.release(name).architecture.stems, None)
+
+    def _listing(self, name: str, origin: Origin, folder: Path, in_use: bool) -> Listing:
+        stems = self.release(name).architecture.stems
+        try:
+            found = self._open(name, origin, folder)
+        except ModelError as error:
+            return Listing(name, stems, origin, in_use, folder, problem=str(error))
+        return Listing(name, stems, origin, in_use, folder, found.manifest, _problem(found))
+
+
+def _problem(found: ModelSet) -> str:
+    try:
+        found.verify(deep=False)
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
+def _install_command(name: str) -> str:
+    return f"stemd models install {name}"

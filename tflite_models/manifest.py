@@ -1,0 +1,118 @@
+"""The `manifest.json` that stands beside every set of networks and vouches for its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import sha256_of
+from stemd.tflite_models.releases import CITATION, LICENCE, PROJECT, VERSION, Release
+
+MANIFEST = "manifest.json"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# A bare name: a manifest must not reach out of its folder.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRecord(_Strict):
+    """One stem's file as it was when it was written."""
+
+    stem: str
+    file: FileName
+    bytes: int
+    sha256: Sha256
+
+    def check(self, folder: Path, deep: bool = True) -> None:
+        """Compare the file on disk: its length and, if `deep`, its sha256.
+
+        Raises
+        ------
+        ModelError
+            It is missing or differs; the message ends before the remedy.
+        """
+        path = folder / self.file
+        try:
+            length = path.stat().st_size
+            if length != self.bytes:
+                raise ModelError(f"{path} is {length} bytes long, expected {self.bytes}")
+            if deep and (found := sha256_of(path)) != self.sha256:
+                raise ModelError(f"{path} has sha256 {found}, expected {self.sha256}")
+        except OSError as error:
+            raise ModelError(
+                f"{path}: {error.strerror}; expected a file of sha256 {self.sha256}"
+            ) from error
+
+
+class Provenance(_Strict):
+    """Where the weights come from."""
+
+    project: str = PROJECT
+    release: str = VERSION
+    archive: str
+    archive_sha256: Sha256
+    """The published one; whether the weights came in that archive or loose, see `checkpoint`."""
+    checkpoint: dict[str, Sha256]
+    """sha256 of each file the weights were read from."""
+    verified: bool
+    """Whether those are the published ones."""
+
+
+class Manifest(_Strict):
+    """A set of networks, one for each stem, in order."""
+
+    format: Literal[1] = 1
+    name: str
+    precision: str
+    """Of the weights in the files."""
+    graph: str
+    """The window the graphs are made for, as `GraphSpec` prints it."""
+    files: tuple[FileRecord, ...] = ()
+    provenance: Provenance
+    licence: str = LICENCE
+    citation: str = CITATION
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The stems' names, in order."""
+        return tuple(record.stem for record in self.files)
+
+    def to_json(self) -> str:
+        """Give the text of the file."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def provenance_of(release: Release, checkpoint: dict[str, str]) -> Provenance:
+    """Describe weights read from checkpoint files with these sha256, by file name."""
+    return Provenance(
+        archive=release.archive,
+        archive_sha256=release.archive_sha256,
+        checkpoint=checkpoint,
+        verified=checkpoint == dict(release.checkpoint_sha256),
+    )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a folder that has one.
+
+    Raises
+    ------
+    ModelError
+        It cannot be read or is no manifest; the message ends before the remedy.
+    """
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "text"
+        raise ModelError(f"{path} is damaged: {place}: {first['msg']}") from error

@@ -1,0 +1,134 @@
+"""A set of networks that is here, and the graphs derived from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import explained, locked
+from stemd.tflite_models.graph import WRITER, write_graph
+from stemd.tflite_models.manifest import Manifest, read_manifest
+from stemd.tflite_models.model_reader import read_weights
+from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.store import write_set
+
+CACHED_SPECS = 6
+"""So many derived sets are kept; of the others the longest unused go. Four stems take 160 MB."""
+
+
+@dataclass(frozen=True)
+class ModelSet:
+    """Plain networks, one for each stem; see `Library.find`."""
+
+    manifest: Manifest
+    folder: Path
+    origin: Literal["installed", "bundled"]
+    cache_dir: Path
+    """Where derived graphs are kept."""
+    remedy: str
+    """The command that mends a damaged set."""
+
+    @property
+    def name(self) -> str:
+        """As in `stemd models install NAME`."""
+        return self.manifest.name
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The stems' names, in order."""
+        return self.manifest.stems
+
+    @property
+    def precision(self) -> str:
+        """Of the weights in the files: fp32 or fp16."""
+        return self.manifest.precision
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The plain files by stem: T=128, whole window."""
+        return _paths(self.folder, self.manifest)
+
+    def verify(self, deep: bool = True) -> None:
+        """Compare the files with the manifest: lengths and, if `deep`, sha256.
+
+        Raises
+        ------
+        ModelError
+            One is missing or differs: file, expected, found, remedy.
+        """
+        try:
+            _check(self.folder, self.manifest, deep)
+        except ModelError as error:
+            raise ModelError(f"{error}; {self.remedy}") from error
+
+    def graphs(self, spec: GraphSpec) -> dict[str, Path]:
+        """Give the files of the graphs for a spec, by stem, deriving them if they are not cached.
+
+        Takes a second or two for four stems when it has to derive; another process that wants
+        the same waits for it.
+
+        Raises
+        ------
+        ModelError
+            The cache folder cannot be written, or the plain files cannot be read.
+        """
+        with explained(f"deriving the graphs of {self.name}", "XDG_CACHE_HOME"):
+            self.cache_dir.mkdir(parents=True, exist_ok=True)
+            with locked(self.cache_dir, wait=True):
+                folder = self.cache_dir / self._key(spec)
+                manifest = _cached(folder) or self._derive(folder, spec)
+                os.utime(folder)
+                _forget_unused(self.cache_dir, folder)
+        return _paths(folder, manifest)
+
+    def write_graphs(self, spec: GraphSpec) -> Iterator[tuple[str, bytes]]:
+        """Derive the graphs for a spec, one by one, as (stem, content of the file)."""
+        about = self.manifest.model_dump(include={"name", "provenance", "licence", "citation"})
+        for stem, path in self.paths.items():
+            unet, _ = read_weights(path)
+            yield stem, write_graph(unet, spec, about)
+
+    def _derive(self, folder: Path, spec: GraphSpec) -> Manifest:
+        draft = self.manifest.model_copy(
+            update={"graph": str(spec), "precision": spec.precision, "files": ()}
+        )
+        return write_set(folder, draft, self.write_graphs(spec))
+
+    def _key(self, spec: GraphSpec) -> str:
+        """Name the folder after everything that determines the graphs."""
+        sources = [(record.stem, record.sha256) for record in self.manifest.files]
+        everything = json.dumps([WRITER, spec.as_dict(), sources])
+        return f"{self.name}-{spec}-{hashlib.sha256(everything.encode()).hexdigest()[:16]}"
+
+
+def _cached(folder: Path) -> Manifest | None:
+    try:
+        manifest = read_manifest(folder)
+        _check(folder, manifest)
+    except ModelError:  # missing or damaged: derive it anew
+        return None
+    return manifest
+
+
+def _check(folder: Path, manifest: Manifest, deep: bool = True) -> None:
+    for record in manifest.files:
+        record.check(folder, deep)
+
+
+def _paths(folder: Path, manifest: Manifest) -> dict[str, Path]:
+    return {record.stem: folder / record.file for record in manifest.files}
+
+
+def _forget_unused(cache_dir: Path, current: Path) -> None:
+    """Remove the sets unused for longest; a process that has one mapped keeps its files."""
+    others = [folder for folder in cache_dir.iterdir() if folder.is_dir() and folder != current]
+    others.sort(key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+    for folder in others[CACHED_SPECS - 1 :]:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,98 @@
+"""One stem's network, ready to run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.runtime import new_interpreter
+from stemd.tflite_models.unet import BINS, CHANNELS, FloatArray
+
+
+class Network:
+    """An interpreter on one file.
+
+    Construct and call it on any thread, but never call it on two at once: an interpreter is not
+    re-entrant. The call releases the GIL while the network runs.
+
+    Parameters
+    ----------
+    path : Path
+        A `.tflite` file; it is mapped into memory and must stay as it is.
+    num_threads : int
+        Threads the network itself may use.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read, is no network, or one of another shape.
+    """
+
+    def __init__(self, path: Path, num_threads: int = 1) -> None:
+        self.path = path
+        self._interpreter = _load(path, num_threads)
+        source, target = (
+            _only(path, kind, details)
+            for kind, details in (
+                ("input", self._interpreter.get_input_details()),
+                ("output", self._interpreter.get_output_details()),
+            )
+        )
+        self.T = int(source["shape"][1])
+        self.B = int(target["shape"][1])
+        # Functions that give a view of the interpreter's memory. A view may not outlive a call.
+        self._source = self._interpreter.tensor(source["index"])
+        self._target = self._interpreter.tensor(target["index"])
+
+    def __call__(self, magnitudes: FloatArray, out: FloatArray) -> None:
+        """Estimate the stem's magnitudes; allocates nothing large.
+
+        Parameters
+        ----------
+        magnitudes : float32 [shape=(T, 1024, 2)]
+            Linear magnitudes of the mixture: spectra, bins, channels.
+        out : float32 [shape=(B, 1024, 2)]
+            Receives those of the stem.
+
+        Raises
+        ------
+        ValueError
+            An array has another shape.
+        """
+        _check_shape("magnitudes", magnitudes, self.T)
+        _check_shape("out", out, self.B)
+        np.copyto(self._source()[0], magnitudes)
+        self._interpreter.invoke()
+        np.copyto(out, self._target()[0])
+
+
+def _load(path: Path, num_threads: int) -> Any:
+    if not os.access(path, os.R_OK):
+        reason = "permission denied" if path.exists() else "no such file"
+        raise ModelError(f"{path}: {reason}; `stemd models verify` checks the networks")
+    try:
+        return new_interpreter(str(path), num_threads)
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{path}: is no TFLite network or is damaged ({reason})") from error
+
+
+def _only(path: Path, kind: str, details: list[dict[str, Any]]) -> dict[str, Any]:
+    shapes = [tuple(int(n) for n in each["shape"]) for each in details]
+    fits = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][::2] == (1, BINS)
+    if not fits or shapes[0][3] != CHANNELS or details[0]["dtype"] != np.float32:
+        raise ModelError(
+            f"{path}: has {kind}s of shape {shapes}, expected one float32 {kind} of shape "
+            f"(1, spectra, {BINS}, {CHANNELS}); it is no network of stemd"
+        )
+    return details[0]
+
+
+def _check_shape(name: str, array: FloatArray, spectra: int) -> None:
+    expected = (spectra, BINS, CHANNELS)
+    if array.shape != expected:
+        raise ValueError(f"{name} has shape {array.shape}, expected {expected}")

@@ -1,0 +1,63 @@
+"""What determines a graph besides the weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+Precision = Literal["fp32", "fp16"]
+
+STRIDE = 64
+"""T is a multiple of it: six convolutions halve the window six times."""
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """A window of T spectra of which B are emitted.
+
+    From the oldest spectrum to the newest the window is: context, B emitted spectra, A of
+    look-ahead, `mirror` spectra that the caller fills by mirroring the newest ones.
+
+    Raises
+    ------
+    ValueError
+        A number breaks its rule; the message names number and rule.
+    """
+
+    T: int = 128
+    """Spectra the network sees, a multiple of 64."""
+    B: int = 128
+    """Spectra emitted, at least 1."""
+    A: int = 0
+    """Look-ahead: spectra of the true future, after the emitted ones."""
+    mirror: int = 0
+    """Spectra at the end of the window that mirror those before."""
+    precision: Precision = "fp32"
+    """Of the weights in the file; arithmetic is float32."""
+
+    def __post_init__(self) -> None:
+        if self.T < STRIDE or self.T % STRIDE:
+            raise ValueError(f"T={self.T} is not a multiple of {STRIDE}")
+        if self.B < 1:
+            raise ValueError(f"B={self.B} is not at least 1")
+        for name, value in (("A", self.A), ("mirror", self.mirror)):
+            if value < 0:
+                raise ValueError(f"{name}={value} is below 0")
+        if self.B + self.A + self.mirror > self.T:
+            raise ValueError(
+                f"B + A + mirror = {self.B} + {self.A} + {self.mirror} is more than T={self.T}"
+            )
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision={self.precision!r} is none of {get_args(Precision)}")
+
+    @property
+    def first(self) -> int:
+        """The row of the window where the emitted spectra begin."""
+        return self.T - self.mirror - self.A - self.B
+
+    def as_dict(self) -> dict[str, int | str]:
+        """Give the fields by name, for keys and metadata."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"T{self.T}-B{self.B}-A{self.A}-m{self.mirror}-{self.precision}"

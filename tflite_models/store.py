@@ -1,0 +1,74 @@
+"""A folder with a set of networks, replaced as a whole.
+
+The manifest is the set: a file it does not name does not count. New graphs come under new names
+(a piece of their sha256 is in it), then the manifest is replaced by one rename, then what it does
+not name is removed. A crash at any moment leaves the old set or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import PART_PREFIX, remove_if_empty, write_whole
+from stemd.tflite_models.manifest import MANIFEST, FileRecord, Manifest, read_manifest
+
+
+def write_set(
+    folder: Path, draft: Manifest, graphs: Iterable[tuple[str, bytes]], plain_names: bool = False
+) -> Manifest:
+    """Write a set, replacing the one that is there.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing; the caller holds the lock of its parent.
+    draft : Manifest
+        All but the files.
+    graphs : iterable of (stem, content)
+        In the stems' order; taken one by one, so that only one is in memory.
+    plain_names : bool
+        Name the files by stem alone, giving up the protection of an old set.
+
+    Returns
+    -------
+    Manifest
+        As written.
+
+    Raises
+    ------
+    OSError
+        Something cannot be written. What was there before is as it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        records = tuple(_write_graph(folder, *graph, plain_names) for graph in graphs)
+        manifest = draft.model_copy(update={"files": records})
+        write_whole(folder / MANIFEST, manifest.to_json().encode())
+    finally:
+        sweep(folder)
+    return manifest
+
+
+def sweep(folder: Path) -> None:
+    """Remove the graphs that the manifest does not name, and files left half-written."""
+    leftovers = set(folder.glob(f"{PART_PREFIX}*"))
+    try:
+        named = {record.file for record in read_manifest(folder).files}
+        leftovers |= {path for path in folder.glob("*.tflite") if path.name not in named}
+    except ModelError:
+        # Without a manifest no graph counts; with a damaged one they may yet be of use.
+        if not (folder / MANIFEST).exists():
+            leftovers |= set(folder.glob("*.tflite"))
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    remove_if_empty(folder)
+
+
+def _write_graph(folder: Path, stem: str, content: bytes, plain_name: bool) -> FileRecord:
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"{stem}.tflite" if plain_name else f"{stem}-{digest[:12]}.tflite"
+    write_whole(folder / name, content)
+    return FileRecord(stem=stem, file=name, bytes=len(content), sha256=digest)

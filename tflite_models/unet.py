@@ -1,0 +1,119 @@
+"""The weights of Spleeter's U-Net.
+
+Six 5×5 stride-2 convolutions down, six transposed ones up, a 4×4 dilated one at the head.
+Source: A. Jansson et al., "Singing voice separation with deep U-Net convolutional networks",
+ISMIR 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+Activation = Literal["leaky_relu", "relu", "elu"]
+
+LEAKY_SLOPE = 0.2
+BINS = 1024
+CHANNELS = 2
+FILTERS = (16, 32, 64, 128, 256, 512)
+DEPTH = len(FILTERS)
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What follows each convolution: in the encoder after, in the decoder before the norm."""
+
+    encoder: Activation
+    decoder: Activation
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a checkpoint does not say of itself."""
+
+    stems: tuple[str, ...]
+    """In the order in which the variables are numbered."""
+    activations: Activations
+    filters: tuple[int, ...] = FILTERS
+    """Channels after each convolution of the encoder."""
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A batch norm at rest: `x * scale + shift`, both float32 [shape=(channels,)]."""
+
+    scale: FloatArray
+    shift: FloatArray
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One convolution and the batch norm that belongs to it."""
+
+    kernel: FloatArray
+    """float32 [shape=(outputs, height, width, inputs)], the order of TFLite."""
+    bias: FloatArray
+    """float32 [shape=(outputs,)]."""
+    norm: Norm | None = None
+
+
+@dataclass(frozen=True)
+class UNet:
+    """The weights of one stem's network."""
+
+    stem: str
+    activations: Activations
+    encoder: tuple[Convolution, ...]
+    """Six; the last has no norm, for its output goes up as it is."""
+    decoder: tuple[Convolution, ...]
+    """Six transposed convolutions."""
+    head: Convolution
+
+    def tensors(self) -> dict[str, FloatArray]:
+        """Give every array under the name that it bears in a file, as `encoder/1/kernel`."""
+        return {
+            f"{name}/{part}": array
+            for name, convolution in self._convolutions()
+            for part, array in _parts(convolution)
+        }
+
+    def _convolutions(self) -> Iterator[tuple[str, Convolution]]:
+        for side, convolutions in (("encoder", self.encoder), ("decoder", self.decoder)):
+            for level, convolution in enumerate(convolutions, 1):
+                yield f"{side}/{level}", convolution
+        yield "head", self.head
+
+
+def from_tensors(stem: str, activations: Activations, tensors: Mapping[str, FloatArray]) -> UNet:
+    """Put a network together from what `UNet.tensors` gave.
+
+    Raises
+    ------
+    KeyError
+        A tensor is missing.
+    """
+
+    def convolution(name: str, has_norm: bool = True) -> Convolution:
+        norm = Norm(tensors[f"{name}/scale"], tensors[f"{name}/shift"]) if has_norm else None
+        return Convolution(tensors[f"{name}/kernel"], tensors[f"{name}/bias"], norm)
+
+    return UNet(
+        stem,
+        activations,
+        encoder=tuple(convolution(f"encoder/{n}", n < DEPTH) for n in range(1, DEPTH + 1)),
+        decoder=tuple(convolution(f"decoder/{n}") for n in range(1, DEPTH + 1)),
+        head=convolution("head", has_norm=False),
+    )
+
+
+def _parts(convolution: Convolution) -> Iterator[tuple[str, FloatArray]]:
+    yield "kernel", convolution.kernel
+    yield "bias", convolution.bias
+    if convolution.norm is not None:
+        yield "scale", convolution.norm.scale
+        yield "shift", convolution.norm.shift
