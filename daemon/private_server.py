@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from stemd.daemon.errors import ServerError
 from stemd.daemon.jack_graph import open_client
 
+PRIORITY = 10
+"""jackd's own, when it runs with real-time priority."""
+
 READY_S = 10.0
 """How long the server may take to answer."""
 
@@ -30,7 +33,7 @@ def private_server(
     blocksize : int
         Frames in a period.
     realtime : bool
-        Whether to ask for real-time priority.
+        Whether to run with real-time priority, where the user may.
 
     Yields
     ------
@@ -50,7 +53,14 @@ def private_server(
         )
     name = f"stemd-{os.getpid()}"
     # A few ports are enough, and spare every client tens of megabytes of shared memory.
-    command = [program, "--port-max", "128", "-n", name, "-R" if realtime else "-r"]
+    command = [
+        program,
+        "--port-max",
+        "128",
+        "-n",
+        name,
+        "-R" if realtime and _may_run_in_realtime() else "-r",
+    ]
     command += ["-d", "dummy", "-r", str(samplerate), "-p", str(blocksize)]
     process = subprocess.Popen(
         command,
@@ -64,6 +74,20 @@ def private_server(
         yield name
     finally:
         _stop(process)
+
+
+def _may_run_in_realtime() -> bool:
+    """Try it: a server that was refused it tells clients all the same that it has it.
+
+    Some then start threads that cannot run (jack-play's reader is one).
+    """
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    except PermissionError:
+        return False
+    os.sched_setscheduler(0, *before)
+    return True
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], name: str) -> None:
