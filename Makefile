@@ -48,9 +48,8 @@ FOR_RUN := \
   $(call need,command -v cc,gcc libc6-dev) \
   $(call need,ls /usr/lib*/libjack.so.0 /usr/lib/*/libjack.so.0 | grep .,libjack-jackd2-0) \
   $(call need,command -v jackd,jackd2)
-FOR_DEMO := $(FOR_RUN) $(call need,command -v jack-play && command -v jack-record,jack-tools)
-FOR_TEST := $(FOR_DEMO) $(call need,command -v pipewire && command -v pw-jack,pipewire pipewire-jack) \
-  $(call need,command -v pkill,procps)
+FOR_DEMO := $(FOR_RUN) $(call need,command -v jack-stdin && command -v jack-stdout,jack-stdio)
+FOR_TEST := $(FOR_DEMO) $(call need,command -v pipewire && command -v pw-jack && command -v pw-link,pipewire pipewire-bin pipewire-jack)
 
 define install-missing
 @missing=""; $(1) \

@@ -1,25 +1,25 @@
 """`stemd demo`: a song through the daemon's ports in real time, recorded and drawn.
 
-A private JACK server, the daemon, and two programs of JACK's own: one plays, one records. The
-recorder hears the player on its first two channels and the stems on the others, so what it writes
-also shows the delay.
+A private JACK server, the daemon, and two programs of others: jack-stdin plays, jack-stdout
+records. The recorder hears the player on its first two channels and the stems on the others, so
+what it writes also shows the delay.
 """
 
 import os
-import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from queue import SimpleQueue
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 from time import sleep
+from typing import Any
 
 import numpy as np
-import soundfile
+import soxr
 
 from stemd.daemon.audio_file import Song, writing_stems
 from stemd.daemon.config import Config
@@ -27,13 +27,17 @@ from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.jack_graph import JackClient, open_client
 from stemd.daemon.networks import load_networks
 from stemd.daemon.private_server import private_server
-from stemd.daemon.separation import Report, separating
+from stemd.daemon.separation import INPUTS, Report, separating
 from stemd.dsp.arrays import Waveform
-from stemd.dsp.scheme import CHANNELS, SAMPLERATE
+from stemd.dsp.scheme import SAMPLERATE
 
 SONG = Path(__file__).parent / "song" / "slow-motion-dream.mp3"
 
-PLAYER, RECORDER = "jack-play", "jack-record"
+PLAYER, RECORDER = "jack-stdin", "jack-stdout"
+PLAYER_PORTS = ("jstdin:input1", "jstdin:input2")
+"""What jack-stdin calls the ports by which it plays."""
+
+RECORDER_PORT = "jstdout:input{}"
 
 MARGIN_S = 2.0
 """How much longer than the song and the delay is recorded."""
@@ -79,11 +83,10 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
     for program in (PLAYER, RECORDER):
         if shutil.which(program) is None:
             raise ServerError(
-                f"{program} is not installed, and the demonstration plays and records with "
-                "JACK's own tools: install them (Debian: apt install jack-tools)"
+                f"{program} is not installed, by which the demonstration plays or records: "
+                "install it (Debian: apt install jack-stdio)"
             )
-    with Song(song) as opened:
-        seconds = opened.frames / opened.samplerate
+    mixture = load(song)
     wishes = config.separation
     networks = load_networks(wishes.stems, wishes.scheme, wishes.threads)
     troubles: SimpleQueue[str] = SimpleQueue()
@@ -93,18 +96,17 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
         separation = stack.enter_context(
             separating(client, networks, wishes.scheme, wishes.mask_extension, troubles.put)
         )
-        client.autoconnect(_patterns(list(networks)))
-        length_s = seconds + separation.delay_s + MARGIN_S
-        recording = _play_and_record(server, client, song, ceil(length_s), len(networks) + 1)
+        ports = [f"{client.name}:{stem}_{side}" for stem in networks for side in "LR"]
+        recording = _play_and_record(server, client, mixture, ports, separation.delay_s)
         report = separation.report()
     if not troubles.empty():
         raise StemdError(troubles.get())
-    mixture, *stems = np.split(recording, len(networks) + 1)
+    played, *stems = np.split(recording, len(networks) + 1)
     return Demonstration(
-        mixture,
+        played,
         dict(zip(networks, stems, strict=True)),
         separation.delay,
-        measure_delay(mixture, np.sum(stems, axis=0)),
+        measure_delay(played, np.sum(stems, axis=0)),
         report,
     )
 
@@ -150,44 +152,53 @@ def measure_delay(mixture: Waveform, total: Waveform) -> int:
     return lag
 
 
-def _patterns(stems: list[str]) -> dict[str, re.Pattern[str]]:
-    """Route the player into the daemon, and the daemon into the recorder behind the mixture."""
-    ports = [f"{stem}_{side}" for stem in stems for side in "LR"]
-    inputs = {f"in_{side}": rf"{PLAYER}-\d+:out_{n}" for n, side in enumerate("LR", start=1)}
-    outputs = {port: rf"{RECORDER}-\d+:in_{n}" for n, port in enumerate(ports, start=CHANNELS + 1)}
-    return {port: re.compile(pattern) for port, pattern in (inputs | outputs).items()}
+def load(song: Path) -> Waveform:
+    """Read the whole song, at the server's sample rate.
+
+    Raises
+    ------
+    AudioFileError
+        If it cannot be read.
+    """
+    with Song(song) as opened:
+        blocks = np.concatenate(list(opened.blocks()), axis=1)
+        resampled: Waveform = soxr.resample(blocks.T, opened.samplerate, SAMPLERATE).T
+    return resampled
 
 
 def _play_and_record(
-    server: str, client: JackClient, song: Path, length_s: int, pairs: int
+    server: str, client: JackClient, mixture: Waveform, ports: list[str], delay_s: float
 ) -> Waveform:
-    """Run the two programs; return what was recorded [shape=(pairs * CHANNELS, frames)]."""
-    environment = {**os.environ, "JACK_DEFAULT_SERVER": server}
-    with TemporaryDirectory(prefix="stemd-demo-") as folder, ExitStack() as programs:
-        file = Path(folder) / "recording.wav"
-        record = [RECORDER, "-n", str(pairs * CHANNELS), "-t", str(length_s), str(file)]
-        recorder = programs.enter_context(_program(record, environment))
-        port = f"{RECORDER}-{recorder.pid}:in_%d"
-        _wait_for_port(client, port % (pairs * CHANNELS))
-        environment["JACK_PLAY_CONNECT_TO"] = port
-        player = programs.enter_context(_program([PLAYER, str(song)], environment))
-        # The recorder knows when it is over; the player does not always end by itself.
+    """Play the mixture into the daemon; return what player and stems sounded meanwhile.
+
+    Returns
+    -------
+    float32 [shape=(CHANNELS + len(ports), frames)]
+    """
+    length_s = ceil(mixture.shape[1] / SAMPLERATE + delay_s + MARGIN_S)
+    sources = [*PLAYER_PORTS, *ports]
+    play = [PLAYER, "-q", "-e", "float", *(f"{client.name}:{port}" for port in INPUTS)]
+    record = [RECORDER, "-q", "-e", "float", "-d", str(length_s), *sources]
+    with TemporaryFile() as tape, ExitStack() as programs:
+        player = programs.enter_context(_program(play, server, stdin=subprocess.PIPE))
+        _wait_for_ports(client, PLAYER_PORTS)
+        recorder = programs.enter_context(_program(record, server, stdout=tape))
+        _wait_for_ports(client, [RECORDER_PORT.format(n + 1) for n in range(len(sources))])
+        player.communicate(mixture.T.tobytes())  # as fast as it plays
         try:
             recorder.wait(timeout=length_s + PATIENCE_S)
         except subprocess.TimeoutExpired:
             raise StemdError(f"{RECORDER} did not end after {length_s} s; is it stopped?") from None
-        if player.poll():
-            raise StemdError(f"{PLAYER} could not play {song}: see what it said above")
-        samples, _ = soundfile.read(file, dtype="float32", always_2d=True)
-    return np.ascontiguousarray(samples.T)
+        tape.seek(0)
+        samples = np.frombuffer(tape.read(), np.float32)
+    return np.ascontiguousarray(samples.reshape(-1, len(sources)).T)
 
 
 @contextmanager
-def _program(
-    command: list[str], environment: dict[str, str]
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a program as long as the context lasts."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+def _program(command: list[str], server: str, **pipes: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a program on the server as long as the context lasts."""
+    environment = {**os.environ, "JACK_DEFAULT_SERVER": server}
+    process = subprocess.Popen(command, env=environment, **pipes)
     try:
         yield process
     finally:
@@ -195,10 +206,11 @@ def _program(
         process.wait()
 
 
-def _wait_for_port(client: JackClient, name: str) -> None:
-    """Look again and again: the recorder says nothing when it is ready."""
+def _wait_for_ports(client: JackClient, names: Iterable[str]) -> None:
+    """Look again and again: a program that joins the graph says nothing when it has."""
     for _ in range(100):
-        if client.has_port(name):
+        missing = [name for name in names if not client.has_port(name)]
+        if not missing:
             return
         sleep(0.05)
-    raise StemdError(f"{RECORDER} did not join the graph: {name} is missing")
+    raise StemdError(f"the port {missing[0]} does not appear: did its program start?")

@@ -5,7 +5,9 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryFile
+from typing import IO
 
 from stemd.daemon.errors import ServerError
 from stemd.daemon.jack_graph import open_client
@@ -15,6 +17,9 @@ PRIORITY = 10
 
 READY_S = 10.0
 """How long the server may take to answer."""
+
+POLL_S = 0.05
+"""How often it is asked meanwhile."""
 
 STOP_S = 5.0
 """How long it may take to stop before it is killed."""
@@ -53,34 +58,32 @@ def private_server(
         )
     name = f"stemd-{os.getpid()}"
     # A few ports are enough, and spare every client tens of megabytes of shared memory.
-    command = [
-        program,
-        "--port-max",
-        "128",
-        "-n",
-        name,
-        "-R" if realtime and _may_run_in_realtime() else "-r",
-    ]
+    command = [program, "--port-max", "128", "-n", name]
+    command += ["-R", "-P", str(PRIORITY)] if realtime and _may_run_in_realtime() else ["-r"]
     command += ["-d", "dummy", "-r", str(samplerate), "-p", str(blocksize)]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        process_group=0,  # a Ctrl-C is for stemd, which stops the server last
-    )
-    try:
-        _wait_until_it_answers(process, name)
-        yield name
-    finally:
-        _stop(process)
+    with TemporaryFile() as chatter:
+        process = subprocess.Popen(
+            [*_dying_with_us(), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=chatter,
+            stderr=chatter,
+            process_group=0,  # a Ctrl-C is for stemd, which stops the server last
+        )
+        try:
+            _wait_until_it_answers(process, name, chatter)
+            yield name
+        finally:
+            _stop(process)
+
+
+def _dying_with_us() -> list[str]:
+    """Have the server stopped even where stemd is killed, and cannot do it."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
 def _may_run_in_realtime() -> bool:
-    """Try it: a server that was refused it tells clients all the same that it has it.
-
-    Some then start threads that cannot run (jack-play's reader is one).
-    """
+    """Try it: a server that was refused it tells clients all the same that it has it."""
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
@@ -90,27 +93,33 @@ def _may_run_in_realtime() -> bool:
     return True
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], name: str) -> None:
-    """Libjack has nothing to wait on for a server to come, so ask again and again."""
-    tries = int(READY_S / 0.05)
-    for _ in range(tries):
-        try:
-            open_client("stemd-probe", "jack", name).close()
-        except ServerError:
-            try:
-                process.wait(timeout=0.05)
-            except subprocess.TimeoutExpired:
-                continue
-            break
-        else:
+def _wait_until_it_answers(
+    process: "subprocess.Popen[bytes]", name: str, chatter: IO[bytes]
+) -> None:
+    """Ask again and again: libjack has nothing to wait on for a server to come."""
+    for _ in range(int(READY_S / POLL_S)):
+        if _answers(name):
             return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=POLL_S)
+            break
+    chatter.seek(0)
+    said = [line.strip() for line in chatter.read().decode(errors="replace").splitlines() if line]
     raise ServerError(
-        f"jackd's dummy driver did not start (exit code {process.poll()}): "
-        f"see what it says when started by hand: jackd -n {name} -d dummy"
+        f"jackd's dummy driver did not start (exit code {process.poll()}); "
+        f"it said: {'; '.join(said[:2])}"
     )
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _answers(name: str) -> bool:
+    try:
+        open_client("stemd-probe", "jack", name).close()
+    except ServerError:
+        return False
+    return True
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(timeout=STOP_S)

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import yaml
 
+from processes import process_of
 from stemd.daemon.config import Config
 from stemd.daemon.private_server import private_server
 
@@ -221,7 +222,7 @@ def test_run_ends_with_1_when_the_server_goes_away(environment):
         private_server(blocksize=512, realtime=False) as name,
         running(environment, JACK_DEFAULT_SERVER=name) as (process, _),
     ):
-        subprocess.run(["pkill", "-KILL", "-f", f"jackd .*-n {name}"], check=True)
+        os.kill(process_of(name), signal.SIGKILL)
         assert process.wait(timeout=10) == 1
         assert "stemd: the server went away: " in process.stderr.read()
 
@@ -247,7 +248,7 @@ def test_run_plays_on_pipewire(environment, arguments, tmp_path):
         with running(environment, *arguments, **runtime) as (process, log):
             assert any("PipeWire" in line for line in log)
             listed = subprocess.run(
-                ["pw-jack", "jack_lsp"],
+                ["pw-link", "--input", "--output"],
                 env={**environment, **runtime},
                 capture_output=True,
                 text=True,

@@ -8,6 +8,7 @@ import threading
 import jack
 import pytest
 
+from processes import process_of
 from stemd.daemon import libjack
 from stemd.daemon.errors import ServerError
 from stemd.daemon.jack_graph import ORDER, PORT_GROUP, PRETTY_NAME, open_client
@@ -104,19 +105,9 @@ def test_end_of_the_server_is_told():
         client = open_client("stemd", "jack", name)
         client.bind(RealtimeSide(2, 4, 0, client.samplerate), INPUTS, OUTPUTS)
         client.activate(on_shutdown=lambda reason: told.set())
-        os.kill(server_process(name), signal.SIGKILL)
+        os.kill(process_of(name), signal.SIGKILL)
         assert told.wait(5)
         client.close()
-
-
-def server_process(name: str) -> int:
-    from pathlib import Path
-
-    for folder in Path("/proc").glob("[0-9]*"):
-        command = (folder / "cmdline").read_bytes().split(b"\0")
-        if command[0].endswith(b"jackd") and name.encode() in command:
-            return int(folder.name)
-    raise AssertionError(f"no jackd named {name}")
 
 
 def test_server_that_does_not_answer_is_named_with_the_remedy():

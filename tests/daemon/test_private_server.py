@@ -1,20 +1,16 @@
-"""The private server takes real-time priority only where the user may have it."""
+"""The private server: its rate and priority are those asked for, and it ends with its owner."""
 
 import os
-from pathlib import Path
+import select
+import subprocess
+import sys
 
 import pytest
 
+from processes import options_of, process_of
 from stemd.daemon import private_server as module
+from stemd.daemon.errors import ServerError
 from stemd.daemon.private_server import private_server
-
-
-def options_of(name: str) -> list[str]:
-    for folder in Path("/proc").glob("[0-9]*"):
-        command = (folder / "cmdline").read_text().split("\0")
-        if command[0].endswith("jackd") and name in command:
-            return command[1:]
-    raise AssertionError(f"no jackd named {name}")
 
 
 def test_realtime_is_not_asked_for_where_it_is_refused(monkeypatch):
@@ -42,3 +38,32 @@ def test_rate_and_period_are_as_asked_for_and_the_server_ends():
         assert options[options.index("dummy") + 1 :][:4] == ["-r", "48000", "-p", "128"]
     with pytest.raises(AssertionError, match="no jackd"):
         options_of(name)
+
+
+def test_reason_that_jackd_gives_is_told(monkeypatch, tmp_path):
+    jackd = tmp_path / "jackd"
+    jackd.write_text("#!/bin/sh\necho 'Too many servers already active'\nexit 255\n")
+    jackd.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    message = r"did not start \(exit code 255\); it said: Too many servers already active"
+    with pytest.raises(ServerError, match=message), private_server():
+        pass
+
+
+STARTER = """
+import time
+from stemd.daemon.private_server import private_server
+with private_server(realtime=False) as name:
+    print(name, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_server_ends_with_the_program_that_started_it_even_if_that_is_killed():
+    starter = subprocess.Popen([sys.executable, "-c", STARTER], stdout=subprocess.PIPE, text=True)
+    name = starter.stdout.readline().strip()
+    server = os.pidfd_open(process_of(name))
+    starter.kill()
+    starter.communicate()
+    assert select.select([server], [], [], 5)[0], "the server lives on"
+    os.close(server)
