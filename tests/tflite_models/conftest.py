@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import tiny_model as tiny
 from stemd.tflite_models.convert import checkpoint_sha256, convert
 from stemd.tflite_models.install import Installer
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.releases import Release
 from stemd.tflite_models.store import write_set
 
-from . import tiny
 from .http_server import Site, serving
 
 # A busy machine is no failure.

@@ -4,11 +4,10 @@ import tarfile
 
 import pytest
 
+import tiny_model as tiny
 from stemd.tflite_models.archive import extract
 from stemd.tflite_models.checkpoint import DATA_FILE, INDEX_FILE
 from stemd.tflite_models.errors import ModelError
-
-from . import tiny
 
 NAMES = (DATA_FILE, INDEX_FILE)
 

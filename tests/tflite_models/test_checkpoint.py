@@ -8,10 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tiny_model as tiny
 from stemd.tflite_models.checkpoint import DATA_FILE, INDEX_FILE, Checkpoint
 from stemd.tflite_models.errors import ModelError
-
-from . import tiny
 
 
 def write_index(folder: Path, records: dict[bytes, bytes]) -> Path:

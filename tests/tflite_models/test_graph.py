@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+import tiny_model as tiny
 from stemd.tflite_models import graph
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
@@ -17,7 +18,7 @@ from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.unet import Activations, Architecture, UNet
 from stemd.tflite_models.variables import read_unet
 
-from . import reference_unet, tiny
+from . import reference_unet
 
 ABOUT = {"licence": "MIT", "citation": "someone"}
 

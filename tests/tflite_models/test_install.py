@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import tiny_model as tiny
 from stemd.tflite_models import files, install, store
 from stemd.tflite_models.checkpoint import DATA_FILE, INDEX_FILE, Checkpoint
 from stemd.tflite_models.errors import ModelError
@@ -18,7 +19,7 @@ from stemd.tflite_models.manifest import MANIFEST
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.variables import read_unet
 
-from . import small_disk, tiny
+from . import small_disk
 
 
 @pytest.fixture

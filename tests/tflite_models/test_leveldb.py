@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tiny_model as tiny
 from stemd.tflite_models.leveldb import (
     MalformedError,
     masked_crc32c,
     read_table,
     read_varint,
 )
-
-from . import tiny
 
 RECORDS = st.dictionaries(st.binary(max_size=12), st.binary(max_size=40), max_size=30)
 

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 
+import tiny_model as tiny
 from stemd.tflite_models import model_set
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.install import Installer
@@ -16,8 +17,6 @@ from stemd.tflite_models.manifest import MANIFEST
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.releases import RELEASES
 from stemd.tflite_models.spec import GraphSpec
-
-from . import tiny
 
 SPEC = GraphSpec(T=64, B=8, A=8)
 

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+import tiny_model as tiny
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graph import write_graph
@@ -14,8 +15,6 @@ from stemd.tflite_models.model_writer import ModelWriter
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.variables import read_unet
-
-from . import tiny
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
+import tiny_model as tiny
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.unet import Architecture, from_tensors
 from stemd.tflite_models.variables import read_unet
-
-from . import tiny
 
 
 def test_layers_are_numbered_through_the_stems(checkpoint_dir):

@@ -1,0 +1,56 @@
+"""The demonstration: a short song, in real time, through real programs on a real server."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from stemd.daemon import demo
+from stemd.daemon.errors import ServerError
+
+STEMD = Path(sys.executable).with_name("stemd")
+SONG = Path(demo.__file__).parent / "song" / "slow-motion-dream.mp3"
+
+
+def test_demo_records_the_stems_at_the_declared_delay_and_draws_them(tmp_path):
+    song = tmp_path / "song.wav"
+    x, samplerate = soundfile.read(SONG, start=2 * 44_100, frames=2 * 44_100)
+    soundfile.write(song, x / 2, samplerate)
+    folder = tmp_path / "demo"
+    ended = subprocess.run(
+        [STEMD, "demo", "--song", song, "-o", folder],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    *files, delay, load, late = ended.stdout.splitlines()
+    names = ("mixture.wav", "vocals.wav", "accompaniment.wav", "stems.png")
+    assert files == [str(folder / name) for name in names]
+    declared, measured = re.match(
+        r"delay: (\d+) frames .* declared, (\d+) measured", delay
+    ).groups()
+    assert declared == measured
+    assert re.match(r"load: vocals \d+%, accompaniment \d+%, signal processing \d+% of", load)
+    assert re.match(r"late: \d+ of \d+ blocks, \d+ of \d+ periods", late)
+    waves = [soundfile.read(path, dtype="float32")[0] for path in files[:3]]
+    mixture, *stems = (wave[: min(map(len, waves))] for wave in waves)
+    assert np.abs(mixture).max() == pytest.approx(np.abs(x / 2).max(), abs=1e-3)
+    assert all(np.abs(stem).mean() > 0.003 for stem in stems)
+    if late.startswith("late: 0 ") and " 0 of" in late:
+        np.testing.assert_allclose(sum(stems), mixture, atol=1e-5)
+    assert (folder / "stems.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_missing_program_is_named_with_the_remedy(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(
+        ServerError, match=r"jack-stdin is not installed, .* apt install jack-stdio"
+    ):
+        demo.demonstrate(None, SONG)
