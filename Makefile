@@ -34,7 +34,7 @@ oracle: $(VENV)/test $(ORACLE)/done $(ORACLE)/songs
 	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/pytest -m oracle -rP $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so demo
+	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so
 
 # ---- what the machine must have; apt-get brings it where it is missing ----
 
@@ -63,6 +63,7 @@ endef
 
 # ---- the environments ----
 
+# Each has all that the one before it has.
 $(VENV)/run: $(SOURCES)
 	$(call install-missing,$(FOR_RUN))
 	$(call make-venv,$(VENV))
@@ -73,13 +74,13 @@ $(VENV)/demo: $(SOURCES)
 	$(call install-missing,$(FOR_DEMO))
 	$(call make-venv,$(VENV))
 	$(VENV)/bin/pip install --quiet --editable '.[demo]'
-	touch $@
+	touch $(VENV)/run $@
 
 $(VENV)/test: $(SOURCES)
 	$(call install-missing,$(FOR_TEST))
 	$(call make-venv,$(VENV))
 	$(VENV)/bin/pip install --quiet --editable '.[demo,dev]'
-	touch $@
+	touch $(VENV)/run $(VENV)/demo $@
 
 make-venv = @[ -x $(1)/bin/pip ] || { echo "making a virtual environment in $(1)"; rm -rf $(1); $(PYTHON) -m venv $(1); }
 

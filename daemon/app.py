@@ -11,7 +11,7 @@ from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.jack_graph import JackClient, open_client
 from stemd.daemon.networks import load_networks
 from stemd.daemon.private_server import private_server
-from stemd.daemon.separation import Separation, separating
+from stemd.daemon.separation import INPUTS, Separation, separating
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ def run(config: Config) -> None:
         separation = stack.enter_context(
             separating(client, networks, wishes.scheme, wishes.mask_extension, ends.put)
         )
+        _warn_of_unknown_ports(config, list(networks))
         client.autoconnect(config.jack.autoconnect)
         _announce(client, list(networks), separation)
         trouble = ends.get()
@@ -46,15 +47,19 @@ def run(config: Config) -> None:
 
 @contextmanager
 def _signals_to(ends: "SimpleQueue[str | None]") -> Iterator[None]:
-    before = {
-        number: signal.signal(number, lambda *_: ends.put(None))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    def end(*_: object) -> None:
+        restore()  # whoever asks twice need not wait for a stop that hangs
+        ends.put(None)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()
 
 
 @contextmanager
@@ -67,15 +72,15 @@ def _joined_graph(config: Config) -> Iterator[JackClient]:
         except ServerError as error:
             if wishes.server != "auto":
                 raise
-            log.warning("%s", error)
+            log.debug("%s", error)
         else:
             yield client
             return
     with private_server() as name:
         log.warning(
-            "playing on a private JACK server without a sound card; its programs are reached by "
-            "JACK_DEFAULT_SERVER=%s, for example: JACK_DEFAULT_SERVER=%s jack_lsp",
-            name,
+            "playing on a private JACK server without a sound card%s; programs find it by "
+            "JACK_DEFAULT_SERVER=%s",
+            "" if wishes.server == "dummy" else ", for neither JACK nor PipeWire answers",
             name,
         )
         yield open_client(wishes.client_name, "dummy", name)
@@ -95,6 +100,12 @@ def _announce(client: JackClient, stems: list[str], separation: Separation) -> N
         separation.delay,
         separation.delay_s,
     )
+
+
+def _warn_of_unknown_ports(config: Config, stems: list[str]) -> None:
+    ports = {*INPUTS, *(f"{stem}_{side}" for stem in stems for side in "LR")}
+    for port in config.jack.autoconnect.keys() - ports:
+        log.warning("jack.autoconnect.%s: connects nothing, with %d stems", port, len(stems))
 
 
 def _sum_up(separation: Separation) -> None:

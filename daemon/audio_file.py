@@ -1,8 +1,10 @@
 """Reads songs, and writes stems so that a file is whole or not there."""
 
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from errno import EISDIR, ENOSPC
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import TracebackType
@@ -18,6 +20,15 @@ from stemd.dsp.scheme import CHANNELS
 
 BLOCK = 65_536
 """Frames read at once."""
+
+BYTES = {"PCM_24": 3, "FLOAT": 4}
+"""Of one sample in a file."""
+
+MAX_WAV = 2**32 - 2**16
+"""Bytes of samples that a WAV file can hold, less some for its header."""
+
+SMALL_CHANGE = 2**20
+"""Bytes left on a disk that is full."""
 
 MIN_SAMPLERATE, MAX_SAMPLERATE = 4_000, 384_000
 
@@ -36,7 +47,7 @@ class Song:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = soundfile.SoundFile(path)
+            self._file = soundfile.SoundFile(os.fsencode(path))
         except (soundfile.LibsndfileError, OSError) as error:
             raise AudioFileError(f"cannot read {path}: {_reason(path, error)}") from None
         self.samplerate: int = self._file.samplerate
@@ -81,6 +92,15 @@ class Song:
                 "get a whole copy, or make one of what there is (sox)"
             )
 
+    def check_not_among(self, targets: Iterable[Path]) -> None:
+        """Refuse to be replaced by a stem of itself."""
+        for target in targets:
+            if target.exists() and target.samefile(self.path):
+                raise AudioFileError(
+                    f"a stem would take the place of the song itself, {self.path}: "
+                    "give another folder (-o)"
+                )
+
     def _check(self) -> None:
         if self._file.channels > CHANNELS:
             raise AudioFileError(
@@ -117,24 +137,20 @@ class StemFile:
 
     Attributes
     ----------
+    target : Path
+        The name it will have.
     clipped : int
         Samples that went beyond full scale and were cut.
     """
 
-    def __init__(self, target: Path, samplerate: int, subtype: str) -> None:
+    def __init__(self, target: Path, part: Path, samplerate: int, kind: str, subtype: str) -> None:
         self.target = target
         self.clipped = 0
+        self._part = part
         self._frames = 0
         self._cuts = subtype != "FLOAT"
-        with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            self._part = Path(file.name)
         self._file = soundfile.SoundFile(
-            self._part,
-            "w",
-            samplerate,
-            CHANNELS,
-            subtype=subtype,
-            format=target.suffix[1:].upper(),
+            os.fsencode(part), "w", samplerate, CHANNELS, subtype=subtype, format=kind
         )
 
     def write(self, block: Waveform) -> None:
@@ -142,14 +158,16 @@ class StemFile:
         if self._cuts:
             self.clipped += int((np.abs(block) > 1).sum())
         self._frames += block.shape[1]
-        # soundfile asserts that all was written; a full disk breaks that.
-        self._file.write(block.T)
+        try:
+            self._file.write(block.T)
+        except AssertionError:  # by which soundfile says that not all was written
+            raise OSError(ENOSPC, os.strerror(ENOSPC)) from None
 
     def finish(self) -> None:
         """Close the file, and make sure that all of it is there."""
         self._file.close()
-        if soundfile.info(self._part).frames != self._frames:
-            raise AssertionError
+        if soundfile.info(os.fsencode(self._part)).frames != self._frames:
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
         umask = os.umask(0)
         os.umask(umask)
         self._part.chmod(0o666 & ~umask)
@@ -158,16 +176,15 @@ class StemFile:
         """Give it its name."""
         self._part.replace(self.target)
 
-    def discard(self) -> None:
-        """Remove what was written, unless it was put in place."""
-        with suppress(soundfile.LibsndfileError, AssertionError):
+    def close(self) -> None:
+        """Close the file, whatever has become of it."""
+        with suppress(soundfile.LibsndfileError):
             self._file.close()
-        self._part.unlink(missing_ok=True)
 
 
 @contextmanager
 def writing_stems(
-    folder: Path, stems: Sequence[str], samplerate: int, suffix: str, subtype: str
+    folder: Path, stems: Sequence[str], samplerate: int, frames: int, suffix: str, subtype: str
 ) -> Iterator[list[StemFile]]:
     """Open a file for each stem; all get their names at the end, or none is left behind.
 
@@ -179,6 +196,8 @@ def writing_stems(
         The files' names without suffix.
     samplerate : int
         Frames per second.
+    frames : int
+        How many there will be; RF64 takes the place of WAV where that holds too few.
     suffix : str
         "wav" or "flac".
     subtype : str
@@ -189,31 +208,70 @@ def writing_stems(
     AudioFileError
         If a file cannot be written.
     """
+    targets = [folder / f"{stem}.{suffix}" for stem in stems]
+    too_long = suffix == "wav" and frames * CHANNELS * BYTES[subtype] > MAX_WAV
+    kind = "RF64" if too_long else suffix.upper()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
+            stack.enter_context(_folder(folder))
             files = []
-            for stem in stems:
-                files.append(StemFile(folder / f"{stem}.{suffix}", samplerate, subtype))
-                stack.callback(files[-1].discard)
+            for target in targets:
+                if target.is_dir():
+                    raise IsADirectoryError(EISDIR, f"{target} is a folder")
+                part = stack.enter_context(_part_of(target))
+                files.append(StemFile(target, part, samplerate, kind, subtype))
+                stack.callback(files[-1].close)
             yield files
             for file in files:
                 file.finish()
             for file in files:
                 file.put_in_place()
-    except (OSError, AssertionError, soundfile.LibsndfileError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "the disk is full"
-        raise AudioFileError(
-            f"cannot write the stems into {folder}: {reason}; nothing was left there"
-        ) from None
+    except (OSError, soundfile.LibsndfileError) as error:
+        reason = getattr(error, "strerror", None) or _why_not_written(folder, error)
+        raise AudioFileError(f"cannot write the stems into {folder}: {reason}") from None
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make a folder if it is missing; take it away again if nothing stays in it."""
+    missing = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for each in missing:
+            with suppress(OSError):  # something is in it
+                each.rmdir()
+
+
+@contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
+    """Make an empty file beside the target; remove it if it still has its own name."""
+    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+        part = Path(file.name)
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _why_not_written(folder: Path, error: Exception) -> str:
+    """Say it instead of libsndfile, which only knows of a "system error"."""
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if shutil.disk_usage(there).free < SMALL_CHANGE:
+        return os.strerror(ENOSPC)
+    return str(error)
 
 
 def _reason(path: Path, error: Exception) -> str:
-    if not path.exists():
+    try:
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
         return "there is no such file"
-    if path.is_dir():
+    except IsADirectoryError:
         return "it is a folder"
-    if not os.access(path, os.R_OK):
-        return "permission denied"
+    except OSError as found:
+        return str(found.strerror)
     detail = getattr(error, "error_string", str(error)).rstrip(".")
     return f"{detail} (stemd reads WAV, FLAC, OGG and MP3)"

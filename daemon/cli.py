@@ -1,6 +1,7 @@
 """The commands."""
 
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Literal
 
 import click
 
-from stemd.daemon.config import PRESETS, load_config
+from stemd.daemon.config import PRESETS, existing_default_path, load_config
 from stemd.daemon.errors import StemdError
 from stemd.daemon.models_commands import models
 from stemd.dsp.masks import MaskExtension
@@ -20,18 +21,30 @@ Command = Callable[..., Any]
 
 def main() -> None:
     """Run the command line; whatever a user can cause ends in one clear line."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # so that whatever is half done is cleared away
     try:
         status = cli(prog_name="stemd", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        status = 2
+        status = error.exit_code
     except (StemdError, ModelError) as error:
         click.echo(f"stemd: {error}", err=True)
         status = getattr(error, "exit_code", 1)
     except (KeyboardInterrupt, click.Abort):
         click.echo("stemd: interrupted", err=True)
         status = 130
+    except OSError as error:
+        # What has a remedy of its own is told where it happens; this is standard output at last.
+        click.echo(f"stemd: {error}", err=True)
+        sys.stdout = None  # else the interpreter tries to write the rest, and says so
+        status = 1
     sys.exit(status or 0)
+
+
+def _leave(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,8 +52,8 @@ def main() -> None:
 @click.option("-v", "--verbose", is_flag=True, help="Log what helps to find a fault.")
 def cli(verbose: bool) -> None:
     """Take live music apart: a JACK/PipeWire client with a stereo output for each stem."""
+    logging.getLogger("stemd").setLevel(logging.DEBUG if verbose else logging.INFO)
     logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
         format="%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s",
     )
 
@@ -95,7 +108,8 @@ def run(
 def check(path: Path | None, settings: tuple[str, ...]) -> None:
     """Say whether a configuration is right, or everything that is wrong with it."""
     load_config(path, settings)
-    click.echo("the configuration is right")
+    read = path or existing_default_path()
+    click.echo(f"the configuration is right ({read or 'no file: the defaults'})")
 
 
 @cli.command()
@@ -114,7 +128,13 @@ def config(path: Path | None, settings: tuple[str, ...]) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Where the stems go; by default a folder with the song's name, here.",
 )
-@click.option("--stems", type=click.Choice(["auto", "2", "4"]), default="auto")
+@click.option(
+    "--stems",
+    type=click.Choice(["auto", "2", "4"]),
+    default="auto",
+    help="auto: 4 where those networks are installed, else 2.",
+    show_default=True,
+)
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
@@ -128,10 +148,30 @@ def config(path: Path | None, settings: tuple[str, ...]) -> None:
     type=click.Choice([extension.value for extension in MaskExtension]),
     default=MaskExtension.MEAN.value,
     help="Above 11 kHz: mean lets the stems sum to the song, zeros is the official default.",
+    show_default=True,
 )
-@click.option("--format", "suffix", type=click.Choice(["wav", "flac"]), default="wav")
-@click.option("--bits", type=click.Choice(["24", "float"]), default="24", help="float: WAV only.")
-@click.option("--threads", type=click.IntRange(1, 64), default=1, help="For each stem's network.")
+@click.option(
+    "--format",
+    "suffix",
+    type=click.Choice(["wav", "flac"]),
+    default="wav",
+    help="Of the files written.",
+    show_default=True,
+)
+@click.option(
+    "--bits",
+    type=click.Choice(["24", "float"]),
+    default="24",
+    help="Of each sample; float keeps what goes beyond full scale, in WAV only.",
+    show_default=True,
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="For each stem's network.",
+    show_default=True,
+)
 def separate(
     song: Path,
     folder: Path | None,
@@ -143,7 +183,10 @@ def separate(
     bits: str,
     threads: int,
 ) -> None:
-    """Take a file apart: WAV, FLAC, OGG or MP3 in, a file for each stem out."""
+    """Take a file apart: WAV, FLAC, OGG or MP3 in, a file for each stem out.
+
+    Stems of the same name in the folder are replaced once the new ones are whole.
+    """
     if preset and offline:
         raise click.UsageError("--preset and --offline exclude each other: give one")
     if suffix == "flac" and bits == "float":
@@ -152,7 +195,7 @@ def separate(
 
     separate_file(
         song,
-        folder or Path(song.stem),
+        folder or _folder_of(song),
         _stems(stems),
         PRESETS[preset] if preset else OFFLINE,
         MaskExtension(mask_extension),
@@ -200,6 +243,13 @@ def _overrides(server: str | None, stems: str | None, preset: str | None) -> lis
         "separation.preset": preset,
     }
     return [f"{key}={value}" for key, value in given.items() if value is not None]
+
+
+def _folder_of(song: Path) -> Path:
+    folder = Path(song.stem)
+    if not song.suffix or folder == Path() or folder.suffix == song.stem:
+        raise click.UsageError(f"a folder cannot have the name of {song.name}: say where (-o)")
+    return folder
 
 
 def _stems(text: str) -> Literal["auto", 2, 4]:

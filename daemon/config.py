@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from stemd.daemon.errors import ConfigError
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import Scheme
+from stemd.dsp.scheme import MAX_T, Scheme
 
 PRESETS: dict[str, Scheme] = {
     "seed": Scheme(T=128, B=128, A=0),
@@ -35,6 +35,10 @@ def _is_port(name: str) -> str:
 PortName = Annotated[str, AfterValidator(_is_port)]
 
 
+LONGEST_SHOWN = 80
+"""Characters of a wrong value that an error quotes."""
+
+
 class Section(BaseModel):
     """What every section has in common: it never changes, and unknown keys are errors."""
 
@@ -44,8 +48,10 @@ class Section(BaseModel):
 class JackSection(Section):
     """How stemd stands in the graph."""
 
-    client_name: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[^:/]+$")] = "stemd"
-    """The client's name, first part of every port's name; without ':' and '/'."""
+    client_name: Annotated[
+        str, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_ .-]+$")
+    ] = "stemd"
+    """The client's name, first part of every port's name."""
 
     server: Literal["auto", "jack", "pipewire", "dummy"] = "auto"
     """auto: JACK where it answers, else PipeWire, else a private server without a sound card."""
@@ -64,7 +70,7 @@ class SeparationSection(Section):
     preset: Literal["seed", "studio", "balanced", "live"] = "balanced"
     """The sliding window, from the longest delay to the shortest."""
 
-    T: Annotated[int, Field(ge=64, multiple_of=64)] | None = None
+    T: Annotated[int, Field(ge=64, le=MAX_T, multiple_of=64)] | None = None
     """Spectra that the networks see, instead of the preset's; a multiple of 64."""
 
     B: Annotated[int, Field(ge=1)] | None = None
@@ -113,9 +119,25 @@ class Config(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
-def default_path() -> Path:
-    """Return where the user's configuration is looked for."""
-    return user_config_path("stemd") / "config.yaml"
+def existing_default_path() -> Path | None:
+    """Return the user's own configuration file, where there is one.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be told.
+    """
+    try:
+        path = user_config_path("stemd") / "config.yaml"
+        path.stat()
+    except FileNotFoundError:
+        return None
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
+        raise ConfigError(
+            f"cannot look for the configuration: {error}; name one (-c), or set HOME or "
+            "XDG_CONFIG_HOME"
+        ) from None
+    return path
 
 
 def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:
@@ -133,7 +155,7 @@ def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:
     ConfigError
         With every error in it, a line each.
     """
-    path = path or (default_path() if default_path().exists() else None)
+    path = path or existing_default_path()
     data = _read(path) if path else {}
     for setting in settings:
         _apply(setting, data)
@@ -154,36 +176,61 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
                 line = key.start_mark.line + 1
-                raise yaml.YAMLError(f"the key {key.value!r} stands twice, again in line {line}")
+                raise ValueError(f"the key {key.value!r} stands twice, again in line {line}")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _parse(text: str, what: str) -> Any:
+    """Read YAML; ``what`` names it in the error."""
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+        return yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(f"{what} is not YAML: {place}{error.problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        text = " ".join(str(error).split())
-        raise ConfigError(f"the configuration {path} is not YAML: {text}") from None
-    if not isinstance(data or {}, dict):
-        raise ConfigError(f"the configuration {path} must be sections with keys (got {data!r})")
-    return data or {}
+        raise ConfigError(f"{what} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    what = f"the configuration {path}"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {what}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what} is not YAML: {error}") from None
+    data = _parse(text, what)
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{what} must be sections with keys (got {_shown(data)})")
+    # A section of which every key is commented out is empty, not null.
+    return {key: {} if value is None else value for key, value in data.items()}
 
 
 def _apply(setting: str, data: dict[str, Any]) -> None:
     """Put ``section.key=value`` into the data as if it stood in the file."""
     keys, equals, value = setting.partition("=")
-    section, dot, key = keys.partition(".")
-    if not (equals and dot and section and key):
-        raise ConfigError(f"--set wants section.key=value (got {setting!r})")
+    section, _, key = keys.partition(".")
+    if not (equals and section and key) or "." in key:
+        raise ConfigError(
+            f"--set wants section.key=value (got {setting!r}); a key of several values takes "
+            "them in braces: --set 'jack.autoconnect={in_L: pattern}'"
+        )
     if not isinstance(data.setdefault(section, {}), dict):
-        raise ConfigError(f"{section}: must be a section with keys (got {data[section]!r})")
+        raise ConfigError(f"{section}: must be a section with keys (got {_shown(data[section])})")
+    data[section][key] = _parse(value, f"the value of --set {keys}, {_shown(value)},")
+
+
+def _shown(value: object) -> str:
+    """Write a value that somebody gave, however long it is."""
     try:
-        data[section][key] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {keys}: the value must be YAML (got {value!r})") from None
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _explain(details: Mapping[str, Any]) -> str:
@@ -192,11 +239,13 @@ def _explain(details: Mapping[str, Any]) -> str:
     if details["type"] == "extra_forbidden":
         return f"{where}: unknown key{_suggest(details['loc'])}"
     message = details["msg"].removeprefix("Value error, ")
+    if details["type"] == "model_type":
+        message = "must be a section with keys"
     key, must, rule = message.partition(" must ")
     if key in SeparationSection.model_fields:
         return f"{where}.{key}:{must}{rule}"
     if "(got" not in message:
-        message = f"{message[0].lower()}{message[1:]} (got {details['input']!r})"
+        message = f"{message[0].lower()}{message[1:]} (got {_shown(details['input'])})"
     return f"{where}: {message}"
 
 

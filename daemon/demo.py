@@ -5,12 +5,12 @@ records. The recorder hears the player on its first two channels and the stems o
 what it writes also shows the delay.
 """
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from math import ceil
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,7 +26,7 @@ from stemd.daemon.config import Config
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.jack_graph import JackClient, open_client
 from stemd.daemon.networks import load_networks
-from stemd.daemon.private_server import private_server
+from stemd.daemon.private_server import private_server, without_pipewire
 from stemd.daemon.separation import INPUTS, Report, separating
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import SAMPLERATE
@@ -56,15 +56,17 @@ class Demonstration:
         What was played, as recorded.
     stems : dict of stem to float32 [shape=(CHANNELS, frames)]
         Recorded meanwhile, so later by the delay.
-    declared_delay, measured_delay : int
+    declared_delay : int
         Frames.
+    measured_delay : int or None
+        Frames; None where nothing was to be heard.
     report : Report
     """
 
     mixture: Waveform
     stems: dict[str, Waveform]
     declared_delay: int
-    measured_delay: int
+    measured_delay: int | None
     report: Report
 
     def aligned(self) -> dict[str, Waveform]:
@@ -114,7 +116,8 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
 def write_stems(demonstration: Demonstration, folder: Path) -> list[Path]:
     """Write the stems as recorded but without the delay, and the mixture beside them."""
     waves = {"mixture": demonstration.mixture, **demonstration.aligned()}
-    with writing_stems(folder, list(waves), SAMPLERATE, "wav", "PCM_24") as files:
+    frames = max(wave.shape[1] for wave in waves.values())
+    with writing_stems(folder, list(waves), SAMPLERATE, frames, "wav", "PCM_24") as files:
         for file, wave in zip(files, waves.values(), strict=True):
             file.write(wave)
     return [file.target for file in files]
@@ -140,13 +143,19 @@ def draw(demonstration: Demonstration, path: Path) -> None:
         axis.specgram(mono, NFFT=2048, Fs=SAMPLERATE, noverlap=1024, vmin=-140, vmax=-40)
         axis.set(ylabel=f"{name}\nHz", ylim=(0, 12_000), xlim=(0, seconds))
     axes[-1].set_xlabel("seconds")
-    figure.savefig(path, dpi=100)
+    picture = BytesIO()
+    figure.savefig(picture, format="png", dpi=100)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(picture.getvalue())
+    part.replace(path)
 
 
-def measure_delay(mixture: Waveform, total: Waveform) -> int:
-    """Return by how many frames the sum of the stems lags behind the mixture."""
+def measure_delay(mixture: Waveform, total: Waveform) -> int | None:
+    """Return by how many frames the sum of the stems lags behind the mixture; None in silence."""
     from scipy.signal import correlate
 
+    if not (mixture.any() and total.any()):
+        return None
     correlation = correlate(total.sum(axis=0), mixture.sum(axis=0), method="fft")
     lag: int = np.argmax(correlation).item() - (mixture.shape[1] - 1)
     return lag
@@ -191,13 +200,20 @@ def _play_and_record(
             raise StemdError(f"{RECORDER} did not end after {length_s} s; is it stopped?") from None
         tape.seek(0)
         samples = np.frombuffer(tape.read(), np.float32)
-    return np.ascontiguousarray(samples.reshape(-1, len(sources)).T)
+    frames = len(samples) // len(sources)
+    if frames < (length_s - 1) * SAMPLERATE:
+        needed = length_s * SAMPLERATE * len(sources) * 4 >> 20
+        raise StemdError(
+            f"{RECORDER} wrote {frames / SAMPLERATE:.1f} s of {length_s}: is there room for "
+            f"{needed} MiB where temporary files go (TMPDIR)?"
+        )
+    return np.ascontiguousarray(samples[: frames * len(sources)].reshape(frames, -1).T)
 
 
 @contextmanager
 def _program(command: list[str], server: str, **pipes: Any) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a program on the server as long as the context lasts."""
-    environment = {**os.environ, "JACK_DEFAULT_SERVER": server}
+    environment = {**without_pipewire(), "JACK_DEFAULT_SERVER": server}
     process = subprocess.Popen(command, env=environment, **pipes)
     try:
         yield process

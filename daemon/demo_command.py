@@ -1,11 +1,13 @@
 """What `stemd demo` does and prints around `demonstrate`."""
 
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import click
 
 from stemd.daemon.config import Config
 from stemd.daemon.demo import SONG, Demonstration, demonstrate, draw, write_stems
+from stemd.daemon.errors import StemdError
 from stemd.dsp.scheme import SAMPLERATE
 
 
@@ -17,6 +19,14 @@ def demo_song(config: Config, folder: Path, song: Path | None) -> None:
     StemdError, ModelError
         With what, value, rule and remedy.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StemdError(
+            f"cannot write into {folder}: {error.strerror}; give another (-o)"
+        ) from None
     click.echo(f"playing {song or SONG} through the daemon, in real time …", err=True)
     demonstration = demonstrate(config, song or SONG)
     files = write_stems(demonstration, folder)
@@ -25,7 +35,9 @@ def demo_song(config: Config, folder: Path, song: Path | None) -> None:
         draw(demonstration, picture)
         files.append(picture)
     except ImportError:
-        click.echo("no picture: it needs matplotlib (pip install 'stemd[demo]')", err=True)
+        click.echo("no picture: it needs matplotlib (pip install matplotlib)", err=True)
+    except OSError as error:
+        click.echo(f"no picture: {picture}: {error.strerror}", err=True)
     for file in files:
         click.echo(file)
     click.echo(_summary(demonstration))
@@ -38,9 +50,13 @@ def _summary(demonstration: Demonstration) -> str:
     return "\n".join(
         [
             f"delay: {demonstration.declared_delay} frames ({seconds:.3f} s) declared, "
-            f"{demonstration.measured_delay} measured",
+            f"{_or_not(demonstration.measured_delay)} measured",
             f"load: {loads}, signal processing {report.engine_load:.0%} of one core",
             f"late: {report.blocks.late} of {report.blocks.total} blocks, "
             f"{report.counters.late_periods} of {report.counters.periods} periods",
         ]
     )
+
+
+def _or_not(frames: int | None) -> str:
+    return "none" if frames is None else str(frames)

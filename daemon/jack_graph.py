@@ -1,7 +1,8 @@
 """The daemon's place in a JACK or PipeWire graph."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from re import Pattern
 from threading import Thread
@@ -70,14 +71,16 @@ class JackClient:
         self.samplerate: int = self._client.samplerate
         self.blocksize: int = self._client.blocksize
         self._rt: RealtimeSide | None = None
+        self._closing = False
         self._connector: Thread | None = None
         self._new_ports: SimpleQueue[str | None] = SimpleQueue()
 
     def bind(self, rt: RealtimeSide, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Register the ports and set the compiled callbacks."""
         self._rt = rt  # the callbacks hold its address
-        in_ports = [self._client.inports.register(port) for port in inputs]
-        out_ports = [self._client.outports.register(port) for port in outputs]
+        with self._refusals("the ports"):
+            in_ports = [self._client.inports.register(port) for port in inputs]
+            out_ports = [self._client.outports.register(port) for port in outputs]
         self._describe([*in_ports, *out_ports])
         get_buffer = _address(self._jack, self._jack._lib.jack_port_get_buffer)
         rt.bind(
@@ -91,12 +94,13 @@ class JackClient:
         """Let the server call."""
         self._client.set_shutdown_callback(lambda _, reason: on_shutdown(reason))
         self._client.set_port_registration_callback(self._on_port_registration)
-        self._client.activate()
+        with self._refusals("the client"):
+            self._client.activate()
 
     def autoconnect(self, patterns: Mapping[str, Pattern[str]]) -> None:
         """Connect now, and from now on."""
-        for port in self._client.get_ports():
-            self._connect_matching(patterns, port.name)
+        for name in self._port_names():
+            self._connect_matching(patterns, name)
         self._connector = Thread(
             target=self._connect_new_ports, args=(patterns,), name="stemd-connect", daemon=True
         )
@@ -104,10 +108,11 @@ class JackClient:
 
     def has_port(self, name: str) -> bool:
         """Tell whether the graph has a port of this full name."""
-        return any(port.name == name for port in self._client.get_ports())
+        return name in self._port_names()
 
     def close(self) -> None:
         """Leave the graph."""
+        self._closing = True
         if self._connector:
             self._new_ports.put(None)
             self._connector.join()
@@ -119,6 +124,23 @@ class JackClient:
         register = getattr(self._jack._lib, f"jack_set_{what}_callback")
         if register(self._client._ptr, ffi.cast(kind, function), ffi.cast("void *", argument)):
             raise ServerError(f"the {self.server} server refused the {what} callback: restart it")
+
+    @contextmanager
+    def _refusals(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except self._jack.JackError as error:
+            raise ServerError(
+                f"the {self.server} server refused {what}: {error}; it may have no room for more "
+                "(jackd's --port-max), or it is ending"
+            ) from None
+
+    def _port_names(self) -> list[str]:
+        """Return all there are; a port that vanishes meanwhile fails the whole question."""
+        for _ in range(10):
+            with suppress(self._jack.JackError):
+                return [port.name for port in self._client.get_ports()]
+        return []
 
     def _describe(self, ports: Iterable[Any]) -> None:
         """Tell patchbays each port's order, name for people, and pair."""
@@ -142,7 +164,7 @@ class JackClient:
             self._new_ports.put(port.name)
 
     def _connect_new_ports(self, patterns: Mapping[str, Pattern[str]]) -> None:
-        while (name := self._new_ports.get()) is not None:
+        while (name := self._new_ports.get()) is not None and not self._closing:
             self._connect_matching(patterns, name)
 
     def _connect_matching(self, patterns: Mapping[str, Pattern[str]], foreign: str) -> None:

@@ -19,8 +19,9 @@ from stemd.daemon.errors import ServerError
 log = logging.getLogger(__name__)
 
 SONAME = "libjack.so.0"
-PIPEWIRE_FOLDERS = ("lib*/pipewire-*/jack", "lib*/*/pipewire-*/jack")
-"""Below /usr: where distributions put PipeWire's library, off the loader's path."""
+FOLDERS = ("lib*", "lib/*", "lib*/pipewire-*/jack", "lib*/*/pipewire-*/jack")
+"""Below /usr: where the libraries are. PipeWire's is often off the loader's path; under pw-jack,
+JACK2's is."""
 
 NO_LIBRARY = (
     "no JACK client library (libjack.so.0) is installed: stemd plays through one; "
@@ -50,7 +51,7 @@ class Library:
 def libraries() -> list[Library]:
     """Return the libraries that load, the loader's own choice first."""
     found: list[Library] = []
-    for path in [SONAME, *sorted(str(p) for p in _pipewire_paths())]:
+    for path in [SONAME, *_paths()]:
         try:
             version = _version(ctypes.CDLL(path))
         except OSError:
@@ -109,9 +110,9 @@ def _import_bound_to(path: str) -> ModuleType:
         ctypes.util.find_library = find_library
 
 
-def _pipewire_paths() -> Iterator[Path]:
-    for pattern in PIPEWIRE_FOLDERS:
-        yield from (folder / SONAME for folder in Path("/usr").glob(pattern))
+def _paths() -> Iterator[str]:
+    for pattern in FOLDERS:
+        yield from sorted(str(path) for path in Path("/usr").glob(f"{pattern}/{SONAME}"))
 
 
 def _version(library: ctypes.CDLL) -> str:

@@ -1,6 +1,7 @@
 """`stemd models`: which networks are here, installing, checking and exporting them."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,13 @@ from stemd.tflite_models.errors import ModelError
 if TYPE_CHECKING:
     from stemd.tflite_models.library import Library, Listing
     from stemd.tflite_models.spec import GraphSpec
+
+
+def _known(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    names = _library().names
+    if name is not None and name not in names:
+        raise click.BadParameter(f"{name!r} is none of {', '.join(names)}")
+    return name
 
 
 @click.group()
@@ -28,7 +36,7 @@ def list_sets() -> None:
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", callback=_known)
 @click.option(
     "--from",
     "source",
@@ -59,7 +67,7 @@ def install(name: str, source: Path | None, allow_unverified: bool) -> None:
 
 
 @models.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, callback=_known)
 def verify(name: str | None) -> None:
     """Check the sha256 of every file of the networks NAME, or of all."""
     library = _library()
@@ -72,7 +80,7 @@ def verify(name: str | None) -> None:
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", callback=_known)
 @click.option("--preset", metavar="PRESET", help="The scheme of a preset (default: seed).")
 @click.option("--T", "t", type=int, help="Spectra in the window, a multiple of 64.")
 @click.option("--B", "b", type=int, help="Spectra emitted for each block.")
@@ -140,16 +148,16 @@ def _verify_each(library: "Library", names: list[str]) -> Iterator[ModelError]:
 
 def _spec(preset: str, by_hand: dict[str, int | None]) -> "GraphSpec":
     from stemd.daemon.config import PRESETS
+    from stemd.dsp.scheme import Scheme
     from stemd.tflite_models.spec import GraphSpec
 
     if preset not in PRESETS:
         raise click.BadParameter(
             f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset"
         )
-    scheme = PRESETS[preset]
-    numbers = {key: getattr(scheme, key) for key in by_hand}
     given = {key: value for key, value in by_hand.items() if value is not None}
     try:
-        return GraphSpec(**{**numbers, **given})
+        scheme = Scheme(**{**asdict(PRESETS[preset]), **given})
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    return GraphSpec(**asdict(scheme))

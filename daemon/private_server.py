@@ -67,6 +67,7 @@ def private_server(
             stdin=subprocess.DEVNULL,
             stdout=chatter,
             stderr=chatter,
+            env=without_pipewire(),
             process_group=0,  # a Ctrl-C is for stemd, which stops the server last
         )
         try:
@@ -74,6 +75,14 @@ def private_server(
             yield name
         finally:
             _stop(process)
+
+
+def without_pipewire() -> dict[str, str]:
+    """Return the environment without what pw-jack puts there to lead to PipeWire's library."""
+    environment = dict(os.environ)
+    folders = environment.get("LD_LIBRARY_PATH", "").split(":")
+    environment["LD_LIBRARY_PATH"] = ":".join(f for f in folders if "pipewire" not in f)
+    return environment
 
 
 def _dying_with_us() -> list[str]:

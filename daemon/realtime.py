@@ -48,7 +48,7 @@ class RealtimeSide:
     """
 
     def __init__(self, inputs: int, outputs: int, prefill: int, samplerate: int) -> None:
-        frames = int(samplerate * RING_SECONDS) + lib.RT_MAX_PERIOD
+        frames = int(samplerate * RING_SECONDS) + lib.RT_MAX_CHUNK
         self._rt = lib.rt_new(
             inputs, outputs, _power_of_two(frames), _power_of_two(frames + prefill), prefill
         )

@@ -144,10 +144,17 @@ static int wait_ms(sem_t *semaphore, uint32_t ms)
 
 static void hear(rt_t *rt, uint32_t nframes)
 {
-    uint64_t position = get(&rt->in.written);
-    for (uint32_t c = 0; c < rt->in.channels; c++)
-        copy_in(&rt->in, c, position, rt->port_get_buffer(rt->in_ports[c], nframes), nframes);
-    set(&rt->in.written, position + nframes);
+    for (uint32_t done = 0; done < nframes;) {
+        uint32_t frames = nframes - done < RT_MAX_CHUNK ? nframes - done : RT_MAX_CHUNK;
+        uint64_t position = get(&rt->in.written);
+        /* rt_read() must see what was written before it sees any of this overwrite it. */
+        atomic_thread_fence(memory_order_release);
+        for (uint32_t c = 0; c < rt->in.channels; c++)
+            copy_in(&rt->in, c, position, rt->port_get_buffer(rt->in_ports[c], nframes) + done,
+                    frames);
+        set(&rt->in.written, position + frames);
+        done += frames;
+    }
     sem_post(&rt->heard);
 }
 
@@ -218,11 +225,12 @@ uint32_t rt_read(rt_t *rt, float *dst, uint32_t stride, uint32_t max)
 {
     uint64_t position = get(&rt->in.read);
     uint64_t there = get(&rt->in.written) - position;
-    uint32_t frames = there < max ? (uint32_t)there : max;
+    uint32_t most = max < rt->in.capacity ? max : rt->in.capacity;
+    uint32_t frames = there < most ? (uint32_t)there : most;
     for (uint32_t c = 0; c < rt->in.channels; c++)
         copy_out(&rt->in, c, position, dst + (size_t)c * stride, frames);
     atomic_thread_fence(memory_order_acquire);
-    uint64_t safe = get(&rt->in.written) + RT_MAX_PERIOD;
+    uint64_t safe = get(&rt->in.written) + RT_MAX_CHUNK;
     safe = safe > rt->in.capacity ? safe - rt->in.capacity : 0;
     uint64_t behind = safe > position ? safe - position : 0;
     uint32_t lost = behind < frames ? (uint32_t)behind : frames;

@@ -6,8 +6,9 @@
  * is never played and the delay cannot change.
  */
 
-/* The most frames a server may ask for at once: the reader keeps so far away from the writer. */
-#define RT_MAX_PERIOD 8192
+/* Frames written to the input ring at once, whatever the period: so far the engine's thread keeps
+ * away from the server's. */
+#define RT_MAX_CHUNK 8192
 
 typedef struct rt rt_t;
 
@@ -38,9 +39,9 @@ uintptr_t rt_freewheel_address(void);
 
 /* Engine thread. Wait until a cycle has passed, at most timeout_ms. */
 void rt_wait(rt_t *rt, uint32_t timeout_ms);
-/* Fetch up to max frames of each input channel, channel c at dst + c * stride. */
+/* Fetch up to max frames of each input channel, channel c at dst + c * stride; 0: no more now. */
 uint32_t rt_read(rt_t *rt, float *dst, uint32_t stride, uint32_t max);
-/* Append frames of each output channel, channel c at src + c * stride. */
+/* Append frames, no more than the ring holds, of each output channel, c at src + c * stride. */
 void rt_write(rt_t *rt, const float *src, uint32_t stride, uint32_t frames);
 
 /* Any thread. */

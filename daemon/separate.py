@@ -34,7 +34,7 @@ def separate(
     extension: MaskExtension,
     suffix: str,
     subtype: str,
-    on_progress: Callable[[int], None],
+    on_progress: Callable[[int], object],
 ) -> Separated:
     """Write one file for each stem, aligned with the song and of its length and sample rate.
 
@@ -62,7 +62,10 @@ def separate(
     separator = Separator(scheme, len(networks), workers, extension)
     pipeline = Pipeline(separator, song.samplerate)
     try:
-        with writing_stems(folder, list(networks), song.samplerate, suffix, subtype) as files:
+        with writing_stems(
+            folder, list(networks), song.samplerate, song.frames, suffix, subtype
+        ) as files:
+            song.check_not_among([file.target for file in files])
             for block in _aligned(song, pipeline):
                 for number, file in enumerate(files):
                     file.write(block[number * CHANNELS : (number + 1) * CHANNELS])

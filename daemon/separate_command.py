@@ -1,5 +1,6 @@
 """What `stemd separate` does and prints around `separate`."""
 
+import sys
 from pathlib import Path
 from time import monotonic
 from typing import Literal
@@ -43,25 +44,25 @@ def separate_file(
                 extension,
                 suffix,
                 subtype,
-                on_progress=lambda frames: bar.update(frames / song.samplerate) and None,
+                on_progress=lambda frames: bar.update(frames / song.samplerate),
             )
         speed = song.frames / song.samplerate / (monotonic() - started)
     for file in separated.files:
-        click.echo(file)
+        click.echo(click.format_filename(file))
     if separated.clipped:
         click.echo(
             f"{separated.clipped} samples went beyond full scale and were cut: "
             "give --bits float to keep them",
             err=True,
         )
-    click.echo(f"{speed:.1f} times as fast as it plays", err=True)
+    click.echo(f"{speed:.2g} times as fast as it plays", err=True)
 
 
 def _progress_bar(song: Song) -> "tqdm[None]":
     return tqdm(
         total=song.frames / song.samplerate,
-        desc=song.path.name,
+        desc=click.format_filename(song.path.name),
         unit="× real time",
-        disable=None,  # off where standard error is no terminal
+        disable=not (sys.stderr and sys.stderr.isatty()),
         bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s, {rate_noinv_fmt}",
     )

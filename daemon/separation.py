@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from stemd.daemon.engine import Engine
@@ -65,7 +65,7 @@ class Separation:
         elapsed = max(counters.frames / self.samplerate, 1e-9)
         return Report(
             counters,
-            self._separator.blocks,
+            replace(self._separator.blocks),
             {worker.stem: worker.busy_s / elapsed for worker in self._workers.workers},
             self._engine.busy_s / elapsed,
         )
@@ -92,23 +92,23 @@ def separating(
     on_trouble : callable
         Told once, on any thread, why the separation cannot go on.
     """
-    prefill = ring_prefill(client.blocksize, client.samplerate)
-    workers = WorkerPool(networks, lambda: None if rt.freewheeling else PATIENCE_S)
-    separator = Separator(scheme, len(networks), workers, extension)
-    pipeline = Pipeline(separator, client.samplerate)
     outputs = [f"{stem}_{side}" for stem in networks for side in "LR"]
-    rt = RealtimeSide(len(INPUTS), len(outputs), pipeline.held + prefill, client.samplerate)
-    engine = Engine(
-        rt, pipeline, on_failure=lambda error: on_trouble(f"the engine stopped: {error}")
-    )
-    delay = pipeline.latency + pipeline.held + prefill
+    prefill = ring_prefill(client.blocksize, client.samplerate)
     with ExitStack() as stack:
+        stack.callback(client.close)
+        workers = WorkerPool(networks, lambda: None if rt.freewheeling else PATIENCE_S)
         stack.callback(workers.stop)
+        separator = Separator(scheme, len(networks), workers, extension)
+        pipeline = Pipeline(separator, client.samplerate)
+        rt = RealtimeSide(len(INPUTS), len(outputs), pipeline.held + prefill, client.samplerate)
+        engine = Engine(
+            rt, pipeline, on_failure=lambda error: on_trouble(f"the engine stopped: {error}")
+        )
         engine.start()
         stack.callback(engine.stop)
-        stack.callback(client.close)
         client.bind(rt, INPUTS, outputs)
         client.activate(on_shutdown=lambda reason: on_trouble(f"the server went away: {reason}"))
+        delay = pipeline.latency + pipeline.held + prefill
         yield Separation(delay, client.samplerate, rt, separator, workers, engine)
 
 

@@ -1,7 +1,7 @@
 """The separator between blocks of any size at any sample rate."""
 
 from collections.abc import Iterator
-from math import ceil
+from math import ceil, gcd
 
 import numpy as np
 
@@ -12,11 +12,18 @@ from stemd.dsp.separator import Separator
 
 
 class HopFramer:
-    """Cuts a stream of blocks of any size into hops."""
+    """Cuts a stream of blocks of any size into hops.
 
-    def __init__(self, channels: int) -> None:
-        self._hop = np.empty((channels, HOP_LENGTH), np.float32)
-        self._filled = 0
+    Parameters
+    ----------
+    channels : int
+    lead : int
+        Frames of silence before the stream, less than a hop.
+    """
+
+    def __init__(self, channels: int, lead: int = 0) -> None:
+        self._hop = np.zeros((channels, HOP_LENGTH), np.float32)
+        self._filled = lead
 
     def push(self, block: Waveform) -> Iterator[Waveform]:
         """Yield each hop that the block completes [shape=(channels, HOP_LENGTH)].
@@ -44,8 +51,7 @@ class Pipeline:
         Frames per second on both sides.
     latency : int
         Frames by which the stream that goes out lags behind the one that comes in: frame ``n`` of
-        the mixture is frame ``n + latency`` of the stems. Exact at 44.1 kHz, else to the nearest
-        frame.
+        the mixture is frame ``n + latency`` of the stems.
     held : int
         The most frames that were put in and are not out yet, at any moment. Whoever plays the
         stems while the mixture comes in must begin with that much silence.
@@ -53,10 +59,12 @@ class Pipeline:
 
     def __init__(self, separator: Separator, samplerate: int) -> None:
         self.samplerate = samplerate
-        self.latency = round(separator.latency * samplerate / SAMPLERATE)
-        self.held = ceil(HOP_LENGTH * samplerate / SAMPLERATE)
+        lead = _whole_frames_lead(separator.latency, samplerate)
+        self.latency = round((separator.latency + lead) * samplerate / SAMPLERATE)
+        self.held = ceil((HOP_LENGTH - lead) * samplerate / SAMPLERATE)
         self.separator = separator
-        self._framer = HopFramer(CHANNELS)
+        # The lead comes out of the time that the first hop takes to fill, so it costs no delay.
+        self._framer = HopFramer(CHANNELS, lead)
         self._stems = np.empty((separator.stems * CHANNELS, HOP_LENGTH), np.float32)
         self._down: RateConverter | None = None
         self._up: RateConverter | None = None
@@ -82,3 +90,18 @@ class Pipeline:
         for hop in self._framer.push(block):
             stems = self.separator.process(hop, out=self._stems)
             yield self._up.process(stems) if self._up else stems
+
+
+def _whole_frames_lead(latency: int, samplerate: int) -> int:
+    """Return how much silence to begin with so that the latency is whole frames at both rates.
+
+    Else the stems would lie between the frames of the mixture, and not add up to it at the top of
+    the spectrum. For odd rates, the silence that comes nearest to it.
+    """
+    cycle = SAMPLERATE // gcd(SAMPLERATE, samplerate)
+
+    def remainder(lead: int) -> float:
+        frames = (latency + lead) * samplerate / SAMPLERATE
+        return abs(frames - round(frames))
+
+    return min(range(min(cycle, HOP_LENGTH)), key=remainder)

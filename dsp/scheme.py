@@ -20,6 +20,9 @@ MODEL_BINS = 1024
 CHANNELS = 2
 """The networks were trained on stereo."""
 
+MAX_T = 1024
+"""Spectra in the longest window: twice the official program's, 24 seconds."""
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -52,8 +55,8 @@ class Scheme:
 
     def __post_init__(self) -> None:
         """Check every rule that ties the numbers together."""
-        if self.T < 64 or self.T % 64:
-            raise ValueError(f"T must be a positive multiple of 64 (got {self.T})")
+        if not 64 <= self.T <= MAX_T or self.T % 64:
+            raise ValueError(f"T must be a multiple of 64 from 64 to {MAX_T} (got {self.T})")
         if self.B < 1:
             raise ValueError(f"B must be at least 1 (got {self.B})")
         if self.A < 0:

@@ -6,7 +6,7 @@ import numpy as np
 
 from stemd.daemon._rt import ffi, lib
 
-MAX_PERIOD = 8192
+MAX_PERIOD = 40_000
 
 
 @ffi.callback("uintptr_t(uintptr_t, uint32_t)")

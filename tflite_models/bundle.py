@@ -15,6 +15,7 @@ from stemd.tflite_models.releases import RELEASES
 from stemd.tflite_models.store import write_set
 
 NAME = "2stems"
+USAGE = "python -m stemd.tflite_models.bundle CHECKPOINT_DIR [OUT_DIR]"
 
 
 def build(checkpoint: Path, out_dir: Path) -> Manifest:
@@ -33,12 +34,20 @@ def build(checkpoint: Path, out_dir: Path) -> Manifest:
     return write_set(out_dir / NAME, draft, graphs, plain_names=True)
 
 
-def main(arguments: list[str]) -> None:
-    """Run from the command line."""
+def main(arguments: list[str]) -> int:
+    """Run from the command line; gives the exit code."""
+    if len(arguments) not in (1, 2):
+        sys.stderr.write(f"usage: {USAGE}\n")
+        return 2
     checkpoint, *rest = map(Path, arguments)
-    manifest = build(checkpoint, *(rest or [Path(__file__).parent]))
+    try:
+        manifest = build(checkpoint, *(rest or [Path(__file__).parent]))
+    except (ModelError, OSError) as error:
+        sys.stderr.write(f"bundle: {error}\n")
+        return 1
     sys.stdout.write(manifest.to_json())
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

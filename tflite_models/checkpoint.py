@@ -46,6 +46,9 @@ class Checkpoint:
     ----------
     folder : Path
         Where `model.index` and `model.data-00000-of-00001` lie.
+    origin : str, optional
+        What the user knows the folder as, for example the archive it was unpacked from; messages
+        name it instead.
 
     Raises
     ------
@@ -53,12 +56,12 @@ class Checkpoint:
         A file cannot be read, or is no undamaged, little-endian checkpoint in one part.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._index = folder / INDEX_FILE
-        self._data = folder / DATA_FILE
+    def __init__(self, folder: Path, origin: str | None = None) -> None:
+        self._index = f"{origin or folder}/{INDEX_FILE}"
+        self._data = f"{origin or folder}/{DATA_FILE}"
         try:
-            self._entries = _read_index(self._index.read_bytes())
-            self._bytes = np.memmap(self._data, np.uint8, "r")
+            self._entries = _read_index((folder / INDEX_FILE).read_bytes())
+            self._bytes = np.memmap(folder / DATA_FILE, np.uint8, "r")
         except MalformedError as error:
             raise ModelError(f"{self._index}: {error}; get the checkpoint anew") from error
         except OSError as error:

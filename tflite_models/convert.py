@@ -33,7 +33,11 @@ def checkpoint_sha256(release: Release, folder: Path) -> dict[str, str]:
 
 
 def convert(
-    release: Release, folder: Path, found: dict[str, str], precision: Precision
+    release: Release,
+    folder: Path,
+    found: dict[str, str],
+    precision: Precision,
+    origin: str | None = None,
 ) -> tuple[Manifest, Iterator[tuple[str, bytes]]]:
     """Turn a checkpoint into plain networks, T=128.
 
@@ -47,6 +51,8 @@ def convert(
         What `checkpoint_sha256` gave for it.
     precision : str
         Of the weights in the files.
+    origin : str, optional
+        What the user knows the folder as; messages name it instead.
 
     Returns
     -------
@@ -60,7 +66,7 @@ def convert(
     ModelError
         The checkpoint is damaged or of another architecture; also while iterating.
     """
-    checkpoint = Checkpoint(folder)
+    checkpoint = Checkpoint(folder, origin)
     spec = GraphSpec(precision=precision)
     draft = Manifest(
         name=release.name,

@@ -133,11 +133,15 @@ class _Attempt:
 
     def _begin(self, response: Any, **_: Any) -> None:
         """Start over if the server sends the whole file though asked for its rest."""
+        from requests.exceptions import InvalidHeader
+
+        length = response.headers.get("Content-Length", "0")
+        if not length.isdecimal():
+            raise InvalidHeader(f"the server says Content-Length: {length}")
         if response.status_code == 200:
             self._file.seek(0)
             self._file.truncate()
-        length = int(response.headers.get("Content-Length", 0))
-        self._expected_end = self._file.tell() + length
+        self._expected_end = self._file.tell() + int(length)
 
 
 def _reason(error: Exception) -> str:

@@ -25,6 +25,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def why_unreadable(path: Path) -> str:
+    """Say why a file or folder cannot be read; nothing if it can."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that, whatever happens, its name holds the old content or the new.
 

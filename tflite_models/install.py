@@ -13,7 +13,7 @@ from stemd.tflite_models.archive import extract
 from stemd.tflite_models.convert import checkpoint_sha256, convert
 from stemd.tflite_models.download import RETRY_DELAY_S, download
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.files import explained, locked, remove_if_empty, sha256_of
+from stemd.tflite_models.files import explained, locked, remove_if_empty, sha256_of, why_unreadable
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.releases import URL, Release
@@ -70,22 +70,21 @@ class Installer:
         Raises
         ------
         ModelError
-            It could not be done; what was installed before still is, and nothing else is left.
+            It could not be done. Then, as after any other exception, what was installed before
+            still is, and nothing else is left.
         """
         release = self._library.release(name)
         target = self._library.installed_dir(name)
-        try:
-            with (
-                explained(f"installing {name}", "XDG_DATA_HOME"),
-                _staging(target.parent) as staging,
-            ):
-                folder = self._obtain(release, source, allow_unverified, staging)
-                found = checkpoint_sha256(release, folder)
-                if not allow_unverified:
-                    _check_all(folder, found, release.checkpoint_sha256)
-                write_set(target, *convert(release, folder, found, "fp32"))
-        except KeyboardInterrupt:
-            raise ModelError(f"installing {name}: interrupted; run it again") from None
+        origin = str(source or self._url_of(release))
+        with (
+            explained(f"installing {name}", "XDG_DATA_HOME"),
+            _staging(target.parent) as staging,
+        ):
+            folder = self._obtain(release, source, allow_unverified, staging)
+            found = checkpoint_sha256(release, folder)
+            if not allow_unverified:
+                _check_all(origin, found, release.checkpoint_sha256)
+            write_set(target, *convert(release, folder, found, "fp32", origin))
         return self._library.find(name)
 
     def _obtain(
@@ -97,32 +96,39 @@ class Installer:
             extract(archive, release.checkpoint_sha256, staging)
             archive.unlink()  # a hundred megabytes that the graphs may need
             return staging
-        if not os.access(source, os.R_OK):
-            reason = "permission denied" if source.exists() else "no such file or folder"
+        if reason := why_unreadable(source):
             raise ModelError(
                 f"{source}: {reason}; --from takes an archive or a checkpoint's folder"
             )
         if source.is_dir():
             return source
         if not allow_unverified:
-            _check(source, sha256_of(source), release.archive_sha256)
+            _check(str(source), sha256_of(source), release.archive_sha256)
         extract(source, release.checkpoint_sha256, staging)
         return staging
 
     def _download(self, release: Release, staging: Path) -> Path:
-        url = f"{self._url}/{release.archive}"
-        return download(url, release.archive_sha256, staging, self._progress, self._retry_delay_s)
+        return download(
+            self._url_of(release),
+            release.archive_sha256,
+            staging,
+            self._progress,
+            self._retry_delay_s,
+        )
+
+    def _url_of(self, release: Release) -> str:
+        return f"{self._url}/{release.archive}"
 
 
-def _check_all(folder: Path, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
+def _check_all(origin: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
     for name, sha256 in expected.items():
-        _check(folder / name, found[name], sha256)
+        _check(f"{origin}/{name}", found[name], sha256)
 
 
-def _check(path: Path, found: str, expected: str) -> None:
+def _check(place: str, found: str, expected: str) -> None:
     if found != expected:
         raise ModelError(
-            f"{path}: has sha256 {found}, expected {expected}; it is not the official file, "
+            f"{place}: has sha256 {found}, expected {expected}; it is not the official file, "
             "use --allow-unverified if you trust it"
         )
 

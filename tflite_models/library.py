@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,6 +47,11 @@ class Library:
         Holds `NAME/` for each bundled set; by default this package's folder.
     releases : mapping of str to Release, optional
         The sets there are; tests make their own.
+
+    Raises
+    ------
+    ModelError
+        The user has no home folder; so do the methods when a folder may not be looked into.
     """
 
     def __init__(
@@ -56,8 +61,8 @@ class Library:
         bundled_dir: Path | None = None,
         releases: Mapping[str, Release] = RELEASES,
     ) -> None:
-        self._data_dir = data_dir or platformdirs.user_data_path("stemd")
-        self._cache_dir = cache_dir or platformdirs.user_cache_path("stemd")
+        self._data_dir = data_dir or _user_folder(platformdirs.user_data_path)
+        self._cache_dir = cache_dir or _user_folder(platformdirs.user_cache_path)
         self._bundled_dir = bundled_dir or Path(__file__).parent
         self._releases = releases
 
@@ -144,7 +149,7 @@ class Library:
             ("installed", self.installed_dir(name)),
             ("bundled", self._bundled_dir / name),
         )
-        return (place for place in candidates if (place[1] / MANIFEST).exists())
+        return (place for place in candidates if _is_set(place[1]))
 
     def _open(self, name: str, origin: Origin, folder: Path) -> ModelSet:
         remedy = f"run `{_install_command(name)}`"
@@ -176,6 +181,33 @@ class Library:
         except ModelError as error:
             return Listing(name, stems, origin, in_use, folder, problem=str(error))
         return Listing(name, stems, origin, in_use, folder, found.manifest, _problem(found))
+
+
+def _user_folder(find: Callable[[str], Path]) -> Path:
+    try:
+        folder = find("stemd")
+    except RuntimeError:
+        folder = Path("~")
+    if folder.parts[:1] == ("~",):  # what older versions of platformdirs give
+        raise ModelError(
+            "this user has no home folder for the networks; set HOME, or XDG_DATA_HOME and "
+            "XDG_CACHE_HOME"
+        )
+    return folder
+
+
+def _is_set(folder: Path) -> bool:
+    """Tell whether a manifest is there; where nobody may look, one could be."""
+    try:
+        (folder / MANIFEST).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ModelError(
+            f"{folder}: {error.strerror}; make it readable, or set XDG_DATA_HOME to a folder "
+            "that is"
+        ) from error
+    return True
 
 
 def _problem(found: ModelSet) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.store import write_set
 
-CACHED_SPECS = 6
+CACHED_SPECS = 3
 """So many derived sets are kept; of the others the longest unused go. Four stems take 160 MB."""
 
 
@@ -72,21 +73,18 @@ class ModelSet:
         """Give the files of the graphs for a spec, by stem, deriving them if they are not cached.
 
         Takes a second or two for four stems when it has to derive; another process that wants
-        the same waits for it.
+        the same waits for it. What is cached may lie where nothing can be written.
 
         Raises
         ------
         ModelError
             The cache folder cannot be written, or the plain files cannot be read.
         """
-        with explained(f"deriving the graphs of {self.name}", "XDG_CACHE_HOME"):
-            self.cache_dir.mkdir(parents=True, exist_ok=True)
-            with locked(self.cache_dir, wait=True):
-                folder = self.cache_dir / self._key(spec)
-                manifest = _cached(folder) or self._derive(folder, spec)
-                os.utime(folder)
-                _forget_unused(self.cache_dir, folder)
-        return _paths(folder, manifest)
+        folder = self.cache_dir / self._key(spec)
+        # Before the look, so that no other process forgets the set meanwhile.
+        with suppress(OSError):
+            os.utime(folder)
+        return _paths(folder, _cached(folder) or self._derive(folder, spec))
 
     def write_graphs(self, spec: GraphSpec) -> Iterator[tuple[str, bytes]]:
         """Derive the graphs for a spec, one by one, as (stem, content of the file)."""
@@ -99,7 +97,14 @@ class ModelSet:
         draft = self.manifest.model_copy(
             update={"graph": str(spec), "precision": spec.precision, "files": ()}
         )
-        return write_set(folder, draft, self.write_graphs(spec))
+        with explained(f"deriving the graphs of {self.name}", "XDG_CACHE_HOME"):
+            self.cache_dir.mkdir(parents=True, exist_ok=True)
+            with locked(self.cache_dir, wait=True):
+                # Another process may have derived them while this one waited.
+                manifest = _cached(folder) or write_set(folder, draft, self.write_graphs(spec))
+                with suppress(OSError):
+                    _forget_unused(self.cache_dir, folder)
+        return manifest
 
     def _key(self, spec: GraphSpec) -> str:
         """Name the folder after everything that determines the graphs."""

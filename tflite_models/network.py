@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import why_unreadable
 from stemd.tflite_models.runtime import new_interpreter
 from stemd.tflite_models.unet import BINS, CHANNELS, FloatArray
 
@@ -71,8 +71,7 @@ class Network:
 
 
 def _load(path: Path, num_threads: int) -> Any:
-    if not os.access(path, os.R_OK):
-        reason = "permission denied" if path.exists() else "no such file"
+    if reason := why_unreadable(path):
         raise ModelError(f"{path}: {reason}; `stemd models verify` checks the networks")
     try:
         return new_interpreter(str(path), num_threads)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -13,13 +10,12 @@ from stemd.tflite_models.errors import ModelError
 
 # The maintained one first; the other still serves where the first has no wheel.
 _RUNTIMES = ("ai_edge_litert", "tflite_runtime")
-_CHATTER = (b"INFO: ", b"ERROR: ")  # errors come as exceptions too
-
-_stderr_lock = threading.Lock()
 
 
 def new_interpreter(path: str, num_threads: int) -> Any:
     """Make an interpreter on a file, which it maps into memory, and allocate its tensors.
+
+    The first one of a process writes a line to standard error, which no setting prevents.
 
     Raises
     ------
@@ -29,9 +25,8 @@ def new_interpreter(path: str, num_threads: int) -> Any:
         The runtime's own, for a file that is no network.
     """
     module = import_module(f"{runtime_name()}.interpreter")
-    with _without_chatter():
-        interpreter = module.Interpreter(model_path=path, num_threads=num_threads)
-        interpreter.allocate_tensors()
+    interpreter = module.Interpreter(model_path=path, num_threads=num_threads)
+    interpreter.allocate_tensors()
     return interpreter
 
 
@@ -72,33 +67,3 @@ def schema() -> Any:
 def flatbuffer_builder(initial_bytes: int) -> Any:
     """Make a builder of the library that the schema is made for."""
     return import_module("flatbuffers").Builder(initial_bytes)
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Keep the runtime from writing to standard error, which no setting of it does.
-
-    What other threads write meanwhile appears afterwards.
-    """
-    with _stderr_lock:
-        try:
-            standard_error = os.dup(2)
-        except OSError:  # the program runs without one
-            yield
-            return
-        caught = os.memfd_create("stderr")
-        os.dup2(caught, 2)
-        try:
-            yield
-        finally:
-            os.dup2(standard_error, 2)
-            os.close(standard_error)
-            _pass_on(caught)
-
-
-def _pass_on(caught: int) -> None:
-    os.lseek(caught, 0, os.SEEK_SET)
-    with open(caught, "rb") as lines:
-        for line in lines:
-            if not line.startswith(_CHATTER):
-                os.write(2, line)

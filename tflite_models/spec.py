@@ -9,6 +9,8 @@ Precision = Literal["fp32", "fp16"]
 
 STRIDE = 64
 """T is a multiple of it: six convolutions halve the window six times."""
+MAX_T = 1024
+"""Spectra in the longest window."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class GraphSpec:
     """
 
     T: int = 128
-    """Spectra the network sees, a multiple of 64."""
+    """Spectra the network sees, a multiple of 64 up to 1024."""
     B: int = 128
     """Spectra emitted, at least 1."""
     A: int = 0
@@ -36,8 +38,8 @@ class GraphSpec:
     """Of the weights in the file; arithmetic is float32."""
 
     def __post_init__(self) -> None:
-        if self.T < STRIDE or self.T % STRIDE:
-            raise ValueError(f"T={self.T} is not a multiple of {STRIDE}")
+        if not STRIDE <= self.T <= MAX_T or self.T % STRIDE:
+            raise ValueError(f"T={self.T} is not a multiple of {STRIDE} from {STRIDE} to {MAX_T}")
         if self.B < 1:
             raise ValueError(f"B={self.B} is not at least 1")
         for name, value in (("A", self.A), ("mirror", self.mirror)):

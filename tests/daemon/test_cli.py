@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import jack
@@ -80,8 +80,10 @@ def running(environment, *arguments, **more):
 
 
 def test_check_accepts_the_shipped_configuration(stemd):
-    ended = stemd("check", "-c", str(Path(__file__).parents[2] / "config.yaml"))
-    assert (ended.returncode, ended.stdout) == (0, "the configuration is right\n")
+    shipped = Path(__file__).parents[2] / "config.yaml"
+    ended = stemd("check", "-c", str(shipped))
+    assert (ended.returncode, ended.stdout) == (0, f"the configuration is right ({shipped})\n")
+    assert stemd("check").stdout == "the configuration is right (no file: the defaults)\n"
 
 
 def test_check_refuses_a_wrong_one_with_every_error(stemd, tmp_path):
@@ -162,7 +164,6 @@ def test_separate_writes_the_stems_and_names_them(stemd, two_seconds, tmp_path):
         ["--mask-extension", "zeros"],
         ["--format", "flac"],
         ["--bits", "float"],
-        ["--threads", "2"],
     ],
     ids=" ".join,
 )
@@ -179,6 +180,46 @@ def test_every_option_of_separate_does_something(options, stemd, two_seconds, tm
         np.testing.assert_allclose(plain, other, atol=1e-5)
     if "float" in options:
         assert soundfile.info(tmp_path / "b" / "vocals.wav").subtype == "FLOAT"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_separate_that_is_interrupted_leaves_nothing(number, environment, tmp_path):
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros((600 * 44_100, 1), np.float32), 44_100)
+    folder = tmp_path / "stems"
+    process = subprocess.Popen(
+        [STEMD, "separate", song, "-o", folder], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(folder)
+    process.send_signal(number)
+    _, log = process.communicate(timeout=30)
+    assert "Traceback" not in log
+    assert process.returncode == 128 + number
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["check"], ["models", "list"], ["--help"]])
+def test_output_that_cannot_be_written_is_one_clear_line(arguments, environment):
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [STEMD, *arguments], env=environment, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "stemd: [Errno 28] No space left on device\n"
+
+
+def test_separate_works_without_a_standard_error(environment, two_seconds, tmp_path):
+    command = f'exec "{STEMD}" separate "{two_seconds}" -o "{tmp_path}" 2>&-'
+    ended = subprocess.run(["sh", "-c", command], env=environment, stdout=subprocess.DEVNULL)
+    assert ended.returncode == 0
+    assert stems_of(tmp_path).any()
+
+
+@pytest.mark.parametrize("name", ["song", "..wav", ".wav"])
+def test_song_whose_name_makes_no_folder_asks_for_one(name, stemd):
+    ended = stemd("separate", name)
+    assert ended.returncode == 2
+    assert f"a folder cannot have the name of {name}: say where (-o)" in ended.stderr
 
 
 @pytest.fixture
@@ -217,6 +258,32 @@ def test_run_connects_by_its_patterns(environment, server):
         assert process.wait(timeout=10) == 0
 
 
+def test_run_warns_of_ports_that_it_does_not_have(environment, server):
+    pattern = "jack.autoconnect={drums_L: '.*'}"
+    with running(environment, "--set", pattern, JACK_DEFAULT_SERVER=server) as (_, log):
+        assert "jack.autoconnect.drums_L: connects nothing, with 2 stems\n" in log
+
+
+def test_server_without_room_for_the_ports_is_one_clear_line(environment, tmp_path):
+    with private_server(blocksize=512, realtime=False) as name:
+        crowd = jack.Client("crowd", no_start_server=True, servername=name)
+        with suppress(jack.JackError):
+            for n in range(128):
+                crowd.outports.register(f"out_{n}")
+        ended = subprocess.run(
+            [STEMD, "run"],
+            env={**environment, "JACK_DEFAULT_SERVER": name},
+            capture_output=True,
+            text=True,
+        )
+        crowd.close()
+    assert ended.returncode == 1
+    assert re.search(
+        r"^stemd: the JACK .* server refused the ports: .*--port-max", ended.stderr, re.M
+    )
+    assert "Traceback" not in ended.stderr
+
+
 def test_run_ends_with_1_when_the_server_goes_away(environment):
     with (
         private_server(blocksize=512, realtime=False) as name,
@@ -230,7 +297,7 @@ def test_run_ends_with_1_when_the_server_goes_away(environment):
 @pytest.mark.parametrize("arguments", [[], ["--server", "dummy"]], ids=["auto", "dummy"])
 def test_run_starts_a_private_server_where_none_answers(environment, arguments):
     with running(environment, *arguments) as (process, log):
-        (name,) = re.findall(r"reached by JACK_DEFAULT_SERVER=(\S+),", "".join(log))
+        (name,) = re.findall(r"find it by JACK_DEFAULT_SERVER=(\S+)", "".join(log))
         bystander = jack.Client("bystander", no_start_server=True, servername=name)
         assert len(bystander.get_ports("^stemd:")) == 6
         bystander.close()
@@ -262,7 +329,7 @@ def test_run_plays_on_pipewire(environment, arguments, tmp_path):
 
 
 def wait_for(path: Path) -> None:
-    """PipeWire tells nobody when its socket is there, so look again and again."""
+    """Look again and again: nobody tells when the path is there."""
     import time
 
     for _ in range(500):

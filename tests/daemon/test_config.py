@@ -109,7 +109,7 @@ def test_every_error_is_told_at_once(tmp_path):
         ),
         (
             {"jack": {"client_name": "a:b"}},
-            "jack.client_name: string should match pattern '^[^:/]+$' (got 'a:b')",
+            "jack.client_name: string should match pattern '^[A-Za-z0-9_ .-]+$' (got 'a:b')",
         ),
         (
             {"jack": {"zzz": 1}},
@@ -117,7 +117,7 @@ def test_every_error_is_told_at_once(tmp_path):
         ),
         (
             {"jack": 3},
-            "jack: input should be a valid dictionary or instance of JackSection (got 3)",
+            "jack: must be a section with keys (got 3)",
         ),
     ],
 )
@@ -165,7 +165,7 @@ def test_setting_of_another_form_is_refused(setting):
 
 def test_setting_whose_value_is_no_yaml_is_refused():
     with pytest.raises(
-        ConfigError, match=r"--set jack\.server: the value must be YAML \(got '\['\)"
+        ConfigError, match=r"the value of --set jack\.server, '\[', is not YAML: line 1, column 2: "
     ):
         load_config(None, ["jack.server=["])
 
@@ -194,3 +194,39 @@ def test_any_text_is_a_configuration_or_a_clear_error(text, tmp_path):
         load_config(path)
     except ConfigError as error:
         assert str(error).startswith("the configuration")
+
+
+@pytest.mark.parametrize("value", ["2020-13-45", "0x_", "[" * 3000, "0x" + "f" * 5000])
+def test_setting_of_any_value_is_right_or_a_clear_error(value):
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, [f"separation.T={value}"])
+    assert len(str(caught.value)) < 500
+
+
+def test_section_whose_keys_are_all_commented_out_is_empty(tmp_path):
+    (tmp_path / "config.yaml").write_text("jack:\n  # server: jack\nseparation:\n")
+    assert load_config(tmp_path / "config.yaml") == Config()
+
+
+@pytest.mark.parametrize("spectra", [1088, 6_400_000_000])
+def test_window_has_a_longest_length(spectra):
+    with pytest.raises(ConfigError, match=rf"separation.T: .* 1024 \(got {spectra}\)"):
+        load_config(None, [f"separation.T={spectra}"])
+
+
+def test_folder_that_cannot_be_looked_into_is_a_clear_error(monkeypatch):
+    def refuse(self, **_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(ConfigError, match=r"cannot look for .* Permission denied; name one \(-c\)"):
+        load_config(None)
+
+
+def test_user_without_a_home_is_told(monkeypatch):
+    def homeless(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("stemd.daemon.config.user_config_path", homeless)
+    with pytest.raises(ConfigError, match=r"determine home directory.*set HOME or XDG_CONFIG_HOME"):
+        load_config(None)

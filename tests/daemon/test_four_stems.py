@@ -55,7 +55,8 @@ def test_four_stems_at_the_seed_preset_are_never_late(environment):
     assert "separating into vocals, drums, bass, other with a delay of 267264 frames" in log[-1]
     assert process.returncode == 0
     late, due = map(int, re.search(r"(\d+) of (\d+) blocks late", end).groups())
-    assert (late, due) == (0, 3), end
+    assert late == 0, end
+    assert due >= 3, end
 
 
 def wait_for_graph_to_play(server: str, seconds: float) -> None:

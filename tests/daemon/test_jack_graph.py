@@ -64,13 +64,12 @@ def test_patchbays_are_told_names_for_people_order_and_pairs(client, bystander):
 
 
 def test_ports_that_match_are_connected_now_and_when_they_appear(client, bystander):
-    early = bystander.outports.register("early")
+    bystander.outports.register("early")
     bystander.outports.register("earlier")
     client.activate(on_shutdown=print)
     connected = connections(bystander)
     client.autoconnect(patterns(in_L=r"bystander:early", vocals_R=r"bystander:sink_\d+"))
     assert connected.get(timeout=5) == ("bystander:early", "stemd:in_L")
-    assert early.number_of_connections == 1
     bystander.inports.register("sink_1")
     assert connected.get(timeout=5) == ("stemd:vocals_R", "bystander:sink_1")
     bystander.inports.register("sink_x")

@@ -13,7 +13,7 @@ from stemd.daemon.realtime import RealtimeSide
 
 RATE = 8_000
 CAPACITY = 16_384  # of the input ring: a second and the longest period
-KEPT = CAPACITY - lib.RT_MAX_PERIOD
+KEPT = CAPACITY - lib.RT_MAX_CHUNK
 
 
 def side(prefill: int, inputs: int = 2, outputs: int = 4) -> tuple[FakeGraph, RealtimeSide]:
@@ -28,18 +28,37 @@ def ramp(start: int, frames: int, channels: int = 2) -> np.ndarray:
     return (np.arange(start, start + frames) + 1e6 * np.arange(channels)[:, None]).astype("f4")
 
 
-def read_all(rt: RealtimeSide, at_most: int = 100_000) -> np.ndarray:
+def fetch(rt: RealtimeSide, at_most: int) -> np.ndarray:
     out = np.full((rt.inputs, at_most), np.nan, np.float32)
     return out[:, : rt.read(out)]
 
 
-@pytest.mark.parametrize("period", [1, 16, 509, 4096, 8192])
+def read_all(rt: RealtimeSide) -> np.ndarray:
+    parts = [np.zeros((rt.inputs, 0), np.float32)]
+    while (part := fetch(rt, 100_000)).size:
+        parts.append(part)
+    return np.concatenate(parts, axis=1)
+
+
+@pytest.mark.parametrize("period", [1, 16, 509, 4096, 8192, 16_384])
 def test_input_is_fetched_whole_and_in_order(period):
     graph, rt = side(prefill=0)
     for start in range(0, 5 * period, period):
         graph.cycle(ramp(start, period))
-        np.testing.assert_array_equal(read_all(rt), ramp(start, period))
-    assert rt.counters().lost_frames == 0
+        gone = max(period - KEPT, 0)
+        got = read_all(rt)
+        assert not got[:, :gone].any()
+        np.testing.assert_array_equal(got[:, gone:], ramp(start, period)[:, gone:])
+    assert rt.counters().lost_frames == 5 * gone
+
+
+def test_period_longer_than_the_rings_is_heard_as_far_as_it_fits_and_played_as_silence():
+    graph, rt = side(prefill=0)
+    out = graph.cycle(ramp(0, 40_000))
+    assert not out.any()
+    got = read_all(rt)
+    np.testing.assert_array_equal(got[:, -KEPT:], ramp(0, 40_000)[:, -KEPT:])
+    assert rt.counters().late_frames == 40_000
 
 
 def test_output_begins_with_the_prefill_of_silence():
@@ -112,7 +131,7 @@ def test_rings_behave_as_their_model(prefill, steps):
             rt.write(ramp(written - prefill, n, 4))
             written += n
         else:
-            got = read_all(rt, n)
+            got = fetch(rt, n)
             expected = ramp(read, min(n, heard - read))
             gone = max(heard - KEPT - read, 0)
             expected[:, :gone] = 0

@@ -75,7 +75,7 @@ def test_latency_is_what_is_declared(samplerate):
     at = samplerate // 4
     x = click(samplerate, at, at + pipe.latency + 2 * pipe.held + samplerate // 4)
     y = run(pipe, x, 256).reshape(2, 2, -1).sum(axis=0)[0]
-    assert abs(centre(y) - at - pipe.latency) <= 0.51
+    assert abs(centre(y) - at - pipe.latency) <= 0.01
 
 
 @pytest.mark.parametrize("samplerate", RATES)

@@ -20,8 +20,9 @@ def test_delay_is_the_contract(scheme, frames):
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({"T": 100, "B": 8, "A": 8}, r"T must be a positive multiple of 64 \(got 100\)"),
-        ({"T": 0, "B": 8, "A": 8}, r"T must be a positive multiple of 64 \(got 0\)"),
+        ({"T": 100, "B": 8, "A": 8}, r"T must be a multiple of 64 from 64 to 1024 \(got 100\)"),
+        ({"T": 0, "B": 8, "A": 8}, r"T must be a multiple of 64 from 64 to 1024 \(got 0\)"),
+        ({"T": 1088, "B": 8, "A": 8}, r"T must be a multiple of 64 from 64 to 1024 \(got 1088\)"),
         ({"T": 64, "B": 0, "A": 8}, r"B must be at least 1 \(got 0\)"),
         ({"T": 64, "B": 8, "A": -1}, r"A must be at least 0 \(got -1\)"),
         ({"T": 64, "B": 8, "A": 0, "mirror": -1}, r"mirror must be .* \(got -1\)"),

@@ -1,5 +1,6 @@
 """What the tests of the networks share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,18 @@ def bundled(tmp_path: Path, checkpoint_dir: Path, release: Release) -> Path:
 def installed(library: Library, checkpoint_dir: Path) -> Path:
     """The library's folder of installed networks, with a set in it."""
     return Installer(library).install("2stems", checkpoint_dir).folder
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A folder that may not be looked into; root, who may always, becomes someone else."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ class Site:
 
     `plan` holds one word for each coming request, `whole` once it is used up:
     `whole` answers as asked; `cut N` breaks off after N bytes; `no ranges` sends everything
-    whatever was asked, `no ranges cut N` so too and breaks off; a number is an error status
-    `away` sends to another path.
+    whatever was asked, `no ranges cut N` so too and breaks off; `length TEXT` gives that length;
+    a number is an error status; `away` sends to another path.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,10 @@ def serving() -> Iterator[Site]:
             if asked and not plan.startswith("no ranges"):
                 start = int(asked[1])
             self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(site.content) - start))
+            length = str(len(site.content) - start)
+            if plan.startswith("length "):
+                length = plan.removeprefix("length ")
+            self.send_header("Content-Length", length)
             self.end_headers()
             cut = re.search(r"cut (\d+)", plan)
             end = start + int(cut[1]) if cut else None

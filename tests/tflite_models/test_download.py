@@ -71,6 +71,17 @@ def test_a_refusal_is_told_at_once(site, fetch, tmp_path, status):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("length", ["many", "-1", "1.5", ""])
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_length_that_is_no_number_is_refused(site, fetch, tmp_path, length, progress):
+    site.plan = [f"length {length}"]
+    with pytest.raises(
+        ModelError, match=rf"gz: cannot be fetched \(the server says Content-Length: {length}\)$"
+    ):
+        fetch(progress=progress)
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_content_is_refused(site, fetch, tmp_path):
     site.content = b"something else"
     found = hashlib.sha256(site.content).hexdigest()

@@ -162,7 +162,9 @@ def test_a_file_tells_what_it_is(unet, tmp_path):
     ("numbers", "message"),
     [
         ({"T": 100}, "T=100 is not a multiple of 64"),
-        ({"T": 0}, "T=0 is not a multiple of 64"),
+        ({"T": 0}, "T=0 is not a multiple of 64 from 64 to 1024"),
+        ({"T": 1088}, "T=1088 is not a multiple of 64 from 64 to 1024"),
+        ({"T": 6_400_000_000}, "is not a multiple of 64 from 64 to 1024"),
         ({"B": 0}, "B=0 is not at least 1"),
         ({"B": 8, "A": -1}, "A=-1 is below 0"),
         ({"B": 8, "mirror": -2}, "mirror=-2 is below 0"),

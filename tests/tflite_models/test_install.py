@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import small_disk
 import tiny_model as tiny
 from stemd.tflite_models import files, install, store
 from stemd.tflite_models.checkpoint import DATA_FILE, INDEX_FILE, Checkpoint
@@ -19,7 +20,8 @@ from stemd.tflite_models.manifest import MANIFEST
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.variables import read_unet
 
-from . import small_disk
+STOPS = [KeyboardInterrupt(), SystemExit(143)]
+"""How Ctrl-C and SIGTERM arrive."""
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ class TestRefusals:
 
     def test_a_source_that_is_not_there(self, installer, tmp_path_factory):
         with pytest.raises(
-            ModelError, match=r"none: no such file or folder; --from takes an archive"
+            ModelError, match=r"none: No such file or directory; --from takes an archive"
         ):
             installer.install("2stems", tmp_path_factory.mktemp("x") / "none")
 
@@ -183,9 +185,18 @@ class TestRefusals:
         with pytest.raises(ModelError, match="conv2d_7/bias: has numbers that are not finite"):
             installer.install("2stems", folder, allow_unverified=True)
 
-    def test_an_interrupt(self, installer, monkeypatch):
-        monkeypatch.setattr(install, "download", interrupt)
-        with pytest.raises(ModelError, match=r"^installing 2stems: interrupted; run it again$"):
+    def test_a_source_that_cannot_be_looked_at(self, installer, tmp_path_factory):
+        with pytest.raises(ModelError, match=r"nnn: File name too long; --from takes an archive"):
+            installer.install("2stems", tmp_path_factory.mktemp("x") / ("n" * 300))
+
+    @pytest.mark.parametrize("stop", STOPS)
+    def test_a_download_that_is_stopped(self, installer, monkeypatch, stop):
+        def stopped(_, file, *__):
+            file.write(b"half")
+            raise stop
+
+        monkeypatch.setattr("pooch.HTTPDownloader.__call__", lambda *args: stopped(*args[1:]))
+        with pytest.raises(type(stop)):
             installer.install("2stems")
 
     @pytest.mark.parametrize("step", [0, 1, 2])
@@ -201,7 +212,6 @@ class TestRefusals:
                 "Read-only; make the folder writable, or set XDG_DATA_",
             ),
             (OSError(errno.EIO, "Input/output error"), "installing 2stems: Input/output error"),
-            (KeyboardInterrupt(), "interrupted; run it again"),
         ],
     )
     def test_a_failure_at_any_step(
@@ -211,9 +221,22 @@ class TestRefusals:
         with pytest.raises(ModelError, match=message):
             installer.install("2stems", checkpoint_dir)
 
+    @pytest.mark.parametrize("step", [0, 1, 2])
+    @pytest.mark.parametrize("stop", STOPS)
+    def test_a_stop_at_any_step(self, installer, checkpoint_dir, monkeypatch, step, stop):
+        fail_at(monkeypatch, step, stop)
+        with pytest.raises(type(stop)):
+            installer.install("2stems", checkpoint_dir)
 
-def interrupt(*_):
-    raise KeyboardInterrupt
+    def test_a_damaged_archive_is_named_with_its_member(
+        self, installer, checkpoint_dir, tmp_path_factory
+    ):
+        folder = tmp_path_factory.mktemp("bad")
+        shutil.copytree(checkpoint_dir, folder, dirs_exist_ok=True)
+        (folder / INDEX_FILE).write_bytes(b"<html>")
+        path = tiny.write_archive(folder / "mine.tar.gz", folder)
+        with pytest.raises(ModelError, match=rf"^{path}/model\.index: does not end as"):
+            installer.install("2stems", path, allow_unverified=True)
 
 
 def fail_at(monkeypatch, step, error):
@@ -267,13 +290,13 @@ def test_installing_again_mends_a_damaged_set(installer, installed, checkpoint_d
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), *STOPS])
 def test_a_failed_replacement_leaves_the_old_set(
     installer, installed, other_checkpoint_dir, monkeypatch, step, error
 ):
     old = weights(installer._library.find("2stems"))
     fail_at(monkeypatch, step, error)
-    with pytest.raises(ModelError):
+    with pytest.raises((ModelError, type(error))):
         installer.install("2stems", other_checkpoint_dir, allow_unverified=True)
     assert weights(installer._library.find("2stems")) == old
     assert_only_the_set(installed.parent)
@@ -396,6 +419,24 @@ def test_the_bundle_refuses_another_checkpoint(other_checkpoint_dir, tmp_path):
     ):
         build(other_checkpoint_dir, tmp_path)
     assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "usage: python -m stemd.tflite_models.bundle CHECKPOINT_DIR [OUT_DIR]\n"),
+        (["a", "b", "c"], 2, "usage: "),
+        (["none"], 1, "bundle: none/model.data-00000-of-00001: No such file or directory; "),
+    ],
+)
+def test_the_bundle_tells_what_is_wrong_in_a_line(capsys, arguments, status, message):
+    from stemd.tflite_models.bundle import main
+
+    assert main(arguments) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(message)
+    assert err.count("\n") == 1
 
 
 def test_library_of_the_real_releases_knows_both():

@@ -241,16 +241,37 @@ def test_daemons_that_start_together_derive_once(library, installed, monkeypatch
     assert results == [results[0]] * 4
 
 
-def test_the_longest_unused_graphs_are_forgotten(library, installed, monkeypatch):
-    monkeypatch.setattr(model_set, "CACHED_SPECS", 2)
+def test_the_longest_unused_graphs_are_forgotten(library, installed):
+    """Three are kept: of four stems they take half a gigabyte."""
     found = library.find("2stems")
-    specs = [GraphSpec(64, b) for b in (1, 2, 3)]
-    first, second = (found.graphs(spec)["vocals"] for spec in specs[:2])
-    for graph in (first, second):
+    specs = [GraphSpec(64, b) for b in (1, 2, 3, 4)]
+    graphs = [found.graphs(spec)["vocals"] for spec in specs[:3]]
+    for graph in graphs:
         os.utime(graph.parent, (0, 0))
-    found.graphs(specs[0])  # used again, hence younger than the second
-    third = found.graphs(specs[2])["vocals"]
-    assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
+    found.graphs(specs[0])  # used again, hence younger than the others
+    found.graphs(specs[2])
+    graphs.append(found.graphs(specs[3])["vocals"])
+    assert [graph.exists() for graph in graphs] == [True, False, True, True]
+
+
+def test_a_cache_that_cannot_be_written_serves_what_it_has(library, installed, monkeypatch):
+    first = library.find("2stems").graphs(SPEC)
+
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for call in ("utime", "mkdir", "rmdir", "unlink"):
+        monkeypatch.setattr(f"os.{call}", read_only)
+    monkeypatch.setattr(model_set, "locked", read_only)
+    assert library.find("2stems").graphs(SPEC) == first
+
+
+def test_graphs_that_cannot_be_forgotten_do_no_harm(library, installed, monkeypatch):
+    def forbidden(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(model_set, "_forget_unused", forbidden)
+    assert library.find("2stems").graphs(SPEC)
 
 
 def test_a_cache_that_cannot_be_made_is_told(library, installed, tmp_path):
@@ -287,6 +308,28 @@ def test_a_failed_export_leaves_nothing_half_written(library, installed, tmp_pat
     ):
         library.export("2stems", SPEC, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("ask", ["find", "verify", "list"])
+def test_a_data_folder_behind_a_closed_door_is_told(release, bundled, ask, closed):
+    """What is installed there is not known, hence the bundled set does not stand in."""
+    library = Library(closed, closed, bundled.parent, {"2stems": release})
+    with pytest.raises(
+        ModelError,
+        match=r"closed/models/2stems: Permission denied; make it readable, or set XDG_DATA_HOME",
+    ):
+        getattr(library, ask)(*[] if ask == "list" else ["2stems"])
+
+
+def test_a_user_without_home_is_told(monkeypatch):
+    def unknown(_):
+        raise KeyError
+
+    for variable in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(ModelError, match=r"no home folder .*set HOME, or XDG_DATA_HOME and XDG_C"):
+        Library()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""What the documents say is so."""
+
+import re
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from stemd.daemon.config import PRESETS
+from stemd.daemon.separation import ring_prefill
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_readme_tells_each_presets_delay(preset):
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{preset}`"))
+    delays = [PRESETS[preset].delay + ring_prefill(period, 44_100) for period in (1024, 256)]
+    assert re.findall(r"(\d\.\d{3}) s", row) == [f"{frames / 44_100:.3f}" for frames in delays]
+
+
+def test_readme_names_every_command():
+    from stemd.daemon.cli import cli
+
+    for command in cli.commands:
+        assert f"`stemd {command}" in README, command
+
+
+@pytest.mark.parametrize("folder", ["daemon/song", "tflite_models/2stems"])
+def test_every_file_of_others_is_in_the_notices(folder):
+    notices = (ROOT / "THIRD-PARTY.md").read_text()
+    assert folder in notices
+    for path in (ROOT / folder).glob("*.mp3"):
+        assert path.name in notices
+        assert sha256(path.read_bytes()).hexdigest() in notices
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "THIRD-PARTY.md"])
+def test_links_lead_somewhere(document):
+    path = ROOT / document
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
+    for link in links:
+        assert "://" in link or (path.parent / link).exists(), link
