@@ -14,11 +14,11 @@ from typing import Literal
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import explained, locked
-from stemd.tflite_models.graph import WRITER, write_graph
 from stemd.tflite_models.manifest import Manifest, read_manifest
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.store import write_set
+from stemd.tflite_models.streaming import WRITER, compile_graph
 
 CACHED_SPECS = 3
 """So many derived sets are kept; of the others the longest unused go. Four stems take 160 MB."""
@@ -91,7 +91,7 @@ class ModelSet:
         about = self.manifest.model_dump(include={"name", "provenance", "licence", "citation"})
         for stem, path in self.paths.items():
             unet, _ = read_weights(path)
-            yield stem, write_graph(unet, spec, about)
+            yield stem, compile_graph(unet, spec, about)
 
     def _derive(self, folder: Path, spec: GraphSpec) -> Manifest:
         draft = self.manifest.model_copy(

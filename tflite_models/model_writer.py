@@ -23,9 +23,11 @@ _OPTIONS = {
     "ADD": "AddOptions",
     "CONCATENATION": "ConcatenationOptions",
     "CONV_2D": "Conv2DOptions",
+    "DEPTH_TO_SPACE": "DepthToSpaceOptions",
     "DEQUANTIZE": "DequantizeOptions",
     "LEAKY_RELU": "LeakyReluOptions",
     "MUL": "MulOptions",
+    "PAD": "PadOptions",
     "SLICE": "SliceOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
 }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tiny_model as tiny
-from stemd.tflite_models import graph
+from stemd.tflite_models import layers
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graph import write_graph
@@ -105,7 +105,7 @@ def test_float32_weights_are_read_back_exactly(unet, tmp_path):
 @pytest.fixture
 def halved_from(monkeypatch) -> int:
     """A bound between the tiny network's kernels."""
-    monkeypatch.setattr(graph, "HALVED_FROM", 200)
+    monkeypatch.setattr(layers, "HALVED_FROM", 200)
     return 200
 
 

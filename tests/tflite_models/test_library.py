@@ -175,7 +175,7 @@ def test_derived_graphs_run(library, installed, magnitudes):
 
 def test_graphs_are_derived_once(library, installed, monkeypatch):
     first = library.find("2stems").graphs(SPEC)
-    monkeypatch.setattr(model_set, "write_graph", None)
+    monkeypatch.setattr(model_set, "compile_graph", None)
     assert library.find("2stems").graphs(SPEC) == first
 
 
@@ -224,9 +224,9 @@ def test_a_damaged_cache_is_rebuilt(library, installed, damage):
 
 def test_daemons_that_start_together_derive_once(library, installed, monkeypatch):
     written = []
-    write_graph = model_set.write_graph
+    compile_graph = model_set.compile_graph
     monkeypatch.setattr(
-        model_set, "write_graph", lambda *args: written.append(1) or write_graph(*args)
+        model_set, "compile_graph", lambda *args: written.append(1) or compile_graph(*args)
     )
     results = []
     threads = [

@@ -1,0 +1,92 @@
+"""Compiled graphs: the plain graph's numbers, for every window, in less operations."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import tiny_model as tiny
+from stemd.tflite_models.checkpoint import Checkpoint
+from stemd.tflite_models.graph import write_graph
+from stemd.tflite_models.layers import subpixel_kernel
+from stemd.tflite_models.network import Network
+from stemd.tflite_models.runtime import schema
+from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.streaming import compile_graph, rows_needed
+from stemd.tflite_models.unet import Activations, Architecture, UNet
+from stemd.tflite_models.variables import read_unet
+
+ACTIVATIONS = [tiny.OFFICIAL_2, tiny.OFFICIAL_4, Activations("relu", "leaky_relu")]
+SPECS = [
+    GraphSpec(T=t, B=b, A=a, mirror=mirror)
+    for t in (64, 128, 192)
+    for b, a, mirror in (
+        *((1, 0, 0), (8, 8, 0), (8, 0, 16), (5, 3, 7), (1, 63, 0), (40, 24, 0), (64, 0, 0)),
+        *((t, 0, 0), (t - 1, 1, 0), (t - 1, 0, 0), (1, t - 1, 0), (33, 2, 28)),
+    )
+    if b + a + mirror <= t
+]
+
+
+@pytest.fixture(scope="session")
+def unets(checkpoint_dir) -> dict[Activations, UNet]:
+    """Networks of every kind, with masks that are neither all nor nothing.
+
+    With the steep ones of random weights, either graph's rounding shows four digits earlier.
+    """
+    checkpoint = Checkpoint(checkpoint_dir)
+    networks = {}
+    for kind in ACTIVATIONS:
+        unet = read_unet(checkpoint, Architecture(tiny.STEMS, kind, tiny.FILTERS), "vocals")
+        head = replace(unet.head, kernel=unet.head.kernel * np.float32(0.02))
+        networks[kind] = replace(unet, head=head)
+    return networks
+
+
+def run(data: bytes, magnitudes: np.ndarray, path) -> np.ndarray:
+    path.write_bytes(data)
+    network = Network(path)
+    out = np.full((network.B, 1024, 2), np.nan, np.float32)
+    network(magnitudes, out)
+    return out
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+@pytest.mark.parametrize("activations", ACTIVATIONS, ids=str)
+def test_compiled_graph_has_the_plain_graphs_numbers(activations, spec, unets, tmp_path):
+    rng = np.random.default_rng(spec.T)
+    magnitudes = (10 * rng.random((spec.T, 1024, 2)) ** 3).astype(np.float32)
+    unet = unets[activations]
+    plain = run(write_graph(unet, spec, {}), magnitudes, tmp_path / "plain.tflite")
+    compiled = run(compile_graph(unet, spec, {}), magnitudes, tmp_path / "compiled.tflite")
+    assert compiled.shape == plain.shape == (spec.B, 1024, 2)
+    mask = plain / np.maximum(magnitudes[spec.first : spec.first + spec.B], 1e-9)
+    assert mask.std() > 0.05, "a flat mask shows nothing"
+    assert np.abs(compiled - plain).max() <= 1e-5 * np.abs(plain).max()
+
+
+def test_no_transposed_convolution_is_left(unets):
+    data = compile_graph(unets[tiny.OFFICIAL_2], GraphSpec(T=64, B=8, A=8), {})
+    model = schema().Model.GetRootAs(data)
+    codes = {model.OperatorCodes(n).BuiltinCode() for n in range(model.OperatorCodesLength())}
+    assert schema().BuiltinOperator.TRANSPOSE_CONV not in codes
+
+
+def test_fewer_rows_are_computed_where_fewer_are_emitted():
+    whole = rows_needed(GraphSpec(T=128, B=128))
+    assert whole == [(0, 128 >> level) for level in range(7)]
+    some = rows_needed(GraphSpec(T=128, B=8, A=8))
+    assert some == [(109, 123), (53, 63), (25, 32), (11, 16), (4, 8), (1, 4), (0, 2)]
+
+
+def test_the_same_arguments_give_the_same_bytes(unets):
+    spec = GraphSpec(T=64, B=8, A=8)
+    unet = unets[tiny.OFFICIAL_2]
+    assert compile_graph(unet, spec, {"a": 1}) == compile_graph(unet, spec, {"a": 1})
+
+
+def test_subpixel_kernel_uses_every_tap_once():
+    kernel = np.arange(2 * 25 * 3, dtype=np.float32).reshape(2, 5, 5, 3) + 1
+    phases = subpixel_kernel(kernel)
+    assert phases.shape == (8, 3, 3, 3)
+    assert sorted(phases[phases != 0]) == sorted(kernel.ravel())
