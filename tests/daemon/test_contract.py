@@ -12,9 +12,9 @@ from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import Scheme
 from stemd.dsp.separator import Separator
+from two_networks import low_and_high
 
 SCHEME = Scheme(T=64, B=3, A=2, mirror=4)
-LAST = SCHEME.heard - SCHEME.A
 
 GRAPHS = [
     ("fake", 44_100, 1),
@@ -29,19 +29,7 @@ GRAPHS = [
 ]
 
 
-def low_bins(window, out):
-    """A network that keeps what is below 2 kHz."""
-    out[:] = window[LAST - SCHEME.B : LAST]
-    out[:, 186:] = 0
-
-
-def high_bins(window, out):
-    """And one that keeps the rest."""
-    out[:] = window[LAST - SCHEME.B : LAST]
-    out[:, :186] = 0
-
-
-NETWORKS = {"vocals": low_bins, "accompaniment": high_bins}
+NETWORKS = low_and_high(SCHEME)
 
 
 def start(rig, troubles):

@@ -17,22 +17,12 @@ from stemd.daemon.errors import AudioFileError
 from stemd.daemon.separate import separate
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import HOP_LENGTH, Scheme
+from two_networks import low_and_high
 
 SCHEME = Scheme(T=64, B=5, A=3)
-LAST = SCHEME.heard - SCHEME.A
 
 
-def low_bins(window, out):
-    out[:] = window[LAST - SCHEME.B : LAST]
-    out[:, 186:] = 0
-
-
-def high_bins(window, out):
-    out[:] = window[LAST - SCHEME.B : LAST]
-    out[:, :186] = 0
-
-
-NETWORKS = {"vocals": low_bins, "accompaniment": high_bins}
+NETWORKS = low_and_high(SCHEME)
 
 
 def noise(frames: int, channels: int = 2) -> np.ndarray:

@@ -1,0 +1,61 @@
+"""Which networks are chosen, and how they are made."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from stemd.daemon import networks
+from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.spec import GraphSpec
+
+SCHEME = Scheme(T=64, B=4, A=2, mirror=3)
+
+
+class FakeLibrary:
+    installed = ("2stems",)
+
+    def list(self):
+        return [
+            SimpleNamespace(name=name, origin="installed" if name in self.installed else None)
+            for name in ("2stems", "4stems")
+        ]
+
+    def find(self, name):
+        stems = ("vocals", "accompaniment") if name == "2stems" else ("vocals", "drums")
+        return SimpleNamespace(
+            name=name, origin="installed", graphs=lambda spec: dict.fromkeys(stems, spec)
+        )
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """What `load_networks` makes, instead of interpreters: (graph, threads)."""
+    monkeypatch.setattr(networks, "Library", FakeLibrary)
+    monkeypatch.setattr(networks, "Network", lambda path, threads: (path, threads))
+
+
+def test_each_stem_has_a_network_for_the_scheme_with_its_threads(made):
+    spec = GraphSpec(T=64, B=4, A=2, mirror=3)
+    expected = {"vocals": (spec, 3), "accompaniment": (spec, 3)}
+    assert networks.load_networks(2, SCHEME, threads=3) == expected
+
+
+@pytest.mark.parametrize(
+    ("stems", "installed", "chosen"),
+    [
+        ("auto", ("2stems",), 2),
+        ("auto", ("2stems", "4stems"), 4),
+        (2, ("2stems", "4stems"), 2),
+        (4, ("2stems",), 4),
+    ],
+)
+def test_auto_is_four_stems_where_they_are_installed(made, monkeypatch, stems, installed, chosen):
+    monkeypatch.setattr(FakeLibrary, "installed", installed)
+    loaded = networks.load_networks(stems, SCHEME)
+    assert ("drums" in loaded) == (chosen == 4)
+
+
+def test_auto_says_how_to_get_four_stems(made, caplog):
+    caplog.set_level("INFO")
+    networks.load_networks("auto", SCHEME)
+    assert "(stemd models install 4stems)" in caplog.text
