@@ -22,7 +22,8 @@ Command = Callable[..., Any]
 def main() -> None:
     """Run the command line; whatever a user can cause ends in one clear line."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)  # so that whatever is half done is cleared away
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _leave)  # so that whatever is half done is cleared away
     try:
         status = cli(prog_name="stemd", standalone_mode=False)
         sys.stdout.flush()

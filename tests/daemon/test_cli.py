@@ -198,6 +198,22 @@ def test_separate_that_is_interrupted_leaves_nothing(number, environment, tmp_pa
     assert not folder.exists()
 
 
+def test_separate_under_nohup_does_not_hear_the_terminal_close(environment, tmp_path):
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros((60 * 44_100, 1), np.float32), 44_100)
+    folder = tmp_path / "stems"
+    process = subprocess.Popen(
+        ["nohup", STEMD, "separate", song, "-o", folder],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(folder)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=60) == 0
+    assert stems_of(folder).shape[-1] == 60 * 44_100
+
+
 @pytest.mark.parametrize("arguments", [["config"], ["check"], ["models", "list"], ["--help"]])
 def test_output_that_cannot_be_written_is_one_clear_line(arguments, environment):
     with Path("/dev/full").open("w") as full:
