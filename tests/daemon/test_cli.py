@@ -98,6 +98,12 @@ def test_check_refuses_a_wrong_one_with_every_error(stemd, tmp_path):
     ]
 
 
+def test_verbose_tells_more(stemd):
+    quiet, verbose = stemd("run", "--server", "jack"), stemd("-v", "run", "--server", "jack")
+    assert "DEBUG stemd." not in quiet.stderr
+    assert "DEBUG stemd." in verbose.stderr
+
+
 def test_config_prints_the_effective_one(stemd):
     ended = stemd("config", "--set", "separation.preset=seed")
     assert ended.returncode == 0
