@@ -1,6 +1,6 @@
 """`stemd separate`: a file instead of a port, through the same code."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
@@ -66,7 +66,7 @@ def separate(
             folder, list(networks), song.samplerate, song.frames, suffix, subtype
         ) as files:
             song.check_not_among([file.target for file in files])
-            for block in _aligned(song, pipeline):
+            for block in aligned(song.blocks(), song.frames, pipeline):
                 for number, file in enumerate(files):
                     file.write(block[number * CHANNELS : (number + 1) * CHANNELS])
                 on_progress(block.shape[1])
@@ -75,16 +75,19 @@ def separate(
     return Separated([file.target for file in files], sum(file.clipped for file in files))
 
 
-def _aligned(song: Song, pipeline: Pipeline) -> Iterator[Waveform]:
+def aligned(mixture: Iterable[Waveform], frames: int, pipeline: Pipeline) -> Iterator[Waveform]:
     """Yield the stems [shape=(stems * CHANNELS, frames)] from the song's first frame to its last.
+
+    The mixture comes in blocks [shape=(CHANNELS, frames)], of so many frames in all; the memory
+    of what is yielded is used again for the next block.
 
     The official program lets a whole window of silence go before the song, which is a hop more
     than the pipeline assumes; its segments of 512 spectra begin there.
     """
     lead = round(HOP_LENGTH * pipeline.samplerate / SAMPLERATE)
     skip = lead + pipeline.latency
-    left = song.frames
-    for block in chain([_silence(lead)], song.blocks(), repeat(_silence(lead))):
+    left = frames
+    for block in chain([_silence(lead)], mixture, repeat(_silence(lead))):
         for stems in pipeline.process(block):
             kept = stems[:, skip:][:, :left]
             skip = max(skip - stems.shape[1], 0)
