@@ -3,6 +3,7 @@
 # make test    the same, then the tests
 # make lint    ruff and mypy
 # make oracle  the tests against the official program, in an environment of its own
+# make speed   how fast stemd is beside the official program: writes the tables of docs/speed.md
 # make clean   forget the environments and everything built
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt.c daemon/rt.h daemon/rt_build.py
 
-.PHONY: run demo test lint oracle clean
+.PHONY: run demo test lint oracle speed clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -33,6 +34,10 @@ lint: $(VENV)/test
 oracle: $(VENV)/test $(ORACLE)/done $(ORACLE)/songs
 	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/pytest -m oracle -rP $(ARGS)
 
+speed: $(VENV)/run $(ORACLE)/deezer $(ORACLE)/songs
+	$(call install-missing,$(FOR_SPEED))
+	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/python benchmarks/speed.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so
 
@@ -50,6 +55,7 @@ FOR_RUN := \
   $(call need,command -v jackd,jackd2)
 FOR_DEMO := $(FOR_RUN) $(call need,command -v jack-stdin && command -v jack-stdout,jack-stdio)
 FOR_TEST := $(FOR_DEMO) $(call need,command -v pipewire && command -v pw-jack && command -v pw-link,pipewire pipewire-bin pipewire-jack)
+FOR_SPEED := $(call need,command -v ffmpeg,ffmpeg)
 
 define install-missing
 @missing=""; $(1) \
@@ -89,6 +95,13 @@ $(ORACLE)/done: tests/oracle/requirements.txt tests/oracle/requirements-nodeps.t
 	$(ORACLE)/bin/pip install --quiet -r tests/oracle/requirements.txt
 	$(ORACLE)/bin/pip install --quiet --no-deps -r tests/oracle/requirements-nodeps.txt
 	touch $@
+
+# Deezer's own package, whose command is timed; beside the environment, which has another `spleeter`.
+$(ORACLE)/deezer: $(ORACLE)/done benchmarks/requirements.txt benchmarks/requirements-nodeps.txt
+	$(ORACLE)/bin/pip install --quiet -r benchmarks/requirements.txt
+	rm -rf $@ $@.part
+	$(ORACLE)/bin/pip install --quiet --no-deps --target $@.part -r benchmarks/requirements-nodeps.txt
+	mv $@.part $@
 
 # Real songs, freely licensed, as they come with Debian.
 $(ORACLE)/songs: | $(ORACLE)/done

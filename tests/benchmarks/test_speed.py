@@ -1,0 +1,113 @@
+"""What the benchmarks could lie about: who is compared with whom, and what the document says."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cost import cost_of
+from report import replace_between_markers, table
+from rounds import Ratio, clocked, in_turns, ratio
+from speed import agreement
+
+DOCUMENT = "# Speed\n\n<!-- speed:begin -->\nold\n<!-- speed:end -->\n\nThe end.\n"
+
+
+def test_rivals_take_turns_and_every_other_round_runs_backwards():
+    order = []
+    results = in_turns(
+        {name: lambda name=name: order.append(name) or len(order) for name in "abc"}, 3
+    )
+    assert "".join(order) == "abccbaabc"
+    assert results == {"a": [1, 6, 7], "b": [2, 5, 8], "c": [3, 4, 9]}
+
+
+def test_ratio_is_theirs_over_ours_within_each_round():
+    # The machine slowed down to a tenth in the last round: a ratio of sums would be 1.1.
+    assert ratio([1, 1, 20], [2, 3, 20]).median == 2
+    assert ratio([1, 1, 1, 1, 1], [5, 1, 3, 2, 4]) == Ratio(3, 2, 4)
+
+
+def test_ratio_refuses_rounds_that_do_not_pair():
+    with pytest.raises(ValueError, match="zip"):
+        ratio([1, 1], [2, 2, 2])
+
+
+def test_clocked_counts_the_work_once():
+    calls = []
+    seconds = clocked(lambda: calls.append(sum(range(10**5))))()
+    assert len(calls) == 1
+    assert seconds.wall > 0
+
+
+def test_table():
+    assert table(("a", "b"), [(1, "x"), (Ratio(2, 1.5, 2.5), "")]) == (
+        "| a | b |\n| --- | --- |\n| 1 | x |\n| 2.00 (1.50 … 2.50) |  |"
+    )
+
+
+def test_text_is_replaced_between_the_markers_only(tmp_path):
+    path = tmp_path / "speed.md"
+    path.write_text(DOCUMENT)
+    for text in ("new", "newer\n"):
+        replace_between_markers(path, "speed", text)
+        assert path.read_text() == DOCUMENT.replace("old", f"\n{text.strip()}\n")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "",
+        DOCUMENT.replace("<!-- speed:end -->", ""),
+        DOCUMENT + DOCUMENT,
+        "<!-- speed:end --><!-- speed:begin -->",
+        "<!-- speed:begin --><!-- speed:begin --><!-- speed:end -->",
+    ],
+)
+def test_a_document_without_its_markers_stays_as_it_is(document, tmp_path):
+    path = tmp_path / "speed.md"
+    path.write_text(document)
+    with pytest.raises(ValueError, match="each once"):
+        replace_between_markers(path, "speed", "new")
+    assert path.read_text() == document
+
+
+def test_the_shipped_document_has_its_markers(tmp_path):
+    from speed import DOCUMENT as SHIPPED
+
+    path = tmp_path / "speed.md"
+    path.write_text(SHIPPED.read_text())
+    replace_between_markers(path, "speed", "new")
+
+
+def test_agreement_is_in_decibels_by_stem():
+    theirs = np.ones((2, 2, 10), np.float32)
+    ours = theirs + np.float32([0.1, 0.01])[:, None, None]
+    assert agreement(ours, theirs) == "20 dB, 40 dB"
+
+
+def test_cost_counts_the_command_and_not_whoever_measures(tmp_path):
+    ballast = np.ones(60_000_000 // 8)
+    busy = "echo noise; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"
+    # The work is done by a child of the command's.
+    cost = cost_of(["sh", "-c", f"sh -c '{busy}'; true"], dict(os.environ), tmp_path)
+    assert 0.02 < cost.cpu_s <= 1.5 * cost.wall_s
+    assert 1 < cost.peak_mb < ballast.nbytes / 1e6 / 2
+
+
+def test_a_command_that_fails_is_no_result(tmp_path):
+    with pytest.raises(RuntimeError, match="it broke"):
+        cost_of(["sh", "-c", "echo it broke >&2; exit 3"], dict(os.environ), tmp_path)
+
+
+def test_without_its_environment_one_line_says_what_to_do():
+    from speed import __file__ as program
+
+    environment = {key: value for key, value in os.environ.items() if key != "STEMD_ORACLE_PYTHON"}
+    done = subprocess.run(
+        [sys.executable, program], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "STEMD_ORACLE_PYTHON is not set: run this by `make speed`\n"
