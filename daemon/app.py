@@ -27,7 +27,7 @@ def run(config: Config) -> None:
         If the networks are missing or damaged.
     """
     wishes = config.separation
-    networks = load_networks(wishes.stems, wishes.scheme, wishes.threads)
+    networks = load_networks(wishes.stems, wishes.scheme, wishes.precision, wishes.threads)
     # None: somebody asked stemd to stop; a text: what went wrong.
     ends: SimpleQueue[str | None] = SimpleQueue()
     with ExitStack() as stack:

@@ -5,16 +5,22 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import click
 
-from stemd.daemon.config import PRESETS, existing_default_path, load_config
+from stemd.daemon.config import (
+    PRESETS,
+    SeparationSection,
+    existing_default_path,
+    load_config,
+)
 from stemd.daemon.errors import StemdError
 from stemd.daemon.models_commands import models
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.spec import StreamingPrecision
 
 Command = Callable[..., Any]
 
@@ -167,6 +173,11 @@ def config(path: Path | None, settings: tuple[str, ...]) -> None:
     show_default=True,
 )
 @click.option(
+    "--precision",
+    type=click.Choice(get_args(StreamingPrecision)),
+    help="Arithmetic of the networks; by default fp32, with a preset the daemon's.",
+)
+@click.option(
     "--threads",
     type=click.IntRange(1, 64),
     default=1,
@@ -182,6 +193,7 @@ def separate(
     mask_extension: str,
     suffix: str,
     bits: str,
+    precision: StreamingPrecision | None,
     threads: int,
 ) -> None:
     """Take a file apart: WAV, FLAC, OGG or MP3 in, a file for each stem out.
@@ -202,6 +214,7 @@ def separate(
         MaskExtension(mask_extension),
         suffix,
         {"24": "PCM_24", "float": "FLOAT"}[bits],
+        precision or (SeparationSection().precision if preset else "fp32"),
         threads,
     )
 

@@ -90,7 +90,7 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
             )
     mixture = load(song)
     wishes = config.separation
-    networks = load_networks(wishes.stems, wishes.scheme, wishes.threads)
+    networks = load_networks(wishes.stems, wishes.scheme, wishes.precision, wishes.threads)
     troubles: SimpleQueue[str] = SimpleQueue()
     with ExitStack() as stack:
         server = stack.enter_context(private_server(SAMPLERATE))

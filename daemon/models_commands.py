@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.spec import StreamingPrecision
 
 if TYPE_CHECKING:
     from stemd.tflite_models.library import Library, Listing
@@ -86,7 +87,13 @@ def verify(name: str | None) -> None:
 @click.option("--B", "b", type=int, help="Spectra emitted for each block.")
 @click.option("--A", "a", type=int, help="Spectra of look-ahead.")
 @click.option("--mirror", type=int, help="Spectra that mirror the newest ones.")
-@click.option("--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(StreamingPrecision)),
+    default="fp32",
+    help="Of the arithmetic.",
+    show_default=True,
+)
 @click.option(
     "-o",
     "--output",
@@ -102,11 +109,11 @@ def export(
     b: int | None,
     a: int | None,
     mirror: int | None,
-    precision: str,  # noqa: ARG001 (one choice as yet)
+    precision: StreamingPrecision,
     folder: Path,
 ) -> None:
     """Write the graphs that the daemon would run for the networks NAME."""
-    spec = _spec(preset or "seed", {"T": t, "B": b, "A": a, "mirror": mirror})
+    spec = _spec(preset or "seed", {"T": t, "B": b, "A": a, "mirror": mirror}, precision)
     for path in _library().export(name, spec, folder).values():
         click.echo(str(path))
 
@@ -146,7 +153,9 @@ def _verify_each(library: "Library", names: list[str]) -> Iterator[ModelError]:
             yield error
 
 
-def _spec(preset: str, by_hand: dict[str, int | None]) -> "GraphSpec":
+def _spec(
+    preset: str, by_hand: dict[str, int | None], precision: StreamingPrecision
+) -> "GraphSpec":
     from stemd.daemon.config import PRESETS
     from stemd.dsp.scheme import Scheme
     from stemd.tflite_models.spec import GraphSpec
@@ -160,4 +169,4 @@ def _spec(preset: str, by_hand: dict[str, int | None]) -> "GraphSpec":
         scheme = Scheme(**{**asdict(PRESETS[preset]), **given})
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    return GraphSpec(**asdict(scheme))
+    return GraphSpec(**asdict(scheme), precision=precision)

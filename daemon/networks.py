@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Literal
 
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +16,7 @@ SETS = {2: "2stems", 4: "4stems"}
 
 
 def load_networks(
-    stems: Literal["auto", 2, 4], scheme: Scheme, threads: int = 1
+    stems: Literal["auto", 2, 4], scheme: Scheme, precision: StreamingPrecision, threads: int = 1
 ) -> Mapping[str, Network]:
     """Load each stem's network, in the order of the ports.
 
@@ -24,6 +25,7 @@ def load_networks(
     stems : "auto", 2 or 4
         auto is four where those are installed, and two otherwise.
     scheme : Scheme
+    precision : StreamingPrecision
     threads : int
         Threads of each network.
 
@@ -35,7 +37,7 @@ def load_networks(
     library = Library()
     chosen = library.find(SETS[choose_stems(stems, library)])
     log.info("networks: %s (%s)", chosen.name, chosen.origin)
-    spec = GraphSpec(T=scheme.T, B=scheme.B, A=scheme.A, mirror=scheme.mirror)
+    spec = GraphSpec(**asdict(scheme), precision=precision)
     return {stem: Network(path, threads) for stem, path in chosen.graphs(spec).items()}
 
 

@@ -13,6 +13,7 @@ from stemd.daemon.networks import load_networks
 from stemd.daemon.separate import separate
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.spec import StreamingPrecision
 
 
 def separate_file(
@@ -23,6 +24,7 @@ def separate_file(
     extension: MaskExtension,
     suffix: str,
     subtype: str,
+    precision: StreamingPrecision,
     threads: int,
 ) -> None:
     """Separate a file with a progress bar, and name what was written.
@@ -34,7 +36,7 @@ def separate_file(
     """
     started = monotonic()
     with Song(path) as song:
-        networks = load_networks(stems, scheme, threads)
+        networks = load_networks(stems, scheme, precision, threads)
         with _progress_bar(song) as bar:
             separated = separate(
                 song,

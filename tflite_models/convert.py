@@ -11,7 +11,7 @@ from stemd.tflite_models.files import sha256_of
 from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.manifest import Manifest, provenance_of
 from stemd.tflite_models.releases import Release
-from stemd.tflite_models.spec import GraphSpec, Precision
+from stemd.tflite_models.spec import GraphSpec, PlainPrecision
 from stemd.tflite_models.variables import read_unet
 
 
@@ -36,7 +36,7 @@ def convert(
     release: Release,
     folder: Path,
     found: dict[str, str],
-    precision: Precision,
+    precision: PlainPrecision,
     origin: str | None = None,
 ) -> tuple[Manifest, Iterator[tuple[str, bytes]]]:
     """Turn a checkpoint into plain networks, T=128.

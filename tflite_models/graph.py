@@ -33,7 +33,7 @@ def write_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
     unet : UNet
         The weights.
     spec : GraphSpec
-        The window, and the precision of the weights in the file.
+        The window, and the precision of the weights in the file: fp32 or fp16.
     about : mapping
         Provenance and licence, kept in the file's metadata.
 
@@ -41,9 +41,16 @@ def write_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
     -------
     bytes
         The file, the same for the same arguments.
+
+    Raises
+    ------
+    ValueError
+        For another precision.
     """
+    if spec.precision not in ("fp32", "fp16"):
+        raise ValueError(f"precision={spec.precision!r}: a plain graph is fp32 or fp16")
     writer = ModelWriter(f"stemd: {unet.stem}, {spec}")
-    layers = Layers(writer, half=spec.precision == "fp16")
+    layers = Layers(writer, spec.precision)
     window = writer.value(INPUT, (1, spec.T, BINS, CHANNELS))
     whole = writer.op("MUL", [_mask(layers, unet, window), window], "masked", window.shape)
     emitted = layers.slice_rows(whole, spec.first, spec.B, OUTPUT)
@@ -63,24 +70,17 @@ def metadata(unet: UNet, spec: GraphSpec, about: Mapping[str, Any], version: int
     }
 
 
-def encode(layers: Layers, unet: UNet, window: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Write the encoder; give the bottleneck, and the skips from the highest level down."""
-    skips: list[Tensor] = []
+def _mask(layers: Layers, unet: UNet, window: Tensor) -> Tensor:
+    """Write encoder, decoder and head; the mask has the window's shape."""
     x = window
+    skips: list[Tensor] = []
     for level, convolution in enumerate(unet.encoder, 1):
         name = f"encoder/{level}"
         x = layers.convolution(x, convolution, name, stride=2)
-        skips.append(x)  # before norm and activation
-        if convolution.norm is not None:
+        if convolution.norm is not None:  # the last one's output goes up as it is
+            skips.append(x)  # before norm and activation
             x = layers.norm(x, convolution.norm, name)
             x = layers.activation(x, unet.activations.encoder, name)
-    skips.pop()  # the bottleneck is no skip
-    return x, skips
-
-
-def _mask(layers: Layers, unet: UNet, window: Tensor) -> Tensor:
-    """Write encoder, decoder and head; the mask has the window's shape."""
-    x, skips = encode(layers, unet, window)
     for level, convolution in enumerate(unet.decoder, 1):
         name = f"decoder/{level}"
         x = layers.transposed(x, convolution, name)

@@ -6,7 +6,7 @@ Source: the schema of TFLite, `schema.fbs`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ _OPTIONS = {
 }
 # The oldest version of each operator that has what is used here; 1 where not named.
 _VERSIONS = {"TRANSPOSE_CONV": 3, "DEQUANTIZE": 3}  # with bias; from float16
+_QUANTIZED_VERSIONS = {"CONV_2D": 5}  # float32 with an int8 kernel of several scales
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Tensor:
 
     index: int
     shape: tuple[int, ...]
+    is_quantized: bool = False
 
 
 class ModelWriter:
@@ -54,7 +56,7 @@ class ModelWriter:
         self._description = description
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
-        self._codes: dict[str, int] = {}
+        self._codes: dict[tuple[str, int], int] = {}  # by operator and version
         # By convention the first buffer is empty and stands for "computed at run time".
         self._buffers: list[Any] = [self._schema.BufferT()]
 
@@ -65,6 +67,14 @@ class ModelWriter:
     def constant(self, name: str, array: NDArray[Any]) -> Tensor:
         """Add a constant of float32, float16 or int32."""
         return self._tensor(name, array.shape, array.dtype, self._buffer(array))
+
+    def quantized(self, name: str, array: NDArray[np.int8], scales: NDArray[np.float32]) -> Tensor:
+        """Add a constant of int8 that stands for `array * scales`, a scale for each `array[n]`."""
+        tensor = self._tensor(name, array.shape, array.dtype, self._buffer(array))
+        self._tensors[tensor.index].quantization = self._schema.QuantizationParametersT(
+            scale=scales.tolist(), zeroPoint=[0] * len(scales), quantizedDimension=0
+        )
+        return replace(tensor, is_quantized=True)
 
     def op(
         self,
@@ -91,9 +101,11 @@ class ModelWriter:
         """
         output = self.value(name, shape)
         kind = _OPTIONS.get(operator, "NONE")
+        is_quantized = any(tensor.is_quantized for tensor in inputs)
+        version = (_QUANTIZED_VERSIONS if is_quantized else _VERSIONS).get(operator, 1)
         self._operators.append(
             self._schema.OperatorT(
-                opcodeIndex=self._codes.setdefault(operator, len(self._codes)),
+                opcodeIndex=self._codes.setdefault((operator, version), len(self._codes)),
                 inputs=[tensor.index for tensor in inputs],
                 outputs=[output.index],
                 builtinOptionsType=getattr(self._schema.BuiltinOptions, kind),
@@ -121,7 +133,7 @@ class ModelWriter:
         """
         model = self._schema.ModelT(
             version=_SCHEMA_VERSION,
-            operatorCodes=[self._code(operator) for operator in self._codes],
+            operatorCodes=[self._code(*key) for key in self._codes],
             subgraphs=[self._subgraph(inputs, outputs)],
             description=self._description,
             metadata=[
@@ -151,12 +163,12 @@ class ModelWriter:
         self._buffers.append(_AlignedBuffer(self._schema, data))
         return len(self._buffers) - 1
 
-    def _code(self, operator: str) -> Any:
+    def _code(self, operator: str, version: int) -> Any:
         code = getattr(self._schema.BuiltinOperator, operator)
         return self._schema.OperatorCodeT(
             deprecatedBuiltinCode=min(code, 127),
             builtinCode=code,
-            version=_VERSIONS.get(operator, 1),
+            version=version,
         )
 
     def _subgraph(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Any:
@@ -182,8 +194,13 @@ class ModelWriter:
     def _size_bound(self) -> int:
         """Room for everything, lest the builder grow by copying tens of megabytes."""
         constants = sum(len(buffer.data) + 64 for buffer in self._buffers[1:])
-        values = sum(256 + len(tensor.name) for tensor in self._tensors)
+        values = sum(256 + len(tensor.name) + _scales(tensor) for tensor in self._tensors)
         return 4096 + constants + values + 256 * len(self._operators)
+
+
+def _scales(tensor: Any) -> int:
+    """Give the bytes of a tensor's scales and zero points."""
+    return 12 * len(tensor.quantization.scale) if tensor.quantization else 0
 
 
 class _AlignedBuffer:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-Precision = Literal["fp32", "fp16"]
+PlainPrecision = Literal["fp32", "fp16"]
+"""Of the kernels in the files of a set; arithmetic is float32."""
+StreamingPrecision = Literal["fp32", "mixed", "int8"]
+"""Of the arithmetic of what runs. int8: every convolution's is 8 bits wide; mixed: but for those of
+the layers that suffer most."""
+Precision = Literal[PlainPrecision, StreamingPrecision]
 
 STRIDE = 64
 """T is a multiple of it: six convolutions halve the window six times."""
@@ -35,7 +40,6 @@ class GraphSpec:
     mirror: int = 0
     """Spectra at the end of the window that mirror those before."""
     precision: Precision = "fp32"
-    """Of the weights in the file; arithmetic is float32."""
 
     def __post_init__(self) -> None:
         if not STRIDE <= self.T <= MAX_T or self.T % STRIDE:

@@ -1,53 +1,85 @@
 """Compiles a stem's network for streaming: the numbers of the plain graph, with less work.
 
-Two rewrites, both exact but for rounding. Transposed convolutions become convolutions with
+Three rewrites, all exact but for rounding. Transposed convolutions become convolutions with
 sub-pixel outputs (Shi et al., "Is the deconvolution layer the same as a convolutional layer?",
-2016), which the interpreter's kernels run many times faster. And only B of the T spectra are
-emitted, so every level of the decoder computes just the rows that reach them.
+2016), which the interpreter's kernels run many times faster. Only B of the T spectra are
+emitted, so every level of the decoder computes just the rows that reach them. And the norms move
+into the kernels around them; of each, one addition is left.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from stemd.tflite_models.graph import INPUT, METADATA, OUTPUT, encode, metadata
+import numpy as np
+
+from stemd.tflite_models.graph import INPUT, METADATA, OUTPUT, metadata
 from stemd.tflite_models.layers import SAME, VALID, Layers
 from stemd.tflite_models.model_writer import ModelWriter, Tensor
 from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.unet import BINS, CHANNELS, DEPTH, Convolution, UNet
+from stemd.tflite_models.unet import (
+    BINS,
+    CHANNELS,
+    DEPTH,
+    Activation,
+    Convolution,
+    FloatArray,
+    Norm,
+    UNet,
+)
 
-WRITER = 2
+WRITER = 3
 """Version of what this module writes; part of the key of every cached graph. Whoever writes other
 operations for the same numbers raises it, so that no stale graph is used."""
 
 HEAD_REACH = 3
 """Rows before and after its own that the head looks at: 4 taps, 2 rows apart."""
 
+LEAST_SCALE = 1e-2
+"""A norm that scales a channel by less is computed by itself: the skip, which is taken before it,
+could not be told from what comes after it without losing digits."""
+
+HOMOGENEOUS: tuple[Activation, ...] = ("relu", "leaky_relu")
+"""Activations that let a positive factor through: ``f(c · x) = c · f(x)``."""
+
 
 @dataclass(frozen=True)
 class Strip:
-    """Rows ``start`` to ``stop`` of a level that has ``rows`` of them."""
+    """Rows ``start`` to ``stop`` of a level that has ``rows`` of them.
+
+    The network's own values there are ``(tensor + shift) * scale``, channel by channel: whoever
+    reads the strip does the rest of the norms.
+    """
 
     tensor: Tensor
     start: int
     stop: int
     rows: int
+    shift: FloatArray
+    scale: FloatArray
 
     def cut(self, layers: Layers, start: int, stop: int, name: str) -> Strip:
         """Keep the rows from ``start`` to ``stop`` of the level."""
         if (start, stop) == (self.start, self.stop):
             return self
         tensor = layers.slice_rows(self.tensor, start - self.start, stop - start, f"{name}/cut")
-        return Strip(tensor, start, stop, self.rows)
+        return replace(self, tensor=tensor, start=start, stop=stop)
+
+    def shifted(self, layers: Layers, name: str) -> Strip:
+        """Add the shift, as must be done before zeros are padded; the scale is for the kernel."""
+        if not self.shift.any():
+            return self
+        tensor = layers.shift(self.tensor, self.shift, name)
+        return replace(self, tensor=tensor, shift=np.zeros_like(self.shift))
 
 
 def compile_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
     """Write the graph of one stem for one spec.
 
-    Its input and output are those of `graph.write_graph`, and so are their numbers, but for
+    Its input and output are those of `graph.write_graph`. In fp32 so are its numbers, but for
     rounding: at most 1e-5 of the largest output.
 
     Parameters
@@ -55,7 +87,7 @@ def compile_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> byte
     unet : UNet
         The weights.
     spec : GraphSpec
-        The window and the rows that are emitted.
+        The window, the rows that are emitted, and the precision.
     about : mapping
         Provenance and licence, kept in the file's metadata.
 
@@ -65,21 +97,23 @@ def compile_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> byte
         The file, the same for the same arguments.
     """
     writer = ModelWriter(f"stemd: {unet.stem}, {spec}, compiled")
-    layers = Layers(writer, half=False)
+    layers = Layers(writer, spec.precision)
     window = writer.value(INPUT, (1, spec.T, BINS, CHANNELS))
-    x, skips = encode(layers, unet, window)
-    strips = [Strip(tensor, 0, tensor.shape[1], tensor.shape[1]) for tensor in (x, *skips[::-1])]
+    bottleneck, *skips = reversed(_encode(layers, unet, window))
     emitted = (spec.first, spec.first + spec.B)
     needed = rows_needed(spec)
-    joined = strips[0].cut(layers, *needed[DEPTH], "decoder")
-    for n, convolution in enumerate(unet.decoder):
-        level, name = DEPTH - n, f"decoder/{n + 1}"
-        up = _up(layers, unet, joined, convolution, needed[level - 1], name)
-        skip = strips[n + 1].cut(layers, *needed[level - 1], f"{name}/skip") if level > 1 else None
-        joined = _join(layers, skip, up, name) if skip else up
+    joined = bottleneck.cut(layers, *needed[DEPTH], "decoder")
+    readers = [*unet.decoder[1:], unet.head]
+    for n, (convolution, reader) in enumerate(zip(unet.decoder, readers, strict=True)):
+        level, name = DEPTH - n - 1, f"decoder/{n + 1}"
+        gain = _readers_gain(reader, len(convolution.bias))
+        up = _up(layers, unet, joined, convolution, gain, needed[level], name)
+        if skips:
+            up = _join(layers, skips.pop(0).cut(layers, *needed[level], f"{name}/skip"), up, name)
+        joined = up.shifted(layers, name)
     mask = _mask(layers, joined, unet.head, emitted)
-    heard = Strip(window, 0, spec.T, spec.T).cut(layers, *emitted, INPUT)
-    out = writer.op("MUL", [mask, heard.tensor], OUTPUT, mask.shape)
+    heard = window if spec.B == spec.T else layers.slice_rows(window, spec.first, spec.B, "heard")
+    out = writer.op("MUL", [mask, heard], OUTPUT, mask.shape)
     notes = {METADATA: json.dumps(metadata(unet, spec, about, WRITER)).encode()}
     return writer.finish({INPUT: window}, {OUTPUT: out}, notes)
 
@@ -102,31 +136,84 @@ def rows_needed(spec: GraphSpec) -> list[tuple[int, int]]:
     return needed
 
 
+def _encode(layers: Layers, unet: UNet, window: Tensor) -> list[Strip]:
+    """Write the encoder; give each convolution's outputs, from the highest level down.
+
+    They go up as they are before the norm, but a convolution whose norm is in its kernel has
+    only what comes after it.
+    """
+    x, outputs = window, []
+    for level, convolution in enumerate(unet.encoder, 1):
+        name, norm = f"encoder/{level}", convolution.norm
+        shift, scale = np.zeros_like(convolution.bias), np.ones_like(convolution.bias)
+        if norm is not None and np.abs(norm.scale).min() >= LEAST_SCALE:
+            convolution = _normed(convolution, norm)  # noqa: PLW2901
+            shift, scale, norm = -norm.shift, np.float32(1) / norm.scale, None
+        tensor = layers.convolution(x, convolution, name, stride=2)
+        outputs.append(Strip(tensor, 0, tensor.shape[1], tensor.shape[1], shift, scale))
+        x = tensor if norm is None else layers.norm(tensor, norm, name)
+        x = layers.activation(x, unet.activations.encoder, name) if level < DEPTH else x
+    return outputs
+
+
+def _normed(convolution: Convolution, norm: Norm) -> Convolution:
+    """Put the norm that follows a convolution into it."""
+    scaled = convolution.scaled(np.ones(convolution.kernel.shape[3], np.float32), norm.scale)
+    return Convolution(scaled.kernel, scaled.bias + norm.shift)
+
+
+def _readers_gain(reader: Convolution, channels: int) -> FloatArray:
+    """Tell by how much each of the last channels weighs in the layer that reads it.
+
+    Returns
+    -------
+    float32 [shape=(channels,)]
+        Norms of the kernel's parts, relative to their geometric mean; 1 where nothing is read.
+    """
+    kernel = reader.kernel[..., -channels:]
+    weights = np.sqrt(np.square(kernel).sum(axis=(0, 1, 2)))
+    weights[weights == 0] = 1
+    return np.asarray(weights / np.exp(np.log(weights).mean()), np.float32)
+
+
 def _up(
     layers: Layers,
     unet: UNet,
     x: Strip,
     convolution: Convolution,
+    gain: FloatArray,
     wanted: tuple[int, int],
     name: str,
 ) -> Strip:
-    """Add a level of the decoder: twice as many rows and bins."""
+    """Add a level of the decoder: twice as many rows and bins.
+
+    Its channels are written as loud as ``gain`` says, and the reader's kernel takes that back:
+    quantization has one scale for all channels, and its error then weighs alike in each. (After
+    Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019.)
+    """
     start, stop = wanted[0] // 2, -(-wanted[1] // 2)  # in rows of x, without the halo
     x = x.cut(layers, max(start - 1, 0), min(stop + 1, x.rows), f"{name}/halo")
     above, below = x.start - (start - 1), (stop + 1) - x.stop
     source, padding = x.tensor, SAME
     if not above == below == 1:
         source, padding = layers.pad(source, (above, below), (1, 1), name), VALID
-    tensor = layers.subpixel(source, convolution, name, unet.activations.decoder, padding)
-    up = Strip(tensor, 2 * start, 2 * stop, 2 * x.rows).cut(layers, *wanted, name)
-    if convolution.norm is None:
-        return up
-    return Strip(layers.norm(up.tensor, convolution.norm, name), *wanted, up.rows)
+    activation, norm = unet.activations.decoder, convolution.norm or Norm.none(len(gain))
+    factor = gain * np.abs(norm.scale)
+    sign = np.where(norm.scale < 0, -1, 1).astype(np.float32)
+    is_folded = activation in HOMOGENEOUS
+    layer = convolution.scaled(x.scale, factor if is_folded else np.ones_like(factor))
+    tensor = layers.subpixel(source, layer, name, activation, padding)
+    shift, scale = gain * sign * norm.shift, sign / gain
+    up = Strip(tensor, 2 * start, 2 * stop, 2 * x.rows, shift, scale).cut(layers, *wanted, name)
+    return up if is_folded else replace(up, tensor=layers.scale(up.tensor, factor, name))
 
 
 def _join(layers: Layers, skip: Strip, up: Strip, name: str) -> Strip:
     tensor = layers.concatenate(skip.tensor, up.tensor, f"{name}/joined")
-    return Strip(tensor, up.start, up.stop, up.rows)
+    shift, scale = (
+        np.concatenate(parts) for parts in ((skip.shift, up.shift), (skip.scale, up.scale))
+    )
+    return replace(up, tensor=tensor, shift=shift, scale=scale)
 
 
 def _mask(layers: Layers, x: Strip, head: Convolution, emitted: tuple[int, int]) -> Tensor:
@@ -134,5 +221,6 @@ def _mask(layers: Layers, x: Strip, head: Convolution, emitted: tuple[int, int])
     above = x.start - (emitted[0] - HEAD_REACH)
     below = emitted[1] + HEAD_REACH - x.stop
     padded = layers.pad(x.tensor, (above, below), (HEAD_REACH, HEAD_REACH), "head")
-    logits = layers.convolution(padded, head, "head", dilation=2, padding=VALID)
+    layer = head.scaled(x.scale, np.ones_like(head.bias))
+    logits = layers.convolution(padded, layer, "head", dilation=2, padding=VALID)
     return layers.writer.op("LOGISTIC", [logits], "mask", logits.shape)

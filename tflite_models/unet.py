@@ -50,6 +50,11 @@ class Norm:
     scale: FloatArray
     shift: FloatArray
 
+    @classmethod
+    def none(cls, channels: int) -> Norm:
+        """Give the norm that changes nothing."""
+        return cls(np.ones(channels, np.float32), np.zeros(channels, np.float32))
+
 
 @dataclass(frozen=True)
 class Convolution:
@@ -60,6 +65,25 @@ class Convolution:
     bias: FloatArray
     """float32 [shape=(outputs,)]."""
     norm: Norm | None = None
+
+    def scaled(self, inputs: FloatArray, outputs: FloatArray) -> Convolution:
+        """Take ``inputs`` into the kernel and multiply what comes out.
+
+        Parameters
+        ----------
+        inputs : float32 [shape=(inputs,)]
+            What the input is to be multiplied by.
+        outputs : float32 [shape=(outputs,)]
+
+        Returns
+        -------
+        Convolution
+            ``outputs * self(inputs * x)``, without the norm.
+        """
+        return Convolution(
+            self.kernel * inputs * outputs[:, np.newaxis, np.newaxis, np.newaxis],
+            self.bias * outputs,
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ def test_run_hands_on_every_wish_and_ends_with_the_trouble(tmp_path, monkeypatch
     path = tmp_path / "config.yaml"
     path.write_text(
         "jack: {client_name: mine, server: pipewire, autoconnect: {in_L: 'a:b'}}\n"
-        "separation: {stems: 4, T: 128, B: 4, A: 2, mirror: 3, threads: 5, mask_extension: zeros}"
+        "separation: {stems: 4, T: 128, B: 4, A: 2, mirror: 3, precision: int8,\n"
+        "  threads: 5, mask_extension: zeros}"
     )
     told = {}
     graph = FakeGraph()
@@ -45,7 +46,7 @@ def test_run_hands_on_every_wish_and_ends_with_the_trouble(tmp_path, monkeypatch
     scheme = Scheme(T=128, B=4, A=2, mirror=3)
     assert told == {
         "client": ("mine", "pipewire"),
-        "networks": (4, scheme, 5),
+        "networks": (4, scheme, "int8", 5),
         "separating": (graph, scheme, MaskExtension.ZEROS),
     }
     assert {port: p.pattern for port, p in graph.patterns.items()} == {"in_L": "a:b"}

@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from click.testing import CliRunner
 
 from processes import process_of
-from stemd.daemon.config import Config
+from stemd.daemon import separate_command
+from stemd.daemon.cli import cli
+from stemd.daemon.config import Config, SeparationSection
 from stemd.daemon.private_server import private_server
 
 STEMD = Path(sys.executable).with_name("stemd")
@@ -168,6 +171,7 @@ def test_separate_writes_the_stems_and_names_them(stemd, two_seconds, tmp_path):
     [
         ["--preset", "balanced"],
         ["--mask-extension", "zeros"],
+        ["--precision", "int8"],
         ["--format", "flac"],
         ["--bits", "float"],
     ],
@@ -180,12 +184,28 @@ def test_every_option_of_separate_does_something(options, stemd, two_seconds, tm
     plain = stems_of(tmp_path / "a")
     other = stems_of(tmp_path / "b", "flac" if "flac" in options else "wav")
     assert plain.shape == other.shape
-    if options[0] in ("--preset", "--mask-extension"):
+    if options[0] in ("--preset", "--mask-extension", "--precision"):
         assert np.abs(plain - other).max() > 1e-3
     else:
         np.testing.assert_allclose(plain, other, atol=1e-5)
     if "float" in options:
         assert soundfile.info(tmp_path / "b" / "vocals.wav").subtype == "FLOAT"
+
+
+@pytest.mark.parametrize(
+    ("options", "precision"),
+    [
+        ([], "fp32"),
+        (["--offline"], "fp32"),
+        (["--preset", "studio"], SeparationSection().precision),
+        (["--preset", "studio", "--precision", "int8"], "int8"),
+    ],
+)
+def test_separate_is_exact_unless_it_does_as_the_daemon(options, precision, monkeypatch):
+    told = []
+    monkeypatch.setattr(separate_command, "separate_file", lambda *wishes: told.extend(wishes))
+    CliRunner().invoke(cli, ["separate", "song.wav", *options], catch_exceptions=False)
+    assert told[-2:] == [precision, 1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

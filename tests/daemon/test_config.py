@@ -90,7 +90,7 @@ def test_every_error_is_told_at_once(tmp_path):
             "separation.B: input should be greater than or equal to 1 (got 0)",
             "separation.threads: input should be a valid integer, "
             "unable to parse string as an integer (got 'many')",
-            "separation.precision: input should be 'fp32' (got 'int4')",
+            "separation.precision: input should be 'fp32', 'mixed' or 'int8' (got 'int4')",
             "seperation: unknown key; did you mean separation?",
         ]
     )

@@ -35,9 +35,9 @@ def made(monkeypatch):
 
 
 def test_each_stem_has_a_network_for_the_scheme_with_its_threads(made):
-    spec = GraphSpec(T=64, B=4, A=2, mirror=3)
+    spec = GraphSpec(T=64, B=4, A=2, mirror=3, precision="int8")
     expected = {"vocals": (spec, 3), "accompaniment": (spec, 3)}
-    assert networks.load_networks(2, SCHEME, threads=3) == expected
+    assert networks.load_networks(2, SCHEME, "int8", threads=3) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ def test_each_stem_has_a_network_for_the_scheme_with_its_threads(made):
 )
 def test_auto_is_four_stems_where_they_are_installed(made, monkeypatch, stems, installed, chosen):
     monkeypatch.setattr(FakeLibrary, "installed", installed)
-    loaded = networks.load_networks(stems, SCHEME)
+    loaded = networks.load_networks(stems, SCHEME, "mixed")
     assert ("drums" in loaded) == (chosen == 4)
 
 
 def test_auto_says_how_to_get_four_stems(made, caplog):
     caplog.set_level("INFO")
-    networks.load_networks("auto", SCHEME)
+    networks.load_networks("auto", SCHEME, "mixed")
     assert "(stemd models install 4stems)" in caplog.text

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tiny_model as tiny
-from stemd.tflite_models import layers
+from stemd.tflite_models import quantization
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graph import write_graph
@@ -105,7 +105,7 @@ def test_float32_weights_are_read_back_exactly(unet, tmp_path):
 @pytest.fixture
 def halved_from(monkeypatch) -> int:
     """A bound between the tiny network's kernels."""
-    monkeypatch.setattr(layers, "HALVED_FROM", 200)
+    monkeypatch.setattr(quantization, "HALVED_FROM", 200)
     return 200
 
 
@@ -175,6 +175,12 @@ def test_a_file_tells_what_it_is(unet, tmp_path):
 def test_a_spec_refuses(numbers, message):
     with pytest.raises(ValueError, match=message):
         GraphSpec(**numbers)
+
+
+@pytest.mark.parametrize("precision", ["mixed", "int8"])
+def test_a_plain_graph_is_never_quantized(unet, precision):
+    with pytest.raises(ValueError, match=f"precision='{precision}': a plain graph is fp32 or fp16"):
+        write_graph(unet, GraphSpec(precision=precision), ABOUT)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 100, 0.5, 0.99])

@@ -150,9 +150,9 @@ def test_the_longest_window_is_the_daemon_s():
 def test_every_number_reaches_the_graph(stemd_models, small, bundled, tmp_path, monkeypatch):
     specs = []
     monkeypatch.setattr(Library, "export", lambda _, name, spec, folder: specs.append(spec) or {})
-    numbers = ["--T", "192", "--B", "8", "--A", "4", "--mirror", "2"]
+    numbers = ["--T", "192", "--B", "8", "--A", "4", "--mirror", "2", "--precision", "int8"]
     stemd_models("export", "2stems", *numbers, "-o", str(tmp_path))
-    assert str(specs[0]) == "T192-B8-A4-m2-fp32"
+    assert str(specs[0]) == "T192-B8-A4-m2-int8"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from stemd.tflite_models.network import Network
 from stemd.tflite_models.runtime import schema
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.streaming import compile_graph, rows_needed
-from stemd.tflite_models.unet import Activations, Architecture, UNet
+from stemd.tflite_models.unet import DEPTH, Activations, Architecture, UNet
 from stemd.tflite_models.variables import read_unet
 
 ACTIVATIONS = [tiny.OFFICIAL_2, tiny.OFFICIAL_4, Activations("relu", "leaky_relu")]
@@ -65,11 +65,39 @@ def test_compiled_graph_has_the_plain_graphs_numbers(activations, spec, unets, t
     assert np.abs(compiled - plain).max() <= 1e-5 * np.abs(plain).max()
 
 
+@pytest.mark.parametrize("activations", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+@pytest.mark.parametrize("level", range(5))
+def test_norms_that_cannot_be_taken_back_are_computed(activations, side, level, unets, tmp_path):
+    """A channel that its norm scales by nothing, though the skip still has it."""
+    unet, spec = unets[activations], GraphSpec(T=64, B=8, A=8)
+    convolutions = list(getattr(unet, side))
+    norm = convolutions[level].norm
+    scale = norm.scale * (np.arange(len(norm.scale)) > 0)
+    convolutions[level] = replace(convolutions[level], norm=replace(norm, scale=scale))
+    unet = replace(unet, **{side: tuple(convolutions)})
+    magnitudes = np.random.default_rng(0).random((64, 1024, 2), np.float32)
+    plain = run(write_graph(unet, spec, {}), magnitudes, tmp_path / "plain.tflite")
+    compiled = run(compile_graph(unet, spec, {}), magnitudes, tmp_path / "compiled.tflite")
+    assert np.abs(compiled - plain).max() <= 1e-5 * np.abs(plain).max()
+
+
 def test_no_transposed_convolution_is_left(unets):
     data = compile_graph(unets[tiny.OFFICIAL_2], GraphSpec(T=64, B=8, A=8), {})
     model = schema().Model.GetRootAs(data)
     codes = {model.OperatorCodes(n).BuiltinCode() for n in range(model.OperatorCodesLength())}
     assert schema().BuiltinOperator.TRANSPOSE_CONV not in codes
+
+
+def test_a_relu_network_has_one_addition_for_each_norm_and_no_multiplication(unets):
+    model = schema().Model.GetRootAs(compile_graph(unets[tiny.OFFICIAL_2], SPECS[0], {}))
+    graph, names = model.Subgraphs(0), {}
+    for n in range(graph.OperatorsLength()):
+        code = model.OperatorCodes(graph.Operators(n).OpcodeIndex()).BuiltinCode()
+        names[code] = names.get(code, 0) + 1
+    operators = schema().BuiltinOperator
+    assert names[operators.ADD] == DEPTH, "one for each level of the decoder"
+    assert names[operators.MUL] == 1, "the mask"
 
 
 def test_fewer_rows_are_computed_where_fewer_are_emitted():
