@@ -11,6 +11,10 @@ from stemd.tflite_models.unet import LEAKY_SLOPE, Activation, Convolution, Float
 
 SAME, VALID = 0, 1  # members of the schema's Padding
 _NONE, _RELU = 0, 1  # of its ActivationFunctionType
+
+SPLIT_FROM = 32
+"""Outputs from which on the four parities of `Layers.subpixel` are convolutions of their own: so
+wide, each keeps the interpreter's kernels busy, and 25 of 36 taps are left."""
 _OPERATORS: dict[Activation, str] = {"leaky_relu": "LEAKY_RELU", "relu": "RELU", "elu": "ELU"}
 
 
@@ -37,8 +41,10 @@ class Layers:
         stride: int = 1,
         dilation: int = 1,
         padding: int = SAME,
+        activation: Activation | None = None,
+        part: str = "",
     ) -> Tensor:
-        """Add a convolution with its bias."""
+        """Add a convolution with its bias and an activation; ``part`` tells it from its layer's."""
         _, rows, bins, _ = x.shape
         if padding == VALID:
             rows, bins = (
@@ -46,17 +52,20 @@ class Layers:
                 for n, size in zip((rows, bins), layer.kernel.shape[1:3], strict=True)
             )
         shape = (1, rows // stride, bins // stride, len(layer.bias))
-        return self.writer.op(
+        kernel = self._kernel(name, layer.kernel, part)
+        y = self.writer.op(
             "CONV_2D",
-            [x, self._kernel(name, layer.kernel), self._constant(f"{name}/bias", layer.bias)],
-            name,
+            [x, kernel, self._constant(f"{name}{part}/bias", layer.bias)],
+            f"{name}{part}",
             shape,
             padding=padding,
             strideH=stride,
             strideW=stride,
             dilationHFactor=dilation,
             dilationWFactor=dilation,
+            fusedActivationFunction=_RELU if activation == "relu" else _NONE,
         )
+        return y if activation in (None, "relu") else self.activation(y, activation, name + part)
 
     def transposed(self, x: Tensor, layer: Convolution, name: str) -> Tensor:
         """Add a transposed convolution with stride 2 and its bias."""
@@ -75,35 +84,72 @@ class Layers:
         )
 
     def subpixel(
-        self, x: Tensor, layer: Convolution, name: str, activation: Activation, padding: int
+        self,
+        x: Tensor,
+        layer: Convolution,
+        name: str,
+        activation: Activation,
+        outside: tuple[int, int],
     ) -> Tensor:
-        """Add what `transposed` and the activation do, as a convolution with stride 1.
+        """Add what `transposed` and the activation do, as convolutions with stride 1.
 
-        A transposed convolution 5 × 5 with stride 2 is a convolution 3 × 3 to four times the
-        channels, one for each parity of output row and bin, which depth-to-space interleaves.
+        A transposed convolution 5 × 5 with stride 2 is four convolutions, one for each parity of
+        output row and bin, which depth-to-space interleaves. They become one, 3 × 3, where they
+        are narrow.
+
+        Parameters
+        ----------
+        x : Tensor
+            The rows to double, and those before and after them.
+        layer : Convolution
+        name : str
+        activation : Activation
+        outside : (int, int)
+            1 where there is none before them, and none after them, else 0.
         """
-        _, rows, bins, _ = x.shape
-        rows, bins = (rows, bins) if padding == SAME else (rows - 2, bins - 2)
-        outputs = len(layer.bias)
-        shape = (1, rows, bins, 4 * outputs)
-        kernel = self._kernel(name, subpixel_kernel(layer.kernel))
-        bias = self._constant(f"{name}/bias", np.tile(layer.bias, 4))
-        y = self.writer.op(
-            "CONV_2D",
-            [x, kernel, bias],
-            f"{name}/phases",
-            shape,
-            padding=padding,
-            strideH=1,
-            strideW=1,
-            dilationHFactor=1,
-            dilationWFactor=1,
-            fusedActivationFunction=_RELU if activation == "relu" else _NONE,
-        )
-        if activation != "relu":
-            y = self.activation(y, activation, name)
+        kernel, outputs = subpixel_kernel(layer.kernel), len(layer.bias)
+        if outputs < SPLIT_FROM:
+            whole = Convolution(kernel, np.tile(layer.bias, 4))
+            y = self._parity(x, whole, name, activation, outside, (1, 1), "")
+        else:
+            phases = [
+                self._parity(
+                    x,
+                    Convolution(part, layer.bias),
+                    name,
+                    activation,
+                    outside,
+                    parity,
+                    "/{}{}".format(*parity),
+                )
+                for parity, part in zip(PARITIES, np.split(kernel, 4), strict=True)
+            ]
+            shape = (*phases[0].shape[:3], 4 * outputs)
+            y = self.writer.op("CONCATENATION", phases, f"{name}/phases", shape, axis=3)
+        _, rows, bins, _ = y.shape
         shape = (1, 2 * rows, 2 * bins, outputs)
-        return self.writer.op("DEPTH_TO_SPACE", [y], name, shape, blockSize=2)
+        return self.writer.op("DEPTH_TO_SPACE", [y], f"{name}/up", shape, blockSize=2)
+
+    def _parity(
+        self,
+        x: Tensor,
+        layer: Convolution,
+        name: str,
+        activation: Activation,
+        outside: tuple[int, int],
+        parity: tuple[int, int],
+        part: str,
+    ) -> Tensor:
+        """Add one of the four. Even rows and bins are not reached by what comes after them."""
+        row, column = parity
+        before, after = outside
+        if not (row or after):
+            x = self.slice_rows(x, 0, x.shape[1] - 1, f"{name}{part}/cut")
+        layer = Convolution(layer.kernel[:, : 2 + row, : 2 + column], layer.bias)
+        widths, padding = ((before, after * row), (1, column)), SAME
+        if widths != ((1, 1), (1, 1)):
+            x, padding = self.pad(x, *widths, f"{name}{part}"), VALID
+        return self.convolution(x, layer, name, padding=padding, activation=activation, part=part)
 
     def pad(self, x: Tensor, rows: tuple[int, int], bins: tuple[int, int], name: str) -> Tensor:
         """Add zeros before and after the rows and the bins."""
@@ -147,8 +193,8 @@ class Layers:
     def _constant(self, name: str, array: FloatArray) -> Tensor:
         return self.writer.constant(name, array.astype(np.float32, copy=False))
 
-    def _kernel(self, layer: str, kernel: FloatArray) -> Tensor:
-        name = f"{layer}/kernel"
+    def _kernel(self, layer: str, kernel: FloatArray, part: str = "") -> Tensor:
+        name = f"{layer}{part}/kernel"
         match form_of(self._precision, layer, kernel):
             case "float32":
                 return self._constant(name, kernel)
@@ -159,8 +205,12 @@ class Layers:
                 return self.writer.quantized(name, *quantize(kernel))
 
 
+PARITIES = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""Of an output's row and bin, in the order in which depth-to-space takes them."""
+
+
 def subpixel_kernel(kernel: FloatArray) -> FloatArray:
-    """Turn the kernel of a transposed convolution into that of `Layers.subpixel`.
+    """Turn the kernel of a transposed convolution into those of `Layers.subpixel`.
 
     Even outputs are made of the inputs before and at their place by the taps 3 and 1, odd ones
     of those before, at and after it by the taps 4, 2 and 0.
@@ -172,7 +222,8 @@ def subpixel_kernel(kernel: FloatArray) -> FloatArray:
     Returns
     -------
     float32 [shape=(4 * outputs, 3, 3, inputs)]
-        Row parity first, then bin parity, then output, as depth-to-space takes them.
+        Row parity first, then bin parity, then output, as depth-to-space takes them. Of an even
+        one the third tap is zero.
     """
     outputs, _, _, inputs = kernel.shape
     phases = np.zeros((2, 2, outputs, 3, 3, inputs), np.float32)

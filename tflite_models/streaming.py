@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from stemd.tflite_models.graph import INPUT, METADATA, OUTPUT, metadata
-from stemd.tflite_models.layers import SAME, VALID, Layers
+from stemd.tflite_models.layers import VALID, Layers
 from stemd.tflite_models.model_writer import ModelWriter, Tensor
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.unet import (
@@ -31,7 +31,7 @@ from stemd.tflite_models.unet import (
     UNet,
 )
 
-WRITER = 3
+WRITER = 4
 """Version of what this module writes; part of the key of every cached graph. Whoever writes other
 operations for the same numbers raises it, so that no stale graph is used."""
 
@@ -193,16 +193,13 @@ def _up(
     """
     start, stop = wanted[0] // 2, -(-wanted[1] // 2)  # in rows of x, without the halo
     x = x.cut(layers, max(start - 1, 0), min(stop + 1, x.rows), f"{name}/halo")
-    above, below = x.start - (start - 1), (stop + 1) - x.stop
-    source, padding = x.tensor, SAME
-    if not above == below == 1:
-        source, padding = layers.pad(source, (above, below), (1, 1), name), VALID
+    outside = x.start - (start - 1), (stop + 1) - x.stop
     activation, norm = unet.activations.decoder, convolution.norm or Norm.none(len(gain))
     factor = gain * np.abs(norm.scale)
     sign = np.where(norm.scale < 0, -1, 1).astype(np.float32)
     is_folded = activation in HOMOGENEOUS
     layer = convolution.scaled(x.scale, factor if is_folded else np.ones_like(factor))
-    tensor = layers.subpixel(source, layer, name, activation, padding)
+    tensor = layers.subpixel(x.tensor, layer, name, activation, outside)
     shift, scale = gain * sign * norm.shift, sign / gain
     up = Strip(tensor, 2 * start, 2 * stop, 2 * x.rows, shift, scale).cut(layers, *wanted, name)
     return up if is_folded else replace(up, tensor=layers.scale(up.tensor, factor, name))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tiny_model as tiny
+from stemd.tflite_models import layers
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.layers import subpixel_kernel
@@ -49,6 +50,49 @@ def run(data: bytes, magnitudes: np.ndarray, path) -> np.ndarray:
     out = np.full((network.B, 1024, 2), np.nan, np.float32)
     network(magnitudes, out)
     return out
+
+
+@pytest.fixture
+def split(monkeypatch) -> None:
+    """The small model's decoder in the form that wide layers get."""
+    monkeypatch.setattr(layers, "SPLIT_FROM", 2)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+@pytest.mark.parametrize("activations", ACTIVATIONS, ids=str)
+def test_split_convolutions_have_the_same_numbers(activations, spec, unets, split, tmp_path):
+    magnitudes = np.random.default_rng(0).random((spec.T, 1024, 2), np.float32)
+    found = run(compile_graph(unets[activations], spec, {}), magnitudes, tmp_path / "split.tflite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "SPLIT_FROM", 1000)
+        data = compile_graph(unets[activations], spec, {})
+    whole = run(data, magnitudes, tmp_path / "whole.tflite")
+    # The same sums but for terms that are zero.
+    assert np.abs(found - whole).max() <= 1e-6 * np.abs(whole).max()
+
+
+def test_split_convolutions_have_no_empty_taps(unets, split):
+    unet = unets[tiny.OFFICIAL_2]
+    taps = kernel_taps(compile_graph(unet, GraphSpec(T=64, B=8, A=8), {}))
+    assert [taps[f"decoder/1/{parity}/kernel"] for parity in ("00", "01", "10", "11")] == [
+        (2, 2), (2, 3), (3, 2), (3, 3)
+    ]  # fmt: skip
+
+
+def test_narrow_convolutions_are_not_split(unets):
+    taps = kernel_taps(compile_graph(unets[tiny.OFFICIAL_2], GraphSpec(T=64, B=8, A=8), {}))
+    assert taps["decoder/1/kernel"] == (3, 3)
+
+
+def kernel_taps(data: bytes) -> dict[str, tuple[int, int]]:
+    graph = schema().Model.GetRootAs(data).Subgraphs(0)
+    tensors = [graph.Tensors(n) for n in range(graph.TensorsLength())]
+    named = {tensor.Name().decode(): tensor for tensor in tensors}
+    return {
+        name: (tensor.Shape(1), tensor.Shape(2))
+        for name, tensor in named.items()
+        if name.endswith("/kernel")
+    }
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
