@@ -51,6 +51,7 @@ SONG = ROOT / "daemon" / "song" / "slow-motion-dream.mp3"
 SECONDS = 60
 STEM = "vocals"
 """Whose network is timed; the other stems' have the same layers."""
+OPTIONS = ("--stems", "2", "--mask-extension", "zeros")
 COST = ("wall_s", "cpu_s", "peak_mb")
 STOCK = ("stock fp32", "stock int8", "plain")
 """Graphs that stemd's are compared with: of TensorFlow's converter, and what stemd keeps."""
@@ -168,24 +169,31 @@ def commands(python: Path, checkpoint: Path, song: Path, folder: Path, rounds: i
         },
         folder,
     )
-    ours = partial(
-        cost_of,
-        [STEMD, "separate", song, "--stems", "2", "--mask-extension", "zeros", "-o", "stemd"],
-        {**environment, "XDG_CACHE_HOME": str(folder / "cache")},
-        folder,
-    )
-    first = ours()
+    ours = {
+        precision: partial(
+            cost_of,
+            [STEMD, "separate", song, *OPTIONS, "--precision", precision, "-o", precision],
+            {**environment, "XDG_CACHE_HOME": str(folder / "cache")},
+            folder,
+        )
+        for precision in PRECISIONS
+    }
+    first = in_turns(ours, 1)
     theirs()
-    costs = in_turns({"official": theirs, "stemd": ours}, rounds)
-    official, stemd = costs["official"], costs["stemd"]
-    first_over = [first] * len(official)
-    agreed = agreement(
-        *(read_stems(folder / where) for where in ("stemd", f"official/{song.stem}"))
-    )
-    rows = [
-        ("networks in the cache", *ratios(stemd, official, COST), agreed),
-        ("for the first time", *ratios(first_over, official, COST), ""),
-    ]
+    costs = in_turns({"official": theirs, **ours}, rounds)
+    official = costs["official"]
+    stems = read_stems(folder / "official" / song.stem)
+    rows: list[tuple[object, ...]] = []
+    for precision in PRECISIONS:
+        agreed = agreement(read_stems(folder / precision), stems)
+        rows += [
+            (precision, *ratios(costs[precision], official, COST), agreed),
+            (
+                f"{precision}, for the first time",
+                *ratios(first[precision] * rounds, official, COST),
+                "",
+            ),
+        ]
     return table(("stemd", "time", "processor time", "memory", "agreement of the stems"), rows)
 
 
