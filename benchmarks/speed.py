@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from cost import cost_of
 from report import replace_between_markers, table
 from rounds import Ratio, Seconds, clocked, in_turns, ratio
-from stemd.daemon.config import PRESETS, SeparationSection
+from stemd.daemon.config import SeparationSection
 from stemd.daemon.separate import aligned
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.arrays import Waveform
@@ -225,10 +225,9 @@ def graphs(official: Official, networks: ModelSet, folder: Path, rounds: int) ->
     """Run the stock converter's graph of one stem and stemd's, one thread."""
     head = ("stemd", "stock fp32 over it", "stock int8 over it", "stemd's plain graph over it")
     rows: list[tuple[object, ...]] = []
-    balanced = PRESETS["balanced"]
     for name, T, B, A in (
-        ("T=128, whole", 128, 128, 0),
-        ("`balanced`, T=64 B=8", balanced.T, balanced.B, balanced.A),
+        ("T=128 whole", 128, 128, 0),
+        ("T=64 B=8 A=8", 64, 8, 8),
     ):
         files = stock_and_plain(official, networks, T, folder)
         for precision in PRECISIONS:
