@@ -48,6 +48,17 @@ def test_a_call_depends_on_nothing_before_it(path, magnitudes):
     np.testing.assert_array_equal(first, second)
 
 
+def test_silence_is_silent_in_every_stem_and_takes_no_time(path, monkeypatch):
+    network, silence = Network(path), np.zeros((64, 1024, 2), np.float32)
+    computed, out = (np.full((8, 1024, 2), np.nan, np.float32) for _ in range(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(network._interpreter, "invoke", lambda: pytest.fail("it ran"))
+        network(silence, out)
+    network(silence + np.float32(1e-45), computed)  # the least that is no silence
+    np.testing.assert_array_equal(out, 0)
+    assert np.abs(computed).max() <= 1e-45
+
+
 def test_it_takes_views_and_rings(path, magnitudes):
     """Callers hand in slices of longer buffers and columns of wider ones."""
     network, whole = Network(path), np.empty((8, 1024, 2), np.float32)
