@@ -34,7 +34,7 @@ lint: $(VENV)/test
 oracle: $(VENV)/test $(ORACLE)/done $(ORACLE)/songs
 	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/pytest -m oracle -rP $(ARGS)
 
-speed: $(VENV)/run $(ORACLE)/deezer $(ORACLE)/songs
+speed: $(VENV)/run $(ORACLE)/deezer
 	$(call install-missing,$(FOR_SPEED))
 	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/python benchmarks/speed.py $(ARGS)
 

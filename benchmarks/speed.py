@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from cost import cost_of
 from report import replace_between_markers, table
 from rounds import Ratio, Seconds, clocked, in_turns, ratio
-from stemd.daemon.config import PRESETS, SeparationSection
+from stemd.daemon.config import SeparationSection
 from stemd.daemon.separate import aligned
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.arrays import Waveform
@@ -47,10 +47,11 @@ DOCUMENT = ROOT / "docs" / "speed.md"
 STEMD = Path(sys.executable).with_name("stemd")
 
 PRECISIONS: tuple[str, ...] = get_args(SeparationSection.model_fields["precision"].annotation)
-SONG = "usr/share/games/fretsonfire/data/songs/muldjord/armygeddon/song.ogg"
+SONG = ROOT / "daemon" / "song" / "slow-motion-dream.mp3"
 SECONDS = 60
 STEM = "vocals"
 """Whose network is timed; the other stems' have the same layers."""
+OPTIONS = ("--stems", "2", "--mask-extension", "zeros")
 COST = ("wall_s", "cpu_s", "peak_mb")
 STOCK = ("stock fp32", "stock int8", "plain")
 """Graphs that stemd's are compared with: of TensorFlow's converter, and what stemd keeps."""
@@ -168,24 +169,31 @@ def commands(python: Path, checkpoint: Path, song: Path, folder: Path, rounds: i
         },
         folder,
     )
-    ours = partial(
-        cost_of,
-        [STEMD, "separate", song, "--stems", "2", "--mask-extension", "zeros", "-o", "stemd"],
-        {**environment, "XDG_CACHE_HOME": str(folder / "cache")},
-        folder,
-    )
-    first = ours()
+    ours = {
+        precision: partial(
+            cost_of,
+            [STEMD, "separate", song, *OPTIONS, "--precision", precision, "-o", precision],
+            {**environment, "XDG_CACHE_HOME": str(folder / "cache")},
+            folder,
+        )
+        for precision in PRECISIONS
+    }
+    first = in_turns(ours, 1)
     theirs()
-    costs = in_turns({"official": theirs, "stemd": ours}, rounds)
-    official, stemd = costs["official"], costs["stemd"]
-    first_over = [first] * len(official)
-    agreed = agreement(
-        *(read_stems(folder / where) for where in ("stemd", f"official/{song.stem}"))
-    )
-    rows = [
-        ("networks in the cache", *ratios(stemd, official, COST), agreed),
-        ("for the first time", *ratios(first_over, official, COST), ""),
-    ]
+    costs = in_turns({"official": theirs, **ours}, rounds)
+    official = costs["official"]
+    stems = read_stems(folder / "official" / song.stem)
+    rows: list[tuple[object, ...]] = []
+    for precision in PRECISIONS:
+        agreed = agreement(read_stems(folder / precision), stems)
+        rows += [
+            (precision, *ratios(costs[precision], official, COST), agreed),
+            (
+                f"{precision}, for the first time",
+                *ratios(first[precision] * rounds, official, COST),
+                "",
+            ),
+        ]
     return table(("stemd", "time", "processor time", "memory", "agreement of the stems"), rows)
 
 
@@ -217,10 +225,9 @@ def graphs(official: Official, networks: ModelSet, folder: Path, rounds: int) ->
     """Run the stock converter's graph of one stem and stemd's, one thread."""
     head = ("stemd", "stock fp32 over it", "stock int8 over it", "stemd's plain graph over it")
     rows: list[tuple[object, ...]] = []
-    balanced = PRESETS["balanced"]
     for name, T, B, A in (
-        ("T=128, whole", 128, 128, 0),
-        ("`balanced`, T=64 B=8", balanced.T, balanced.B, balanced.A),
+        ("T=128 whole", 128, 128, 0),
+        ("T=64 B=8 A=8", 64, 8, 8),
     ):
         files = stock_and_plain(official, networks, T, folder)
         for precision in PRECISIONS:
@@ -302,13 +309,17 @@ def oracle_python() -> Path:
     return Path(python)
 
 
+def write_minute(path: Path) -> None:
+    """Write the song that comes along, over and over until the minute is full."""
+    waveform, samplerate = soundfile.read(SONG, dtype="float32")
+    assert samplerate == SAMPLERATE
+    soundfile.write(path, np.resize(waveform, (SECONDS * SAMPLERATE, CHANNELS)), samplerate)
+
+
 def measure(python: Path, folder: Path, quick: bool) -> str:
     """Measure everything in a scratch folder; give the text."""
     song = folder / "song.wav"
-    source = python.parents[1] / "songs" / SONG
-    excerpt, samplerate = soundfile.read(source, frames=SECONDS * SAMPLERATE, dtype="float32")
-    assert samplerate == SAMPLERATE
-    soundfile.write(song, excerpt, samplerate)
+    write_minute(song)
     with Official(python) as official:
         about = official.ask("about")
         checkpoint = Path(about["checkpoint"])

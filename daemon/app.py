@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from stemd.daemon.config import Config
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.jack_graph import JackClient, open_client
-from stemd.daemon.networks import load_networks
+from stemd.daemon.machine import load_first_held
 from stemd.daemon.private_server import private_server
 from stemd.daemon.separation import INPUTS, Separation, separating
 
@@ -27,14 +27,16 @@ def run(config: Config) -> None:
         If the networks are missing or damaged.
     """
     wishes = config.separation
-    networks = load_networks(wishes.stems, wishes.scheme, wishes.precision, wishes.threads)
+    scheme, networks = load_first_held(
+        wishes.stems, wishes.schemes, wishes.precision, wishes.threads
+    )
     # None: somebody asked stemd to stop; a text: what went wrong.
     ends: SimpleQueue[str | None] = SimpleQueue()
     with ExitStack() as stack:
         stack.enter_context(_signals_to(ends))
         client = stack.enter_context(_joined_graph(config))
         separation = stack.enter_context(
-            separating(client, networks, wishes.scheme, wishes.mask_extension, ends.put)
+            separating(client, networks, scheme, wishes.mask_extension, ends.put)
         )
         _warn_of_unknown_ports(config, list(networks))
         client.autoconnect(config.jack.autoconnect)

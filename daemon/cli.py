@@ -210,13 +210,43 @@ def separate(
         song,
         folder or _folder_of(song),
         _stems(stems),
-        PRESETS[preset] if preset else OFFLINE,
+        PRESETS[preset] if preset else (OFFLINE,),
         MaskExtension(mask_extension),
         suffix,
         {"24": "PCM_24", "float": "FLOAT"}[bits],
         precision or (SeparationSection().precision if preset else "fp32"),
         threads,
     )
+
+
+@cli.command()
+@click.option(
+    "--stems",
+    type=click.Choice(["auto", "2", "4"]),
+    default="auto",
+    help="auto: 4 where those networks are installed, else 2.",
+    show_default=True,
+)
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(StreamingPrecision)),
+    default=SeparationSection().precision,
+    help="Arithmetic of the networks.",
+    show_default=True,
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="For each stem's network.",
+    show_default=True,
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def bench(stems: str, precision: StreamingPrecision, threads: int, as_json: bool) -> None:
+    """Measure networks, signal processing and memory, and say which preset this machine holds."""
+    from stemd.daemon.bench_command import bench as run_bench
+
+    run_bench(_stems(stems), precision, threads, as_json)
 
 
 @cli.command()

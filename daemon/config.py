@@ -1,6 +1,7 @@
 """The configuration: what may stand in config.yaml, its defaults, and what is wrong with one."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from re import Pattern
@@ -15,13 +16,18 @@ from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import MAX_T, Scheme
 from stemd.tflite_models.spec import StreamingPrecision
 
-PRESETS: dict[str, Scheme] = {
-    "seed": Scheme(T=128, B=128, A=0),
-    "studio": Scheme(T=128, B=16, A=16),
-    "balanced": Scheme(T=64, B=8, A=8),
-    "live": Scheme(T=64, B=4, A=0, mirror=8),
+PRESETS: dict[str, tuple[Scheme, ...]] = {
+    "seed": (Scheme(T=128, B=128, A=0),),
+    "studio": (Scheme(T=128, B=16, A=16),),
+    "balanced": (Scheme(T=128, B=8, A=8),),
+    "live": (
+        Scheme(T=128, B=1, A=4),
+        Scheme(T=128, B=2, A=3),
+        Scheme(T=64, B=4, A=0, mirror=8),
+    ),
 }
-"""Schemes by name, slowest first."""
+"""Schemes by name, slowest first. Of several, the daemon takes the first that the machine holds."""
+PRESETS["auto"] = tuple(scheme for schemes in reversed(PRESETS.values()) for scheme in schemes)
 
 STEMS = ("vocals", "drums", "bass", "other", "accompaniment")
 PORTS = ("in_L", "in_R", *(f"{stem}_{side}" for stem in STEMS for side in "LR"))
@@ -68,8 +74,9 @@ class SeparationSection(Section):
     stems: Literal["auto", 2, 4] = "auto"
     """auto: four where the four-stem networks are installed, else two."""
 
-    preset: Literal["seed", "studio", "balanced", "live"] = "balanced"
-    """The sliding window, from the longest delay to the shortest."""
+    preset: Literal["seed", "studio", "balanced", "live", "auto"] = "balanced"
+    """The sliding window, from the longest delay to the shortest. live: the shortest good one
+    that this machine holds; auto: the same, or the next one that it holds."""
 
     T: Annotated[int, Field(ge=64, le=MAX_T, multiple_of=64)] | None = None
     """Spectra that the networks see, instead of the preset's; a multiple of 64."""
@@ -94,16 +101,16 @@ class SeparationSection(Section):
     """Above 11 kHz. mean: the stems sum to the input; zeros: the official program's default."""
 
     @property
-    def scheme(self) -> Scheme:
-        """The preset's scheme with what is set by hand."""
-        preset = PRESETS[self.preset]
+    def schemes(self) -> tuple[Scheme, ...]:
+        """The preset's schemes with what is set by hand, the one wanted most first."""
         numbers = {key: getattr(self, key) for key in ("T", "B", "A", "mirror")}
         by_hand = {key: value for key, value in numbers.items() if value is not None}
-        return Scheme(**{**vars(preset), **by_hand})
+        schemes = (replace(scheme, **by_hand) for scheme in PRESETS[self.preset])
+        return tuple(dict.fromkeys(schemes))
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> "SeparationSection":
-        _ = self.scheme  # raises ValueError where they do not
+        _ = self.schemes  # raises ValueError where they do not
         return self
 
 

@@ -25,7 +25,7 @@ from stemd.daemon.audio_file import Song, writing_stems
 from stemd.daemon.config import Config
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.jack_graph import JackClient, open_client
-from stemd.daemon.networks import load_networks
+from stemd.daemon.machine import load_first_held
 from stemd.daemon.private_server import private_server, without_pipewire
 from stemd.daemon.separation import INPUTS, Report, separating
 from stemd.dsp.arrays import Waveform
@@ -90,13 +90,15 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
             )
     mixture = load(song)
     wishes = config.separation
-    networks = load_networks(wishes.stems, wishes.scheme, wishes.precision, wishes.threads)
+    scheme, networks = load_first_held(
+        wishes.stems, wishes.schemes, wishes.precision, wishes.threads
+    )
     troubles: SimpleQueue[str] = SimpleQueue()
     with ExitStack() as stack:
         server = stack.enter_context(private_server(SAMPLERATE))
         client = open_client(config.jack.client_name, "dummy", server)
         separation = stack.enter_context(
-            separating(client, networks, wishes.scheme, wishes.mask_extension, troubles.put)
+            separating(client, networks, scheme, wishes.mask_extension, troubles.put)
         )
         ports = [f"{client.name}:{stem}_{side}" for stem in networks for side in "LR"]
         recording = _play_and_record(server, client, mixture, ports, separation.delay_s)

@@ -1,7 +1,7 @@
 """`stemd models`: which networks are here, installing, checking and exporting them."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -113,7 +113,7 @@ def export(
     folder: Path,
 ) -> None:
     """Write the graphs that the daemon would run for the networks NAME."""
-    spec = _spec(preset or "seed", {"T": t, "B": b, "A": a, "mirror": mirror}, precision)
+    spec = _spec(name, preset or "seed", {"T": t, "B": b, "A": a, "mirror": mirror}, precision)
     for path in _library().export(name, spec, folder).values():
         click.echo(str(path))
 
@@ -154,10 +154,11 @@ def _verify_each(library: "Library", names: list[str]) -> Iterator[ModelError]:
 
 
 def _spec(
-    preset: str, by_hand: dict[str, int | None], precision: StreamingPrecision
+    name: str, preset: str, by_hand: dict[str, int | None], precision: StreamingPrecision
 ) -> "GraphSpec":
     from stemd.daemon.config import PRESETS
-    from stemd.dsp.scheme import Scheme
+    from stemd.daemon.machine import first_held
+    from stemd.daemon.networks import SETS
     from stemd.tflite_models.spec import GraphSpec
 
     if preset not in PRESETS:
@@ -166,7 +167,9 @@ def _spec(
         )
     given = {key: value for key, value in by_hand.items() if value is not None}
     try:
-        scheme = Scheme(**{**asdict(PRESETS[preset]), **given})
+        schemes = [replace(scheme, **given) for scheme in PRESETS[preset]]
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    stems = next(number for number, known in SETS.items() if known == name)
+    scheme = first_held(stems, list(dict.fromkeys(schemes)), precision)
     return GraphSpec(**asdict(scheme), precision=precision)

@@ -1,6 +1,7 @@
 """What `stemd separate` does and prints around `separate`."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Literal
@@ -9,7 +10,7 @@ import click
 from tqdm import tqdm
 
 from stemd.daemon.audio_file import Song
-from stemd.daemon.networks import load_networks
+from stemd.daemon.machine import load_first_held
 from stemd.daemon.separate import separate
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
@@ -20,7 +21,7 @@ def separate_file(
     path: Path,
     folder: Path,
     stems: Literal["auto", 2, 4],
-    scheme: Scheme,
+    schemes: Sequence[Scheme],
     extension: MaskExtension,
     suffix: str,
     subtype: str,
@@ -36,7 +37,7 @@ def separate_file(
     """
     started = monotonic()
     with Song(path) as song:
-        networks = load_networks(stems, scheme, precision, threads)
+        scheme, networks = load_first_held(stems, schemes, precision, threads)
         with _progress_bar(song) as bar:
             separated = separate(
                 song,

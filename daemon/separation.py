@@ -17,7 +17,7 @@ from stemd.dsp.separator import BlockCounts, Separator
 
 INPUTS = ("in_L", "in_R")
 
-ENGINE_TIME_S = 0.012
+ENGINE_TIME_S = 0.010
 """Time the engine has for a hop, besides the period itself, before its output is due."""
 
 PATIENCE_S = 0.004

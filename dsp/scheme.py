@@ -79,6 +79,11 @@ class Scheme:
         """Delay of the separation in frames at 44.1 kHz: a window, the look-ahead, two blocks."""
         return N_FFT + (self.A + 2 * self.B - 1) * HOP_LENGTH
 
+    def __str__(self) -> str:
+        """Write the numbers as they are set by hand."""
+        mirror = f" mirror={self.mirror}" if self.mirror else ""
+        return f"T={self.T} B={self.B} A={self.A}{mirror}"
+
 
 OFFLINE = Scheme(T=512, B=512, A=0)
 """The official program's scheme: segments of 512 spectra, each seen whole."""

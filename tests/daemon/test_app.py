@@ -19,16 +19,16 @@ def test_run_hands_on_every_wish_and_ends_with_the_trouble(tmp_path, monkeypatch
         "separation: {stems: 4, T: 128, B: 4, A: 2, mirror: 3, precision: int8,\n"
         "  threads: 5, mask_extension: zeros}"
     )
-    told = {}
+    told, scheme = {}, Scheme(T=128, B=4, A=2, mirror=3)
     graph = FakeGraph()
 
     def open_client(name, server):
         told["client"] = (name, server)
         return graph
 
-    def load_networks(*wishes):
+    def load_first_held(*wishes):
         told["networks"] = wishes
-        return {"vocals": None}
+        return scheme, {"vocals": None}
 
     @contextmanager
     def separating(client, networks, scheme, extension, on_trouble):
@@ -37,16 +37,15 @@ def test_run_hands_on_every_wish_and_ends_with_the_trouble(tmp_path, monkeypatch
         yield None
 
     monkeypatch.setattr(app, "open_client", open_client)
-    monkeypatch.setattr(app, "load_networks", load_networks)
+    monkeypatch.setattr(app, "load_first_held", load_first_held)
     monkeypatch.setattr(app, "separating", separating)
     monkeypatch.setattr(app, "_announce", lambda *_: None)
     monkeypatch.setattr(app, "_sum_up", lambda *_: None)
     with pytest.raises(StemdError, match="the sky fell down"):
         app.run(load_config(path))
-    scheme = Scheme(T=128, B=4, A=2, mirror=3)
     assert told == {
         "client": ("mine", "pipewire"),
-        "networks": (4, scheme, "int8", 5),
+        "networks": (4, (scheme,), "int8", 5),
         "separating": (graph, scheme, MaskExtension.ZEROS),
     }
     assert {port: p.pattern for port, p in graph.patterns.items()} == {"in_L": "a:b"}

@@ -97,7 +97,8 @@ def test_check_refuses_a_wrong_one_with_every_error(stemd, tmp_path):
     assert ended.stderr.splitlines() == [
         f"stemd: the configuration {path} is wrong:",
         "separation.stems: input should be 'auto', 2 or 4 (got 3)",
-        "separation.preset: input should be 'seed', 'studio', 'balanced' or 'live' (got 'fast')",
+        "separation.preset: input should be 'seed', 'studio', 'balanced', 'live' or 'auto' "
+        "(got 'fast')",
     ]
 
 

@@ -63,13 +63,27 @@ def test_empty_file_is_the_defaults(tmp_path):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_a_choice_and_gives_its_scheme(preset):
-    assert load_config(None, [f"separation.preset={preset}"]).separation.scheme == PRESETS[preset]
+    assert load_config(None, [f"separation.preset={preset}"]).separation.schemes == PRESETS[preset]
+
+
+def test_auto_goes_from_the_shortest_delay_to_the_longest():
+    delays = [scheme.delay for scheme in PRESETS["auto"]]
+    assert delays == sorted(delays)
+    assert set(PRESETS["auto"]) == {
+        scheme for name, schemes in PRESETS.items() if name != "auto" for scheme in schemes
+    }
 
 
 def test_numbers_by_hand_replace_the_presets():
     by_hand = ["separation.preset=seed", "separation.B=16", "separation.mirror=8"]
-    scheme = load_config(None, by_hand).separation.scheme
-    assert scheme == Scheme(T=128, B=16, A=0, mirror=8)
+    schemes = load_config(None, by_hand).separation.schemes
+    assert schemes == (Scheme(T=128, B=16, A=0, mirror=8),)
+
+
+def test_numbers_by_hand_replace_those_of_every_scheme():
+    by_hand = ["separation.preset=live", "separation.T=128", "separation.B=4", "separation.A=8"]
+    schemes = load_config(None, [*by_hand, "separation.mirror=0"]).separation.schemes
+    assert schemes == (Scheme(T=128, B=4, A=8),), "the same one is not tried twice"
 
 
 def test_every_error_is_told_at_once(tmp_path):
@@ -100,11 +114,11 @@ def test_every_error_is_told_at_once(tmp_path):
     ("data", "line"),
     [
         (
-            {"separation": {"mirror": 40}},
+            {"separation": {"T": 64, "mirror": 40}},
             "separation.mirror: must be from 0 to less than half of T (got 40)",
         ),
         (
-            {"separation": {"A": 99}},
+            {"separation": {"T": 64, "B": 8, "A": 99}},
             "separation: A + B + mirror must be at most T (got 99 + 8 + 0 > 64)",
         ),
         (

@@ -23,7 +23,7 @@ def test_demo_records_the_stems_at_the_declared_delay_and_draws_them(tmp_path):
     soundfile.write(song, x / 2, samplerate)
     folder = tmp_path / "demo"
     ended = subprocess.run(
-        [STEMD, "demo", "--preset", "live", "--song", song, "-o", folder],
+        [STEMD, "demo", "--preset", "studio", "--song", song, "-o", folder],
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -36,7 +36,7 @@ def test_demo_records_the_stems_at_the_declared_delay_and_draws_them(tmp_path):
     declared, measured = re.match(
         r"delay: (\d+) frames .* declared, (\d+) measured", delay
     ).groups()
-    assert declared == measured == "13312"  # those of the preset, with periods of 1024
+    assert declared == measured == "54272"  # those of the preset, with periods of 1024
     assert re.match(r"load: vocals \d+%, accompaniment \d+%, signal processing \d+% of", load)
     assert re.match(r"late: \d+ of \d+ blocks, \d+ of \d+ periods", late)
     waves = [soundfile.read(path, dtype="float32")[0] for path in files[:3]]

@@ -51,11 +51,10 @@ def test_each_stem_has_a_network_for_the_scheme_with_its_threads(made):
 )
 def test_auto_is_four_stems_where_they_are_installed(made, monkeypatch, stems, installed, chosen):
     monkeypatch.setattr(FakeLibrary, "installed", installed)
-    loaded = networks.load_networks(stems, SCHEME, "mixed")
-    assert ("drums" in loaded) == (chosen == 4)
+    assert networks.choose_stems(stems) == chosen
 
 
 def test_auto_says_how_to_get_four_stems(made, caplog):
     caplog.set_level("INFO")
-    networks.load_networks("auto", SCHEME, "mixed")
+    networks.choose_stems("auto")
     assert "(stemd models install 4stems)" in caplog.text

@@ -140,7 +140,10 @@ def test_export_writes_a_file_for_each_stem(
     paths = [tmp_path / "out" / f"{stem}.tflite" for stem in ("vocals", "accompaniment")]
     assert result.output.splitlines() == [str(path) for path in paths]
     network = Network(paths[0])
-    assert (window or (PRESETS["balanced"].T, PRESETS["balanced"].B)) == (network.T, network.B)
+    assert (window or (PRESETS["balanced"][0].T, PRESETS["balanced"][0].B)) == (
+        network.T,
+        network.B,
+    )
 
 
 def test_the_longest_window_is_the_daemon_s():

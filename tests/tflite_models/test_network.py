@@ -1,6 +1,7 @@
 """One network on one file: what it promises the threads that call it."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ import tiny_model as tiny
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graph import write_graph
+from stemd.tflite_models.library import Library
+from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.model_writer import ModelWriter
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.streaming import compile_graph
 from stemd.tflite_models.variables import read_unet
 
 
@@ -57,6 +61,18 @@ def test_silence_is_silent_in_every_stem_and_takes_no_time(path, monkeypatch):
     network(silence + np.float32(1e-45), computed)  # the least that is no silence
     np.testing.assert_array_equal(out, 0)
     assert np.abs(computed).max() <= 1e-45
+
+
+def test_the_file_does_not_stay_in_memory_beside_the_kernels_copy(tmp_path):
+    path = tmp_path / "real.tflite"
+    unet, _ = read_weights(Library().find("2stems").paths["vocals"])
+    path.write_bytes(compile_graph(unet, GraphSpec(T=64, B=8, precision="int8"), {}))
+    network, out = Network(path), np.empty((8, 1024, 2), np.float32)
+    network(np.ones((64, 1024, 2), np.float32), out)
+    assert out.any()
+    lines = Path("/proc/self/smaps").read_text().split(str(path))[1].splitlines()
+    resident = next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))
+    assert resident * 1024 < 0.6 * path.stat().st_size
 
 
 def test_it_takes_views_and_rings(path, magnitudes):

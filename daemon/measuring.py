@@ -1,0 +1,154 @@
+"""What one scheme costs on this machine, measured in a process of its own.
+
+`python -m stemd.daemon.measuring` measures and prints; `measured` runs it and reads the answer. In
+a process of its own the memory is that of the scheme alone, and whoever asks keeps none of it.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter, process_time, thread_time
+
+import numpy as np
+
+from stemd.daemon.errors import StemdError
+from stemd.daemon.networks import load_networks
+from stemd.daemon.workers import WorkerPool
+from stemd.dsp.banks import Bank, Network
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.pipeline import Pipeline
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme
+from stemd.dsp.separator import Separator
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.spec import StreamingPrecision
+
+SERVER_RATE = 48_000
+"""Frames per second of the mixture while measuring: what most servers run at."""
+
+LEAST_S, LEAST_BLOCKS = 1.5, 8
+"""How long is measured: as long as either says."""
+
+WARM_UP = 2
+"""Blocks that do not count: memory is touched for the first time."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a scheme asks of a machine: stems, and how their networks run."""
+
+    scheme: Scheme
+    stems: int
+    precision: StreamingPrecision
+    threads: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What came out."""
+
+    load: float
+    """Time that a block takes, as a share of the time that it may take: of 20 blocks the slowest
+    but one. Networks and signal processing run beside each other, as in the daemon."""
+    cores: float
+    """Processor time, as a share of the time of the music: cores that are kept busy."""
+    network_ms: float
+    """For one network and one block, on the average."""
+    dsp_ms: float
+    """The signal processing of one hop, with conversion from and to 48 kHz."""
+    memory_mb: float
+    """Private memory of a process that does this and nothing else."""
+
+
+class _Stopwatch:
+    """Networks that note when each block was collected."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self.times: list[float] = []
+        self._pool = pool
+
+    def submit(self, bank: Bank) -> None:
+        self._pool.submit(bank)
+
+    def collect(self, bank: Bank) -> bool:
+        finished = self._pool.collect(bank)
+        self.times.append(perf_counter())
+        return finished
+
+
+def measure(networks: Mapping[str, Network], scheme: Scheme) -> Measurement:
+    """Separate noise as fast as it goes, and time it.
+
+    Parameters
+    ----------
+    networks : mapping of stem to network
+        For the scheme's window.
+    scheme : Scheme
+    """
+    pool = WorkerPool(networks, patience=lambda: None)
+    watch = _Stopwatch(pool)
+    pipeline = Pipeline(Separator(scheme, len(networks), watch, MaskExtension.MEAN), SERVER_RATE)
+    rng = np.random.default_rng(0)
+    mixture = 0.1 * rng.standard_normal((CHANNELS, HOP_LENGTH), np.float32)
+    frames, dsp_s, cpu_s = 0, -thread_time(), -process_time()
+    while len(watch.times) < WARM_UP + LEAST_BLOCKS or watch.times[-1] - watch.times[0] < LEAST_S:
+        for _ in pipeline.process(mixture):
+            pass
+        frames += HOP_LENGTH
+    dsp_s += thread_time()
+    pool.stop()
+    cpu_s += process_time()
+    blocks = np.diff(watch.times[WARM_UP:])
+    block_s = scheme.B * HOP_LENGTH / SAMPLERATE
+    hops = frames / HOP_LENGTH * SAMPLERATE / SERVER_RATE
+    network_s = sum(worker.busy_s for worker in pool.workers) / len(networks)
+    return Measurement(
+        load=float(np.quantile(blocks, 0.95)) / block_s,
+        cores=cpu_s * SERVER_RATE / frames,
+        network_ms=1e3 * network_s / len(watch.times),
+        dsp_ms=1e3 * dsp_s / hops,
+        memory_mb=private_memory_mb(),
+    )
+
+
+def private_memory_mb() -> float:
+    """Tell how many megabytes this process has to itself (its unique set size)."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+
+
+def measured(work: Work) -> Measurement:
+    """Measure in a process of its own.
+
+    Raises
+    ------
+    StemdError
+        What that process says of its failure.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, json.dumps(asdict(work))],
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,  # Ctrl-C is for whoever asked
+    )
+    if done.returncode:
+        raise StemdError(f"measuring {work.scheme} failed: {done.stderr.strip().splitlines()[-1]}")
+    return Measurement(**json.loads(done.stdout))
+
+
+def main(argument: str) -> None:
+    """Measure what `measured` asks for, and print it."""
+    work = json.loads(argument)
+    scheme = Scheme(**work["scheme"])
+    try:
+        networks = load_networks(work["stems"], scheme, work["precision"], work["threads"])
+    except (StemdError, ModelError) as error:
+        sys.exit(str(error))
+    print(json.dumps(asdict(measure(networks, scheme))))  # noqa: T201 - the answer
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,75 @@
+"""`stemd bench`: every scheme is measured as asked, printed and remembered."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from stemd.daemon import machine
+from stemd.daemon.cli import cli
+from stemd.daemon.config import PRESETS, SeparationSection
+from stemd.daemon.measuring import Measurement
+
+LIVE, BALANCED = PRESETS["live"], PRESETS["balanced"][0]
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    """Run `stemd bench` on a machine whose load is a half at blocks of ``least`` hops."""
+    asked = []
+
+    def run(*options, least=BALANCED.B):
+        def fake(work):
+            asked.append(work)
+            return Measurement(0.5 * least / work.scheme.B, 0.25, 12.5, 0.75, 101)
+
+        monkeypatch.setattr(machine, "measured", fake)
+        result = CliRunner().invoke(cli, ["bench", *options], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    run.asked = asked
+    return run
+
+
+def test_every_scheme_has_a_line_and_the_verdict_is_the_shortest_held(bench):
+    lines = bench().splitlines()
+    rows = [line.split() for line in lines if line.startswith(tuple(PRESETS))]
+    assert [row[0] for row in rows] == ["live"] * len(LIVE) + ["balanced", "studio", "seed"]
+    assert [row[-1] for row in rows] == ["no"] * len(LIVE) + ["yes"] * 3
+    assert "12.5 ms" in lines[4]
+    assert lines[-1] == f"`preset: auto` is balanced ({BALANCED}) here"
+
+
+def test_a_machine_that_holds_nothing_is_told_so(bench):
+    assert bench(least=1000).splitlines()[-1] == "this machine holds none of them"
+
+
+def test_json_says_the_same(bench):
+    report = json.loads(bench("--json"))
+    assert (report["preset"], report["stems"], report["threads"]) == ("balanced", 2, 1)
+    assert report["precision"] == SeparationSection().precision
+    assert report["schemes"][-1] == {
+        "preset": "seed",
+        **{"T": 128, "B": 128, "A": 0, "mirror": 0},
+        "delay_s": pytest.approx(6.0139, abs=1e-4),
+        "held": True,
+        **{"load": 0.5 * BALANCED.B / 128, "cores": 0.25},
+        **{"network_ms": 12.5, "dsp_ms": 0.75, "memory_mb": 101},
+    }
+
+
+def test_it_measures_what_it_is_asked_to(bench):
+    bench("--stems", "4", "--precision", "int8", "--threads", "3")
+    assert {(work.stems, work.precision, work.threads) for work in bench.asked} == {(4, "int8", 3)}
+    assert [work.scheme for work in bench.asked] == list(PRESETS["auto"])
+
+
+def test_the_daemon_uses_what_bench_remembered(bench, monkeypatch):
+    bench()
+    monkeypatch.setattr(machine, "measured", None)  # nothing is measured again
+    precision = SeparationSection().precision
+    assert machine.first_held(2, PRESETS["auto"], precision) == BALANCED
+    assert machine.first_held(2, PRESETS["live"], precision) == LIVE[-1]
