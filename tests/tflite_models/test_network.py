@@ -52,6 +52,17 @@ def test_a_call_depends_on_nothing_before_it(path, magnitudes):
     np.testing.assert_array_equal(first, second)
 
 
+def test_silence_is_silent_in_every_stem_and_takes_no_time(path, monkeypatch):
+    network, silence = Network(path), np.zeros((64, 1024, 2), np.float32)
+    computed, out = (np.full((8, 1024, 2), np.nan, np.float32) for _ in range(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(network._interpreter, "invoke", lambda: pytest.fail("it ran"))
+        network(silence, out)
+    network(silence + np.float32(1e-45), computed)  # the least that is no silence
+    np.testing.assert_array_equal(out, 0)
+    assert np.abs(computed).max() <= 1e-45
+
+
 def test_the_file_does_not_stay_in_memory_beside_the_kernels_copy(tmp_path):
     path = tmp_path / "real.tflite"
     unet, _ = read_weights(Library().find("2stems").paths["vocals"])
