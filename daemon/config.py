@@ -19,11 +19,11 @@ from stemd.tflite_models.spec import StreamingPrecision
 PRESETS: dict[str, tuple[Scheme, ...]] = {
     "seed": (Scheme(T=128, B=128, A=0),),
     "studio": (Scheme(T=128, B=16, A=16),),
-    "balanced": (Scheme(T=128, B=8, A=8),),
+    "balanced": (Scheme(T=64, B=4, A=8),),
     "live": (
-        Scheme(T=128, B=1, A=4),
-        Scheme(T=128, B=2, A=3),
-        Scheme(T=64, B=4, A=0, mirror=8),
+        Scheme(T=64, B=1, A=1, mirror=8),
+        Scheme(T=64, B=2, A=1, mirror=8),
+        Scheme(T=64, B=3, A=0, mirror=8),
     ),
 }
 """Schemes by name, slowest first. Of several, the daemon takes the first that the machine holds."""
