@@ -3,6 +3,7 @@
 # make test    the same, then the tests
 # make lint    ruff and mypy
 # make oracle  the tests against the official program, in an environment of its own
+# make quality SDR of the stems against the delay, into docs/latency.md
 # make clean   forget the environments and everything built
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt.c daemon/rt.h daemon/rt_build.py
 
-.PHONY: run demo test lint oracle clean
+.PHONY: run demo test lint oracle quality clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -33,6 +34,9 @@ lint: $(VENV)/test
 oracle: $(VENV)/test $(ORACLE)/done $(ORACLE)/songs
 	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/pytest -m oracle -rP $(ARGS)
 
+quality: $(VENV)/bench
+	$(VENV)/bin/python benchmarks/quality.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so
 
@@ -50,6 +54,10 @@ FOR_RUN := \
   $(call need,command -v jackd,jackd2)
 FOR_DEMO := $(FOR_RUN) $(call need,command -v jack-stdin && command -v jack-stdout,jack-stdio)
 FOR_TEST := $(FOR_DEMO) $(call need,command -v pipewire && command -v pw-jack && command -v pw-link,pipewire pipewire-bin pipewire-jack)
+
+FOR_BENCH := $(FOR_RUN) \
+  $(call need,command -v espeak-ng,espeak-ng) \
+  $(call need,command -v festival && ls -d /usr/share/festival/voices/*/kal_diphone,festival festvox-kallpc16k)
 
 define install-missing
 @missing=""; $(1) \
@@ -79,8 +87,14 @@ $(VENV)/demo: $(SOURCES)
 $(VENV)/test: $(SOURCES)
 	$(call install-missing,$(FOR_TEST))
 	$(call make-venv,$(VENV))
-	$(VENV)/bin/pip install --quiet --editable '.[demo,dev]'
+	$(VENV)/bin/pip install --quiet --editable '.[bench,demo,dev]'
 	touch $(VENV)/run $(VENV)/demo $@
+
+$(VENV)/bench: $(SOURCES)
+	$(call install-missing,$(FOR_BENCH))
+	$(call make-venv,$(VENV))
+	$(VENV)/bin/pip install --quiet --editable '.[bench]'
+	touch $(VENV)/run $@
 
 make-venv = @[ -x $(1)/bin/pip ] || { echo "making a virtual environment in $(1)"; rm -rf $(1); $(PYTHON) -m venv $(1); }
 

@@ -36,7 +36,9 @@ def test_every_file_of_others_is_in_the_notices(folder):
         assert sha256(path.read_bytes()).hexdigest() in notices
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "THIRD-PARTY.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/architecture.md", "docs/latency.md", "THIRD-PARTY.md"]
+)
 def test_links_lead_somewhere(document):
     path = ROOT / document
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
