@@ -3,7 +3,8 @@
 # make test    the same, then the tests
 # make lint    ruff and mypy
 # make oracle  the tests against the official program, in an environment of its own
-# make quality SDR of the stems against the delay, into docs/latency.md
+# make quality the benchmark of quality against delay, into docs/latency.md (half an hour)
+# make experiments  what was tried to lose less, into the same
 # make clean   forget the environments and everything built
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt.c daemon/rt.h daemon/rt_build.py
 
-.PHONY: run demo test lint oracle quality clean
+.PHONY: run demo test lint oracle quality experiments clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -35,7 +36,11 @@ oracle: $(VENV)/test $(ORACLE)/done $(ORACLE)/songs
 	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/pytest -m oracle -rP $(ARGS)
 
 quality: $(VENV)/bench
+	$(VENV)/bin/python benchmarks/material.py
 	$(VENV)/bin/python benchmarks/quality.py $(ARGS)
+
+experiments: $(VENV)/bench
+	$(VENV)/bin/python benchmarks/experiments.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so

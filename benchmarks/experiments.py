@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 import numpy as np
@@ -225,14 +226,15 @@ class Results:
 
 def measure(runs: Sequence[Run], recipes: Sequence[Recipe]) -> Results:
     """Do the runs on every mix, two mixes at a time."""
-    networks = Library().find(SETS[2])
     scores = {}
     with (
+        TemporaryDirectory() as folder,
         ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool,
         tqdm(total=len(runs) * len(recipes), unit="mix") as bar,
     ):
         for run in runs:
-            graphs = networks.graphs(run.spec)
+            # Not by way of the user's cache: it keeps few of them, and others use it too.
+            graphs = Library().export(SETS[2], run.spec, Path(folder) / str(run.spec))
             futures = [pool.submit(score, run, recipe, graphs) for recipe in recipes]
             for future in futures:
                 future.add_done_callback(lambda _: bar.update())

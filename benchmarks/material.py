@@ -219,5 +219,5 @@ if __name__ == "__main__":
     try:
         build_mixes()
         replace_section(LATENCY_MD, "material", describe())
-    except MaterialError as error:
+    except (MaterialError, OSError) as error:
         sys.exit(f"material: {error}")

@@ -74,8 +74,9 @@ def unpacked(package: str) -> Path:
 
 
 def version(package: str) -> str:
-    """Return the version of an unpacked package."""
-    return (unpacked(package) / "VERSION").read_text().strip()
+    """Return the version of an unpacked package, or nothing where someone else unpacked it."""
+    file = unpacked(package) / "VERSION"
+    return file.read_text().strip() if file.exists() else ""
 
 
 def _run(command: list[str], folder: Path, package: str) -> None:
