@@ -4,6 +4,8 @@
 # make lint    ruff and mypy
 # make oracle  the tests against the official program, in an environment of its own
 # make speed   how fast stemd is beside the official program: writes the tables of docs/speed.md
+# make quality the benchmark of quality against delay, into docs/latency.md (half an hour)
+# make experiments  what was tried to lose less, into the same
 # make clean   forget the environments and everything built
 
 PYTHON ?= python3
@@ -14,7 +16,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt.c daemon/rt.h daemon/rt_build.py
 
-.PHONY: run demo test lint oracle speed clean
+.PHONY: run demo test lint oracle quality experiments speed clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -38,6 +40,13 @@ speed: $(VENV)/run $(ORACLE)/deezer
 	$(call install-missing,$(FOR_SPEED))
 	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/python benchmarks/speed.py $(ARGS)
 
+quality: $(VENV)/bench
+	$(VENV)/bin/python benchmarks/material.py
+	$(VENV)/bin/python benchmarks/quality.py $(ARGS)
+
+experiments: $(VENV)/bench
+	$(VENV)/bin/python benchmarks/experiments.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so
 
@@ -56,6 +65,10 @@ FOR_RUN := \
 FOR_DEMO := $(FOR_RUN) $(call need,command -v jack-stdin && command -v jack-stdout,jack-stdio)
 FOR_TEST := $(FOR_DEMO) $(call need,command -v pipewire && command -v pw-jack && command -v pw-link,pipewire pipewire-bin pipewire-jack)
 FOR_SPEED := $(call need,command -v ffmpeg,ffmpeg)
+
+FOR_BENCH := $(FOR_RUN) \
+  $(call need,command -v espeak-ng,espeak-ng) \
+  $(call need,command -v festival && ls -d /usr/share/festival/voices/*/kal_diphone,festival festvox-kallpc16k)
 
 define install-missing
 @missing=""; $(1) \
@@ -85,8 +98,14 @@ $(VENV)/demo: $(SOURCES)
 $(VENV)/test: $(SOURCES)
 	$(call install-missing,$(FOR_TEST))
 	$(call make-venv,$(VENV))
-	$(VENV)/bin/pip install --quiet --editable '.[demo,dev]'
+	$(VENV)/bin/pip install --quiet --editable '.[bench,demo,dev]'
 	touch $(VENV)/run $(VENV)/demo $@
+
+$(VENV)/bench: $(SOURCES)
+	$(call install-missing,$(FOR_BENCH))
+	$(call make-venv,$(VENV))
+	$(VENV)/bin/pip install --quiet --editable '.[bench]'
+	touch $(VENV)/run $@
 
 make-venv = @[ -x $(1)/bin/pip ] || { echo "making a virtual environment in $(1)"; rm -rf $(1); $(PYTHON) -m venv $(1); }
 

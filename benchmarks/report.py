@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+DOCS = Path(__file__).parents[1] / "docs"
 
 
-def replace_between_markers(path: Path, name: str, text: str) -> None:
-    """Put text between ``<!-- name:begin -->`` and ``<!-- name:end -->``.
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table; all columns but the first are aligned to the right."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in [head, rule, *rows])
+
+
+def replace_section(path: Path, name: str, text: str) -> None:
+    """Put text between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
 
     Raises
     ------

@@ -22,7 +22,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from cost import cost_of
-from report import replace_between_markers, table
+from report import DOCS, markdown_table, replace_section
 from rounds import Ratio, Seconds, clocked, in_turns, ratio
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.separate import aligned
@@ -43,7 +43,7 @@ from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.unet import BINS, CHANNELS
 
 ROOT = Path(__file__).parents[1]
-DOCUMENT = ROOT / "docs" / "speed.md"
+DOCUMENT = DOCS / "speed.md"
 STEMD = Path(sys.executable).with_name("stemd")
 
 PRECISIONS: tuple[str, ...] = get_args(SeparationSection.model_fields["precision"].annotation)
@@ -133,7 +133,7 @@ def warm(official: Official, networks: ModelSet, song: Path, folder: Path, round
         )
         for precision, stemd in ours.items()
     ]
-    return table(("stemd", "time", "processor time", "agreement of the stems"), rows)
+    return markdown_table(("stemd", "time", "processor time", "agreement of the stems"), rows)
 
 
 def load(networks: ModelSet, spec: GraphSpec) -> dict[str, Network]:
@@ -194,7 +194,9 @@ def commands(python: Path, checkpoint: Path, song: Path, folder: Path, rounds: i
                 "",
             ),
         ]
-    return table(("stemd", "time", "processor time", "memory", "agreement of the stems"), rows)
+    return markdown_table(
+        ("stemd", "time", "processor time", "memory", "agreement of the stems"), rows
+    )
 
 
 def lay_out_models(checkpoint: Path, folder: Path) -> Path:
@@ -240,7 +242,7 @@ def graphs(official: Official, networks: ModelSet, folder: Path, rounds: int) ->
             (f"{name}, {precision}", *(ratio(walls[precision], walls[other]) for other in STOCK))
             for precision in PRECISIONS
         ]
-    return table(head, rows)
+    return markdown_table(head, rows)
 
 
 def stock_and_plain(
@@ -297,7 +299,7 @@ def main() -> None:
         text = measure(python, Path(scratch), quick)
     print(text)
     if not quick:
-        replace_between_markers(DOCUMENT, "speed", text)
+        replace_section(DOCUMENT, "speed", text)
 
 
 def oracle_python() -> Path:

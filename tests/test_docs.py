@@ -37,7 +37,8 @@ def test_every_file_of_others_is_in_the_notices(folder):
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/architecture.md", "docs/speed.md", "THIRD-PARTY.md"]
+    "document",
+    ["README.md", "docs/architecture.md", "docs/latency.md", "docs/speed.md", "THIRD-PARTY.md"],
 )
 def test_links_lead_somewhere(document):
     path = ROOT / document

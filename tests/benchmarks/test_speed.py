@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 
 from cost import cost_of
-from report import replace_between_markers, table
 from rounds import Ratio, clocked, in_turns, ratio
 from speed import agreement
-
-DOCUMENT = "# Speed\n\n<!-- speed:begin -->\nold\n<!-- speed:end -->\n\nThe end.\n"
 
 
 def test_rivals_take_turns_and_every_other_round_runs_backwards():
@@ -40,46 +37,6 @@ def test_clocked_counts_the_work_once():
     seconds = clocked(lambda: calls.append(sum(range(10**5))))()
     assert len(calls) == 1
     assert seconds.wall > 0
-
-
-def test_table():
-    assert table(("a", "b"), [(1, "x"), (Ratio(2, 1.5, 2.5), "")]) == (
-        "| a | b |\n| --- | --- |\n| 1 | x |\n| 2.00 (1.50 … 2.50) |  |"
-    )
-
-
-def test_text_is_replaced_between_the_markers_only(tmp_path):
-    path = tmp_path / "speed.md"
-    path.write_text(DOCUMENT)
-    for text in ("new", "newer\n"):
-        replace_between_markers(path, "speed", text)
-        assert path.read_text() == DOCUMENT.replace("old", f"\n{text.strip()}\n")
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        "",
-        DOCUMENT.replace("<!-- speed:end -->", ""),
-        DOCUMENT + DOCUMENT,
-        "<!-- speed:end --><!-- speed:begin -->",
-        "<!-- speed:begin --><!-- speed:begin --><!-- speed:end -->",
-    ],
-)
-def test_a_document_without_its_markers_stays_as_it_is(document, tmp_path):
-    path = tmp_path / "speed.md"
-    path.write_text(document)
-    with pytest.raises(ValueError, match="each once"):
-        replace_between_markers(path, "speed", "new")
-    assert path.read_text() == document
-
-
-def test_the_shipped_document_has_its_markers(tmp_path):
-    from speed import DOCUMENT as SHIPPED
-
-    path = tmp_path / "speed.md"
-    path.write_text(SHIPPED.read_text())
-    replace_between_markers(path, "speed", "new")
 
 
 def test_agreement_is_in_decibels_by_stem():

@@ -1,0 +1,54 @@
+"""The picture of SDR over delay."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+Point: TypeAlias = tuple[str, str, float | None, float]
+"""Name ("" between the presets), precision, delay in s (None: offline), SDR in dB."""
+
+TICKS_S = (0.125, 0.25, 0.5, 1, 2, 4)
+MARKERS = "osD^v"
+MEASURES = {"plain": ("plain SDR", "C0"), "bss": ("BSSEval SDR", "C1")}
+
+
+def draw(path: Path, points: Mapping[str, Mapping[str, Sequence[Point]]]) -> None:
+    """Draw a panel for each stem.
+
+    Parameters
+    ----------
+    path : Path
+        Of the PNG.
+    points : mapping of stem to mapping of measure to points
+    """
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    for axes, (stem, measures) in zip(figure.subplots(1, 2), points.items(), strict=True):
+        for measure, of_measure in measures.items():
+            _curve(axes, of_measure, *MEASURES[measure])
+        axes.set(title=stem, xscale="log", xlabel="delay / s", ylabel="SDR / dB")
+        axes.xaxis.set_major_locator(FixedLocator(TICKS_S))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend(fontsize="small")
+    figure.savefig(path, dpi=90)
+
+
+def _curve(axes: Axes, points: Sequence[Point], label: str, colour: str) -> None:
+    full = points[0][1]
+    precisions = list(dict.fromkeys(precision for _, precision, _, _ in points))
+    axes.axhline(points[0][3], color=colour, linestyle="--", linewidth=1, label=f"{label}, offline")
+    for precision, marker in zip(precisions, MARKERS, strict=False):
+        live = [(delay, sdr) for _, p, delay, sdr in points if p == precision and delay]
+        if live:
+            note = "" if precision == full else f", {precision}"
+            axes.plot(*zip(*live, strict=True), marker, color=colour, label=label + note, ms=4)
+    for name, precision, delay, sdr in points:
+        if name and delay and precision == full:
+            axes.annotate(
+                name, (delay, sdr), (0, 6), textcoords="offset points", ha="center", fontsize=8
+            )

@@ -1,0 +1,277 @@
+"""SDR of the stems against the delay: every preset, every precision, and what lies between.
+
+``make quality`` runs all of it and writes table and plot into docs/latency.md. A part of it
+(``make quality ARGS="--songs 2 --schemes balanced,live"``) is only printed.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import get_args
+
+import numpy as np
+import soundfile
+from tqdm import tqdm
+
+from material import RECIPES, Recipe, build_mix, build_mixes
+from report import DOCS, markdown_table, replace_section
+from stemd.daemon.audio_file import Song
+from stemd.daemon.config import PRESETS, SeparationSection
+from stemd.daemon.errors import StemdError
+from stemd.daemon.networks import SETS
+from stemd.daemon.separate import separate
+from stemd.daemon.separation import ring_prefill
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import OFFLINE, SAMPLERATE, Scheme
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.library import Library
+from stemd.tflite_models.network import Network
+from stemd.tflite_models.spec import GraphSpec
+from voices import MaterialError
+
+try:
+    from measures import bss_sdr_db, sdr_db
+    from plot import draw
+except ImportError as missing:
+    sys.exit(f"quality: {missing.name} is not installed; run `pip install '.[bench]'`")
+
+DOCUMENT, PLOT = DOCS / "latency.md", DOCS / "latency.png"
+PERIOD = 256
+"""Frames of the server's period that the delays are stated with."""
+PRECISIONS: tuple[str, ...] = get_args(SeparationSection.model_fields["precision"].annotation)
+STEMS = ("vocals", "accompaniment")
+NAMES = tuple(name for name in PRESETS if name != "auto")
+PROCESSES = 2
+
+GRID = [
+    Scheme(T=64, B=1, A=0, mirror=8),
+    Scheme(T=64, B=4, A=0, mirror=8),
+    Scheme(T=64, B=4, A=4),
+    Scheme(T=64, B=8, A=8),
+    Scheme(T=64, B=16, A=16),
+    Scheme(T=128, B=8, A=8),
+    Scheme(T=128, B=32, A=32),
+]
+"""Between the presets; as fp32 only, for the curve."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table."""
+
+    name: str
+    scheme: Scheme
+    precision: str
+
+    @property
+    def spec(self) -> GraphSpec:
+        """What the graphs are compiled for."""
+        numbers = {key: getattr(self.scheme, key) for key in ("T", "B", "A", "mirror")}
+        return GraphSpec(**numbers, precision=self.precision)  # type: ignore[arg-type]
+
+    @property
+    def delay_s(self) -> float | None:
+        """From port to port at 44.1 kHz; None for the whole song at once."""
+        if self.scheme == OFFLINE:
+            return None
+        return (self.scheme.delay + ring_prefill(PERIOD, SAMPLERATE)) / SAMPLERATE
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one case made of one mix, each an SDR in dB by stem."""
+
+    plain: dict[str, float]
+    bss: dict[str, float]
+
+
+def all_cases() -> list[Case]:
+    """Return every row of the table, slowest scheme first."""
+    schemes = {OFFLINE: "offline", **preset_names()}
+    cases = [
+        Case(name, scheme, precision)
+        for scheme, name in schemes.items()
+        for precision in PRECISIONS
+    ]
+    cases += [Case("", scheme, PRECISIONS[0]) for scheme in GRID if scheme not in schemes]
+    return sorted(cases, key=lambda case: -case.scheme.delay)
+
+
+def preset_names() -> dict[Scheme, str]:
+    """Return the preset of each scheme that has one."""
+    return {scheme: name for name in NAMES for scheme in PRESETS[name]}
+
+
+def measure(case: Case, recipe: Recipe, graphs: dict[str, Path]) -> Score:
+    """Separate a mix as `stemd separate` does, and compare the stems with the true ones."""
+    mix = build_mix(recipe)
+    truth = {stem: getattr(mix, stem) for stem in STEMS}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "mixture.wav"
+        soundfile.write(path, mix.mixture.T, SAMPLERATE, subtype="FLOAT")
+        networks = {stem: Network(graph) for stem, graph in graphs.items()}
+        with Song(path) as song:
+            separate(
+                song, Path(folder), networks, case.scheme, MaskExtension.MEAN, "wav", "FLOAT",
+                on_progress=lambda _: None,
+            )  # fmt: skip
+        stems = {
+            stem: soundfile.read(Path(folder) / f"{stem}.wav", dtype="float32")[0].T
+            for stem in STEMS
+        }
+    return Score(
+        {stem: sdr_db(truth[stem], stems[stem]) for stem in STEMS},
+        {stem: bss_sdr_db(truth[stem], stems[stem]) for stem in STEMS},
+    )
+
+
+def measure_all(cases: Sequence[Case], recipes: Sequence[Recipe]) -> dict[Case, list[Score]]:
+    """Measure every case on every mix, two mixes at a time."""
+    scores = {}
+    with (
+        TemporaryDirectory() as folder,
+        ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool,
+        tqdm(total=len(cases) * len(recipes), unit="mix") as bar,
+    ):
+        for case in cases:
+            # Not by way of the user's cache: it keeps few of them, and others use it too.
+            graphs = Library().export(SETS[2], case.spec, Path(folder) / str(case.spec))
+            futures = [pool.submit(measure, case, recipe, graphs) for recipe in recipes]
+            for future in futures:
+                future.add_done_callback(lambda _: bar.update())
+            scores[case] = [future.result() for future in futures]
+    return scores
+
+
+def mean_db(scores: Sequence[Score], measure: str, stem: str) -> float:
+    """Return the mean over the mixes."""
+    return float(np.mean([getattr(score, measure)[stem] for score in scores]))
+
+
+def table_of_means(scores: dict[Case, list[Score]]) -> str:
+    """Return the table: mean over the mixes, and difference from offline in full precision."""
+    reference = scores[next(iter(scores))]
+    rows = []
+    for case, each in scores.items():
+        plain, bss = _means(each, "plain"), _means(each, "bss")
+        by_mix = [
+            score.plain["vocals"] - best.plain["vocals"]
+            for score, best in zip(each, reference, strict=True)
+        ]
+        bss_change = np.mean(np.subtract(bss, _means(reference, "bss")))
+        rows.append(
+            [
+                *_about(case),
+                *(f"{mean:.2f}" for mean in plain),
+                *(f"{of(by_mix):+.2f}" for of in (np.mean, np.median, min)),
+                *(f"{mean:.2f}" for mean in bss),
+                f"{bss_change:+.2f}",
+            ]
+        )
+    head = [
+        "preset", "T, B, A, mirror", "precision", "delay",
+        "vocals", "accomp.", "± offline", "median", "worst",
+        "BSSEval: vocals", "accomp.", "± offline",
+    ]  # fmt: skip
+    return markdown_table(head, rows)
+
+
+def _means(scores: Sequence[Score], measure: str) -> list[float]:
+    return [mean_db(scores, measure, stem) for stem in STEMS]
+
+
+def table_of_mixes(scores: dict[Case, list[Score]], recipes: Sequence[Recipe]) -> str:
+    """Return the table of the vocals' plain SDR, mix by mix."""
+    rows = (
+        [*_about(case), *(f"{score.plain['vocals']:.1f}" for score in each)]
+        for case, each in scores.items()
+    )
+    head = ["preset", "T, B, A, mirror", "precision", "delay"]
+    return markdown_table([*head, *(recipe.name for recipe in recipes)], rows)
+
+
+def _about(case: Case) -> list[str]:
+    scheme = case.scheme
+    delay = "–" if case.delay_s is None else f"{case.delay_s:.3f} s"
+    numbers = f"{scheme.T}, {scheme.B}, {scheme.A}, {scheme.mirror}"
+    return [f"`{case.name}`" if case.name in NAMES else case.name, numbers, case.precision, delay]
+
+
+def section(scores: dict[Case, list[Score]], recipes: Sequence[Recipe]) -> str:
+    """Return what stands between the markers."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("ai-edge-litert", "numpy"))
+    networks = Library().find(SETS[2])
+    return "\n\n".join(
+        [
+            f"SDR in dB, mean of {len(recipes)} mixes; {networks.origin} networks, weights of "
+            f"{networks.precision}; {libraries}.",
+            table_of_means(scores),
+            "The vocals of each mix, plain SDR in dB:",
+            table_of_mixes(scores, recipes),
+        ]
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--songs", type=int, default=len(RECIPES), metavar="N", help="first N only")
+    parser.add_argument("--schemes", metavar="NAME,…", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--precisions", metavar="NAME,…", help=f"of {', '.join(PRECISIONS)}")
+    chosen = parser.parse_args()
+    if not 1 <= chosen.songs <= len(RECIPES):
+        parser.error(f"--songs is from 1 to {len(RECIPES)} (got {chosen.songs})")
+    for option, known in (("schemes", NAMES), ("precisions", PRECISIONS)):
+        wanted = getattr(chosen, option)
+        setattr(chosen, option, wanted.split(",") if wanted else None)
+        for name in getattr(chosen, option) or ():
+            if name not in known:
+                parser.error(f"--{option}: no {name!r}; there are {', '.join(known)}")
+    return chosen
+
+
+def _chosen_cases(chosen: argparse.Namespace) -> list[Case]:
+    """Return the cases asked for; offline in full precision is always the first."""
+    cases = all_cases()
+    if chosen.schemes:
+        cases = [case for case in cases if case.name in ("offline", *chosen.schemes)]
+    if chosen.precisions:
+        cases = [case for case in cases if case == cases[0] or case.precision in chosen.precisions]
+    return cases
+
+
+def main() -> None:
+    """Measure, print, and write if everything was measured."""
+    chosen = _arguments()
+    cases, recipes = _chosen_cases(chosen), RECIPES[: chosen.songs]
+    build_mixes(chosen.songs)
+    scores = measure_all(cases, recipes)
+    text = section(scores, recipes)
+    print(text)
+    if len(cases) == len(all_cases()) and len(recipes) == len(RECIPES):
+        replace_section(DOCUMENT, "quality", text)
+        draw(
+            PLOT,
+            {
+                stem: {
+                    measure: [
+                        (case.name, case.precision, case.delay_s, mean_db(each, measure, stem))
+                        for case, each in scores.items()
+                    ]
+                    for measure in ("plain", "bss")
+                }
+                for stem in STEMS
+            },
+        )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (MaterialError, ModelError, StemdError, OSError) as error:
+        sys.exit(f"quality: {error}")

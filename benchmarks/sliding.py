@@ -1,0 +1,168 @@
+"""The sliding window over a whole song at once, with ends that the program does not know.
+
+What is causal in the `Separator` is causal here: a block's estimates come from the spectra that
+were heard when the block was full. Only nothing is late, and nothing waits.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemd.dsp.arrays import Magnitudes, Masks, Waveform
+from stemd.dsp.banks import Network
+from stemd.dsp.masks import MaskExtension, RatioMask
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS
+from stemd.dsp.stft import Analysis, Synthesis
+
+Continuation: TypeAlias = Callable[[Magnitudes, int], Magnitudes]
+"""Takes the spectra heard, oldest first, and how many to add; returns those to add."""
+
+Estimates: TypeAlias = NDArray[np.float32]
+"""[shape=(blocks, stems, rows, MODEL_BINS, CHANNELS)]; the last row is the newest spectrum."""
+
+
+def analyse(x: Waveform) -> NDArray[np.complex64]:
+    """Return the spectra of a waveform, one for each hop [shape=(hops, CHANNELS, N_BINS)]."""
+    hops = x.shape[1] // HOP_LENGTH
+    analysis = Analysis(CHANNELS)
+    spectra = np.empty((hops, CHANNELS, N_BINS), np.complex64)
+    for n in range(hops):
+        analysis.process(x[:, n * HOP_LENGTH : (n + 1) * HOP_LENGTH], out=spectra[n])
+    return spectra
+
+
+def magnitudes_of(spectra: NDArray[np.complex64]) -> Magnitudes:
+    """Return what the networks see of spectra [shape=(spectra, MODEL_BINS, CHANNELS)]."""
+    return np.ascontiguousarray(np.abs(spectra[..., :MODEL_BINS]).transpose(0, 2, 1))
+
+
+def estimate_blocks(
+    magnitudes: Magnitudes,
+    networks: Sequence[Network],
+    window: tuple[int, int, int],
+    rows: int,
+    continuation: Continuation,
+) -> Estimates:
+    """Run the networks on every block's window and keep the last rows that were heard.
+
+    Parameters
+    ----------
+    magnitudes : float32 [shape=(spectra, MODEL_BINS, CHANNELS)]
+    networks : sequence of Network
+        For windows of T spectra of which ``rows`` before the continued ones are emitted.
+    window : (T, B, continued)
+        Spectra in the window, hops from one to the next, and how many are not heard.
+    rows : int
+        At least B: with more, each spectrum has estimates at several look-aheads.
+    continuation : Continuation
+    """
+    T, B, continued = window
+    heard = T - continued
+    # As in the program: silence before the song, and after it, until all of it is out.
+    padded = np.pad(magnitudes, ((heard, rows + B), (0, 0), (0, 0)))
+    blocks = (len(magnitudes) + rows) // B
+    estimates = np.empty((blocks, len(networks), rows, MODEL_BINS, CHANNELS), np.float32)
+    whole = np.empty((T, MODEL_BINS, CHANNELS), np.float32)
+    for block in range(blocks):
+        end = (block + 1) * B + heard
+        whole[:heard] = padded[end - heard : end]
+        if continued:
+            whole[heard:] = continuation(whole[:heard], continued)
+        for network, out in zip(networks, estimates[block], strict=True):
+            network(whole, out)
+    return estimates
+
+
+def at_look_ahead(estimates: Estimates, B: int, A: int, spectra: int) -> Magnitudes:
+    """Put together what is emitted A behind the newest spectrum, B in each block.
+
+    Returns
+    -------
+    float32 [shape=(spectra, stems, MODEL_BINS, CHANNELS)]
+    """
+    rows = estimates.shape[2]
+    emitted = estimates[:, :, rows - A - B : rows - A].swapaxes(1, 2)
+    # The first A are those of the silence before the song.
+    return emitted.reshape(-1, *emitted.shape[2:])[A : A + spectra]
+
+
+def masks_of(estimates: Magnitudes) -> NDArray[np.float32]:
+    """Return the first stem's masks [shape=(spectra, CHANNELS, N_BINS)].
+
+    Parameters
+    ----------
+    estimates : float32 [shape=(spectra, stems, MODEL_BINS, CHANNELS)]
+    """
+    ratio = RatioMask(estimates.shape[1], MaskExtension.MEAN)
+    masks: Masks = np.empty((len(estimates), CHANNELS, N_BINS), np.float32)
+    for mask, of_stems in zip(masks, estimates, strict=True):
+        mask[:] = ratio.update(of_stems)[0]
+    return masks
+
+
+def synthesise(spectra: NDArray[np.complex64]) -> Waveform:
+    """Return the waveform of `analyse`'s spectra, from its first frame on; its end is missing."""
+    synthesis = Synthesis(CHANNELS)
+    hops = np.empty((len(spectra), CHANNELS, HOP_LENGTH), np.float32)
+    for spectrum, hop in zip(spectra, hops, strict=True):
+        synthesis.process(spectrum, out=hop)
+    late = synthesis.latency // HOP_LENGTH
+    return hops[late:].swapaxes(0, 1).reshape(CHANNELS, -1)
+
+
+# ---- how the end of the window may be filled ----
+
+
+def mirror(heard: Magnitudes, count: int) -> Magnitudes:
+    """Repeat the newest spectra backwards, without the newest itself: what the program does."""
+    return heard[-1 - count : -1][::-1]
+
+
+def hold(heard: Magnitudes, count: int) -> Magnitudes:
+    """Repeat the newest spectrum."""
+    return np.broadcast_to(heard[-1], (count, *heard.shape[1:]))
+
+
+def zeros(heard: Magnitudes, count: int) -> Magnitudes:
+    """Expect silence."""
+    return np.zeros((count, *heard.shape[1:]), np.float32)
+
+
+def decay(heard: Magnitudes, count: int, per_hop_db: float = 1.5) -> Magnitudes:
+    """Let the newest spectrum fade."""
+    gains = 10 ** (-per_hop_db / 20 * np.arange(1, count + 1))
+    return np.asarray(gains[:, None, None] * heard[-1], np.float32)
+
+
+def mean(heard: Magnitudes, count: int, of: int = 4) -> Magnitudes:
+    """Repeat the mean of the newest spectra."""
+    return np.broadcast_to(heard[-of:].mean(axis=0), (count, *heard.shape[1:]))
+
+
+def repeat(heard: Magnitudes, count: int) -> Magnitudes:
+    """Play the newest spectra once more, forwards."""
+    return heard[-count:]
+
+
+def linear_prediction(heard: Magnitudes, count: int, order: int = 2, of: int = 24) -> Magnitudes:
+    """Predict each bin's magnitude from its own past, by least squares with some regularisation.
+
+    Clipped at zero and at the largest magnitude that was fitted to, so that it cannot run away.
+    """
+    past = heard[-of:].astype(np.float64)
+    lagged = np.stack([past[order - lag - 1 : of - lag - 1] for lag in range(order)])
+    covariance = np.einsum("inbc,jnbc->bcij", lagged, lagged)
+    correlation = np.einsum("inbc,nbc->bci", lagged, past[order:])
+    power = np.trace(covariance, axis1=2, axis2=3)[..., None, None]
+    covariance += (1e-3 * power + 1e-9) * np.eye(order)
+    taps = np.linalg.solve(covariance, correlation[..., None])[..., 0]
+    newest = list(past[-order:][::-1])
+    largest = past.max(axis=0)
+    predicted = np.empty((count, *heard.shape[1:]), np.float32)
+    for row in predicted:
+        step = np.einsum("bci,ibc->bc", taps, np.stack(newest[:order]))
+        row[:] = np.clip(step, 0, largest)
+        newest.insert(0, row.astype(np.float64))
+    return predicted

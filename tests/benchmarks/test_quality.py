@@ -1,0 +1,55 @@
+import sys
+
+import pytest
+
+import quality
+from stemd.daemon.config import PRESETS
+from stemd.daemon.separation import ring_prefill
+from stemd.dsp.scheme import OFFLINE
+
+LIVE = PRESETS["live"][0]
+
+
+def test_every_preset_is_measured_in_every_precision():
+    cases = quality.all_cases()
+    assert cases[0].scheme == OFFLINE
+    assert len(set(cases)) == len(cases)
+    for name in ("seed", "studio", "balanced", "live"):
+        for scheme in PRESETS[name]:
+            for precision in quality.PRECISIONS:
+                assert quality.Case(name, scheme, precision) in cases
+
+
+def test_delay_is_the_programs():
+    case = quality.Case("live", LIVE, "fp32")
+    assert case.delay_s == (LIVE.delay + ring_prefill(256, 44_100)) / 44_100
+    assert quality.Case("offline", OFFLINE, "fp32").delay_s is None
+
+
+def scores(*plain: float) -> list[quality.Score]:
+    each = [dict.fromkeys(quality.STEMS, value) for value in plain]
+    return [quality.Score(of_mix, of_mix) for of_mix in each]
+
+
+def test_table_states_means_and_differences():
+    offline = quality.Case("offline", OFFLINE, "fp32")
+    live = quality.Case("live", LIVE, "fp32")
+    table = quality.table_of_means({offline: scores(10, 6), live: scores(9, 5.5)})
+    cells = [cell.strip() for cell in table.splitlines()[-1].split("|")[1:-1]]
+    assert cells[0] == "`live`"
+    assert cells[4:] == ["7.25", "7.25", "-0.75", "-0.75", "-1.00", "7.25", "7.25", "-0.75"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--songs", "0"], "--songs is from 1 to"),
+        (["--schemes", "fast"], "no 'fast'; there are seed"),
+        (["--precisions", "int3"], "no 'int3'; there are fp32"),
+    ],
+)
+def test_wrong_arguments_are_refused(monkeypatch, capsys, arguments, message):
+    monkeypatch.setattr(sys, "argv", ["quality.py", *arguments])
+    with pytest.raises(SystemExit):
+        quality.main()
+    assert message in capsys.readouterr().err

@@ -1,0 +1,47 @@
+"""What a document says between its markers."""
+
+import pytest
+
+from experiments import EXPERIMENTS
+from report import DOCS, markdown_table, replace_section
+
+PAGE = "# Speed\n\n<!-- x:begin -->\nold\n<!-- x:end -->\n\nThe end.\n"
+
+
+def test_only_what_is_between_the_markers_changes(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(PAGE)
+    for text in ("new \\1", "newer\n"):
+        replace_section(path, "x", text)
+        assert path.read_text() == PAGE.replace("old", f"\n{text.strip()}\n")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        PAGE.replace("<!-- x:end -->", ""),
+        PAGE + PAGE,
+        "<!-- x:end --><!-- x:begin -->",
+        "<!-- x:begin --><!-- x:begin --><!-- x:end -->",
+    ],
+)
+def test_a_page_without_its_markers_stays_as_it_is(page, tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(page)
+    with pytest.raises(ValueError, match="each once"):
+        replace_section(path, "x", "new")
+    assert path.read_text() == page
+
+
+def test_table():
+    assert markdown_table(["a", "b"], [["1", 2.5]]) == "| a | b |\n| --- | ---: |\n| 1 | 2.5 |"
+
+
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [("speed", "speed"), *(("latency", name) for name in ("quality", "material", *EXPERIMENTS))],
+)
+def test_every_table_has_its_place(document, name):
+    page = (DOCS / f"{document}.md").read_text()
+    assert page.count(f"<!-- {name}:begin -->") == page.count(f"<!-- {name}:end -->") == 1

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+import sliding
+from experiments import averaged, smoothed
+from stemd.dsp.banks import InTurn
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, Scheme
+from stemd.dsp.separator import Separator
+
+
+def fake_network(first: int, rows: int, weight: float):
+    """Every row that it emits depends on all the window, and on where in the window it is."""
+
+    def run(window: np.ndarray, out: np.ndarray) -> None:
+        position = np.arange(1, len(window) + 1, dtype=np.float32)[:, None, None] / len(window)
+        everything = (window * position**weight).mean(axis=0)
+        out[:] = window[first : first + rows] * position[first : first + rows] + weight * everything
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("B", "A", "mirrored"), [(2, 0, 8), (2, 0, 0), (3, 2, 4), (1, 4, 8), (8, 8, 0)]
+)
+def test_equals_the_separator(B, A, mirrored):
+    rows = B + 8
+    scheme = Scheme(T=64, B=B, A=A, mirror=mirrored)
+    x = np.random.default_rng(0).standard_normal((CHANNELS, 90 * HOP_LENGTH)).astype(np.float32)
+
+    first = scheme.heard - A - B
+    networks = InTurn([fake_network(first, B, weight) for weight in (1, 3)])
+    separator = Separator(scheme, 2, networks, MaskExtension.MEAN)
+    hops = x.reshape(CHANNELS, -1, HOP_LENGTH).swapaxes(0, 1)
+    out = [separator.process(hop, np.empty((4, HOP_LENGTH), np.float32)) for hop in hops]
+    expected = np.concatenate(out, axis=1)[:CHANNELS, separator.latency :]
+
+    spectra = sliding.analyse(x)
+    estimates = sliding.estimate_blocks(
+        sliding.magnitudes_of(spectra),
+        [fake_network(scheme.heard - rows, rows, weight) for weight in (1, 3)],
+        (64, B, mirrored),
+        rows,
+        sliding.mirror,
+    )
+    emitted = sliding.at_look_ahead(estimates, B, A, len(spectra))
+    vocals = sliding.synthesise(spectra * sliding.masks_of(emitted))
+
+    assert expected.shape[1] > 60 * HOP_LENGTH
+    np.testing.assert_array_equal(vocals[:, : expected.shape[1]], expected)
+
+
+def labelled(blocks: int, B: int, rows: int) -> np.ndarray:
+    """Return estimates that hold their spectrum's number (first bin) and their block's (second)."""
+    estimates = np.zeros((blocks, 1, rows, MODEL_BINS, CHANNELS), np.float32)
+    for block in range(blocks):
+        estimates[block, 0, :, 0] = np.arange(rows)[:, None] + (block + 1) * B - rows
+        estimates[block, 0, :, 1] = block
+    return estimates
+
+
+@pytest.mark.parametrize(("B", "A"), [(1, 0), (2, 0), (2, 5), (4, 8)])
+def test_each_spectrum_gets_its_own_estimate(B, A):
+    emitted = sliding.at_look_ahead(labelled(30, B, B + 8), B, A, 20)
+    np.testing.assert_array_equal(emitted[:, 0, 0, 0], np.arange(20))
+
+
+def test_a_mean_is_of_the_same_spectrum_in_successive_blocks():
+    mean = averaged(labelled(30, 2, 10), 2, 4, 3, 20)
+    np.testing.assert_array_equal(mean[:, 0, 0, 0], np.arange(20))
+    latest = (np.arange(20) + 4) // 2
+    np.testing.assert_array_equal(mean[:, 0, 1, 0], latest - 1)  # of latest, − 1 and − 2
+
+
+def test_smoothing_keeps_a_constant_and_halves_a_step():
+    masks = np.zeros((4, 1, 1), np.float32)
+    masks[1:] = 1
+    np.testing.assert_allclose(smoothed(masks, 0.5)[:, 0, 0], [0, 0.5, 0.75, 0.875])
+
+
+def heard(values) -> np.ndarray:
+    return np.broadcast_to(
+        np.asarray(values, np.float32)[:, None, None], (len(values), MODEL_BINS, CHANNELS)
+    )
+
+
+@pytest.mark.parametrize(
+    ("continuation", "expected"),
+    [
+        (sliding.mirror, [6, 5, 4]),
+        (sliding.repeat, [5, 6, 7]),
+        (sliding.hold, [7, 7, 7]),
+        (sliding.mean, [5.5, 5.5, 5.5]),
+        (sliding.zeros, [0, 0, 0]),
+    ],
+)
+def test_continuations(continuation, expected):
+    np.testing.assert_allclose(continuation(heard(range(8)), 3), heard(expected))
+
+
+def test_fading_is_by_its_decibels():
+    np.testing.assert_allclose(sliding.decay(heard([1]), 2, 20), heard([0.1, 0.01]), rtol=1e-6)
+
+
+def test_linear_prediction_goes_on_with_a_decay():
+    past = 0.9 ** np.arange(30)
+    predicted = sliding.linear_prediction(heard(past), 3)
+    np.testing.assert_allclose(predicted, heard(0.9 ** np.arange(30, 33)), rtol=0.02)
