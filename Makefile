@@ -6,6 +6,7 @@
 # make speed   how fast stemd is beside the official program: writes the tables of docs/speed.md
 # make quality the benchmark of quality against delay, into docs/latency.md (half an hour)
 # make experiments  what was tried to lose less, into the same
+# make precision    which layers bear 8 bits, into the same
 # make clean   forget the environments and everything built
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt.c daemon/rt.h daemon/rt_build.py
 
-.PHONY: run demo test lint oracle quality experiments speed clean
+.PHONY: run demo test lint oracle quality experiments precision speed clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -46,6 +47,9 @@ quality: $(VENV)/bench
 
 experiments: $(VENV)/bench
 	$(VENV)/bin/python benchmarks/experiments.py $(ARGS)
+
+precision: $(VENV)/bench
+	$(VENV)/bin/python benchmarks/precision.py
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so

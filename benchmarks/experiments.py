@@ -25,7 +25,6 @@ from material import RECIPES, Recipe, build_mix, build_mixes
 from report import DOCS, markdown_table, replace_section
 from short_windows import WindowPair, asymmetric_pair, hann_pair, spectra_of, waveform_of
 from stemd.daemon.networks import SETS
-from stemd.daemon.separation import ring_prefill
 from stemd.dsp.arrays import Magnitudes, Waveform
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT, OFFLINE, SAMPLERATE, Scheme
 from stemd.tflite_models.errors import ModelError
@@ -41,8 +40,6 @@ except ImportError as missing:
 
 EXCERPT = slice(172 * HOP_LENGTH, (172 + OFFLINE.T) * HOP_LENGTH)
 """The part of each mix that is used, from its fifth second on: one window of the whole song's."""
-PERIOD = 256
-"""Frames of the server's period that the delays are stated with."""
 PROCESSES = 2
 LOOK_AHEAD = 8
 """Spectra; the largest A."""
@@ -327,7 +324,7 @@ def schemes_table(results: Results) -> str:
     for run in SCHEMES:
         for A in run.look_aheads:
             scheme = Scheme(run.T, run.B, A, run.continued)
-            delay = (scheme.delay + ring_prefill(PERIOD, SAMPLERATE)) / SAMPLERATE
+            delay = scheme.delay / SAMPLERATE
             count = A // run.B + 1
             rows.append(
                 [

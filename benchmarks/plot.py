@@ -25,16 +25,22 @@ def draw(path: Path, points: Mapping[str, Mapping[str, Sequence[Point]]]) -> Non
         Of the PNG.
     points : mapping of stem to mapping of measure to points
     """
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
     for axes, (stem, measures) in zip(figure.subplots(1, 2), points.items(), strict=True):
         for measure, of_measure in measures.items():
             _curve(axes, of_measure, *MEASURES[measure])
+        _name_presets(axes, measures["plain"])
         axes.set(title=stem, xscale="log", xlabel="delay / s", ylabel="SDR / dB")
         axes.xaxis.set_major_locator(FixedLocator(TICKS_S))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.grid(alpha=0.3)
-    figure.axes[0].legend(fontsize="small")
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=4,
+        fontsize="small",
+    )
     figure.savefig(path, dpi=90)
 
 
@@ -47,8 +53,11 @@ def _curve(axes: Axes, points: Sequence[Point], label: str, colour: str) -> None
         if live:
             note = "" if precision == full else f", {precision}"
             axes.plot(*zip(*live, strict=True), marker, color=colour, label=label + note, ms=4)
+
+
+def _name_presets(axes: Axes, points: Sequence[Point]) -> None:
     for name, precision, delay, sdr in points:
-        if name and delay and precision == full:
+        if name and delay and precision == points[0][1]:
             axes.annotate(
                 name, (delay, sdr), (0, 6), textcoords="offset points", ha="center", fontsize=8
             )

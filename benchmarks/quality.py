@@ -26,7 +26,6 @@ from stemd.daemon.config import PRESETS, SeparationSection
 from stemd.daemon.errors import StemdError
 from stemd.daemon.networks import SETS
 from stemd.daemon.separate import separate
-from stemd.daemon.separation import ring_prefill
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE, SAMPLERATE, Scheme
 from stemd.tflite_models.errors import ModelError
@@ -42,8 +41,6 @@ except ImportError as missing:
     sys.exit(f"quality: {missing.name} is not installed; run `pip install '.[bench]'`")
 
 DOCUMENT, PLOT = DOCS / "latency.md", DOCS / "latency.png"
-PERIOD = 256
-"""Frames of the server's period that the delays are stated with."""
 PRECISIONS: tuple[str, ...] = get_args(SeparationSection.model_fields["precision"].annotation)
 STEMS = ("vocals", "accompaniment")
 NAMES = tuple(name for name in PRESETS if name != "auto")
@@ -77,10 +74,8 @@ class Case:
 
     @property
     def delay_s(self) -> float | None:
-        """From port to port at 44.1 kHz; None for the whole song at once."""
-        if self.scheme == OFFLINE:
-            return None
-        return (self.scheme.delay + ring_prefill(PERIOD, SAMPLERATE)) / SAMPLERATE
+        """At 44.1 kHz, without the server's periods; None for the whole song at once."""
+        return None if self.scheme == OFFLINE else self.scheme.delay / SAMPLERATE
 
 
 @dataclass(frozen=True)

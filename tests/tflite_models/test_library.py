@@ -241,8 +241,8 @@ def test_daemons_that_start_together_derive_once(library, installed, monkeypatch
     assert results == [results[0]] * 4
 
 
-def test_the_longest_unused_graphs_are_forgotten(library, installed):
-    """Three are kept: of four stems they take half a gigabyte."""
+def test_the_longest_unused_graphs_are_forgotten(library, installed, monkeypatch):
+    monkeypatch.setattr(model_set, "CACHED_SPECS", 3)
     found = library.find("2stems")
     specs = [GraphSpec(64, b) for b in (1, 2, 3, 4)]
     graphs = [found.graphs(spec)["vocals"] for spec in specs[:3]]
