@@ -31,7 +31,7 @@ from stemd.tflite_models.unet import (
     UNet,
 )
 
-WRITER = 4
+WRITER = 5
 """Version of what this module writes; part of the key of every cached graph. Whoever writes other
 operations for the same numbers raises it, so that no stale graph is used."""
 
