@@ -8,9 +8,10 @@ from typing import Any, Literal
 import click
 
 from stemd.daemon.config import PRESETS
-from stemd.daemon.machine import HEADROOM, Memory, describe_machine, is_held
+from stemd.daemon.machine import HEADROOM, is_held
 from stemd.daemon.measuring import Measurement, Work
-from stemd.daemon.networks import choose_stems
+from stemd.daemon.memory import Memory, describe_machine
+from stemd.daemon.networks import choose_stems, find_networks
 from stemd.dsp.scheme import SAMPLERATE, Scheme
 from stemd.tflite_models.spec import StreamingPrecision
 
@@ -37,6 +38,7 @@ def bench(
         With what, value, rule and remedy.
     """
     number = choose_stems(stems)
+    find_networks(number)  # before anything is printed
     machine = describe_machine()
     rows = _measure(number, precision, threads)
     if as_json:
@@ -62,7 +64,7 @@ def _measure(stems: int, precision: StreamingPrecision, threads: int) -> Iterato
     memory = Memory()
     for scheme in PRESETS["auto"]:
         preset = next(name for name, schemes in PRESETS.items() if scheme in schemes)
-        yield preset, scheme, memory.measure(Work(scheme, stems, precision, threads))
+        yield preset, scheme, memory.measure(Work(scheme, stems, precision, threads)).best
 
 
 def _line(preset: str, scheme: Scheme, measurement: Measurement) -> str:

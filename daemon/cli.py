@@ -220,33 +220,23 @@ def separate(
 
 
 @cli.command()
-@click.option(
-    "--stems",
-    type=click.Choice(["auto", "2", "4"]),
-    default="auto",
-    help="auto: 4 where those networks are installed, else 2.",
-    show_default=True,
-)
-@click.option(
-    "--precision",
-    type=click.Choice(get_args(StreamingPrecision)),
-    default=SeparationSection().precision,
-    help="Arithmetic of the networks.",
-    show_default=True,
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 64),
-    default=1,
-    help="For each stem's network.",
-    show_default=True,
-)
+@with_config
+@click.option("--stems", help="auto, 2 or 4.")
+@click.option("--precision", help=", ".join(get_args(StreamingPrecision)) + ".")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def bench(stems: str, precision: StreamingPrecision, threads: int, as_json: bool) -> None:
+def bench(
+    path: Path | None,
+    settings: tuple[str, ...],
+    stems: str | None,
+    precision: str | None,
+    as_json: bool,
+) -> None:
     """Measure networks, signal processing and memory, and say which preset this machine holds."""
     from stemd.daemon.bench_command import bench as run_bench
 
-    run_bench(_stems(stems), precision, threads, as_json)
+    given = _overrides(None, stems, None, precision)
+    wishes = load_config(path, [*settings, *given]).separation
+    run_bench(wishes.stems, wishes.precision, wishes.threads, as_json)
 
 
 @cli.command()
@@ -279,12 +269,15 @@ def demo(
     demo_song(load_config(path, [*settings, *_overrides(None, stems, preset)]), folder, song)
 
 
-def _overrides(server: str | None, stems: str | None, preset: str | None) -> list[str]:
+def _overrides(
+    server: str | None, stems: str | None, preset: str | None, precision: str | None = None
+) -> list[str]:
     """Write the options that stand for a key of the configuration as settings."""
     given = {
         "jack.server": server,
         "separation.stems": stems,
         "separation.preset": preset,
+        "separation.precision": precision,
     }
     return [f"{key}={value}" for key, value in given.items() if value is not None]
 

@@ -26,11 +26,33 @@ PRESETS: dict[str, tuple[Scheme, ...]] = {
         Scheme(T=64, B=3, A=0, mirror=8),
     ),
 }
-"""Schemes by name, slowest first. Of several, the daemon takes the first that the machine holds."""
+"""Schemes by name. Of several, the shortest delay first, the daemon takes the first that the
+machine holds."""
 PRESETS["auto"] = tuple(scheme for schemes in reversed(PRESETS.values()) for scheme in schemes)
 
 STEMS = ("vocals", "drums", "bass", "other", "accompaniment")
 PORTS = ("in_L", "in_R", *(f"{stem}_{side}" for stem in STEMS for side in "LR"))
+
+
+def fitting_schemes(preset: str, by_hand: Mapping[str, int]) -> tuple[Scheme, ...]:
+    """Give a preset's schemes with some of their numbers replaced, the shortest delay first.
+
+    Those that the numbers do not fit are left out.
+
+    Raises
+    ------
+    ValueError
+        None is left.
+    """
+    schemes, misfits = set(), []
+    for scheme in PRESETS[preset]:
+        try:
+            schemes.add(replace(scheme, **by_hand))
+        except ValueError as error:
+            misfits.append(error)
+    if not schemes:
+        raise misfits[0]
+    return tuple(sorted(schemes, key=lambda scheme: (scheme.delay, scheme.B)))
 
 
 def _is_port(name: str) -> str:
@@ -91,8 +113,9 @@ class SeparationSection(Section):
     """Spectra of the window that mirror the newest ones, instead of the preset's."""
 
     precision: StreamingPrecision = "mixed"
-    """Arithmetic of the networks. mixed: 8 bits, but for the layers that suffer from it; int8: a
-    fifth faster, and rougher; fp32: as they were trained, at more than twice the work."""
+    """Arithmetic of the networks. mixed: 8 bits, but for the layers that suffer from it; int8:
+    takes a fifth less time, and is rougher; fp32: as they were trained, at more than twice the
+    work."""
 
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of each stem's network."""
@@ -102,11 +125,10 @@ class SeparationSection(Section):
 
     @property
     def schemes(self) -> tuple[Scheme, ...]:
-        """The preset's schemes with what is set by hand, the one wanted most first."""
+        """The preset's schemes with what is set by hand; see `fitting_schemes`."""
         numbers = {key: getattr(self, key) for key in ("T", "B", "A", "mirror")}
         by_hand = {key: value for key, value in numbers.items() if value is not None}
-        schemes = (replace(scheme, **by_hand) for scheme in PRESETS[self.preset])
-        return tuple(dict.fromkeys(schemes))
+        return fitting_schemes(self.preset, by_hand)
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> "SeparationSection":

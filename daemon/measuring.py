@@ -5,6 +5,7 @@ a process of its own the memory is that of the scheme alone, and whoever asks ke
 """
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -125,18 +126,35 @@ def measured(work: Work) -> Measurement:
     Raises
     ------
     StemdError
-        What that process says of its failure.
+        What that process says of its failure, or how it ended.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, json.dumps(asdict(work))],
-        capture_output=True,
-        text=True,
-        check=False,
-        start_new_session=True,  # Ctrl-C is for whoever asked
-    )
-    if done.returncode:
-        raise StemdError(f"measuring {work.scheme} failed: {done.stderr.strip().splitlines()[-1]}")
-    return Measurement(**json.loads(done.stdout))
+    try:
+        done = subprocess.run(
+            # -P: nothing is imported from the folder where somebody happens to be.
+            [sys.executable, "-P", "-m", __name__, json.dumps(asdict(work))],
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,  # Ctrl-C is for whoever asked
+        )
+        answer = json.loads(done.stdout)
+    except OSError as error:
+        raise StemdError(f"measuring {work.scheme} failed: {error}") from None
+    except ValueError:
+        raise StemdError(
+            f"measuring {work.scheme} failed: {_how_it_ended(done)}; choose a preset that is not "
+            "measured (balanced, studio, seed)"
+        ) from None
+    if "error" in answer:
+        raise StemdError(f"measuring {work.scheme} failed: {answer['error']}")
+    return Measurement(**answer)
+
+
+def _how_it_ended(done: "subprocess.CompletedProcess[str]") -> str:
+    if done.returncode < 0:
+        return f"the process was ended by {signal.Signals(-done.returncode).name}"
+    said = done.stderr.strip().splitlines()[-1:] or ["nothing"]
+    return f"the process ended with exit code {done.returncode} and said: {said[0]}"
 
 
 def main(argument: str) -> None:
@@ -145,9 +163,10 @@ def main(argument: str) -> None:
     scheme = Scheme(**work["scheme"])
     try:
         networks = load_networks(work["stems"], scheme, work["precision"], work["threads"])
+        answer = asdict(measure(networks, scheme))
     except (StemdError, ModelError) as error:
-        sys.exit(str(error))
-    print(json.dumps(asdict(measure(networks, scheme))))  # noqa: T201 - the answer
+        answer = {"error": str(error)}
+    print(json.dumps(answer))  # noqa: T201 - the answer
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`stemd models`: which networks are here, installing, checking and exporting them."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -90,9 +90,7 @@ def verify(name: str | None) -> None:
 @click.option(
     "--precision",
     type=click.Choice(get_args(StreamingPrecision)),
-    default="fp32",
-    help="Of the arithmetic.",
-    show_default=True,
+    help="Of the arithmetic; by default fp32, with a preset the daemon's.",
 )
 @click.option(
     "-o",
@@ -109,10 +107,13 @@ def export(
     b: int | None,
     a: int | None,
     mirror: int | None,
-    precision: StreamingPrecision,
+    precision: StreamingPrecision | None,
     folder: Path,
 ) -> None:
     """Write the graphs that the daemon would run for the networks NAME."""
+    from stemd.daemon.config import SeparationSection
+
+    precision = precision or (SeparationSection().precision if preset else "fp32")
     spec = _spec(name, preset or "seed", {"T": t, "B": b, "A": a, "mirror": mirror}, precision)
     for path in _library().export(name, spec, folder).values():
         click.echo(str(path))
@@ -156,7 +157,7 @@ def _verify_each(library: "Library", names: list[str]) -> Iterator[ModelError]:
 def _spec(
     name: str, preset: str, by_hand: dict[str, int | None], precision: StreamingPrecision
 ) -> "GraphSpec":
-    from stemd.daemon.config import PRESETS
+    from stemd.daemon.config import PRESETS, fitting_schemes
     from stemd.daemon.machine import first_held
     from stemd.daemon.networks import SETS
     from stemd.tflite_models.spec import GraphSpec
@@ -167,9 +168,9 @@ def _spec(
         )
     given = {key: value for key, value in by_hand.items() if value is not None}
     try:
-        schemes = [replace(scheme, **given) for scheme in PRESETS[preset]]
+        schemes = fitting_schemes(preset, given)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     stems = next(number for number, known in SETS.items() if known == name)
-    scheme = first_held(stems, list(dict.fromkeys(schemes)), precision)
+    scheme = first_held(stems, schemes, precision)
     return GraphSpec(**asdict(scheme), precision=precision)

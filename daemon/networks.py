@@ -3,10 +3,13 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Literal
 
 from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.library import Library
+from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
 
@@ -33,10 +36,32 @@ def load_networks(
     ModelError
         If the networks are missing or damaged, or no runtime is installed.
     """
-    chosen = Library().find(SETS[stems])
+    chosen = find_networks(stems)
     log.info("networks: %s (%s)", chosen.name, chosen.origin)
     spec = GraphSpec(**asdict(scheme), precision=precision)
-    return {stem: Network(path, threads) for stem, path in chosen.graphs(spec).items()}
+    graphs = chosen.graphs(spec)
+    try:
+        return _load(graphs, threads)
+    except ModelError:
+        if all(path.exists() for path in graphs.values()):
+            raise
+    # Another process that derived others has forgotten these meanwhile.
+    return _load(chosen.graphs(spec), threads)
+
+
+def find_networks(stems: Literal[2, 4]) -> ModelSet:
+    """Find the set of networks in use.
+
+    Raises
+    ------
+    ModelError
+        If it is not installed, or damaged.
+    """
+    return Library().find(SETS[stems])
+
+
+def _load(graphs: Mapping[str, Path], threads: int) -> Mapping[str, Network]:
+    return {stem: Network(path, threads) for stem, path in graphs.items()}
 
 
 def choose_stems(stems: Literal["auto", 2, 4]) -> Literal[2, 4]:

@@ -7,9 +7,11 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import platformdirs
 
 from stemd.tflite_models.errors import ModelError
 
@@ -17,6 +19,35 @@ PART_PREFIX = ".part-"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def user_data_folder() -> Path:
+    """Give the folder for what the user has installed.
+
+    Raises
+    ------
+    ModelError
+        The user has no home folder.
+    """
+    return _user_folder(platformdirs.user_data_path)
+
+
+def user_cache_folder() -> Path:
+    """Give the folder for what can be made anew; raises as `user_data_folder`."""
+    return _user_folder(platformdirs.user_cache_path)
+
+
+def _user_folder(find: Callable[[str], Path]) -> Path:
+    try:
+        folder = find("stemd")
+    except RuntimeError:
+        folder = Path("~")
+    if folder.parts[:1] == ("~",):  # what older versions of platformdirs give
+        raise ModelError(
+            "this user has no home folder for the networks; set HOME, or XDG_DATA_HOME and "
+            "XDG_CACHE_HOME"
+        )
+    return folder
 
 
 def sha256_of(path: Path) -> str:

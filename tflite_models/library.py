@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.files import explained, write_whole
+from stemd.tflite_models.files import (
+    explained,
+    user_cache_folder,
+    user_data_folder,
+    write_whole,
+)
 from stemd.tflite_models.manifest import MANIFEST, Manifest, read_manifest
 from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.releases import RELEASES, Release
@@ -61,8 +64,8 @@ class Library:
         bundled_dir: Path | None = None,
         releases: Mapping[str, Release] = RELEASES,
     ) -> None:
-        self._data_dir = data_dir or _user_folder(platformdirs.user_data_path)
-        self._cache_dir = cache_dir or _user_folder(platformdirs.user_cache_path)
+        self._data_dir = data_dir or user_data_folder()
+        self._cache_dir = cache_dir or user_cache_folder()
         self._bundled_dir = bundled_dir or Path(__file__).parent
         self._releases = releases
 
@@ -181,19 +184,6 @@ class Library:
         except ModelError as error:
             return Listing(name, stems, origin, in_use, folder, problem=str(error))
         return Listing(name, stems, origin, in_use, folder, found.manifest, _problem(found))
-
-
-def _user_folder(find: Callable[[str], Path]) -> Path:
-    try:
-        folder = find("stemd")
-    except RuntimeError:
-        folder = Path("~")
-    if folder.parts[:1] == ("~",):  # what older versions of platformdirs give
-        raise ModelError(
-            "this user has no home folder for the networks; set HOME, or XDG_DATA_HOME and "
-            "XDG_CACHE_HOME"
-        )
-    return folder
 
 
 def _is_set(folder: Path) -> bool:

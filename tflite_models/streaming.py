@@ -31,16 +31,16 @@ from stemd.tflite_models.unet import (
     UNet,
 )
 
-WRITER = 5
+WRITER = 6
 """Version of what this module writes; part of the key of every cached graph. Whoever writes other
 operations for the same numbers raises it, so that no stale graph is used."""
 
 HEAD_REACH = 3
 """Rows before and after its own that the head looks at: 4 taps, 2 rows apart."""
 
-LEAST_SCALE = 1e-2
-"""A norm that scales a channel by less is computed by itself: the skip, which is taken before it,
-could not be told from what comes after it without losing digits."""
+MOST_SHIFT = 32
+"""A norm that shifts a channel by more than so many times its scale is computed by itself: the
+skip, which is taken before it, could not be told from what comes after it without losing digits."""
 
 HOMOGENEOUS: tuple[Activation, ...] = ("relu", "leaky_relu")
 """Activations that let a positive factor through: ``f(c · x) = c · f(x)``."""
@@ -146,7 +146,7 @@ def _encode(layers: Layers, unet: UNet, window: Tensor) -> list[Strip]:
     for level, convolution in enumerate(unet.encoder, 1):
         name, norm = f"encoder/{level}", convolution.norm
         shift, scale = np.zeros_like(convolution.bias), np.ones_like(convolution.bias)
-        if norm is not None and np.abs(norm.scale).min() >= LEAST_SCALE:
+        if norm is not None and _can_be_taken_back(norm):
             convolution = _normed(convolution, norm)  # noqa: PLW2901
             shift, scale, norm = -norm.shift, np.float32(1) / norm.scale, None
         tensor = layers.convolution(x, convolution, name, stride=2)
@@ -154,6 +154,11 @@ def _encode(layers: Layers, unet: UNet, window: Tensor) -> list[Strip]:
         x = tensor if norm is None else layers.norm(tensor, norm, name)
         x = layers.activation(x, unet.activations.encoder, name) if level < DEPTH else x
     return outputs
+
+
+def _can_be_taken_back(norm: Norm) -> bool:
+    scale = np.abs(norm.scale)
+    return bool((scale > 0).all() and (np.abs(norm.shift) <= MOST_SHIFT * scale).all())
 
 
 def _normed(convolution: Convolution, norm: Norm) -> Convolution:

@@ -5,10 +5,11 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from stemd.daemon import machine
+from stemd.daemon import bench_command, machine, memory
 from stemd.daemon.cli import cli
 from stemd.daemon.config import PRESETS, SeparationSection
 from stemd.daemon.measuring import Measurement
+from stemd.tflite_models.errors import ModelError
 
 LIVE, BALANCED = PRESETS["live"], PRESETS["balanced"][0]
 
@@ -23,7 +24,7 @@ def bench(tmp_path, monkeypatch):
             asked.append(work)
             return Measurement(0.5 * least / work.scheme.B, 0.25, 12.5, 0.75, 101)
 
-        monkeypatch.setattr(machine, "measured", fake)
+        monkeypatch.setattr(memory, "measured", fake)
         result = CliRunner().invoke(cli, ["bench", *options], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return result.stdout
@@ -61,15 +62,25 @@ def test_json_says_the_same(bench):
     }
 
 
-def test_it_measures_what_it_is_asked_to(bench):
-    bench("--stems", "4", "--precision", "int8", "--threads", "3")
+def test_it_measures_what_it_is_asked_to(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_command, "find_networks", lambda stems: None)
+    config = tmp_path / "config.yaml"
+    config.write_text("separation: {stems: 4, precision: fp32, threads: 2}")
+    options = ["-c", str(config), "--set", "separation.threads=3", "--precision", "int8"]
+    bench(*options)
     assert {(work.stems, work.precision, work.threads) for work in bench.asked} == {(4, "int8", 3)}
     assert [work.scheme for work in bench.asked] == list(PRESETS["auto"])
 
 
 def test_the_daemon_uses_what_bench_remembered(bench, monkeypatch):
     bench()
-    monkeypatch.setattr(machine, "measured", None)  # nothing is measured again
+    monkeypatch.setattr(memory, "measured", None)  # nothing is measured again
+    monkeypatch.setattr(machine, "TRIES", 1)
     precision = SeparationSection().precision
     assert machine.first_held(2, PRESETS["auto"], precision) == BALANCED
     assert machine.first_held(2, PRESETS["live"], precision) == LIVE[-1]
+
+
+def test_networks_that_are_not_there_are_told_before_anything(bench, tmp_path):
+    with pytest.raises(ModelError, match="stemd models install 4stems"):
+        bench("--stems", "4")

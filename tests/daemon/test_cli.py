@@ -205,8 +205,9 @@ def test_every_option_of_separate_does_something(options, stemd, two_seconds, tm
 def test_separate_is_exact_unless_it_does_as_the_daemon(options, precision, monkeypatch):
     told = []
     monkeypatch.setattr(separate_command, "separate_file", lambda *wishes: told.extend(wishes))
-    CliRunner().invoke(cli, ["separate", "song.wav", *options], catch_exceptions=False)
-    assert told[-2:] == [precision, 1]
+    arguments = ["separate", "song.wav", "--threads", "3", *options]
+    CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert told[-2:] == [precision, 3]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -86,6 +86,13 @@ def test_numbers_by_hand_replace_those_of_every_scheme():
     assert schemes == (Scheme(T=128, B=4, A=8),), "the same one is not tried twice"
 
 
+def test_schemes_that_numbers_by_hand_do_not_fit_are_left_out():
+    schemes = load_config(None, ["separation.preset=auto", "separation.T=64"]).separation.schemes
+    assert {scheme.B for scheme in schemes} == {1, 2, 3, 4, 16}, "of seed and T=64 nothing is left"
+    delays = [scheme.delay for scheme in schemes]
+    assert delays == sorted(delays)
+
+
 def test_every_error_is_told_at_once(tmp_path):
     wrong = {
         "jack": {"clientname": "x", "server": "alsa", "autoconnect": {"in_R": "("}},

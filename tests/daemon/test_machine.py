@@ -1,16 +1,19 @@
 """What a scheme costs here, what of it is remembered, and which scheme is chosen."""
 
 import json
+import sys
 import time
 from dataclasses import astuple, replace
 
 import pytest
 
-from stemd.daemon import machine, measuring
+from stemd.daemon import measuring, memory
 from stemd.daemon.errors import StemdError
-from stemd.daemon.machine import HEADROOM, Memory, first_held
+from stemd.daemon.machine import HEADROOM, TRIES, first_held
 from stemd.daemon.measuring import Measurement, Work, measure, measured
+from stemd.daemon.memory import Memory
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
+from stemd.tflite_models.errors import ModelError
 from two_networks import low_and_high
 
 SCHEME = Scheme(T=64, B=4, A=2)
@@ -29,7 +32,7 @@ def loads(tmp_path, monkeypatch):
 
     loads["asked"] = asked
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(machine, "measured", fake)
+    monkeypatch.setattr(memory, "measured", fake)
     return loads
 
 
@@ -56,6 +59,31 @@ class TestMeasuring:
         found = measured(Work(Scheme(T=64, B=32, A=0), 2, "mixed", 1))
         assert all(number > 0 for number in astuple(found))
         assert 40 < found.memory_mb < 200
+
+    def test_nothing_is_imported_from_the_current_folder(self, tmp_path, monkeypatch):
+        for module in ("json", "soxr", "numpy", "stemd"):
+            (tmp_path / f"{module}.py").write_text("raise SystemExit('poisoned')")
+        monkeypatch.chdir(tmp_path)
+        assert measured(Work(Scheme(T=64, B=32, A=0), 2, "mixed", 1)).load > 0
+
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [
+            (
+                "import os, signal; os.kill(os.getpid(), signal.SIGILL)",
+                "was ended by SIGILL; choose",
+            ),
+            ("import sys; sys.exit(3)", "ended with exit code 3 and said: nothing; choose"),
+            ("import sys; sys.exit('oh no')", "ended with exit code 1 and said: oh no; choose"),
+        ],
+    )
+    def test_a_process_that_dies_is_told_of(self, code, message, monkeypatch, tmp_path):
+        program = tmp_path / "python"
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
+        program.chmod(0o755)
+        monkeypatch.setattr(measuring.sys, "executable", str(program))
+        with pytest.raises(StemdError, match=message):
+            measured(Work(SCHEME, 2, "mixed", 1))
 
     def test_what_it_cannot_load_is_told_in_its_words(self, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
@@ -84,39 +112,69 @@ class TestChoice:
 
 
 class TestMemory:
-    def test_nothing_is_measured_twice(self, loads):
-        for _ in range(2):
-            first_held(2, LADDER, "mixed")
-        assert len(loads["asked"]) == 3
+    def test_what_is_held_is_never_measured_again(self, loads):
+        for _ in range(TRIES + 2):
+            first_held(2, LADDER[2:] + LADDER[:1], "mixed")
+        assert loads["asked"] == [Work(LADDER[2], 2, "mixed", 1)]
+
+    def test_what_is_not_held_is_measured_again_lest_the_machine_was_busy(self, loads):
+        assert first_held(2, LADDER, "mixed") == LADDER[2]
+        loads[1] = 0.3
+        assert first_held(2, LADDER, "mixed") == LADDER[0]
+        loads[1] = 2.0
+        assert first_held(2, LADDER, "mixed") == LADDER[0], "the best counts"
+
+    def test_what_is_never_held_is_given_up(self, loads):
+        for _ in range(TRIES + 2):
+            first_held(2, LADDER[:2], "mixed")
+        assert [work.scheme for work in loads["asked"]] == LADDER[:2] * TRIES
 
     @pytest.mark.parametrize("other", [(4, "mixed", 1), (2, "int8", 1), (2, "mixed", 2)], ids=str)
-    def test_other_work_is_measured_anew(self, loads, other):
-        first_held(2, LADDER, "mixed", 1)
-        first_held(other[0], LADDER, *other[1:])
-        assert len(loads["asked"]) == 6
+    def test_other_work_is_measured_anew(self, loads, other, monkeypatch):
+        monkeypatch.setattr("stemd.daemon.machine.find_networks", lambda stems: None)
+        first_held(2, LADDER[1:], "mixed", 1)
+        first_held(other[0], LADDER[1:], *other[1:])
+        assert len(loads["asked"]) == 4
 
     def test_another_machine_is_measured_anew(self, loads, monkeypatch):
-        first_held(2, LADDER, "mixed")
-        monkeypatch.setattr(machine.platform, "node", lambda: "another")
-        first_held(2, LADDER, "mixed")
-        assert len(loads["asked"]) == 6
+        work = Work(SCHEME, 2, "mixed", 1)
+        Memory().measure(work)
+        assert Memory().recall(work) is not None
+        monkeypatch.setattr(memory.platform, "node", lambda: "another")
+        assert Memory().recall(work) is None
 
-    @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"machine": MACHINE}', "\0"])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            *("", "{", "[]", "{}", '{"machine": MACHINE}', "\0", "[" * 100_000),
+            *(
+                '{"machine": MACHINE, "remembered": {KEY: {"best": {"load": LOAD, "cores": 1,'
+                ' "network_ms": 1, "dsp_ms": 1, "memory_mb": 1}, "times": 1}}}'.replace(
+                    "LOAD", load
+                )
+                for load in ('"x"', "null", "NaN")
+            ),
+        ],
+    )
     def test_a_damaged_file_is_as_none(self, loads, content, tmp_path):
-        path = tmp_path / "machine.json"
-        path.write_text(content.replace("MACHINE", json.dumps(machine.describe_machine())))
-        memory = Memory(path)
-        assert memory.recall(Work(SCHEME, 2, "mixed", 1)) is None
-        memory.measure(Work(SCHEME, 2, "mixed", 1))
-        assert Memory(path).recall(Work(SCHEME, 2, "mixed", 1)) is not None
-
-    def test_a_file_of_another_version_is_as_none(self, loads, tmp_path):
         path, work = tmp_path / "machine.json", Work(SCHEME, 2, "mixed", 1)
-        Memory(path).measure(work)
-        path.write_text(path.read_text().replace('"load"', '"burden"'))
+        content = content.replace("MACHINE", json.dumps(memory.describe_machine()))
+        path.write_text(content.replace("KEY", json.dumps(memory._key(work))))
         assert Memory(path).recall(work) is None
+        Memory(path).measure(work)
+        assert Memory(path).recall(work).best.load == HEADROOM
 
-    def test_where_nothing_can_be_written_nothing_is_remembered(self, loads, tmp_path):
+    def test_where_nothing_can_be_written_nothing_is_remembered(self, loads, tmp_path, caplog):
+        caplog.set_level("INFO")
         (tmp_path / "file").write_text("")
-        memory = Memory(tmp_path / "file" / "machine.json")
-        assert memory.measure(Work(SCHEME, 2, "mixed", 1)).load == HEADROOM
+        found = Memory(tmp_path / "file" / "machine.json").measure(Work(SCHEME, 2, "mixed", 1))
+        assert found.best.load == HEADROOM
+        assert "cannot be written, so nothing is remembered" in caplog.text
+
+    def test_who_has_no_home_is_told_what_to_set(self, monkeypatch):
+        def no_home(_):
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr("stemd.tflite_models.files.platformdirs.user_cache_path", no_home)
+        with pytest.raises(ModelError, match=r"no home folder .* set HOME, or"):
+            Memory()

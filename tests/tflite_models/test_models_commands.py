@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from stemd.daemon import models_commands
+from stemd.daemon.config import PRESETS
 from stemd.dsp import scheme
 from stemd.tflite_models import spec
 from stemd.tflite_models.errors import ModelError
@@ -134,8 +135,6 @@ def test_an_interrupted_install_ends_as_any_interrupted_command(small, monkeypat
 def test_export_writes_a_file_for_each_stem(
     stemd_models, small, bundled, tmp_path, options, window
 ):
-    from stemd.daemon.config import PRESETS
-
     result = stemd_models("export", "2stems", *options, "-o", str(tmp_path / "out"))
     paths = [tmp_path / "out" / f"{stem}.tflite" for stem in ("vocals", "accompaniment")]
     assert result.output.splitlines() == [str(path) for path in paths]
@@ -156,6 +155,31 @@ def test_every_number_reaches_the_graph(stemd_models, small, bundled, tmp_path, 
     numbers = ["--T", "192", "--B", "8", "--A", "4", "--mirror", "2", "--precision", "int8"]
     stemd_models("export", "2stems", *numbers, "-o", str(tmp_path))
     assert str(specs[0]) == "T192-B8-A4-m2-int8"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "fp32"),
+        (["--preset", "live"], "mixed"),
+        (["--preset", "live", "--precision", "int8"], "int8"),
+    ],
+)
+def test_a_preset_is_exported_as_the_daemon_would_run_it_here(
+    stemd_models, bundled, tmp_path, monkeypatch, options, expected
+):
+    asked, specs = [], []
+
+    def first_held(*wishes):
+        asked.append(wishes)
+        return wishes[1][-1]
+
+    monkeypatch.setattr("stemd.daemon.machine.first_held", first_held)
+    monkeypatch.setattr(Library, "export", lambda _, name, spec, folder: specs.append(spec) or {})
+    stemd_models("export", "2stems", *options, "-o", str(tmp_path))
+    preset = options[1] if options else "seed"
+    assert asked == [(2, PRESETS[preset], expected)]
+    assert (specs[0].B, specs[0].precision) == (PRESETS[preset][-1].B, expected)
 
 
 @pytest.mark.parametrize(

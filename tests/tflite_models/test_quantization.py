@@ -15,6 +15,7 @@ from stemd.dsp.arrays import Magnitudes
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS
 from stemd.dsp.stft import Analysis
 from stemd.tflite_models.checkpoint import Checkpoint
+from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.network import Network
@@ -84,8 +85,16 @@ def test_quantized_networks_make_nearly_the_same_of_music(
         assert agreement > least
 
 
-def estimates(unet: UNet, spec: GraphSpec, music: Magnitudes, path: Path) -> Magnitudes:
-    path.write_bytes(compile_graph(unet, spec, {}))
+@pytest.mark.parametrize("spec", [(64, 4, 8, 0), (128, 128, 0, 0)])
+def test_full_precision_makes_the_same_of_music_as_the_plain_graph(unets, music, spec, tmp_path):
+    for unet in unets:
+        compiled = estimates(unet, GraphSpec(*spec), music, tmp_path / "compiled.tflite")
+        plain = estimates(unet, GraphSpec(*spec), music, tmp_path / "plain.tflite", write_graph)
+        assert np.abs(compiled - plain).max() <= 1e-5 * plain.max()
+
+
+def estimates(unet: UNet, spec: GraphSpec, music: Magnitudes, path: Path, write=compile_graph):
+    path.write_bytes(write(unet, spec, {}))
     network, found = Network(path), []
     for start in range(0, len(music) - spec.T, 60):
         out = np.empty((spec.B, MODEL_BINS, CHANNELS), np.float32)

@@ -1,6 +1,8 @@
 """Compiled graphs: the plain graph's numbers, for every window, in less operations."""
 
 from dataclasses import replace
+from hashlib import sha256
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,8 +14,8 @@ from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.layers import subpixel_kernel
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.runtime import schema
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.streaming import compile_graph, rows_needed
+from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
+from stemd.tflite_models.streaming import MOST_SHIFT, WRITER, compile_graph, rows_needed
 from stemd.tflite_models.unet import DEPTH, Activations, Architecture, UNet
 from stemd.tflite_models.variables import read_unet
 
@@ -131,6 +133,60 @@ def test_no_transposed_convolution_is_left(unets):
     model = schema().Model.GetRootAs(data)
     codes = {model.OperatorCodes(n).BuiltinCode() for n in range(model.OperatorCodesLength())}
     assert schema().BuiltinOperator.TRANSPOSE_CONV not in codes
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift"),
+    [(s, r * MOST_SHIFT * s) for s in (1e-6, 0.1, 1) for r in (0.99, 1.01)],
+)
+@pytest.mark.parametrize("level", range(5))
+def test_norms_are_exact_on_either_side_of_the_bound(level, scale, shift, unets, tmp_path):
+    unet, spec = unets[tiny.OFFICIAL_2], GraphSpec(T=64, B=8, A=8)
+    encoder = list(unet.encoder)
+    norm = encoder[level].norm
+    norm = replace(
+        norm,
+        scale=np.full_like(norm.scale, scale),
+        shift=np.full_like(norm.shift, shift) * (-1) ** np.arange(len(norm.shift)),
+    )
+    encoder[level] = replace(encoder[level], norm=norm)
+    unet = replace(unet, encoder=tuple(encoder))
+    magnitudes = np.random.default_rng(0).random((64, 1024, 2), np.float32)
+    plain = run(write_graph(unet, spec, {}), magnitudes, tmp_path / "plain.tflite")
+    compiled = run(compile_graph(unet, spec, {}), magnitudes, tmp_path / "compiled.tflite")
+    assert np.abs(compiled - plain).max() <= 1e-5 * np.abs(plain).max()
+
+
+def test_other_operations_have_another_version(unets):
+    """What WRITER says: no graph is cached under the version of another one."""
+    digest = sha256()
+    for activations in (tiny.OFFICIAL_2, tiny.OFFICIAL_4):
+        for precision in get_args(StreamingPrecision):
+            for b, a, mirror in ((8, 8, 0), (1, 1, 8), (64, 0, 0)):
+                spec = GraphSpec(64, b, a, mirror, precision)
+                digest.update(structure(compile_graph(unets[activations], spec, {})).encode())
+    assert (WRITER, digest.hexdigest()[:16]) == (6, "9e5dc65c76290588")
+
+
+def structure(data: bytes) -> str:
+    """Tell everything of a graph but its numbers."""
+    model = schema().Model.GetRootAs(data)
+    graph = model.Subgraphs(0)
+    tensors = [graph.Tensors(n) for n in range(graph.TensorsLength())]
+    operators = [graph.Operators(n) for n in range(graph.OperatorsLength())]
+    return repr(
+        [
+            [(t.Name(), t.Type(), t.ShapeAsNumpy().tolist()) for t in tensors],
+            [
+                (
+                    model.OperatorCodes(o.OpcodeIndex()).BuiltinCode(),
+                    o.InputsAsNumpy().tolist(),
+                    o.OutputsAsNumpy().tolist(),
+                )
+                for o in operators
+            ],
+        ]
+    )
 
 
 def test_a_relu_network_has_one_addition_for_each_norm_and_no_multiplication(unets):

@@ -1,0 +1,137 @@
+"""What was measured of this machine, remembered in a file."""
+
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stemd.daemon.measuring import Measurement, Work, measured
+from stemd.tflite_models.files import locked, user_cache_folder, write_whole
+from stemd.tflite_models.runtime import runtime_name
+from stemd.tflite_models.streaming import WRITER
+
+log = logging.getLogger(__name__)
+
+
+class Remembered(BaseModel):
+    """What is known of some work."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    best: Measurement
+    """The one with the lowest load."""
+    times: int = 1
+    """How often it was measured."""
+
+
+class _Content(BaseModel):
+    """Of the file."""
+
+    machine: dict[str, str]
+    remembered: dict[str, Remembered]
+
+
+class Memory:
+    """The measurements of this machine that a file remembers.
+
+    It is made when there is something to remember. One that is damaged, or of another machine, is
+    as none; where it cannot be written, nothing is remembered.
+
+    Parameters
+    ----------
+    path : Path, optional
+        By default in the user's cache folder.
+
+    Raises
+    ------
+    ModelError
+        The user has no home folder.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or user_cache_folder() / "machine.json"
+        self._machine = describe_machine()
+
+    def recall(self, work: Work) -> Remembered | None:
+        """Give what is known, if anything is."""
+        return self._read().get(_key(work))
+
+    def measure(self, work: Work, enough: int | None = None) -> Remembered:
+        """Measure, and remember it; one process at a time, lest they measure each other.
+
+        Parameters
+        ----------
+        work : Work
+        enough : int, optional
+            Measure only if it was measured less often, by whoever came first.
+
+        Raises
+        ------
+        StemdError
+            If it cannot be measured.
+        """
+        with self._to_ourselves():
+            known = self._read().get(_key(work))
+            if known and enough is not None and known.times >= enough:
+                return known
+            best, times = measured(work), 1
+            if known and enough is not None:
+                best, times = min(best, known.best, key=lambda each: each.load), known.times + 1
+            remembered = Remembered(best=best, times=times)
+            self._write({**self._read(), _key(work): remembered})
+        return remembered
+
+    @contextmanager
+    def _to_ourselves(self) -> Iterator[None]:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            log.info("%s cannot be written, so nothing is remembered: %s", self._path, error)
+            yield
+            return
+        with locked(self._path.parent, wait=True):
+            yield
+
+    def _read(self) -> dict[str, Remembered]:
+        with suppress(OSError, ValidationError):
+            content = _Content.model_validate_json(self._path.read_bytes())
+            if content.machine == self._machine:
+                return content.remembered
+        return {}
+
+    def _write(self, remembered: dict[str, Remembered]) -> None:
+        content = _Content(machine=self._machine, remembered=remembered)
+        with suppress(OSError):
+            write_whole(self._path, content.model_dump_json(indent=1).encode())
+
+
+def describe_machine() -> dict[str, str]:
+    """Tell what determines how fast things are: when it changes, what was measured is void."""
+    runtime = runtime_name()
+    return {
+        "host": platform.node(),
+        "processor": processor_name(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "runtime": f"{runtime} {version(runtime.replace('_', '-'))}",
+        "stemd": f"{version('stemd')}, graphs of version {WRITER}",
+    }
+
+
+def processor_name() -> str:
+    """Give what the processor calls itself, or else its architecture."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Model"):
+                return value.strip()
+    return platform.machine()
+
+
+def _key(work: Work) -> str:
+    scheme = work.scheme
+    return f"{work.stems} stems, {scheme}, {work.precision}, {work.threads} threads"
