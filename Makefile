@@ -15,7 +15,7 @@ VENV := .venv
 ORACLE := .venv-oracle
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
-SOURCES := pyproject.toml setup.py daemon/rt.c daemon/rt.h daemon/rt_build.py
+SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
 .PHONY: run demo test lint oracle quality experiments precision speed clean
 .DELETE_ON_ERROR:

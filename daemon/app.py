@@ -2,18 +2,32 @@
 
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from queue import SimpleQueue
+from functools import partial
+from threading import Event as Flag
+from time import monotonic
 
-from stemd.daemon.config import Config
+from stemd.daemon.config import Config, JackSection
 from stemd.daemon.errors import ServerError, StemdError
-from stemd.daemon.jack_graph import JackClient, open_client
+from stemd.daemon.graph import GraphClient
+from stemd.daemon.jack_graph import open_client
 from stemd.daemon.machine import load_first_held
+from stemd.daemon.networks import load_networks
+from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.private_server import private_server
-from stemd.daemon.separation import INPUTS, Separation, separating
+from stemd.daemon.scheduling import settle_memory
+from stemd.daemon.session import INPUTS, ServerGoneError, Session, State
+from stemd.dsp.banks import Network
+from stemd.dsp.scheme import Scheme
 
 log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+"""How often a session is looked after."""
+
+FIRST_RETRY_S, LAST_RETRY_S = 1.0, 5.0
+"""How long to wait between two attempts to join a server, at first and at last."""
 
 
 def run(config: Config) -> None:
@@ -22,7 +36,7 @@ def run(config: Config) -> None:
     Raises
     ------
     StemdError
-        If the separation cannot begin or cannot go on.
+        If the separation cannot begin or cannot be mended.
     ModelError
         If the networks are missing or damaged.
     """
@@ -30,28 +44,153 @@ def run(config: Config) -> None:
     scheme, networks = load_first_held(
         wishes.stems, wishes.schemes, wishes.precision, wishes.threads
     )
-    # None: somebody asked stemd to stop; a text: what went wrong.
-    ends: SimpleQueue[str | None] = SimpleQueue()
+    _warn_of_unknown_ports(config, list(networks))
+    load = partial(
+        load_networks, 4 if len(networks) == 4 else 2, scheme, wishes.precision, wishes.threads
+    )
     with ExitStack() as stack:
-        stack.enter_context(_signals_to(ends))
-        client = stack.enter_context(_joined_graph(config))
-        separation = stack.enter_context(
-            separating(client, networks, scheme, wishes.mask_extension, ends.put)
-        )
-        _warn_of_unknown_ports(config, list(networks))
-        client.autoconnect(config.jack.autoconnect)
-        _announce(client, list(networks), separation)
-        trouble = ends.get()
-        _sum_up(separation)
-    if trouble:
-        raise StemdError(trouble)
+        join: Callable[[JackSection], GraphClient] = _join
+        if config.jack.server == "dummy":
+            name = stack.enter_context(private_server())
+            log.warning(
+                "playing on a private JACK server without a sound card; programs find it by "
+                "JACK_DEFAULT_SERVER=%s",
+                name,
+            )
+            join = partial(_join_private, name)
+        daemon = Daemon(config, scheme, load, networks, partial(join, config.jack))
+        stack.enter_context(_signals_to(daemon.stop))
+        daemon.run()
+
+
+class Daemon:
+    """Waits for a server, plays in its graph until it goes away, and waits for the next one.
+
+    Parameters
+    ----------
+    config : Config
+    scheme : Scheme
+    load : callable
+        Loads each stem's network anew.
+    networks : mapping of stem to network
+        Loaded already.
+    join : callable
+        Opens a client, or raises `ServerError` while no server answers.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        scheme: Scheme,
+        load: Callable[[], Mapping[str, Network]],
+        networks: Mapping[str, Network],
+        join: Callable[[], GraphClient],
+    ) -> None:
+        self.session: Session | None = None
+        self._config = config
+        self._scheme = scheme
+        self._load = load
+        self._networks = networks
+        self._join = join
+        self._patchbay = Patchbay(config.jack.autoconnect)
+        self._stopping = Flag()
+
+    @property
+    def state(self) -> State:
+        """What the daemon is doing (any thread)."""
+        session = self.session
+        return session.state if session else State.WAITING
+
+    def run(self) -> None:
+        """Go on until `stop` (main thread).
+
+        Raises
+        ------
+        StemdError
+            Nothing helps.
+        """
+        settle_memory()
+        while client := self._wait_for_server():
+            try:
+                self._play(client)
+            except ServerGoneError:
+                log.warning("the server went away")
+
+    def stop(self) -> None:
+        """Let `run` return soon (any thread, and signal handlers)."""
+        self._stopping.set()
+        if self.session:
+            self.session.rt.wake()
+
+    def _wait_for_server(self) -> GraphClient | None:
+        """Join a server as soon as one answers; None if it was not to be."""
+        wait_s = FIRST_RETRY_S
+        while not self._stopping.is_set():
+            try:
+                return self._join()
+            except ServerError as error:
+                if wait_s == FIRST_RETRY_S:
+                    log.warning("waiting for a server: %s", error)
+            self._stopping.wait(wait_s)
+            wait_s = min(wait_s * 1.5, LAST_RETRY_S)
+        return None
+
+    def _play(self, client: GraphClient) -> None:
+        wishes = self._config
+        try:
+            session = Session(
+                client,
+                self._load,
+                self._networks,
+                self._scheme,
+                wishes.separation.mask_extension,
+                wishes.jack.longest_period,
+                self._patchbay,
+            )
+        except ServerError as error:
+            if client.is_alive():
+                client.close()
+                raise
+            client.close()
+            raise ServerGoneError from error
+        except BaseException:
+            client.close()
+            raise
+        self.session = session
+        _announce(session)
+        state, delay = session.state, session.rt.delay
+        try:
+            while not self._stopping.is_set():
+                session.tick(session.rt.wait_events(TICK_S), monotonic())
+                if session.state != state:
+                    state = session.state
+                    log.warning("state: %s", state)
+                if session.rt.delay != delay:
+                    delay = session.rt.delay
+                    _announce(session)
+        finally:
+            self.session = None
+            self._networks = session.networks
+            session.close()
+            _sum_up(session)
+
+
+def _join(wishes: JackSection) -> GraphClient:
+    return open_client(wishes.client_name, wishes.server)
+
+
+def _join_private(name: str, wishes: JackSection) -> GraphClient:
+    try:
+        return open_client(wishes.client_name, wishes.server, name)
+    except ServerError as error:  # nobody will start it again
+        raise StemdError(f"the private JACK server ended: {error}") from None
 
 
 @contextmanager
-def _signals_to(ends: "SimpleQueue[str | None]") -> Iterator[None]:
+def _signals_to(stop: Callable[[], None]) -> Iterator[None]:
     def end(*_: object) -> None:
         restore()  # whoever asks twice need not wait for a stop that hangs
-        ends.put(None)
+        stop()
 
     def restore() -> None:
         for number, handler in before.items():
@@ -64,43 +203,20 @@ def _signals_to(ends: "SimpleQueue[str | None]") -> Iterator[None]:
         restore()
 
 
-@contextmanager
-def _joined_graph(config: Config) -> Iterator[JackClient]:
-    """Join the server asked for, or a private one where that is asked for or none answers."""
-    wishes = config.jack
-    if wishes.server != "dummy":
-        try:
-            client = open_client(wishes.client_name, wishes.server)
-        except ServerError as error:
-            if wishes.server != "auto":
-                raise
-            log.debug("%s", error)
-        else:
-            yield client
-            return
-    with private_server() as name:
-        log.warning(
-            "playing on a private JACK server without a sound card%s; programs find it by "
-            "JACK_DEFAULT_SERVER=%s",
-            "" if wishes.server == "dummy" else ", for neither JACK nor PipeWire answers",
-            name,
-        )
-        yield open_client(wishes.client_name, "dummy", name)
-
-
-def _announce(client: JackClient, stems: list[str], separation: Separation) -> None:
+def _announce(session: Session) -> None:
+    client, separation = session.client, session.separation
     log.info(
         "client %s on %s, %d Hz, %d frames a period",
         client.name,
         client.server,
         client.samplerate,
-        client.blocksize,
+        client.period,
     )
     log.info(
         "separating into %s with a delay of %d frames (%.3f s)",
-        ", ".join(stems),
+        ", ".join(session.networks),
         separation.delay,
-        separation.delay_s,
+        separation.delay / separation.samplerate,
     )
 
 
@@ -110,13 +226,14 @@ def _warn_of_unknown_ports(config: Config, stems: list[str]) -> None:
         log.warning("jack.autoconnect.%s: connects nothing, with %d stems", port, len(stems))
 
 
-def _sum_up(separation: Separation) -> None:
-    report = separation.report()
+def _sum_up(session: Session) -> None:
+    counters, report = session.rt.counters(), session.separation.report()
     log.info(
-        "stopping after %.1f s: %d of %d blocks late, %d periods late, %d frames lost",
-        report.counters.frames / separation.samplerate,
+        "played %.1f s: %d of %d blocks late, %d periods late, %d frames lost, %d xruns",
+        counters.frames / session.separation.samplerate,
         report.blocks.late,
         report.blocks.total,
-        report.counters.late_periods,
-        report.counters.lost_frames,
+        report.link.late_periods,
+        report.link.lost_frames,
+        counters.xruns,
     )

@@ -85,6 +85,10 @@ class JackSection(Section):
     server: Literal["auto", "jack", "pipewire", "dummy"] = "auto"
     """auto: JACK where it answers, else PipeWire, else a private server without a sound card."""
 
+    longest_period: Annotated[int, Field(ge=16, le=8192)] = 1024
+    """Frames of the longest period that the server may come to: up to it, the delay stays the
+    same. A longer one makes the delay longer, and interrupts the stems (not the music)."""
+
     autoconnect: dict[PortName, Pattern[str]] = {}
     """For each port of stemd's, a regular expression; ports whose whole name it matches are
     connected to it, at the start and when they appear. Empty: off."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from math import ceil
 from pathlib import Path
-from queue import SimpleQueue
 from tempfile import TemporaryFile
 from time import sleep
 from typing import Any
@@ -26,8 +25,10 @@ from stemd.daemon.config import Config
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.jack_graph import JackClient, open_client
 from stemd.daemon.machine import load_first_held
+from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.private_server import private_server, without_pipewire
-from stemd.daemon.separation import INPUTS, Report, separating
+from stemd.daemon.separation import Report
+from stemd.daemon.session import INPUTS, Session
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import SAMPLERATE
 
@@ -93,18 +94,25 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
     scheme, networks = load_first_held(
         wishes.stems, wishes.schemes, wishes.precision, wishes.threads
     )
-    troubles: SimpleQueue[str] = SimpleQueue()
     with ExitStack() as stack:
         server = stack.enter_context(private_server(SAMPLERATE))
         client = open_client(config.jack.client_name, "dummy", server)
-        separation = stack.enter_context(
-            separating(client, networks, scheme, wishes.mask_extension, troubles.put)
+        session = Session(
+            client,
+            lambda: networks,
+            networks,
+            scheme,
+            wishes.mask_extension,
+            config.jack.longest_period,
+            Patchbay({}),
         )
+        stack.callback(session.close)
+        separation = session.separation
         ports = [f"{client.name}:{stem}_{side}" for stem in networks for side in "LR"]
         recording = _play_and_record(server, client, mixture, ports, separation.delay_s)
         report = separation.report()
-    if not troubles.empty():
-        raise StemdError(troubles.get())
+    if separation.failure:
+        raise StemdError(f"the separation failed: {separation.failure}")
     played, *stems = np.split(recording, len(networks) + 1)
     return Demonstration(
         played,
@@ -227,7 +235,7 @@ def _program(command: list[str], server: str, **pipes: Any) -> Iterator["subproc
 def _wait_for_ports(client: JackClient, names: Iterable[str]) -> None:
     """Look again and again: a program that joins the graph says nothing when it has."""
     for _ in range(100):
-        missing = [name for name in names if not client.has_port(name)]
+        missing = sorted(set(names).difference(client.port_names()))
         if not missing:
             return
         sleep(0.05)

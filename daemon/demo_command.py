@@ -53,7 +53,7 @@ def _summary(demonstration: Demonstration) -> str:
             f"{_or_not(demonstration.measured_delay)} measured",
             f"load: {loads}, signal processing {report.engine_load:.0%} of one core",
             f"late: {report.blocks.late} of {report.blocks.total} blocks, "
-            f"{report.counters.late_periods} of {report.counters.periods} periods",
+            f"{report.link.late_periods} periods",
         ]
     )
 

@@ -6,7 +6,8 @@ from time import perf_counter
 
 import numpy as np
 
-from stemd.daemon.realtime import RealtimeSide
+from stemd.daemon.realtime import Link
+from stemd.daemon.scheduling import NORMAL, STOP_S, set_priority
 from stemd.dsp.pipeline import Pipeline
 
 MAX_BLOCK = 4096
@@ -21,9 +22,11 @@ class Engine:
 
     Parameters
     ----------
-    rt : RealtimeSide
+    link : Link
     pipeline : Pipeline
         Owned by the engine's thread from `start` to `stop`.
+    on_progress : callable
+        Called on that thread whenever output was made.
     on_failure : callable
         Told the exception that ended the thread, on that thread.
 
@@ -31,16 +34,24 @@ class Engine:
     ----------
     busy_s : float
         Seconds spent on the signal processing so far.
+    priority : int
+        Of the thread, from its next work on; see `scheduling`.
     """
 
     def __init__(
-        self, rt: RealtimeSide, pipeline: Pipeline, on_failure: Callable[[Exception], None]
+        self,
+        link: Link,
+        pipeline: Pipeline,
+        on_progress: Callable[[], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self.busy_s = 0.0
-        self._rt = rt
+        self.priority = NORMAL
+        self._link = link
         self._pipeline = pipeline
+        self._on_progress = on_progress
         self._on_failure = on_failure
-        self._input = np.empty((rt.inputs, MAX_BLOCK), np.float32)
+        self._input = np.empty((link.inputs, MAX_BLOCK), np.float32)
         self._stopping = False
         self._thread = Thread(target=self._run, name="stemd-engine", daemon=True)
 
@@ -48,25 +59,31 @@ class Engine:
         """Begin to serve the rings."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread and wait for that."""
+    def stop(self) -> bool:
+        """End the thread; False if it hangs and was left behind."""
         self._stopping = True
-        self._rt.release()
-        self._thread.join()
+        self._link.release()
+        self._thread.join(STOP_S)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
+        priority = NORMAL
         try:
             while not self._stopping:
-                self._rt.wait(WAIT_S)
+                self._link.wait(WAIT_S)
+                if self.priority != priority:
+                    priority = self.priority
+                    set_priority(priority)
                 self._serve()
         except Exception as error:  # noqa: BLE001 - whatever it is, a dead engine must be told
-            self._rt.release()
+            self._link.release()
             self._on_failure(error)
 
     def _serve(self) -> None:
         """Process all the input there is."""
-        while not self._stopping and (frames := self._rt.read(self._input)):
+        while not self._stopping and (frames := self._link.read(self._input)):
             started = perf_counter()
             for stems in self._pipeline.process(self._input[:, :frames]):
-                self._rt.write(stems)
+                self._link.write(stems)
+                self._on_progress()
             self.busy_s += perf_counter() - started

@@ -1,14 +1,19 @@
 """An audio server's graph as the daemon sees it; `jack_graph` is the real one."""
 
-from collections.abc import Callable, Mapping, Sequence
-from re import Pattern
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
 
 from stemd.daemon.realtime import RealtimeSide
+
+Connection: TypeAlias = tuple[str, str]
+"""Full names of two ports: where the audio comes from, and where it goes."""
 
 
 class GraphClient(Protocol):
     """The daemon's place in an audio server's graph, from opening to closing.
+
+    One thread at a time may call it. All methods but `close` may fail with `ServerError` once the
+    server is gone.
 
     Attributes
     ----------
@@ -16,28 +21,42 @@ class GraphClient(Protocol):
         What the server calls the client.
     server : str
         Which server it is, in words.
-    samplerate : int
-        Frames per second.
-    blocksize : int
-        Frames in a period.
     """
 
     name: str
     server: str
-    samplerate: int
-    blocksize: int
+
+    @property
+    def samplerate(self) -> int:
+        """Frames per second, as they are now."""
+
+    @property
+    def period(self) -> int:
+        """Frames in a cycle, as they are now."""
 
     def bind(self, rt: RealtimeSide, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """Register the ports, stereo pairs in order, and hand their buffers to ``rt``."""
+        """Register the ports, stereo pairs in order, and hand everything to ``rt``."""
 
-    def activate(self, on_shutdown: Callable[[str], None]) -> None:
-        """Let the server call; ``on_shutdown`` is told the reason when the server goes away."""
+    def activate(self) -> None:
+        """Let the server call."""
 
-    def autoconnect(self, patterns: Mapping[str, Pattern[str]]) -> None:
-        """Connect own ports to every port whose full name the port's pattern matches.
+    def declare_latency(self) -> None:
+        """Have the latencies of the whole graph computed anew, for ours has changed."""
 
-        Ports that appear later are connected as they come, until `close`.
-        """
+    def port_names(self) -> list[str]:
+        """Return the full names of all ports in the graph."""
+
+    def connections(self) -> set[Connection]:
+        """Return those of our own ports."""
+
+    def connect(self, connection: Connection) -> bool:
+        """Connect two ports; False if that cannot be."""
+
+    def is_alive(self) -> bool:
+        """Tell whether the server lives."""
+
+    def is_in_graph(self) -> bool:
+        """Tell whether the server still knows our ports; somebody may have removed them."""
 
     def close(self) -> None:
         """Leave the graph; afterwards the server calls no more."""

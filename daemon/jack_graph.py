@@ -1,17 +1,17 @@
 """The daemon's place in a JACK or PipeWire graph."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from queue import SimpleQueue
-from re import Pattern
 from threading import Thread
 from types import ModuleType
 from typing import Any
 
 from stemd.daemon import libjack
-from stemd.daemon.errors import ServerError
-from stemd.daemon.realtime import RealtimeSide
+from stemd.daemon.errors import ServerError, StemdError
+from stemd.daemon.graph import Connection
+from stemd.daemon.lifeline import Lifeline, open_sockets
+from stemd.daemon.realtime import RealtimeSide, Server
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,19 @@ PRETTY_NAME = "http://jackaudio.org/metadata/pretty-name"
 ORDER = "http://jackaudio.org/metadata/order"
 PORT_GROUP = "http://jackaudio.org/metadata/port-group"
 INTEGER = "http://www.w3.org/2001/XMLSchema#int"
+
+CLOSE_S = 3.0
+"""How long a server may take to let the client go; one that is dying may never do it."""
+
+CALLBACKS = {
+    "process": "jack_set_process_callback",
+    "freewheel": "jack_set_freewheel_callback",
+    "latency": "jack_set_latency_callback",
+    "xrun": "jack_set_xrun_callback",
+    "sample_rate": "jack_set_sample_rate_callback",
+    "port_registration": "jack_set_port_registration_callback",
+}
+"""Compiled callbacks, and by what they are set; JACK-Client itself only takes Python's."""
 
 
 def open_client(name: str, server: str, server_name: str | None = None) -> "JackClient":
@@ -57,23 +70,32 @@ def open_client(name: str, server: str, server_name: str | None = None) -> "Jack
 class JackClient:
     """A `GraphClient` of libjack. See there.
 
-    One thread at a time may call it. The server calls the compiled process callback on its
-    real-time thread, and the others here on a thread for notifications.
+    The server calls compiled callbacks only: the process callback on its real-time thread, the
+    others on threads for notifications.
     """
 
     def __init__(
         self, jack: ModuleType, library: libjack.Library, name: str, server_name: str | None
     ) -> None:
         self._jack = jack
+        self._functions = libjack.Functions(library)
+        sockets = open_sockets()
         self._client: Any = jack.Client(name, no_start_server=True, servername=server_name)
+        self._lifeline = Lifeline(sockets)
+        self._pointer = _address(jack, self._client._ptr)
         self.name: str = self._client.name
         self.server = library.version
-        self.samplerate: int = self._client.samplerate
-        self.blocksize: int = self._client.blocksize
         self._rt: RealtimeSide | None = None
-        self._closing = False
-        self._connector: Thread | None = None
-        self._new_ports: SimpleQueue[str | None] = SimpleQueue()
+
+    @property
+    def samplerate(self) -> int:
+        """Frames per second, as they are now."""
+        return int(self._client.samplerate)
+
+    @property
+    def period(self) -> int:
+        """Frames in a cycle, as they are now."""
+        return int(self._client.blocksize)
 
     def bind(self, rt: RealtimeSide, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Register the ports and set the compiled callbacks."""
@@ -82,48 +104,98 @@ class JackClient:
             in_ports = [self._client.inports.register(port) for port in inputs]
             out_ports = [self._client.outports.register(port) for port in outputs]
         self._describe([*in_ports, *out_ports])
-        get_buffer = _address(self._jack, self._jack._lib.jack_port_get_buffer)
+        functions = {
+            name: self._functions.address(f"jack_{name}")
+            for name in (
+                "port_get_buffer",
+                "port_get_latency_range",
+                "port_set_latency_range",
+                "last_frame_time",
+            )
+        }
         rt.bind(
-            get_buffer,
-            *([_address(self._jack, p._ptr) for p in ps] for ps in (in_ports, out_ports)),
+            Server(
+                **functions,
+                client=self._pointer,
+                in_ports=[_address(self._jack, port._ptr) for port in in_ports],
+                out_ports=[_address(self._jack, port._ptr) for port in out_ports],
+            )
         )
-        self._set_callback("process", "JackProcessCallback", rt.process, rt.argument)
-        self._set_callback("freewheel", "JackFreewheelCallback", rt.freewheel, rt.argument)
+        for what, setter in CALLBACKS.items():
+            if self._functions.call(setter, self._pointer, rt.callback(what), rt.argument):
+                raise ServerError(
+                    f"the {self.server} server refused the {what} callback: restart it"
+                )
+        self._functions.call(
+            "jack_on_info_shutdown", self._pointer, rt.callback("info_shutdown"), rt.argument
+        )
 
-    def activate(self, on_shutdown: Callable[[str], None]) -> None:
+    def activate(self) -> None:
         """Let the server call."""
-        self._client.set_shutdown_callback(lambda _, reason: on_shutdown(reason))
-        self._client.set_port_registration_callback(self._on_port_registration)
         with self._refusals("the client"):
             self._client.activate()
 
-    def autoconnect(self, patterns: Mapping[str, Pattern[str]]) -> None:
-        """Connect now, and from now on."""
-        for name in self._port_names():
-            self._connect_matching(patterns, name)
-        self._connector = Thread(
-            target=self._connect_new_ports, args=(patterns,), name="stemd-connect", daemon=True
-        )
-        self._connector.start()
+    def declare_latency(self) -> None:
+        """Have the latencies of the whole graph computed anew, for ours has changed."""
+        self._functions.call("jack_recompute_total_latencies", self._pointer)
 
-    def has_port(self, name: str) -> bool:
-        """Tell whether the graph has a port of this full name."""
-        return name in self._port_names()
+    def port_names(self) -> list[str]:
+        """Return all there are; a port that vanishes meanwhile fails the whole question."""
+        for _ in range(10):
+            with suppress(self._jack.JackError):
+                return [port.name for port in self._client.get_ports()]
+        return []
+
+    def connections(self) -> set[Connection]:
+        """Return those of our own ports."""
+        found: set[Connection] = set()
+        with suppress(self._jack.JackError):
+            for port in self._client.inports:
+                found.update((other.name, port.name) for other in port.connections)
+            for port in self._client.outports:
+                found.update((port.name, other.name) for other in port.connections)
+        return found
+
+    def connect(self, connection: Connection) -> bool:
+        """Connect two ports."""
+        try:
+            self._client.connect(*connection)
+        except self._jack.JackError as error:
+            log.debug("cannot connect %s to %s: %s", *connection, error)
+            return False
+        return True
+
+    def is_alive(self) -> bool:
+        """Tell whether the server lives."""
+        return not self._lifeline.is_cut()
+
+    def is_in_graph(self) -> bool:
+        """Tell whether the server still knows our ports; somebody may have removed them."""
+        there = set(self.port_names())
+        return all(port.name in there for port in self._client.inports)
 
     def close(self) -> None:
-        """Leave the graph."""
-        self._closing = True
-        if self._connector:
-            self._new_ports.put(None)
-            self._connector.join()
-        self._client.close()
+        """Leave the graph.
 
-    def _set_callback(self, what: str, kind: str, function: int, argument: int) -> None:
-        """Register a compiled callback; JACK-Client itself only takes Python's."""
-        ffi = self._jack._ffi
-        register = getattr(self._jack._lib, f"jack_set_{what}_callback")
-        if register(self._client._ptr, ffi.cast(kind, function), ffi.cast("void *", argument)):
-            raise ServerError(f"the {self.server} server refused the {what} callback: restart it")
+        Raises
+        ------
+        StemdError
+            The server hangs, and does not let the client go. Nothing may be opened after that.
+        """
+        if self._rt:
+            self._rt.quiesce()
+        closer = Thread(target=self._close, name="stemd-close", daemon=True)
+        closer.start()
+        closer.join(CLOSE_S)
+        if closer.is_alive():
+            raise StemdError(
+                f"the {self.server} server hangs and does not let go: restart it, then stemd"
+            )
+        self._lifeline.close()
+
+    def _close(self) -> None:
+        with suppress(self._jack.JackError):  # a dead server refuses, which is as well
+            self._client.close()
 
     @contextmanager
     def _refusals(self, what: str) -> Iterator[None]:
@@ -134,13 +206,6 @@ class JackClient:
                 f"the {self.server} server refused {what}: {error}; it may have no room for more "
                 "(jackd's --port-max), or it is ending"
             ) from None
-
-    def _port_names(self) -> list[str]:
-        """Return all there are; a port that vanishes meanwhile fails the whole question."""
-        for _ in range(10):
-            with suppress(self._jack.JackError):
-                return [port.name for port in self._client.get_ports()]
-        return []
 
     def _describe(self, ports: Iterable[Any]) -> None:
         """Tell patchbays each port's order, name for people, and pair."""
@@ -157,30 +222,6 @@ class JackClient:
         except (ValueError, RuntimeError) as error:
             # PipeWire keeps metadata only while a session manager runs.
             log.debug("no metadata for %s: %s", port.name, error)
-
-    def _on_port_registration(self, port: Any, registered: bool) -> None:
-        # The server must not be asked anything from here.
-        if registered:
-            self._new_ports.put(port.name)
-
-    def _connect_new_ports(self, patterns: Mapping[str, Pattern[str]]) -> None:
-        while (name := self._new_ports.get()) is not None and not self._closing:
-            self._connect_matching(patterns, name)
-
-    def _connect_matching(self, patterns: Mapping[str, Pattern[str]], foreign: str) -> None:
-        own_prefix = f"{self.name}:"
-        for port, pattern in patterns.items():
-            if not foreign.startswith(own_prefix) and pattern.fullmatch(foreign):
-                self._connect(own_prefix + port, foreign)
-
-    def _connect(self, own: str, foreign: str) -> None:
-        is_input = any(port.name == own for port in self._client.inports)
-        source, destination = (foreign, own) if is_input else (own, foreign)
-        try:
-            self._client.connect(source, destination)
-            log.info("connected %s to %s", source, destination)
-        except self._jack.JackError as error:
-            log.debug("cannot connect %s to %s: %s", source, destination, error)
 
 
 def _address(jack: ModuleType, pointer: Any) -> int:

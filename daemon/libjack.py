@@ -74,6 +74,29 @@ def load(library: Library) -> ModuleType:
     return jack
 
 
+class Functions:
+    """What a library has and JACK-Client lacks, by name; pointers are addresses.
+
+    Parameters
+    ----------
+    library : Library
+        The one that JACK-Client is bound to.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._library = ctypes.CDLL(library.path)
+
+    def address(self, name: str) -> int:
+        """Return where a function is."""
+        return ctypes.cast(getattr(self._library, name), ctypes.c_void_p).value or 0
+
+    def call(self, name: str, *pointers: int) -> int:
+        """Call a function that takes pointers and returns an int."""
+        function = getattr(self._library, name)
+        function.restype = ctypes.c_int
+        return int(function(*(ctypes.c_void_p(pointer) for pointer in pointers)))
+
+
 def candidates(server: str) -> list[Library]:
     """Return the libraries that can reach the server asked for.
 

@@ -1,6 +1,8 @@
-"""The real-time side as Python sees it: rings and counters of the compiled process callback."""
+"""The real-time side as Python sees it: callbacks, gains and meters in C, and links to engines."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from enum import Flag
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,34 +10,84 @@ from numpy.typing import NDArray
 from stemd.daemon._rt import ffi, lib
 from stemd.daemon.errors import StemdError
 
-RING_SECONDS = 1.0
-"""How long the engine may stand still before input is lost."""
+RING_S = 1.0
+"""How long an engine may stand still before input is lost."""
+
+MAX_PERIOD = 8192
+"""Frames in the longest period that is heard whole."""
+
+FADE_S = 0.010
+"""Cross-fade between the stems and the dry signal, and from one link to the next."""
+
+RESERVE_S = 0.0025
+"""How soon before its output is missed an engine counts as late; the time to fade away from it."""
+
+RAMP_S = 0.020
+"""Time in which a gain changes."""
+
+
+class Event(Flag):
+    """What the server's threads noticed."""
+
+    SHUTDOWN = lib.RT_SHUTDOWN
+    """The server went away."""
+    RATE = lib.RT_RATE
+    """It may run at another sample rate."""
+    PERIOD = lib.RT_PERIOD
+    """It calls with another number of frames."""
+    PORTS = lib.RT_PORTS
+    """Ports came or went."""
+    SWAPPED = lib.RT_SWAPPED
+    """The link that was attached last plays now; the one before is let go."""
+
+
+@dataclass(frozen=True)
+class LinkCounters:
+    """What was counted between one engine and the server since the link was made."""
+
+    frames: int
+    """Heard."""
+    late_periods: int
+    """Cycles in which the engine's output was missing, in whole or in part."""
+    late_frames: int
+    """Frames that it was missing for."""
+    lost_frames: int
+    """Frames of input that the engine did not fetch in time; it gets silence instead."""
+    dry_frames: int
+    """Frames in which the dry signal was heard."""
+    delivered: int
+    """Frames that the engine has written, with those it began with."""
 
 
 @dataclass(frozen=True)
 class Counters:
-    """What the real-time side counted since it was made."""
+    """What the server's thread counted since the client was made."""
 
     periods: int
     """Cycles of the server."""
-
     frames: int
     """Frames of those cycles."""
+    xruns: int
+    """As the server tells them."""
+    gaps: int
+    """Times that the server's clock jumped between two cycles."""
+    gap_frames: int
+    """Frames that it jumped by, in all."""
+    bad_samples: int
+    """Samples of input that were no number, or absurdly large; silence was heard instead."""
+    worst_ns: int
+    """Nanoseconds of the longest cycle."""
+    period: int
+    """Frames of the last cycle."""
+    priority: int
+    """Of the server's thread; 0 where it has no real-time scheduling."""
 
-    late_periods: int
-    """Cycles in which the engine's output was missing, in whole or in part."""
 
-    late_frames: int
-    """Frames of silence played where it was missing."""
+class Link:
+    """The pair of rings between the server's thread and one engine.
 
-    lost_frames: int
-    """Frames of input that the engine did not fetch in time; it gets silence instead."""
-
-
-class RealtimeSide:
-    """The two rings between the server's real-time thread and the engine thread.
-
-    The server calls ``process`` with ``argument``; both are addresses of C. No Python runs there.
+    The output begins with silence. When the engine is late, or when it is asked for, the stems fade
+    to the *dry* signal, the input as late as the stems, heard on the last stem alone; and back.
 
     Parameters
     ----------
@@ -43,66 +95,172 @@ class RealtimeSide:
         Numbers of channels.
     prefill : int
         Frames of silence that the output begins with, which is the time that the engine has.
+    delay : int
+        Frames from the input ports to the output ports.
     samplerate : int
-        Frames per second, for the size of the rings.
+        Frames per second.
+
+    Raises
+    ------
+    StemdError
+        There is no memory.
     """
 
-    def __init__(self, inputs: int, outputs: int, prefill: int, samplerate: int) -> None:
-        frames = int(samplerate * RING_SECONDS) + lib.RT_MAX_CHUNK
-        self._rt = lib.rt_new(
-            inputs, outputs, _power_of_two(frames), _power_of_two(frames + prefill), prefill
-        )
-        if self._rt == ffi.NULL:
+    def __init__(
+        self, inputs: int, outputs: int, prefill: int, delay: int, samplerate: int
+    ) -> None:
+        frames = int(samplerate * RING_S) + MAX_PERIOD
+        sizes = {
+            "in_capacity": _power_of_two(frames + delay),
+            "out_capacity": _power_of_two(frames + prefill),
+            "prefill": prefill,
+            "delay": delay,
+            "fade": round(FADE_S * samplerate),
+            "reserve": round(RESERVE_S * samplerate),
+        }
+        link = lib.rt_link_new(inputs, outputs, ffi.new("rt_link_sizes_t *", sizes))
+        if link == ffi.NULL:
             raise StemdError(f"no memory for rings of {inputs} + {outputs} channels")
-        self._rt = ffi.gc(self._rt, lib.rt_free)
+        self.pointer = ffi.gc(link, lib.rt_link_free)
         self.inputs = inputs
         self.outputs = outputs
-        self.process = lib.rt_process_address()
-        self.freewheel = lib.rt_freewheel_address()
-        self.argument = _address(self._rt)
-
-    def bind(self, port_get_buffer: int, in_ports: list[int], out_ports: list[int]) -> None:
-        """Give the addresses of libjack's ``jack_port_get_buffer`` and of the ports.
-
-        Called before the server's thread runs.
-        """
-        lib.rt_bind(self._rt, port_get_buffer, in_ports, out_ports)
+        self.delay = delay
 
     def wait(self, timeout_s: float) -> None:
         """Wait until a cycle has passed (engine thread)."""
-        lib.rt_wait(self._rt, int(timeout_s * 1000))
+        lib.rt_link_wait(self.pointer, int(timeout_s * 1000))
 
     def read(self, out: NDArray[np.float32]) -> int:
         """Fetch input into ``out`` [shape=(inputs, frames)]; return how many frames (engine)."""
-        return int(lib.rt_read(self._rt, _samples(out), out.shape[1], out.shape[1]))
+        return int(lib.rt_link_read(self.pointer, _samples(out), out.shape[1], out.shape[1]))
 
     def write(self, block: NDArray[np.float32]) -> None:
         """Append output ``block`` [shape=(outputs, frames)] (engine thread)."""
         block = np.ascontiguousarray(block)
-        lib.rt_write(self._rt, _samples(block), block.shape[1], block.shape[1])
+        lib.rt_link_write(self.pointer, _samples(block), block.shape[1], block.shape[1])
+
+    def set_dry(self, dry: bool) -> None:
+        """Fade to the dry signal, or back to the stems (any thread)."""
+        lib.rt_link_set_dry(self.pointer, dry)
+
+    def counters(self) -> LinkCounters:
+        """Return a snapshot of the counters (any thread)."""
+        out = ffi.new("rt_link_counters_t *")
+        lib.rt_link_counters(self.pointer, out)
+        return LinkCounters(*(getattr(out, field.name) for field in fields(LinkCounters)))
+
+    def release(self) -> None:
+        """Let a freewheeling cycle that waits for the engine go on without it (any thread)."""
+        lib.rt_link_release(self.pointer)
+
+
+@dataclass(frozen=True)
+class Server:
+    """Addresses of libjack's functions, of the client, and of its ports."""
+
+    port_get_buffer: int
+    port_get_latency_range: int
+    port_set_latency_range: int
+    last_frame_time: int
+    client: int
+    in_ports: Sequence[int]
+    out_ports: Sequence[int]
+
+
+class RealtimeSide:
+    """What runs on the server's threads for one client; no Python does.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Numbers of ports.
+    samplerate : int
+        Frames per second.
+
+    Attributes
+    ----------
+    argument : int
+        What the callbacks are to be given.
+    """
+
+    def __init__(self, inputs: int, outputs: int, samplerate: int) -> None:
+        self._rt = lib.rt_new(inputs, outputs, round(RAMP_S * samplerate))
+        if self._rt == ffi.NULL:
+            raise StemdError(f"no memory for {inputs} + {outputs} ports")
+        self._rt = ffi.gc(self._rt, lib.rt_free)
+        self._links: list[Link] = []
+        self.inputs = inputs
+        self.outputs = outputs
+        self.argument = int(ffi.cast("uintptr_t", self._rt))
+
+    def callback(self, which: str) -> int:
+        """Return the address of a callback, named as the last part of RT_ON_PROCESS and so on."""
+        return int(lib.rt_callback(getattr(lib, f"RT_ON_{which.upper()}")))
+
+    def bind(self, server: Server) -> None:
+        """Tell where everything is, before the server's thread runs."""
+        lib.rt_bind(self._rt, ffi.new("rt_server_t *", vars(server)))
+
+    def attach(self, link: Link) -> bool:
+        """Let a link come and take over once it is warm; False while another one still comes."""
+        if not lib.rt_attach(self._rt, link.pointer):
+            return False
+        self._links.append(link)
+        return True
+
+    def quiesce(self) -> None:
+        """Answer no more questions about latency, for the client is about to be closed."""
+        lib.rt_quiesce(self._rt)
+
+    def detach(self) -> None:
+        """Forget the links; the server's thread must not run any more."""
+        lib.rt_detach(self._rt)
+        self._links.clear()
+
+    def set_gain(self, output: int, gain: float) -> None:
+        """Ramp an output's gain (any thread)."""
+        lib.rt_set_gain(self._rt, output, gain)
+
+    def peaks(self) -> tuple[list[float], list[float]]:
+        """Return each input's and output's highest level since they were asked last."""
+        return (
+            [lib.rt_in_peak(self._rt, port) for port in range(self.inputs)],
+            [lib.rt_out_peak(self._rt, port) for port in range(self.outputs)],
+        )
 
     def counters(self) -> Counters:
         """Return a snapshot of the counters (any thread)."""
         out = ffi.new("rt_counters_t *")
         lib.rt_counters(self._rt, out)
-        return Counters(out.periods, out.frames, out.late_periods, out.late_frames, out.lost_frames)
+        return Counters(*(getattr(out, field.name) for field in fields(Counters)))
 
     @property
     def freewheeling(self) -> bool:
         """Whether the server is bouncing offline, faster than real time (any thread)."""
         return bool(lib.rt_is_freewheeling(self._rt))
 
-    def release(self) -> None:
-        """Let a freewheeling cycle that waits for the engine go on without it (any thread)."""
-        lib.rt_release(self._rt)
+    @property
+    def delay(self) -> int:
+        """Frames of the link that plays, or, before any does, of the one that is to."""
+        return int(lib.rt_delay(self._rt))
+
+    def wait_events(self, timeout_s: float) -> Event:
+        """Wait until something happens or somebody wakes; return what (one thread)."""
+        events = Event(lib.rt_wait_events(self._rt, int(timeout_s * 1000)))
+        if Event.SWAPPED in events:
+            self._links = [link for link in self._links if self._holds(link)]
+        return events
+
+    def wake(self) -> None:
+        """Let `wait_events` return (any thread)."""
+        lib.rt_wake(self._rt)
+
+    def _holds(self, link: Link) -> bool:
+        return bool(lib.rt_holds(self._rt, link.pointer))
 
 
 def _power_of_two(at_least: int) -> int:
     return 1 << max(at_least - 1, 1).bit_length()
-
-
-def _address(pointer: object) -> int:
-    return int(ffi.cast("uintptr_t", pointer))
 
 
 def _samples(array: NDArray[np.float32]) -> object:

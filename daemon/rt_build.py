@@ -1,4 +1,4 @@
-"""Compiles the real-time side (rt.c) into `stemd.daemon._rt`; run by setuptools at install.
+"""Compiles the real-time side (rt/) into `stemd.daemon._rt`; run by setuptools at install.
 
 It needs a C compiler and Python's headers, no JACK headers: libjack's functions and ports are
 given to it by address.
@@ -9,16 +9,17 @@ from pathlib import Path
 
 from cffi import FFI
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent / "rt"
 
 ffibuilder = FFI()
 ffibuilder.cdef(re.sub(r"/\*.*?\*/", "", (HERE / "rt.h").read_text(), flags=re.DOTALL))
 ffibuilder.set_source(
     "stemd.daemon._rt",
     '#include <stdint.h>\n#include "rt.h"',
-    sources=["daemon/rt.c"],  # setuptools wants it relative to setup.py
+    sources=["daemon/rt/rt.c", "daemon/rt/link.c"],  # setuptools wants it relative to setup.py
     include_dirs=[str(HERE)],
-    depends=["daemon/rt.h"],
+    depends=[f"daemon/rt/{header}.h" for header in ("rt", "link", "ring")],
+    libraries=["m"],
     extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],
     py_limited_api=True,
 )

@@ -1,21 +1,18 @@
-"""Puts the parts of a live separation together, starts and stops them in order."""
+"""One live separation: an engine, its workers, and its link to the server's thread."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 
 from stemd.daemon.engine import Engine
-from stemd.daemon.graph import GraphClient
-from stemd.daemon.realtime import Counters, RealtimeSide
+from stemd.daemon.realtime import Link, LinkCounters, RealtimeSide
+from stemd.daemon.scheduling import NORMAL, Priorities
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.banks import Network
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
-from stemd.dsp.scheme import Scheme
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme
 from stemd.dsp.separator import BlockCounts, Separator
-
-INPUTS = ("in_L", "in_R")
 
 ENGINE_TIME_S = 0.010
 """Time the engine has for a hop, besides the period itself, before its output is due."""
@@ -23,13 +20,20 @@ ENGINE_TIME_S = 0.010
 PATIENCE_S = 0.004
 """How much of that it may spend on waiting for networks that are just not done."""
 
+OVERLOADED_AFTER = 3
+"""Late blocks in a row after which the dry signal is heard."""
+
+RECOVERED_AFTER_S = 1.0
+"""For how long, then, every block must be in time before the stems are heard again."""
+
 
 @dataclass(frozen=True)
 class Report:
     """How the separation is doing."""
 
-    counters: Counters
+    link: LinkCounters
     blocks: BlockCounts
+    is_overloaded: bool
     network_load: dict[str, float]
     """Share of the time that each stem's network was busy."""
 
@@ -37,84 +41,120 @@ class Report:
     """Share of the time that the engine was busy."""
 
 
-@dataclass(frozen=True)
 class Separation:
-    """A live separation that runs.
+    """Separates what its link hears.
+
+    Parameters
+    ----------
+    networks : mapping of stem to network
+        In the order of the ports.
+    scheme : Scheme
+    extension : MaskExtension
+    rt : RealtimeSide
+        What the link will be attached to; woken when the separation fails.
+    samplerate : int
+        The server's.
+    longest_period : int
+        Frames of the longest period for which there is to be time.
 
     Attributes
     ----------
+    link : Link
     delay : int
         Frames from the input ports to the output ports, constant.
+    is_overloaded : bool
+        The networks do not keep up, and the dry signal is heard.
+    failure : Exception or None
+        What ended the separation before anybody asked.
     """
 
-    delay: int
-    samplerate: int
-    _rt: RealtimeSide
-    _separator: Separator
-    _workers: WorkerPool
-    _engine: Engine
+    def __init__(
+        self,
+        networks: Mapping[str, Network],
+        scheme: Scheme,
+        extension: MaskExtension,
+        rt: RealtimeSide,
+        samplerate: int,
+        longest_period: int,
+    ) -> None:
+        self.samplerate = samplerate
+        self.longest_period = longest_period
+        self.is_overloaded = False
+        self.failure: Exception | None = None
+        self._rt = rt
+        self._priorities = Priorities()
+        self._workers = WorkerPool(networks, lambda: None if rt.freewheeling else PATIENCE_S)
+        self._separator = Separator(scheme, len(networks), self._workers, extension)
+        pipeline = Pipeline(self._separator, samplerate)
+        prefill = pipeline.held + ring_prefill(longest_period, samplerate)
+        self.delay = pipeline.latency + prefill
+        self.link = Link(CHANNELS, CHANNELS * len(networks), prefill, self.delay, samplerate)
+        self._engine = Engine(self.link, pipeline, self._watch_load, self._fail)
+        self._is_bypassed = False
+        block_s = scheme.B * HOP_LENGTH / SAMPLERATE
+        self._recovered_after = max(OVERLOADED_AFTER, ceil(RECOVERED_AFTER_S / block_s))
+        self._engine.start()
 
     @property
     def delay_s(self) -> float:
         """The delay in seconds."""
         return self.delay / self.samplerate
 
+    def set_priorities(self, priorities: Priorities) -> None:
+        """Schedule the threads so, from their next work on (any thread)."""
+        self._priorities = priorities
+        self._engine.priority = priorities.engine
+        if not self.is_overloaded:
+            self._workers.set_priority(priorities.workers)
+
+    def bypass(self, on: bool) -> None:
+        """Fade to the dry signal, or back to the stems (any thread)."""
+        self._is_bypassed = on
+        self._choose_signal()
+
     def report(self) -> Report:
         """Take a snapshot (any thread)."""
-        counters = self._rt.counters()
+        counters = self.link.counters()
         elapsed = max(counters.frames / self.samplerate, 1e-9)
         return Report(
             counters,
             replace(self._separator.blocks),
+            self.is_overloaded,
             {worker.stem: worker.busy_s / elapsed for worker in self._workers.workers},
             self._engine.busy_s / elapsed,
         )
 
+    def stop(self) -> bool:
+        """End the threads; False if one of them hangs and was left behind."""
+        stopped = self._engine.stop()
+        return self._workers.stop() and stopped
 
-@contextmanager
-def separating(
-    client: GraphClient,
-    networks: Mapping[str, Network],
-    scheme: Scheme,
-    extension: MaskExtension,
-    on_trouble: Callable[[str], None],
-) -> Iterator[Separation]:
-    """Separate between the client's ports as long as the context lasts.
+    def _fail(self, error: Exception) -> None:
+        self.failure = error
+        self._rt.wake()
 
-    Parameters
-    ----------
-    client : GraphClient
-        Open, without ports; closed at the end.
-    networks : mapping of stem to network
-        In the order of the ports.
-    scheme : Scheme
-    extension : MaskExtension
-    on_trouble : callable
-        Told once, on any thread, why the separation cannot go on.
+    def _watch_load(self) -> None:
+        """Decide whether the networks keep up (engine thread)."""
+        blocks = self._separator.blocks
+        if not self.is_overloaded and blocks.late_in_a_row >= OVERLOADED_AFTER:
+            self._set_overloaded(True)
+        elif self.is_overloaded and blocks.in_time_in_a_row >= self._recovered_after:
+            self._set_overloaded(False)
+
+    def _set_overloaded(self, on: bool) -> None:
+        # Workers that do not keep up must not take the processor from everybody else.
+        self._workers.set_priority(NORMAL if on else self._priorities.workers)
+        self.is_overloaded = on
+        self._choose_signal()
+
+    def _choose_signal(self) -> None:
+        self.link.set_dry(self._is_bypassed or self.is_overloaded)
+
+
+def ring_prefill(longest_period: int, samplerate: int) -> int:
+    """Return the frames of silence that give the engine its time.
+
+    What a period hears is fetched when the next one plays, hence a period; the rest is the
+    engine's.
     """
-    outputs = [f"{stem}_{side}" for stem in networks for side in "LR"]
-    prefill = ring_prefill(client.blocksize, client.samplerate)
-    with ExitStack() as stack:
-        stack.callback(client.close)
-        workers = WorkerPool(networks, lambda: None if rt.freewheeling else PATIENCE_S)
-        stack.callback(workers.stop)
-        separator = Separator(scheme, len(networks), workers, extension)
-        pipeline = Pipeline(separator, client.samplerate)
-        rt = RealtimeSide(len(INPUTS), len(outputs), pipeline.held + prefill, client.samplerate)
-        engine = Engine(
-            rt, pipeline, on_failure=lambda error: on_trouble(f"the engine stopped: {error}")
-        )
-        engine.start()
-        stack.callback(engine.stop)
-        client.bind(rt, INPUTS, outputs)
-        client.activate(on_shutdown=lambda reason: on_trouble(f"the server went away: {reason}"))
-        delay = pipeline.latency + pipeline.held + prefill
-        yield Separation(delay, client.samplerate, rt, separator, workers, engine)
-
-
-def ring_prefill(blocksize: int, samplerate: int) -> int:
-    """Return the frames of silence, whole periods, that give the engine its time.
-
-    A period is played when the next one is heard, hence one period; the others are the engine's.
-    """
-    return blocksize * (1 + ceil(ENGINE_TIME_S * samplerate / blocksize))
+    return longest_period + ceil(ENGINE_TIME_S * samplerate)

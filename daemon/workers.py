@@ -6,6 +6,7 @@ from threading import Semaphore, Thread
 from time import monotonic, perf_counter
 
 from stemd.daemon.errors import StemdError
+from stemd.daemon.scheduling import NORMAL, STOP_S, set_priority
 from stemd.dsp.banks import Bank, Network
 
 
@@ -16,10 +17,13 @@ class Worker:
     ----------
     busy_s : float
         Seconds spent in the network so far.
+    priority : int
+        Of the thread from its next block on; see `scheduling`.
     """
 
     def __init__(self, stem: str, number: int, network: Network, done: Semaphore) -> None:
         self.stem = stem
+        self.priority = NORMAL
         self.busy_s = 0.0
         self.error: Exception | None = None
         self._number = number
@@ -33,13 +37,18 @@ class Worker:
         """Queue the bank (engine thread)."""
         self._banks.put(bank)
 
-    def stop(self) -> None:
-        """End the thread once its network is idle, and wait for that."""
+    def stop(self) -> bool:
+        """End the thread once its network is idle; False if it hangs and was left behind."""
         self._banks.put(None)
-        self._thread.join()
+        self._thread.join(STOP_S)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
+        priority = NORMAL
         while (bank := self._banks.get()) is not None:
+            if self.priority != priority:
+                priority = self.priority
+                set_priority(priority)
             started = perf_counter()
             try:
                 self._network(bank.magnitudes, bank.estimates[self._number])
@@ -92,10 +101,15 @@ class WorkerPool:
         self._raise_errors()
         return not self._outstanding
 
-    def stop(self) -> None:
-        """End the threads."""
+    def set_priority(self, priority: int) -> None:
+        """Give the threads another priority (any thread)."""
         for worker in self.workers:
-            worker.stop()
+            worker.priority = priority
+
+    def stop(self) -> bool:
+        """End the threads; False if one of them hangs and was left behind."""
+        stopped = [worker.stop() for worker in self.workers]  # every one, whatever the first says
+        return all(stopped)
 
     def _acquire(self, until: float | None) -> bool:
         if until is None:

@@ -21,10 +21,18 @@ class BlockCounts:
     late: int = 0
     """Blocks whose estimates were not there when due; the last masks were held instead."""
 
+    late_in_a_row: int = 0
+    """How many of the last ones were late."""
+
+    in_time_in_a_row: int = 0
+    """How many of the last ones were not."""
+
     def count(self, *, late: bool) -> None:
         """Count one block that fell due."""
         self.total += 1
         self.late += late
+        self.late_in_a_row = self.late_in_a_row + 1 if late else 0
+        self.in_time_in_a_row = 0 if late else self.in_time_in_a_row + 1
 
 
 class Separator:

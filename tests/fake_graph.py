@@ -1,18 +1,13 @@
-"""An audio graph without a server: the test's own thread calls the compiled process callback."""
-
-from collections.abc import Callable
+"""An audio graph without a server: the test's own thread calls the compiled callbacks."""
 
 import numpy as np
 
-from stemd.daemon._rt import ffi, lib
+from stemd.daemon._rt import ffi
+from stemd.daemon.realtime import RealtimeSide, Server
 
 MAX_PERIOD = 40_000
 
-
-@ffi.callback("uintptr_t(uintptr_t, uint32_t)")
-def _port_get_buffer(port, nframes):
-    """A fake port's address is that of its buffer."""
-    return port
+CAPTURE, PLAYBACK = 0, 1
 
 
 class FakeGraph:
@@ -21,42 +16,83 @@ class FakeGraph:
     name = "stemd"
     server = "fake"
 
-    def __init__(self, samplerate: int = 44_100, blocksize: int = 256) -> None:
+    def __init__(self, samplerate: int = 44_100, period: int = 256) -> None:
         self.samplerate = samplerate
-        self.blocksize = blocksize
+        self.period = period
         self.closed = False
+        self.alive = True
         self.ports: list[str] = []
-        self.on_shutdown: Callable[[str], None] | None = None
+        self.frame_time = 0
+        self.latencies: dict[tuple[int, int], tuple[int, int]] = {}
+        self._callbacks = [
+            ffi.callback("uintptr_t(uintptr_t, uint32_t)", lambda port, _: port),
+            ffi.callback("void(uintptr_t, int, uint32_t *)", self._get_latency),
+            ffi.callback("void(uintptr_t, int, uint32_t *)", self._set_latency),
+            ffi.callback("uint32_t(uintptr_t)", lambda _: self.frame_time % 2**32),
+        ]
 
-    def bind(self, rt, inputs, outputs) -> None:
+    def bind(self, rt: RealtimeSide, inputs, outputs) -> None:
         self.ports = [*inputs, *outputs]
         self._rt = rt
+        # A fake port's address is that of its buffer.
         self._in = np.zeros((len(inputs), MAX_PERIOD), np.float32)
         self._out = np.zeros((len(outputs), MAX_PERIOD), np.float32)
-        get_buffer = int(ffi.cast("uintptr_t", _port_get_buffer))
-        rt.bind(get_buffer, *([row.ctypes.data for row in rows] for rows in (self._in, self._out)))
+        functions = (int(ffi.cast("uintptr_t", callback)) for callback in self._callbacks)
+        addresses = ([row.ctypes.data for row in rows] for rows in (self._in, self._out))
+        rt.bind(Server(*functions, 0, *addresses))
 
-    def activate(self, on_shutdown) -> None:
-        self.on_shutdown = on_shutdown
+    def activate(self) -> None:
+        pass
 
-    def autoconnect(self, patterns) -> None:
-        self.patterns = patterns
+    def declare_latency(self) -> None:
+        for mode in (CAPTURE, PLAYBACK):
+            self.call("latency", "void(*)(int, void *)", mode)
+
+    def port_names(self):
+        return []
+
+    def connections(self):
+        return set()
+
+    def connect(self, connection):
+        return False
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+    def is_in_graph(self) -> bool:
+        return True
 
     def close(self) -> None:
         self.closed = True
 
+    def call(self, callback: str, signature: str, *arguments):
+        """Call one of the compiled callbacks, as a server does."""
+        function = ffi.cast(signature, self._rt.callback(callback))
+        return function(*arguments, ffi.cast("void *", self._rt.argument))
+
     def freewheel(self, on: bool) -> None:
-        lib.rt_freewheel(int(on), self._argument)
+        self.call("freewheel", "void(*)(int, void *)", int(on))
 
     def cycle(self, block: np.ndarray) -> np.ndarray:
         """One cycle: the block goes in; what the outputs then hold comes out."""
         nframes = block.shape[1]
         self._in[:, :nframes] = block
         self._out[:] = np.nan  # a missed write shows
-        assert lib.rt_process(nframes, self._argument) == 0
+        assert self.call("process", "int(*)(uint32_t, void *)", nframes) == 0
+        self.frame_time += nframes
         assert np.isnan(self._out[:, nframes:]).all(), "written beyond the period"
         return self._out[:, :nframes].copy()
 
-    @property
-    def _argument(self):
-        return ffi.cast("void *", self._rt.argument)
+    def _port(self, address: int) -> tuple[int, int]:
+        for side, rows in enumerate((self._in, self._out)):
+            for number, row in enumerate(rows):
+                if row.ctypes.data == address:
+                    return side, number
+        raise AssertionError("a port that is none")
+
+    def _get_latency(self, port: int, mode: int, found) -> None:
+        found[0], found[1] = self.latencies.get((*self._port(port), mode), (0, 0))
+
+    def _set_latency(self, port: int, mode: int, given) -> None:
+        self.latencies[(*self._port(port), mode)] = given[0], given[1]

@@ -47,8 +47,8 @@ class Tape:
 
 
 class FakeRig:
-    def __init__(self, samplerate: int, blocksize: int) -> None:
-        self.client = FakeGraph(samplerate, blocksize)
+    def __init__(self, samplerate: int, period: int) -> None:
+        self.client = FakeGraph(samplerate, period)
 
     def play(self, x: np.ndarray, frames_so_far) -> tuple[int, np.ndarray, np.ndarray]:
         """Play ``x`` and record.
@@ -58,7 +58,7 @@ class FakeRig:
         """
         self.client.freewheel(True)
         start = frames_so_far()
-        size = self.client.blocksize
+        size = self.client.period
         x = np.pad(x, ((0, 0), (0, -x.shape[1] % size)))
         blocks = [self.client.cycle(x[:, i : i + size]) for i in range(0, x.shape[1], size)]
         return start, x, np.concatenate(blocks, axis=1)

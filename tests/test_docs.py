@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stemd.daemon.config import PRESETS, SeparationSection
+from stemd.daemon.config import PRESETS, JackSection, SeparationSection
 from stemd.daemon.separation import ring_prefill
 
 ROOT = Path(__file__).parents[1]
@@ -17,15 +17,16 @@ README = (ROOT / "README.md").read_text()
 def test_readme_tells_each_presets_delay(preset):
     row = next(line for line in README.splitlines() if line.startswith(f"| `{preset}`"))
     delays = [
-        scheme.delay + ring_prefill(period, 44_100)
-        for period in (1024, 256)
+        scheme.delay + ring_prefill(JackSection().longest_period, 44_100)
         for scheme in PRESETS[preset]
     ]
     assert re.findall(r"(\d\.\d{3}) s", row) == [f"{frames / 44_100:.3f}" for frames in delays]
 
 
 def test_readme_shows_the_demonstration_of_the_default_preset():
-    frames = PRESETS[SeparationSection().preset][0].delay + ring_prefill(1024, 44_100)
+    frames = PRESETS[SeparationSection().preset][0].delay + ring_prefill(
+        JackSection().longest_period, 44_100
+    )
     shown = f"delay: {frames} frames ({frames / 44_100:.3f} s) declared, {frames} measured"
     assert shown in README
 

@@ -1,26 +1,39 @@
-"""What `run` hands on of the configuration, and how it ends."""
+"""What `run` hands on of the configuration; the daemon from one server to the next."""
 
-from contextlib import contextmanager
+import re
+import threading
 
 import pytest
 
 from fake_graph import FakeGraph
 from stemd.daemon import app
 from stemd.daemon.config import load_config
-from stemd.daemon.errors import StemdError
+from stemd.daemon.errors import ServerError, StemdError
+from stemd.daemon.session import State
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
 
+SCHEME = Scheme(T=64, B=1, A=1)
 
-def test_run_hands_on_every_wish_and_ends_with_the_trouble(tmp_path, monkeypatch):
+
+def passing(window, out):
+    out[:] = window[-SCHEME.B - SCHEME.A : -SCHEME.A]
+
+
+NETWORKS = {"vocals": passing, "accompaniment": passing}
+
+
+def test_run_hands_on_every_wish(tmp_path, monkeypatch):
     path = tmp_path / "config.yaml"
     path.write_text(
-        "jack: {client_name: mine, server: pipewire, autoconnect: {in_L: 'a:b'}}\n"
+        "jack: {client_name: mine, server: pipewire, longest_period: 77,\n"
+        "  autoconnect: {in_L: 'a:b'}}\n"
         "separation: {stems: 4, T: 128, B: 4, A: 2, mirror: 3, precision: int8,\n"
         "  threads: 5, mask_extension: zeros}"
     )
     told, scheme = {}, Scheme(T=128, B=4, A=2, mirror=3)
     graph = FakeGraph()
+    networks = dict.fromkeys(("vocals", "drums", "bass", "other"))
 
     def open_client(name, server):
         told["client"] = (name, server)
@@ -28,24 +41,115 @@ def test_run_hands_on_every_wish_and_ends_with_the_trouble(tmp_path, monkeypatch
 
     def load_first_held(*wishes):
         told["networks"] = wishes
-        return scheme, {"vocals": None}
+        return scheme, networks
 
-    @contextmanager
-    def separating(client, networks, scheme, extension, on_trouble):
-        told["separating"] = (client, scheme, extension)
-        on_trouble("the sky fell down")
-        yield None
+    class Session:
+        def __init__(self, client, load, networks, scheme, extension, longest_period, patchbay):
+            told["session"] = (client, scheme, extension, longest_period)
+            told["patterns"] = {port: each.pattern for port, each in patchbay._patterns.items()}
+            told["anew"] = load()
+            raise StemdError("the sky fell down")
 
     monkeypatch.setattr(app, "open_client", open_client)
     monkeypatch.setattr(app, "load_first_held", load_first_held)
-    monkeypatch.setattr(app, "separating", separating)
-    monkeypatch.setattr(app, "_announce", lambda *_: None)
-    monkeypatch.setattr(app, "_sum_up", lambda *_: None)
+    monkeypatch.setattr(app, "load_networks", lambda *wishes: wishes)
+    monkeypatch.setattr(app, "settle_memory", lambda: None)
+    monkeypatch.setattr(app, "Session", Session)
     with pytest.raises(StemdError, match="the sky fell down"):
         app.run(load_config(path))
+    assert graph.closed
     assert told == {
         "client": ("mine", "pipewire"),
         "networks": (4, (scheme,), "int8", 5),
-        "separating": (graph, scheme, MaskExtension.ZEROS),
+        "session": (graph, scheme, MaskExtension.ZEROS, 77),
+        "patterns": {"in_L": "a:b"},
+        "anew": (4, scheme, "int8", 5),
     }
-    assert {port: p.pattern for port, p in graph.patterns.items()} == {"in_L": "a:b"}
+
+
+class Servers:
+    """Servers that come and go; `join` opens a client of the one that is there."""
+
+    def __init__(self) -> None:
+        self.present: FakeGraph | None = None
+        self.joined: list[FakeGraph] = []
+        self.attempts = 0
+
+    def join(self):
+        self.attempts += 1
+        if self.present is None:
+            raise ServerError("no server answers")
+        self.joined.append(self.present)
+        return self.present
+
+
+@pytest.fixture
+def servers():
+    return Servers()
+
+
+@pytest.fixture
+def daemon(servers, monkeypatch):
+    """A daemon that runs on a thread of its own until the test ends."""
+    monkeypatch.setattr(app, "FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(app, "TICK_S", 0.01)
+    monkeypatch.setattr(app, "settle_memory", lambda: None)
+    daemon = app.Daemon(load_config(None), SCHEME, dict, NETWORKS, servers.join)
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    yield daemon
+    daemon.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def wait_until(holds) -> None:
+    pause = threading.Event()
+    for _ in range(1000):
+        if holds():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it never came to pass")
+
+
+def test_it_waits_for_a_server_and_says_so_once(servers, daemon, caplog):
+    wait_until(lambda: servers.attempts > 3)
+    assert daemon.state is State.WAITING
+    said = [
+        record.getMessage() for when in ("setup", "call") for record in caplog.get_records(when)
+    ]
+    assert said.count("waiting for a server: no server answers") == 1
+    servers.present = FakeGraph()
+    wait_until(lambda: daemon.session)
+    assert daemon.state is State.PLAYING
+
+
+def test_it_goes_from_one_server_to_the_next(servers, daemon, caplog):
+    caplog.set_level("INFO")
+    servers.present = first = FakeGraph()
+    wait_until(lambda: daemon.session)
+    servers.present = None
+    first.alive = False
+    wait_until(lambda: daemon.state is State.WAITING)
+    assert first.closed
+    servers.present = second = FakeGraph(48_000)
+    wait_until(lambda: daemon.session)
+    assert servers.joined == [first, second]
+    assert "the server went away" in caplog.text
+    delays = re.findall(r"with a delay of (\d+) frames", caplog.text)
+    assert len(delays) == 2
+    assert delays[0] != delays[1]
+
+
+def test_a_server_that_refuses_is_not_asked_again(servers, monkeypatch):
+    class Refusing(FakeGraph):
+        def bind(self, *_):
+            raise ServerError("it refused the ports")
+
+    monkeypatch.setattr(app, "settle_memory", lambda: None)
+    servers.present = graph = Refusing()
+    daemon = app.Daemon(load_config(None), SCHEME, dict, NETWORKS, servers.join)
+    with pytest.raises(ServerError, match="refused the ports"):
+        daemon.run()
+    assert graph.closed
+    assert servers.attempts == 1

@@ -134,7 +134,7 @@ def test_every_error_is_told_at_once(tmp_path):
         ),
         (
             {"jack": {"zzz": 1}},
-            "jack.zzz: unknown key (there are: client_name, server, autoconnect)",
+            "jack.zzz: unknown key (there are: client_name, server, longest_period, autoconnect)",
         ),
         (
             {"jack": 3},

@@ -2,11 +2,13 @@
 separated, complete, in its place, whatever the period."""
 
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from stemd.daemon.separation import separating
+from stemd.daemon.patchbay import Patchbay
+from stemd.daemon.session import Session
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
@@ -32,8 +34,16 @@ GRAPHS = [
 NETWORKS = low_and_high(SCHEME)
 
 
-def start(rig, troubles):
-    return separating(rig.client, NETWORKS, SCHEME, MaskExtension.MEAN, troubles.append)
+LONGEST = 1024
+
+
+@contextmanager
+def start(rig):
+    session = Session(rig.client, dict, NETWORKS, SCHEME, MaskExtension.MEAN, LONGEST, Patchbay({}))
+    try:
+        yield session.separation
+    finally:
+        session.close()
 
 
 def noise(frames: int) -> np.ndarray:
@@ -56,14 +66,13 @@ class Watch:
 
     def __call__(self) -> int:
         report = self._separation.report()
-        self.first = self.first or report.counters
-        return report.counters.frames
+        self.first = self.first or report.link
+        return report.link.frames
 
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=str)
 def test_what_comes_out_is_the_stream_delayed_bit_for_bit(rig, graph):
-    troubles = []
-    with rig(*graph) as r, start(r, troubles) as separation:
+    with rig(*graph) as r, start(r) as separation:
         watch = Watch(separation)
         begin, played, y = r.play(noise(60_000), watch)
         report = separation.report()
@@ -74,15 +83,15 @@ def test_what_comes_out_is_the_stream_delayed_bit_for_bit(rig, graph):
     expected = np.concatenate([prefill, *separated], axis=1)[:, begin : begin + y.shape[1]]
     np.testing.assert_array_equal(y, expected)
     assert y.any()
-    assert troubles == []
+    assert separation.failure is None
     assert report.blocks.total > 0
-    assert report.counters.late_frames == watch.first.late_frames
-    assert report.counters.lost_frames == 0
+    assert report.link.late_frames == watch.first.late_frames
+    assert report.link.lost_frames == 0
 
 
 @pytest.mark.parametrize("graph", [g for g in GRAPHS if g[1] == 44_100], ids=str)
 def test_stems_sum_to_the_input_at_the_declared_delay(rig, graph):
-    with rig(*graph) as r, start(r, []) as separation:
+    with rig(*graph) as r, start(r) as separation:
         _, played, y = r.play(noise(60_000), Watch(separation))
     total = y.reshape(2, 2, -1).sum(axis=0)[:, separation.delay :]
     error = total - played[:, : total.shape[1]]
@@ -93,7 +102,7 @@ def test_stems_sum_to_the_input_at_the_declared_delay(rig, graph):
 def test_impulse_comes_out_at_the_declared_delay_to_the_frame(rig, graph):
     x = np.zeros((2, 60_000), np.float32)
     x[:, 7_777] = 1
-    with rig(*graph) as r, start(r, []) as separation:
+    with rig(*graph) as r, start(r) as separation:
         _, played, y = r.play(x, Watch(separation))
     total = y.reshape(2, 2, -1).sum(axis=0)
     delays = np.argmax(np.abs(total), axis=1) - np.argmax(played, axis=1)
@@ -102,7 +111,7 @@ def test_impulse_comes_out_at_the_declared_delay_to_the_frame(rig, graph):
 
 @pytest.mark.parametrize("graph", [("fake", 44_100, 256), ("jackd", 44_100, 256)], ids=str)
 def test_ports_stand_in_order(rig, graph):
-    with rig(*graph) as r, start(r, []):
+    with rig(*graph) as r, start(r):
         assert r.ports() == [
             *("in_L", "in_R", "vocals_L", "vocals_R", "accompaniment_L", "accompaniment_R"),
         ]
@@ -112,7 +121,7 @@ def test_ports_stand_in_order(rig, graph):
 def test_no_thread_is_left_behind(rig, graph):
     with rig(*graph) as r:
         before = set(threading.enumerate())
-        with start(r, []):
+        with start(r):
             assert {thread.name for thread in set(threading.enumerate()) - before} >= {
                 *("stemd-engine", "stemd-vocals", "stemd-accompaniment"),
             }

@@ -52,7 +52,7 @@ def test_four_stems_at_the_seed_preset_are_never_late(environment):
         finally:
             process.kill()
             process.communicate()
-    assert "separating into vocals, drums, bass, other with a delay of 267264 frames" in log[-1]
+    assert "separating into vocals, drums, bass, other with a delay of 266681 frames" in log[-1]
     assert process.returncode == 0
     late, due = map(int, re.search(r"(\d+) of (\d+) blocks late", end).groups())
     assert late == 0, end

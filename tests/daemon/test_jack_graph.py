@@ -1,5 +1,6 @@
 """The client in a real jackd's graph: names, pairs, connections, the server's end."""
 
+import ctypes
 import os
 import re
 import signal
@@ -8,12 +9,13 @@ import threading
 import jack
 import pytest
 
+from fake_graph import CAPTURE, PLAYBACK
 from processes import process_of
 from stemd.daemon import libjack
 from stemd.daemon.errors import ServerError
 from stemd.daemon.jack_graph import ORDER, PORT_GROUP, PRETTY_NAME, open_client
 from stemd.daemon.private_server import private_server
-from stemd.daemon.realtime import RealtimeSide
+from stemd.daemon.realtime import Event, Link, RealtimeSide
 
 INPUTS = ["in_L", "in_R"]
 OUTPUTS = ["vocals_L", "vocals_R", "other_L", "other_R"]
@@ -34,19 +36,20 @@ def bystander(server):
 
 
 @pytest.fixture
-def client(server):
+def rt():
+    return RealtimeSide(2, 4, 44_100)
+
+
+@pytest.fixture
+def client(server, rt):
     ours = open_client("stemd", "jack", server)
-    ours.bind(RealtimeSide(2, 4, 0, ours.samplerate), INPUTS, OUTPUTS)
+    ours.bind(rt, INPUTS, OUTPUTS)
     yield ours
     ours.close()
 
 
-def patterns(**by_port):
-    return {port: re.compile(pattern) for port, pattern in by_port.items()}
-
-
 def test_client_tells_what_the_server_is(client):
-    assert (client.samplerate, client.blocksize) == (44_100, 256)
+    assert (client.samplerate, client.period) == (44_100, 256)
     assert client.name == "stemd"
     assert client.server.startswith("JACK ")
 
@@ -63,49 +66,65 @@ def test_patchbays_are_told_names_for_people_order_and_pairs(client, bystander):
     assert properties == {PRETTY_NAME: b"other right", PORT_GROUP: b"other", ORDER: b"5"}
 
 
-def test_ports_that_match_are_connected_now_and_when_they_appear(client, bystander):
-    bystander.outports.register("early")
-    bystander.outports.register("earlier")
-    client.activate(on_shutdown=print)
-    connected = connections(bystander)
-    client.autoconnect(patterns(in_L=r"bystander:early", vocals_R=r"bystander:sink_\d+"))
-    assert connected.get(timeout=5) == ("bystander:early", "stemd:in_L")
-    bystander.inports.register("sink_1")
-    assert connected.get(timeout=5) == ("stemd:vocals_R", "bystander:sink_1")
-    bystander.inports.register("sink_x")
-    bystander.inports.register("sink_22")
-    assert connected.get(timeout=5) == ("stemd:vocals_R", "bystander:sink_22")
+def test_ports_and_connections_are_those_of_the_server(client, bystander):
+    bystander.outports.register("out")
+    bystander.inports.register("sink")
+    assert {"bystander:out", "stemd:in_L", "stemd:other_R"} <= set(client.port_names())
+    client.activate()
+    into, out = ("bystander:out", "stemd:in_L"), ("stemd:vocals_R", "bystander:sink")
+    assert client.connect(into)
+    assert client.connect(out)
+    for _ in range(100):
+        if client.connections() == {into, out}:
+            break
+        threading.Event().wait(0.02)
+    assert client.connections() == {into, out}
+    assert not client.connect(("bystander:none", "stemd:in_L"))
 
 
-def test_own_ports_are_never_connected_to_each_other(client, bystander):
-    client.activate(on_shutdown=print)
-    client.autoconnect(patterns(in_L=r".*:vocals_L", in_R=r"system:capture_1"))
-    ours = bystander.get_port_by_name("stemd:in_L")
-    assert bystander.get_all_connections(ours) == []
-    assert len(bystander.get_all_connections("stemd:in_R")) == 1
+def test_the_server_calls_the_compiled_callbacks(client, bystander, rt):
+    client.activate()
+    seen = Event(0)
+    while not {Event.PERIOD, Event.PORTS} <= set(seen):
+        seen |= rt.wait_events(5)
+    bystander.outports.register("another")
+    assert Event.PORTS in rt.wait_events(5)
+    assert rt.counters().period == 256
+    assert rt.counters().gaps == 0
 
 
-def connections(bystander):
-    """A queue of the connections made from now on, (source, destination)."""
-    from queue import Queue
-
-    made = Queue()
-    bystander.deactivate()
-    bystander.set_port_connect_callback(
-        lambda a, b, connect: made.put((a.name, b.name)) if connect else None
-    )
-    bystander.activate()
-    return made
+def test_latency_is_declared_to_the_graph(client, bystander, rt):
+    assert rt.attach(Link(2, 4, 0, 12_345, 44_100))
+    client.activate()
+    client.declare_latency()
+    assert latency(bystander, "stemd:vocals_L", CAPTURE) == (12_345, 12_345)
+    assert latency(bystander, "stemd:in_L", PLAYBACK) == (12_345, 12_345)
+    assert latency(bystander, "stemd:vocals_L", PLAYBACK) == (0, 0)
 
 
-def test_end_of_the_server_is_told():
-    told = threading.Event()
+def latency(client, name: str, mode: int) -> tuple[int, int]:
+    """What the server tells others of a port, as `jack_lsp -l` shows it."""
+    pointer = int(jack._ffi.cast("uintptr_t", client.get_port_by_name(name)._ptr))
+    found = (ctypes.c_uint32 * 2)()
+    ctypes.CDLL(jack._libname).jack_port_get_latency_range(ctypes.c_void_p(pointer), mode, found)
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_end_of_the_server_is_noticed(number):
     with private_server(blocksize=256, realtime=False) as name:
-        client = open_client("stemd", "jack", name)
-        client.bind(RealtimeSide(2, 4, 0, client.samplerate), INPUTS, OUTPUTS)
-        client.activate(on_shutdown=lambda reason: told.set())
-        os.kill(process_of(name), signal.SIGKILL)
-        assert told.wait(5)
+        client, rt = open_client("stemd", "jack", name), RealtimeSide(2, 4, 44_100)
+        client.bind(rt, INPUTS, OUTPUTS)
+        client.activate()
+        assert client.is_alive()
+        os.kill(process_of(name), number)
+        while Event.SHUTDOWN not in rt.wait_events(5):
+            pass
+        for _ in range(100):
+            if not client.is_alive():
+                break
+            rt.wait_events(0.01)
+        assert not client.is_alive()
         client.close()
 
 

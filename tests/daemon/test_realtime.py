@@ -1,4 +1,4 @@
-"""The compiled side's contract: every frame in its place or silence, and every miss counted."""
+"""The compiled side's contract: every frame in its place, every miss counted, nothing cut off."""
 
 import threading
 
@@ -7,170 +7,357 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fake_graph import FakeGraph
-from stemd.daemon._rt import lib
-from stemd.daemon.realtime import RealtimeSide
+from fake_graph import CAPTURE, PLAYBACK, FakeGraph
+from stemd.daemon._rt import ffi
+from stemd.daemon.realtime import FADE_S, MAX_PERIOD, RESERVE_S, Event, Link, RealtimeSide
 
 RATE = 8_000
-CAPACITY = 16_384  # of the input ring: a second and the longest period
-KEPT = CAPACITY - lib.RT_MAX_CHUNK
+FADE, RESERVE = round(FADE_S * RATE), round(RESERVE_S * RATE)
+KEPT = 16_384 - 256  # of the input ring: a second and the longest period
+assert RATE + MAX_PERIOD <= 16_384
+DELAY = 100
 
 
-def side(prefill: int, inputs: int = 2, outputs: int = 4) -> tuple[FakeGraph, RealtimeSide]:
-    rt = RealtimeSide(inputs, outputs, prefill, RATE)
-    graph = FakeGraph(RATE)
-    graph.bind(rt, [f"i{n}" for n in range(inputs)], [f"o{n}" for n in range(outputs)])
-    return graph, rt
+class Rig:
+    """A client without a server, and a link of four outputs that plays from the first cycle."""
+
+    def __init__(self, prefill: int = 0, delay: int = DELAY, rate: int = RATE) -> None:
+        self.rt = RealtimeSide(2, 4, rate)
+        self.graph = FakeGraph(rate)
+        self.graph.bind(self.rt, ["i0", "i1"], ["o0", "o1", "o2", "o3"])
+        self.link = Link(2, 4, prefill, delay, rate)
+        assert self.rt.attach(self.link)
+
+    def cycle(self, block: np.ndarray) -> np.ndarray:
+        return self.graph.cycle(block)
+
+    def settle(self) -> None:
+        """Let the link take over; a fade's worth of silence goes in and out."""
+        self.link.write(np.zeros((4, FADE + 1 + RESERVE), np.float32))
+        self.cycle(np.zeros((2, FADE + 1), np.float32))
 
 
 def ramp(start: int, frames: int, channels: int = 2) -> np.ndarray:
     """Samples that tell their channel and their place."""
-    return (np.arange(start, start + frames) + 1e6 * np.arange(channels)[:, None]).astype("f4")
+    places = 1 + np.arange(start, start + frames)
+    return (places + 1e5 * np.arange(channels)[:, None]).astype("f4")
 
 
-def fetch(rt: RealtimeSide, at_most: int) -> np.ndarray:
-    out = np.full((rt.inputs, at_most), np.nan, np.float32)
-    return out[:, : rt.read(out)]
+def fetch(link: Link, at_most: int) -> np.ndarray:
+    out = np.full((link.inputs, at_most), np.nan, np.float32)
+    return out[:, : link.read(out)]
 
 
-def read_all(rt: RealtimeSide) -> np.ndarray:
-    parts = [np.zeros((rt.inputs, 0), np.float32)]
-    while (part := fetch(rt, 100_000)).size:
+def read_all(link: Link) -> np.ndarray:
+    parts = [np.zeros((link.inputs, 0), np.float32)]
+    while (part := fetch(link, 100_000)).size:
         parts.append(part)
     return np.concatenate(parts, axis=1)
 
 
-@pytest.mark.parametrize("period", [1, 16, 509, 4096, 8192, 16_384])
-def test_input_is_fetched_whole_and_in_order(period):
-    graph, rt = side(prefill=0)
-    for start in range(0, 5 * period, period):
-        graph.cycle(ramp(start, period))
-        gone = max(period - KEPT, 0)
-        got = read_all(rt)
-        assert not got[:, :gone].any()
-        np.testing.assert_array_equal(got[:, gone:], ramp(start, period)[:, gone:])
-    assert rt.counters().lost_frames == 5 * gone
+class TestInput:
+    @pytest.mark.parametrize("period", [1, 16, 509, 4096, 8192, 16_384])
+    def test_it_is_fetched_whole_and_in_order(self, period):
+        rig = Rig()
+        for start in range(0, 5 * period, period):
+            rig.cycle(ramp(start, period))
+            gone = max(period - KEPT, 0)
+            got = read_all(rig.link)
+            assert not got[:, :gone].any()
+            np.testing.assert_array_equal(got[:, gone:], ramp(start, period)[:, gone:])
+        assert rig.link.counters().lost_frames == 5 * gone
+
+    def test_what_was_overwritten_is_silence_counted_and_the_rest_is_in_its_place(self):
+        rig = Rig()
+        frames = 100 * 256
+        for start in range(0, frames, 256):
+            rig.cycle(ramp(start, 256))
+        got = read_all(rig.link)
+        lost = frames - KEPT
+        assert rig.link.counters().lost_frames == lost
+        assert got.shape == (2, frames)
+        assert not got[:, :lost].any()
+        np.testing.assert_array_equal(got[:, lost:], ramp(0, frames)[:, lost:])
+
+    @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, 3e6, -1e30])
+    def test_what_is_no_number_or_absurd_is_silence_and_counted(self, bad):
+        rig = Rig()
+        block = ramp(0, 64)
+        block[0, 5] = block[1, 63] = bad
+        rig.cycle(block)
+        block[0, 5] = block[1, 63] = 0
+        np.testing.assert_array_equal(read_all(rig.link), block)
+        assert rig.rt.counters().bad_samples == 2
+
+    def test_denormals_are_silence_and_the_smallest_normal_number_is_not(self):
+        rig = Rig()
+        tiny = np.finfo(np.float32).tiny
+        rig.cycle(np.array([[1e-40, -1e-45, 0], [tiny, -tiny, 1]], "f4"))
+        np.testing.assert_array_equal(read_all(rig.link), [[0, 0, 0], [tiny, -tiny, 1]])
+        assert rig.rt.counters().bad_samples == 0
 
 
-def test_period_longer_than_the_rings_is_heard_as_far_as_it_fits_and_played_as_silence():
-    graph, rt = side(prefill=0)
-    out = graph.cycle(ramp(0, 40_000))
-    assert not out.any()
-    got = read_all(rt)
-    np.testing.assert_array_equal(got[:, -KEPT:], ramp(0, 40_000)[:, -KEPT:])
-    assert rt.counters().late_frames == 40_000
+class TestOutput:
+    def test_it_begins_with_the_prefill_of_silence(self):
+        rig = Rig(prefill=200)
+        rig.link.write(ramp(0, 56 + RESERVE, 4))
+        out = rig.cycle(np.zeros((2, 256), np.float32))
+        assert not out[:, :200].any()
+        np.testing.assert_array_equal(out[:, 200:], ramp(0, 56, 4))
+        assert rig.link.counters().late_frames == 0
 
+    def test_what_comes_late_is_never_played(self):
+        rig = Rig()
+        rig.settle()
+        rig.cycle(np.zeros((2, 64), np.float32))  # of which the reserve is there
+        rig.link.write(ramp(0, 44 + 1000, 4))  # 44 of these are too late
+        frames = 50 * FADE  # until the engine is trusted again
+        rig.link.write(ramp(1044, frames, 4))
+        out = rig.cycle(np.zeros((2, frames), np.float32))
+        np.testing.assert_array_equal(out[:, -1], ramp(44 + frames - 1, 1, 4)[:, 0])
+        assert rig.link.counters().late_frames == 64 - RESERVE
+        assert rig.link.counters().late_periods == 1
 
-def test_output_begins_with_the_prefill_of_silence():
-    graph, rt = side(prefill=100)
-    rt.write(ramp(0, 28, 4))
-    out = graph.cycle(ramp(0, 128))
-    assert not out[:, :100].any()
-    np.testing.assert_array_equal(out[:, 100:], ramp(0, 28, 4))
-    assert rt.counters().late_frames == 0
-
-
-def test_missing_part_is_silence_counted_and_what_comes_late_is_never_played():
-    graph, rt = side(prefill=0)
-    rt.write(ramp(0, 30, 4))
-    out = graph.cycle(ramp(0, 64))
-    np.testing.assert_array_equal(out[:, :30], ramp(0, 30, 4))
-    assert not out[:, 30:].any()
-    rt.write(ramp(30, 50, 4))  # 34 of these are too late
-    out = graph.cycle(ramp(64, 64))
-    np.testing.assert_array_equal(out[:, :16], ramp(64, 16, 4))
-    assert not out[:, 16:].any()
-    counters = rt.counters()
-    assert (counters.periods, counters.frames) == (2, 128)
-    assert (counters.late_periods, counters.late_frames) == (2, 34 + 48)
-
-
-def test_input_that_was_overwritten_is_silence_counted_and_the_rest_is_in_its_place():
-    graph, rt = side(prefill=0)
-    frames = 100 * 256
-    for start in range(0, frames, 256):
-        graph.cycle(ramp(start, 256))
-    got = read_all(rt)
-    lost = frames - KEPT
-    assert rt.counters().lost_frames == lost
-    assert got.shape == (2, frames)
-    assert not got[:, :lost].any()
-    np.testing.assert_array_equal(got[:, lost:], ramp(0, frames)[:, lost:])
-
-
-@settings(deadline=None, max_examples=200)
-@given(
-    prefill=st.integers(0, 3000),
-    steps=st.lists(
-        st.one_of(
-            st.tuples(st.just("cycle"), st.integers(1, 2000)),
-            st.tuples(st.just("write"), st.integers(1, 400)),  # in all less than the ring
-            st.tuples(st.just("read"), st.integers(1, 3000)),
+    @settings(deadline=None, max_examples=100)
+    @given(
+        prefill=st.integers(0, 3000),
+        steps=st.lists(
+            st.one_of(
+                st.tuples(st.just("cycle"), st.integers(1, 2000)),
+                st.tuples(st.just("work"), st.integers(1, 3000)),
+            ),
+            max_size=40,
         ),
-        max_size=40,
-    ),
-)
-def test_rings_behave_as_their_model(prefill, steps):
-    """Against plain arithmetic on positions, for any order of cycles, reads and writes."""
-    graph, rt = side(prefill)
-    heard = read = played = late = lost = 0
-    written = prefill
-    for step, n in steps:
-        if step == "cycle":
-            out = graph.cycle(ramp(heard, n))
-            ready = max(min(written - played, n), 0)
-            expected = np.zeros((4, n), np.float32)
-            places = np.arange(played, played + ready)
-            tone = ramp(played - prefill, ready, 4)
-            expected[:, :ready] = np.where(places < prefill, 0, tone)
-            np.testing.assert_array_equal(out, expected)
-            late += n - ready
-            heard += n
-            played += n
-        elif step == "write":
-            rt.write(ramp(written - prefill, n, 4))
-            written += n
-        else:
-            got = fetch(rt, n)
-            expected = ramp(read, min(n, heard - read))
-            gone = max(heard - KEPT - read, 0)
-            expected[:, :gone] = 0
-            lost += min(gone, expected.shape[1])
-            np.testing.assert_array_equal(got, expected)
-            read += got.shape[1]
-    assert (rt.counters().late_frames, rt.counters().lost_frames) == (late, lost)
+    )
+    def test_stems_that_sum_to_the_input_always_do(self, prefill, steps):
+        """Whatever the engine is late with, the dry signal makes up for."""
+        rig = Rig(prefill, delay=prefill)
+        heard = read = 0
+        for step, n in steps:
+            if step == "cycle":
+                out = rig.cycle(ramp(heard, n))
+                total = out.reshape(2, 2, -1).sum(axis=0)
+                places = np.arange(heard, heard + n)
+                expected = np.where(places < prefill, 0, ramp(heard - prefill, n))
+                fading_in = places < FADE
+                np.testing.assert_allclose(
+                    total[:, ~fading_in], expected[:, ~fading_in], rtol=1e-5, atol=1e-3
+                )
+                heard += n
+            else:
+                got = fetch(rig.link, n)
+                expected = ramp(read, got.shape[1])
+                np.testing.assert_array_equal(got, expected)
+                read += got.shape[1]
+                rig.link.write(np.concatenate([0.25 * got, 0.75 * got]))
+
+
+class TestDry:
+    """Fades between the stems and the delayed input. The stems are a sine on every output."""
+
+    HZ, RATE = 440.0, 44_100
+
+    def play(self, cycles: int, period: int, engine, before=lambda n, rig: None):
+        """Return all outputs; ``engine(n)`` says whether it works in cycle n."""
+        prefill = period + 441  # as little as the engine is ever given
+        rig = Rig(prefill, delay=prefill, rate=self.RATE)
+        x = np.sin(2 * np.pi * self.HZ * np.arange(cycles * period) / self.RATE).astype("f4")
+        out = []
+        for n in range(cycles):
+            before(n, rig)
+            out.append(rig.cycle(np.tile(x[n * period : (n + 1) * period], (2, 1))))
+            if engine(n):
+                got = read_all(rig.link)
+                rig.link.write(np.concatenate([0.4 * got, 0.6 * got]))
+        return rig, np.concatenate(out, axis=1)
+
+    def assert_no_click(self, out: np.ndarray, settled: int) -> None:
+        bend = np.abs(np.diff(out[:, settled:], n=2))  # after the music has begun
+        steady = (2 * np.pi * self.HZ / self.RATE) ** 2 * np.abs(out).max(axis=1)
+        assert (bend.max(axis=1) < 1.5 * steady).all()
+
+    @pytest.mark.parametrize("period", [64, 256, 1024])
+    def test_bypass_leaves_the_input_on_the_last_stem_and_comes_back(self, period):
+        cycles = 40_000 // period
+
+        def before(n, rig):
+            rig.link.set_dry(cycles // 3 <= n < 2 * cycles // 3)
+
+        rig, out = self.play(cycles, period, lambda n: True, before)
+        middle = slice(cycles // 2 * period, cycles // 2 * period + 1000)
+        assert np.abs(out[:2, middle]).max() == 0
+        assert np.abs(out[2:, middle]).max() == pytest.approx(1, abs=0.01)
+        assert np.abs(out[0, -1000:]).max() == pytest.approx(0.4, abs=0.01)
+        self.assert_no_click(out, 2000)
+        assert rig.link.counters().late_frames == 0
+        assert rig.link.counters().dry_frames > 10_000
+
+    @pytest.mark.parametrize("period", [64, 256, 1024])
+    def test_engine_that_stops_is_faded_out_before_it_is_missed(self, period):
+        cycles = 40_000 // period
+        rig, out = self.play(cycles, period, lambda n: not cycles // 3 <= n < 2 * cycles // 3)
+        middle = slice(cycles // 2 * period, cycles // 2 * period + 1000)
+        assert np.abs(out[:2, middle]).max() == 0
+        assert np.abs(out[2:, middle]).max() == pytest.approx(1, abs=0.01)
+        assert np.abs(out[0, -1000:]).max() == pytest.approx(0.4, abs=0.01)
+        self.assert_no_click(out, 2000)
+        assert rig.link.counters().late_periods > 0
+
+    def test_gain_is_ramped(self):
+        def before(n, rig):
+            if n == 50:
+                rig.rt.set_gain(0, 0.0)
+                rig.rt.set_gain(1, 0.5)
+            if n == 100:
+                rig.rt.set_gain(0, 1.0)
+
+        _, out = self.play(150, 256, lambda n: True, before)
+        assert not out[0, 80 * 256 : 100 * 256].any()
+        assert np.abs(out[1, 80 * 256 :]).max() == pytest.approx(0.2, abs=0.01)
+        assert np.abs(out[0, -1000:]).max() == pytest.approx(0.4, abs=0.01)
+        self.assert_no_click(out, 2000)
+
+
+class TestLinks:
+    def test_one_takes_over_from_the_other_when_it_is_warm_and_without_a_click(self):
+        rig = Rig(prefill=512, delay=512, rate=44_100)
+        second = Link(2, 4, 1024, 1024, 44_100)
+        x = np.sin(2 * np.pi * 440 * np.arange(40_000) / 44_100).astype("f4")
+        out, swapped_at = [], None
+        for n in range(150):
+            if n == 50:
+                assert rig.rt.attach(second)
+                assert not rig.rt.attach(Link(2, 4, 0, 0, 44_100)), "one at a time"
+            out.append(rig.cycle(np.tile(x[n * 256 : (n + 1) * 256], (2, 1))))
+            for link, level in ((rig.link, 0.5), (second, 0.25)):
+                got = read_all(link)
+                link.write(level * np.concatenate([got, got]))
+            if Event.SWAPPED in rig.rt.wait_events(0) and n > 50:
+                swapped_at = swapped_at or n
+        assert 54 <= swapped_at <= 58
+        assert rig.rt.delay == 1024
+        out = np.concatenate(out, axis=1)
+        assert np.abs(out[:, 40 * 256 : 50 * 256]).max() == pytest.approx(0.5, abs=0.01)
+        assert np.abs(out[:, 60 * 256 :]).max() == pytest.approx(0.25, abs=0.01)
+        steady = (2 * np.pi * 440 / 44_100) ** 2 * 0.5
+        assert np.abs(np.diff(out[:, 1024:], n=2)).max() < 1.5 * steady
+        np.testing.assert_allclose(
+            out[0, 70 * 256 :], 0.25 * x[70 * 256 - 1024 : 150 * 256 - 1024], atol=1e-6
+        )
+
+    def test_without_any_link_there_is_silence(self):
+        rt = RealtimeSide(2, 4, RATE)
+        graph = FakeGraph(RATE)
+        graph.bind(rt, ["a", "b"], ["c", "d", "e", "f"])
+        assert not graph.cycle(ramp(0, 64)).any()
+        assert rt.delay == 0
+
+
+class TestEvents:
+    def test_what_the_servers_threads_say_is_told_once(self):
+        rig = Rig()
+        rig.cycle(ramp(0, 64))
+        assert Event.PERIOD in rig.rt.wait_events(0)
+        rig.graph.call("info_shutdown", "void(*)(int, char *, void *)", 1, ffi.NULL)
+        rig.graph.call("sample_rate", "int(*)(uint32_t, void *)", 48_000)
+        rig.graph.call("port_registration", "void(*)(uint32_t, int, void *)", 7, 1)
+        assert rig.rt.wait_events(0) == Event.SHUTDOWN | Event.RATE | Event.PORTS
+        assert not rig.rt.wait_events(0)
+
+    def test_it_wakes_whoever_waits(self):
+        rig = Rig()
+        woken = threading.Event()
+        waiter = threading.Thread(target=lambda: (rig.rt.wait_events(60), woken.set()))
+        waiter.start()
+        rig.rt.wake()
+        assert woken.wait(5)
+        waiter.join()
+
+
+class TestCounters:
+    def test_cycles_frames_and_the_last_period(self):
+        rig = Rig()
+        rig.cycle(ramp(0, 64))
+        rig.cycle(ramp(64, 100))
+        counters = rig.rt.counters()
+        assert (counters.periods, counters.frames, counters.period) == (2, 164, 100)
+        assert counters.worst_ns > 0
+        assert counters.priority == 0
+
+    def test_xruns_and_gaps_in_the_servers_time(self):
+        rig = Rig()
+        rig.cycle(ramp(0, 64))
+        rig.graph.call("xrun", "int(*)(void *)")
+        rig.graph.frame_time += 640
+        rig.cycle(ramp(64, 64))
+        rig.cycle(ramp(128, 64))
+        counters = rig.rt.counters()
+        assert (counters.xruns, counters.gaps, counters.gap_frames) == (1, 1, 640)
+
+    def test_frame_time_may_wrap_around(self):
+        rig = Rig()
+        rig.graph.frame_time = 2**32 - 64
+        for n in range(3):
+            rig.cycle(ramp(64 * n, 64))
+        assert rig.rt.counters().gaps == 0
+
+    def test_peaks_are_those_since_the_last_look(self):
+        rig = Rig()
+        rig.settle()
+        rig.rt.peaks()
+        rig.link.write(np.tile(np.array([[0.1], [-0.7], [0.3], [0.0]], "f4"), 64 + RESERVE))
+        rig.cycle(np.array([[0.5] * 64, [-0.25] * 64], "f4"))
+        inputs, outputs = rig.rt.peaks()
+        assert inputs == [0.5, 0.25]
+        assert outputs == pytest.approx([0.1, 0.7, 0.3, 0.0])
+        assert rig.rt.peaks() == ([0, 0], [0] * 4)
+
+
+class TestLatency:
+    def test_outputs_are_later_than_the_inputs_and_inputs_earlier_than_the_outputs(self):
+        rig = Rig(delay=1000)
+        rig.graph.latencies = {(0, 0, CAPTURE): (10, 20), (0, 1, CAPTURE): (5, 15)}
+        rig.graph.latencies |= {(1, n, PLAYBACK): (n, 30 - n) for n in range(4)}
+        rig.graph.declare_latency()
+        for n in range(4):
+            assert rig.graph.latencies[1, n, CAPTURE] == (1005, 1020)
+        for n in range(2):
+            assert rig.graph.latencies[0, n, PLAYBACK] == (1000, 1030)
+
+
+class TestFreewheel:
+    def test_a_cycle_waits_for_the_engine(self):
+        rig = Rig()
+        rig.settle()
+        rig.graph.freewheel(True)
+        assert rig.rt.freewheeling
+        block = ramp(0, 64 + RESERVE, 4)
+
+        def write():
+            rig.link.wait(5)
+            rig.link.write(block)
+
+        fetch(rig.link, 1000)
+        writer = threading.Thread(target=write)
+        writer.start()
+        out = rig.cycle(ramp(0, 64))
+        writer.join()
+        np.testing.assert_array_equal(out[:, RESERVE:], block[:, : 64 - RESERVE])
+        assert rig.link.counters().late_frames == 0
+
+    def test_a_released_cycle_does_not_wait(self):
+        rig = Rig()
+        rig.graph.freewheel(True)
+        rig.link.release()
+        rig.cycle(ramp(0, 64))
+        assert rig.link.counters().late_frames == 64
+        rig.graph.freewheel(False)
+        assert not rig.rt.freewheeling
 
 
 def test_wait_returns_at_once_when_a_cycle_has_passed():
-    graph, rt = side(prefill=0)
-    graph.cycle(ramp(0, 16))
+    rig = Rig()
+    rig.cycle(ramp(0, 16))
     done = threading.Event()
-
-    def wait():
-        rt.wait(60)
-        done.set()
-
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=lambda: (rig.link.wait(60), done.set()), daemon=True).start()
     assert done.wait(5)
-
-
-def test_freewheeling_cycle_waits_for_the_engine():
-    graph, rt = side(prefill=0)
-    graph.freewheel(True)
-    assert rt.freewheeling
-    writer = threading.Thread(target=lambda: (rt.wait(5), rt.write(ramp(0, 64, 4))))
-    writer.start()
-    out = graph.cycle(ramp(0, 64))
-    writer.join()
-    np.testing.assert_array_equal(out, ramp(0, 64, 4))
-    assert rt.counters().late_frames == 0
-
-
-def test_released_cycle_does_not_wait():
-    graph, rt = side(prefill=0)
-    graph.freewheel(True)
-    rt.release()
-    assert not graph.cycle(ramp(0, 64)).any()
-    assert rt.counters().late_frames == 64
-    graph.freewheel(False)
-    assert not rt.freewheeling

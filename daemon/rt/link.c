@@ -1,0 +1,226 @@
+#define _GNU_SOURCE /* sem_clockwait */
+#include "link.h"
+
+#include <errno.h>
+#include <math.h>
+#include <time.h>
+
+/* How long an offline bounce waits for the engine before it counts the cycle as late. */
+#define FREEWHEEL_PATIENCE_MS 10000
+/* Fades that an engine which was late must be in time for before it is heard again. */
+#define CALM_FADES 8
+
+rt_link_t *rt_link_new(uint32_t inputs, uint32_t outputs, const rt_link_sizes_t *sizes)
+{
+    rt_link_t *link = calloc(1, sizeof *link);
+    if (!link)
+        return NULL;
+    sem_init(&link->heard, 0, 0);
+    sem_init(&link->produced, 0, 0);
+    if (inputs > RT_MAX_CHANNELS || outputs > RT_MAX_CHANNELS
+        || !ring_init(&link->in, inputs, sizes->in_capacity)
+        || !ring_init(&link->out, outputs, sizes->out_capacity)) {
+        rt_link_free(link);
+        return NULL;
+    }
+    set(&link->out.written, sizes->prefill);
+    link->delay = sizes->delay;
+    link->fade = sizes->fade;
+    link->reserve = sizes->reserve;
+    link->wet = 1;
+    link->calm = UINT32_MAX;
+    return link;
+}
+
+void rt_link_free(rt_link_t *link)
+{
+    if (!link)
+        return;
+    sem_destroy(&link->heard);
+    sem_destroy(&link->produced);
+    free(link->in.data);
+    free(link->out.data);
+    free(link);
+}
+
+int wait_ms(sem_t *semaphore, uint32_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    while (sem_clockwait(semaphore, CLOCK_MONOTONIC, &until))
+        if (errno != EINTR)
+            return 0;
+    return 1;
+}
+
+/* ---- the server's real-time thread ---- */
+
+void link_hear(rt_link_t *link, const chunk_t *in, uint32_t frames)
+{
+    uint64_t position = get(&link->in.written);
+    /* rt_link_read() must see what was written before it sees any of this overwrite it. */
+    atomic_thread_fence(memory_order_release);
+    for (uint32_t c = 0; c < link->in.channels; c++)
+        ring_copy_in(&link->in, c, position, in->samples[c], frames);
+    set(&link->in.written, position + frames);
+}
+
+void link_heard(rt_link_t *link)
+{
+    sem_post(&link->heard);
+}
+
+/* Nothing is in real time during a bounce, so this is the one place where a cycle waits. */
+void link_await(rt_link_t *link, uint32_t nframes)
+{
+    uint64_t until = get(&link->out.read) + nframes + link->reserve;
+    while (get(&link->out.written) < until && !link->released
+           && wait_ms(&link->produced, FREEWHEEL_PATIENCE_MS))
+        ;
+}
+
+/* An engine that has left less than the reserve will be late: what it left is the time to fade to
+ * the dry signal, so that nothing is ever cut off. */
+void link_begin(rt_link_t *link, uint32_t nframes)
+{
+    uint64_t position = get(&link->out.read), written = get(&link->out.written);
+    uint64_t there = written > position ? written - position : 0;
+    int short_of = there < (uint64_t)nframes + link->reserve;
+    if (short_of)
+        link->calm = 0;
+    else if (link->calm < CALM_FADES * link->fade)
+        link->calm += nframes;
+    int late = link->calm < CALM_FADES * link->fade;
+    int dry = late || link->dry_wanted;
+    link->wet_step = (dry ? -1.0f : 1.0f) / (float)(short_of ? link->reserve : link->fade);
+}
+
+void link_end(rt_link_t *link)
+{
+    if (link->missing) {
+        add(&link->late_periods, 1);
+        add(&link->late_frames, link->missing);
+        link->missing = 0;
+    }
+}
+
+/* Move the fade on; give how loud the stems are in each frame, and whether that changes. */
+static int fade(rt_link_t *link, float *gain, uint32_t frames)
+{
+    int changes = 0;
+    for (uint32_t i = 0; i < frames; i++) {
+        float wet = link->wet + link->wet_step;
+        wet = wet < 0 ? 0 : wet > 1 ? 1 : wet;
+        changes |= wet != link->wet || (wet != 0 && wet != 1);
+        link->wet = wet;
+        gain[i] = wet;
+    }
+    for (uint32_t i = 0; changes && i < frames; i++)
+        gain[i] = 0.5f - 0.5f * cosf((float)M_PI * gain[i]);
+    return changes || gain[0] != 1;
+}
+
+/* The input of so long ago; silence before there was any. */
+static void dry_signal(const rt_link_t *link, uint32_t c, uint64_t position, float *dst,
+                       uint32_t frames)
+{
+    uint64_t before = link->delay > position ? link->delay - position : 0;
+    uint32_t silent = before < frames ? (uint32_t)before : frames;
+    memset(dst, 0, silent * sizeof(float));
+    ring_copy_out(&link->in, c, position + silent - link->delay, dst + silent, frames - silent);
+}
+
+void link_play(rt_link_t *link, chunk_t *out, uint32_t frames)
+{
+    float gain[CHUNK] = {1}, dry[CHUNK];
+    uint64_t position = get(&link->out.read), written = get(&link->out.written);
+    uint64_t there = written > position ? written - position : 0;
+    uint32_t ready = there < frames ? (uint32_t)there : frames;
+    link->missing += frames - ready;
+    for (uint32_t c = 0; c < link->out.channels; c++) {
+        ring_copy_out(&link->out, c, position, out->samples[c], ready);
+        memset(out->samples[c] + ready, 0, (frames - ready) * sizeof(float));
+    }
+    if (fade(link, gain, frames)) {
+        for (uint32_t c = 0; c < link->out.channels; c++)
+            for (uint32_t i = 0; i < frames; i++)
+                out->samples[c][i] *= gain[i];
+        for (uint32_t c = 0; c < link->in.channels; c++) {
+            float *last = out->samples[link->out.channels - link->in.channels + c];
+            dry_signal(link, c, position, dry, frames);
+            for (uint32_t i = 0; i < frames; i++)
+                last[i] += (1 - gain[i]) * dry[i];
+        }
+        add(&link->dry_frames, frames);
+    }
+    set(&link->out.read, position + frames);
+}
+
+/* ---- the engine thread ---- */
+
+void rt_link_wait(rt_link_t *link, uint32_t timeout_ms)
+{
+    wait_ms(&link->heard, timeout_ms);
+}
+
+/* The server's thread overwrites what is older than the ring. Whatever it may have touched while
+ * we copied is silence, so every frame is there, in its place, and no frame is torn. */
+uint32_t rt_link_read(rt_link_t *link, float *dst, uint32_t stride, uint32_t max)
+{
+    uint64_t position = get(&link->in.read);
+    uint64_t there = get(&link->in.written) - position;
+    uint32_t most = max < link->in.capacity ? max : link->in.capacity;
+    uint32_t frames = there < most ? (uint32_t)there : most;
+    for (uint32_t c = 0; c < link->in.channels; c++)
+        ring_copy_out(&link->in, c, position, dst + (size_t)c * stride, frames);
+    atomic_thread_fence(memory_order_acquire);
+    uint64_t safe = get(&link->in.written) + CHUNK;
+    safe = safe > link->in.capacity ? safe - link->in.capacity : 0;
+    uint64_t behind = safe > position ? safe - position : 0;
+    uint32_t lost = behind < frames ? (uint32_t)behind : frames;
+    if (lost) {
+        for (uint32_t c = 0; c < link->in.channels; c++)
+            memset(dst + (size_t)c * stride, 0, lost * sizeof(float));
+        add(&link->lost_frames, lost);
+    }
+    set(&link->in.read, position + frames);
+    return frames;
+}
+
+void rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint32_t frames)
+{
+    uint64_t position = get(&link->out.written);
+    for (uint32_t c = 0; c < link->out.channels; c++)
+        ring_copy_in(&link->out, c, position, src + (size_t)c * stride, frames);
+    set(&link->out.written, position + frames);
+    sem_post(&link->produced);
+}
+
+/* ---- any thread ---- */
+
+void rt_link_set_dry(rt_link_t *link, int dry)
+{
+    link->dry_wanted = dry;
+}
+
+void rt_link_counters(const rt_link_t *link, rt_link_counters_t *out)
+{
+    out->frames = get(&link->in.written);
+    out->late_periods = get(&link->late_periods);
+    out->late_frames = get(&link->late_frames);
+    out->lost_frames = get(&link->lost_frames);
+    out->dry_frames = get(&link->dry_frames);
+    out->delivered = get(&link->out.written);
+}
+
+void rt_link_release(rt_link_t *link)
+{
+    link->released = 1;
+    sem_post(&link->produced);
+}

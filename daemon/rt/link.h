@@ -1,0 +1,46 @@
+/* What the server's thread does with a link; see rt.h for the others. */
+
+#include <semaphore.h>
+#include <stdint.h>
+
+#include "ring.h"
+#include "rt.h"
+
+/* The server's thread handles so many frames at once, whatever the period: so far the engine's
+ * thread keeps away from it in the input ring. */
+#define CHUNK 256
+
+typedef struct {
+    float samples[RT_MAX_CHANNELS][CHUNK];
+} chunk_t;
+
+struct rt_link {
+    ring_t in;  /* written by the server's thread, read by the engine's */
+    ring_t out; /* the other way round */
+    uint64_t delay;
+    uint32_t fade, reserve;
+    sem_t heard;    /* posted after each cycle */
+    sem_t produced; /* posted after each rt_link_write() */
+    atomic_int released;
+    atomic_int dry_wanted;
+    counter_t late_periods, late_frames, lost_frames, dry_frames;
+    /* Of the server's thread alone: */
+    float wet;       /* 1: the stems are heard; 0: the dry signal; between: a fade */
+    float wet_step;  /* by which it moves each frame */
+    uint32_t calm;   /* frames since the engine was late last */
+    uint32_t missing; /* frames that the engine owes in this cycle */
+};
+
+/* Append a chunk of input. */
+void link_hear(rt_link_t *link, const chunk_t *in, uint32_t frames);
+/* Tell the engine that a cycle of input is there. */
+void link_heard(rt_link_t *link);
+/* Wait until the engine has delivered what a cycle plays; for an offline bounce. */
+void link_await(rt_link_t *link, uint32_t nframes);
+/* Decide what is to be heard in a cycle, then give it chunk by chunk. */
+void link_begin(rt_link_t *link, uint32_t nframes);
+void link_play(rt_link_t *link, chunk_t *out, uint32_t frames);
+void link_end(rt_link_t *link);
+
+/* Wait for the semaphore; 0 when the time is over. */
+int wait_ms(sem_t *semaphore, uint32_t ms);

@@ -1,0 +1,416 @@
+#define _GNU_SOURCE /* clock_gettime, sched_getscheduler, M_PI */
+#include "link.h"
+
+#include <math.h>
+#include <sched.h>
+#include <time.h>
+
+/* Beyond this (120 dB above full scale) a sample is an accident, and its square no float. */
+#define LOUDEST 1e6f
+
+/* libjack's functions, as jack.h has them. */
+typedef struct {
+    uint32_t min, max;
+} latency_range_t;
+typedef enum { CAPTURE_LATENCY, PLAYBACK_LATENCY } latency_mode_t;
+typedef float *(*port_get_buffer_t)(void *port, uint32_t nframes);
+typedef void (*port_latency_range_t)(void *port, latency_mode_t mode, latency_range_t *range);
+typedef uint32_t (*last_frame_time_t)(const void *client);
+
+typedef struct {
+    _Atomic float wanted; /* set by any thread */
+    float now, target, step;
+} gain_t;
+
+struct rt {
+    rt_server_t server;
+    uint32_t inputs, outputs;
+    uint32_t ramp;
+    _Atomic(rt_link_t *) arriving; /* attached, and not yet seen by the server's thread */
+    _Atomic(rt_link_t *) coming;   /* warms up unheard, then fades in */
+    _Atomic(rt_link_t *) playing;
+    counter_t delay; /* of the link that plays, else of the one that is to */
+    float arrived; /* 0: what plays is heard; 1: what comes is; between: a cross-fade */
+    gain_t gains[RT_MAX_CHANNELS];
+    _Atomic float in_peaks[RT_MAX_CHANNELS], out_peaks[RT_MAX_CHANNELS];
+    counter_t periods, frames, xruns, gaps, bad_samples, worst_ns;
+    _Atomic int64_t gap_frames;
+    _Atomic uint32_t period;
+    _Atomic int32_t priority;
+    uint32_t next_frame_time; /* where the next cycle begins if none is left out */
+    atomic_int freewheeling;
+    atomic_int is_closing, answering;
+    _Atomic uint32_t events;
+    sem_t woken;
+};
+
+rt_t *rt_new(uint32_t inputs, uint32_t outputs, uint32_t ramp)
+{
+    rt_t *rt = inputs > RT_MAX_CHANNELS || outputs > RT_MAX_CHANNELS ? NULL : calloc(1, sizeof *rt);
+    if (!rt)
+        return NULL;
+    rt->inputs = inputs;
+    rt->outputs = outputs;
+    rt->ramp = ramp;
+    for (uint32_t c = 0; c < outputs; c++)
+        rt->gains[c].wanted = rt->gains[c].now = rt->gains[c].target = 1;
+    sem_init(&rt->woken, 0, 0);
+    return rt;
+}
+
+void rt_free(rt_t *rt)
+{
+    if (rt)
+        sem_destroy(&rt->woken);
+    free(rt);
+}
+
+void rt_bind(rt_t *rt, const rt_server_t *server)
+{
+    rt->server = *server;
+}
+
+static void tell(rt_t *rt, uint32_t event)
+{
+    atomic_fetch_or(&rt->events, event);
+    sem_post(&rt->woken);
+}
+
+/* ---- the server's real-time thread ---- */
+
+/* Copy input; what is no number or absurdly large becomes silence, and so does what is so small
+ * that arithmetic with it would be slow. Returns how many samples were bad. */
+static uint32_t sanitise(float *dst, const float *src, uint32_t frames)
+{
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < frames; i++) {
+        float level = fabsf(src[i]);
+        int is_sane = level < LOUDEST; /* false for NaN */
+        dst[i] = is_sane && level >= 1.17549435e-38f ? src[i] : 0;
+        bad += !is_sane;
+    }
+    return bad;
+}
+
+static void note_peak(_Atomic float *peak, const float *samples, uint32_t frames)
+{
+    float highest = atomic_load_explicit(peak, memory_order_relaxed), before = highest;
+    for (uint32_t i = 0; i < frames; i++) {
+        float level = fabsf(samples[i]);
+        highest = level > highest ? level : highest;
+    }
+    if (highest > before)
+        atomic_store_explicit(peak, highest, memory_order_relaxed);
+}
+
+static void hear(rt_t *rt, rt_link_t *const *links, uint32_t nframes)
+{
+    port_get_buffer_t buffer = (port_get_buffer_t)rt->server.port_get_buffer;
+    chunk_t chunk;
+    for (uint32_t done = 0, frames; done < nframes; done += frames) {
+        frames = nframes - done < CHUNK ? nframes - done : CHUNK;
+        uint32_t bad = 0;
+        for (uint32_t c = 0; c < rt->inputs; c++) {
+            const float *src = buffer((void *)rt->server.in_ports[c], nframes);
+            bad += sanitise(chunk.samples[c], src + done, frames);
+            note_peak(&rt->in_peaks[c], chunk.samples[c], frames);
+        }
+        if (bad)
+            add(&rt->bad_samples, bad);
+        for (int i = 0; i < 2; i++)
+            if (links[i])
+                link_hear(links[i], &chunk, frames);
+    }
+    for (int i = 0; i < 2; i++)
+        if (links[i])
+            link_heard(links[i]);
+}
+
+/* Multiply by the gain, on its way to the one wanted. */
+static void ramp(gain_t *gain, uint32_t ramp, float *samples, uint32_t frames)
+{
+    float wanted = atomic_load_explicit(&gain->wanted, memory_order_relaxed);
+    if (wanted != gain->target) {
+        gain->target = wanted;
+        gain->step = (wanted - gain->now) / (float)ramp;
+    }
+    for (uint32_t i = 0; i < frames; i++) {
+        if (gain->now != gain->target) {
+            gain->now += gain->step;
+            if ((gain->step < 0) == (gain->now < gain->target))
+                gain->now = gain->target;
+        }
+        samples[i] *= gain->now;
+    }
+}
+
+/* Cross-fade from the stems of one link, or none, to those of another. */
+static void blend(rt_t *rt, chunk_t *from, const chunk_t *to, uint32_t fade, uint32_t frames)
+{
+    for (uint32_t i = 0; i < frames; i++) {
+        rt->arrived += 1.0f / (float)fade;
+        rt->arrived = rt->arrived < 1 ? rt->arrived : 1;
+        float share = 0.5f - 0.5f * cosf((float)M_PI * rt->arrived);
+        for (uint32_t c = 0; c < rt->outputs; c++)
+            from->samples[c][i] += share * (to->samples[c][i] - from->samples[c][i]);
+    }
+}
+
+static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, uint32_t nframes)
+{
+    port_get_buffer_t buffer = (port_get_buffer_t)rt->server.port_get_buffer;
+    rt_link_t *links[] = {playing, coming};
+    /* A link is warm when what it gives is made of what it has heard. */
+    int is_warm = coming && (!playing || get(&coming->out.read) >= coming->delay);
+    chunk_t out, other;
+    for (int i = 0; i < 2; i++)
+        if (links[i])
+            link_begin(links[i], nframes);
+    for (uint32_t done = 0, frames; done < nframes; done += frames) {
+        frames = nframes - done < CHUNK ? nframes - done : CHUNK;
+        if (playing)
+            link_play(playing, &out, frames);
+        else
+            memset(&out, 0, sizeof out);
+        if (coming)
+            link_play(coming, &other, frames);
+        if (is_warm)
+            blend(rt, &out, &other, coming->fade, frames);
+        for (uint32_t c = 0; c < rt->outputs; c++) {
+            float *dst = buffer((void *)rt->server.out_ports[c], nframes);
+            ramp(&rt->gains[c], rt->ramp, out.samples[c], frames);
+            note_peak(&rt->out_peaks[c], out.samples[c], frames);
+            memcpy(dst + done, out.samples[c], frames * sizeof(float));
+        }
+    }
+    for (int i = 0; i < 2; i++)
+        if (links[i])
+            link_end(links[i]);
+}
+
+/* Let the link that was attached come, and the one that has come play. */
+static void change_links(rt_t *rt)
+{
+    if (rt->arrived == 1) {
+        rt->playing = atomic_load(&rt->coming);
+        set(&rt->delay, rt->playing->delay);
+        rt->coming = NULL;
+        rt->arrived = 0;
+        tell(rt, RT_SWAPPED);
+    }
+    if (!rt->coming && rt->arriving) {
+        rt->coming = atomic_load(&rt->arriving);
+        rt->arriving = NULL;
+    }
+}
+
+/* The scheduling of this very thread: what servers say of it is not always so. */
+static void note_priority(rt_t *rt)
+{
+    struct sched_param param = {0};
+    int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+    sched_getparam(0, &param);
+    rt->priority = policy == SCHED_FIFO || policy == SCHED_RR ? param.sched_priority : 0;
+}
+
+/* PipeWire's clock may run a period ahead and then back, and starts anew with another driver; with
+ * a new period JACK's goes on by the new one. So jumps are summed up, and those are left out. */
+static void note_cycle(rt_t *rt, uint32_t nframes)
+{
+    uint32_t now = ((last_frame_time_t)rt->server.last_frame_time)((void *)rt->server.client);
+    int32_t jump = (int32_t)(now - rt->next_frame_time);
+    if (rt->period != nframes) {
+        rt->period = nframes;
+        note_priority(rt);
+        tell(rt, RT_PERIOD);
+    } else if (jump && jump >= -(int32_t)nframes && !rt->freewheeling) {
+        add(&rt->gaps, jump > 0);
+        rt->gap_frames += jump;
+    }
+    rt->next_frame_time = now + nframes;
+    add(&rt->frames, nframes);
+    add(&rt->periods, 1);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static int on_process(uint32_t nframes, void *arg)
+{
+    rt_t *rt = arg;
+    uint64_t began = now_ns();
+    note_cycle(rt, nframes);
+    change_links(rt);
+    rt_link_t *links[] = {rt->playing, rt->coming};
+    hear(rt, links, nframes);
+    if (rt->freewheeling)
+        for (int i = 0; i < 2; i++)
+            if (links[i])
+                link_await(links[i], nframes);
+    play(rt, links[0], links[1], nframes);
+    uint64_t took = now_ns() - began;
+    if (took > get(&rt->worst_ns) && !rt->freewheeling)
+        set(&rt->worst_ns, took);
+    return 0;
+}
+
+/* ---- the server's other threads ---- */
+
+static void on_freewheel(int starting, void *arg)
+{
+    ((rt_t *)arg)->freewheeling = starting;
+}
+
+/* What goes in comes out later by the delay, so the outputs lie that much farther from where the
+ * music is recorded, and the inputs from where it is heard. */
+static void answer_latency(rt_t *rt, latency_mode_t mode)
+{
+    const rt_server_t *server = &rt->server;
+    port_latency_range_t ask = (port_latency_range_t)server->port_get_latency_range;
+    port_latency_range_t declare = (port_latency_range_t)server->port_set_latency_range;
+    const uintptr_t *from = mode == CAPTURE_LATENCY ? server->in_ports : server->out_ports;
+    const uintptr_t *to = mode == CAPTURE_LATENCY ? server->out_ports : server->in_ports;
+    uint32_t n_from = mode == CAPTURE_LATENCY ? rt->inputs : rt->outputs;
+    uint32_t n_to = mode == CAPTURE_LATENCY ? rt->outputs : rt->inputs;
+    latency_range_t all = {UINT32_MAX, 0};
+    for (uint32_t c = 0; c < n_from; c++) {
+        latency_range_t range = {0, 0};
+        ask((void *)from[c], mode, &range);
+        all.min = range.min < all.min ? range.min : all.min;
+        all.max = range.max > all.max ? range.max : all.max;
+    }
+    all.min += (uint32_t)rt_delay(rt);
+    all.max += (uint32_t)rt_delay(rt);
+    for (uint32_t c = 0; c < n_to; c++)
+        declare((void *)to[c], mode, &all);
+}
+
+static void on_latency(latency_mode_t mode, void *arg)
+{
+    rt_t *rt = arg;
+    rt->answering++;
+    if (!rt->is_closing)
+        answer_latency(rt, mode);
+    rt->answering--;
+}
+
+static int on_xrun(void *arg)
+{
+    add(&((rt_t *)arg)->xruns, 1);
+    return 0;
+}
+
+static int on_sample_rate(uint32_t samplerate, void *arg)
+{
+    (void)samplerate;
+    tell(arg, RT_RATE);
+    return 0;
+}
+
+static void on_port_registration(uint32_t port, int registered, void *arg)
+{
+    (void)port, (void)registered;
+    tell(arg, RT_PORTS);
+}
+
+static void on_info_shutdown(int code, const char *reason, void *arg)
+{
+    (void)code, (void)reason;
+    tell(arg, RT_SHUTDOWN);
+}
+
+uintptr_t rt_callback(uint32_t which)
+{
+    switch (which) {
+    case RT_ON_PROCESS: return (uintptr_t)on_process;
+    case RT_ON_FREEWHEEL: return (uintptr_t)on_freewheel;
+    case RT_ON_LATENCY: return (uintptr_t)on_latency;
+    case RT_ON_XRUN: return (uintptr_t)on_xrun;
+    case RT_ON_SAMPLE_RATE: return (uintptr_t)on_sample_rate;
+    case RT_ON_PORT_REGISTRATION: return (uintptr_t)on_port_registration;
+    case RT_ON_INFO_SHUTDOWN: return (uintptr_t)on_info_shutdown;
+    }
+    return 0;
+}
+
+/* ---- any thread ---- */
+
+int rt_attach(rt_t *rt, rt_link_t *link)
+{
+    rt_link_t *none = NULL;
+    if (!rt->playing && !rt->coming && !rt->arriving)
+        set(&rt->delay, link->delay);
+    return !rt->coming && atomic_compare_exchange_strong(&rt->arriving, &none, link);
+}
+
+int rt_holds(const rt_t *rt, const rt_link_t *link)
+{
+    return rt->arriving == link || rt->coming == link || rt->playing == link;
+}
+
+void rt_quiesce(rt_t *rt)
+{
+    const struct timespec pause = {0, 1000000};
+    rt->is_closing = 1;
+    for (int i = 0; i < 1000 && rt->answering; i++)
+        nanosleep(&pause, NULL);
+}
+
+void rt_detach(rt_t *rt)
+{
+    rt->arriving = rt->coming = rt->playing = NULL;
+    rt->arrived = 0;
+}
+
+void rt_set_gain(rt_t *rt, uint32_t output, float gain)
+{
+    rt->gains[output].wanted = gain;
+}
+
+float rt_in_peak(rt_t *rt, uint32_t input)
+{
+    return atomic_exchange(&rt->in_peaks[input], 0);
+}
+
+float rt_out_peak(rt_t *rt, uint32_t output)
+{
+    return atomic_exchange(&rt->out_peaks[output], 0);
+}
+
+void rt_counters(const rt_t *rt, rt_counters_t *out)
+{
+    out->periods = get(&rt->periods);
+    out->frames = get(&rt->frames);
+    out->xruns = get(&rt->xruns);
+    out->gaps = get(&rt->gaps);
+    out->gap_frames = rt->gap_frames;
+    out->bad_samples = get(&rt->bad_samples);
+    out->worst_ns = get(&rt->worst_ns);
+    out->period = rt->period;
+    out->priority = rt->priority;
+}
+
+int rt_is_freewheeling(const rt_t *rt)
+{
+    return rt->freewheeling;
+}
+
+uint64_t rt_delay(const rt_t *rt)
+{
+    return get(&rt->delay);
+}
+
+uint32_t rt_wait_events(rt_t *rt, uint32_t timeout_ms)
+{
+    wait_ms(&rt->woken, timeout_ms);
+    return atomic_exchange(&rt->events, 0);
+}
+
+void rt_wake(rt_t *rt)
+{
+    sem_post(&rt->woken);
+}

@@ -1,0 +1,123 @@
+/* The real-time side: what the server's thread does, and its links to the engines.
+ *
+ * An rt_t lives as long as a client in the server's graph: ports, callbacks, gains, meters. A link
+ * is the pair of rings between it and one engine. Usually one link plays; another may be coming,
+ * warm up unheard, and take over by a cross-fade.
+ *
+ * Three threads meet here. The server's real-time thread runs rt_process(); an engine's thread
+ * runs rt_link_wait(), rt_link_read() and rt_link_write(); anybody may call what is said to be for
+ * any thread. Rings are addressed by how many frames the server has asked for since the link was
+ * heard first, so what comes too late is never played and the delay cannot change.
+ */
+
+#define RT_MAX_CHANNELS 16
+
+typedef struct rt rt_t;
+typedef struct rt_link rt_link_t;
+
+/* ---- links ---- */
+
+typedef struct {
+    uint32_t in_capacity, out_capacity; /* frames in the rings, powers of two */
+    uint64_t prefill; /* silent frames that the output begins with */
+    uint64_t delay;   /* frames from the input ports to the output ports */
+    uint32_t fade;    /* frames of a cross-fade to the dry signal and back */
+    uint32_t reserve; /* frames that must be left after a cycle; else the engine is late */
+} rt_link_sizes_t;
+
+/* Counters, each written by one thread; a snapshot may mix two moments. */
+typedef struct {
+    uint64_t frames;       /* heard */
+    uint64_t late_periods; /* cycles in which the engine's output was missing */
+    uint64_t late_frames;  /* frames that it was missing for */
+    uint64_t lost_frames;  /* frames of input the engine did not fetch in time */
+    uint64_t dry_frames;   /* frames in which the dry signal was heard */
+    uint64_t delivered;    /* frames that the engine has written */
+} rt_link_counters_t;
+
+/* Any thread; NULL when there is no memory. Free one only when rt_holds() says no. */
+rt_link_t *rt_link_new(uint32_t inputs, uint32_t outputs, const rt_link_sizes_t *sizes);
+void rt_link_free(rt_link_t *link);
+
+/* Engine thread. Wait until a cycle has passed, at most timeout_ms. */
+void rt_link_wait(rt_link_t *link, uint32_t timeout_ms);
+/* Fetch up to max frames of each input channel, channel c at dst + c * stride; 0: no more now. */
+uint32_t rt_link_read(rt_link_t *link, float *dst, uint32_t stride, uint32_t max);
+/* Append frames, no more than the ring holds, of each output channel, c at src + c * stride. */
+void rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint32_t frames);
+
+/* Any thread. Fade to the delayed input, heard on the last two outputs alone; or back. */
+void rt_link_set_dry(rt_link_t *link, int dry);
+void rt_link_counters(const rt_link_t *link, rt_link_counters_t *out);
+/* Let a freewheeling rt_process() that waits for the engine go on without it. */
+void rt_link_release(rt_link_t *link);
+
+/* ---- the client ---- */
+
+/* Addresses of libjack's functions, of the client, and of the ports. */
+typedef struct {
+    uintptr_t port_get_buffer, port_get_latency_range, port_set_latency_range;
+    uintptr_t last_frame_time;
+    uintptr_t client;
+    uintptr_t in_ports[RT_MAX_CHANNELS], out_ports[RT_MAX_CHANNELS];
+} rt_server_t;
+
+/* What happened since rt_wait_events() was asked last. */
+enum {
+    RT_SHUTDOWN = 1, /* the server went away */
+    RT_RATE = 2,     /* it may run at another sample rate */
+    RT_PERIOD = 4,   /* it calls with another number of frames */
+    RT_PORTS = 8,    /* ports came or went */
+    RT_SWAPPED = 16, /* the coming link plays now */
+};
+
+typedef struct {
+    uint64_t periods;     /* cycles of the server */
+    uint64_t frames;      /* frames of those cycles */
+    uint64_t xruns;       /* the server's word */
+    uint64_t gaps;        /* times that the server's clock jumped between two cycles */
+    uint64_t bad_samples; /* of input that were no number, or absurdly large; silence instead */
+    uint64_t worst_ns;    /* longest cycle spent here */
+    int64_t gap_frames;   /* frames that it jumped by, in all */
+    uint32_t period;      /* frames of the last cycle */
+    int32_t priority;     /* of the server's thread; 0: it has no real-time scheduling */
+} rt_counters_t;
+
+/* Any thread; NULL when there is no memory. ramp: frames in which a gain changes. */
+rt_t *rt_new(uint32_t inputs, uint32_t outputs, uint32_t ramp);
+void rt_free(rt_t *rt);
+/* Before the server's thread runs. */
+void rt_bind(rt_t *rt, const rt_server_t *server);
+
+/* Any thread but one at a time. Let a link come; 0 while another still does. */
+int rt_attach(rt_t *rt, rt_link_t *link);
+/* Whether the real-time thread may still touch the link. */
+int rt_holds(const rt_t *rt, const rt_link_t *link);
+/* Answer no more questions about latency; to be called before the client is closed, for PipeWire
+ * (0.3.65) deadlocks when it asks while it closes. Returns when none is being answered. */
+void rt_quiesce(rt_t *rt);
+/* Forget all links; the server's thread must not run. */
+void rt_detach(rt_t *rt);
+
+/* Any thread. */
+void rt_set_gain(rt_t *rt, uint32_t output, float gain);
+float rt_in_peak(rt_t *rt, uint32_t input);   /* highest level since it was asked last */
+float rt_out_peak(rt_t *rt, uint32_t output);
+void rt_counters(const rt_t *rt, rt_counters_t *out);
+int rt_is_freewheeling(const rt_t *rt);
+uint64_t rt_delay(const rt_t *rt); /* of the link that plays, else of the one that comes */
+/* Wait at most timeout_ms; RT_* flags. One thread. */
+uint32_t rt_wait_events(rt_t *rt, uint32_t timeout_ms);
+void rt_wake(rt_t *rt); /* let it return; safe in a signal handler */
+
+/* Callbacks for the server, in the order of libjack's; their argument is the rt_t. */
+uintptr_t rt_callback(uint32_t which);
+enum {
+    RT_ON_PROCESS,
+    RT_ON_FREEWHEEL,
+    RT_ON_LATENCY,
+    RT_ON_XRUN,
+    RT_ON_SAMPLE_RATE,
+    RT_ON_PORT_REGISTRATION,
+    RT_ON_INFO_SHUTDOWN,
+};

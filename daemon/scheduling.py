@@ -1,0 +1,86 @@
+"""Real-time priority and locked memory: asked for, told about, never required."""
+
+import ctypes
+import gc
+import logging
+import os
+import resource
+from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
+
+NORMAL = 0
+"""The priority of a thread that has no real-time scheduling."""
+
+ENGINE_BELOW, WORKERS_BELOW = 5, 10
+"""How far below the server's real-time thread stemd's own stand."""
+
+STOP_S = 2.0
+"""How long a thread may take to end before it is left behind."""
+
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # of sys/mman.h
+
+
+@dataclass(frozen=True)
+class Priorities:
+    """Of SCHED_FIFO, for the threads that make the music; or `NORMAL`."""
+
+    engine: int = NORMAL
+    workers: int = NORMAL
+
+
+def priorities_below(server: int) -> Priorities:
+    """Choose priorities for a server whose real-time thread has this one.
+
+    Parameters
+    ----------
+    server : int
+        0 where the server's thread has no real-time scheduling.
+    """
+    if server == NORMAL:
+        log.info("the server plays without real-time priority, and so does stemd")
+        return Priorities()
+    lowest = os.sched_get_priority_min(os.SCHED_FIFO)
+    wanted = Priorities(max(server - ENGINE_BELOW, lowest), max(server - WORKERS_BELOW, lowest))
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    if not set_priority(wanted.engine):
+        soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+        log.warning(
+            "no real-time priority: %d is wanted, the limit is %d; under load the music may break "
+            "up (raise RLIMIT_RTPRIO: join the group audio, or LimitRTPRIO= in the unit)",
+            wanted.engine,
+            soft,
+        )
+        return Priorities()
+    os.sched_setscheduler(0, *before)
+    return wanted
+
+
+def set_priority(priority: int) -> bool:
+    """Schedule the calling thread so; tell whether that was permitted."""
+    policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
+    try:
+        os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+    except PermissionError:
+        return False
+    return True
+
+
+def settle_memory() -> None:
+    """Keep what is in memory there, and let the garbage collector leave it alone.
+
+    Locked is what is touched, now and later; without a limit, or not at all, for beyond a limit
+    every allocation would fail.
+    """
+    gc.collect()
+    gc.freeze()
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if soft != resource.RLIM_INFINITY and os.geteuid():
+        log.info(
+            "memory is not locked: the limit is %d kB (unlimited is wanted: LimitMEMLOCK=infinity)",
+            soft // 1024,
+        )
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
+        log.info("memory is not locked: %s", os.strerror(ctypes.get_errno()))

@@ -1,0 +1,250 @@
+"""The daemon in one server's graph, from joining to leaving it."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from time import monotonic
+
+from stemd.daemon.errors import StemdError
+from stemd.daemon.graph import GraphClient
+from stemd.daemon.patchbay import Patchbay
+from stemd.daemon.realtime import Counters, Event, RealtimeSide
+from stemd.daemon.scheduling import NORMAL, Priorities, priorities_below
+from stemd.daemon.separation import Separation
+from stemd.dsp.banks import Network
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import Scheme
+
+log = logging.getLogger(__name__)
+
+INPUTS = ("in_L", "in_R")
+
+SILENT_S = 1.0
+"""After so long without a cycle the server counts as silent."""
+
+WEDGED_S = 2.0
+"""After so long without output, while cycles pass, an engine is replaced."""
+
+REMOVED_S = 2.0
+"""For so long the server must not know our ports before we believe that they are gone: PipeWire
+may fail the question while somebody else's port vanishes."""
+
+FAILURES, FAILURES_S = 5, 60.0
+"""So many engines that fail within so many seconds are more than can be mended."""
+
+
+class State(StrEnum):
+    """What the daemon is doing."""
+
+    WAITING = "waiting"
+    """No server answers."""
+    SILENT = "silent"
+    """The server does not call: it is stopped, or suspended for want of connections."""
+    PLAYING = "playing"
+    """The stems are heard."""
+    OVERLOADED = "overloaded"
+    """The networks do not keep up: the dry signal is heard."""
+    MENDING = "mending"
+    """The engine failed: the dry signal is heard until the next one is warm."""
+    BYPASSED = "bypassed"
+    """The dry signal is heard because somebody asked for it."""
+
+
+class ServerGoneError(Exception):
+    """The server went away."""
+
+
+class Session:
+    """A client, its ports, and the separations that play through them one after the other.
+
+    Parameters
+    ----------
+    client : GraphClient
+        Open, without ports; `close` closes it.
+    load : callable
+        Loads each stem's network, anew each time.
+    networks : mapping of stem to network
+        Loaded already, in the order of the ports.
+    scheme : Scheme
+    extension : MaskExtension
+    longest_period : int
+        Frames of the longest period for which the delay has room.
+    patchbay : Patchbay
+    """
+
+    def __init__(
+        self,
+        client: GraphClient,
+        load: Callable[[], Mapping[str, Network]],
+        networks: Mapping[str, Network],
+        scheme: Scheme,
+        extension: MaskExtension,
+        longest_period: int,
+        patchbay: Patchbay,
+    ) -> None:
+        self.client = client
+        self.networks = networks
+        self.separation: Separation
+        """The one that plays, or is to."""
+        self._load = load
+        self._scheme = scheme
+        self._extension = extension
+        self._longest_period = longest_period
+        self._patchbay = patchbay
+        self._in_graph_at = float("inf")
+        self._is_bypassed = False
+        self._is_silent = False
+        self._is_mending = False
+        self._is_swapping = False
+        self._is_outdated = False
+        self._failed_at: deque[float] = deque(maxlen=FAILURES)
+        self._cycles, self._output = Advance(), Advance()
+        self._priorities = Priorities()
+        self._server_priority = NORMAL
+        outputs = [f"{stem}_{side}" for stem in networks for side in "LR"]
+        self.rt = RealtimeSide(len(INPUTS), len(outputs), client.samplerate)
+        client.bind(self.rt, INPUTS, outputs)
+        self._separate()
+        client.activate()
+        client.declare_latency()
+
+    @property
+    def state(self) -> State:
+        """What is heard."""
+        if self._is_silent:
+            return State.SILENT
+        if self._is_mending:
+            return State.MENDING
+        if self._is_bypassed:
+            return State.BYPASSED
+        return State.OVERLOADED if self.separation.is_overloaded else State.PLAYING
+
+    def bypass(self, on: bool) -> None:
+        """Fade to the dry signal, or back to the stems."""
+        self._is_bypassed = on
+        self.separation.bypass(on)
+
+    def tick(self, events: Event, now: float) -> None:
+        """Look after everything; called several times a second, and when something happened.
+
+        Parameters
+        ----------
+        events : Event
+            What `RealtimeSide.wait_events` returned.
+        now : float
+            Seconds of a monotonic clock.
+
+        Raises
+        ------
+        ServerGoneError
+            The session is over: close it.
+        StemdError
+            Nothing helps.
+        """
+        if Event.SHUTDOWN in events or not self.client.is_alive():
+            raise ServerGoneError
+        if self.client.is_in_graph():
+            self._in_graph_at = now
+        elif now - self._in_graph_at > REMOVED_S:
+            raise StemdError("somebody removed stemd from the server's graph")
+        if Event.SWAPPED in events:
+            self._is_swapping = self._is_mending = False
+        if events & (Event.SWAPPED | Event.PERIOD):  # JACK tells the others of neither
+            self.client.declare_latency()
+        counters = self.rt.counters()
+        self._listen(counters, now)
+        self._follow_priority(counters)
+        self._note_trouble(now)
+        self._note_changes(counters)
+        if self._is_outdated and not self._is_swapping:  # a link cannot be called back
+            self._separate()
+        self._patchbay.look(self.client, INPUTS, now)
+
+    def close(self) -> None:
+        """Leave the graph and end all threads."""
+        self._patchbay.server_went(monotonic())
+        self.client.close()
+        self.separation.stop()
+        self.rt.detach()
+
+    def _listen(self, counters: Counters, now: float) -> None:
+        """Note whether the server calls."""
+        silent_s = self._cycles.since(counters.periods, now)
+        if silent_s > SILENT_S / 2:
+            self._output.restart(now)  # no wonder that nothing comes out
+        self._is_silent = silent_s > SILENT_S
+
+    def _follow_priority(self, counters: Counters) -> None:
+        """Keep below the server's thread."""
+        if counters.priority != self._server_priority:
+            self._server_priority = counters.priority
+            self._priorities = priorities_below(counters.priority)
+            self.separation.set_priorities(self._priorities)
+
+    def _note_trouble(self, now: float) -> None:
+        """Silence an engine that failed or hangs, and load its networks anew."""
+        delivered = self.separation.link.counters().delivered
+        if self.separation.failure:
+            trouble = str(self.separation.failure)
+        elif self._output.since(delivered, now) > WEDGED_S:
+            trouble = f"nothing came out for {WEDGED_S:.0f} s"
+        else:
+            return
+        log.error("the separation failed: %s; the input is heard until it is mended", trouble)
+        self._failed_at.append(now)
+        if len(self._failed_at) == FAILURES and now - self._failed_at[0] < FAILURES_S:
+            raise StemdError(
+                f"the separation failed {FAILURES} times within {FAILURES_S:.0f} s, the last time: "
+                f"{trouble}"
+            )
+        self._is_mending = self._is_outdated = True
+        self.separation.stop()
+        self.separation.failure = None
+        self.networks = self._load()
+        self._output.restart(now)
+
+    def _note_changes(self, counters: Counters) -> None:
+        """See whether the separation still fits the server."""
+        if self.separation.samplerate != self.client.samplerate:
+            log.info("the server plays at %d Hz now", self.client.samplerate)
+        elif self.separation.longest_period < counters.period:
+            log.info("the server's periods are of %d frames now", counters.period)
+        else:
+            return
+        self._is_outdated = True
+        self.separation.stop()
+
+    def _separate(self) -> None:
+        """Begin a separation that takes over as soon as it is warm."""
+        self.separation = Separation(
+            self.networks,
+            self._scheme,
+            self._extension,
+            self.rt,
+            self.client.samplerate,
+            max(self._longest_period, self.client.period, self.rt.counters().period),
+        )
+        self.separation.set_priorities(self._priorities)
+        self.separation.bypass(self._is_bypassed)
+        self.rt.attach(self.separation.link)
+        self._is_swapping, self._is_outdated = True, False
+        self._output = Advance()
+
+
+class Advance:
+    """Tells for how long a number has stood still."""
+
+    def __init__(self) -> None:
+        self._value: int | None = None
+        self._since = 0.0
+
+    def since(self, value: int, now: float) -> float:
+        """Note the number; return the seconds for which it has been the same."""
+        if value != self._value:
+            self._value, self._since = value, now
+        return now - self._since
+
+    def restart(self, now: float) -> None:
+        """Begin to count anew."""
+        self._since = now

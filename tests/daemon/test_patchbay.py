@@ -1,0 +1,146 @@
+"""Connections as the user wishes: by pattern, restored after a server's end, never forced."""
+
+import re
+
+import pytest
+
+from stemd.daemon.patchbay import SETTLED_S, Patchbay
+
+INPUTS = ("in_L", "in_R")
+OWN = ["stemd:in_L", "stemd:in_R", "stemd:vocals_L", "stemd:vocals_R"]
+
+
+class FakeClient:
+    """Ports and connections as a server keeps them."""
+
+    name = "stemd"
+
+    def __init__(self, *foreign: str) -> None:
+        self.ports = [*OWN, *foreign]
+        self.made: set[tuple[str, str]] = set()
+        self.attempts: list[tuple[str, str]] = []
+
+    def port_names(self):
+        return list(self.ports)
+
+    def connections(self):
+        return set(self.made)
+
+    def connect(self, connection):
+        self.attempts.append(connection)
+        if not set(connection) <= set(self.ports):
+            return False
+        self.made.add(connection)
+        return True
+
+    def remove(self, port: str) -> None:
+        self.ports.remove(port)
+        self.made = {each for each in self.made if port not in each}
+
+
+@pytest.fixture
+def look():
+    """Look with a clock that goes on by two seconds each time."""
+    clock = [0.0]
+
+    def look(patchbay, client=None):
+        clock[0] += 2 * SETTLED_S
+        if client:
+            patchbay.look(client, INPUTS, clock[0])
+        else:
+            patchbay.server_went(clock[0])
+
+    return look
+
+
+def patterns(**by_port: str):
+    return {port: re.compile(pattern) for port, pattern in by_port.items()}
+
+
+def test_ports_that_match_are_connected_now_and_when_they_appear(look):
+    client = FakeClient("mpv:out_FL", "mpv:other")
+    patchbay = Patchbay(patterns(in_L="mpv:out_.L", vocals_L=r"desk:in_\d+"))
+    look(patchbay, client)
+    assert client.made == {("mpv:out_FL", "stemd:in_L")}
+    client.ports += ["desk:in_1", "desk:in_x"]
+    look(patchbay, client)
+    assert client.made == {("mpv:out_FL", "stemd:in_L"), ("stemd:vocals_L", "desk:in_1")}
+
+
+def test_own_ports_are_never_connected_to_each_other(look):
+    client = FakeClient()
+    look(Patchbay(patterns(in_L=".*")), client)
+    assert not client.attempts
+
+
+def test_what_a_user_disconnects_stays_disconnected(look):
+    client = FakeClient("mpv:out_1")
+    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    look(patchbay, client)
+    client.made.clear()
+    look(patchbay, client)
+    client.remove("mpv:out_1")
+    look(patchbay, client)
+    client.ports.append("mpv:out_1")
+    look(patchbay, client)
+    assert client.attempts == [("mpv:out_1", "stemd:in_L")]
+
+
+def test_a_port_that_goes_and_comes_again_is_connected_again(look):
+    client = FakeClient("mpv:out_1")
+    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    look(patchbay, client)
+    client.remove("mpv:out_1")
+    look(patchbay, client)
+    client.ports.append("mpv:out_1")
+    look(patchbay, client)
+    assert client.made == {("mpv:out_1", "stemd:in_L")}
+
+
+def test_a_users_connections_are_restored_on_the_next_server_as_ports_appear(look):
+    client = FakeClient("desk:a", "desk:b", "desk:c")
+    patchbay = Patchbay({})
+    look(patchbay, client)
+    users = {("stemd:vocals_L", "desk:a"), ("desk:b", "stemd:in_R")}
+    client.made |= users
+    look(patchbay, client)
+    look(patchbay)  # the server goes
+    client = FakeClient("desk:a")
+    look(patchbay, client)
+    assert client.made == {("stemd:vocals_L", "desk:a")}
+    client.ports += ["desk:b", "desk:c"]
+    look(patchbay, client)
+    assert client.made == users
+    client.made.clear()
+    client.remove("desk:a")
+    look(patchbay, client)
+    client.ports.append("desk:a")
+    look(patchbay, client)
+    assert not client.made, "they are restored once"
+
+
+def test_what_a_dying_server_takes_down_is_restored_all_the_same(look):
+    client = FakeClient("desk:a")
+    patchbay = Patchbay({})
+    client.made.add(("stemd:vocals_L", "desk:a"))
+    patchbay.look(client, INPUTS, 100)
+    client.made.clear()
+    patchbay.look(client, INPUTS, 100 + 0.9 * SETTLED_S)
+    patchbay.server_went(100 + 0.95 * SETTLED_S)
+    client = FakeClient("desk:a")
+    patchbay.look(client, INPUTS, 110)
+    assert client.made == {("stemd:vocals_L", "desk:a")}
+
+
+def test_what_a_user_took_down_is_not_restored(look):
+    client = FakeClient("desk:a")
+    patchbay = Patchbay({})
+    client.made.add(("stemd:vocals_L", "desk:a"))
+    look(patchbay, client)
+    client.made.clear()
+    look(patchbay, client)
+    look(patchbay, client)
+    look(patchbay)  # the server goes
+    client = FakeClient("desk:a")
+    look(patchbay, client)
+    assert not client.made

@@ -1,0 +1,292 @@
+"""Every fault ends in its documented state, and is mended; on the fake graph."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from fake_graph import CAPTURE, FakeGraph
+from stemd.daemon.errors import StemdError
+from stemd.daemon.patchbay import Patchbay
+from stemd.daemon.realtime import RESERVE_S, Event
+from stemd.daemon.separation import ENGINE_TIME_S, OVERLOADED_AFTER, ring_prefill
+from stemd.daemon.session import FAILURES, REMOVED_S, WEDGED_S, ServerGoneError, Session, State
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import Scheme
+
+SCHEME = Scheme(T=64, B=1, A=1)
+PERIOD = 1024
+
+
+def passing(window, out):
+    out[:] = window[-SCHEME.B - SCHEME.A : -SCHEME.A]
+
+
+class Stuck:
+    """A network that waits until it may go on, in each call while it is closed."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+
+    def __call__(self, window, out) -> None:
+        assert self.open.wait(30)
+        passing(window, out)
+
+
+class Failing:
+    """A network that fails once it is told to."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def __call__(self, window, out) -> None:
+        if self.broken:
+            raise RuntimeError("out of order")
+        passing(window, out)
+
+
+class Stage:
+    """A session on the fake graph, noise through it, and a clock of its own."""
+
+    def __init__(self, vocals=passing, longest_period=PERIOD) -> None:
+        self.graph = FakeGraph(period=PERIOD)
+        self.loaded = 0
+        self.played: list[np.ndarray] = []
+        self.heard: list[np.ndarray] = []
+        self.now = 0.0
+        self._rng = np.random.default_rng(1)
+        self.session = Session(
+            self.graph,
+            self._load,
+            {"vocals": vocals, "accompaniment": passing},
+            SCHEME,
+            MaskExtension.MEAN,
+            longest_period,
+            Patchbay({}),
+        )
+
+    def _load(self):
+        self.loaded += 1
+        return {"vocals": passing, "accompaniment": passing}
+
+    def cycle(self, count: int = 1, frames: int = PERIOD) -> None:
+        for _ in range(count):
+            self.played.append(0.1 * self._rng.standard_normal((2, frames)).astype(np.float32))
+            self.heard.append(self.graph.cycle(self.played[-1]))
+            self.now += frames / self.graph.samplerate
+
+    def tick(self) -> State:
+        self.session.tick(self.session.rt.wait_events(0), self.now)
+        return self.session.state
+
+    def until(self, state: State, cycles: int = 400) -> None:
+        """Play in time with the engine until the session is in a state."""
+        for _ in range(cycles):
+            self.play(1)
+            if self.session.state is state:
+                return
+        raise AssertionError(f"not {state} but {self.session.state}")
+
+    def play(self, count: int, frames: int = PERIOD) -> None:
+        """Play in time with the engine."""
+        for _ in range(count):
+            self.cycle(frames=frames)
+            self.wait_for_engine(frames)
+            self.tick()
+
+    def wait_for_engine(self, frames: int = PERIOD) -> None:
+        """Wait until the next cycle finds all it wants; the engine tells nobody, so look."""
+        separation = self.session.separation
+        wanted = frames + round(RESERVE_S * separation.samplerate)
+        pause = threading.Event()
+        for _ in range(300):
+            counters = separation.link.counters()
+            if counters.delivered - counters.frames >= wanted or separation.failure:
+                return
+            pause.wait(0.001)
+
+    def total(self) -> np.ndarray:
+        """Sum of the stems less the input that long ago [shape=(CHANNELS, frames)]."""
+        out = np.concatenate(self.heard, axis=1).reshape(2, 2, -1).sum(axis=0)
+        x = np.concatenate(self.played, axis=1)
+        delay = self.session.separation.delay
+        return out[:, delay:] - x[:, : out.shape[1] - delay]
+
+    def close(self) -> None:
+        self.session.close()
+
+
+@pytest.fixture
+def stage():
+    stages = []
+
+    def make(*arguments, **more):
+        stages.append(Stage(*arguments, **more))
+        return stages[-1]
+
+    yield make
+    for each in stages:
+        each.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("stemd")]
+
+
+@pytest.mark.parametrize("samplerate", [22_050, 44_100, 48_000, 192_000])
+@pytest.mark.parametrize("longest", [16, 100, 1024, 8192])
+def test_prefill_is_the_longest_period_and_the_engines_time(samplerate, longest):
+    assert ring_prefill(longest, samplerate) - longest >= ENGINE_TIME_S * samplerate
+
+
+def test_late_networks_are_counted_and_the_sum_stays_whole(stage):
+    network = Stuck()
+    s = stage(network)
+    s.until(State.PLAYING)
+    network.open.clear()
+    s.until(State.OVERLOADED)
+    blocks = s.session.separation.report().blocks
+    assert blocks.late >= OVERLOADED_AFTER
+    s.play(40)
+    assert not s.heard[-1][:2].any(), "the vocals are silent"
+    network.open.set()
+    s.until(State.PLAYING)
+    s.play(40)
+    assert s.heard[-1][:2].any()
+    assert s.session.separation.report().link.dry_frames > 0
+    assert np.abs(s.total()).max() < 1e-4
+
+
+def test_a_network_that_fails_is_loaded_anew(stage, caplog):
+    network = Failing()
+    s = stage(network)
+    s.until(State.PLAYING)
+    network.broken = True
+    s.until(State.MENDING)
+    assert "the separation failed: the network for vocals failed: out of order" in caplog.text
+    assert s.loaded == 1
+    s.until(State.PLAYING)
+    s.play(60)
+    assert np.abs(s.total()).max() < 1e-4
+    assert s.heard[-1][:2].any()
+
+
+def test_what_fails_again_and_again_is_given_up(stage, monkeypatch):
+    network = Failing()
+    network.broken = True
+    s = stage(network)
+    monkeypatch.setattr(s.session, "_load", lambda: {"vocals": network, "accompaniment": passing})
+    with pytest.raises(StemdError, match=rf"failed {FAILURES} times within 60 s.*out of order"):
+        s.until(State.WAITING)
+
+
+def test_an_engine_that_hangs_is_replaced(stage, monkeypatch, caplog):
+    s = stage()
+    s.until(State.PLAYING)
+    hanging, go = threading.Event(), threading.Event()
+
+    def hang(*_):
+        hanging.set()
+        assert go.wait(30)
+
+    monkeypatch.setattr("stemd.daemon.engine.STOP_S", 0.01)
+    first = s.session.separation
+    monkeypatch.setattr(first._engine, "_serve", hang)
+    s.cycle()
+    assert hanging.wait(5)
+    for _ in range(int(1.2 * WEDGED_S * 44_100 / PERIOD)):
+        s.cycle()
+        s.tick()
+    assert "nothing came out for 2 s" in caplog.text
+    s.until(State.PLAYING)
+    assert s.session.separation is not first
+    s.play(60)
+    assert np.abs(s.total()[:, -20 * PERIOD :]).max() < 1e-4
+    go.set()
+
+
+def test_another_sample_rate_gets_another_separation_and_its_delay_is_declared(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    before = s.session.rt.delay
+    s.graph.samplerate = 48_000
+    s.session.tick(Event.RATE, s.now)
+    s.play(120)
+    assert s.session.separation.samplerate == 48_000
+    assert s.session.rt.delay == s.session.separation.delay > before
+    assert s.graph.latencies[1, 0, CAPTURE] == (s.session.rt.delay, s.session.rt.delay)
+    assert s.loaded == 0, "the networks are the same"
+    assert s.session.state is State.PLAYING
+
+
+def test_shorter_periods_change_nothing(stage):
+    s = stage()
+    first = s.session.separation
+    s.until(State.PLAYING)
+    for frames in (256, 1000, 17, 1024):
+        s.play(30, frames)
+    assert s.session.separation is first
+    assert first.report().link.late_frames == 0
+    assert np.abs(s.total()).max() < 1e-4
+
+
+def test_a_longer_period_gets_a_separation_with_room_for_it(stage):
+    s = stage(longest_period=512)
+    assert s.session.separation.longest_period == PERIOD, "what the server has, at least"
+    s.until(State.PLAYING)
+    s.play(40, 4096)
+    assert s.session.separation.longest_period == 4096
+    late = s.session.separation.report().link.late_frames
+    s.play(40, 4096)
+    assert s.session.separation.report().link.late_frames == late
+
+
+def test_a_server_that_does_not_call_is_silent_not_dead(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    s.now += 1.5
+    assert s.tick() is State.SILENT
+    s.now += 100
+    assert s.tick() is State.SILENT
+    s.cycle()
+    assert s.tick() is State.PLAYING
+
+
+@pytest.mark.parametrize("sign", ["callback", "lifeline"])
+def test_the_servers_end_ends_the_session(stage, sign):
+    s = stage()
+    s.graph.alive = sign != "lifeline"
+    with pytest.raises(ServerGoneError):
+        s.session.tick(Event.SHUTDOWN if sign == "callback" else Event(0), s.now)
+
+
+def test_ports_that_somebody_removed_are_not_put_up_with(stage, monkeypatch):
+    s = stage()
+    s.tick()
+    monkeypatch.setattr(s.graph, "is_in_graph", lambda: False)
+    s.now += 0.9 * REMOVED_S
+    s.tick()
+    s.now += 0.2 * REMOVED_S
+    with pytest.raises(StemdError, match="somebody removed stemd"):
+        s.tick()
+
+
+def test_bypass_outlives_a_change_of_separation(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    s.session.bypass(True)
+    s.until(State.BYPASSED)
+    s.graph.samplerate = 48_000
+    s.play(120)
+    assert s.session.state is State.BYPASSED
+    assert not s.heard[-1][:2].any()
+    s.session.bypass(False)
+    s.until(State.PLAYING)
+
+
+def test_a_client_that_cannot_be_bound_leaves_nothing_behind():
+    class Refusing(FakeGraph):
+        def bind(self, *_):
+            raise RuntimeError("no ports left")
+
+    with pytest.raises(RuntimeError, match="no ports left"):
+        Session(Refusing(), dict, {"vocals": passing}, SCHEME, MaskExtension.MEAN, 64, Patchbay({}))
+    assert not [t for t in threading.enumerate() if t.name.startswith("stemd")]
