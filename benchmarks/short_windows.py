@@ -38,7 +38,7 @@ class WindowPair:
 
 def hann_pair() -> WindowPair:
     """Return the pair that the networks were trained with."""
-    window = hann().ravel()
+    window = hann()
     return WindowPair(window, window / np.float32(1.5), N_FFT, HOP_LENGTH)
 
 

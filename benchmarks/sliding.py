@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stemd.dsp.arrays import Magnitudes, Masks, Waveform
+from stemd.dsp.arrays import Magnitudes, Waveform
 from stemd.dsp.banks import Network
 from stemd.dsp.masks import MaskExtension, RatioMask
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS
@@ -29,7 +29,7 @@ def analyse(x: Waveform) -> NDArray[np.complex64]:
     analysis = Analysis(CHANNELS)
     spectra = np.empty((hops, CHANNELS, N_BINS), np.complex64)
     for n in range(hops):
-        analysis.process(x[:, n * HOP_LENGTH : (n + 1) * HOP_LENGTH], out=spectra[n])
+        analysis.process(x[:, n * HOP_LENGTH : (n + 1) * HOP_LENGTH], out=spectra[n : n + 1])
     return spectra
 
 
@@ -96,9 +96,9 @@ def masks_of(estimates: Magnitudes) -> NDArray[np.float32]:
     estimates : float32 [shape=(spectra, stems, MODEL_BINS, CHANNELS)]
     """
     ratio = RatioMask(estimates.shape[1], MaskExtension.MEAN)
-    masks: Masks = np.empty((len(estimates), CHANNELS, N_BINS), np.float32)
+    masks = np.empty((len(estimates), CHANNELS, N_BINS), np.float32)
     for mask, of_stems in zip(masks, estimates, strict=True):
-        mask[:] = ratio.update(of_stems)[0]
+        mask[:] = ratio.update(of_stems[:, np.newaxis])[0, 0]
     return masks
 
 
@@ -107,7 +107,7 @@ def synthesise(spectra: NDArray[np.complex64]) -> Waveform:
     synthesis = Synthesis(CHANNELS)
     hops = np.empty((len(spectra), CHANNELS, HOP_LENGTH), np.float32)
     for spectrum, hop in zip(spectra, hops, strict=True):
-        synthesis.process(spectrum, out=hop)
+        synthesis.process(spectrum[np.newaxis], out=hop)
     late = synthesis.latency // HOP_LENGTH
     return hops[late:].swapaxes(0, 1).reshape(CHANNELS, -1)
 

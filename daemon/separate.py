@@ -13,7 +13,7 @@ from stemd.dsp.arrays import Waveform
 from stemd.dsp.banks import Network
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MAX_HOPS, SAMPLERATE, Scheme
 from stemd.dsp.separator import Separator
 
 
@@ -87,7 +87,7 @@ def aligned(mixture: Iterable[Waveform], frames: int, pipeline: Pipeline) -> Ite
     lead = round(HOP_LENGTH * pipeline.samplerate / SAMPLERATE)
     skip = lead + pipeline.latency
     left = frames
-    for block in chain([_silence(lead)], mixture, repeat(_silence(lead))):
+    for block in chain([_silence(lead)], mixture, repeat(_silence(MAX_HOPS * lead))):
         for stems in pipeline.process(block):
             kept = stems[:, skip:][:, :left]
             skip = max(skip - stems.shape[1], 0)

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 Waveform: TypeAlias = NDArray[np.float32]
 """Samples, full scale ±1 [shape=(channels, frames)]."""
 
-Spectrum: TypeAlias = NDArray[np.complex64]
-"""One column of the STFT for each channel [shape=(channels, N_BINS)]."""
+Spectra: TypeAlias = NDArray[np.complex64]
+"""Columns of the STFT, each of every channel [shape=(spectra, channels, N_BINS)]."""
 
 Magnitudes: TypeAlias = NDArray[np.float32]
 """Absolute values of spectra as a network sees them [shape=(spectra, MODEL_BINS, channels)]."""
 
 Masks: TypeAlias = NDArray[np.float32]
-"""Each stem's share of the mixture, 0 to 1 [shape=(stems, channels, N_BINS)]."""
+"""Each stem's share of the mixture, 0 to 1 [shape=(spectra, stems, channels, N_BINS)]."""

@@ -5,7 +5,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from stemd.dsp.arrays import Magnitudes
+from stemd.dsp.arrays import Magnitudes, Spectra
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS, Scheme
 
 Network: TypeAlias = Callable[[Magnitudes, Magnitudes], None]
@@ -33,9 +33,11 @@ class Bank:
         kept = self._scheme.heard - self._scheme.B
         self.magnitudes[:kept] = other.magnitudes[self._scheme.B : self._scheme.heard]
 
-    def hear(self, hop: int, magnitudes: Magnitudes) -> None:
-        """Set the spectrum of the block's hop number ``hop`` [shape=(CHANNELS, MODEL_BINS)]."""
-        self.magnitudes[self._scheme.heard - self._scheme.B + hop] = magnitudes.T
+    def hear(self, hop: int, spectra: Spectra) -> None:
+        """Set the block's spectra from hop number ``hop`` on [shape=(hops, CHANNELS, N_BINS)]."""
+        first = self._scheme.heard - self._scheme.B + hop
+        rows = self.magnitudes[first : first + len(spectra)]
+        np.abs(spectra[..., :MODEL_BINS].swapaxes(1, 2), out=rows)
 
     def mirror_future(self) -> None:
         """Fill the unheard end of the window with the newest spectra, backwards."""

@@ -5,7 +5,7 @@ from enum import StrEnum
 import numpy as np
 
 from stemd.dsp.arrays import Magnitudes, Masks
-from stemd.dsp.scheme import CHANNELS, MODEL_BINS, N_BINS
+from stemd.dsp.scheme import CHANNELS, MAX_HOPS, MODEL_BINS, N_BINS
 
 EPSILON = 1e-10
 """Keeps silence from dividing by zero; the official program's value."""
@@ -26,36 +26,45 @@ class RatioMask:
 
     ``(e_i² + ε/n) / (Σ e_j² + ε)``, the generalised Wiener filter with which the networks were
     published (Hennequin et al., "Spleeter", JOSS 2020).
+
+    Attributes
+    ----------
+    newest : float32 [shape=(stems, CHANNELS, N_BINS)]
+        The last spectrum's masks, held until `update`; at first everything is shared equally.
     """
 
     def __init__(self, stems: int, extension: MaskExtension) -> None:
         self._extension = extension
-        self._power = np.empty((stems, CHANNELS, MODEL_BINS), np.float32)
-        self._total = np.empty((CHANNELS, MODEL_BINS), np.float32)
-        self.masks = np.empty((stems, CHANNELS, N_BINS), np.float32)
-        """The newest masks, held until `update`; at first everything is shared equally."""
-        self.masks[:] = 1 / stems
+        self._power = np.empty((stems, MAX_HOPS, CHANNELS, MODEL_BINS), np.float32)
+        self._total = np.empty((MAX_HOPS, CHANNELS, MODEL_BINS), np.float32)
+        self._masks = np.full((MAX_HOPS, stems, CHANNELS, N_BINS), 1 / stems, np.float32)
         if extension is MaskExtension.ZEROS:
-            self.masks[..., MODEL_BINS:] = 0
+            self._masks[..., MODEL_BINS:] = 0
+        self.newest = self._masks[-1]
 
     def update(self, estimates: Magnitudes) -> Masks:
-        """Compute the masks of one spectrum.
+        """Compute the masks of some spectra, MAX_HOPS of them at most.
 
         Parameters
         ----------
-        estimates : float32 [shape=(stems, MODEL_BINS, CHANNELS)]
-            Magnitudes, one row from each network.
+        estimates : float32 [shape=(stems, spectra, MODEL_BINS, CHANNELS)]
+            Magnitudes, a row for each spectrum from each network.
 
         Returns
         -------
-        self.masks
+        float32 [shape=(spectra, stems, CHANNELS, N_BINS)]
+            Its memory is used again by the next call.
         """
-        np.square(estimates.transpose(0, 2, 1), out=self._power)
-        np.sum(self._power, axis=0, out=self._total)
-        self._power += np.float32(EPSILON / len(self._power))
-        self._total += np.float32(EPSILON)
-        low = self.masks[..., :MODEL_BINS]
-        np.divide(self._power, self._total, out=low)
+        spectra = estimates.shape[1]
+        power, total = self._power[:, :spectra], self._total[:spectra]
+        np.square(estimates.swapaxes(2, 3), out=power)
+        power.sum(axis=0, out=total)
+        power += EPSILON / len(power)
+        total += EPSILON
+        masks = self._masks[:spectra]
+        low = masks[..., :MODEL_BINS]
+        np.divide(power, total, out=low.swapaxes(0, 1))
         if self._extension is MaskExtension.MEAN:
-            self.masks[..., MODEL_BINS:] = low.mean(axis=-1, keepdims=True)
-        return self.masks
+            masks[..., MODEL_BINS:] = low.sum(axis=-1, keepdims=True) / MODEL_BINS
+        self.newest = masks[-1]
+        return masks

@@ -7,12 +7,12 @@ import numpy as np
 
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.resampling import RateConverter
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MAX_HOPS, SAMPLERATE
 from stemd.dsp.separator import Separator
 
 
 class HopFramer:
-    """Cuts a stream of blocks of any size into hops.
+    """Cuts a stream of blocks of any size into whole hops.
 
     Parameters
     ----------
@@ -22,22 +22,24 @@ class HopFramer:
     """
 
     def __init__(self, channels: int, lead: int = 0) -> None:
-        self._hop = np.zeros((channels, HOP_LENGTH), np.float32)
+        self._hops = np.zeros((channels, MAX_HOPS * HOP_LENGTH), np.float32)
         self._filled = lead
 
     def push(self, block: Waveform) -> Iterator[Waveform]:
-        """Yield each hop that the block completes [shape=(channels, HOP_LENGTH)].
+        """Yield the hops that the block completes [shape=(channels, hops * HOP_LENGTH)].
 
-        The hop's memory is used again for the next one.
+        They come together, MAX_HOPS at most. Their memory is used again for the next ones.
         """
         while block.shape[1]:
-            take = min(HOP_LENGTH - self._filled, block.shape[1])
-            self._hop[:, self._filled : self._filled + take] = block[:, :take]
+            take = min(self._hops.shape[1] - self._filled, block.shape[1])
+            self._hops[:, self._filled : self._filled + take] = block[:, :take]
             self._filled += take
             block = block[:, take:]
-            if self._filled == HOP_LENGTH:
-                self._filled = 0
-                yield self._hop
+            rest = self._filled % HOP_LENGTH
+            if whole := self._filled - rest:
+                yield self._hops[:, :whole]
+                self._hops[:, :rest] = self._hops[:, whole : self._filled]
+                self._filled = rest
 
 
 class Pipeline:
@@ -65,12 +67,13 @@ class Pipeline:
         self.separator = separator
         # The lead comes out of the time that the first hop takes to fill, so it costs no delay.
         self._framer = HopFramer(CHANNELS, lead)
-        self._stems = np.empty((separator.stems * CHANNELS, HOP_LENGTH), np.float32)
+        self._outputs = separator.stems * CHANNELS
+        self._stems = np.empty(self._outputs * MAX_HOPS * HOP_LENGTH, np.float32)
         self._down: RateConverter | None = None
         self._up: RateConverter | None = None
         if samplerate != SAMPLERATE:
             self._down = RateConverter(samplerate, SAMPLERATE, CHANNELS)
-            self._up = RateConverter(SAMPLERATE, samplerate, len(self._stems))
+            self._up = RateConverter(SAMPLERATE, samplerate, self._outputs)
             self.held += ceil(self._down.held * samplerate / SAMPLERATE) + self._up.held
 
     def process(self, block: Waveform) -> Iterator[Waveform]:
@@ -87,9 +90,13 @@ class Pipeline:
         """
         if self._down:
             block = self._down.process(block)
-        for hop in self._framer.push(block):
-            stems = self.separator.process(hop, out=self._stems)
+        for hops in self._framer.push(block):
+            stems = self.separator.process(hops, out=self._block(hops.shape[1]))
             yield self._up.process(stems) if self._up else stems
+
+    def _block(self, frames: int) -> Waveform:
+        """Return memory without gaps, as the rings want it [shape=(stems * CHANNELS, frames)]."""
+        return self._stems[: self._outputs * frames].reshape(self._outputs, frames)
 
 
 def _whole_frames_lead(latency: int, samplerate: int) -> int:

@@ -20,6 +20,12 @@ MODEL_BINS = 1024
 CHANNELS = 2
 """The networks were trained on stereo."""
 
+MAX_HOPS = 8
+"""Hops that go through the signal processing at once at most; of more the caches are too small.
+
+It bounds the memory of what lies between the steps: 0.1 MB for each hop, and as much for each stem.
+"""
+
 MAX_T = 1024
 """Spectra in the longest window: twice the official program's, 24 seconds."""
 

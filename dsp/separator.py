@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stemd.dsp.arrays import Waveform
+from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.banks import Bank, Networks
 from stemd.dsp.masks import MaskExtension, RatioMask
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS, Scheme
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MAX_HOPS, N_BINS, Scheme
 from stemd.dsp.stft import Analysis, Synthesis
 
 
@@ -62,42 +62,56 @@ class Separator:
         self._analysis = Analysis(CHANNELS)
         self._synthesis = Synthesis(stems * CHANNELS)
         self._mask = RatioMask(stems, extension)
-        # The oldest spectrum here is the one emitted now: 2·B + A − 1 hops old.
-        self._spectra = np.zeros((2 * scheme.B + scheme.A, CHANNELS, N_BINS), np.complex64)
-        self._masked = np.empty((stems, CHANNELS, N_BINS), np.complex64)
-        self._magnitudes = np.empty((CHANNELS, MODEL_BINS), np.float32)
+        self._age = 2 * scheme.B + scheme.A - 1  # of a spectrum when it is emitted, in hops
+        # A ring: hop n's spectrum is in row n, modulo its length.
+        self._spectra = np.zeros((self._age + MAX_HOPS, CHANNELS, N_BINS), np.complex64)
+        self._masked = np.empty((MAX_HOPS, stems, CHANNELS, N_BINS), np.complex64)
         self._collecting, self._spare = Bank(scheme, stems), Bank(scheme, stems)
         self._submitted: Bank | None = None
         self._emitting: Bank | None = None  # None while the last masks are held
         self._missed = False
         self._hops = 0
 
-    def process(self, hop: Waveform, out: Waveform) -> Waveform:
-        """Take one hop of the mixture and write one hop of every stem.
+    def process(self, hops: Waveform, out: Waveform) -> Waveform:
+        """Take some hops of the mixture, any number, and write as many of every stem.
 
         Parameters
         ----------
-        hop : float32 [shape=(CHANNELS, HOP_LENGTH)]
-        out : float32 [shape=(stems * CHANNELS, HOP_LENGTH)]
+        hops : float32 [shape=(CHANNELS, hops * HOP_LENGTH)]
+        out : float32 [shape=(stems * CHANNELS, hops * HOP_LENGTH)]
             First stem left, first stem right, second stem left, …
 
         Returns
         -------
         out
         """
-        self._hear(hop)
-        if self._hops % self.scheme.B == 0:
-            self._turn()
-        self._shape()
-        return self._synthesis.process(self._masked.reshape(-1, N_BINS), out)
+        done = 0
+        while left := hops.shape[1] // HOP_LENGTH - done:
+            count = self._at_once(left)
+            now = slice(done * HOP_LENGTH, (done + count) * HOP_LENGTH)
+            self._hear(hops[:, now], count)
+            if self._hops % self.scheme.B == 0:
+                self._turn()
+            self._synthesis.process(self._shape(count), out[:, now])
+            done += count
+        return out
 
-    def _hear(self, hop: Waveform) -> None:
-        """Analyse the hop into the history of spectra and into the bank that collects."""
-        spectrum = self._spectra[self._hops % len(self._spectra)]
-        self._analysis.process(hop, out=spectrum)
-        np.abs(spectrum[:, :MODEL_BINS], out=self._magnitudes)
-        self._collecting.hear(self._hops % self.scheme.B, self._magnitudes)
-        self._hops += 1
+    def _at_once(self, left: int) -> int:
+        """Tell how many of the hops that are left can go through together."""
+        # The hop that fills a block goes alone: once it is heard the networks are handed the bank,
+        # and the estimates that fall due then already shape the spectrum that it sends out.
+        before_full = self.scheme.B - 1 - self._hops % self.scheme.B
+        # Nor do they go beyond the end of the ring, where they are written and where they are read.
+        ring = len(self._spectra)
+        to_write, to_read = ring - self._hops % ring, ring - (self._hops - self._age) % ring
+        return min(left, MAX_HOPS, before_full or 1, to_write, to_read)
+
+    def _hear(self, hops: Waveform, count: int) -> None:
+        """Analyse the hops into the history of spectra and into the bank that collects."""
+        row = self._hops % len(self._spectra)
+        spectra = self._analysis.process(hops, out=self._spectra[row : row + count])
+        self._collecting.hear(self._hops % self.scheme.B, spectra)
+        self._hops += count
 
     def _turn(self) -> None:
         """Swap the banks: the collecting one is full, and the submitted one is due."""
@@ -115,9 +129,15 @@ class Separator:
         self._missed = not finished
         self._collecting.slide_from(full)
 
-    def _shape(self) -> None:
-        """Mask the oldest spectrum for every stem."""
+    def _shape(self, count: int) -> Spectra:
+        """Mask the spectra due for every stem [shape=(count, stems * CHANNELS, N_BINS)]."""
+        first = self._hops - count
+        masks = self._mask.newest
         if self._emitting is not None:
-            self._mask.update(self._emitting.estimates[:, self._hops % self.scheme.B])
-        oldest = self._spectra[self._hops % len(self._spectra)]
-        np.multiply(self._mask.masks, oldest, out=self._masked)
+            row = (first + 1) % self.scheme.B
+            masks = self._mask.update(self._emitting.estimates[:, row : row + count])
+        row = (first - self._age) % len(self._spectra)
+        due = self._spectra[row : row + count, np.newaxis]
+        masked = self._masked[:count]
+        np.multiply(masks, due, out=masked)
+        return masked.reshape(count, -1, N_BINS)

@@ -1,25 +1,30 @@
-"""Streaming short-time Fourier transform and its inverse, one hop at a time.
+"""Streaming short-time Fourier transform and its inverse, some hops at a time.
 
 Periodic Hann windows on both sides, as the networks were trained with; four windows overlap, so
 the squared windows add up to 3/2, which the synthesis window takes back.
 (Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984.)
 """
 
-from typing import cast
-
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from stemd.dsp.arrays import Spectrum, Waveform
-from stemd.dsp.scheme import HOP_LENGTH, N_FFT
+from stemd.dsp.arrays import Spectra, Waveform
+from stemd.dsp.scheme import HOP_LENGTH, MAX_HOPS, N_FFT
 
-OVERLAP = N_FFT // HOP_LENGTH
+OVERLAP = N_FFT - HOP_LENGTH
+"""Frames that a window shares with the next one."""
 
 
 def hann() -> Waveform:
-    """Return the periodic Hann window cut into hops [shape=(OVERLAP, HOP_LENGTH)]."""
+    """Return the periodic Hann window [shape=(N_FFT,)]."""
     n = np.arange(N_FFT)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * n / N_FFT)
-    return window.astype(np.float32).reshape(OVERLAP, HOP_LENGTH)
+    return window.astype(np.float32)
+
+
+def _any(values: Waveform | Spectra) -> bool:
+    """Tell whether anything is not zero; in music the first value mostly is not."""
+    return bool(values.item(0) or values.any())
 
 
 class Analysis:
@@ -27,62 +32,79 @@ class Analysis:
 
     def __init__(self, channels: int) -> None:
         self._window = hann()
-        # The last OVERLAP hops, and the windowed frame, both cut into hops:
-        self._hops = np.zeros((OVERLAP, channels, HOP_LENGTH), np.float32)
-        self._frame = np.empty((channels, OVERLAP, HOP_LENGTH), np.float32)
+        # The end of what came before, and behind it the hops that come now.
+        self._heard = np.zeros((channels, OVERLAP + MAX_HOPS * HOP_LENGTH), np.float32)
+        # The same memory seen as what each hop's spectrum is of, and room for that times the window
+        # [shape=(MAX_HOPS, channels, N_FFT)].
+        frames = sliding_window_view(self._heard, N_FFT, axis=1)[:, ::HOP_LENGTH]
+        self._frames = frames.swapaxes(0, 1)
+        self._windowed = np.empty(self._frames.shape, np.float32)
 
-    def process(self, hop: Waveform, out: Spectrum) -> Spectrum:
-        """Take one hop and write the newest spectrum.
+    def process(self, hops: Waveform, out: Spectra) -> Spectra:
+        """Take some hops, MAX_HOPS at most, and write the spectrum of each.
 
         Parameters
         ----------
-        hop : float32 [shape=(channels, HOP_LENGTH)]
-        out : complex64 [shape=(channels, N_BINS)]
+        hops : float32 [shape=(channels, hops * HOP_LENGTH)]
+        out : complex64 [shape=(hops, channels, N_BINS)]
 
         Returns
         -------
         out
         """
-        self._hops[:-1] = self._hops[1:]
-        self._hops[-1] = hop
-        np.multiply(self._hops.transpose(1, 0, 2), self._window, out=self._frame)
-        frame = self._frame.reshape(len(self._frame), N_FFT)
-        # The stubs know double precision only; NumPy 2 transforms float32 as it is.
-        return cast(Spectrum, np.fft.rfft(frame, out=out))  # type: ignore[arg-type]
+        heard = self._heard[:, : OVERLAP + hops.shape[1]]
+        heard[:, OVERLAP:] = hops
+        if _any(heard):
+            windowed = self._windowed[: len(out)]
+            np.multiply(self._frames[: len(out)], self._window, out=windowed)
+            # The stubs know double precision only; NumPy 2 transforms float32 as it is.
+            np.fft.rfft(windowed, out=out)  # type: ignore[arg-type]
+        else:  # digital silence
+            out[:] = 0
+        heard[:, :OVERLAP] = heard[:, -OVERLAP:]
+        return out
 
 
 class Synthesis:
     """Turns each spectrum into the hop of samples that it completes, by overlap and add.
 
     The hop completed is the first one of the spectrum's window: the spectrum of a window that
-    ends with hop ``k`` completes hop ``k - OVERLAP + 1``. Through `Analysis` and `Synthesis` the
-    delay is therefore ``latency`` = N_FFT − HOP_LENGTH frames.
+    ends with hop ``k`` completes hop ``k - 3``. Through `Analysis` and `Synthesis` the delay is
+    therefore ``latency`` = N_FFT − HOP_LENGTH frames.
     """
 
-    latency = N_FFT - HOP_LENGTH
+    latency = OVERLAP
 
     def __init__(self, channels: int) -> None:
         self._window = hann() / np.float32(1.5)
-        self._sum = np.zeros((channels, OVERLAP, HOP_LENGTH), np.float32)
-        self._frame = np.empty((channels, N_FFT), np.float32)
+        # What the windows so far add to the hops that are not complete.
+        self._overlap = np.zeros((channels, OVERLAP), np.float32)
+        self._frames = np.empty((MAX_HOPS, channels, N_FFT), np.float32)
 
-    def process(self, spectrum: Spectrum, out: Waveform) -> Waveform:
-        """Take one spectrum and write the hop it completes.
+    def process(self, spectra: Spectra, out: Waveform) -> Waveform:
+        """Take some spectra, MAX_HOPS at most, and write the hops they complete.
 
         Parameters
         ----------
-        spectrum : complex64 [shape=(channels, N_BINS)]
-        out : float32 [shape=(channels, HOP_LENGTH)]
+        spectra : complex64 [shape=(hops, channels, N_BINS)]
+        out : float32 [shape=(channels, hops * HOP_LENGTH)]
 
         Returns
         -------
         out
         """
-        np.fft.irfft(spectrum, N_FFT, out=self._frame)  # type: ignore[arg-type] # as above
-        frame = self._frame.reshape(self._sum.shape)
-        frame *= self._window
-        self._sum += frame
-        out[:] = self._sum[:, 0]
-        self._sum[:, :-1] = self._sum[:, 1:]
-        self._sum[:, -1] = 0
+        frames = self._frames[: len(spectra)]
+        if _any(spectra):
+            np.fft.irfft(spectra, N_FFT, out=frames)  # type: ignore[arg-type] # as above
+            frames *= self._window
+        else:  # as nearly a thousand are before the first ones of a file
+            frames[:] = 0
+        # One after the other, so that what is added first does not depend on how many come at once.
+        overlap = self._overlap
+        for frame in frames:
+            frame[:, :OVERLAP] += overlap
+            overlap = frame[:, HOP_LENGTH:]
+        self._overlap[:] = overlap
+        hops = out.reshape(len(out), -1, HOP_LENGTH)
+        hops[:] = frames[..., :HOP_LENGTH].swapaxes(0, 1)
         return out

@@ -9,7 +9,7 @@ from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import HopFramer, Pipeline
 from stemd.dsp.resampling import RateConverter
-from stemd.dsp.scheme import HOP_LENGTH, Scheme
+from stemd.dsp.scheme import HOP_LENGTH, MAX_HOPS, Scheme
 from stemd.dsp.separator import Separator
 
 SCHEME = Scheme(T=64, B=3, A=2)
@@ -47,13 +47,41 @@ def test_block_size_does_not_show(samplerate, blocksize):
     np.testing.assert_array_equal(whole, parts)
 
 
-@pytest.mark.parametrize("frames", [0, 1, HOP_LENGTH - 1, HOP_LENGTH, HOP_LENGTH + 1])
-def test_framer_yields_whole_hops_only(frames):
+@settings(deadline=None, max_examples=20)
+@given(
+    sizes=st.lists(st.integers(1, 20 * HOP_LENGTH), min_size=1, max_size=8),
+    samplerate=st.sampled_from([44_100, 48_000]),
+)
+def test_random_block_sizes_do_not_show(sizes, samplerate):
+    x = noise(sum(sizes))
+    parts, pipe = [np.zeros((4, 0), np.float32)], pipeline(samplerate)
+    for block in np.split(x, np.cumsum(sizes)[:-1], axis=1):
+        parts += [stems.copy() for stems in pipe.process(block)]
+    np.testing.assert_array_equal(
+        np.concatenate(parts, axis=1), run(pipeline(samplerate), x, HOP_LENGTH)
+    )
+
+
+def test_stems_have_no_gaps_in_memory():
+    for stems in pipeline(44_100).process(noise(20 * HOP_LENGTH + 1)):
+        assert stems.flags.c_contiguous
+
+
+SIZES = [0, 1, HOP_LENGTH - 1, HOP_LENGTH, HOP_LENGTH + 1, (2 * MAX_HOPS + 1) * HOP_LENGTH - 1]
+
+
+@pytest.mark.parametrize("lead", [0, 5])
+@pytest.mark.parametrize("frames", SIZES)
+def test_framer_yields_every_whole_hop_and_as_many_at_once_as_may_be(frames, lead):
     x = noise(frames)
-    hops = [hop.copy() for hop in HopFramer(2).push(x)]
-    assert len(hops) == frames // HOP_LENGTH
-    for i, hop in enumerate(hops):
-        np.testing.assert_array_equal(hop, x[:, i * HOP_LENGTH : (i + 1) * HOP_LENGTH])
+    hops = [hops.copy() for hops in HopFramer(2, lead).push(x)]
+    whole = (lead + frames) // HOP_LENGTH
+    assert [each.shape[1] // HOP_LENGTH for each in hops] == [
+        min(MAX_HOPS, whole - done) for done in range(0, whole, MAX_HOPS)
+    ]
+    y = np.concatenate([np.zeros((2, 0), np.float32), *hops], axis=1)
+    expected = np.pad(x, ((0, 0), (lead, 0)))[:, : whole * HOP_LENGTH]
+    np.testing.assert_array_equal(y, expected)
 
 
 def click(samplerate: int, at: int, frames: int) -> np.ndarray:

@@ -1,14 +1,17 @@
 """Laws of the sliding window: it is the plain computation, delayed by exactly what is declared."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dsp_reference import separate
 from stemd.dsp.banks import Bank, InTurn, Network
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import HOP_LENGTH, Scheme
+from stemd.dsp.scheme import HOP_LENGTH, MAX_HOPS, Scheme
 from stemd.dsp.separator import Separator
 from stemd.dsp.stft import Synthesis
 
@@ -40,13 +43,18 @@ def separator(scheme: Scheme, networks, stems: int = 2) -> Separator:
     return Separator(scheme, stems, networks, MaskExtension.MEAN)
 
 
-def stream(sep: Separator, x: np.ndarray) -> np.ndarray:
-    """Every hop through the separator, output buffers filled with garbage first."""
-    hops = []
-    for start in range(0, x.shape[1], HOP_LENGTH):
-        out = np.full((sep.stems * 2, HOP_LENGTH), np.nan, np.float32)
-        assert sep.process(x[:, start : start + HOP_LENGTH], out=out) is out
+def stream(sep: Separator, x: np.ndarray, sizes: Sequence[int] = (1,)) -> np.ndarray:
+    """All of it through the separator, so many hops at a time, over and over.
+
+    Output buffers are filled with garbage first.
+    """
+    hops, start, sizes_again = [], 0, cycle(sizes)
+    while start < x.shape[1]:
+        block = x[:, start : start + next(sizes_again) * HOP_LENGTH]
+        out = np.full((sep.stems * 2, block.shape[1]), np.nan, np.float32)
+        assert sep.process(block, out=out) is out
         hops.append(out)
+        start += block.shape[1]
     return np.concatenate(hops, axis=1)
 
 
@@ -171,3 +179,62 @@ def test_late_block_holds_the_last_masks():
     np.testing.assert_allclose(y[:, held], x[:, held], atol=1e-4)
     # From block 5 on stem 0 has nothing.
     assert np.abs(y[:, (5 * SCHEME.B - SCHEME.A + 1) * HOP_LENGTH :]).max() < 1e-3
+
+
+def with_silence(x: np.ndarray, silent: set[tuple[int, int]]) -> np.ndarray:
+    """The same with stretches of digital silence, each given as first hop and number of hops."""
+    x = x.copy()
+    for first, hops in silent:
+        x[:, first * HOP_LENGTH : (first + hops) * HOP_LENGTH] = 0
+    return x
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    scheme=st.sampled_from([*SCHEMES, SCHEME, Scheme(T=64, B=2, A=0), Scheme(T=64, B=9, A=4)]),
+    stems=st.sampled_from([2, 4]),
+    extension=st.sampled_from(MaskExtension),
+    sizes=st.lists(st.integers(1, 5 * MAX_HOPS), min_size=1, max_size=6),
+    late=st.sets(st.integers(0, 12)),
+    silent=st.sets(st.tuples(st.integers(0, 150), st.integers(1, 40)), max_size=3),
+)
+def test_how_many_hops_come_at_once_does_not_show(scheme, stems, extension, sizes, late, silent):
+    x = with_silence(music(3 * scheme.B + scheme.A + 20), silent)
+    results = []
+    for each in ([1], sizes):
+        networks = Sluggish(fake_networks(stems, scheme), late)
+        sep = Separator(scheme, stems, networks, extension)
+        results.append((stream(sep, x, each), sep.blocks))
+    (y_alone, blocks_alone), (y, blocks) = results
+    assert blocks == blocks_alone
+    np.testing.assert_array_equal(y, y_alone)
+
+
+def test_networks_are_called_when_a_block_is_full_however_many_hops_come_at_once():
+    calls = []
+
+    class Watched(InTurn):
+        def submit(self, bank: Bank) -> None:
+            calls.append(("submit", bank.magnitudes.copy()))
+            super().submit(bank)
+
+        def collect(self, bank: Bank) -> bool:
+            calls.append(("collect", bank.magnitudes.copy()))
+            return True
+
+    x = music(5 * SCHEME.B + 1)
+    for sizes in ([1], [5 * SCHEME.B + 1]):
+        stream(separator(SCHEME, Watched(fake_networks(2, SCHEME))), x, sizes)
+    alone, together = calls[: len(calls) // 2], calls[len(calls) // 2 :]
+    assert [name for name, _ in together] == ["submit", *4 * ["collect", "submit"]]
+    for one, other in zip(alone, together, strict=True):
+        assert one[0] == other[0]
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("size", [1, 50])
+def test_silence_is_not_transformed(size, monkeypatch):
+    for name in ("rfft", "irfft"):
+        monkeypatch.setattr(np.fft, name, lambda *_, **__: pytest.fail("transformed"))
+    sep = separator(SCHEME, InTurn(fake_networks(2, SCHEME)))
+    assert not stream(sep, np.zeros((2, 50 * HOP_LENGTH), np.float32), [size]).any()

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.signal import get_window
 
-from stemd.dsp.scheme import HOP_LENGTH, N_BINS, N_FFT
+from stemd.dsp.scheme import HOP_LENGTH, MAX_HOPS, N_BINS, N_FFT
 from stemd.dsp.stft import Analysis, Synthesis, hann
 
 RNG_SEED = 20
@@ -20,20 +22,19 @@ def in_hops(x: np.ndarray) -> list[np.ndarray]:
 
 
 def test_window_is_periodic_hann():
-    np.testing.assert_allclose(hann().ravel(), get_window("hann", N_FFT), atol=1e-7)
+    np.testing.assert_allclose(hann(), get_window("hann", N_FFT), atol=1e-7)
 
 
 def test_spectrum_is_that_of_the_window_that_ends_with_the_hop():
     x = noise(2, 6)
     analysis = Analysis(2)
-    out = np.full((2, N_BINS), np.nan, np.complex64)
     for k, hop in enumerate(in_hops(x), start=1):
+        out = np.full((1, 2, N_BINS), np.nan, np.complex64)
         assert analysis.process(hop, out=out) is out
         heard = np.pad(x[:, : k * HOP_LENGTH], ((0, 0), (N_FFT, 0)))[:, -N_FFT:]
         expected = np.fft.rfft(heard.astype(np.float64) * get_window("hann", N_FFT))
-        assert out.shape == expected.shape
         # k·eps of the sum of 4096 products; the values reach about 150
-        np.testing.assert_allclose(out, expected, atol=2e-4)
+        np.testing.assert_allclose(out, expected[np.newaxis], atol=2e-4)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 8])
@@ -41,7 +42,7 @@ def test_synthesis_gives_back_what_was_analysed(channels):
     x = noise(channels, 12)
     before = x.copy()
     analysis, synthesis = Analysis(channels), Synthesis(channels)
-    spectrum = np.empty((channels, N_BINS), np.complex64)
+    spectrum = np.empty((1, channels, N_BINS), np.complex64)
     hops = []
     for hop in in_hops(x):
         out = np.full((channels, HOP_LENGTH), np.nan, np.float32)
@@ -54,12 +55,54 @@ def test_synthesis_gives_back_what_was_analysed(channels):
     np.testing.assert_array_equal(x, before)
 
 
-def test_silence_stays_silent():
-    analysis, synthesis = Analysis(2), Synthesis(2)
-    spectrum = np.empty((2, N_BINS), np.complex64)
-    out = np.full((2, HOP_LENGTH), np.nan, np.float32)
-    for _ in range(5):
-        synthesis.process(
-            analysis.process(np.zeros((2, HOP_LENGTH), np.float32), out=spectrum), out=out
+def transform(x: np.ndarray, sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Spectra and what is synthesised from them, so many hops at a time."""
+    channels = len(x)
+    analysis, synthesis = Analysis(channels), Synthesis(channels)
+    spectra = np.full((sum(sizes), channels, N_BINS), np.nan, np.complex64)
+    y = np.full((channels, sum(sizes) * HOP_LENGTH), np.nan, np.float32)
+    done = 0
+    for size in sizes:
+        hops, frames = (slice(done * u, (done + size) * u) for u in (1, HOP_LENGTH))
+        analysis.process(x[:, frames], out=spectra[hops])
+        assert np.shares_memory(synthesis.process(spectra[hops], out=y[:, frames]), y)
+        done += size
+    return spectra, y
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    sizes=st.lists(st.integers(1, MAX_HOPS), min_size=1, max_size=8),
+    channels=st.sampled_from([1, 2, 8]),
+    silent=st.sets(st.integers(0, 63)),
+)
+def test_several_hops_together_give_what_each_gives_alone(sizes, channels, silent):
+    x = noise(channels, sum(sizes))
+    for hop in silent:
+        x[:, hop * HOP_LENGTH : (hop + 1) * HOP_LENGTH] = 0
+    spectra, y = transform(x, sizes)
+    spectra_alone, y_alone = transform(x, [1] * sum(sizes))
+    np.testing.assert_array_equal(spectra, spectra_alone)
+    np.testing.assert_array_equal(y, y_alone)
+
+
+@pytest.mark.parametrize("size", [1, MAX_HOPS])
+def test_silence_is_not_transformed_and_stays_silent(size, monkeypatch):
+    for name in ("rfft", "irfft"):
+        monkeypatch.setattr(np.fft, name, lambda *_, **__: pytest.fail("transformed"))
+    for output in transform(np.zeros((2, 3 * size * HOP_LENGTH), np.float32), 3 * [size]):
+        assert output.size
+        assert not output.any()
+
+
+@pytest.mark.parametrize("place", [0, 1, HOP_LENGTH - 1, 2 * HOP_LENGTH + 77])
+@pytest.mark.parametrize("channel", [0, 1])
+def test_one_sample_is_no_silence(place, channel):
+    x = np.zeros((2, 8 * HOP_LENGTH), np.float32)
+    x[channel, place] = 1e-30
+    for sizes in ([1] * 8, [8]):
+        _, y = transform(x, sizes)
+        assert np.flatnonzero(y.any(axis=0)).size
+        np.testing.assert_allclose(
+            y[:, Synthesis.latency :], x[:, : -Synthesis.latency], atol=1e-36
         )
-        assert not out.any()

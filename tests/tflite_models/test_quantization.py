@@ -62,10 +62,10 @@ def test_which_kernels_are_rounded(checkpoint_dir, precision, kept):
 def music() -> Magnitudes:
     """The song that comes along, float32 [shape=(spectra, MODEL_BINS, CHANNELS)]."""
     samples, _ = soundfile.read(SONG, dtype="float32")
-    analysis, spectrum = Analysis(CHANNELS), np.empty((CHANNELS, N_BINS), np.complex64)
+    analysis, spectrum = Analysis(CHANNELS), np.empty((1, CHANNELS, N_BINS), np.complex64)
     hops = (samples.T[:, n : n + HOP_LENGTH] for n in range(0, len(samples), HOP_LENGTH))
     whole = (hop for hop in hops if hop.shape[1] == HOP_LENGTH)
-    return np.array([np.abs(analysis.process(hop, spectrum)[:, :MODEL_BINS].T) for hop in whole])
+    return np.array([np.abs(analysis.process(hop, spectrum)[0, :, :MODEL_BINS].T) for hop in whole])
 
 
 @pytest.fixture(scope="module")
