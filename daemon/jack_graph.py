@@ -85,6 +85,8 @@ class JackClient:
         self._pointer = _address(jack, self._client._ptr)
         self.name: str = self._client.name
         self.server = library.version
+        # JACK wants its questions answered in the callback; PipeWire may deadlock over it.
+        self._defers_latency = library.kind == "pipewire"
         self._rt: RealtimeSide | None = None
 
     @property
@@ -117,6 +119,7 @@ class JackClient:
             Server(
                 **functions,
                 client=self._pointer,
+                defers_latency=self._defers_latency,
                 in_ports=[_address(self._jack, port._ptr) for port in in_ports],
                 out_ports=[_address(self._jack, port._ptr) for port in out_ports],
             )
@@ -182,8 +185,6 @@ class JackClient:
         StemdError
             The server hangs, and does not let the client go. Nothing may be opened after that.
         """
-        if self._rt:
-            self._rt.quiesce()
         closer = Thread(target=self._close, name="stemd-close", daemon=True)
         closer.start()
         closer.join(CLOSE_S)

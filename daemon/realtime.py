@@ -39,6 +39,8 @@ class Event(Flag):
     """Ports came or went."""
     SWAPPED = lib.RT_SWAPPED
     """The link that was attached last plays now; the one before is let go."""
+    LATENCY = lib.RT_LATENCY
+    """The server asks for our latency: see `RealtimeSide.answer_latency`."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class Server:
     port_set_latency_range: int
     last_frame_time: int
     client: int
+    defers_latency: bool
+    """Whether latency is not to be answered in the server's callback, but when it is told of."""
     in_ports: Sequence[int]
     out_ports: Sequence[int]
 
@@ -208,9 +212,9 @@ class RealtimeSide:
         self._links.append(link)
         return True
 
-    def quiesce(self) -> None:
-        """Answer no more questions about latency, for the client is about to be closed."""
-        lib.rt_quiesce(self._rt)
+    def answer_latency(self) -> None:
+        """Tell the ports their latency, when `Event.LATENCY` was told (one thread)."""
+        lib.rt_answer_latency(self._rt)
 
     def detach(self) -> None:
         """Forget the links; the server's thread must not run any more."""

@@ -152,6 +152,8 @@ class Session:
             self._is_swapping = self._is_mending = False
         if events & (Event.SWAPPED | Event.PERIOD):  # JACK tells the others of neither
             self.client.declare_latency()
+        if Event.LATENCY in events:
+            self.rt.answer_latency()
         counters = self.rt.counters()
         self._listen(counters, now)
         self._follow_priority(counters)

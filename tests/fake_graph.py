@@ -16,6 +16,8 @@ class FakeGraph:
     name = "stemd"
     server = "fake"
 
+    defers_latency = False
+
     def __init__(self, samplerate: int = 44_100, period: int = 256) -> None:
         self.samplerate = samplerate
         self.period = period
@@ -39,7 +41,7 @@ class FakeGraph:
         self._out = np.zeros((len(outputs), MAX_PERIOD), np.float32)
         functions = (int(ffi.cast("uintptr_t", callback)) for callback in self._callbacks)
         addresses = ([row.ctypes.data for row in rows] for rows in (self._in, self._out))
-        rt.bind(Server(*functions, 0, *addresses))
+        rt.bind(Server(*functions, 0, self.defers_latency, *addresses))
 
     def activate(self) -> None:
         pass

@@ -39,7 +39,6 @@ struct rt {
     _Atomic int32_t priority;
     uint32_t next_frame_time; /* where the next cycle begins if none is left out */
     atomic_int freewheeling;
-    atomic_int is_closing, answering;
     _Atomic uint32_t events;
     sem_t woken;
 };
@@ -267,7 +266,7 @@ static void on_freewheel(int starting, void *arg)
 
 /* What goes in comes out later by the delay, so the outputs lie that much farther from where the
  * music is recorded, and the inputs from where it is heard. */
-static void answer_latency(rt_t *rt, latency_mode_t mode)
+static void answer(rt_t *rt, latency_mode_t mode)
 {
     const rt_server_t *server = &rt->server;
     port_latency_range_t ask = (port_latency_range_t)server->port_get_latency_range;
@@ -285,17 +284,27 @@ static void answer_latency(rt_t *rt, latency_mode_t mode)
     }
     all.min += (uint32_t)rt_delay(rt);
     all.max += (uint32_t)rt_delay(rt);
-    for (uint32_t c = 0; c < n_to; c++)
-        declare((void *)to[c], mode, &all);
+    for (uint32_t c = 0; c < n_to; c++) {
+        latency_range_t before = {0, 0};
+        ask((void *)to[c], mode, &before);
+        if (before.min != all.min || before.max != all.max) /* else we would be asked again */
+            declare((void *)to[c], mode, &all);
+    }
+}
+
+void rt_answer_latency(rt_t *rt)
+{
+    answer(rt, CAPTURE_LATENCY);
+    answer(rt, PLAYBACK_LATENCY);
 }
 
 static void on_latency(latency_mode_t mode, void *arg)
 {
     rt_t *rt = arg;
-    rt->answering++;
-    if (!rt->is_closing)
-        answer_latency(rt, mode);
-    rt->answering--;
+    if (rt->server.defers_latency)
+        tell(rt, RT_LATENCY);
+    else
+        answer(rt, mode);
 }
 
 static int on_xrun(void *arg)
@@ -350,14 +359,6 @@ int rt_attach(rt_t *rt, rt_link_t *link)
 int rt_holds(const rt_t *rt, const rt_link_t *link)
 {
     return rt->arriving == link || rt->coming == link || rt->playing == link;
-}
-
-void rt_quiesce(rt_t *rt)
-{
-    const struct timespec pause = {0, 1000000};
-    rt->is_closing = 1;
-    for (int i = 0; i < 1000 && rt->answering; i++)
-        nanosleep(&pause, NULL);
 }
 
 void rt_detach(rt_t *rt)

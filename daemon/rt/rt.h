@@ -59,6 +59,9 @@ typedef struct {
     uintptr_t port_get_buffer, port_get_latency_range, port_set_latency_range;
     uintptr_t last_frame_time;
     uintptr_t client;
+    /* Whether latency is not to be answered in the callback, but by rt_answer_latency() when
+     * RT_LATENCY is told: PipeWire (0.3.65) may deadlock when ports are told theirs in there. */
+    int defers_latency;
     uintptr_t in_ports[RT_MAX_CHANNELS], out_ports[RT_MAX_CHANNELS];
 } rt_server_t;
 
@@ -69,6 +72,7 @@ enum {
     RT_PERIOD = 4,   /* it calls with another number of frames */
     RT_PORTS = 8,    /* ports came or went */
     RT_SWAPPED = 16, /* the coming link plays now */
+    RT_LATENCY = 32, /* the server asks for our latency */
 };
 
 typedef struct {
@@ -93,9 +97,8 @@ void rt_bind(rt_t *rt, const rt_server_t *server);
 int rt_attach(rt_t *rt, rt_link_t *link);
 /* Whether the real-time thread may still touch the link. */
 int rt_holds(const rt_t *rt, const rt_link_t *link);
-/* Answer no more questions about latency; to be called before the client is closed, for PipeWire
- * (0.3.65) deadlocks when it asks while it closes. Returns when none is being answered. */
-void rt_quiesce(rt_t *rt);
+/* Tell the ports their latency, out of the others' and the delay. */
+void rt_answer_latency(rt_t *rt);
 /* Forget all links; the server's thread must not run. */
 void rt_detach(rt_t *rt);
 

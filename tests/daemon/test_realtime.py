@@ -324,6 +324,16 @@ class TestLatency:
         for n in range(2):
             assert rig.graph.latencies[0, n, PLAYBACK] == (1000, 1030)
 
+    def test_a_server_that_may_deadlock_is_answered_later(self, monkeypatch):
+        monkeypatch.setattr(FakeGraph, "defers_latency", True)
+        rig = Rig(delay=1000)
+        rig.graph.declare_latency()
+        assert not rig.graph.latencies
+        assert Event.LATENCY in rig.rt.wait_events(0)
+        rig.rt.answer_latency()
+        assert rig.graph.latencies[1, 0, CAPTURE] == (1000, 1000)
+        assert rig.graph.latencies[0, 0, PLAYBACK] == (1000, 1000)
+
 
 class TestFreewheel:
     def test_a_cycle_waits_for_the_engine(self):
