@@ -161,7 +161,11 @@ class Layers:
 
     def norm(self, x: Tensor, norm: Norm, name: str) -> Tensor:
         """Add a batch norm at rest."""
-        return self.shift(self.scale(x, norm.scale, name), norm.shift, name)
+        # Constants first: the order of tensors is that of the bundled files.
+        scale = self._constant(f"{name}/scale", norm.scale)
+        shift = self._constant(f"{name}/shift", norm.shift)
+        scaled = self.writer.op("MUL", [x, scale], f"{name}/scaled", x.shape)
+        return self.writer.op("ADD", [scaled, shift], f"{name}/normed", x.shape)
 
     def scale(self, x: Tensor, factors: FloatArray, name: str) -> Tensor:
         """Multiply each channel."""
@@ -200,7 +204,7 @@ class Layers:
                 return self._constant(name, kernel)
             case "float16":
                 halved = self.writer.constant(name, kernel.astype(np.float16))
-                return self.writer.op("DEQUANTIZE", [halved], f"{layer}/float32", kernel.shape)
+                return self.writer.op("DEQUANTIZE", [halved], f"{name}/float32", kernel.shape)
             case "int8":
                 return self.writer.quantized(name, *quantize(kernel))
 
