@@ -69,6 +69,6 @@ def quantize(kernel: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
         ``rounded * scales`` is the kernel, to within half a scale.
     """
     scales = np.abs(kernel).max(axis=(1, 2, 3)) / np.float32(127)
-    scales[scales == 0] = 1
+    scales[scales < np.finfo(np.float32).tiny] = 1  # nothing, or too small to divide by
     rounded = np.rint(kernel / scales[:, None, None, None]).astype(np.int8)
     return rounded, scales
