@@ -140,14 +140,15 @@ def describe_machine() -> dict[str, Any]:
     runtime = runtime_name()
     return {
         "host": platform.node(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "runtime": f"{runtime} {version(runtime.replace('_', '-'))}",
         "stemd": version("stemd"),
     }
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Give the processor's name, or its architecture where the kernel tells no name."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
