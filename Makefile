@@ -42,14 +42,13 @@ speed: $(VENV)/run $(ORACLE)/deezer
 	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/python benchmarks/speed.py $(ARGS)
 
 quality: $(VENV)/bench
-	$(VENV)/bin/python benchmarks/material.py
 	$(VENV)/bin/python benchmarks/quality.py $(ARGS)
 
 experiments: $(VENV)/bench
 	$(VENV)/bin/python benchmarks/experiments.py $(ARGS)
 
 precision: $(VENV)/bench
-	$(VENV)/bin/python benchmarks/precision.py
+	$(VENV)/bin/python benchmarks/precision.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so

@@ -1,40 +1,44 @@
 """Which layers bear 8 bits: what each costs in decibels, and what it saves in time.
 
-``make precision`` writes the table into docs/latency.md. `stemd.tflite_models.quantization` keeps
-the layers in float32 that it shows to be worth it.
+``make precision`` writes the table into docs/latency.md; with fewer songs (``ARGS="--songs 2"``)
+it is only printed. `stemd.tflite_models.quantization` keeps the layers in float32 that it shows to
+be worth it.
 """
 
+import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from tqdm import tqdm
 
-from experiments import PROCESSES, Run, score
 from material import RECIPES, build_mixes
+from pool import Graphs, on_every_mix
 from report import DOCS, markdown_table, replace_section
 from rounds import clocked, in_turns
 from stemd.daemon.config import PRESETS
 from stemd.daemon.networks import SETS
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS
-from stemd.tflite_models import quantization
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.library import Library
+from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.network import Network
+from stemd.tflite_models.quantization import KEPT_FLOAT
 from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.streaming import compile_graph
 from voices import MaterialError
 
+try:
+    from variants import score_scheme
+except ImportError as missing:
+    sys.exit(f"precision: {missing.name} is not installed; run `pip install '.[bench]'`")
+
 SCHEME = PRESETS["balanced"][0]
-RUN = Run(SCHEME.T, SCHEME.B, SCHEME.mirror)
-VARIANT = ("mean of", 1, SCHEME.A)
-"""What `score` calls the estimates of the scheme."""
+SPEC = GraphSpec(T=SCHEME.T, B=SCHEME.B, A=SCHEME.A, mirror=SCHEME.mirror, precision="mixed")
 LAYERS = [f"{side}/{n}" for side in ("encoder", "decoder") for n in range(1, 7)] + ["head"]
 ROUNDS = 30
 
@@ -49,7 +53,7 @@ class Choice:
 
 def choices() -> list[Choice]:
     """Return the rows of the table: fp32 first, then int8."""
-    kept = quantization.KEPT_FLOAT
+    kept = KEPT_FLOAT
     return [
         Choice("none (fp32)", frozenset(LAYERS)),
         Choice("all (int8)", frozenset()),
@@ -68,26 +72,15 @@ def _named(layers: frozenset[str]) -> str:
     return ", ".join(layer for layer in LAYERS if layer in layers)
 
 
-@contextmanager
-def keeping(layers: frozenset[str]) -> Iterator[None]:
-    """Let the precision mixed keep these layers in float32."""
-    before = quantization.KEPT_FLOAT
-    quantization.KEPT_FLOAT = layers
-    try:
-        yield
-    finally:
-        quantization.KEPT_FLOAT = before
-
-
-def write_graphs(choice: Choice, spec: GraphSpec, folder: Path) -> dict[str, Path]:
+def write_graphs(choice: Choice, folder: Path) -> Graphs:
     """Compile both stems' graphs with these layers kept."""
     folder.mkdir(parents=True)
-    paths = {}
-    with keeping(choice.kept):
-        for stem, content in Library().find(SETS[2]).write_graphs(spec):
-            paths[stem] = folder / f"{stem}.tflite"
-            paths[stem].write_bytes(content)
-    return paths
+    graphs = {}
+    for stem, path in Library().find(SETS[2]).paths.items():
+        unet, _ = read_weights(path)
+        graphs[stem] = folder / f"{stem}.tflite"
+        graphs[stem].write_bytes(compile_graph(unet, SPEC, {}, choice.kept))
+    return graphs
 
 
 def measure_times(graphs: dict[Choice, Path]) -> dict[Choice, float]:
@@ -96,8 +89,7 @@ def measure_times(graphs: dict[Choice, Path]) -> dict[Choice, float]:
     out = np.empty((SCHEME.B, MODEL_BINS, CHANNELS), np.float32)
     networks = {choice: Network(path) for choice, path in graphs.items()}
     rivals = {
-        choice.name: clocked(lambda network=network: network(window, out))
-        for choice, network in networks.items()
+        choice.name: clocked(partial(network, window, out)) for choice, network in networks.items()
     }
     results = in_turns(rivals, ROUNDS)
     int8 = [each.wall for each in results["all (int8)"]]
@@ -124,28 +116,26 @@ def table(
 
 
 def main() -> None:
-    """Measure everything, print it, write it."""
-    build_mixes()
-    rows, scores = choices(), {}
-    spec = GraphSpec(T=SCHEME.T, B=SCHEME.B, A=SCHEME.A, mirror=SCHEME.mirror, precision="mixed")
-    wide = GraphSpec(T=RUN.spec.T, B=RUN.spec.B, A=0, mirror=RUN.spec.mirror, precision="mixed")
-    with (
-        TemporaryDirectory() as name,
-        ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool,
-    ):
-        folder = Path(name)
-        timed = {
-            choice: write_graphs(choice, spec, folder / "timed" / str(number))["vocals"]
+    """Measure, print, and write if every mix was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--songs", type=int, default=len(RECIPES), metavar="N", help="first N only")
+    songs = parser.parse_args().songs
+    if not 1 <= songs <= len(RECIPES):
+        parser.error(f"--songs is from 1 to {len(RECIPES)} (got {songs})")
+    build_mixes(songs)
+    rows = choices()
+    with TemporaryDirectory() as name:
+        graphs = {
+            choice: write_graphs(choice, Path(name) / str(number))
             for number, choice in enumerate(rows)
         }
-        times = measure_times(timed)
-        for number, choice in enumerate(tqdm(rows)):
-            graphs = write_graphs(choice, wide, folder / str(number))
-            found = pool.map(score, [RUN] * len(RECIPES), RECIPES, [graphs] * len(RECIPES))
-            scores[choice] = [each[VARIANT] for each in found]
-    text = table(rows, scores, times)
+        times = measure_times({choice: paths["vocals"] for choice, paths in graphs.items()})
+        jobs = ((SCHEME, paths) for paths in graphs.values())
+        scores = on_every_mix(score_scheme, jobs, RECIPES[:songs], len(rows))
+    text = table(rows, dict(zip(rows, scores, strict=True)), times)
     print(text)
-    replace_section(DOCS / "latency.md", "precision", text)
+    if songs == len(RECIPES):
+        replace_section(DOCS / "latency.md", "precision", text)
 
 
 if __name__ == "__main__":

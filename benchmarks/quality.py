@@ -1,28 +1,26 @@
 """SDR of the stems against the delay: every preset, every precision, and what lies between.
 
-``make quality`` runs all of it and writes table and plot into docs/latency.md. A part of it
+``make quality`` runs all of it and writes tables and plot into docs/latency.md. A part of it
 (``make quality ARGS="--songs 2 --schemes balanced,live"``) is only printed.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
 
 import numpy as np
 import soundfile
-from tqdm import tqdm
 
-from material import RECIPES, Recipe, build_mix, build_mixes
+from material import RECIPES, Recipe, build_mix, build_mixes, describe
+from pool import Graphs, on_every_mix
 from report import DOCS, markdown_table, replace_section
 from stemd.daemon.audio_file import Song
-from stemd.daemon.config import PRESETS, SeparationSection
+from stemd.daemon.config import PRESETS
 from stemd.daemon.errors import StemdError
 from stemd.daemon.networks import SETS
 from stemd.daemon.separate import separate
@@ -31,7 +29,7 @@ from stemd.dsp.scheme import OFFLINE, SAMPLERATE, Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
 from voices import MaterialError
 
 try:
@@ -41,10 +39,9 @@ except ImportError as missing:
     sys.exit(f"quality: {missing.name} is not installed; run `pip install '.[bench]'`")
 
 DOCUMENT, PLOT = DOCS / "latency.md", DOCS / "latency.png"
-PRECISIONS: tuple[str, ...] = get_args(SeparationSection.model_fields["precision"].annotation)
+PRECISIONS: tuple[StreamingPrecision, ...] = get_args(StreamingPrecision)
 STEMS = ("vocals", "accompaniment")
 NAMES = tuple(name for name in PRESETS if name != "auto")
-PROCESSES = 2
 
 GRID = [
     Scheme(T=64, B=1, A=0, mirror=8),
@@ -64,13 +61,13 @@ class Case:
 
     name: str
     scheme: Scheme
-    precision: str
+    precision: StreamingPrecision
 
     @property
     def spec(self) -> GraphSpec:
         """What the graphs are compiled for."""
         numbers = {key: getattr(self.scheme, key) for key in ("T", "B", "A", "mirror")}
-        return GraphSpec(**numbers, precision=self.precision)  # type: ignore[arg-type]
+        return GraphSpec(**numbers, precision=self.precision)
 
     @property
     def delay_s(self) -> float | None:
@@ -103,7 +100,7 @@ def preset_names() -> dict[Scheme, str]:
     return {scheme: name for name in NAMES for scheme in PRESETS[name]}
 
 
-def measure(case: Case, recipe: Recipe, graphs: dict[str, Path]) -> Score:
+def measure(case: Case, recipe: Recipe, graphs: Graphs) -> Score:
     """Separate a mix as `stemd separate` does, and compare the stems with the true ones."""
     mix = build_mix(recipe)
     truth = {stem: getattr(mix, stem) for stem in STEMS}
@@ -127,21 +124,15 @@ def measure(case: Case, recipe: Recipe, graphs: dict[str, Path]) -> Score:
 
 
 def measure_all(cases: Sequence[Case], recipes: Sequence[Recipe]) -> dict[Case, list[Score]]:
-    """Measure every case on every mix, two mixes at a time."""
-    scores = {}
-    with (
-        TemporaryDirectory() as folder,
-        ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool,
-        tqdm(total=len(cases) * len(recipes), unit="mix") as bar,
-    ):
-        for case in cases:
-            # Not by way of the user's cache: it keeps few of them, and others use it too.
-            graphs = Library().export(SETS[2], case.spec, Path(folder) / str(case.spec))
-            futures = [pool.submit(measure, case, recipe, graphs) for recipe in recipes]
-            for future in futures:
-                future.add_done_callback(lambda _: bar.update())
-            scores[case] = [future.result() for future in futures]
-    return scores
+    """Measure every case on every mix."""
+    with TemporaryDirectory() as folder:
+        # Not by way of the user's cache: it keeps few of them, and others use it too.
+        jobs = (
+            (case, Library().export(SETS[2], case.spec, Path(folder) / str(case.spec)))
+            for case in cases
+        )
+        scores = on_every_mix(measure, jobs, recipes, len(cases))
+    return dict(zip(cases, scores, strict=True))
 
 
 def mean_db(scores: Sequence[Score], measure: str, stem: str) -> float:
@@ -250,6 +241,7 @@ def main() -> None:
     print(text)
     if len(cases) == len(all_cases()) and len(recipes) == len(RECIPES):
         replace_section(DOCUMENT, "quality", text)
+        replace_section(DOCUMENT, "material", describe())
         draw(
             PLOT,
             {

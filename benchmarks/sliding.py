@@ -44,6 +44,7 @@ def estimate_blocks(
     window: tuple[int, int, int],
     rows: int,
     continuation: Continuation,
+    first: int = 0,
 ) -> Estimates:
     """Run the networks on every block's window and keep the last rows that were heard.
 
@@ -57,15 +58,17 @@ def estimate_blocks(
     rows : int
         At least B: with more, each spectrum has estimates at several look-aheads.
     continuation : Continuation
+    first : int
+        The first spectrum that anyone asks for; the estimates of blocks before it are zero.
     """
     T, B, continued = window
     heard = T - continued
     # As in the program: silence before the song, and after it, until all of it is out.
     padded = np.pad(magnitudes, ((heard, rows + B), (0, 0), (0, 0)))
     blocks = (len(magnitudes) + rows) // B
-    estimates = np.empty((blocks, len(networks), rows, MODEL_BINS, CHANNELS), np.float32)
+    estimates = np.zeros((blocks, len(networks), rows, MODEL_BINS, CHANNELS), np.float32)
     whole = np.empty((T, MODEL_BINS, CHANNELS), np.float32)
-    for block in range(blocks):
+    for block in range(first // B, blocks):
         end = (block + 1) * B + heard
         whole[:heard] = padded[end - heard : end]
         if continued:

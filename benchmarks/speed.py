@@ -3,9 +3,7 @@
 Writes the tables of docs/speed.md, which tells what is timed.
 """
 
-import json
 import os
-import subprocess
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,25 +11,21 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from platform import machine, python_version
-from shutil import which
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from cost import cost_of
+import official
+import ours
+from cost import Cost
+from official import Official
+from ours import PRECISIONS, Stemd, load, whole
 from report import DOCS, markdown_table, replace_section
 from rounds import Ratio, Seconds, clocked, in_turns, ratio
-from stemd.daemon.config import SeparationSection
-from stemd.daemon.separate import aligned
-from stemd.daemon.workers import WorkerPool
-from stemd.dsp.arrays import Waveform
-from stemd.dsp.masks import MaskExtension
-from stemd.dsp.pipeline import Pipeline
+from stemd.daemon.memory import processor_name
 from stemd.dsp.scheme import OFFLINE, SAMPLERATE
-from stemd.dsp.separator import Separator
 from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.install import Installer
 from stemd.tflite_models.library import Library
@@ -44,86 +38,29 @@ from stemd.tflite_models.unet import BINS, CHANNELS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = DOCS / "speed.md"
-STEMD = Path(sys.executable).with_name("stemd")
-
-PRECISIONS: tuple[str, ...] = get_args(SeparationSection.model_fields["precision"].annotation)
 SONG = ROOT / "daemon" / "song" / "slow-motion-dream.mp3"
 SECONDS = 60
 STEM = "vocals"
 """Whose network is timed; the other stems' have the same layers."""
-OPTIONS = ("--stems", "2", "--mask-extension", "zeros")
 COST = ("wall_s", "cpu_s", "peak_mb")
 STOCK = ("stock fp32", "stock int8", "plain")
 """Graphs that stemd's are compared with: of TensorFlow's converter, and what stemd keeps."""
 
 
-class Official:
-    """Asks `speed_official.py`, which runs in the environment of `make oracle`."""
-
-    def __init__(self, python: Path) -> None:
-        self._process = subprocess.Popen(
-            [python, Path(__file__).with_name("speed_official.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def __enter__(self) -> "Official":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate()
-
-    def ask(self, do: str, **arguments: object) -> Any:
-        """Have one of its requests done, and give the answer."""
-        assert self._process.stdin and self._process.stdout
-        print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
-        if answer := self._process.stdout.readline():
-            return json.loads(answer)
-        sys.exit(f"the official side ended at `{do}`; try it alone: {self._process.args!r}")
-
-
-class Stemd:
-    """`stemd separate --offline` from memory to memory."""
-
-    def __init__(self, networks: Mapping[str, Network], waveform: Waveform) -> None:
-        self._networks = networks
-        self._mixture = waveform
-        shape = (len(networks), CHANNELS, waveform.shape[1])
-        self.stems: NDArray[np.float32] = np.empty(shape, np.float32)
-
-    def separate(self) -> None:
-        """Fill `stems` [shape=(stems, CHANNELS, frames)]."""
-        workers = WorkerPool(self._networks, patience=lambda: None)
-        separator = Separator(OFFLINE, len(self._networks), workers, MaskExtension.ZEROS)
-        frames = self._mixture.shape[1]
-        rows = self.stems.reshape(-1, frames)
-        done = 0
-        try:
-            for block in aligned([self._mixture], frames, Pipeline(separator, SAMPLERATE)):
-                rows[:, done : done + block.shape[1]] = block
-                done += block.shape[1]
-        finally:
-            workers.stop()
-
-
-def warm(official: Official, networks: ModelSet, song: Path, folder: Path, rounds: int) -> str:
+def warm(asked: Official, networks: ModelSet, song: Path, folder: Path, rounds: int) -> str:
     """Separate a loaded song by what is loaded, from memory to memory."""
     waveform = np.ascontiguousarray(soundfile.read(song, dtype="float32")[0].T)
     np.save(folder / "song.npy", waveform.T)
-    official.ask("load", waveform=str(folder / "song.npy"))
-    ours = {
+    asked.ask("load", waveform=str(folder / "song.npy"))
+    loaded = {
         precision: Stemd(load(networks, whole(OFFLINE.T, precision)), waveform)
         for precision in PRECISIONS
     }
-    rivals: dict[str, Callable[[], Seconds]] = {
-        "official": lambda: Seconds(*official.ask("separate"))
-    }
-    rivals |= {precision: clocked(stemd.separate) for precision, stemd in ours.items()}
+    rivals: dict[str, Callable[[], Seconds]] = {"official": lambda: Seconds(*asked.ask("separate"))}
+    rivals |= {precision: clocked(stemd.separate) for precision, stemd in loaded.items()}
     in_turns(rivals, 1)  # each for the first time
     seconds = in_turns(rivals, rounds)
-    official.ask("save", folder=str(folder))
+    asked.ask("save", folder=str(folder))
     theirs = np.stack([np.load(folder / f"{stem}.npy").T for stem in networks.stems])
     rows = [
         (
@@ -131,19 +68,9 @@ def warm(official: Official, networks: ModelSet, song: Path, folder: Path, round
             *ratios(seconds[precision], seconds["official"], ("wall", "cpu")),
             agreement(stemd.stems, theirs),
         )
-        for precision, stemd in ours.items()
+        for precision, stemd in loaded.items()
     ]
     return markdown_table(("stemd", "time", "processor time", "agreement of the stems"), rows)
-
-
-def load(networks: ModelSet, spec: GraphSpec) -> dict[str, Network]:
-    """Load every stem's network."""
-    return {stem: Network(path) for stem, path in networks.graphs(spec).items()}
-
-
-def whole(T: int, precision: str) -> GraphSpec:
-    """Give the spec that emits the whole window."""
-    return GraphSpec(T=T, B=T, precision=precision)  # type: ignore[arg-type] # one of PRECISIONS
 
 
 def agreement(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> str:
@@ -159,54 +86,24 @@ def agreement(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> str:
 def commands(python: Path, checkpoint: Path, song: Path, folder: Path, rounds: int) -> str:
     """Run the whole commands, from a file to files."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    theirs = partial(
-        cost_of,
-        [python, "-m", "spleeter", "separate", "-p", "spleeter:2stems", "-o", "official", song],
-        {
-            **environment,
-            "PYTHONPATH": str(python.parents[1] / "deezer"),
-            "MODEL_PATH": str(lay_out_models(checkpoint, folder / "models")),
-        },
-        folder,
-    )
-    ours = {
-        precision: partial(
-            cost_of,
-            [STEMD, "separate", song, *OPTIONS, "--precision", precision, "-o", precision],
-            {**environment, "XDG_CACHE_HOME": str(folder / "cache")},
-            folder,
-        )
-        for precision in PRECISIONS
+    theirs = official.command(python, checkpoint, song, folder, environment)
+    rivals: dict[str, Callable[[], Cost]] = {
+        precision: ours.command(precision, song, folder, environment) for precision in PRECISIONS
     }
-    first = in_turns(ours, 1)
+    first = in_turns(rivals, 1)
     theirs()
-    costs = in_turns({"official": theirs, **ours}, rounds)
-    official = costs["official"]
+    costs = in_turns({"official": theirs, **rivals}, rounds)
     stems = read_stems(folder / "official" / song.stem)
     rows: list[tuple[object, ...]] = []
     for precision in PRECISIONS:
         agreed = agreement(read_stems(folder / precision), stems)
+        once = first[precision] * rounds
         rows += [
-            (precision, *ratios(costs[precision], official, COST), agreed),
-            (
-                f"{precision}, for the first time",
-                *ratios(first[precision] * rounds, official, COST),
-                "",
-            ),
+            (precision, *ratios(costs[precision], costs["official"], COST), agreed),
+            (f"{precision}, for the first time", *ratios(once, costs["official"], COST), ""),
         ]
-    return markdown_table(
-        ("stemd", "time", "processor time", "memory", "agreement of the stems"), rows
-    )
-
-
-def lay_out_models(checkpoint: Path, folder: Path) -> Path:
-    """Put the checkpoint where the official program looks for what it has downloaded."""
-    target = folder / "2stems"
-    target.mkdir(parents=True)
-    for path in checkpoint.iterdir():
-        (target / path.name).symlink_to(path)
-    (target / ".probe").write_text("OK")
-    return folder
+    head = ("stemd", "time", "processor time", "memory", "agreement of the stems")
+    return markdown_table(head, rows)
 
 
 def ratios(ours: Sequence[object], theirs: Sequence[object], fields: Iterable[str]) -> list[Ratio]:
@@ -223,7 +120,7 @@ def read_stems(folder: Path) -> NDArray[np.float32]:
     return np.stack([soundfile.read(folder / f"{stem}.wav", dtype="float32")[0] for stem in stems])
 
 
-def graphs(official: Official, networks: ModelSet, folder: Path, rounds: int) -> str:
+def graphs(asked: Official, networks: ModelSet, folder: Path, rounds: int) -> str:
     """Run the stock converter's graph of one stem and stemd's, one thread."""
     head = ("stemd", "stock fp32 over it", "stock int8 over it", "stemd's plain graph over it")
     rows: list[tuple[object, ...]] = []
@@ -231,9 +128,9 @@ def graphs(official: Official, networks: ModelSet, folder: Path, rounds: int) ->
         ("T=128 whole", 128, 128, 0),
         ("T=64 B=8 A=8", 64, 8, 8),
     ):
-        files = stock_and_plain(official, networks, T, folder)
+        files = stock_and_plain(asked, networks, T, folder)
         for precision in PRECISIONS:
-            spec = GraphSpec(T=T, B=B, A=A, precision=precision)  # type: ignore[arg-type]
+            spec = GraphSpec(T=T, B=B, A=A, precision=precision)
             files[precision] = folder / f"{spec}.tflite"
             files[precision].write_bytes(dict(networks.write_graphs(spec))[STEM])
         times = time_networks(files, T, rounds)
@@ -246,7 +143,7 @@ def graphs(official: Official, networks: ModelSet, folder: Path, rounds: int) ->
 
 
 def stock_and_plain(
-    official: Official,
+    asked: Official,
     networks: ModelSet,
     T: int,
     folder: Path,
@@ -254,7 +151,7 @@ def stock_and_plain(
     """Write the graphs that stemd's are compared with; they emit the whole window."""
     files = {name: folder / f"{name} {T}.tflite" for name in STOCK}
     for name in STOCK[:2]:
-        official.ask("convert", T=T, optimize=name == "stock int8", path=str(files[name]))
+        asked.ask("convert", T=T, optimize=name == "stock int8", path=str(files[name]))
     unet, _ = read_weights(networks.paths[STEM])
     files["plain"].write_bytes(write_graph(unet, whole(T, "fp32"), {}))
     return files
@@ -276,17 +173,11 @@ def machine_line(about: Mapping[str, str]) -> str:
     """Name what the figures depend on."""
     runtime = runtime_name().replace("_", "-")
     return (
-        f"Measured on {cpu_name()}, {os.cpu_count()} cores; stemd {version('stemd')} with "
-        f"Python {python_version()}, NumPy {version('numpy')}, {runtime} {version(runtime)}; "
+        f"Measured on {processor_name()} ({machine()}), {os.cpu_count()} cores; "
+        f"stemd {version('stemd')} with Python {python_version()}, "
+        f"NumPy {version('numpy')}, {runtime} {version(runtime)}; "
         f"the official program with Python {about['python']}, TensorFlow {about['tensorflow']}."
     )
-
-
-def cpu_name() -> str:
-    """Give the processor's name, where the kernel tells one."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(names, 'a processor without a name')} ({machine()})"
 
 
 def main() -> None:
@@ -294,21 +185,12 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds; prints only")
     quick: bool = parser.parse_args().quick
-    python = oracle_python()
+    python = official.oracle_python()
     with TemporaryDirectory() as scratch:
         text = measure(python, Path(scratch), quick)
     print(text)
     if not quick:
         replace_section(DOCUMENT, "speed", text)
-
-
-def oracle_python() -> Path:
-    """Find what `make speed` has set up, or say what is missing."""
-    if not (python := os.environ.get("STEMD_ORACLE_PYTHON")):
-        sys.exit("STEMD_ORACLE_PYTHON is not set: run this by `make speed`")
-    if not which("ffmpeg"):
-        sys.exit("ffmpeg is missing, by which the official program reads files: install ffmpeg")
-    return Path(python)
 
 
 def write_minute(path: Path) -> None:
@@ -322,16 +204,16 @@ def measure(python: Path, folder: Path, quick: bool) -> str:
     """Measure everything in a scratch folder; give the text."""
     song = folder / "song.wav"
     write_minute(song)
-    with Official(python) as official:
-        about = official.ask("about")
+    with Official(python) as asked:
+        about = asked.ask("about")
         checkpoint = Path(about["checkpoint"])
         library = Library(folder / "data", folder / "cache")
         networks = Installer(library).install("2stems", checkpoint)
         print("a loaded song …", file=sys.stderr)
-        loaded = warm(official, networks, song, folder, 3 if quick else 15)
+        loaded = warm(asked, networks, song, folder, 3 if quick else 15)
     print("one graph …", file=sys.stderr)
-    with Official(python) as official:
-        single = graphs(official, networks, folder, 7 if quick else 40)
+    with Official(python) as asked:
+        single = graphs(asked, networks, folder, 7 if quick else 40)
     print("whole commands …", file=sys.stderr)
     whole_commands = commands(python, checkpoint, song, folder, 2 if quick else 7)
     sections = {

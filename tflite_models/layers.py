@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stemd.tflite_models.model_writer import ModelWriter, Tensor
-from stemd.tflite_models.quantization import form_of, quantize
+from stemd.tflite_models.quantization import KEPT_FLOAT, form_of, quantize
 from stemd.tflite_models.spec import Precision
 from stemd.tflite_models.unet import LEAKY_SLOPE, Activation, Convolution, FloatArray, Norm
 
@@ -27,11 +27,16 @@ class Layers:
         Collects them.
     precision : Precision
         Of the kernels.
+    kept : frozenset of str
+        Layers that `mixed` keeps in float32.
     """
 
-    def __init__(self, writer: ModelWriter, precision: Precision) -> None:
+    def __init__(
+        self, writer: ModelWriter, precision: Precision, kept: frozenset[str] = KEPT_FLOAT
+    ) -> None:
         self.writer = writer
         self._precision = precision
+        self._kept = kept
 
     def convolution(
         self,
@@ -199,7 +204,7 @@ class Layers:
 
     def _kernel(self, layer: str, kernel: FloatArray, part: str = "") -> Tensor:
         name = f"{layer}{part}/kernel"
-        match form_of(self._precision, layer, kernel):
+        match form_of(self._precision, layer, kernel, self._kept):
             case "float32":
                 return self._constant(name, kernel)
             case "float16":

@@ -33,7 +33,9 @@ The head is too narrow to gain by 8 bits.
 """
 
 
-def form_of(precision: Precision, layer: str, kernel: FloatArray) -> Form:
+def form_of(
+    precision: Precision, layer: str, kernel: FloatArray, kept: frozenset[str] = KEPT_FLOAT
+) -> Form:
     """Tell in which form a layer's kernel is kept.
 
     Parameters
@@ -43,6 +45,8 @@ def form_of(precision: Precision, layer: str, kernel: FloatArray) -> Form:
     layer : str
         As `UNet.tensors` names it: encoder/1 … encoder/6, decoder/1 … decoder/6, head.
     kernel : float32
+    kept : frozenset of str
+        Layers that `mixed` keeps in float32.
     """
     match precision:
         case "fp32":
@@ -50,7 +54,7 @@ def form_of(precision: Precision, layer: str, kernel: FloatArray) -> Form:
         case "fp16":
             return "float16" if kernel.size >= HALVED_FROM else "float32"
         case "mixed":
-            return "float32" if layer in KEPT_FLOAT else "int8"
+            return "float32" if layer in kept else "int8"
         case "int8":
             return "int8"
 

@@ -19,6 +19,7 @@ import numpy as np
 from stemd.tflite_models.graph import INPUT, METADATA, OUTPUT, metadata
 from stemd.tflite_models.layers import VALID, Layers
 from stemd.tflite_models.model_writer import ModelWriter, Tensor
+from stemd.tflite_models.quantization import KEPT_FLOAT
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.unet import (
     BINS,
@@ -76,7 +77,9 @@ class Strip:
         return replace(self, tensor=tensor, shift=np.zeros_like(self.shift))
 
 
-def compile_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
+def compile_graph(
+    unet: UNet, spec: GraphSpec, about: Mapping[str, Any], kept: frozenset[str] = KEPT_FLOAT
+) -> bytes:
     """Write the graph of one stem for one spec.
 
     Its input and output are those of `graph.write_graph`. In fp32 so are its numbers, but for
@@ -90,6 +93,8 @@ def compile_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> byte
         The window, the rows that are emitted, and the precision.
     about : mapping
         Provenance and licence, kept in the file's metadata.
+    kept : frozenset of str
+        Layers that `mixed` keeps in float32; others than the usual ones are for measuring.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def compile_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> byte
         The file, the same for the same arguments.
     """
     writer = ModelWriter(f"stemd: {unet.stem}, {spec}, compiled")
-    layers = Layers(writer, spec.precision)
+    layers = Layers(writer, spec.precision, kept)
     window = writer.value(INPUT, (1, spec.T, BINS, CHANNELS))
     bottleneck, *skips = reversed(_encode(layers, unet, window))
     emitted = (spec.first, spec.first + spec.B)

@@ -1,5 +1,7 @@
 """What a document says between its markers."""
 
+import re
+
 import pytest
 
 from experiments import EXPERIMENTS
@@ -40,8 +42,24 @@ def test_table():
 
 @pytest.mark.parametrize(
     ("document", "name"),
-    [("speed", "speed"), *(("latency", name) for name in ("quality", "material", *EXPERIMENTS))],
+    [
+        ("speed", "speed"),
+        *(("latency", name) for name in ("quality", "material", "precision", *EXPERIMENTS)),
+    ],
 )
-def test_every_table_has_its_place(document, name):
+def test_every_section_holds_a_table(document, name):
     page = (DOCS / f"{document}.md").read_text()
-    assert page.count(f"<!-- {name}:begin -->") == page.count(f"<!-- {name}:end -->") == 1
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    assert page.count(begin) == page.count(end) == 1
+    lines = page.partition(begin)[2].partition(end)[0].splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) > 2
+    assert rows[1].startswith("| --- |")
+
+
+@pytest.mark.parametrize("document", ["speed", "latency"])
+def test_every_section_belongs_to_a_command(document):
+    page = (DOCS / f"{document}.md").read_text()
+    names = {"speed"} if document == "speed" else {"quality", "material", "precision", *EXPERIMENTS}
+    assert set(re.findall("<!-- (.*):begin -->", page)) == names
+    assert "VERDICT" not in page

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import sliding
-from experiments import at_times
 from short_windows import asymmetric_pair, hann_pair, spectra_of, waveform_of
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT
+from variants import at_times
 
 X = np.random.default_rng(0).standard_normal((2, 20 * HOP_LENGTH)).astype(np.float32)
 PAIRS = [hann_pair(), asymmetric_pair(2048), asymmetric_pair(1024)]

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 import sliding
-from experiments import averaged, smoothed
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, Scheme
 from stemd.dsp.separator import Separator
+from variants import averaged, smoothed
 
 
 def fake_network(first: int, rows: int, weight: float):
@@ -48,6 +48,17 @@ def test_equals_the_separator(B, A, mirrored):
 
     assert expected.shape[1] > 60 * HOP_LENGTH
     np.testing.assert_array_equal(vocals[:, : expected.shape[1]], expected)
+
+
+def test_blocks_before_those_asked_for_are_left_out():
+    x = np.random.default_rng(1).random((40, MODEL_BINS, CHANNELS), np.float32)
+    networks = [fake_network(64 - 8 - 11, 11, 1)]
+    every = sliding.estimate_blocks(x, networks, (64, 3, 8), 11, sliding.mirror)
+    late = sliding.estimate_blocks(x, networks, (64, 3, 8), 11, sliding.mirror, first=20)
+    assert not late[0].any()
+    for ahead in (0, 1, 8):
+        expected, found = (sliding.at_look_ahead(each, 3, ahead, 40) for each in (every, late))
+        np.testing.assert_array_equal(found[20:], expected[20:])
 
 
 def labelled(blocks: int, B: int, rows: int) -> np.ndarray:

@@ -1,0 +1,39 @@
+"""Work on every mix, several mixes at a time."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from tqdm import tqdm
+
+from material import Recipe
+
+PROCESSES = 2
+
+Subject = TypeVar("Subject")
+Result = TypeVar("Result")
+Graphs: TypeAlias = dict[str, Path]
+"""Files by stem."""
+
+
+def on_every_mix(
+    work: Callable[[Subject, Recipe, Graphs], Result],
+    jobs: Iterable[tuple[Subject, Graphs]],
+    recipes: Sequence[Recipe],
+    count: int,
+) -> list[list[Result]]:
+    """Give what the work on each of ``count`` jobs makes of each mix."""
+    results = []
+    with (
+        # By `spawn`, as what is loaded here may have threads.
+        ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as processes,
+        tqdm(total=count * len(recipes), unit="mix") as bar,
+    ):
+        for subject, graphs in jobs:
+            futures = [processes.submit(work, subject, recipe, graphs) for recipe in recipes]
+            for future in futures:
+                future.add_done_callback(lambda _: bar.update())
+            results.append([future.result() for future in futures])
+    return results

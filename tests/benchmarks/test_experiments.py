@@ -1,0 +1,47 @@
+import numpy as np
+
+import experiments
+import variants
+from stemd.daemon.config import PRESETS
+from stemd.dsp.scheme import OFFLINE, Scheme
+
+
+def test_every_window_that_reaches_the_excerpt_is_full():
+    runs = [variants.WHOLE, *(run for runs, _ in experiments.EXPERIMENTS.values() for run in runs)]
+    assert max(run.T for run in runs if run != variants.WHOLE) <= variants.FIRST - variants.SETTLING
+    # Offline, windows lie end to end from the start of the mix.
+    assert variants.WHOLE.B == OFFLINE.T
+
+
+def test_schemes_cover_what_the_short_presets_use():
+    schemes = {
+        Scheme(run.T, run.B, A, run.continued)
+        for run in experiments.SCHEMES
+        for A in run.look_aheads
+    }
+    assert {*PRESETS["live"], *PRESETS["balanced"]} <= schemes
+
+
+def made_up(sdr: float) -> variants.Scores:
+    return {("mean of", n, A): sdr for n in range(1, 10) for A in variants.LOOK_AHEADS}
+
+
+def test_schemes_are_ordered_by_their_numbers():
+    every = {run: [made_up(7.0), made_up(5.0)] for run in experiments.SCHEMES}
+    results = variants.Results({variants.WHOLE: [made_up(8.0), made_up(5.5)], **every})
+    lines = experiments.schemes_table(results).splitlines()[2:]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    keys = [(float(row[0].removesuffix(" s")), *map(int, row[1:5])) for row in rows]
+    assert keys == sorted(keys)
+    assert {row[5] for row in rows} == {"-0.75"}
+    assert {row[6] for row in rows} == {"-1.00"}
+
+
+def test_a_network_that_emits_less_fills_the_first_rows():
+    out = np.zeros((12, 3, 2), np.float32)
+
+    def network(window: np.ndarray, out: np.ndarray) -> None:
+        out[:] = len(out)
+
+    variants._emitting(network, 4)(out, out)
+    np.testing.assert_array_equal(out[:, 0, 0], [4] * 4 + [0] * 8)
