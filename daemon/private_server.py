@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,13 @@ from typing import IO
 
 from stemd.daemon.errors import ServerError
 from stemd.daemon.jack_graph import open_client
+
+NAMES = ("stemd-1", "stemd-2", "stemd-3", "stemd-4")
+"""How servers are called.
+
+libjack keeps eight names for the whole machine. That of a server that was killed is given back only
+to one of the same name, so new names for every server would soon leave none for anybody.
+"""
 
 PRIORITY = 10
 """jackd's own, when it runs with real-time priority."""
@@ -56,18 +64,18 @@ def private_server(
             "jackd is not installed, which a private server needs: install it "
             "(Debian: apt install jackd2)"
         )
-    name = f"stemd-{os.getpid()}"
     # A few ports are enough, and spare every client tens of megabytes of shared memory.
-    command = [program, "--port-max", "128", "-n", name]
+    command = [program, "--port-max", "128"]
     command += ["-R", "-P", str(PRIORITY)] if realtime and _may_run_in_realtime() else ["-r"]
-    command += ["-d", "dummy", "-r", str(samplerate), "-p", str(blocksize)]
-    with TemporaryFile() as chatter:
+    driver = ["-d", "dummy", "-r", str(samplerate), "-p", str(blocksize)]
+    with _name_of_ours() as (name, lock), TemporaryFile() as chatter:
         process = subprocess.Popen(
-            [*_dying_with_us(), *command],
+            [*_dying_with_us(), *command, "-n", name, *driver],
             stdin=subprocess.DEVNULL,
             stdout=chatter,
             stderr=chatter,
             env=without_pipewire(),
+            pass_fds=[lock.fileno()],  # the name is taken until the server too has ended
             process_group=0,  # a Ctrl-C is for stemd, which stops the server last
         )
         try:
@@ -83,6 +91,22 @@ def without_pipewire() -> dict[str, str]:
     folders = environment.get("LD_LIBRARY_PATH", "").split(":")
     environment["LD_LIBRARY_PATH"] = ":".join(f for f in folders if "pipewire" not in f)
     return environment
+
+
+@contextmanager
+def _name_of_ours() -> Iterator[tuple[str, socket.socket]]:
+    """Take a name, and hold it by an abstract socket, which ends with whoever holds it."""
+    for name in NAMES:
+        with socket.socket(socket.AF_UNIX) as lock:
+            try:
+                lock.bind(f"\0{name}-server")
+            except OSError:
+                continue
+            yield name, lock
+            return
+    raise ServerError(
+        f"{len(NAMES)} private servers are running, and that is all: stop one of them"
+    )
 
 
 def _dying_with_us() -> list[str]:
@@ -116,8 +140,17 @@ def _wait_until_it_answers(
     said = [line.strip() for line in chatter.read().decode(errors="replace").splitlines() if line]
     raise ServerError(
         f"jackd's dummy driver did not start (exit code {process.poll()}); "
-        f"it said: {'; '.join(said[:2])}"
+        f"it said: {'; '.join(said[:2])}{_remedy(said)}"
     )
+
+
+def _remedy(said: list[str]) -> str:
+    if any("Too many servers" in line for line in said):
+        return (
+            " (killed servers leave that behind: stop all JACK servers and programs, "
+            "then rm -r /dev/shm/jack*)"
+        )
+    return ""
 
 
 def _answers(name: str) -> bool:

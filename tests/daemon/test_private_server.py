@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import subprocess
 import sys
 
@@ -47,6 +48,29 @@ def test_reason_that_jackd_gives_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     message = r"did not start \(exit code 255\); it said: Too many servers already active"
     with pytest.raises(ServerError, match=message), private_server():
+        pass
+
+
+def test_killed_servers_leave_room_for_others():
+    """libjack has room for eight names, and never gives back that of a server that was killed."""
+    for _ in range(9):
+        with private_server(realtime=False) as name:
+            os.kill(process_of(name), signal.SIGKILL)
+
+
+def test_names_in_use_are_left_to_their_users():
+    with private_server(realtime=False) as one, private_server(realtime=False) as other:
+        assert one != other
+
+
+def test_no_more_names_is_said(monkeypatch):
+    monkeypatch.setattr(module, "NAMES", ("stemd-1",))
+    message = "1 private servers are running"
+    with (
+        private_server(realtime=False),
+        pytest.raises(ServerError, match=message),
+        private_server(realtime=False),
+    ):
         pass
 
 
