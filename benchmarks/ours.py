@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cost import Cost, cost_of
-from stemd.daemon.separate import aligned
+from stemd.daemon.separate import AHEAD, aligned
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.masks import MaskExtension
@@ -38,7 +38,7 @@ class Stemd:
     def separate(self) -> None:
         """Fill `stems` [shape=(stems, CHANNELS, frames)]."""
         workers = WorkerPool(self._networks, patience=lambda: None)
-        separator = Separator(OFFLINE, len(self._networks), workers, MaskExtension.ZEROS)
+        separator = Separator(OFFLINE, len(self._networks), workers, MaskExtension.ZEROS, AHEAD)
         frames = self._mixture.shape[1]
         rows = self.stems.reshape(-1, frames)
         done = 0

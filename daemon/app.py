@@ -12,8 +12,7 @@ from stemd.daemon.config import Config, JackSection
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import GraphClient
 from stemd.daemon.jack_graph import open_client
-from stemd.daemon.machine import load_first_held
-from stemd.daemon.networks import load_networks
+from stemd.daemon.machine import Load, choose
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.private_server import private_server
 from stemd.daemon.scheduling import settle_memory
@@ -29,6 +28,9 @@ TICK_S = 0.25
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 5.0
 """How long to wait between two attempts to join a server, at first and at last."""
 
+LOOK_S = 0.1
+"""How often is looked, meanwhile, whether the last server is back."""
+
 
 def run(config: Config) -> None:
     """Separate until SIGINT or SIGTERM (main thread).
@@ -41,13 +43,9 @@ def run(config: Config) -> None:
         If the networks are missing or damaged.
     """
     wishes = config.separation
-    scheme, networks = load_first_held(
-        wishes.stems, wishes.schemes, wishes.precision, wishes.threads
-    )
+    scheme, load = choose(wishes.stems, wishes.schemes, wishes.precision, wishes.threads)
+    networks = load()
     _warn_of_unknown_ports(config, list(networks))
-    load = partial(
-        load_networks, 4 if len(networks) == 4 else 2, scheme, wishes.precision, wishes.threads
-    )
     with ExitStack() as stack:
         join: Callable[[JackSection], GraphClient] = _join
         if config.jack.server == "dummy":
@@ -82,7 +80,7 @@ class Daemon:
         self,
         config: Config,
         scheme: Scheme,
-        load: Callable[[], Mapping[str, Network]],
+        load: Load,
         networks: Mapping[str, Network],
         join: Callable[[], GraphClient],
     ) -> None:
@@ -93,6 +91,7 @@ class Daemon:
         self._networks = networks
         self._join = join
         self._patchbay = Patchbay(config.jack.autoconnect)
+        self._last_client: GraphClient | None = None
         self._stopping = Flag()
 
     @property
@@ -131,12 +130,20 @@ class Daemon:
             except ServerError as error:
                 if wait_s == FIRST_RETRY_S:
                     log.warning("waiting for a server: %s", error)
-            self._stopping.wait(wait_s)
+            self._wait_for_last_server(wait_s)
             wait_s = min(wait_s * 1.5, LAST_RETRY_S)
         return None
 
+    def _wait_for_last_server(self, timeout_s: float) -> None:
+        """Wait so long at most; to look for a socket costs less than to try and join."""
+        until = monotonic() + timeout_s
+        while monotonic() < until and not self._stopping.wait(LOOK_S):
+            if self._last_client and self._last_client.has_server_again():
+                return
+
     def _play(self, client: GraphClient) -> None:
         wishes = self._config
+        self._last_client = client
         try:
             session = Session(
                 client,

@@ -127,6 +127,19 @@ def config(path: Path | None, settings: tuple[str, ...]) -> None:
 
 
 @cli.command()
+@with_config
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def doctor(path: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
+    """Tell what this machine has, what is wrong with it, and what to do.
+
+    The exit code is 1 if stemd cannot play here.
+    """
+    from stemd.daemon.doctor import doctor as examine
+
+    examine(path, settings, as_json)
+
+
+@cli.command()
 @click.argument("song", type=click.Path(path_type=Path))
 @click.option(
     "-o",

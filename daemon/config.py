@@ -83,7 +83,7 @@ class JackSection(Section):
     """The client's name, first part of every port's name."""
 
     server: Literal["auto", "jack", "pipewire", "dummy"] = "auto"
-    """auto: JACK where it answers, else PipeWire, else a private server without a sound card."""
+    """auto: JACK where it answers, else PipeWire; dummy: a private one without a sound card."""
 
     longest_period: Annotated[int, Field(ge=16, le=8192)] = 1024
     """Frames of the longest period that the server may come to: up to it, the delay stays the

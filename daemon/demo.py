@@ -14,7 +14,7 @@ from io import BytesIO
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryFile
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,13 @@ import soxr
 from stemd.daemon.audio_file import Song, writing_stems
 from stemd.daemon.config import Config
 from stemd.daemon.errors import ServerError, StemdError
-from stemd.daemon.jack_graph import JackClient, open_client
-from stemd.daemon.machine import load_first_held
+from stemd.daemon.graph import GraphClient
+from stemd.daemon.jack_graph import open_client
+from stemd.daemon.machine import choose
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.private_server import private_server, without_pipewire
 from stemd.daemon.separation import Report
-from stemd.daemon.session import INPUTS, Session
+from stemd.daemon.session import INPUTS, ServerGoneError, Session
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import SAMPLERATE
 
@@ -42,6 +43,9 @@ RECORDER_PORT = "jstdout:input{}"
 
 MARGIN_S = 2.0
 """How much longer than the song and the delay is recorded."""
+
+TICK_S = 0.25
+"""How often the session is looked after."""
 
 PATIENCE_S = 10.0
 """How much longer than that the recorder may take to end."""
@@ -89,17 +93,16 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
                 f"{program} is not installed, by which the demonstration plays or records: "
                 "install it (Debian: apt install jack-stdio)"
             )
-    mixture = load(song)
+    mixture = read(song)
     wishes = config.separation
-    scheme, networks = load_first_held(
-        wishes.stems, wishes.schemes, wishes.precision, wishes.threads
-    )
+    scheme, load = choose(wishes.stems, wishes.schemes, wishes.precision, wishes.threads)
+    networks = load()
     with ExitStack() as stack:
         server = stack.enter_context(private_server(SAMPLERATE))
         client = open_client(config.jack.client_name, "dummy", server)
         session = Session(
             client,
-            lambda: networks,
+            load,
             networks,
             scheme,
             wishes.mask_extension,
@@ -109,10 +112,11 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
         stack.callback(session.close)
         separation = session.separation
         ports = [f"{client.name}:{stem}_{side}" for stem in networks for side in "LR"]
-        recording = _play_and_record(server, client, mixture, ports, separation.delay_s)
+        try:
+            recording = _play_and_record(server, session, mixture, ports)
+        except ServerGoneError:
+            raise StemdError("the private JACK server ended: something killed it") from None
         report = separation.report()
-    if separation.failure:
-        raise StemdError(f"the separation failed: {separation.failure}")
     played, *stems = np.split(recording, len(networks) + 1)
     return Demonstration(
         played,
@@ -171,7 +175,7 @@ def measure_delay(mixture: Waveform, total: Waveform) -> int | None:
     return lag
 
 
-def load(song: Path) -> Waveform:
+def read(song: Path) -> Waveform:
     """Read the whole song, at the server's sample rate.
 
     Raises
@@ -186,28 +190,33 @@ def load(song: Path) -> Waveform:
 
 
 def _play_and_record(
-    server: str, client: JackClient, mixture: Waveform, ports: list[str], delay_s: float
+    server: str, session: Session, mixture: Waveform, ports: list[str]
 ) -> Waveform:
     """Play the mixture into the daemon; return what player and stems sounded meanwhile.
+
+    Whoever has a session must look after it, so that is done meanwhile.
 
     Returns
     -------
     float32 [shape=(CHANNELS + len(ports), frames)]
     """
-    length_s = ceil(mixture.shape[1] / SAMPLERATE + delay_s + MARGIN_S)
+    client = session.client
+    length_s = ceil(mixture.shape[1] / SAMPLERATE + session.separation.delay_s + MARGIN_S)
     sources = [*PLAYER_PORTS, *ports]
     play = [PLAYER, "-q", "-e", "float", *(f"{client.name}:{port}" for port in INPUTS)]
     record = [RECORDER, "-q", "-e", "float", "-d", str(length_s), *sources]
-    with TemporaryFile() as tape, ExitStack() as programs:
-        player = programs.enter_context(_program(play, server, stdin=subprocess.PIPE))
+    with TemporaryFile() as song, TemporaryFile() as tape, ExitStack() as programs:
+        song.write(mixture.T.tobytes())
+        song.seek(0)
+        programs.enter_context(_program(play, server, stdin=song))
         _wait_for_ports(client, PLAYER_PORTS)
         recorder = programs.enter_context(_program(record, server, stdout=tape))
         _wait_for_ports(client, [RECORDER_PORT.format(n + 1) for n in range(len(sources))])
-        player.communicate(mixture.T.tobytes())  # as fast as it plays
-        try:
-            recorder.wait(timeout=length_s + PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            raise StemdError(f"{RECORDER} did not end after {length_s} s; is it stopped?") from None
+        until = monotonic() + length_s + PATIENCE_S
+        while recorder.poll() is None:
+            if monotonic() > until:
+                raise StemdError(f"{RECORDER} did not end after {length_s} s; is it stopped?")
+            session.tick(session.rt.wait_events(TICK_S), monotonic())
         tape.seek(0)
         samples = np.frombuffer(tape.read(), np.float32)
     frames = len(samples) // len(sources)
@@ -232,7 +241,7 @@ def _program(command: list[str], server: str, **pipes: Any) -> Iterator["subproc
         process.wait()
 
 
-def _wait_for_ports(client: JackClient, names: Iterable[str]) -> None:
+def _wait_for_ports(client: GraphClient, names: Iterable[str]) -> None:
     """Look again and again: a program that joins the graph says nothing when it has."""
     for _ in range(100):
         missing = sorted(set(names).difference(client.port_names()))

@@ -60,3 +60,6 @@ class GraphClient(Protocol):
 
     def close(self) -> None:
         """Leave the graph; afterwards the server calls no more."""
+
+    def has_server_again(self) -> bool:
+        """Tell, after `close`, whether a server can be joined where this one was."""

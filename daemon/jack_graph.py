@@ -194,6 +194,10 @@ class JackClient:
             )
         self._lifeline.close()
 
+    def has_server_again(self) -> bool:
+        """Tell whether a server can be joined where this one was."""
+        return self._lifeline.would_hold()
+
     def _close(self) -> None:
         with suppress(self._jack.JackError):  # a dead server refuses, which is as well
             self._client.close()

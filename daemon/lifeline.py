@@ -23,11 +23,8 @@ class Lifeline:
     """
 
     def __init__(self, before: set[int]) -> None:
-        self._connections = [
-            connection
-            for path in {_server_path(number) for number in open_sockets() - before} - {""}
-            if (connection := _connected(path))
-        ]
+        self._paths = {_server_path(number) for number in open_sockets() - before} - {""}
+        self._connections = [connection for path in self._paths if (connection := _connected(path))]
 
     def is_cut(self) -> bool:
         """Tell whether one of the servers has ended."""
@@ -41,6 +38,14 @@ class Lifeline:
         for connection in self._connections:
             connection.close()
         self._connections.clear()
+
+    def would_hold(self) -> bool:
+        """Tell whether there is a server again where they led to."""
+        connections = [_connected(path) for path in self._paths]
+        for connection in connections:
+            if connection:
+                connection.close()
+        return any(connections)
 
 
 def open_sockets() -> set[int]:

@@ -1,8 +1,9 @@
 """What this machine holds: of a preset's schemes the first that it has the time for."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Literal, TypeAlias
 
 from stemd.daemon.measuring import Measurement, Work
 from stemd.daemon.memory import Memory, Remembered
@@ -21,13 +22,17 @@ TRIES = 3
 """Starts at which a scheme that is not held is measured again: the machine may have been busy."""
 
 
-def load_first_held(
+Load: TypeAlias = Callable[[], Mapping[str, Network]]
+"""Loads each stem's network, in the order of the ports, anew each time."""
+
+
+def choose(
     stems: Literal["auto", 2, 4],
     schemes: Sequence[Scheme],
     precision: StreamingPrecision,
     threads: int,
-) -> tuple[Scheme, Mapping[str, Network]]:
-    """Choose a preset's scheme for this machine, and load each stem's network for it.
+) -> tuple[Scheme, Load]:
+    """Choose a preset's scheme for this machine, and give what loads its networks.
 
     Parameters
     ----------
@@ -42,19 +47,20 @@ def load_first_held(
     Raises
     ------
     ModelError
-        If the networks are missing or damaged, or no runtime is installed.
+        If the networks are missing or damaged, or no runtime is installed; loading them raises it
+        too.
     StemdError
         If nothing can be measured.
     """
     number = choose_stems(stems)
     scheme = first_held(number, schemes, precision, threads)
-    return scheme, load_networks(number, scheme, precision, threads)
+    return scheme, partial(load_networks, number, scheme, precision, threads)
 
 
 def first_held(
     stems: Literal[2, 4], schemes: Sequence[Scheme], precision: StreamingPrecision, threads: int = 1
 ) -> Scheme:
-    """Choose as `load_first_held` does."""
+    """Choose the scheme as `choose` does."""
     if len(schemes) == 1:
         return schemes[0]
     find_networks(stems)

@@ -12,6 +12,7 @@ from typing import IO
 
 from stemd.daemon.errors import ServerError
 from stemd.daemon.jack_graph import open_client
+from stemd.daemon.scheduling import may_have_priority
 
 NAMES = ("stemd-1", "stemd-2", "stemd-3", "stemd-4")
 """How servers are called.
@@ -66,7 +67,7 @@ def private_server(
         )
     # A few ports are enough, and spare every client tens of megabytes of shared memory.
     command = [program, "--port-max", "128"]
-    command += ["-R", "-P", str(PRIORITY)] if realtime and _may_run_in_realtime() else ["-r"]
+    command += ["-R", "-P", str(PRIORITY)] if realtime and may_have_priority(PRIORITY) else ["-r"]
     driver = ["-d", "dummy", "-r", str(samplerate), "-p", str(blocksize)]
     with _name_of_ours() as (name, lock), TemporaryFile() as chatter:
         process = subprocess.Popen(
@@ -113,17 +114,6 @@ def _dying_with_us() -> list[str]:
     """Have the server stopped even where stemd is killed, and cannot do it."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
-
-
-def _may_run_in_realtime() -> bool:
-    """Try it: a server that was refused it tells clients all the same that it has it."""
-    before = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    except PermissionError:
-        return False
-    os.sched_setscheduler(0, *before)
-    return True
 
 
 def _wait_until_it_answers(

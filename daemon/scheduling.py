@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import resource
+from contextlib import suppress
 from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,7 @@ def priorities_below(server: int) -> Priorities:
         return Priorities()
     lowest = os.sched_get_priority_min(os.SCHED_FIFO)
     wanted = Priorities(max(server - ENGINE_BELOW, lowest), max(server - WORKERS_BELOW, lowest))
-    before = os.sched_getscheduler(0), os.sched_getparam(0)
-    if not set_priority(wanted.engine):
+    if not may_have_priority(wanted.engine):
         soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
         log.warning(
             "no real-time priority: %d is wanted, the limit is %d; under load the music may break "
@@ -52,8 +52,21 @@ def priorities_below(server: int) -> Priorities:
             soft,
         )
         return Priorities()
-    os.sched_setscheduler(0, *before)
     return wanted
+
+
+def may_have_priority(priority: int) -> bool:
+    """Try it on the calling thread, and take it back.
+
+    Without SCHED_RESET_ON_FORK, which a user who is no administrator could not take back.
+    """
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except PermissionError:
+        return False
+    os.sched_setscheduler(0, *before)
+    return True
 
 
 def set_priority(priority: int) -> bool:
@@ -69,11 +82,14 @@ def set_priority(priority: int) -> bool:
 def settle_memory() -> None:
     """Keep what is in memory there, and let the garbage collector leave it alone.
 
-    Locked is what is touched, now and later; without a limit, or not at all, for beyond a limit
-    every allocation would fail.
+    What was needed only to start is given back to the system first. Locked is what is touched,
+    now and later; without a limit, or not at all, for beyond a limit every allocation would fail.
     """
     gc.collect()
     gc.freeze()
+    libc = ctypes.CDLL(None, use_errno=True)
+    with suppress(AttributeError):  # only the GNU C library has it, and needs it
+        libc.malloc_trim(0)
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if soft != resource.RLIM_INFINITY and os.geteuid():
         log.info(
@@ -81,6 +97,5 @@ def settle_memory() -> None:
             soft // 1024,
         )
         return
-    libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
         log.info("memory is not locked: %s", os.strerror(ctypes.get_errno()))

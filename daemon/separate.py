@@ -16,6 +16,10 @@ from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MAX_HOPS, SAMPLERATE, Scheme
 from stemd.dsp.separator import Separator
 
+AHEAD = 2
+"""Blocks that the networks are given at once: a file is in no hurry, and one network then need not
+wait for another that shares its core with the signal processing."""
+
 
 @dataclass(frozen=True)
 class Separated:
@@ -59,7 +63,7 @@ def separate(
         If the song cannot be read to its end, or a stem cannot be written.
     """
     workers = WorkerPool(networks, patience=lambda: None)
-    separator = Separator(scheme, len(networks), workers, extension)
+    separator = Separator(scheme, len(networks), workers, extension, AHEAD)
     pipeline = Pipeline(separator, song.samplerate)
     try:
         with writing_stems(

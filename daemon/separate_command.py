@@ -10,7 +10,7 @@ import click
 from tqdm import tqdm
 
 from stemd.daemon.audio_file import Song
-from stemd.daemon.machine import load_first_held
+from stemd.daemon.machine import choose
 from stemd.daemon.separate import separate
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
@@ -37,7 +37,8 @@ def separate_file(
     """
     started = monotonic()
     with Song(path) as song:
-        scheme, networks = load_first_held(stems, schemes, precision, threads)
+        scheme, load = choose(stems, schemes, precision, threads)
+        networks = load()
         with _progress_bar(song) as bar:
             separated = separate(
                 song,

@@ -2,12 +2,13 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from time import monotonic
 
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import GraphClient
+from stemd.daemon.machine import Load
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.realtime import Counters, Event, RealtimeSide
 from stemd.daemon.scheduling import NORMAL, Priorities, priorities_below
@@ -76,7 +77,7 @@ class Session:
     def __init__(
         self,
         client: GraphClient,
-        load: Callable[[], Mapping[str, Network]],
+        load: Load,
         networks: Mapping[str, Network],
         scheme: Scheme,
         extension: MaskExtension,

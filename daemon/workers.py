@@ -17,18 +17,20 @@ class Worker:
     ----------
     busy_s : float
         Seconds spent in the network so far.
+    done : Semaphore
+        Released once for each bank.
     priority : int
         Of the thread from its next block on; see `scheduling`.
     """
 
-    def __init__(self, stem: str, number: int, network: Network, done: Semaphore) -> None:
+    def __init__(self, stem: str, number: int, network: Network) -> None:
         self.stem = stem
+        self.done = Semaphore(0)
         self.priority = NORMAL
         self.busy_s = 0.0
         self.error: Exception | None = None
         self._number = number
         self._network = network
-        self._done = done
         self._banks: SimpleQueue[Bank | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name=f"stemd-{stem}", daemon=True)
         self._thread.start()
@@ -55,7 +57,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - whatever it is, the engine must hear of it
                 self.error = error
             self.busy_s += perf_counter() - started
-            self._done.release()
+            self.done.release()
 
 
 class WorkerPool:
@@ -73,20 +75,18 @@ class WorkerPool:
         self, networks: Mapping[str, Network], patience: Callable[[], float | None]
     ) -> None:
         self._patience = patience
-        self._done = Semaphore(0)
-        self._outstanding = 0
         self.workers = [
-            Worker(stem, number, network, self._done)
-            for number, (stem, network) in enumerate(networks.items())
+            Worker(stem, number, network) for number, (stem, network) in enumerate(networks.items())
         ]
+        self._awaited = list(self.workers)
+        """Those that have not done the bank that is to be collected next."""
 
     def submit(self, bank: Bank) -> None:
         """Set every worker to the bank (engine thread)."""
-        self._outstanding = len(self.workers)
         for worker in self.workers:
             worker.submit(bank)
 
-    def collect(self, bank: Bank) -> bool:  # noqa: ARG002 - there is never more than one
+    def collect(self, bank: Bank) -> bool:  # noqa: ARG002 - they come in order
         """Wait for the workers as long as patience lasts; tell whether all are done (engine).
 
         Raises
@@ -96,10 +96,13 @@ class WorkerPool:
         """
         patience = self._patience()
         until = None if patience is None else monotonic() + patience
-        while self._outstanding and self._acquire(until):
-            self._outstanding -= 1
+        while self._awaited and _acquire(self._awaited[-1].done, until):
+            self._awaited.pop()
         self._raise_errors()
-        return not self._outstanding
+        if self._awaited:
+            return False
+        self._awaited = list(self.workers)
+        return True
 
     def set_priority(self, priority: int) -> None:
         """Give the threads another priority (any thread)."""
@@ -111,12 +114,13 @@ class WorkerPool:
         stopped = [worker.stop() for worker in self.workers]  # every one, whatever the first says
         return all(stopped)
 
-    def _acquire(self, until: float | None) -> bool:
-        if until is None:
-            return self._done.acquire()
-        return self._done.acquire(timeout=max(until - monotonic(), 0))
-
     def _raise_errors(self) -> None:
         for worker in self.workers:
             if worker.error:
                 raise StemdError(f"the network for {worker.stem} failed: {worker.error}")
+
+
+def _acquire(semaphore: Semaphore, until: float | None) -> bool:
+    if until is None:
+        return semaphore.acquire()
+    return semaphore.acquire(timeout=max(until - monotonic(), 0))

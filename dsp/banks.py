@@ -1,4 +1,4 @@
-"""The double buffer between the separator and the networks."""
+"""The buffers between the separator and the networks: two, or more where there is no hurry."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
@@ -13,7 +13,7 @@ Network: TypeAlias = Callable[[Magnitudes, Magnitudes], None]
 
 
 class Bank:
-    """One of the two: a window of magnitudes, and what the networks make of it.
+    """One of them: a window of magnitudes, and what the networks make of it.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Networks(Protocol):
     def submit(self, bank: Bank) -> None:
         """Begin to fill ``bank.estimates`` from ``bank.magnitudes``.
 
-        Called only when every bank submitted before was collected.
+        They are to be collected in the order in which they were submitted.
         """
 
     def collect(self, bank: Bank) -> bool:

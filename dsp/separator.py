@@ -1,5 +1,6 @@
 """The separator: hops of the mixture in, hops of every stem out."""
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,16 @@ class Separator:
 
     Not thread-safe: one thread owns it.
 
+    Parameters
+    ----------
+    scheme : Scheme
+    stems : int
+    networks : Networks
+    extension : MaskExtension
+    ahead : int
+        Blocks that the networks are given before the first of them is due. With more than one,
+        a fast network need not wait for a slow one; but every one makes the delay a block longer.
+
     Attributes
     ----------
     latency : int
@@ -52,22 +63,29 @@ class Separator:
     """
 
     def __init__(
-        self, scheme: Scheme, stems: int, networks: Networks, extension: MaskExtension
+        self,
+        scheme: Scheme,
+        stems: int,
+        networks: Networks,
+        extension: MaskExtension,
+        ahead: int = 1,
     ) -> None:
         self.scheme = scheme
         self.stems = stems
-        self.latency = scheme.delay - HOP_LENGTH
+        more = (ahead - 1) * scheme.B
+        self.latency = scheme.delay + (more - 1) * HOP_LENGTH
         self.blocks = BlockCounts()
         self._networks = networks
         self._analysis = Analysis(CHANNELS)
         self._synthesis = Synthesis(stems * CHANNELS)
         self._mask = RatioMask(stems, extension)
-        self._age = 2 * scheme.B + scheme.A - 1  # of a spectrum when it is emitted, in hops
+        self._age = 2 * scheme.B + scheme.A - 1 + more  # of a spectrum when it is emitted, in hops
         # A ring: hop n's spectrum is in row n, modulo its length.
         self._spectra = np.zeros((self._age + MAX_HOPS, CHANNELS, N_BINS), np.complex64)
         self._masked = np.empty((MAX_HOPS, stems, CHANNELS, N_BINS), np.complex64)
-        self._collecting, self._spare = Bank(scheme, stems), Bank(scheme, stems)
-        self._submitted: Bank | None = None
+        self._ahead = ahead
+        self._collecting, *self._spare = (Bank(scheme, stems) for _ in range(ahead + 1))
+        self._submitted: deque[Bank] = deque()
         self._emitting: Bank | None = None  # None while the last masks are held
         self._missed = False
         self._hops = 0
@@ -114,17 +132,19 @@ class Separator:
         self._hops += count
 
     def _turn(self) -> None:
-        """Swap the banks: the collecting one is full, and the submitted one is due."""
-        full, due = self._collecting, self._submitted
+        """Hand the bank that is full to the networks, and take over the one that is due."""
+        full = self._collecting
+        due = self._submitted[0] if len(self._submitted) == self._ahead else None
         finished = due is None or self._networks.collect(due)
         self._emitting = due if finished and not self._missed else None
-        if self._hops > self.scheme.B:
+        if due:
             self.blocks.count(late=self._emitting is None)
         if finished:
             full.mirror_future()
             self._networks.submit(full)
-            self._submitted, self._collecting = full, due or self._spare
-        # Else the networks still hold the other bank: this one goes on collecting, its block is
+            self._submitted.append(full)
+            self._collecting = self._submitted.popleft() if due else self._spare.pop()
+        # Else the networks still hold every other bank: this one goes on collecting, its block is
         # never estimated, and what they are at comes too late to be of use.
         self._missed = not finished
         self._collecting.slide_from(full)

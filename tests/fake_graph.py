@@ -68,6 +68,9 @@ class FakeGraph:
     def close(self) -> None:
         self.closed = True
 
+    def has_server_again(self) -> bool:
+        return False
+
     def call(self, callback: str, signature: str, *arguments):
         """Call one of the compiled callbacks, as a server does."""
         function = ffi.cast(signature, self._rt.callback(callback))

@@ -1,12 +1,11 @@
 """Two rigs for one contract: music goes through the daemon's ports, and what came out is kept.
 
-`FakeRig` calls the process callback itself; `JackRig` stands in a real jackd's graph with a player
-and a recorder and lets it run freely (freewheel), as fast as it can.
+`FakeRig` calls the process callback itself; `JackRig` stands in the graph of a real jackd or
+PipeWire with a player and a recorder and lets it run freely (freewheel), as fast as it can.
 """
 
 from threading import Event
 
-import jack
 import numpy as np
 
 from fake_graph import FakeGraph
@@ -71,8 +70,9 @@ class FakeRig:
 
 
 class JackRig:
-    def __init__(self, server: str) -> None:
-        self.client = open_client("stemd", "jack", server)
+    def __init__(self, kind: str, server: str | None = None) -> None:
+        self.client = open_client("stemd", kind, server)
+        jack = self.client._jack
         self._player = jack.Client("player", no_start_server=True, servername=server)
         self._recorder = jack.Client("recorder", no_start_server=True, servername=server)
 

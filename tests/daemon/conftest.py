@@ -1,27 +1,36 @@
-"""Rigs by name: "fake" or "jackd", with a period."""
+"""Rigs by name, "fake", "jackd" or "pipewire", with a rate and a period."""
 
 from contextlib import contextmanager
 
 import pytest
 
+import servers
 from rigs import FakeRig, JackRig
 from stemd.daemon.private_server import private_server
 
 
-@contextmanager
-def _rig(kind: str, samplerate: int, blocksize: int):
-    if kind == "fake":
-        yield FakeRig(samplerate, blocksize)
-        return
-    with private_server(samplerate, blocksize, realtime=False) as server:
-        rig = JackRig(server)
-        try:
-            yield rig
-        finally:
-            rig.close()
-
-
 @pytest.fixture
-def rig():
+def rig(monkeypatch):
     """A function that makes a rig for as long as its context lasts."""
-    return _rig
+
+    @contextmanager
+    def make(kind: str, samplerate: int, period: int):
+        if kind == "fake":
+            yield FakeRig(samplerate, period)
+        elif kind == "jackd":
+            with private_server(samplerate, period, realtime=False) as name:
+                yield from closing(JackRig("jack", name))
+        else:
+            with servers.running("pipewire", samplerate, period) as server:
+                monkeypatch.setenv("XDG_RUNTIME_DIR", server.environment["XDG_RUNTIME_DIR"])
+                yield from closing(JackRig("pipewire"))
+
+    return make
+
+
+def closing(rig: JackRig):
+    """Yield it, then close it."""
+    try:
+        yield rig
+    finally:
+        rig.close()

@@ -39,9 +39,9 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         told["client"] = (name, server)
         return graph
 
-    def load_first_held(*wishes):
+    def choose(*wishes):
         told["networks"] = wishes
-        return scheme, networks
+        return scheme, lambda: networks
 
     class Session:
         def __init__(self, client, load, networks, scheme, extension, longest_period, patchbay):
@@ -51,8 +51,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
             raise StemdError("the sky fell down")
 
     monkeypatch.setattr(app, "open_client", open_client)
-    monkeypatch.setattr(app, "load_first_held", load_first_held)
-    monkeypatch.setattr(app, "load_networks", lambda *wishes: wishes)
+    monkeypatch.setattr(app, "choose", choose)
     monkeypatch.setattr(app, "settle_memory", lambda: None)
     monkeypatch.setattr(app, "Session", Session)
     with pytest.raises(StemdError, match="the sky fell down"):
@@ -63,7 +62,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         "networks": (4, (scheme,), "int8", 5),
         "session": (graph, scheme, MaskExtension.ZEROS, 77),
         "patterns": {"in_L": "a:b"},
-        "anew": (4, scheme, "int8", 5),
+        "anew": networks,
     }
 
 
@@ -101,6 +100,22 @@ def daemon(servers, monkeypatch):
     daemon.stop()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_the_last_server_is_joined_as_soon_as_it_is_back(servers, monkeypatch, daemon):
+    class Returning(FakeGraph):
+        def has_server_again(self) -> bool:
+            return servers.present is not None
+
+    servers.present = first = Returning()
+    wait_until(lambda: daemon.session)
+    monkeypatch.setattr(app, "FIRST_RETRY_S", 60)
+    monkeypatch.setattr(app, "LAST_RETRY_S", 60)
+    servers.present = None
+    first.alive = False
+    wait_until(lambda: daemon.state is State.WAITING)
+    servers.present = FakeGraph()
+    wait_until(lambda: daemon.session)
 
 
 def wait_until(holds) -> None:

@@ -1,5 +1,5 @@
-"""One contract for both graphs, the fake one and jackd's: what goes through the ports comes out
-separated, complete, in its place, whatever the period."""
+"""One contract for all graphs, the fake one, jackd's and PipeWire's: what goes through the ports
+comes out separated, complete, in its place, whatever the period."""
 
 import threading
 from contextlib import contextmanager
@@ -28,6 +28,8 @@ GRAPHS = [
     ("jackd", 44_100, 4096),
     ("jackd", 48_000, 128),
     ("jackd", 96_000, 512),
+    ("pipewire", 44_100, 256),
+    ("pipewire", 48_000, 1000),
 ]
 
 

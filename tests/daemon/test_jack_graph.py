@@ -126,6 +126,9 @@ def test_end_of_the_server_is_noticed(number):
             rt.wait_events(0.01)
         assert not client.is_alive()
         client.close()
+        assert not client.has_server_again()
+    with private_server(realtime=False) as again:
+        assert client.has_server_again() == (again == name)
 
 
 def test_server_that_does_not_answer_is_named_with_the_remedy():

@@ -78,6 +78,25 @@ def test_networks_run_at_the_same_time(pool):
     assert together.collect(filled)
 
 
+def test_fast_network_does_not_wait_for_a_slow_one(pool):
+    far_ahead, passed = threading.Event(), []
+
+    def slow(*_):
+        assert far_ahead.wait(10)
+
+    def fast(window, out):
+        passed.append(window)
+        if len(passed) == 3:
+            far_ahead.set()
+
+    unequal = pool({"vocals": slow, "accompaniment": fast})
+    banks = [bank(seed) for seed in range(3)]
+    for each in banks:
+        unequal.submit(each)
+    assert all(unequal.collect(each) for each in banks)
+    assert [id(window) for window in passed] == [id(each.magnitudes) for each in banks]
+
+
 def test_each_network_runs_on_a_thread_of_its_own_named_after_its_stem(pool):
     names = {}
 

@@ -143,6 +143,18 @@ def test_no_block_is_counted_before_the_first_is_due():
     assert (sep.blocks.total, sep.blocks.late) == (1, 0)
 
 
+@pytest.mark.parametrize("ahead", [2, 3])
+def test_networks_that_are_given_more_blocks_ahead_give_the_same_later(ahead):
+    x = music(9 * SCHEME.B)
+    one = separator(SCHEME, InTurn(fake_networks(2, SCHEME)))
+    more = Separator(SCHEME, 2, InTurn(fake_networks(2, SCHEME)), MaskExtension.MEAN, ahead)
+    assert more.latency == one.latency + (ahead - 1) * SCHEME.B * HOP_LENGTH
+    frames = x.shape[1] - more.latency
+    expected = stream(one, x)[:, one.latency :][:, :frames]
+    np.testing.assert_array_equal(stream(more, x)[:, more.latency :], expected)
+    assert more.blocks.total == one.blocks.total - (ahead - 1)
+
+
 @pytest.mark.parametrize("late", [{0}, {3}, {3, 4, 5}])
 def test_late_block_holds_the_masks_keeps_the_delay_and_recovers(late):
     x = music(25 * SCHEME.B)

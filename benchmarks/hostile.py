@@ -1,0 +1,158 @@
+"""The daemon with an enemy inside; `hostile.py ARGUMENTS` takes those of `stemd run`.
+
+Lines on standard input do harm, for so many seconds where there is a number:
+
+    spin S    a thread of pure Python wants the interpreter for itself
+    slow S    every network takes 50 ms more
+    hang S    the next block of one network does not end
+    freeze S  the engine's thread stands still
+    raise     the next block of one network fails
+
+Standard output tells, ten times a second, what the daemon is doing, as lines of JSON. It separates
+into four stems, by the two networks that come along, each twice: what is measured here is time.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from threading import Thread, active_count
+from time import monotonic, sleep
+from typing import Any
+
+from stemd.daemon import app, machine
+from stemd.daemon.config import load_config
+from stemd.daemon.networks import load_networks
+from stemd.daemon.workers import WorkerPool
+from stemd.dsp.arrays import Magnitudes
+from stemd.dsp.banks import Bank, Network
+
+STEMS = {"vocals": "vocals", "drums": "accompaniment", "bass": "vocals", "other": "accompaniment"}
+"""Whose network is whose."""
+
+REPORT_S = 0.1
+
+SLOWNESS_S = 0.05
+
+
+class Enemy:
+    """Does harm when it is told."""
+
+    def __init__(self) -> None:
+        self._slow_until = 0.0
+        self._hang_s = self._freeze_s = 0.0
+        self._raise = False
+
+    def obey(self, line: str) -> None:
+        """Do what a line of standard input says."""
+        what, _, seconds = line.partition(" ")
+        match what:
+            case "spin":
+                Thread(target=self._spin, args=(float(seconds),), daemon=True).start()
+            case "slow":
+                self._slow_until = monotonic() + float(seconds)
+            case "hang":
+                self._hang_s = float(seconds)
+            case "freeze":
+                self._freeze_s = float(seconds)
+            case "raise":
+                self._raise = True
+
+    def stand_before(self, network: Network) -> Network:
+        """Return the network with the enemy before it."""
+
+        def hindered(window: Magnitudes, out: Magnitudes) -> None:
+            if self._raise:
+                self._raise = False
+                raise RuntimeError("the enemy was here")
+            hang_s, self._hang_s = self._hang_s, 0.0
+            sleep(hang_s + (SLOWNESS_S if monotonic() < self._slow_until else 0))
+            network(window, out)
+
+        return hindered
+
+    def stand_before_engine(self, submit: Callable[[WorkerPool, Bank], None]) -> Any:
+        """Return what the engine calls for each block, with the enemy before it."""
+
+        def hindered(pool: WorkerPool, bank: Bank) -> None:
+            freeze_s, self._freeze_s = self._freeze_s, 0.0
+            sleep(freeze_s)
+            submit(pool, bank)
+
+        return hindered
+
+    @staticmethod
+    def _spin(seconds: float) -> None:
+        until, number = monotonic() + seconds, 0
+        while number % 1000 or monotonic() < until:
+            number += 1
+
+
+class Watched(app.Daemon):
+    """A daemon that tells how it is."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        Thread(target=self._report, daemon=True).start()
+
+    def _report(self) -> None:
+        while True:
+            sleep(REPORT_S)
+            print(json.dumps({"at": monotonic(), **memory(), **self._account()}), flush=True)
+
+    def _account(self) -> dict[str, object]:
+        session = self.session
+        if session is None:
+            return {"state": self.state}
+        report = session.separation.report()
+        return {
+            "state": session.state,
+            "engine": id(session.separation),
+            "blocks": asdict(report.blocks),
+            "link": asdict(report.link),
+            **asdict(session.rt.counters()),
+        }
+
+
+def memory() -> dict[str, object]:
+    """Give what this process has for itself: megabytes, threads, open files."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
+    private = sum(int(line.split()[1]) for line in lines if line.startswith("Private"))
+    return {
+        "uss_mb": private / 1024,
+        "threads": active_count(),
+        "files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - only how many
+    }
+
+
+def load_four(_: object, *wishes: Any) -> Mapping[str, Network]:
+    """Load the two networks twice, the enemy before each."""
+    pairs = [load_networks(2, *wishes) for _ in range(2)]
+    chosen = zip(STEMS.items(), [0, 0, 1, 1], strict=True)
+    return {stem: enemy.stand_before(pairs[n][whose]) for (stem, whose), n in chosen}
+
+
+enemy = Enemy()
+
+
+def listen() -> None:
+    """Obey standard input."""
+    for line in sys.stdin:
+        enemy.obey(line.strip())
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for module, name, hostile in (
+        (machine, "load_networks", load_four),
+        (app, "Daemon", Watched),
+        (WorkerPool, "submit", enemy.stand_before_engine(WorkerPool.submit)),
+    ):
+        setattr(module, name, hostile)
+    Thread(target=listen, daemon=True).start()
+    with suppress(BrokenPipeError):
+        app.run(load_config(None, sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""Programs that print lines of JSON, and those that only load the machine."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition, Thread
+from time import monotonic
+from typing import Any
+
+HERE = Path(__file__).parent
+
+Report = dict[str, Any]
+
+SPINNER = "while True: pass"
+
+MEMORY_HOG = """
+import time
+while True:
+    block = bytearray({megabytes} << 20)
+    block[::4096] = b"x" * len(block[::4096])
+    del block
+    time.sleep(0.01)
+"""
+
+
+class Program:
+    """One of the Python programs beside this file, and what it has printed so far.
+
+    Parameters
+    ----------
+    name : str
+        Of its file.
+    arguments : sequence of str
+    environment : mapping
+    log : Path
+        Where its standard error goes.
+    """
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> None:
+        with log.open("w") as chatter:
+            self.process = subprocess.Popen(
+                [sys.executable, HERE / name, *arguments],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=chatter,
+                text=True,
+            )
+        self.log = log
+        self.reports: list[Report] = []
+        self._news = Condition()
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self.process.stdin
+        print(line, file=self.process.stdin, flush=True)
+
+    def wait_for(self, holds: Callable[[Report], object], timeout_s: float) -> Report:
+        """Wait for a report, from now on, of which something holds.
+
+        Raises
+        ------
+        TimeoutError
+            There was none.
+        """
+        with self._news:
+            seen, until = len(self.reports), monotonic() + timeout_s
+            while True:
+                for report in self.reports[seen:]:
+                    if holds(report):
+                        return report
+                seen = len(self.reports)
+                if not self._news.wait(until - monotonic()):
+                    raise TimeoutError(f"{self.process.args!r}: not within {timeout_s} s")
+
+    def end(self) -> None:
+        """Ask it to end, and wait."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self._reader.join(5)
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            with self._news:
+                self.reports.append(json.loads(line))
+                self._news.notify_all()
+
+
+@contextmanager
+def load(cores: int, megabytes: int) -> Iterator[None]:
+    """Keep so many cores busy, and so much memory coming and going, while the context lasts."""
+    commands = [SPINNER] * cores + [MEMORY_HOG.format(megabytes=megabytes)] * bool(megabytes)
+    processes = [subprocess.Popen([sys.executable, "-c", command]) for command in commands]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()

@@ -1,0 +1,138 @@
+"""Audio servers without devices, as the tests of endurance start, kill and start them again."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal, Protocol
+
+Kind = Literal["jack", "pipewire"]
+
+JACK_NAME = "stemd-bench"
+"""Always the same: libjack gives a killed server's name back to none but its namesake."""
+
+JACK_PRIORITY = 70
+
+STOP_S = 5.0
+
+
+class AudioServer(Protocol):
+    """One that can be started again after its end.
+
+    Attributes
+    ----------
+    kind : str
+    environment : dict
+        What programs need to find it.
+    process : Popen or None
+        Once it was started.
+    """
+
+    kind: Kind
+    environment: dict[str, str]
+    process: "subprocess.Popen[bytes] | None"
+
+    def start(self) -> None:
+        """Start it; it may take a while until it answers."""
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send it the signal and wait for its end."""
+
+    def set_period(self, frames: int) -> None:
+        """Change the period while it runs."""
+
+
+class Jack:
+    """jackd with the dummy driver, with real-time priority where that is permitted."""
+
+    kind: Kind = "jack"
+
+    def __init__(self, samplerate: int, period: int) -> None:
+        self.environment = {**os.environ, "JACK_DEFAULT_SERVER": JACK_NAME}
+        self._command = ["jackd", f"-P{JACK_PRIORITY}", "-n", JACK_NAME, "--port-max", "128"]
+        self._command += ["-d", "dummy", "-r", str(samplerate), "-p", str(period)]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """See `AudioServer`."""
+        self.process = _start(self._command, self.environment)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """See `AudioServer`."""
+        _end(self.process, number)
+
+    def set_period(self, frames: int) -> None:
+        """See `AudioServer`."""
+        _run(["jack_bufsize", str(frames)], self.environment)
+
+
+class PipeWire:
+    """PipeWire in a runtime folder of its own."""
+
+    kind: Kind = "pipewire"
+
+    def __init__(self, samplerate: int, period: int, runtime: Path) -> None:
+        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}
+        self._settings = {"clock.force-rate": samplerate, "clock.force-quantum": period}
+        self._socket = runtime / "pipewire-0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """See `AudioServer`."""
+        self._socket.unlink(missing_ok=True)
+        self.process = _start(["pipewire"], self.environment)
+        while not self._socket.exists() and self.process.poll() is None:
+            os.sched_yield()
+        for key, value in self._settings.items():
+            self._set(key, value)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """See `AudioServer`."""
+        _end(self.process, number)
+
+    def set_period(self, frames: int) -> None:
+        """See `AudioServer`."""
+        self._settings["clock.force-quantum"] = frames
+        self._set("clock.force-quantum", frames)
+
+    def _set(self, key: str, value: int) -> None:
+        _run(["pw-metadata", "-n", "settings", "0", key, str(value)], self.environment)
+
+
+@contextmanager
+def running(kind: Kind, samplerate: int, period: int) -> Iterator[AudioServer]:
+    """Run a server as long as the context lasts."""
+    with TemporaryDirectory(prefix="stemd-") as folder:
+        server: AudioServer
+        if kind == "jack":
+            server = Jack(samplerate, period)
+        else:
+            server = PipeWire(samplerate, period, Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.end()
+
+
+def _start(command: list[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def _end(process: "subprocess.Popen[bytes] | None", number: signal.Signals) -> None:
+    assert process, "it was not started"
+    process.send_signal(number)
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _run(command: list[str], environment: Mapping[str, str]) -> None:
+    subprocess.run(command, env=environment, check=True, capture_output=True)

@@ -1,0 +1,277 @@
+"""`stemd doctor`: what this machine has for the daemon, what is wrong, and what to do about it."""
+
+import json
+import platform
+import resource
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from time import monotonic
+
+import click
+
+from stemd.daemon import libjack
+from stemd.daemon.config import Config, existing_default_path, load_config
+from stemd.daemon.errors import ConfigError, ServerError, StemdError
+from stemd.daemon.jack_graph import open_client
+from stemd.daemon.machine import HEADROOM, is_held
+from stemd.daemon.measuring import Work, measured
+from stemd.daemon.memory import processor_name
+from stemd.daemon.networks import choose_stems, find_networks
+from stemd.daemon.realtime import RealtimeSide
+from stemd.daemon.scheduling import ENGINE_BELOW, NORMAL, may_have_priority
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.runtime import runtime_name
+
+FIRST_CYCLE_S = 1.0
+"""How long a server may take to call for the first time."""
+
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+
+
+class Weight(StrEnum):
+    """What a finding means for the music."""
+
+    GOOD = "good"
+    """Nothing to do."""
+    HINT = "hint"
+    """It plays, but it could be better."""
+    BAD = "bad"
+    """It cannot play like this."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    about : str
+    weight : Weight
+    found : str
+    remedy : str
+        What to do; nothing for what is good.
+    """
+
+    about: str
+    weight: Weight
+    found: str
+    remedy: str = ""
+
+
+def good(about: str, found: str) -> Finding:
+    """Note that there is nothing to do."""
+    return Finding(about, Weight.GOOD, found)
+
+
+def hint(about: str, found: str, remedy: str) -> Finding:
+    """Note that it plays, but could do so better."""
+    return Finding(about, Weight.HINT, found, remedy)
+
+
+def bad(about: str, found: str, remedy: str) -> Finding:
+    """Note that it cannot play like this."""
+    return Finding(about, Weight.BAD, found, remedy)
+
+
+def examine(path: Path | None, settings: tuple[str, ...]) -> Iterator[Finding]:
+    """Look at everything, the configuration first.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Of the configuration.
+    settings : tuple of str
+        That overrule it; see `load_config`.
+    """
+    try:
+        config = load_config(path, settings)
+    except ConfigError as error:
+        yield bad("configuration", str(error), "mend it; what follows is for the defaults")
+        config = Config()
+    else:
+        read = path or existing_default_path()
+        yield good("configuration", str(read) if read else "no file: the defaults")
+    yield from _versions()
+    yield from _networks(config)
+    yield from _libraries(config)
+    yield from _servers(config)
+    yield from _limits()
+    yield from _processor()
+
+
+def _versions() -> Iterator[Finding]:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "JACK-Client"))
+    yield good("stemd", f"{version('stemd')} on Python {platform.python_version()}, {packages}")
+    try:
+        runtime = runtime_name()
+    except ModelError as error:
+        yield bad("runtime", *_split(error))
+    else:
+        yield good("runtime", f"{runtime} {version(runtime.replace('_', '-'))}")
+
+
+def _networks(config: Config) -> Iterator[Finding]:
+    """Check every file, and let the first of the preset's schemes run in a process of its own."""
+    wishes = config.separation
+    try:
+        stems = choose_stems(wishes.stems)
+        networks = find_networks(stems)
+        yield good("networks", f"{networks.name} ({networks.origin}), every file as it should be")
+        work = Work(wishes.schemes[0], stems, wishes.precision, wishes.threads)
+        measurement = measured(work)
+    except (ModelError, StemdError) as error:
+        yield bad("networks", *_split(error))
+        return
+    found = (
+        f"{work.scheme}, {stems} stems, {work.precision}: a load of {measurement.load:.0%}, "
+        f"{measurement.cores:.2f} cores busy"
+    )
+    if is_held(measurement):
+        yield good("speed", found)
+    else:
+        remedy = (
+            f"up to {HEADROOM:.0%} is held: run `stemd bench`, which tells the presets that are; "
+            "stems: 2 and precision: int8 take less"
+        )
+        yield hint("speed", found, remedy)
+
+
+def _libraries(config: Config) -> Iterator[Finding]:
+    for library in libjack.libraries():
+        yield good("client library", f"{library.version} ({library.path})")
+    try:
+        libjack.candidates(config.jack.server)
+    except ServerError as error:
+        yield bad("client library", *_split(error))
+
+
+def _servers(config: Config) -> Iterator[Finding]:
+    """Join the graph of every server there is, for a moment."""
+    kinds = dict.fromkeys(library.kind for library in libjack.libraries())
+    found = [finding for kind in kinds for finding in _server(kind, config)]
+    if not found:
+        yield hint(
+            "server",
+            "none answers",
+            "start JACK or PipeWire; stemd run waits for one (stemd run --server dummy plays on "
+            "a private one without a sound card)",
+        )
+    yield from found
+
+
+def _server(kind: str, config: Config) -> Iterator[Finding]:
+    try:
+        client = open_client("stemd-doctor", kind)
+    except ServerError:
+        return
+    rt = RealtimeSide(0, 0, client.samplerate)
+    try:
+        client.bind(rt, [], [])
+        client.activate()
+        until = monotonic() + FIRST_CYCLE_S
+        while not rt.counters().periods and monotonic() < until:
+            rt.wait_events(FIRST_CYCLE_S / 10)
+        counters, samplerate = rt.counters(), client.samplerate
+        period = counters.period or client.period
+    except ServerError as error:
+        yield hint("server", *_split(error))
+        return
+    finally:
+        client.close()
+    what = f"{client.server}, {samplerate} Hz, {period} frames a period"
+    if not counters.periods:
+        yield hint("server", f"{what}, but it does not play", "is it suspended, or stopped?")
+    elif counters.priority == NORMAL:
+        yield hint(
+            "server",
+            f"{what}, without real-time priority",
+            "under load the music may break up: start jackd with -R; PipeWire gets it from rtkit "
+            "(Debian: apt install rtkit) or from its limits (group pipewire or audio)",
+        )
+    else:
+        yield good("server", f"{what}, real-time priority {counters.priority}")
+    if period > config.jack.longest_period:
+        yield hint(
+            "server",
+            f"its periods of {period} frames are longer than jack.longest_period "
+            f"({config.jack.longest_period})",
+            "the delay becomes longer by them: make the periods shorter, or raise the key so "
+            "that the delay is the same from the start",
+        )
+
+
+def _limits() -> Iterator[Finding]:
+    soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    if may_have_priority(ENGINE_BELOW):
+        yield good("real time", "permitted")
+    else:
+        yield hint(
+            "real time",
+            f"not permitted: RLIMIT_RTPRIO is {soft}",
+            "under load the music may break up: join a group that may (Debian: apt install jackd2 "
+            "and say yes, then `sudo usermod -aG audio $USER`), and log in again",
+        )
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if soft == resource.RLIM_INFINITY:
+        yield good("locked memory", "permitted")
+    else:
+        yield hint(
+            "locked memory",
+            f"not permitted: RLIMIT_MEMLOCK is {soft // 1024} kB",
+            "what is swapped out comes back late: memlock unlimited for the same group",
+        )
+
+
+def _processor() -> Iterator[Finding]:
+    with suppress(OSError):
+        governor = (GOVERNOR / "scaling_governor").read_text().strip()
+        driver = (GOVERNOR / "scaling_driver").read_text().strip()
+        if governor == "powersave" and "pstate" not in driver:
+            yield hint(
+                "processor",
+                f"{processor_name()}, kept slow (governor {governor})",
+                "blocks will be late: cpupower frequency-set -g performance (or schedutil)",
+            )
+            return
+    yield good("processor", processor_name())
+
+
+def _split(error: Exception) -> tuple[str, str]:
+    """Part a message into what was found and the remedy, as our messages are written."""
+    found, colon, remedy = str(error).rpartition("; ")
+    return (found, remedy) if colon else (str(error), "see above")
+
+
+MARKS = {Weight.GOOD: "✓", Weight.HINT: "!", Weight.BAD: "✗"}
+
+
+def doctor(path: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
+    """Print every finding as it comes, or JSON; exit code 1 if stemd cannot play.
+
+    Raises
+    ------
+    SystemExit
+        With 1.
+    """
+    findings = []
+    for finding in examine(path, settings):
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    if any(finding.weight is Weight.BAD for finding in findings):
+        raise SystemExit(1)
+
+
+def _print(finding: Finding) -> None:
+    first, *others = finding.found.splitlines()
+    click.echo(f"{MARKS[finding.weight]} {finding.about}: {first}")
+    for line in others:
+        click.echo(f"    {line}")
+    if finding.remedy:
+        click.echo(f"  → {finding.remedy}")

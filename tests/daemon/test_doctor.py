@@ -1,0 +1,151 @@
+"""What the doctor finds, what it says to do, and its exit code."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stemd.daemon import doctor, libjack
+from stemd.daemon.doctor import Weight, examine
+from stemd.daemon.errors import StemdError
+from stemd.daemon.measuring import Measurement
+from stemd.daemon.private_server import private_server
+
+STEMD = Path(sys.executable).with_name("stemd")
+
+
+@pytest.fixture(autouse=True)
+def patient(tmp_path, monkeypatch):
+    """A machine with nothing wrong, no server, and folders of its own."""
+    for name in ("CONFIG", "DATA", "CACHE", "RUNTIME"):
+        monkeypatch.setenv(f"XDG_{name}_{'DIR' if name == 'RUNTIME' else 'HOME'}", str(tmp_path))
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", "nobody")
+    monkeypatch.setattr(doctor, "measured", lambda work: Measurement(0.2, 0.3, 1, 1, 100))
+    monkeypatch.setattr(doctor, "may_have_priority", lambda priority: True)
+
+
+def find(about: str, *settings: str, path=None):
+    """What was found about something, which there is once."""
+    (found,) = (each for each in examine(path, settings) if each.about == about)
+    return found
+
+
+def test_server_is_told_with_its_rate_period_and_priority():
+    with private_server(48_000, 128, realtime=False) as name:
+        os.environ["JACK_DEFAULT_SERVER"] = name
+        found = find("server")
+    assert "48000 Hz, 128 frames a period, without real-time priority" in found.found
+    assert found.found.startswith("JACK ")
+    assert found.weight is Weight.HINT
+    assert "-R" in found.remedy
+
+
+def test_no_server_is_no_fault():
+    found = find("server")
+    assert found.weight is Weight.HINT
+    assert "waits for one" in found.remedy
+
+
+def test_periods_beyond_the_longest_are_told():
+    with private_server(blocksize=2048, realtime=False) as name:
+        os.environ["JACK_DEFAULT_SERVER"] = name
+        servers = [each for each in examine(None, ()) if each.about == "server"]
+    assert "2048 frames are longer than jack.longest_period (1024)" in servers[1].found
+
+
+def test_networks_are_checked_and_run():
+    found = find("networks", "separation.stems=2")
+    assert found.weight is Weight.GOOD
+    assert "2stems (bundled)" in found.found
+    assert "a load of 20%" in find("speed").found
+
+
+def test_missing_networks_are_bad_and_the_remedy_is_a_command():
+    found = find("networks", "separation.stems=4")
+    assert found.weight is Weight.BAD
+    assert "run `stemd models install 4stems`" in found.remedy
+
+
+def test_networks_that_cannot_run_are_bad(monkeypatch):
+    def crash(work):
+        raise StemdError("it was killed; install another runtime")
+
+    monkeypatch.setattr(doctor, "measured", crash)
+    found = [each for each in examine(None, ()) if each.about == "networks"][-1]
+    assert (found.weight, found.remedy) == (Weight.BAD, "install another runtime")
+
+
+def test_slow_machine_gets_a_hint(monkeypatch):
+    monkeypatch.setattr(doctor, "measured", lambda work: Measurement(0.9, 1, 1, 1, 1))
+    found = find("speed")
+    assert found.weight is Weight.HINT
+    assert "stemd bench" in found.remedy
+
+
+def test_wrong_configuration_is_bad_and_the_rest_is_looked_at_all_the_same(tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text("jack: {servr: jack}\nseparation: {stems: 3}")
+    findings = list(examine(path, ()))
+    assert findings[0].weight is Weight.BAD
+    assert "did you mean server?" in findings[0].found
+    assert "separation.stems" in findings[0].found
+    assert {each.about for each in findings} >= {"networks", "server", "real time", "processor"}
+
+
+def test_missing_library_is_bad(monkeypatch):
+    monkeypatch.setattr(libjack, "libraries", list)
+    found = find("client library")
+    assert found.weight is Weight.BAD
+    assert "apt install" in found.remedy
+
+
+def test_refused_real_time_is_a_hint_with_the_limit(monkeypatch):
+    monkeypatch.setattr(doctor, "may_have_priority", lambda priority: False)
+    limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    found = find("real time")
+    assert found.weight is Weight.HINT
+    assert str(limit) in found.found
+
+
+def test_limited_memory_is_a_hint(monkeypatch):
+    monkeypatch.setattr(doctor.resource, "getrlimit", lambda which: (8 << 20, 8 << 20))
+    assert "8192 kB" in find("locked memory").found
+
+
+@pytest.mark.parametrize(
+    ("governor", "driver", "weight"),
+    [
+        ("powersave", "acpi-cpufreq", Weight.HINT),
+        ("powersave", "intel_pstate", Weight.GOOD),
+        ("performance", "acpi-cpufreq", Weight.GOOD),
+    ],
+)
+def test_slow_governor_is_told(tmp_path, monkeypatch, governor, driver, weight):
+    (tmp_path / "scaling_governor").write_text(governor)
+    (tmp_path / "scaling_driver").write_text(driver)
+    monkeypatch.setattr(doctor, "GOVERNOR", tmp_path)
+    assert find("processor").weight is weight
+
+
+@pytest.mark.parametrize(("setting", "status"), [("stems=2", 0), ("stems=4", 1)])
+def test_exit_code_and_json(setting, status):
+    ended = subprocess.run(
+        [STEMD, "doctor", "--json", "--set", f"separation.{setting}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == status, ended.stderr
+    findings = json.loads(ended.stdout)
+    assert any(each["weight"] == "bad" for each in findings) == bool(status)
+
+
+def test_each_finding_is_printed_with_its_remedy(capsys):
+    doctor.doctor(None, ("separation.stems=2",), False)
+    said = capsys.readouterr().out
+    assert "✓ networks: 2stems (bundled)" in said
+    assert "! server: none answers\n  → start JACK or PipeWire" in said
