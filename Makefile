@@ -7,7 +7,10 @@
 # make quality the benchmark of quality against delay, into docs/latency.md (half an hour)
 # make experiments  what was tried to lose less, into the same
 # make precision    which layers bear 8 bits, into the same
-# make clean   forget the environments and everything built
+# make block    how the time of a block divides, into docs/speed.md
+# make soak     the daemon under one fault after the other   (ARGS="--minutes 60 --server pipewire")
+# make xruns    what another program suffers with stemd and without, twenty minutes
+# make clean    forget the environments and everything built
 
 PYTHON ?= python3
 ARGS ?=
@@ -17,7 +20,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run demo test lint oracle quality experiments precision speed clean
+.PHONY: run demo test lint oracle quality experiments precision speed block soak xruns clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -50,6 +53,17 @@ experiments: $(VENV)/bench
 precision: $(VENV)/bench
 	$(VENV)/bin/python benchmarks/precision.py $(ARGS)
 
+block: $(VENV)/run
+	$(VENV)/bin/python benchmarks/block.py $(ARGS)
+
+soak: $(VENV)/run
+	$(call install-missing,$(FOR_SOAK))
+	$(VENV)/bin/python benchmarks/soak.py $(ARGS)
+
+xruns: $(VENV)/run
+	$(call install-missing,$(FOR_SOAK))
+	$(VENV)/bin/python benchmarks/xruns.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so
 
@@ -67,6 +81,7 @@ FOR_RUN := \
   $(call need,command -v jackd,jackd2)
 FOR_DEMO := $(FOR_RUN) $(call need,command -v jack-stdin && command -v jack-stdout,jack-stdio)
 FOR_TEST := $(FOR_DEMO) $(call need,command -v pipewire && command -v pw-jack && command -v pw-link,pipewire pipewire-bin pipewire-jack)
+FOR_SOAK := $(FOR_RUN) $(call need,command -v pipewire && command -v pw-metadata,pipewire pipewire-bin pipewire-jack) $(call need,command -v jack_bufsize,jackd2)
 FOR_SPEED := $(call need,command -v ffmpeg,ffmpeg)
 
 FOR_BENCH := $(FOR_RUN) \

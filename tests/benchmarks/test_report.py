@@ -60,6 +60,10 @@ def test_every_section_holds_a_table(document, name):
 @pytest.mark.parametrize("document", ["speed", "latency"])
 def test_every_section_belongs_to_a_command(document):
     page = (DOCS / f"{document}.md").read_text()
-    names = {"speed"} if document == "speed" else {"quality", "material", "precision", *EXPERIMENTS}
+    names = (
+        {"speed", "block"}
+        if document == "speed"
+        else {"quality", "material", "precision", *EXPERIMENTS}
+    )
     assert set(re.findall("<!-- (.*):begin -->", page)) == names
     assert "VERDICT" not in page

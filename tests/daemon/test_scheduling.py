@@ -1,8 +1,6 @@
-"""Priorities below the server's, tried by a user who is no administrator too."""
+"""Priorities below the server's, as the kernel grants them to a user who is no administrator."""
 
 import os
-import resource
-import warnings
 
 import pytest
 
@@ -16,54 +14,75 @@ from stemd.daemon.scheduling import (
     set_priority,
 )
 
-NOBODY = 65_534
+
+class Kernel:
+    """The rules of sched(7) for one thread of an ordinary user.
+
+    Real-time scheduling is granted up to the limit, and SCHED_RESET_ON_FORK, once set, is never
+    taken back.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.policy, self.priority = os.SCHED_OTHER, 0
+
+    def sched_getscheduler(self, _):
+        return self.policy
+
+    def sched_getparam(self, _):
+        return os.sched_param(self.priority)
+
+    def sched_setscheduler(self, _, policy, param):
+        gives_flag_back = self.policy & ~policy & os.SCHED_RESET_ON_FORK
+        if param.sched_priority > self.limit or gives_flag_back:
+            raise PermissionError
+        self.policy, self.priority = policy, param.sched_priority
 
 
-def as_nobody(limit: int, what) -> int:
-    """Call something in a process of a user who may have priorities up to a limit."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    status = 2
-    try:
-        resource.setrlimit(resource.RLIMIT_RTPRIO, (limit, limit))
-        os.setuid(NOBODY)
-        status = 0 if what() else 1
-    finally:
-        os._exit(status)
+@pytest.fixture
+def kernel(monkeypatch):
+    """A function that makes the kernel that the calls reach."""
+
+    def make(limit: int) -> Kernel:
+        made = Kernel(limit)
+        for name in ("sched_getscheduler", "sched_getparam", "sched_setscheduler"):
+            monkeypatch.setattr(os, name, getattr(made, name))
+        return made
+
+    return make
 
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_priority_is_tried_and_given_back(kernel):
+    ours = kernel(limit=80)
+    assert may_have_priority(70)
+    assert (ours.policy, ours.priority) == (os.SCHED_OTHER, 0)
 
 
-@as_root
-def test_priority_is_tried_and_given_back_by_an_ordinary_user():
-    def tried() -> bool:
-        return may_have_priority(70) and os.sched_getscheduler(0) == os.SCHED_OTHER
-
-    assert as_nobody(80, tried) == 0
-
-
-@as_root
-def test_refusal_is_told_and_harmless():
-    assert as_nobody(0, lambda: priorities_below(70) == Priorities(NORMAL, NORMAL)) == 0
+def test_refusal_is_told_with_what_helps_and_is_harmless(kernel, caplog):
+    kernel(limit=0)
+    assert priorities_below(70) == Priorities(NORMAL, NORMAL)
+    assert "65 is wanted" in caplog.text
+    assert "RLIMIT_RTPRIO" in caplog.text
 
 
-@as_root
-def test_ordinary_user_may_go_back_to_none_while_overloaded():
-    def went_back() -> bool:
-        return set_priority(60) and set_priority(NORMAL) and set_priority(60)
+def test_thread_may_lose_its_priority_and_have_it_again(kernel):
+    ours = kernel(limit=80)
+    for priority in (60, NORMAL, 60):
+        assert set_priority(priority)
+        assert ours.priority == priority
 
-    assert as_nobody(80, went_back) == 0
+
+def test_children_do_not_inherit_the_priority(kernel):
+    ours = kernel(limit=80)
+    set_priority(60)
+    assert ours.policy & os.SCHED_RESET_ON_FORK
 
 
 def test_without_real_time_on_the_server_stemd_has_none():
     assert priorities_below(NORMAL) == Priorities(NORMAL, NORMAL)
 
 
-def test_threads_stand_below_the_server_and_above_nothing(monkeypatch):
-    monkeypatch.setattr("stemd.daemon.scheduling.may_have_priority", lambda priority: True)
+def test_threads_stand_below_the_server_and_above_nothing(kernel):
+    kernel(limit=99)
     assert priorities_below(70) == Priorities(70 - ENGINE_BELOW, 70 - WORKERS_BELOW)
     assert priorities_below(3) == Priorities(1, 1)
