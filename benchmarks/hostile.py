@@ -3,7 +3,7 @@
 Lines on standard input do harm, for so many seconds where there is a number:
 
     spin S    a thread of pure Python wants the interpreter for itself
-    slow S    every network takes 50 ms more
+    slow S    every network takes 200 ms more, too many
     hang S    the next block of one network does not end
     freeze S  the engine's thread stands still
     raise     the next block of one network fails
@@ -36,7 +36,7 @@ STEMS = {"vocals": "vocals", "drums": "accompaniment", "bass": "vocals", "other"
 
 REPORT_S = 0.1
 
-SLOWNESS_S = 0.05
+SLOWNESS_S = 0.2
 
 
 class Enemy:

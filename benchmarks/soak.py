@@ -27,6 +27,9 @@ from servers import AudioServer, Kind
 PATIENCE_S = 30.0
 """How long the daemon may take to play again."""
 
+SETTLED_S = 1.2
+"""How long connections must have been there to be restored with the next server."""
+
 AUDIBLE = 1e-4
 
 PERIODS = (64, 128, 256, 512, 1024, 2048)
@@ -53,7 +56,8 @@ class Soak:
             "spin in Python": lambda: self._harm("spin", 1.0, 5.0),
             "slow networks": lambda: self._harm("slow", 0.5, 2.0, "overloaded"),
             "network that raises": lambda: self._harm("raise", 0, 0, "mending"),
-            "network that hangs": lambda: self._harm("hang", 3.0, 4.0, "mending"),
+            "network that takes long": lambda: self._harm("hang", 2.0, 4.0, "overloaded"),
+            "network that hangs": lambda: self._harm("hang", 15.0, 20.0, "mending"),
             "engine that stands still": lambda: self._harm("freeze", 0.1, 1.0),
             "engine that hangs": lambda: self._harm("freeze", 3.0, 4.0, "mending"),
         }
@@ -173,6 +177,7 @@ def main() -> int:
         stack.callback(daemon.end)
         soak = Soak(server, daemon, bystander, random)
         soak.wait_until_it_plays()
+        sleep(SETTLED_S)
         until = monotonic() + 60 * wishes.minutes
         chosen = [fault for fault in soak.faults if fault.startswith(wishes.only or "")]
         fault = "the start"
@@ -182,7 +187,7 @@ def main() -> int:
                     took = soak.suffer(fault)
                     recoveries[fault].append(took)
                     print(f"{fault}: plays again after {took:.2f} s", flush=True)
-                    sleep(random.uniform(0.5, 1.5))
+                    sleep(random.uniform(SETTLED_S, SETTLED_S + 1))
         except (TimeoutError, OSError) as error:
             print(f"no recovery from: {fault} ({error})\n{daemon.log.read_text()[-3000:]}")
             return 1

@@ -2,7 +2,7 @@
 
 import logging
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from threading import Event as Flag
@@ -12,12 +12,12 @@ from stemd.daemon.config import Config, JackSection
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import GraphClient
 from stemd.daemon.jack_graph import open_client
-from stemd.daemon.machine import Load, choose
+from stemd.daemon.machine import choose
+from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.private_server import private_server
 from stemd.daemon.scheduling import settle_memory
 from stemd.daemon.session import INPUTS, ServerGoneError, Session, State
-from stemd.dsp.banks import Network
 from stemd.dsp.scheme import Scheme
 
 log = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ def run(config: Config) -> None:
     """
     wishes = config.separation
     scheme, load = choose(wishes.stems, wishes.schemes, wishes.precision, wishes.threads)
-    networks = load()
-    _warn_of_unknown_ports(config, list(networks))
+    networks = LoadedNetworks(load)
+    _warn_of_unknown_ports(config, list(networks.by_stem))
     with ExitStack() as stack:
         join: Callable[[JackSection], GraphClient] = _join
         if config.jack.server == "dummy":
@@ -56,7 +56,7 @@ def run(config: Config) -> None:
                 name,
             )
             join = partial(_join_private, name)
-        daemon = Daemon(config, scheme, load, networks, partial(join, config.jack))
+        daemon = Daemon(config, scheme, networks, partial(join, config.jack))
         stack.enter_context(_signals_to(daemon.stop))
         daemon.run()
 
@@ -68,10 +68,7 @@ class Daemon:
     ----------
     config : Config
     scheme : Scheme
-    load : callable
-        Loads each stem's network anew.
-    networks : mapping of stem to network
-        Loaded already.
+    networks : LoadedNetworks
     join : callable
         Opens a client, or raises `ServerError` while no server answers.
     """
@@ -80,14 +77,12 @@ class Daemon:
         self,
         config: Config,
         scheme: Scheme,
-        load: Load,
-        networks: Mapping[str, Network],
+        networks: LoadedNetworks,
         join: Callable[[], GraphClient],
     ) -> None:
         self.session: Session | None = None
         self._config = config
         self._scheme = scheme
-        self._load = load
         self._networks = networks
         self._join = join
         self._patchbay = Patchbay(config.jack.autoconnect)
@@ -147,7 +142,6 @@ class Daemon:
         try:
             session = Session(
                 client,
-                self._load,
                 self._networks,
                 self._scheme,
                 wishes.separation.mask_extension,
@@ -177,7 +171,6 @@ class Daemon:
                     _announce(session)
         finally:
             self.session = None
-            self._networks = session.networks
             session.close()
             _sum_up(session)
 
@@ -221,7 +214,7 @@ def _announce(session: Session) -> None:
     )
     log.info(
         "separating into %s with a delay of %d frames (%.3f s)",
-        ", ".join(session.networks),
+        ", ".join(session.networks.by_stem),
         separation.delay,
         separation.delay / separation.samplerate,
     )

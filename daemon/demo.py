@@ -26,6 +26,7 @@ from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import GraphClient
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.machine import choose
+from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.private_server import private_server, without_pipewire
 from stemd.daemon.separation import Report
@@ -96,13 +97,12 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
     mixture = read(song)
     wishes = config.separation
     scheme, load = choose(wishes.stems, wishes.schemes, wishes.precision, wishes.threads)
-    networks = load()
+    networks = LoadedNetworks(load)
     with ExitStack() as stack:
         server = stack.enter_context(private_server(SAMPLERATE))
         client = open_client(config.jack.client_name, "dummy", server)
         session = Session(
             client,
-            load,
             networks,
             scheme,
             wishes.mask_extension,
@@ -111,16 +111,16 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
         )
         stack.callback(session.close)
         separation = session.separation
-        ports = [f"{client.name}:{stem}_{side}" for stem in networks for side in "LR"]
+        ports = [f"{client.name}:{stem}_{side}" for stem in networks.by_stem for side in "LR"]
         try:
             recording = _play_and_record(server, session, mixture, ports)
         except ServerGoneError:
             raise StemdError("the private JACK server ended: something killed it") from None
         report = separation.report()
-    played, *stems = np.split(recording, len(networks) + 1)
+    played, *stems = np.split(recording, len(networks.by_stem) + 1)
     return Demonstration(
         played,
-        dict(zip(networks, stems, strict=True)),
+        dict(zip(networks.by_stem, stems, strict=True)),
         separation.delay,
         measure_delay(played, np.sum(stems, axis=0)),
         report,

@@ -22,7 +22,7 @@ from stemd.daemon.measuring import Work, measured
 from stemd.daemon.memory import processor_name
 from stemd.daemon.networks import choose_stems, find_networks
 from stemd.daemon.realtime import RealtimeSide
-from stemd.daemon.scheduling import ENGINE_BELOW, NORMAL, may_have_priority
+from stemd.daemon.scheduling import ENGINE_BELOW, NORMAL, may_have_priority, may_lock_memory
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.runtime import runtime_name
 
@@ -216,7 +216,7 @@ def _limits() -> Iterator[Finding]:
             "and say yes, then `sudo usermod -aG audio $USER`), and log in again",
         )
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    if soft == resource.RLIM_INFINITY:
+    if may_lock_memory():
         yield good("locked memory", "permitted")
     else:
         yield hint(

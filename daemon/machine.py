@@ -1,15 +1,14 @@
 """What this machine holds: of a preset's schemes the first that it has the time for."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from stemd.daemon.measuring import Measurement, Work
 from stemd.daemon.memory import Memory, Remembered
-from stemd.daemon.networks import choose_stems, find_networks, load_networks
+from stemd.daemon.networks import Load, choose_stems, find_networks, load_networks
 from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.network import Network
 from stemd.tflite_models.spec import StreamingPrecision
 
 log = logging.getLogger(__name__)
@@ -20,10 +19,6 @@ programs want some of it, and so does a processor that gets warm."""
 
 TRIES = 3
 """Starts at which a scheme that is not held is measured again: the machine may have been busy."""
-
-
-Load: TypeAlias = Callable[[], Mapping[str, Network]]
-"""Loads each stem's network, in the order of the ports, anew each time."""
 
 
 def choose(

@@ -1,11 +1,12 @@
 """Chooses the set of networks for the configuration, and loads it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
+from stemd.dsp.banks import Network as NetworkCall
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.library import Library
@@ -16,6 +17,35 @@ from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
 log = logging.getLogger(__name__)
 
 SETS: dict[Literal[2, 4], str] = {2: "2stems", 4: "4stems"}
+
+
+Load: TypeAlias = Callable[[], Mapping[str, NetworkCall]]
+"""Loads each stem's network, in the order of the ports, anew each time."""
+
+
+class LoadedNetworks:
+    """The networks in use, in the order of the ports.
+
+    Nobody else keeps them from one use to the next, for they take most of the memory.
+
+    Attributes
+    ----------
+    by_stem : mapping of stem to network
+    """
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self.by_stem = load()
+
+    def load_anew(self) -> None:
+        """Take others of the same kind instead.
+
+        Raises
+        ------
+        ModelError
+            If they are missing or damaged meanwhile.
+        """
+        self.by_stem = self._load()
 
 
 def load_networks(

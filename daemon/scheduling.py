@@ -90,12 +90,17 @@ def settle_memory() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     with suppress(AttributeError):  # only the GNU C library has it, and needs it
         libc.malloc_trim(0)
-    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    if soft != resource.RLIM_INFINITY and os.geteuid():
+    if not may_lock_memory():
         log.info(
             "memory is not locked: the limit is %d kB (unlimited is wanted: LimitMEMLOCK=infinity)",
-            soft // 1024,
+            resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] // 1024,
         )
         return
     if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
         log.info("memory is not locked: %s", os.strerror(ctypes.get_errno()))
+
+
+def may_lock_memory() -> bool:
+    """Tell whether all memory may be locked; what may not grow beyond a limit is of no use."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    return soft == resource.RLIM_INFINITY or os.geteuid() == 0

@@ -100,6 +100,11 @@ class Separation:
         """The delay in seconds."""
         return self.delay / self.samplerate
 
+    @property
+    def estimated(self) -> int:
+        """Blocks that every network has done so far (any thread)."""
+        return min(worker.blocks for worker in self._workers.workers)
+
     def set_priorities(self, priorities: Priorities) -> None:
         """Schedule the threads so, from their next work on (any thread)."""
         self._priorities = priorities

@@ -1,21 +1,20 @@
 """The daemon in one server's graph, from joining to leaving it."""
 
+import gc
 import logging
 from collections import deque
-from collections.abc import Mapping
 from enum import StrEnum
 from time import monotonic
 
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import GraphClient
-from stemd.daemon.machine import Load
+from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.realtime import Counters, Event, RealtimeSide
 from stemd.daemon.scheduling import NORMAL, Priorities, priorities_below
 from stemd.daemon.separation import Separation
-from stemd.dsp.banks import Network
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import Scheme
+from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +25,10 @@ SILENT_S = 1.0
 
 WEDGED_S = 2.0
 """After so long without output, while cycles pass, an engine is replaced."""
+
+HUNG_S = 10.0
+"""After so long beyond a block without an estimate, while cycles pass, so is one whose networks
+hang."""
 
 REMOVED_S = 2.0
 """For so long the server must not know our ports before we believe that they are gone: PipeWire
@@ -63,10 +66,7 @@ class Session:
     ----------
     client : GraphClient
         Open, without ports; `close` closes it.
-    load : callable
-        Loads each stem's network, anew each time.
-    networks : mapping of stem to network
-        Loaded already, in the order of the ports.
+    networks : LoadedNetworks
     scheme : Scheme
     extension : MaskExtension
     longest_period : int
@@ -77,8 +77,7 @@ class Session:
     def __init__(
         self,
         client: GraphClient,
-        load: Load,
-        networks: Mapping[str, Network],
+        networks: LoadedNetworks,
         scheme: Scheme,
         extension: MaskExtension,
         longest_period: int,
@@ -88,8 +87,8 @@ class Session:
         self.networks = networks
         self.separation: Separation
         """The one that plays, or is to."""
-        self._load = load
         self._scheme = scheme
+        self._hung_s = HUNG_S + scheme.B * HOP_LENGTH / SAMPLERATE
         self._extension = extension
         self._longest_period = longest_period
         self._patchbay = patchbay
@@ -100,10 +99,10 @@ class Session:
         self._is_swapping = False
         self._is_outdated = False
         self._failed_at: deque[float] = deque(maxlen=FAILURES)
-        self._cycles, self._output = Advance(), Advance()
+        self._cycles, self._output, self._estimates = Advance(), Advance(), Advance()
         self._priorities = Priorities()
         self._server_priority = NORMAL
-        outputs = [f"{stem}_{side}" for stem in networks for side in "LR"]
+        outputs = [f"{stem}_{side}" for stem in networks.by_stem for side in "LR"]
         self.rt = RealtimeSide(len(INPUTS), len(outputs), client.samplerate)
         client.bind(self.rt, INPUTS, outputs)
         self._separate()
@@ -176,6 +175,7 @@ class Session:
         silent_s = self._cycles.since(counters.periods, now)
         if silent_s > SILENT_S / 2:
             self._output.restart(now)  # no wonder that nothing comes out
+            self._estimates.restart(now)
         self._is_silent = silent_s > SILENT_S
 
     def _follow_priority(self, counters: Counters) -> None:
@@ -192,6 +192,8 @@ class Session:
             trouble = str(self.separation.failure)
         elif self._output.since(delivered, now) > WEDGED_S:
             trouble = f"nothing came out for {WEDGED_S:.0f} s"
+        elif self._estimates.since(self.separation.estimated, now) > self._hung_s:
+            trouble = f"a network did not end within {self._hung_s:.0f} s"
         else:
             return
         log.error("the separation failed: %s; the input is heard until it is mended", trouble)
@@ -204,8 +206,9 @@ class Session:
         self._is_mending = self._is_outdated = True
         self.separation.stop()
         self.separation.failure = None
-        self.networks = self._load()
+        self.networks.load_anew()
         self._output.restart(now)
+        self._estimates.restart(now)
 
     def _note_changes(self, counters: Counters) -> None:
         """See whether the separation still fits the server."""
@@ -221,7 +224,7 @@ class Session:
     def _separate(self) -> None:
         """Begin a separation that takes over as soon as it is warm."""
         self.separation = Separation(
-            self.networks,
+            self.networks.by_stem,
             self._scheme,
             self._extension,
             self.rt,
@@ -232,7 +235,8 @@ class Session:
         self.separation.bypass(self._is_bypassed)
         self.rt.attach(self.separation.link)
         self._is_swapping, self._is_outdated = True, False
-        self._output = Advance()
+        self._output, self._estimates = Advance(), Advance()
+        gc.collect()  # what is replaced refers to itself, and its networks are large
 
 
 class Advance:

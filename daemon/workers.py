@@ -17,6 +17,8 @@ class Worker:
     ----------
     busy_s : float
         Seconds spent in the network so far.
+    blocks : int
+        That it has done so far.
     done : Semaphore
         Released once for each bank.
     priority : int
@@ -28,6 +30,7 @@ class Worker:
         self.done = Semaphore(0)
         self.priority = NORMAL
         self.busy_s = 0.0
+        self.blocks = 0
         self.error: Exception | None = None
         self._number = number
         self._network = network
@@ -57,6 +60,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - whatever it is, the engine must hear of it
                 self.error = error
             self.busy_s += perf_counter() - started
+            self.blocks += 1
             self.done.release()
 
 

@@ -4,6 +4,8 @@
 PipeWire with a player and a recorder and lets it run freely (freewheel), as fast as it can.
 """
 
+import json
+import subprocess
 from threading import Event
 
 import numpy as np
@@ -72,6 +74,7 @@ class FakeRig:
 class JackRig:
     def __init__(self, kind: str, server: str | None = None) -> None:
         self.client = open_client("stemd", kind, server)
+        self._is_pipewire = kind == "pipewire"
         jack = self.client._jack
         self._player = jack.Client("player", no_start_server=True, servername=server)
         self._recorder = jack.Client("recorder", no_start_server=True, servername=server)
@@ -91,12 +94,31 @@ class JackRig:
             self._player.connect(source, sink)
         for name, sink in zip(outputs, sinks[2:], strict=True):
             self._recorder.connect(f"{self.client.name}:{name}", sink)
+        self._wait_until(self._links_are_active)
         self._player.set_freewheel(True)
+        self._wait_until(lambda: self.client._rt.freewheeling)
         tape.rolling = True
         assert tape.ended.wait(60), "the recording did not end"
         self._player.set_freewheel(False)
         assert tape.start is not None
         return tape.start, tape.recording[:2], tape.recording[2:]
+
+    def _links_are_active(self) -> bool:
+        """Tell whether audio goes where connections are: in PipeWire that takes a while."""
+        if not self._is_pipewire:
+            return True
+        dump = subprocess.run(["pw-dump"], capture_output=True, check=True).stdout
+        links = [each for each in json.loads(dump) if each["type"] == "PipeWire:Interface:Link"]
+        return all(each["info"]["state"] == "active" for each in links)
+
+    @staticmethod
+    def _wait_until(holds) -> None:
+        pause = Event()
+        for _ in range(500):
+            if holds():
+                return
+            pause.wait(0.01)
+        raise AssertionError("it never came to pass")
 
     def ports(self) -> list[str]:
         ours = self._player.get_ports(f"^{self.client.name}:")

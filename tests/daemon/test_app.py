@@ -9,6 +9,7 @@ from fake_graph import FakeGraph
 from stemd.daemon import app
 from stemd.daemon.config import load_config
 from stemd.daemon.errors import ServerError, StemdError
+from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.session import State
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
@@ -44,10 +45,10 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         return scheme, lambda: networks
 
     class Session:
-        def __init__(self, client, load, networks, scheme, extension, longest_period, patchbay):
+        def __init__(self, client, networks, scheme, extension, longest_period, patchbay):
             told["session"] = (client, scheme, extension, longest_period)
             told["patterns"] = {port: each.pattern for port, each in patchbay._patterns.items()}
-            told["anew"] = load()
+            told["loaded"] = networks.by_stem
             raise StemdError("the sky fell down")
 
     monkeypatch.setattr(app, "open_client", open_client)
@@ -62,7 +63,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         "networks": (4, (scheme,), "int8", 5),
         "session": (graph, scheme, MaskExtension.ZEROS, 77),
         "patterns": {"in_L": "a:b"},
-        "anew": networks,
+        "loaded": networks,
     }
 
 
@@ -93,7 +94,7 @@ def daemon(servers, monkeypatch):
     monkeypatch.setattr(app, "FIRST_RETRY_S", 0.01)
     monkeypatch.setattr(app, "TICK_S", 0.01)
     monkeypatch.setattr(app, "settle_memory", lambda: None)
-    daemon = app.Daemon(load_config(None), SCHEME, dict, NETWORKS, servers.join)
+    daemon = app.Daemon(load_config(None), SCHEME, LoadedNetworks(lambda: NETWORKS), servers.join)
     thread = threading.Thread(target=daemon.run)
     thread.start()
     yield daemon
@@ -163,7 +164,7 @@ def test_a_server_that_refuses_is_not_asked_again(servers, monkeypatch):
 
     monkeypatch.setattr(app, "settle_memory", lambda: None)
     servers.present = graph = Refusing()
-    daemon = app.Daemon(load_config(None), SCHEME, dict, NETWORKS, servers.join)
+    daemon = app.Daemon(load_config(None), SCHEME, LoadedNetworks(lambda: NETWORKS), servers.join)
     with pytest.raises(ServerError, match="refused the ports"):
         daemon.run()
     assert graph.closed

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.session import Session
 from stemd.dsp.banks import InTurn
@@ -41,7 +42,14 @@ LONGEST = 1024
 
 @contextmanager
 def start(rig):
-    session = Session(rig.client, dict, NETWORKS, SCHEME, MaskExtension.MEAN, LONGEST, Patchbay({}))
+    session = Session(
+        rig.client,
+        LoadedNetworks(lambda: NETWORKS),
+        SCHEME,
+        MaskExtension.MEAN,
+        LONGEST,
+        Patchbay({}),
+    )
     try:
         yield session.separation
     finally:

@@ -112,6 +112,7 @@ def test_refused_real_time_is_a_hint_with_the_limit(monkeypatch):
 
 
 def test_limited_memory_is_a_hint(monkeypatch):
+    monkeypatch.setattr(doctor, "may_lock_memory", lambda: False)
     monkeypatch.setattr(doctor.resource, "getrlimit", lambda which: (8 << 20, 8 << 20))
     assert "8192 kB" in find("locked memory").found
 

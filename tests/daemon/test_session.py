@@ -1,16 +1,26 @@
 """Every fault ends in its documented state, and is mended; on the fake graph."""
 
 import threading
+import weakref
 
 import numpy as np
 import pytest
 
 from fake_graph import CAPTURE, FakeGraph
 from stemd.daemon.errors import StemdError
+from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.realtime import RESERVE_S, Event
 from stemd.daemon.separation import ENGINE_TIME_S, OVERLOADED_AFTER, ring_prefill
-from stemd.daemon.session import FAILURES, REMOVED_S, WEDGED_S, ServerGoneError, Session, State
+from stemd.daemon.session import (
+    FAILURES,
+    HUNG_S,
+    REMOVED_S,
+    WEDGED_S,
+    ServerGoneError,
+    Session,
+    State,
+)
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
 
@@ -51,15 +61,15 @@ class Stage:
 
     def __init__(self, vocals=passing, longest_period=PERIOD) -> None:
         self.graph = FakeGraph(period=PERIOD)
-        self.loaded = 0
+        self.loaded = -1
+        self._vocals = vocals
         self.played: list[np.ndarray] = []
         self.heard: list[np.ndarray] = []
         self.now = 0.0
         self._rng = np.random.default_rng(1)
         self.session = Session(
             self.graph,
-            self._load,
-            {"vocals": vocals, "accompaniment": passing},
+            LoadedNetworks(self._load),
             SCHEME,
             MaskExtension.MEAN,
             longest_period,
@@ -68,7 +78,7 @@ class Stage:
 
     def _load(self):
         self.loaded += 1
-        return {"vocals": passing, "accompaniment": passing}
+        return {"vocals": passing if self.loaded else self._vocals, "accompaniment": passing}
 
     def cycle(self, count: int = 1, frames: int = PERIOD) -> None:
         for _ in range(count):
@@ -173,7 +183,7 @@ def test_what_fails_again_and_again_is_given_up(stage, monkeypatch):
     network = Failing()
     network.broken = True
     s = stage(network)
-    monkeypatch.setattr(s.session, "_load", lambda: {"vocals": network, "accompaniment": passing})
+    monkeypatch.setattr(s.session.networks, "load_anew", lambda: None)
     with pytest.raises(StemdError, match=rf"failed {FAILURES} times within 60 s.*out of order"):
         s.until(State.WAITING)
 
@@ -201,6 +211,33 @@ def test_an_engine_that_hangs_is_replaced(stage, monkeypatch, caplog):
     s.play(60)
     assert np.abs(s.total()[:, -20 * PERIOD :]).max() < 1e-4
     go.set()
+
+
+def test_what_is_replaced_is_forgotten(stage):
+    network = Failing()
+    s = stage(network)
+    s.until(State.PLAYING)
+    first = weakref.ref(s.session.separation)
+    network.broken = True
+    s.until(State.MENDING)
+    s.until(State.PLAYING)
+    s.play(60)
+    assert first() is None
+
+
+def test_a_network_that_hangs_is_loaded_anew(stage, monkeypatch, caplog):
+    network = Stuck()
+    s = stage(network)
+    s.until(State.PLAYING)
+    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.01)
+    network.open.clear()
+    s.until(State.OVERLOADED)
+    s.until(State.MENDING, cycles=int(1.2 * HUNG_S * 44_100 / PERIOD))
+    assert "a network did not end within 10 s" in caplog.text
+    s.until(State.PLAYING)
+    s.play(60)
+    assert np.abs(s.total()).max() < 1e-4
+    network.open.set()
 
 
 def test_another_sample_rate_gets_another_separation_and_its_delay_is_declared(stage):
@@ -287,6 +324,7 @@ def test_a_client_that_cannot_be_bound_leaves_nothing_behind():
         def bind(self, *_):
             raise RuntimeError("no ports left")
 
+    loaded = LoadedNetworks(lambda: {"vocals": passing})
     with pytest.raises(RuntimeError, match="no ports left"):
-        Session(Refusing(), dict, {"vocals": passing}, SCHEME, MaskExtension.MEAN, 64, Patchbay({}))
+        Session(Refusing(), loaded, SCHEME, MaskExtension.MEAN, 64, Patchbay({}))
     assert not [t for t in threading.enumerate() if t.name.startswith("stemd")]
