@@ -68,7 +68,7 @@ class Program:
         Raises
         ------
         TimeoutError
-            There was none.
+            There was none, and perhaps the program has ended.
         """
         with self._news:
             seen, until = len(self.reports), monotonic() + timeout_s
@@ -78,7 +78,11 @@ class Program:
                         return report
                 seen = len(self.reports)
                 if not self._news.wait(until - monotonic()):
-                    raise TimeoutError(f"{self.process.args!r}: not within {timeout_s} s")
+                    last = self.reports[-1] if self.reports else None
+                    raise TimeoutError(
+                        f"{self.log.name} reported nothing of the kind within {timeout_s:.0f} s; "
+                        f"its exit code is {self.process.poll()}, its last report {last}"
+                    )
 
     def end(self) -> None:
         """Ask it to end, and wait."""

@@ -189,7 +189,9 @@ def main() -> int:
                     print(f"{fault}: plays again after {took:.2f} s", flush=True)
                     sleep(random.uniform(SETTLED_S, SETTLED_S + 1))
         except (TimeoutError, OSError) as error:
-            print(f"no recovery from: {fault} ({error})\n{daemon.log.read_text()[-3000:]}")
+            print(f"no recovery from: {fault}\n{error}")
+            for program in (daemon, bystander):
+                print(f"{program.log.name} said:\n{program.log.read_text()[-3000:]}")
             return 1
         rows = [
             (fault, len(times), f"{median(times):.2f} s", f"{max(times):.2f} s")

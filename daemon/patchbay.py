@@ -9,6 +9,10 @@ from stemd.daemon.graph import Connection, GraphClient
 
 log = logging.getLogger(__name__)
 
+INSIST_S = 2.0
+"""For how long after a port has appeared its connections are made again: JACK refuses those of a
+client that is not active yet, or forgets them when it becomes so."""
+
 SETTLED_S = 1.0
 """How long before its server's end a connection must have been there to be restored: a server
 that ends in good order takes them down first."""
@@ -29,6 +33,8 @@ class Patchbay:
     def __init__(self, patterns: Mapping[str, Pattern[str]]) -> None:
         self._patterns = patterns
         self._known: set[str] = set()
+        self._wanted: dict[Connection, float] = {}
+        """Of ports that have just appeared, and until when they are insisted on."""
         self._made: set[Connection] = set()
         """By us, and not taken down by anybody."""
         self._refused: set[Connection] = set()
@@ -50,13 +56,21 @@ class Patchbay:
         """
         there = set(client.port_names())
         present = client.connections()
-        self._refused |= {each for each in self._made - present if there.issuperset(each)}
-        self._made &= present
+        self._wanted = {
+            each: until
+            for each, until in self._wanted.items()
+            if until > now and there.issuperset(each)
+        }
+        removed = self._made - present - self._wanted.keys()
+        self._refused |= {each for each in removed if there.issuperset(each)}
+        self._made -= removed
         own = f"{client.name}:"
-        for port in sorted(there - self._known):
+        for port in there - self._known:
             if not port.startswith(own):
-                present |= self._greet(client, port, set(inputs), there)
+                wanted = self._wanted_with(own, port, set(inputs), there)
+                self._wanted |= dict.fromkeys(wanted, now + INSIST_S)
         self._known = there
+        present |= self._connect(client, self._wanted.keys() - present)
         self._seen.append((now, present))
         self._forget_before(now)
 
@@ -65,7 +79,9 @@ class Patchbay:
         self._forget_before(now)
         if self._seen:
             self._lost |= self._seen[0][1]
+        self._lost |= self._wanted.keys()
         self._known.clear()
+        self._wanted.clear()
         self._made.clear()
         self._seen.clear()
 
@@ -74,18 +90,23 @@ class Patchbay:
         while len(self._seen) > 1 and self._seen[1][0] <= now - SETTLED_S:
             self._seen.popleft()
 
-    def _greet(
-        self, client: GraphClient, foreign: str, inputs: set[str], there: set[str]
+    def _wanted_with(
+        self, own: str, foreign: str, inputs: set[str], there: set[str]
     ) -> set[Connection]:
-        """Connect a port that has appeared; return what was connected."""
-        wanted = {each for each in self._lost if foreign in each and there.issuperset(each)}
-        self._lost -= wanted
-        for port, pattern in self._patterns.items():
-            own = f"{client.name}:{port}"
-            if own in there and pattern.fullmatch(foreign):
-                wanted.add((foreign, own) if port in inputs else (own, foreign))
-        made = {each for each in wanted - self._refused if client.connect(each)}
-        for source, destination in sorted(made):
+        """Tell what a port that has appeared is to be connected to."""
+        lost = {each for each in self._lost if foreign in each and there.issuperset(each)}
+        self._lost -= lost
+        matching = {
+            (foreign, own + port) if port in inputs else (own + port, foreign)
+            for port, pattern in self._patterns.items()
+            if own + port in there and pattern.fullmatch(foreign)
+        }
+        return (lost | matching) - self._refused
+
+    def _connect(self, client: GraphClient, missing: Iterable[Connection]) -> set[Connection]:
+        """Make connections; return those that could be made."""
+        made = {each for each in sorted(missing) if client.connect(each)}
+        for source, destination in sorted(made - self._made):
             log.info("connected %s to %s", source, destination)
         self._made |= made
         return made

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from stemd.daemon.patchbay import SETTLED_S, Patchbay
+from stemd.daemon.patchbay import INSIST_S, SETTLED_S, Patchbay
 
 INPUTS = ("in_L", "in_R")
 OWN = ["stemd:in_L", "stemd:in_R", "stemd:vocals_L", "stemd:vocals_R"]
@@ -19,6 +19,7 @@ class FakeClient:
         self.ports = [*OWN, *foreign]
         self.made: set[tuple[str, str]] = set()
         self.attempts: list[tuple[str, str]] = []
+        self.refuses = False
 
     def port_names(self):
         return list(self.ports)
@@ -28,7 +29,7 @@ class FakeClient:
 
     def connect(self, connection):
         self.attempts.append(connection)
-        if not set(connection) <= set(self.ports):
+        if self.refuses or not set(connection) <= set(self.ports):
             return False
         self.made.add(connection)
         return True
@@ -40,11 +41,11 @@ class FakeClient:
 
 @pytest.fixture
 def look():
-    """Look with a clock that goes on by two seconds each time."""
+    """Look with a clock that goes on by more than what is young each time."""
     clock = [0.0]
 
     def look(patchbay, client=None):
-        clock[0] += 2 * SETTLED_S
+        clock[0] += 2 * max(SETTLED_S, INSIST_S)
         if client:
             patchbay.look(client, INPUTS, clock[0])
         else:
@@ -95,6 +96,48 @@ def test_a_port_that_goes_and_comes_again_is_connected_again(look):
     client.ports.append("mpv:out_1")
     look(patchbay, client)
     assert client.made == {("mpv:out_1", "stemd:in_L")}
+
+
+def test_ports_of_a_client_that_is_not_active_yet_are_connected_when_it_is():
+    client = FakeClient("mpv:out_1")
+    client.refuses = True
+    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    patchbay.look(client, INPUTS, 0)
+    assert not client.made
+    client.refuses = False
+    patchbay.look(client, INPUTS, 0.4 * INSIST_S)
+    assert client.made
+    client.made.clear()  # as JACK does when the other client becomes active
+    patchbay.look(client, INPUTS, 0.8 * INSIST_S)
+    assert client.made
+    patchbay.look(client, INPUTS, 1.2 * INSIST_S)
+    client.made.clear()  # and this is a user
+    patchbay.look(client, INPUTS, 1.6 * INSIST_S)
+    assert not client.made
+
+
+def test_what_cannot_be_connected_is_not_tried_for_ever(look):
+    client = FakeClient("mpv:out_1")
+    client.refuses = True
+    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    for _ in range(5):
+        look(patchbay, client)
+    assert len(client.attempts) == 1
+
+
+def test_a_server_that_dies_at_once_takes_nothing_from_the_next():
+    patchbay = Patchbay({})
+    client = FakeClient("desk:a")
+    client.made.add(("stemd:vocals_L", "desk:a"))
+    patchbay.look(client, INPUTS, 0)
+    patchbay.server_went(10)
+    for start in (20, 30):
+        client = FakeClient("desk:a")
+        patchbay.look(client, INPUTS, start)
+        assert client.made
+        client.made.clear()
+        patchbay.look(client, INPUTS, start + 0.1)
+        patchbay.server_went(start + 0.2)
 
 
 def test_a_users_connections_are_restored_on_the_next_server_as_ports_appear(look):
