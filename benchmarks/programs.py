@@ -44,7 +44,7 @@ class Program:
     ) -> None:
         with log.open("w") as chatter:
             self.process = subprocess.Popen(
-                [sys.executable, HERE / name, *arguments],
+                [sys.executable, "-X", "faulthandler", HERE / name, *arguments],
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -85,11 +85,9 @@ def settle_memory() -> None:
     What was needed only to start is given back to the system first. Locked is what is touched,
     now and later; without a limit, or not at all, for beyond a limit every allocation would fail.
     """
-    gc.collect()
+    give_back_memory()
     gc.freeze()
     libc = ctypes.CDLL(None, use_errno=True)
-    with suppress(AttributeError):  # only the GNU C library has it, and needs it
-        libc.malloc_trim(0)
     if not may_lock_memory():
         log.info(
             "memory is not locked: the limit is %d kB (unlimited is wanted: LimitMEMLOCK=infinity)",
@@ -104,3 +102,10 @@ def may_lock_memory() -> bool:
     """Tell whether all memory may be locked; what may not grow beyond a limit is of no use."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     return soft == resource.RLIM_INFINITY or os.geteuid() == 0
+
+
+def give_back_memory() -> None:
+    """Free what nothing refers to any more, and return it to the system."""
+    gc.collect()
+    with suppress(AttributeError):  # only the GNU C library has it, and needs it
+        ctypes.CDLL(None).malloc_trim(0)

@@ -313,6 +313,29 @@ class TestCounters:
         assert rig.rt.peaks() == ([0, 0], [0] * 4)
 
 
+def test_link_with_fewer_outputs_than_inputs_has_no_dry_signal():
+    rt, graph = RealtimeSide(4, 2, RATE), FakeGraph(RATE)
+    graph.bind(rt, ["i0", "i1", "i2", "i3"], ["o0", "o1"])
+    link = Link(4, 2, 0, 0, RATE)
+    rt.attach(link)
+    for n in range(8):  # of which the engine owes all
+        assert not graph.cycle(ramp(64 * n, 64, channels=4)).any()
+    assert link.counters().late_frames
+
+
+def test_port_without_a_buffer_is_heard_as_silence_or_not_played():
+    """PipeWire has none for a while when it was suspended."""
+    rig = Rig()
+    rig.settle()
+    read_all(rig.link)
+    rig.link.write(ramp(0, 64 + RESERVE, channels=4))
+    rig.graph.without_buffer = {"i1", "o2"}
+    played = rig.cycle(ramp(0, 64))
+    np.testing.assert_array_equal(read_all(rig.link), ramp(0, 64) * [[1], [0]])
+    assert np.isnan(played[2]).all()
+    assert played[[0, 1, 3]].any(axis=1).all()
+
+
 class TestLatency:
     def test_outputs_are_later_than_the_inputs_and_inputs_earlier_than_the_outputs(self):
         rig = Rig(delay=1000)
