@@ -21,8 +21,9 @@ libjack keeps eight names for the whole machine. That of a server that was kille
 to one of the same name, so new names for every server would soon leave none for anybody.
 """
 
-PRIORITY = 10
-"""jackd's own, when it runs with real-time priority."""
+PRIORITY = 20
+"""jackd's own, when it runs with real-time priority: its clients are called 5 below it, and below
+that there must be room for stemd's threads."""
 
 READY_S = 10.0
 """How long the server may take to answer."""

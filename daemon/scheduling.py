@@ -42,8 +42,7 @@ def priorities_below(server: int) -> Priorities:
     if server == NORMAL:
         log.info("the server plays without real-time priority, and so does stemd")
         return Priorities()
-    lowest = os.sched_get_priority_min(os.SCHED_FIFO)
-    wanted = Priorities(max(server - ENGINE_BELOW, lowest), max(server - WORKERS_BELOW, lowest))
+    wanted = wanted_below(server)
     if not may_have_priority(wanted.engine):
         soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
         log.warning(
@@ -54,6 +53,16 @@ def priorities_below(server: int) -> Priorities:
         )
         return Priorities()
     return wanted
+
+
+def wanted_below(server: int) -> Priorities:
+    """Tell what stands below a server's real-time thread, the workers below the engine too.
+
+    A worker beside the engine would keep it from the processor for as long as a network takes.
+    """
+    lowest = os.sched_get_priority_min(os.SCHED_FIFO)
+    workers = server - WORKERS_BELOW
+    return Priorities(max(server - ENGINE_BELOW, lowest), workers if workers >= lowest else NORMAL)
 
 
 def may_have_priority(priority: int) -> bool:
@@ -107,12 +116,18 @@ def give_back_memory() -> None:
     """Free what nothing refers to any more, and return it to the system."""
     gc.collect()
     libc = ctypes.CDLL(None)
-    was_locked = "VmLck:\t       0 kB" not in Path("/proc/self/status").read_text()
-    libc.munlockall()  # what is locked cannot be returned
+    # Without a limit we may have locked it; within one, libjack has, and only what it needs.
+    was_locked = may_lock_memory() and _has_locked_memory()
+    if was_locked:
+        libc.munlockall()  # what is locked cannot be returned
     with suppress(AttributeError):  # only the GNU C library has it, and needs it
         libc.malloc_trim(0)
     if was_locked:
         _lock_memory()
+
+
+def _has_locked_memory() -> bool:
+    return "VmLck:\t       0 kB" not in Path("/proc/self/status").read_text()
 
 
 def _lock_memory() -> None:

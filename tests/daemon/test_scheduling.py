@@ -1,9 +1,17 @@
 """Priorities below the server's, as the kernel grants them to a user who is no administrator."""
 
+import ctypes
+import mmap
 import os
+from pathlib import Path
 
 import pytest
 
+from stemd.daemon import private_server as private_server_module
+from stemd.daemon import scheduling
+from stemd.daemon.jack_graph import open_client
+from stemd.daemon.private_server import private_server
+from stemd.daemon.realtime import RealtimeSide
 from stemd.daemon.scheduling import (
     ENGINE_BELOW,
     NORMAL,
@@ -12,6 +20,7 @@ from stemd.daemon.scheduling import (
     may_have_priority,
     priorities_below,
     set_priority,
+    wanted_below,
 )
 
 
@@ -85,4 +94,47 @@ def test_without_real_time_on_the_server_stemd_has_none():
 def test_threads_stand_below_the_server_and_above_nothing(kernel):
     kernel(limit=99)
     assert priorities_below(70) == Priorities(70 - ENGINE_BELOW, 70 - WORKERS_BELOW)
-    assert priorities_below(3) == Priorities(1, 1)
+
+
+def test_workers_never_stand_beside_the_engine(kernel):
+    kernel(limit=99)
+    for server in range(2, 99):
+        wanted = priorities_below(server)
+        assert wanted.workers < wanted.engine < server
+    assert priorities_below(10) == Priorities(5, NORMAL)
+
+
+def test_private_server_leaves_room_for_all_threads():
+    with private_server() as name:
+        client = open_client("stemd", "jack", name)
+        rt = RealtimeSide(0, 0, client.samplerate)
+        client.bind(rt, [], [])
+        client.activate()
+        for _ in range(100):
+            rt.wait_events(0.1)
+            if rt.counters().periods:
+                break
+        priority = rt.counters().priority
+        client.close()
+    if priority == NORMAL:
+        pytest.skip("real-time priority is not permitted")
+    assert priority == private_server_module.PRIORITY - 5
+    assert NORMAL < wanted_below(priority).workers < wanted_below(priority).engine
+
+
+def test_what_others_have_locked_stays_so_where_not_all_may_be(monkeypatch):
+    monkeypatch.setattr(scheduling, "may_lock_memory", lambda: False)
+    libc, page = ctypes.CDLL(None), mmap.mmap(-1, mmap.PAGESIZE)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    assert libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(mmap.PAGESIZE)) == 0
+    locked = locked_kb()
+    scheduling.give_back_memory()
+    assert locked_kb() == locked
+    assert libc.munlock(ctypes.c_void_p(address), ctypes.c_size_t(mmap.PAGESIZE)) == 0
+
+
+def locked_kb() -> int:
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text().splitlines() if "VmLck" in line
+    )
+    return int(line.split()[1])
