@@ -5,8 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from threading import Event as Flag
-from time import monotonic
+from time import monotonic, sleep
 
 from stemd.daemon.config import Config, JackSection
 from stemd.daemon.errors import ServerError, StemdError
@@ -87,7 +86,8 @@ class Daemon:
         self._join = join
         self._patchbay = Patchbay(config.jack.autoconnect)
         self._last_client: GraphClient | None = None
-        self._stopping = Flag()
+        # No lock may be in it: a signal handler sets it wherever the main thread is.
+        self._stopping = False
 
     @property
     def state(self) -> State:
@@ -112,29 +112,35 @@ class Daemon:
 
     def stop(self) -> None:
         """Let `run` return soon (any thread, and signal handlers)."""
-        self._stopping.set()
-        if self.session:
-            self.session.rt.wake()
+        self._stopping = True
+        if session := self.session:
+            session.rt.wake()
 
     def _wait_for_server(self) -> GraphClient | None:
         """Join a server as soon as one answers; None if it was not to be."""
-        wait_s = FIRST_RETRY_S
-        while not self._stopping.is_set():
+        least_s, wait_s = LOOK_S, FIRST_RETRY_S
+        while not self._stopping:
             try:
                 return self._join()
             except ServerError as error:
                 if wait_s == FIRST_RETRY_S:
                     log.warning("waiting for a server: %s", error)
-            self._wait_for_last_server(wait_s)
+            # Where somebody takes connections, and yet cannot be joined, ever less is tried.
+            is_back = self._wait_for_last_server(least_s, wait_s)
+            least_s = min(2 * least_s, LAST_RETRY_S) if is_back else LOOK_S
             wait_s = min(wait_s * 1.5, LAST_RETRY_S)
         return None
 
-    def _wait_for_last_server(self, timeout_s: float) -> None:
-        """Wait so long at most; to look for a socket costs less than to try and join."""
-        until = monotonic() + timeout_s
-        while monotonic() < until and not self._stopping.wait(LOOK_S):
-            if self._last_client and self._last_client.has_server_again():
-                return
+    def _wait_for_last_server(self, least_s: float, most_s: float) -> bool:
+        """Wait until it is back, so long at least and at most; tell whether it is.
+
+        To look for a socket costs less than to try and join.
+        """
+        began, is_back = monotonic(), False
+        while not self._stopping and monotonic() - began < (least_s if is_back else most_s):
+            sleep(min(LOOK_S, most_s))
+            is_back = self._last_client is not None and self._last_client.has_server_again()
+        return is_back
 
     def _play(self, client: GraphClient) -> None:
         wishes = self._config
@@ -161,7 +167,7 @@ class Daemon:
         _announce(session)
         state, delay = session.state, session.rt.delay
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 session.tick(session.rt.wait_events(TICK_S), monotonic())
                 if session.state != state:
                     state = session.state

@@ -41,7 +41,7 @@ class Lifeline:
 
     def would_hold(self) -> bool:
         """Tell whether there is a server again where they led to."""
-        connections = [_connected(path) for path in self._paths]
+        connections = [_connected(path, wait=False) for path in self._paths]
         for connection in connections:
             if connection:
                 connection.close()
@@ -67,8 +67,10 @@ def _server_path(descriptor: int) -> str:
     return ""
 
 
-def _connected(path: str) -> socket.socket | None:
+def _connected(path: str, wait: bool = True) -> socket.socket | None:
+    # Where somebody listens and accepts nobody, there is room for some; the next waits for ever.
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    connection.setblocking(wait)
     try:
         connection.connect(path)
     except OSError:

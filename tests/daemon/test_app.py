@@ -1,7 +1,9 @@
 """What `run` hands on of the configuration; the daemon from one server to the next."""
 
 import re
+import sys
 import threading
+from itertools import count
 
 import pytest
 
@@ -117,6 +119,50 @@ def test_the_last_server_is_joined_as_soon_as_it_is_back(servers, monkeypatch, d
     wait_until(lambda: daemon.state is State.WAITING)
     servers.present = FakeGraph()
     wait_until(lambda: daemon.session)
+
+
+def test_a_server_that_takes_connections_but_lets_nobody_in_is_left_in_peace(
+    servers, monkeypatch, daemon
+):
+    class Answering(FakeGraph):
+        def has_server_again(self) -> bool:
+            return True
+
+    servers.present = first = Answering()
+    wait_until(lambda: daemon.session)
+    for name, seconds in (("FIRST_RETRY_S", 60), ("LAST_RETRY_S", 60), ("LOOK_S", 0.02)):
+        monkeypatch.setattr(app, name, seconds)
+    servers.attempts, servers.present = 0, None
+    first.alive = False
+    wait_until(lambda: servers.attempts >= 4)
+    threading.Event().wait(0.5)
+    assert servers.attempts <= 6  # after 0, 0.02, 0.06, 0.14, 0.3, 0.62 s
+
+
+def test_a_signal_may_come_wherever_it_waits_for_a_server(servers, monkeypatch):
+    """Not even the lock of an event is free everywhere."""
+    monkeypatch.setattr(app, "settle_memory", lambda: None)
+    monkeypatch.setattr(app, "LOOK_S", 0.001)
+    monkeypatch.setattr(app.log, "warning", lambda *_: None)  # which takes many steps
+    wishes = load_config(None), SCHEME, LoadedNetworks(lambda: NETWORKS), servers.join
+
+    def stop_at(number: int) -> None:
+        daemon, steps = app.Daemon(*wishes), count()
+
+        def trace(*_):
+            if next(steps) == number:
+                sys.settrace(None)
+                daemon.stop()
+            return trace
+
+        sys.settrace(trace)
+        daemon.run()
+
+    for number in range(300):
+        thread = threading.Thread(target=stop_at, args=(number,), daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def wait_until(holds) -> None:
