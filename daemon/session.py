@@ -105,8 +105,12 @@ class Session:
         self.rt = RealtimeSide(len(INPUTS), len(outputs), client.samplerate)
         client.bind(self.rt, INPUTS, outputs)
         self._separate()
-        client.activate()
-        client.declare_latency()
+        try:
+            client.activate()
+            client.declare_latency()
+        except BaseException:
+            self.separation.stop()
+            raise
 
     @property
     def state(self) -> State:
@@ -148,7 +152,8 @@ class Session:
         elif now - self._in_graph_at > REMOVED_S:
             raise StemdError("somebody removed stemd from the server's graph")
         if Event.SWAPPED in events:
-            self._is_swapping = self._is_mending = False
+            self._is_swapping = False
+            self._is_mending &= self._is_outdated  # else what plays now was mended meanwhile
         if events & (Event.SWAPPED | Event.PERIOD):  # JACK tells the others of neither
             self.client.declare_latency()
         if Event.LATENCY in events:
@@ -156,8 +161,10 @@ class Session:
         counters = self.rt.counters()
         self._listen(counters, now)
         self._follow_priority(counters)
-        self._note_trouble(now)
-        self._note_changes(counters)
+        if not self._is_outdated:  # else it was stopped, and only waits for its successor
+            self._note_trouble(now)
+        if not self._is_outdated:
+            self._note_changes(counters)
         if self._is_outdated and not self._is_swapping:  # a link cannot be called back
             self._separate()
         self._patchbay.look(self.client, INPUTS, now)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fake_graph import CAPTURE, FakeGraph
-from stemd.daemon.errors import StemdError
+from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.realtime import RESERVE_S, Event
@@ -59,7 +59,7 @@ class Failing:
 class Stage:
     """A session on the fake graph, noise through it, and a clock of its own."""
 
-    def __init__(self, vocals=passing, longest_period=PERIOD) -> None:
+    def __init__(self, vocals=passing, longest_period=PERIOD, scheme=SCHEME) -> None:
         self.graph = FakeGraph(period=PERIOD)
         self.loaded = -1
         self._vocals = vocals
@@ -70,7 +70,7 @@ class Stage:
         self.session = Session(
             self.graph,
             LoadedNetworks(self._load),
-            SCHEME,
+            scheme,
             MaskExtension.MEAN,
             longest_period,
             Patchbay({}),
@@ -211,6 +211,38 @@ def test_an_engine_that_hangs_is_replaced(stage, monkeypatch, caplog):
     s.play(60)
     assert np.abs(s.total()[:, -20 * PERIOD :]).max() < 1e-4
     go.set()
+
+
+LONG = Scheme(T=192, B=96, A=1)
+"""Of which a separation that fails before it is heard is kept for longer than `WEDGED_S`."""
+
+
+def test_a_separation_that_fails_before_it_is_heard_fails_once(stage, monkeypatch, caplog):
+    s = stage(scheme=LONG)
+    loads = []
+    monkeypatch.setattr(s.session.networks, "load_anew", lambda: loads.append(s.now))
+    s.play(10)
+    s.session.separation.stop()
+    s.session._is_outdated = True
+    s.play(10)
+    failed = s.session.separation
+    failed.failure = RuntimeError("out of order")
+    while s.session.separation is failed:
+        s.cycle()
+        s.tick()
+    assert s.session.state is State.MENDING
+    assert caplog.text.count("the separation failed") == len(loads) == 1
+
+
+def test_a_client_that_cannot_be_activated_leaves_nothing_behind():
+    class Refusing(FakeGraph):
+        def activate(self):
+            raise ServerError("it is ending")
+
+    loaded = LoadedNetworks(lambda: {"vocals": passing})
+    with pytest.raises(ServerError, match="it is ending"):
+        Session(Refusing(), loaded, SCHEME, MaskExtension.MEAN, 64, Patchbay({}))
+    assert not [t for t in threading.enumerate() if t.name.startswith("stemd")]
 
 
 def test_what_is_replaced_is_forgotten(stage):
