@@ -23,10 +23,12 @@ from pathlib import Path
 from threading import Thread, active_count
 from time import monotonic, sleep
 from typing import Any
+from weakref import ref
 
 from stemd.daemon import app, machine
 from stemd.daemon.config import load_config
 from stemd.daemon.networks import load_networks
+from stemd.daemon.separation import Separation
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.arrays import Magnitudes
 from stemd.dsp.banks import Bank, Network
@@ -97,6 +99,8 @@ class Watched(app.Daemon):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
+        self._engines = 0
+        self._last: Callable[[], Separation | None] = lambda: None
         Thread(target=self._report, daemon=True).start()
 
     def _report(self) -> None:
@@ -108,10 +112,13 @@ class Watched(app.Daemon):
         session = self.session
         if session is None:
             return {"state": self.state}
-        report = session.separation.report()
+        separation = session.separation
+        if self._last() is not separation:  # its id may be that of one before
+            self._last, self._engines = ref(separation), self._engines + 1
+        report = separation.report()
         return {
             "state": session.state,
-            "engine": id(session.separation),
+            "engine": self._engines,
             "blocks": asdict(report.blocks),
             "link": asdict(report.link),
             **asdict(session.rt.counters()),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,11 +47,25 @@ class AudioServer(Protocol):
 
 
 class Jack:
-    """jackd with the dummy driver, with real-time priority where that is permitted."""
+    """jackd with the dummy driver, with real-time priority where that is permitted.
+
+    Raises
+    ------
+    RuntimeError
+        Somebody else has one, in whose graph everything would end up.
+    """
 
     kind: Kind = "jack"
 
     def __init__(self, samplerate: int, period: int) -> None:
+        self._lock = socket.socket(socket.AF_UNIX)  # abstract: it ends with this process
+        try:
+            self._lock.bind(f"\0{JACK_NAME}-server")
+        except OSError:
+            self._lock.close()
+            raise RuntimeError(
+                f"the server {JACK_NAME} is in use: wait for the end of the other soak or xruns"
+            ) from None
         self.environment = {**os.environ, "JACK_DEFAULT_SERVER": JACK_NAME}
         self._command = ["jackd", f"-P{JACK_PRIORITY}", "-n", JACK_NAME, "--port-max", "128"]
         self._command += ["-d", "dummy", "-r", str(samplerate), "-p", str(period)]
@@ -111,11 +126,12 @@ def running(kind: Kind, samplerate: int, period: int) -> Iterator[AudioServer]:
             server = Jack(samplerate, period)
         else:
             server = PipeWire(samplerate, period, Path(folder))
-        server.start()
         try:
+            server.start()
             yield server
         finally:
-            server.end()
+            if server.process:
+                server.end()
 
 
 def _start(command: list[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

@@ -182,10 +182,12 @@ def main() -> int:
         )
         stack.callback(daemon.end)
         soak = Soak(server, daemon, bystander, random)
+        chosen = [fault for fault in soak.faults if fault.startswith(wishes.only or "")]
+        if not chosen:
+            parser.error(f"--only {wishes.only}: the faults are {', '.join(soak.faults)}")
         soak.wait_until_it_plays()
         sleep(SETTLED_S)
         until = monotonic() + 60 * wishes.minutes
-        chosen = [fault for fault in soak.faults if fault.startswith(wishes.only or "")]
         fault = "the start"
         try:
             while monotonic() < until:

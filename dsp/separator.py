@@ -39,9 +39,10 @@ class BlockCounts:
 class Separator:
     """Streams stems out of a mixture at 44.1 kHz, by the sliding window of its scheme.
 
-    While the networks work on one bank, the other one collects the next block. A block's
-    estimates are due when the next block is full; from then on they shape one spectrum each hop.
-    When they are late, the last masks are held for the whole block, so the delay never changes.
+    While the networks work on the banks that they were given, another one collects the next block.
+    A block's estimates are due when ``ahead`` more blocks are full; from then on they shape one
+    spectrum each hop. When they are late, the last masks are held for the whole block, so the delay
+    never changes.
 
     Not thread-safe: one thread owns it.
 
