@@ -22,7 +22,12 @@ from stemd.daemon.measuring import Work, measured
 from stemd.daemon.memory import processor_name
 from stemd.daemon.networks import choose_stems, find_networks
 from stemd.daemon.realtime import RealtimeSide
-from stemd.daemon.scheduling import ENGINE_BELOW, NORMAL, may_have_priority, may_lock_memory
+from stemd.daemon.scheduling import (
+    NORMAL,
+    may_have_priority,
+    may_lock_memory,
+    wanted_below,
+)
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.runtime import runtime_name
 
@@ -192,6 +197,14 @@ def _server(kind: str, config: Config) -> Iterator[Finding]:
             "under load the music may break up: start jackd with -R; PipeWire gets it from rtkit "
             "(Debian: apt install rtkit) or from its limits (group pipewire or audio)",
         )
+    elif not may_have_priority(wanted := wanted_below(counters.priority).engine):
+        soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+        yield hint(
+            "server",
+            f"{what}, real-time priority {counters.priority}, but stemd may not have the "
+            f"{wanted} that it wants below it: RLIMIT_RTPRIO is {soft}",
+            "under load the music may break up: raise the limit (rtprio 95 for the group audio)",
+        )
     else:
         yield good("server", f"{what}, real-time priority {counters.priority}")
     if period > config.jack.longest_period:
@@ -206,7 +219,7 @@ def _server(kind: str, config: Config) -> Iterator[Finding]:
 
 def _limits() -> Iterator[Finding]:
     soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
-    if may_have_priority(ENGINE_BELOW):
+    if may_have_priority(1):
         yield good("real time", "permitted")
     else:
         yield hint(

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from stemd.daemon.doctor import Weight, examine
 from stemd.daemon.errors import StemdError
 from stemd.daemon.measuring import Measurement
 from stemd.daemon.private_server import private_server
+from stemd.daemon.realtime import RealtimeSide
 
 STEMD = Path(sys.executable).with_name("stemd")
 
@@ -42,6 +44,20 @@ def test_server_is_told_with_its_rate_period_and_priority():
     assert found.found.startswith("JACK ")
     assert found.weight is Weight.HINT
     assert "-R" in found.remedy
+
+
+def test_limit_too_low_for_the_server_is_a_hint_with_what_is_wanted(monkeypatch):
+    monkeypatch.setattr(doctor, "may_have_priority", lambda priority: priority <= 10)
+    counters = RealtimeSide.counters
+    monkeypatch.setattr(
+        RealtimeSide, "counters", lambda rt: replace(counters(rt), priority=30, periods=1)
+    )
+    with private_server(realtime=False) as name:
+        os.environ["JACK_DEFAULT_SERVER"] = name
+        found = find("server")
+    assert "may not have the 25 that it wants" in found.found
+    assert found.weight is Weight.HINT
+    assert find("real time").weight is Weight.GOOD
 
 
 def test_no_server_is_no_fault():
