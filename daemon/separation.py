@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from stemd.daemon.engine import Engine
-from stemd.daemon.realtime import Link, LinkCounters, RealtimeSide
+from stemd.daemon.realtime import RESERVE_S, Link, LinkCounters, RealtimeSide
 from stemd.daemon.scheduling import NORMAL, Priorities
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.banks import Network
@@ -83,7 +83,8 @@ class Separation:
         self.failure: Exception | None = None
         self._rt = rt
         self._priorities = Priorities()
-        self._workers = WorkerPool(networks, lambda: None if rt.freewheeling else PATIENCE_S)
+        self._is_stopped = False
+        self._workers = WorkerPool(networks, self._patience)
         self._separator = Separator(scheme, len(networks), self._workers, extension)
         pipeline = Pipeline(self._separator, samplerate)
         prefill = pipeline.held + ring_prefill(longest_period, samplerate)
@@ -104,6 +105,13 @@ class Separation:
     def estimated(self) -> int:
         """Blocks that every network has done so far (any thread)."""
         return min(worker.blocks for worker in self._workers.workers)
+
+    @property
+    def holds_bounce(self) -> bool:
+        """Whether the server freewheels, and its cycle waits for the engine (any thread)."""
+        counters = self.link.counters()
+        reserve = round(RESERVE_S * self.samplerate)
+        return self._rt.freewheeling and counters.delivered < counters.frames + reserve
 
     def set_priorities(self, priorities: Priorities) -> None:
         """Schedule the threads so, from their next work on (any thread)."""
@@ -131,8 +139,13 @@ class Separation:
 
     def stop(self) -> bool:
         """End the threads; False if one of them hangs and was left behind."""
+        self._is_stopped = True
         stopped = self._engine.stop()
         return self._workers.stop() and stopped
+
+    def _patience(self) -> float | None:
+        """Tell how long the engine may wait for a block; workers that were stopped bring none."""
+        return None if self._rt.freewheeling and not self._is_stopped else PATIENCE_S
 
     def _fail(self, error: Exception) -> None:
         self.failure = error

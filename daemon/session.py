@@ -181,7 +181,8 @@ class Session:
         silent_s = self._cycles.since(counters.periods, now)
         if silent_s > SILENT_S / 2:
             self._output.restart(now)  # no wonder that nothing comes out
-            self._estimates.restart(now)
+            if not self.separation.holds_bounce:
+                self._estimates.restart(now)
         self._is_silent = silent_s > SILENT_S
 
     def _follow_priority(self, counters: Counters) -> None:

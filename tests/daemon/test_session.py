@@ -272,6 +272,28 @@ def test_a_network_that_hangs_is_loaded_anew(stage, monkeypatch, caplog):
     network.open.set()
 
 
+def test_a_network_that_hangs_in_a_bounce_does_not_hold_it_for_ever(stage, monkeypatch):
+    network = Stuck()
+    s = stage(network)
+    s.until(State.PLAYING)
+    monkeypatch.setattr("stemd.daemon.engine.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.01)
+    s.graph.call("freewheel", "void(*)(int, void *)", 1)
+    network.open.clear()
+    bounce = threading.Thread(target=s.cycle, args=(4,))
+    bounce.start()
+    s.session.rt.wait_events(1)
+    began = s.now
+    for n in range(int(4 * HUNG_S)):
+        s.session.tick(s.session.rt.wait_events(0.02), began + n / 2)
+        if s.loaded:
+            break
+    bounce.join(5)  # each cycle would wait for 10 s
+    assert not bounce.is_alive()
+    assert s.loaded == 1
+    network.open.set()
+
+
 def test_another_sample_rate_gets_another_separation_and_its_delay_is_declared(stage):
     s = stage()
     s.until(State.PLAYING)
