@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition, Thread
 from time import monotonic
@@ -54,6 +54,7 @@ class Program:
         self.log = log
         self.reports: list[Report] = []
         self._news = Condition()
+        self._ended = False
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -87,7 +88,7 @@ class Program:
                     if holds(report):
                         return report
                 seen = len(self.reports)
-                if not self._news.wait(until - monotonic()):
+                if not self._news.wait(until - monotonic()) or self._ended:
                     last = self.reports[-1] if self.reports else None
                     raise TimeoutError(
                         f"{self.log.name} reported nothing of the kind within {timeout_s:.0f} s; "
@@ -106,9 +107,12 @@ class Program:
     def _read(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
-            with self._news:
+            with self._news, suppress(ValueError):  # a line that its end has cut off
                 self.reports.append(json.loads(line))
                 self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
 
 
 @contextmanager

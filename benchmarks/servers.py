@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic, sleep
 from typing import Literal, Protocol
 
 Kind = Literal["jack", "pipewire"]
@@ -17,7 +18,7 @@ JACK_NAME = "stemd-bench"
 
 JACK_PRIORITY = 70
 
-STOP_S = 5.0
+START_S, STOP_S = 10.0, 5.0
 
 
 class AudioServer(Protocol):
@@ -90,7 +91,9 @@ class PipeWire:
     kind: Kind = "pipewire"
 
     def __init__(self, samplerate: int, period: int, runtime: Path) -> None:
-        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}
+        users = ("PIPEWIRE_RUNTIME_DIR", "PIPEWIRE_REMOTE")  # lead to the user's own server
+        self.environment = {key: each for key, each in os.environ.items() if key not in users}
+        self.environment["XDG_RUNTIME_DIR"] = str(runtime)
         self._settings = {"clock.force-rate": samplerate, "clock.force-quantum": period}
         self._socket = runtime / "pipewire-0"
         self.process: subprocess.Popen[bytes] | None = None
@@ -99,8 +102,11 @@ class PipeWire:
         """See `AudioServer`."""
         self._socket.unlink(missing_ok=True)
         self.process = _start(["pipewire"], self.environment)
-        while not self._socket.exists() and self.process.poll() is None:
-            os.sched_yield()
+        until = monotonic() + START_S
+        while not self._socket.exists():
+            if self.process.poll() is not None or monotonic() > until:
+                raise RuntimeError(f"pipewire did not start (exit code {self.process.poll()})")
+            sleep(0.01)
         for key, value in self._settings.items():
             self._set(key, value)
 

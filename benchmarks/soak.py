@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from statistics import median
+from subprocess import CalledProcessError
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import get_args
@@ -72,6 +73,7 @@ class Soak:
         """
         began = monotonic()
         self._daemon.wait_for(lambda it: it["state"] == "playing", PATIENCE_S)
+        self._bystander.wait_for(lambda it: "heard" in it, PATIENCE_S)  # has peaks of before in it
         heard = self._bystander.wait_for(_plays, PATIENCE_S - (monotonic() - began))
         return float(heard["at"])
 
@@ -119,7 +121,8 @@ class Soak:
 
 
 def _plays(report: Report) -> bool:
-    is_heard = max(report.get("heard", [0])) > AUDIBLE
+    *stems, _, _ = report.get("heard", [0, 0, 0])  # the last one may be the dry signal
+    is_heard = max(stems) > AUDIBLE
     return is_heard and bool(report["connections"] == CONNECTIONS)
 
 
@@ -185,18 +188,18 @@ def main() -> int:
         chosen = [fault for fault in soak.faults if fault.startswith(wishes.only or "")]
         if not chosen:
             parser.error(f"--only {wishes.only}: the faults are {', '.join(soak.faults)}")
-        soak.wait_until_it_plays()
-        sleep(SETTLED_S)
-        until = monotonic() + 60 * wishes.minutes
         fault = "the start"
         try:
+            soak.wait_until_it_plays()
+            sleep(SETTLED_S)
+            until = monotonic() + 60 * wishes.minutes
             while monotonic() < until:
                 for fault in random.sample(chosen, len(chosen)):
                     took = soak.suffer(fault)
                     recoveries[fault].append(took)
                     print(f"{fault}: plays again after {took:.2f} s", flush=True)
                     sleep(random.uniform(SETTLED_S, SETTLED_S + 1))
-        except (TimeoutError, OSError) as error:
+        except (TimeoutError, OSError, RuntimeError, CalledProcessError) as error:
             print(f"no recovery from: {fault}\n{error}")
             for program in (daemon, bystander):
                 print(f"{program.log.name} said:\n{program.log.read_text()[-3000:]}")

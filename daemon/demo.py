@@ -116,6 +116,8 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
             recording = _play_and_record(server, session, mixture, ports)
         except ServerGoneError:
             raise StemdError("the private JACK server ended: something killed it") from None
+        if session.separation is not separation:
+            raise StemdError("the separation failed meanwhile; what was recorded is not whole")
         report = separation.report()
     played, *stems = np.split(recording, len(networks.by_stem) + 1)
     return Demonstration(

@@ -101,7 +101,7 @@ def _name_of_ours() -> Iterator[tuple[str, socket.socket]]:
     for name in NAMES:
         with socket.socket(socket.AF_UNIX) as lock:
             try:
-                lock.bind(f"\0{name}-server")
+                lock.bind(f"\0{name}-server-of-{os.getuid()}")
             except OSError:
                 continue
             yield name, lock

@@ -43,16 +43,18 @@ def priorities_below(server: int) -> Priorities:
         log.info("the server plays without real-time priority, and so does stemd")
         return Priorities()
     wanted = wanted_below(server)
-    if not may_have_priority(wanted.engine):
-        soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
-        log.warning(
-            "no real-time priority: %d is wanted, the limit is %d; under load the music may break "
-            "up (raise RLIMIT_RTPRIO: join the group audio, or LimitRTPRIO= in the unit)",
-            wanted.engine,
-            soft,
-        )
-        return Priorities()
-    return wanted
+    if may_have_priority(wanted.engine):
+        return wanted
+    limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    highest = wanted_below(limit + ENGINE_BELOW)
+    granted = highest if limit and may_have_priority(highest.engine) else Priorities()
+    log.warning(
+        "real-time priority %d is wanted, the limit is %d: under load the music may break up "
+        "(raise RLIMIT_RTPRIO: join the group audio, or LimitRTPRIO= in the unit)",
+        wanted.engine,
+        limit,
+    )
+    return granted
 
 
 def wanted_below(server: int) -> Priorities:

@@ -39,7 +39,7 @@ static inline int ring_init(ring_t *ring, uint32_t channels, uint32_t capacity)
     size_t bytes = (size_t)channels * capacity * sizeof(float);
     ring->data = calloc(1, bytes);
     /* Touch every page: the server's thread must not be the first to, for it would wait. */
-    for (size_t i = 0; ring->data && i < bytes; i += 4096)
+    for (size_t i = 0; ring->data && i < bytes; i += 1024)
         ((volatile char *)ring->data)[i] = 0;
     return ring->data != NULL;
 }

@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,13 @@ def test_refusal_is_told_with_what_helps_and_is_harmless(kernel, caplog):
     assert priorities_below(70) == Priorities(NORMAL, NORMAL)
     assert "65 is wanted" in caplog.text
     assert "RLIMIT_RTPRIO" in caplog.text
+
+
+def test_where_the_limit_is_lower_it_is_used_up_to_there(kernel, monkeypatch, caplog):
+    kernel(limit=20)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (20, 20))
+    assert priorities_below(88) == Priorities(20, 20 + ENGINE_BELOW - WORKERS_BELOW)
+    assert "83 is wanted, the limit is 20" in caplog.text
 
 
 def test_thread_may_lose_its_priority_and_have_it_again(kernel):
