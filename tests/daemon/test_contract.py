@@ -37,9 +37,6 @@ GRAPHS = [
 NETWORKS = low_and_high(SCHEME)
 
 
-LONGEST = 1024
-
-
 @contextmanager
 def start(rig):
     session = Session(
@@ -47,7 +44,7 @@ def start(rig):
         LoadedNetworks(lambda: NETWORKS),
         SCHEME,
         MaskExtension.MEAN,
-        LONGEST,
+        rig.longest_period,
         Patchbay({}),
     )
     try:

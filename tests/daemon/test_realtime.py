@@ -203,6 +203,13 @@ class TestDry:
         self.assert_no_click(out, 2000)
         assert rig.link.counters().late_periods > 0
 
+    def test_of_more_inputs_than_outputs_the_first_are_heard(self):
+        rt, link, graph = RealtimeSide(4, 2, RATE), Link(4, 2, 0, 0, RATE), FakeGraph(RATE)
+        graph.bind(rt, "abcd", "ef")
+        assert rt.attach(link)
+        graph.cycle(np.zeros((4, 2 * FADE), np.float32))
+        np.testing.assert_array_equal(graph.cycle(ramp(0, 64, 4)), ramp(0, 64))
+
     def test_gain_is_ramped(self):
         def before(n, rig):
             if n == 50:
