@@ -16,6 +16,8 @@ JACK_NAME = "stemd-bench"
 
 JACK_PRIORITY = 70
 
+ANY_QUANTUM = "context.properties = { clock.power-of-two-quantum = false }"
+
 STOP_S = 5.0
 
 
@@ -75,7 +77,15 @@ class PipeWire:
     kind: Kind = "pipewire"
 
     def __init__(self, samplerate: int, period: int, runtime: Path) -> None:
-        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}
+        # Else it takes the next power of two below the period.
+        fragments = runtime / "pipewire" / "pipewire.conf.d"
+        fragments.mkdir(parents=True)
+        (fragments / "any-quantum.conf").write_text(ANY_QUANTUM)
+        self.environment = {
+            **os.environ,
+            "XDG_RUNTIME_DIR": str(runtime),
+            "XDG_CONFIG_HOME": str(runtime),
+        }
         self._settings = {"clock.force-rate": samplerate, "clock.force-quantum": period}
         self._socket = runtime / "pipewire-0"
         self.process: subprocess.Popen[bytes] | None = None

@@ -11,6 +11,7 @@ import numpy as np
 
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.realtime import RESERVE_S, Link, RealtimeSide
+from stemd.daemon.realtime import Event as Notice
 
 AHEAD = 16_384
 """Frames that are played ahead."""
@@ -56,6 +57,11 @@ class Deck:
     def give(self, heard: np.ndarray) -> np.ndarray:
         """Take what was heard; return as much to play [shape=(channels, frames)]."""
         raise NotImplementedError
+
+    def answer(self) -> None:
+        """Tell PipeWire our latency, if it has asked."""
+        if Notice.LATENCY in self.rt.wait_events(0):
+            self.rt.answer_latency()
 
     @contextmanager
     def holding(self):

@@ -4,15 +4,24 @@
 PipeWire with a player and a recorder, and lets jackd run freely (freewheel), as fast as it can.
 """
 
+import ctypes
 import json
 import subprocess
+from contextlib import contextmanager
+from time import monotonic
 
 import numpy as np
 
 from decks import Player, Recorder, wait_until
 from fake_graph import FakeGraph
 from stemd.daemon.jack_graph import open_client
+from stemd.daemon.networks import LoadedNetworks
+from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.realtime import MAX_PERIOD
+from stemd.daemon.session import Session
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import Scheme
+from two_networks import low_and_high
 
 LONGEST_PERIOD = 1024
 """For which the daemon's delay has room. In real time it is longer, so that a test does not hang on
@@ -64,7 +73,7 @@ class JackRig:
         self.client = open_client("stemd", kind, server)
         self.player = Player(kind, server, before)
         self.recorder: Recorder | None = None
-        self._kind, self._server = kind, server
+        self._kind, self.server = kind, server
         # A freewheeling PipeWire (0.3.65) begins a cycle after a period at the latest, whether or
         # not the one before has ended, which is thereby lost for some.
         self._freewheels = kind == "jack"
@@ -75,7 +84,7 @@ class JackRig:
         """Bring the recorder, and connect all that the music goes through."""
         outputs = [port for port in self.ports() if not port.startswith("in_")]
         ears = ["dry_L", "dry_R", *outputs]
-        self.recorder = Recorder(self._kind, self._server, ears, self._behind)
+        self.recorder = Recorder(self._kind, self.server, ears, self._behind)
         dry, wet = self.recorder.inputs[:2], self.recorder.inputs[2:]
         links = list(zip(self.player.outputs, dry, strict=True))
         links += [(f"{self.client.name}:{o}", ear) for o, ear in zip(outputs, wet, strict=True)]
@@ -131,6 +140,21 @@ class JackRig:
     def _everybody(self):
         return self.player.rt, self.client._rt, self.recorder.rt
 
+    def latency(self, port: str, mode: int) -> tuple[int, int]:
+        """What the server tells the player of a port."""
+        return latency(self.client._jack, self.player.client._client, port, mode)
+
+    def await_latency(self, session: Session, port: str, mode: int, frames: int) -> None:
+        """Let everybody answer until the port has this latency."""
+
+        def holds() -> bool:
+            session.tick(session.rt.wait_events(0), monotonic())
+            self.player.answer()
+            self.recorder.answer()
+            return self.latency(port, mode) == (frames, frames)
+
+        wait_until(holds)
+
     def ports(self) -> list[str]:
         ours = f"{self.client.name}:"
         return [n.removeprefix(ours) for n in self.client.port_names() if n.startswith(ours)]
@@ -139,6 +163,40 @@ class JackRig:
         self.player.close()
         if self.recorder:
             self.recorder.close()
+
+
+@contextmanager
+def session_on(rig, scheme: Scheme):
+    """The daemon in the rig's graph, with cheap networks."""
+    networks = LoadedNetworks(lambda: low_and_high(scheme))
+    patchbay = Patchbay({})
+    extension = MaskExtension.MEAN
+    session = Session(rig.client, networks, scheme, extension, rig.longest_period, patchbay)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+class Watch:
+    """Tells the daemon's frame count, and keeps what was reported when it was first asked."""
+
+    def __init__(self, separation) -> None:
+        self._separation = separation
+        self.first = None
+
+    def __call__(self) -> int:
+        counters = self._separation.link.counters()
+        self.first = self.first or counters
+        return counters.frames
+
+
+def latency(jack, client, name: str, mode: int) -> tuple[int, int]:
+    """What the server tells others of a port, as `jack_lsp -l` shows it."""
+    pointer = int(jack._ffi.cast("uintptr_t", client.get_port_by_name(name)._ptr))
+    found = (ctypes.c_uint32 * 2)()
+    ctypes.CDLL(jack._libname).jack_port_get_latency_range(ctypes.c_void_p(pointer), mode, found)
+    return found[0], found[1]
 
 
 def active_links() -> int:
