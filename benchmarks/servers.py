@@ -108,6 +108,11 @@ class PipeWire:
         self._settings["clock.force-quantum"] = frames
         self._set("clock.force-quantum", frames)
 
+    def set_rate(self, samplerate: int) -> None:
+        """Change the sample rate while it runs."""
+        self._settings["clock.force-rate"] = samplerate
+        self._set("clock.force-rate", samplerate)
+
     def _set(self, key: str, value: int) -> None:
         _run(["pw-metadata", "-n", "settings", "0", key, str(value)], self.environment)
 

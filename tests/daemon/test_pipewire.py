@@ -1,40 +1,29 @@
 """The daemon on a real PipeWire without devices: its end, its rates, its quanta."""
 
-import os
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 
 import pytest
+
+import servers
 
 STEMD = Path(sys.executable).with_name("stemd")
 
 
 @pytest.fixture
-def environment(tmp_path):
+def server(tmp_path):
+    """A PipeWire that runs, and what programs need to find it."""
     home, runtime = tmp_path / "home", tmp_path / "runtime"
     home.mkdir()
     runtime.mkdir(mode=0o700)
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)}
-
-
-@contextmanager
-def pipewire(environment):
-    process = subprocess.Popen(["pipewire"], env=environment, stderr=subprocess.DEVNULL)
-    path = Path(environment["XDG_RUNTIME_DIR"]) / "pipewire-0"
-    pause = Event()
-    for _ in range(200):
-        if path.exists():
-            break
-        pause.wait(0.02)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    pipewire = servers.PipeWire(48_000, 1024, runtime)
+    pipewire.environment |= {"HOME": str(home)}
+    pipewire.start()
+    yield pipewire
+    pipewire.end()
 
 
 @contextmanager
@@ -65,45 +54,32 @@ def daemon(environment):
         process.communicate()
 
 
-def settings(environment, **values: int) -> None:
-    for key, value in values.items():
-        subprocess.run(
-            ["pw-metadata", "-n", "settings", "0", f"clock.{key.replace('_', '-')}", str(value)],
-            env=environment,
-            check=True,
-            capture_output=True,
-        )
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_its_end_is_noticed_and_the_next_one_joined(environment, number):
-    with pipewire(environment) as server:
-        session = daemon(environment)
-        await_line = session.__enter__()
+def test_its_end_is_noticed_and_the_next_one_joined(server, number):
+    with daemon(server.environment) as await_line:
         await_line("separating into")
-        server.send_signal(number)
+        server.end(number)
         await_line("the server went away")
         await_line("waiting for a server")
-    with pipewire(environment):
+        server.start()
         await_line("separating into")
-        session.__exit__(None, None, None)
 
 
-def test_another_rate_gets_another_delay(environment):
-    with pipewire(environment), daemon(environment) as await_line:
+def test_another_rate_gets_another_delay(server):
+    with daemon(server.environment) as await_line:
         assert "48000 Hz" in await_line("client stemd on")
         first = await_line("separating into")
-        settings(environment, force_rate=96_000)
+        server.set_rate(96_000)
         await_line("the server plays at 96000 Hz now")
         assert "96000 Hz" in await_line("client stemd on")
         assert await_line("separating into") != first
 
 
-def test_another_quantum_changes_nothing_and_one_beyond_the_longest_the_delay(environment):
-    with pipewire(environment), daemon(environment) as await_line:
+def test_another_quantum_changes_nothing_and_one_beyond_the_longest_the_delay(server):
+    with daemon(server.environment) as await_line:
         await_line("separating into")
         for quantum in (64, 256, 1024):
-            settings(environment, force_quantum=quantum)
-        settings(environment, force_quantum=4096)
+            server.set_period(quantum)
+        server.set_period(4096)
         assert "4096" in await_line("periods are of")
         await_line("separating into")
