@@ -1,5 +1,6 @@
 """The daemon on a real PipeWire without devices: its end, its rates, its quanta."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import servers
+from decks import Player, wait_until
+from stemd.daemon.jack_graph import ORDER, PORT_GROUP, PRETTY_NAME
 
 STEMD = Path(sys.executable).with_name("stemd")
 
@@ -27,10 +30,10 @@ def server(tmp_path):
 
 
 @contextmanager
-def daemon(environment):
+def daemon(environment, *arguments: str):
     """`stemd run`; yields what waits for a line of its log and returns it."""
     process = subprocess.Popen(
-        [STEMD, "run", "--server", "pipewire"],
+        [STEMD, "run", "--server", "pipewire", *arguments],
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -83,3 +86,63 @@ def test_another_quantum_changes_nothing_and_one_beyond_the_longest_the_delay(se
         server.set_period(4096)
         assert "4096" in await_line("periods are of")
         await_line("separating into")
+
+
+@contextmanager
+def wireplumber(environment):
+    """A session manager, once it is at work."""
+    command = ["dbus-run-session", "--", "wireplumber"]
+    process = subprocess.Popen(
+        command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_until(lambda: keeps_metadata(environment))
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        wait_until(lambda: not keeps_metadata(environment))
+
+
+def keeps_metadata(environment) -> bool:
+    """Whether there is a place for ports' metadata; the session manager brings it."""
+    command = ["pw-metadata", "-n", "default"]
+    return "Found" in subprocess.check_output(command, env=environment, text=True)
+
+
+LINKS = {
+    *(("player:out_L", "stemd:in_L"), ("player:out_R", "stemd:in_R")),
+    *(("stemd:vocals_L", "player:in_L"), ("stemd:vocals_R", "player:in_R")),
+}
+
+
+def test_with_a_session_manager_ports_are_described_and_nobody_else_connects(server, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", server.environment["XDG_RUNTIME_DIR"])
+    pairs = [sorted(pair, key=lambda port: port.startswith("player")) for pair in LINKS]
+    patterns = [f"{own.removeprefix('stemd:')}: {other}" for own, other in pairs]
+    wish = f"jack.autoconnect={{{', '.join(patterns)}}}"
+    with wireplumber(server.environment):
+        player = Player("pipewire")
+        session = daemon(server.environment, "--stems", "2", "--set", wish)
+        await_line = session.__enter__()
+        await_line("separating into")
+        jack, client = player.client._jack, player.client._client
+
+        def links() -> set[tuple[str, str]]:
+            ports = client.get_ports(is_output=True)
+            return {(p.name, q.name) for p in ports for q in client.get_all_connections(p)}
+
+        def told(port: str) -> dict[str, bytes]:
+            uuid = client.get_port_by_name(port).uuid
+            return {key: value for key, (value, _) in jack.get_properties(uuid).items()}
+
+        wait_until(lambda: links() == LINKS)
+        expected = {PRETTY_NAME: b"vocals right", PORT_GROUP: b"vocals", ORDER: b"3"}
+        assert told("stemd:vocals_R").items() >= expected.items()
+    with wireplumber(server.environment):
+        assert links() == LINKS
+        cycles = player.rt.counters().periods
+        wait_until(lambda: player.rt.counters().periods > cycles + 20)
+        assert links() == LINKS
+    session.__exit__(None, None, None)
+    player.close()
