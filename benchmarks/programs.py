@@ -44,7 +44,7 @@ class Program:
     ) -> None:
         with log.open("w") as chatter:
             self.process = subprocess.Popen(
-                [sys.executable, HERE / name, *arguments],
+                [sys.executable, "-X", "faulthandler", HERE / name, *arguments],
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -62,8 +62,17 @@ class Program:
         assert self.process.stdin
         print(line, file=self.process.stdin, flush=True)
 
-    def wait_for(self, holds: Callable[[Report], object], timeout_s: float) -> Report:
-        """Wait for a report, from now on, of which something holds.
+    def wait_for(
+        self, holds: Callable[[Report], object], timeout_s: float, since: int | None = None
+    ) -> Report:
+        """Wait for a report of which something holds.
+
+        Parameters
+        ----------
+        holds : callable
+        timeout_s : float
+        since : int, optional
+            The number of reports that do not count; by default all that there are now.
 
         Raises
         ------
@@ -71,7 +80,8 @@ class Program:
             There was none, and perhaps the program has ended.
         """
         with self._news:
-            seen, until = len(self.reports), monotonic() + timeout_s
+            until = monotonic() + timeout_s
+            seen = len(self.reports) if since is None else since
             while True:
                 for report in self.reports[seen:]:
                     if holds(report):

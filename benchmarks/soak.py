@@ -16,7 +16,7 @@ from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
-from typing import Any, get_args
+from typing import get_args
 
 import servers
 from hostile import STEMS
@@ -47,7 +47,7 @@ class Soak:
         self._daemon = daemon
         self._bystander = bystander
         self._random = random
-        self.faults: dict[str, Callable[[], str | None]] = {
+        self.faults: dict[str, Callable[[], float]] = {
             "kill the server": lambda: self._end_server(signal.SIGKILL),
             "stop the server": lambda: self._end_server(signal.SIGTERM),
             "suspend the server": self._suspend_server,
@@ -77,39 +77,45 @@ class Soak:
 
     def suffer(self, fault: str) -> float:
         """Have it happen; return the seconds from its end until the stems were heard again."""
-        state = self.faults[fault]()
-        if state:
-            self._daemon.wait_for(lambda it: it["state"] == state, PATIENCE_S)
-        ended = monotonic()
+        ended = self.faults[fault]()
         return self.wait_until_it_plays() - ended
 
-    def _harm(self, what: str, least_s: float, most_s: float, state: str | None = None) -> Any:
+    def _harm(self, what: str, least_s: float, most_s: float, state: str | None = None) -> float:
+        """Have the daemon harmed from within, and wait for the state that it must come to."""
         seconds = self._random.uniform(least_s, most_s)
         self._daemon.tell(f"{what} {seconds}")
         if state is None:
             sleep(seconds)
-        return state
+        else:
+            self._daemon.wait_for(lambda it: it["state"] == state, PATIENCE_S)
+        return monotonic()
 
-    def _end_server(self, number: signal.Signals) -> None:
+    def _end_server(self, number: signal.Signals) -> float:
+        """End it, start another one after a while, and tell when that could be joined."""
         self._server.end(number)
         self._daemon.wait_for(lambda it: it["state"] == "waiting", PATIENCE_S)
         sleep(self._random.uniform(0.2, 4.0))
+        before = len(self._bystander.reports)
         self._server.start()
-        self._bystander.wait_for(lambda it: "joined" in it, PATIENCE_S)
+        joined = self._bystander.wait_for(lambda it: "joined" in it, PATIENCE_S, since=before)
+        return float(joined["at"])
 
-    def _suspend_server(self) -> None:
+    def _suspend_server(self) -> float:
         process = self._server.process
         assert process
         process.send_signal(signal.SIGSTOP)
         self._daemon.wait_for(lambda it: it["state"] == "silent", PATIENCE_S)
         process.send_signal(signal.SIGCONT)
+        return monotonic()
 
-    def _change_period(self) -> None:
+    def _change_period(self) -> float:
         self._server.set_period(self._random.choice(PERIODS))
+        return monotonic()
 
-    def _burden(self) -> None:
+    def _burden(self) -> float:
         with load(cores=4, megabytes=300):
             sleep(self._random.uniform(1.0, 3.0))
+        return monotonic()
 
 
 def _plays(report: Report) -> bool:

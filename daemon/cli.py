@@ -97,17 +97,22 @@ def with_config(command: Command) -> Command:
 @click.option("--server", help="auto, jack, pipewire or dummy.")
 @click.option("--stems", help="auto, 2 or 4.")
 @click.option("--preset", help=", ".join(PRESETS) + ".")
+@click.option("--no-autoconnect", is_flag=True, help="Leave jack.autoconnect out of account.")
 def run(
     path: Path | None,
     settings: tuple[str, ...],
     server: str | None,
     stems: str | None,
     preset: str | None,
+    no_autoconnect: bool,
 ) -> None:
     """Run the daemon in the foreground."""
     from stemd.daemon.app import run as run_daemon
 
-    run_daemon(load_config(path, [*settings, *_overrides(server, stems, preset)]))
+    given = _overrides(server, stems, preset)
+    if no_autoconnect:
+        given.append("jack.autoconnect={}")
+    run_daemon(load_config(path, [*settings, *given]))
 
 
 @cli.command()

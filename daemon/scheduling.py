@@ -7,6 +7,7 @@ import os
 import resource
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -85,22 +86,36 @@ def settle_memory() -> None:
     What was needed only to start is given back to the system first. Locked is what is touched,
     now and later; without a limit, or not at all, for beyond a limit every allocation would fail.
     """
-    gc.collect()
+    give_back_memory()
     gc.freeze()
-    libc = ctypes.CDLL(None, use_errno=True)
-    with suppress(AttributeError):  # only the GNU C library has it, and needs it
-        libc.malloc_trim(0)
-    if not may_lock_memory():
+    if may_lock_memory():
+        _lock_memory()
+    else:
         log.info(
             "memory is not locked: the limit is %d kB (unlimited is wanted: LimitMEMLOCK=infinity)",
             resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] // 1024,
         )
-        return
-    if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
-        log.info("memory is not locked: %s", os.strerror(ctypes.get_errno()))
 
 
 def may_lock_memory() -> bool:
     """Tell whether all memory may be locked; what may not grow beyond a limit is of no use."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     return soft == resource.RLIM_INFINITY or os.geteuid() == 0
+
+
+def give_back_memory() -> None:
+    """Free what nothing refers to any more, and return it to the system."""
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    was_locked = "VmLck:\t       0 kB" not in Path("/proc/self/status").read_text()
+    libc.munlockall()  # what is locked cannot be returned
+    with suppress(AttributeError):  # only the GNU C library has it, and needs it
+        libc.malloc_trim(0)
+    if was_locked:
+        _lock_memory()
+
+
+def _lock_memory() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
+        log.info("memory is not locked: %s", os.strerror(ctypes.get_errno()))

@@ -1,6 +1,5 @@
 """The daemon in one server's graph, from joining to leaving it."""
 
-import gc
 import logging
 from collections import deque
 from enum import StrEnum
@@ -11,7 +10,7 @@ from stemd.daemon.graph import GraphClient
 from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.realtime import Counters, Event, RealtimeSide
-from stemd.daemon.scheduling import NORMAL, Priorities, priorities_below
+from stemd.daemon.scheduling import NORMAL, Priorities, give_back_memory, priorities_below
 from stemd.daemon.separation import Separation
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
@@ -236,7 +235,7 @@ class Session:
         self.rt.attach(self.separation.link)
         self._is_swapping, self._is_outdated = True, False
         self._output, self._estimates = Advance(), Advance()
-        gc.collect()  # what is replaced refers to itself, and its networks are large
+        give_back_memory()  # what is replaced refers to itself, and its networks are large
 
 
 class Advance:

@@ -25,9 +25,11 @@ class FakeGraph:
         self.alive = True
         self.ports: list[str] = []
         self.frame_time = 0
+        self.without_buffer: set[str] = set()
+        """Ports for which the server has none."""
         self.latencies: dict[tuple[int, int], tuple[int, int]] = {}
         self._callbacks = [
-            ffi.callback("uintptr_t(uintptr_t, uint32_t)", lambda port, _: port),
+            ffi.callback("uintptr_t(uintptr_t, uint32_t)", self._get_buffer),
             ffi.callback("void(uintptr_t, int, uint32_t *)", self._get_latency),
             ffi.callback("void(uintptr_t, int, uint32_t *)", self._set_latency),
             ffi.callback("uint32_t(uintptr_t)", lambda _: self.frame_time % 2**32),
@@ -88,6 +90,13 @@ class FakeGraph:
         self.frame_time += nframes
         assert np.isnan(self._out[:, nframes:]).all(), "written beyond the period"
         return self._out[:, :nframes].copy()
+
+    def _get_buffer(self, port: int, _: int) -> int:
+        if self.without_buffer:
+            side, number = self._port(port)
+            if self.ports[number + side * len(self._in)] in self.without_buffer:
+                return 0
+        return port
 
     def _port(self, address: int) -> tuple[int, int]:
         for side, rows in enumerate((self._in, self._out)):

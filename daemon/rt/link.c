@@ -151,10 +151,9 @@ void link_play(rt_link_t *link, chunk_t *out, uint32_t frames)
         for (uint32_t c = 0; c < link->out.channels; c++)
             for (uint32_t i = 0; i < frames; i++)
                 out->samples[c][i] *= gain[i];
-        uint32_t both = link->in.channels < link->out.channels ? link->in.channels
-                                                               : link->out.channels;
-        for (uint32_t c = 0; c < both; c++) {
-            float *last = out->samples[link->out.channels - both + c];
+        uint32_t all = link->out.channels, heard = link->in.channels;
+        for (uint32_t c = 0; c < heard && heard <= all; c++) {
+            float *last = out->samples[all - heard + c];
             dry_signal(link, c, position, dry, frames);
             for (uint32_t i = 0; i < frames; i++)
                 last[i] += (1 - gain[i]) * dry[i];

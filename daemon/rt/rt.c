@@ -102,6 +102,8 @@ static void note_peak(_Atomic float *peak, const float *samples, uint32_t frames
         atomic_store_explicit(peak, highest, memory_order_relaxed);
 }
 
+/* PipeWire may have no buffer for a port, after it was suspended for one: then nothing is heard
+ * there, or what would be is lost. */
 static void hear(rt_t *rt, rt_link_t *const *links, uint32_t nframes)
 {
     port_get_buffer_t buffer = (port_get_buffer_t)rt->server.port_get_buffer;
@@ -111,7 +113,10 @@ static void hear(rt_t *rt, rt_link_t *const *links, uint32_t nframes)
         uint32_t bad = 0;
         for (uint32_t c = 0; c < rt->inputs; c++) {
             const float *src = buffer((void *)rt->server.in_ports[c], nframes);
-            bad += sanitise(chunk.samples[c], src + done, frames);
+            if (src)
+                bad += sanitise(chunk.samples[c], src + done, frames);
+            else
+                memset(chunk.samples[c], 0, frames * sizeof(float));
             note_peak(&rt->in_peaks[c], chunk.samples[c], frames);
         }
         if (bad)
@@ -179,7 +184,8 @@ static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, uint32_t nfram
             float *dst = buffer((void *)rt->server.out_ports[c], nframes);
             ramp(&rt->gains[c], rt->ramp, out.samples[c], frames);
             note_peak(&rt->out_peaks[c], out.samples[c], frames);
-            memcpy(dst + done, out.samples[c], frames * sizeof(float));
+            if (dst)
+                memcpy(dst + done, out.samples[c], frames * sizeof(float));
         }
     }
     for (int i = 0; i < 2; i++)

@@ -46,7 +46,8 @@ uint32_t rt_link_read(rt_link_t *link, float *dst, uint32_t stride, uint32_t max
 /* Append frames, no more than the ring holds, of each output channel, c at src + c * stride. */
 void rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint32_t frames);
 
-/* Any thread. Fade to the delayed input, heard on the last two outputs alone; or back. */
+/* Any thread. Fade to the delayed input, heard on as many of the last outputs alone as there are
+ * inputs (silence, where there are fewer); or back. */
 void rt_link_set_dry(rt_link_t *link, int dry);
 void rt_link_counters(const rt_link_t *link, rt_link_counters_t *out);
 /* Let a freewheeling rt_process() that waits for the engine go on without it. */

@@ -314,6 +314,13 @@ def test_run_connects_by_its_patterns(environment, server):
         assert process.wait(timeout=10) == 0
 
 
+def test_autoconnect_can_be_switched_off(environment, server):
+    pattern = "jack.autoconnect={drums_L: '.*'}"
+    arguments = ("--no-autoconnect", "--set", pattern)
+    with running(environment, *arguments, JACK_DEFAULT_SERVER=server) as (_, log):
+        assert not any("autoconnect" in line for line in log)  # or it would warn of drums_L
+
+
 def test_run_warns_of_ports_that_it_does_not_have(environment, server):
     pattern = "jack.autoconnect={drums_L: '.*'}"
     with running(environment, "--set", pattern, JACK_DEFAULT_SERVER=server) as (_, log):

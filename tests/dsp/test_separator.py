@@ -176,6 +176,27 @@ def test_late_block_holds_the_masks_keeps_the_delay_and_recovers(late):
     np.testing.assert_allclose(total, x[:, : total.shape[1]], atol=1e-5)
 
 
+@pytest.mark.parametrize("late", [{3}, {3, 4, 5}])
+def test_masks_that_are_held_and_let_go_make_no_click(late):
+    """A sine through masks that swing from block to block bends no more where they are held."""
+    hz, rate, last = 440, 44_100, SCHEME.heard - SCHEME.A
+
+    def swinging(shares):
+        return lambda window, out: np.multiply(next(shares), window[last - SCHEME.B : last], out)
+
+    def bend(late_ones):
+        pair = [swinging(cycle(np.float32([0.9, 0.4]))), swinging(cycle(np.float32([0.4, 0.9])))]
+        sep = separator(SCHEME, Sluggish(pair, late_ones))
+        t = np.arange(16 * SCHEME.B * HOP_LENGTH)
+        x = np.sin(2 * np.pi * hz * t / rate).astype("f4")
+        y = stream(sep, np.stack([x, x]))[:, sep.latency + 8 * HOP_LENGTH :]
+        return np.abs(np.diff(y, n=2)).max(axis=1)
+
+    steady = (2 * np.pi * hz / rate) ** 2 * (0.81 / 0.97)
+    assert (bend(set()) < 1.5 * steady).all()
+    assert (bend(late) < 1.5 * steady).all()
+
+
 def test_late_block_holds_the_last_masks():
     """Stem 0 is given everything in blocks 0 to 2 and nothing later; block 3 comes late."""
     first, second = iter([1, 1, 1, 0, 0, 0, 0, 0]), iter([0, 0, 0, 1, 1, 1, 1, 1])
