@@ -146,3 +146,16 @@ def test_with_a_session_manager_ports_are_described_and_nobody_else_connects(ser
         assert links() == LINKS
     session.__exit__(None, None, None)
     player.close()
+
+
+def test_a_session_manager_that_comes_later_is_told_about_the_ports(server):
+    with daemon(server.environment, "--stems", "2") as await_line:
+        await_line("separating into")
+        with wireplumber(server.environment):
+            dump = ["pw-metadata", "-n", "default"]
+            for text in ("vocals right", "accompaniment left"):
+                wait_until(
+                    lambda text=text: (
+                        text in subprocess.check_output(dump, env=server.environment, text=True)
+                    )
+                )
