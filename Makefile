@@ -80,7 +80,11 @@ FOR_RUN := \
   $(call need,ls /usr/lib*/libjack.so.0 /usr/lib/*/libjack.so.0 | grep .,libjack-jackd2-0) \
   $(call need,command -v jackd,jackd2)
 FOR_DEMO := $(FOR_RUN) $(call need,command -v jack-stdin && command -v jack-stdout,jack-stdio)
-FOR_TEST := $(FOR_DEMO) $(call need,command -v pipewire && command -v pw-jack && command -v pw-link,pipewire pipewire-bin pipewire-jack)
+FOR_TEST := $(FOR_DEMO) \
+  $(call need,command -v jack_lsp,jackd2) \
+  $(call need,command -v pipewire && command -v pw-jack && command -v pw-link,pipewire pipewire-bin pipewire-jack) \
+  $(call need,command -v wireplumber,wireplumber) \
+  $(call need,command -v dbus-run-session,dbus-daemon)
 FOR_SOAK := $(FOR_RUN) $(call need,command -v pipewire && command -v pw-metadata,pipewire pipewire-bin pipewire-jack) $(call need,command -v jack_bufsize,jackd2)
 FOR_SPEED := $(call need,command -v ffmpeg,ffmpeg)
 

@@ -19,6 +19,7 @@ JACK_NAME = "stemd-bench"
 JACK_PRIORITY = 70
 
 START_S, STOP_S = 10.0, 5.0
+ANY_QUANTUM = "context.properties = { clock.power-of-two-quantum = false }"
 
 
 class AudioServer(Protocol):
@@ -92,8 +93,16 @@ class PipeWire:
 
     def __init__(self, samplerate: int, period: int, runtime: Path) -> None:
         users = ("PIPEWIRE_RUNTIME_DIR", "PIPEWIRE_REMOTE")  # lead to the user's own server
-        self.environment = {key: each for key, each in os.environ.items() if key not in users}
-        self.environment["XDG_RUNTIME_DIR"] = str(runtime)
+        others = {key: each for key, each in os.environ.items() if key not in users}
+        # Else it takes the next power of two below the period.
+        fragments = runtime / "pipewire" / "pipewire.conf.d"
+        fragments.mkdir(parents=True)
+        (fragments / "any-quantum.conf").write_text(ANY_QUANTUM)
+        self.environment = {
+            **others,
+            "XDG_RUNTIME_DIR": str(runtime),
+            "XDG_CONFIG_HOME": str(runtime),
+        }
         self._settings = {"clock.force-rate": samplerate, "clock.force-quantum": period}
         self._socket = runtime / "pipewire-0"
         self.process: subprocess.Popen[bytes] | None = None
@@ -118,6 +127,11 @@ class PipeWire:
         """See `AudioServer`."""
         self._settings["clock.force-quantum"] = frames
         self._set("clock.force-quantum", frames)
+
+    def set_rate(self, samplerate: int) -> None:
+        """Change the sample rate while it runs."""
+        self._settings["clock.force-rate"] = samplerate
+        self._set("clock.force-rate", samplerate)
 
     def _set(self, key: str, value: int) -> None:
         _run(["pw-metadata", "-n", "settings", "0", key, str(value)], self.environment)

@@ -43,6 +43,9 @@ class GraphClient(Protocol):
     def declare_latency(self) -> None:
         """Have the latencies of the whole graph computed anew, for ours has changed."""
 
+    def describe(self) -> None:
+        """Tell patchbays about our ports, as far as that could not be done before."""
+
     def port_names(self) -> list[str]:
         """Return the full names of all ports in the graph."""
 

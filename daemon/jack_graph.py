@@ -1,7 +1,8 @@
 """The daemon's place in a JACK or PipeWire graph."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Thread
 from types import ModuleType
@@ -88,6 +89,7 @@ class JackClient:
         # JACK wants its questions answered in the callback; PipeWire may deadlock over it.
         self._defers_latency = library.kind == "pipewire"
         self._rt: RealtimeSide | None = None
+        self._undescribed: deque[tuple[int, Any]] = deque()
 
     @property
     def samplerate(self) -> int:
@@ -105,7 +107,8 @@ class JackClient:
         with self._refusals("the ports"):
             in_ports = [self._client.inports.register(port) for port in inputs]
             out_ports = [self._client.outports.register(port) for port in outputs]
-        self._describe([*in_ports, *out_ports])
+        self._undescribed = deque(enumerate([*in_ports, *out_ports]))
+        self.describe()
         functions = {
             name: self._functions.address(f"jack_{name}")
             for name in (
@@ -141,6 +144,13 @@ class JackClient:
     def declare_latency(self) -> None:
         """Have the latencies of the whole graph computed anew, for ours has changed."""
         self._functions.call("jack_recompute_total_latencies", self._pointer)
+
+    def describe(self) -> None:
+        """Tell patchbays about our ports; PipeWire only takes it while a session manager runs."""
+        with suppress(ValueError, RuntimeError):
+            while self._undescribed:
+                self._set_properties(*self._undescribed[0])
+                self._undescribed.popleft()
 
     def port_names(self) -> list[str]:
         """Return all there are; a port that vanishes meanwhile fails the whole question."""
@@ -212,21 +222,13 @@ class JackClient:
                 "(jackd's --port-max), or it is ending"
             ) from None
 
-    def _describe(self, ports: Iterable[Any]) -> None:
-        """Tell patchbays each port's order, name for people, and pair."""
-        for number, port in enumerate(ports):
-            pair, side = port.shortname.rsplit("_", 1)
-            people = f"{pair} {'left' if side == 'L' else 'right'}"
-            self._set_property(port, PRETTY_NAME, people, "text/plain")
-            self._set_property(port, PORT_GROUP, pair, "text/plain")
-            self._set_property(port, ORDER, str(number), INTEGER)
-
-    def _set_property(self, port: Any, key: str, value: str, kind: str) -> None:
-        try:
-            self._client.set_property(port.uuid, key, value, kind)
-        except (ValueError, RuntimeError) as error:
-            # PipeWire keeps metadata only while a session manager runs.
-            log.debug("no metadata for %s: %s", port.name, error)
+    def _set_properties(self, number: int, port: Any) -> None:
+        """Tell a port's order, name for people, and pair."""
+        pair, side = port.shortname.rsplit("_", 1)
+        people = f"{pair} {'left' if side == 'L' else 'right'}"
+        self._client.set_property(port.uuid, PRETTY_NAME, people, "text/plain")
+        self._client.set_property(port.uuid, PORT_GROUP, pair, "text/plain")
+        self._client.set_property(port.uuid, ORDER, str(number), INTEGER)
 
 
 def _address(jack: ModuleType, pointer: Any) -> int:

@@ -167,6 +167,7 @@ class Session:
             self._note_changes(counters)
         if self._is_outdated and not self._is_swapping:  # a link cannot be called back
             self._separate()
+        self.client.describe()
         self._patchbay.look(self.client, INPUTS, now)
 
     def close(self) -> None:

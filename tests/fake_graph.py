@@ -52,6 +52,9 @@ class FakeGraph:
         for mode in (CAPTURE, PLAYBACK):
             self.call("latency", "void(*)(int, void *)", mode)
 
+    def describe(self) -> None:
+        pass
+
     def port_names(self):
         return []
 

@@ -1,53 +1,36 @@
 """Two rigs for one contract: music goes through the daemon's ports, and what came out is kept.
 
 `FakeRig` calls the process callback itself; `JackRig` stands in the graph of a real jackd or
-PipeWire with a player and a recorder and lets it run freely (freewheel), as fast as it can.
+PipeWire with a player and a recorder, and lets jackd run freely (freewheel), as fast as it can.
 """
 
+import ctypes
 import json
 import subprocess
-from threading import Event
+from contextlib import contextmanager
+from time import monotonic
 
 import numpy as np
 
+from decks import Player, Recorder, wait_until
 from fake_graph import FakeGraph
 from stemd.daemon.jack_graph import open_client
+from stemd.daemon.networks import LoadedNetworks
+from stemd.daemon.patchbay import Patchbay
+from stemd.daemon.realtime import MAX_PERIOD
+from stemd.daemon.session import Session
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import Scheme
+from two_networks import low_and_high
 
-
-class Tape:
-    """What the player plays and the recorder records, both on the server's thread."""
-
-    def __init__(self, x: np.ndarray, channels: int, frames_so_far) -> None:
-        self.rolling = False
-        self.start: int | None = None
-        self.ended = Event()
-        self.recording = np.full((channels, x.shape[1]), np.nan, np.float32)
-        self._x = x
-        self._played = self._recorded = 0
-        self._frames_so_far = frames_so_far
-
-    def play(self, frames: int, ports) -> None:
-        block = self._x[:, self._played : self._played + frames] if self.rolling else self._x[:, :0]
-        self._played += block.shape[1]
-        for port, channel in zip(ports, block, strict=True):
-            buffer = port.get_array()
-            buffer[: len(channel)] = channel
-            buffer[len(channel) :] = 0
-
-    def record(self, frames: int, ports) -> None:
-        if not self._played or self.ended.is_set():
-            return
-        if self.start is None:  # the daemon's cycle came before this one
-            self.start = self._frames_so_far() - frames
-        rows = self.recording[:, self._recorded : self._recorded + frames]
-        for row, port in zip(rows, ports, strict=True):
-            row[:] = port.get_array()[: len(row)]
-        self._recorded += rows.shape[1]
-        if self._recorded == self.recording.shape[1]:
-            self.ended.set()
+LONGEST_PERIOD = 1024
+"""For which the daemon's delay has room. In real time it is longer, so that a test does not hang on
+what else the machine does."""
 
 
 class FakeRig:
+    longest_period = LONGEST_PERIOD
+
     def __init__(self, samplerate: int, period: int) -> None:
         self.client = FakeGraph(samplerate, period)
 
@@ -72,58 +55,152 @@ class FakeRig:
 
 
 class JackRig:
-    def __init__(self, kind: str, server: str | None = None) -> None:
+    """The daemon's place between a player and a recorder, which hears the player too.
+
+    Parameters
+    ----------
+    kind : str
+        "jack" or "pipewire".
+    server : str, optional
+        Of JACK.
+    sides : str
+        Of the daemon's inputs that are connected.
+    before, behind : int
+        Frames of latency that the player and the recorder declare.
+    """
+
+    def __init__(self, kind: str, server=None, sides="LR", before: int = 0, behind: int = 0):
         self.client = open_client("stemd", kind, server)
-        self._is_pipewire = kind == "pipewire"
-        jack = self.client._jack
-        self._player = jack.Client("player", no_start_server=True, servername=server)
-        self._recorder = jack.Client("recorder", no_start_server=True, servername=server)
+        self.player = Player(kind, server, before)
+        self.recorder: Recorder | None = None
+        self._kind, self.server = kind, server
+        # A freewheeling PipeWire (0.3.65) begins a cycle after a period at the latest, whether or
+        # not the one before has ended, which is thereby lost for some.
+        self._freewheels = kind == "jack"
+        self.longest_period = LONGEST_PERIOD if self._freewheels else MAX_PERIOD
+        self._sides, self._behind = sides, behind
+
+    def connect(self) -> None:
+        """Bring the recorder, and connect all that the music goes through."""
+        outputs = [port for port in self.ports() if not port.startswith("in_")]
+        ears = ["dry_L", "dry_R", *outputs]
+        self.recorder = Recorder(self._kind, self.server, ears, self._behind)
+        dry, wet = self.recorder.inputs[:2], self.recorder.inputs[2:]
+        links = list(zip(self.player.outputs, dry, strict=True))
+        links += [(f"{self.client.name}:{o}", ear) for o, ear in zip(outputs, wet, strict=True)]
+        links += [(f"player:out_{side}", f"{self.client.name}:in_{side}") for side in self._sides]
+        for link in links:
+            assert self.player.client.connect(link)
+        if self._kind == "pipewire":
+            wait_until(lambda: active_links() == len(links))
+        self._let_cycles_pass()
 
     def play(self, x: np.ndarray, frames_so_far) -> tuple[int, np.ndarray, np.ndarray]:
-        """As `FakeRig.play`. What went in is recorded too, in the same cycles."""
-        outputs = [port for port in self.ports() if not port.startswith("in_")]
-        tape = Tape(x, 2 + len(outputs), frames_so_far)
-        sources = [self._player.outports.register(f"out_{n}") for n in range(2)]
-        sinks = [self._recorder.inports.register(f"in_{n}") for n in range(2 + len(outputs))]
-        self._player.set_process_callback(lambda frames: tape.play(frames, sources))
-        self._recorder.set_process_callback(lambda frames: tape.record(frames, sinks))
-        self._player.activate()
-        self._recorder.activate()
-        for source, sink, side in zip(sources, sinks, "LR", strict=False):
-            self._player.connect(source, f"{self.client.name}:in_{side}")
-            self._player.connect(source, sink)
-        for name, sink in zip(outputs, sinks[2:], strict=True):
-            self._recorder.connect(f"{self.client.name}:{name}", sink)
-        self._wait_until(self._links_are_active)
-        self._player.set_freewheel(True)
-        self._wait_until(lambda: self.client._rt.freewheeling)
-        tape.rolling = True
-        assert tape.ended.wait(60), "the recording did not end"
-        self._player.set_freewheel(False)
-        assert tape.start is not None
-        return tape.start, tape.recording[:2], tape.recording[2:]
+        """As `FakeRig.play`. What went in is recorded too, in the same cycles, from its first
+        sound on."""
+        if not self.recorder:
+            self.connect()
+        if self._freewheels:
+            self._freewheel(True)
+            self._let_cycles_pass()
+        ahead = self._ahead(frames_so_far)
+        self.recorder.record(x.shape[1])
+        self.player.music = x
+        recording = self.recorder.recording()
+        assert self._ahead(frames_so_far) == ahead, "the server left out a cycle"
+        if self._freewheels:
+            self._freewheel(False)
+        return self.recorder.start + ahead, recording[:2], recording[2:]
 
-    def _links_are_active(self) -> bool:
-        """Tell whether audio goes where connections are: in PipeWire that takes a while."""
-        if not self._is_pipewire:
-            return True
-        dump = subprocess.run(["pw-dump"], capture_output=True, check=True).stdout
-        links = [each for each in json.loads(dump) if each["type"] == "PipeWire:Interface:Link"]
-        return all(each["info"]["state"] == "active" for each in links)
+    def _ahead(self, frames_so_far) -> int:
+        """By how much the daemon's frame count is ahead of the recorder's in the same cycle."""
+        if self._freewheels:
+            with self.player.holding():
+                return frames_so_far() - self.recorder.link.counters().frames
+        found = []
+        while len(found) < 100:
+            before, daemon = self.recorder.link.counters().frames, frames_so_far()
+            if self.recorder.link.counters().frames == before:
+                found.append(daemon - before)
+        return min(found)  # the daemon's cycle comes first, so some were a period more
 
-    @staticmethod
-    def _wait_until(holds) -> None:
-        pause = Event()
-        for _ in range(500):
-            if holds():
-                return
-            pause.wait(0.01)
-        raise AssertionError("it never came to pass")
+    def _freewheel(self, on: bool) -> None:
+        self.player.client._client.set_freewheel(on)
+        wait_until(lambda: all(rt.freewheeling == on for rt in self._everybody()))
+
+    def _let_cycles_pass(self) -> None:
+        """Wait until everybody is called as things are now."""
+        last = [rt.counters().periods + 2 for rt in self._everybody()]
+        wait_until(
+            lambda: all(
+                rt.counters().periods >= n for rt, n in zip(self._everybody(), last, strict=True)
+            )
+        )
+
+    def _everybody(self):
+        return self.player.rt, self.client._rt, self.recorder.rt
+
+    def latency(self, port: str, mode: int) -> tuple[int, int]:
+        """What the server tells the player of a port."""
+        return latency(self.client._jack, self.player.client._client, port, mode)
+
+    def await_latency(self, session: Session, port: str, mode: int, frames: int) -> None:
+        """Let everybody answer until the port has this latency."""
+
+        def holds() -> bool:
+            session.tick(session.rt.wait_events(0), monotonic())
+            self.player.answer()
+            self.recorder.answer()
+            return self.latency(port, mode) == (frames, frames)
+
+        wait_until(holds)
 
     def ports(self) -> list[str]:
-        ours = self._player.get_ports(f"^{self.client.name}:")
-        return [port.shortname for port in ours]
+        ours = f"{self.client.name}:"
+        return [n.removeprefix(ours) for n in self.client.port_names() if n.startswith(ours)]
 
     def close(self) -> None:
-        self._player.close()
-        self._recorder.close()
+        self.player.close()
+        if self.recorder:
+            self.recorder.close()
+
+
+@contextmanager
+def session_on(rig, scheme: Scheme):
+    """The daemon in the rig's graph, with cheap networks."""
+    networks = LoadedNetworks(lambda: low_and_high(scheme))
+    patchbay = Patchbay({})
+    extension = MaskExtension.MEAN
+    session = Session(rig.client, networks, scheme, extension, rig.longest_period, patchbay)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+class Watch:
+    """Tells the daemon's frame count, and keeps what was reported when it was first asked."""
+
+    def __init__(self, separation) -> None:
+        self._separation = separation
+        self.first = None
+
+    def __call__(self) -> int:
+        counters = self._separation.link.counters()
+        self.first = self.first or counters
+        return counters.frames
+
+
+def latency(jack, client, name: str, mode: int) -> tuple[int, int]:
+    """What the server tells others of a port, as `jack_lsp -l` shows it."""
+    pointer = int(jack._ffi.cast("uintptr_t", client.get_port_by_name(name)._ptr))
+    found = (ctypes.c_uint32 * 2)()
+    ctypes.CDLL(jack._libname).jack_port_get_latency_range(ctypes.c_void_p(pointer), mode, found)
+    return found[0], found[1]
+
+
+def active_links() -> int:
+    """Through how many of PipeWire's connections audio goes; it takes a while."""
+    dump = subprocess.run(["pw-dump"], capture_output=True, check=True).stdout
+    links = [each for each in json.loads(dump) if each["type"] == "PipeWire:Interface:Link"]
+    return sum(link["info"]["state"] == "active" for link in links)

@@ -14,16 +14,16 @@ def rig(monkeypatch):
     """A function that makes a rig for as long as its context lasts."""
 
     @contextmanager
-    def make(kind: str, samplerate: int, period: int):
+    def make(kind: str, samplerate: int, period: int, **options):
         if kind == "fake":
             yield FakeRig(samplerate, period)
         elif kind == "jackd":
             with private_server(samplerate, period, realtime=False) as name:
-                yield from closing(JackRig("jack", name))
+                yield from closing(JackRig("jack", name, **options))
         else:
             with servers.running("pipewire", samplerate, period) as server:
                 monkeypatch.setenv("XDG_RUNTIME_DIR", server.environment["XDG_RUNTIME_DIR"])
-                yield from closing(JackRig("pipewire"))
+                yield from closing(JackRig("pipewire", **options))
 
     return make
 

@@ -1,6 +1,5 @@
 """The client in a real jackd's graph: names, pairs, connections, the server's end."""
 
-import ctypes
 import os
 import re
 import signal
@@ -11,6 +10,7 @@ import pytest
 
 from fake_graph import CAPTURE, PLAYBACK
 from processes import process_of
+from rigs import latency
 from stemd.daemon import libjack
 from stemd.daemon.errors import ServerError
 from stemd.daemon.jack_graph import ORDER, PORT_GROUP, PRETTY_NAME, open_client
@@ -97,17 +97,9 @@ def test_latency_is_declared_to_the_graph(client, bystander, rt):
     assert rt.attach(Link(2, 4, 0, 12_345, 44_100))
     client.activate()
     client.declare_latency()
-    assert latency(bystander, "stemd:vocals_L", CAPTURE) == (12_345, 12_345)
-    assert latency(bystander, "stemd:in_L", PLAYBACK) == (12_345, 12_345)
-    assert latency(bystander, "stemd:vocals_L", PLAYBACK) == (0, 0)
-
-
-def latency(client, name: str, mode: int) -> tuple[int, int]:
-    """What the server tells others of a port, as `jack_lsp -l` shows it."""
-    pointer = int(jack._ffi.cast("uintptr_t", client.get_port_by_name(name)._ptr))
-    found = (ctypes.c_uint32 * 2)()
-    ctypes.CDLL(jack._libname).jack_port_get_latency_range(ctypes.c_void_p(pointer), mode, found)
-    return found[0], found[1]
+    assert latency(jack, bystander, "stemd:vocals_L", CAPTURE) == (12_345, 12_345)
+    assert latency(jack, bystander, "stemd:in_L", PLAYBACK) == (12_345, 12_345)
+    assert latency(jack, bystander, "stemd:vocals_L", PLAYBACK) == (0, 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -6,42 +6,34 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 
 import pytest
+
+import servers
+from decks import Player, wait_until
+from stemd.daemon.jack_graph import ORDER, PORT_GROUP, PRETTY_NAME
 
 STEMD = Path(sys.executable).with_name("stemd")
 
 
 @pytest.fixture
-def environment(tmp_path):
+def server(tmp_path):
+    """A PipeWire that runs, and what programs need to find it."""
     home, runtime = tmp_path / "home", tmp_path / "runtime"
     home.mkdir()
     runtime.mkdir(mode=0o700)
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)}
+    pipewire = servers.PipeWire(48_000, 1024, runtime)
+    pipewire.environment |= {"HOME": str(home)}
+    pipewire.start()
+    yield pipewire
+    pipewire.end()
 
 
 @contextmanager
-def pipewire(environment):
-    process = subprocess.Popen(["pipewire"], env=environment, stderr=subprocess.DEVNULL)
-    path = Path(environment["XDG_RUNTIME_DIR"]) / "pipewire-0"
-    pause = Event()
-    for _ in range(200):
-        if path.exists():
-            break
-        pause.wait(0.02)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextmanager
-def daemon(environment):
+def daemon(environment, *arguments: str):
     """`stemd run`; yields what waits for a line of its log and returns it."""
     process = subprocess.Popen(
-        [STEMD, "run", "--server", "pipewire"],
+        [STEMD, "run", "--server", "pipewire", *arguments],
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -65,45 +57,105 @@ def daemon(environment):
         process.communicate()
 
 
-def settings(environment, **values: int) -> None:
-    for key, value in values.items():
-        subprocess.run(
-            ["pw-metadata", "-n", "settings", "0", f"clock.{key.replace('_', '-')}", str(value)],
-            env=environment,
-            check=True,
-            capture_output=True,
-        )
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_its_end_is_noticed_and_the_next_one_joined(environment, number):
-    with pipewire(environment) as server:
-        session = daemon(environment)
-        await_line = session.__enter__()
+def test_its_end_is_noticed_and_the_next_one_joined(server, number):
+    with daemon(server.environment) as await_line:
         await_line("separating into")
-        server.send_signal(number)
+        server.end(number)
         await_line("the server went away")
         await_line("waiting for a server")
-    with pipewire(environment):
+        server.start()
         await_line("separating into")
-        session.__exit__(None, None, None)
 
 
-def test_another_rate_gets_another_delay(environment):
-    with pipewire(environment), daemon(environment) as await_line:
+def test_another_rate_gets_another_delay(server):
+    with daemon(server.environment) as await_line:
         assert "48000 Hz" in await_line("client stemd on")
         first = await_line("separating into")
-        settings(environment, force_rate=96_000)
+        server.set_rate(96_000)
         await_line("the server plays at 96000 Hz now")
         assert "96000 Hz" in await_line("client stemd on")
         assert await_line("separating into") != first
 
 
-def test_another_quantum_changes_nothing_and_one_beyond_the_longest_the_delay(environment):
-    with pipewire(environment), daemon(environment) as await_line:
+def test_another_quantum_changes_nothing_and_one_beyond_the_longest_the_delay(server):
+    with daemon(server.environment) as await_line:
         await_line("separating into")
         for quantum in (64, 256, 1024):
-            settings(environment, force_quantum=quantum)
-        settings(environment, force_quantum=4096)
+            server.set_period(quantum)
+        server.set_period(4096)
         assert "4096" in await_line("periods are of")
         await_line("separating into")
+
+
+@contextmanager
+def wireplumber(environment):
+    """A session manager, once it is at work."""
+    command = ["dbus-run-session", "--", "wireplumber"]
+    process = subprocess.Popen(
+        command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_until(lambda: keeps_metadata(environment))
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        wait_until(lambda: not keeps_metadata(environment))
+
+
+def keeps_metadata(environment) -> bool:
+    """Whether there is a place for ports' metadata; the session manager brings it."""
+    command = ["pw-metadata", "-n", "default"]
+    return "Found" in subprocess.check_output(command, env=environment, text=True)
+
+
+LINKS = {
+    *(("player:out_L", "stemd:in_L"), ("player:out_R", "stemd:in_R")),
+    *(("stemd:vocals_L", "player:in_L"), ("stemd:vocals_R", "player:in_R")),
+}
+
+
+def test_with_a_session_manager_ports_are_described_and_nobody_else_connects(server, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", server.environment["XDG_RUNTIME_DIR"])
+    pairs = [sorted(pair, key=lambda port: port.startswith("player")) for pair in LINKS]
+    patterns = [f"{own.removeprefix('stemd:')}: {other}" for own, other in pairs]
+    wish = f"jack.autoconnect={{{', '.join(patterns)}}}"
+    with wireplumber(server.environment):
+        player = Player("pipewire")
+        session = daemon(server.environment, "--stems", "2", "--set", wish)
+        await_line = session.__enter__()
+        await_line("separating into")
+        jack, client = player.client._jack, player.client._client
+
+        def links() -> set[tuple[str, str]]:
+            ports = client.get_ports(is_output=True)
+            return {(p.name, q.name) for p in ports for q in client.get_all_connections(p)}
+
+        def told(port: str) -> dict[str, bytes]:
+            uuid = client.get_port_by_name(port).uuid
+            return {key: value for key, (value, _) in jack.get_properties(uuid).items()}
+
+        wait_until(lambda: links() == LINKS)
+        expected = {PRETTY_NAME: b"vocals right", PORT_GROUP: b"vocals", ORDER: b"3"}
+        assert told("stemd:vocals_R").items() >= expected.items()
+    with wireplumber(server.environment):
+        assert links() == LINKS
+        cycles = player.rt.counters().periods
+        wait_until(lambda: player.rt.counters().periods > cycles + 20)
+        assert links() == LINKS
+    session.__exit__(None, None, None)
+    player.close()
+
+
+def test_a_session_manager_that_comes_later_is_told_about_the_ports(server):
+    with daemon(server.environment, "--stems", "2") as await_line:
+        await_line("separating into")
+        with wireplumber(server.environment):
+            dump = ["pw-metadata", "-n", "default"]
+            for text in ("vocals right", "accompaniment left"):
+                wait_until(
+                    lambda text=text: (
+                        text in subprocess.check_output(dump, env=server.environment, text=True)
+                    )
+                )

@@ -1,0 +1,78 @@
+"""The delay that is declared is the one that is heard, and the one that the server tells others."""
+
+import os
+import re
+import subprocess
+
+import numpy as np
+import pytest
+
+from fake_graph import CAPTURE, PLAYBACK
+from rigs import Watch, session_on
+from stemd.daemon.config import PRESETS
+
+RATES = (22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
+
+GRID = [("jackd", rate, preset) for rate in RATES for preset in PRESETS if preset != "auto"]
+GRID += [("pipewire", rate, preset) for rate in RATES[2:] for preset in ("balanced", "live")]
+
+
+def impulse(frames: int) -> np.ndarray:
+    x = np.zeros((2, frames), np.float32)
+    x[:, 0] = 1
+    return x
+
+
+def measured(played: np.ndarray, y: np.ndarray) -> list[int]:
+    """Where the stems' sum is highest, after the input is, for each side."""
+    total = y.reshape(-1, 2, y.shape[1]).sum(axis=0)
+    return (np.argmax(np.abs(total), axis=1) - np.argmax(played, axis=1)).tolist()
+
+
+@pytest.mark.parametrize("cell", GRID, ids=str)
+def test_declared_is_measured(rig, cell):
+    kind, rate, preset = cell
+    with rig(kind, rate, 1024) as r, session_on(r, PRESETS[preset][0]) as session:
+        delay = session.rt.delay
+        _, played, y = r.play(impulse(delay + 4096), Watch(session.separation))
+        r.await_latency(session, "stemd:vocals_L", CAPTURE, delay)
+        r.await_latency(session, "stemd:in_L", PLAYBACK, delay)
+        assert session.client.samplerate == rate
+    for frames in measured(played, y):
+        assert abs(frames - delay) <= (rate != 44_100)
+
+
+@pytest.mark.parametrize("kind", ["jackd", "pipewire"])
+def test_who_compensates_by_the_ports_latency_gets_the_stems_beside_the_mixture(rig, kind):
+    upstream, downstream = 333, 5555
+    with (
+        rig(kind, 44_100, 256, before=upstream, behind=downstream) as r,
+        session_on(r, PRESETS["live"][0]) as session,
+    ):
+        delay = session.rt.delay
+        _, played, y = r.play(impulse(2 * delay), Watch(session.separation))
+        for side in "LR":
+            for stem in ("vocals", "accompaniment"):
+                r.await_latency(session, f"stemd:{stem}_{side}", CAPTURE, upstream + delay)
+                r.await_latency(session, f"stemd:{stem}_{side}", PLAYBACK, downstream)
+            r.await_latency(session, f"stemd:in_{side}", CAPTURE, upstream)
+            r.await_latency(session, f"stemd:in_{side}", PLAYBACK, downstream + delay)
+        dry, wet = (r.latency(f"recorder:{port}", CAPTURE)[0] for port in ("dry_L", "vocals_L"))
+        shown = listed(r.server) if kind == "jackd" else {}
+    assert measured(played, y[:, wet - dry :]) == [0, 0]
+    if kind == "jackd":
+        assert shown["stemd:vocals_R", "capture"] == [upstream + delay] * 2
+        assert shown["stemd:in_R", "playback"] == [downstream + delay] * 2
+
+
+def listed(server: str) -> dict[tuple[str, str], list[int]]:
+    """What `jack_lsp -l` shows."""
+    environment = {**os.environ, "JACK_DEFAULT_SERVER": server}
+    lines = subprocess.check_output(["jack_lsp", "-l"], env=environment, text=True).splitlines()
+    found, port = {}, ""
+    for line in lines:
+        if match := re.match(r"\tport (\w+) latency = \[ (\d+) (\d+) \]", line):
+            found[port, match[1]] = [int(match[2]), int(match[3])]
+        elif not line.startswith("\t"):
+            port = line
+    return found
