@@ -7,7 +7,7 @@ import os
 import resource
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from threading import Event as Flag
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,9 @@ ENGINE_BELOW, WORKERS_BELOW = 5, 10
 
 STOP_S = 2.0
 """How long a thread may take to end before it is left behind."""
+
+_settled = Flag()
+"""Set when all memory is locked, by us; libjack locks what it needs itself."""
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # of sys/mman.h
 
@@ -118,21 +121,17 @@ def give_back_memory() -> None:
     """Free what nothing refers to any more, and return it to the system."""
     gc.collect()
     libc = ctypes.CDLL(None)
-    # Without a limit we may have locked it; within one, libjack has, and only what it needs.
-    was_locked = may_lock_memory() and _has_locked_memory()
-    if was_locked:
+    if _settled.is_set():
         libc.munlockall()  # what is locked cannot be returned
     with suppress(AttributeError):  # only the GNU C library has it, and needs it
         libc.malloc_trim(0)
-    if was_locked:
+    if _settled.is_set():
         _lock_memory()
-
-
-def _has_locked_memory() -> bool:
-    return "VmLck:\t       0 kB" not in Path("/proc/self/status").read_text()
 
 
 def _lock_memory() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
         log.info("memory is not locked: %s", os.strerror(ctypes.get_errno()))
+    else:
+        _settled.set()

@@ -130,8 +130,7 @@ def test_private_server_leaves_room_for_all_threads():
     assert NORMAL < wanted_below(priority).workers < wanted_below(priority).engine
 
 
-def test_what_others_have_locked_stays_so_where_not_all_may_be(monkeypatch):
-    monkeypatch.setattr(scheduling, "may_lock_memory", lambda: False)
+def test_what_others_have_locked_stays_so_and_no_more():
     libc, page = ctypes.CDLL(None), mmap.mmap(-1, mmap.PAGESIZE)
     address = ctypes.addressof(ctypes.c_char.from_buffer(page))
     assert libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(mmap.PAGESIZE)) == 0
