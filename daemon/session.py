@@ -173,8 +173,11 @@ class Session:
     def close(self) -> None:
         """Leave the graph and end all threads."""
         self._patchbay.server_went(monotonic())
-        self.client.close()
-        self.separation.stop()
+        self.separation.link.release()  # a bounce that waits for the engine holds the server
+        try:
+            self.client.close()
+        finally:
+            self.separation.stop()
         self.rt.detach()
 
     def _listen(self, counters: Counters, now: float) -> None:

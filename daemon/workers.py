@@ -42,10 +42,13 @@ class Worker:
         """Queue the bank (engine thread)."""
         self._banks.put(bank)
 
-    def stop(self) -> bool:
-        """End the thread once its network is idle; False if it hangs and was left behind."""
+    def end(self) -> None:
+        """Have the thread end once its network is idle (any thread)."""
         self._banks.put(None)
-        self._thread.join(STOP_S)
+
+    def has_ended(self, until: float) -> bool:
+        """Wait for that until a moment of the monotonic clock, and tell whether it was so."""
+        self._thread.join(max(until - monotonic(), 0))
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -115,8 +118,10 @@ class WorkerPool:
 
     def stop(self) -> bool:
         """End the threads; False if one of them hangs and was left behind."""
-        stopped = [worker.stop() for worker in self.workers]  # every one, whatever the first says
-        return all(stopped)
+        for worker in self.workers:
+            worker.end()
+        until = monotonic() + STOP_S
+        return all([worker.has_ended(until) for worker in self.workers])  # noqa: C419 - every one
 
     def _raise_errors(self) -> None:
         for worker in self.workers:

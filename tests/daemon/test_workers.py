@@ -1,6 +1,7 @@
 """The worker pool's contract with the separator, shared with the plain one where both have it."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -108,6 +109,18 @@ def test_each_network_runs_on_a_thread_of_its_own_named_after_its_stem(pool):
     named.submit(filled)
     assert named.collect(filled)
     assert names == {"vocals": "stemd-vocals", "accompaniment": "stemd-accompaniment"}
+
+
+def test_networks_that_hang_are_waited_for_together(pool, monkeypatch):
+    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.2)
+    go = threading.Event()
+    stuck = pool({str(n): lambda *_: go.wait(10) for n in range(20)})
+    filled = Bank(SCHEME, 20)
+    stuck.submit(filled)
+    began = time.monotonic()
+    assert not stuck.stop()
+    assert time.monotonic() - began < 2  # not 20 times as long
+    go.set()
 
 
 def test_failing_network_is_named(pool):
