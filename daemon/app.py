@@ -16,13 +16,10 @@ from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.private_server import private_server
 from stemd.daemon.scheduling import settle_memory
-from stemd.daemon.session import INPUTS, ServerGoneError, Session, State
+from stemd.daemon.session import INPUTS, TICK_S, ServerGoneError, Session, State
 from stemd.dsp.scheme import Scheme
 
 log = logging.getLogger(__name__)
-
-TICK_S = 0.25
-"""How often a session is looked after."""
 
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 5.0
 """How long to wait between two attempts to join a server, at first and at last."""

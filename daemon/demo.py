@@ -30,7 +30,7 @@ from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.private_server import private_server, without_pipewire
 from stemd.daemon.separation import Report
-from stemd.daemon.session import INPUTS, ServerGoneError, Session
+from stemd.daemon.session import INPUTS, TICK_S, ServerGoneError, Session
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import SAMPLERATE
 
@@ -44,9 +44,6 @@ RECORDER_PORT = "jstdout:input{}"
 
 MARGIN_S = 2.0
 """How much longer than the song and the delay is recorded."""
-
-TICK_S = 0.25
-"""How often the session is looked after."""
 
 PATIENCE_S = 10.0
 """How much longer than that the recorder may take to end."""

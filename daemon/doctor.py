@@ -58,7 +58,7 @@ class Finding:
     weight : Weight
     found : str
     remedy : str
-        What to do; nothing for what is good.
+        What to do; nothing for what is good, or where an error's own words say it.
     """
 
     about: str
@@ -72,12 +72,12 @@ def good(about: str, found: str) -> Finding:
     return Finding(about, Weight.GOOD, found)
 
 
-def hint(about: str, found: str, remedy: str) -> Finding:
+def hint(about: str, found: str, remedy: str = "") -> Finding:
     """Note that it plays, but could do so better."""
     return Finding(about, Weight.HINT, found, remedy)
 
 
-def bad(about: str, found: str, remedy: str) -> Finding:
+def bad(about: str, found: str, remedy: str = "") -> Finding:
     """Note that it cannot play like this."""
     return Finding(about, Weight.BAD, found, remedy)
 
@@ -114,7 +114,7 @@ def _versions() -> Iterator[Finding]:
     try:
         runtime = runtime_name()
     except ModelError as error:
-        yield bad("runtime", *_split(error))
+        yield bad("runtime", str(error))
     else:
         yield good("runtime", f"{runtime} {version(runtime.replace('_', '-'))}")
 
@@ -129,7 +129,7 @@ def _networks(config: Config) -> Iterator[Finding]:
         work = Work(wishes.schemes[0], stems, wishes.precision, wishes.threads)
         measurement = measured(work)
     except (ModelError, StemdError) as error:
-        yield bad("networks", *_split(error))
+        yield bad("networks", str(error))
         return
     found = (
         f"{work.scheme}, {stems} stems, {work.precision}: a load of {measurement.load:.0%}, "
@@ -151,7 +151,7 @@ def _libraries(config: Config) -> Iterator[Finding]:
     try:
         libjack.candidates(config.jack.server)
     except ServerError as error:
-        yield bad("client library", *_split(error))
+        yield bad("client library", str(error))
 
 
 def _servers(config: Config) -> Iterator[Finding]:
@@ -183,7 +183,7 @@ def _server(kind: str, config: Config) -> Iterator[Finding]:
         counters, samplerate = rt.counters(), client.samplerate
         period = counters.period or client.period
     except ServerError as error:
-        yield hint("server", *_split(error))
+        yield hint("server", str(error))
         return
     finally:
         with suppress(StemdError):  # it hangs: what was found is all the same to be told
@@ -252,12 +252,6 @@ def _processor() -> Iterator[Finding]:
             )
             return
     yield good("processor", processor_name())
-
-
-def _split(error: Exception) -> tuple[str, str]:
-    """Part a message into what was found and the remedy, as our messages are written."""
-    found, colon, remedy = str(error).rpartition("; ")
-    return (found, remedy) if colon else (str(error), "see above")
 
 
 MARKS = {Weight.GOOD: "✓", Weight.HINT: "!", Weight.BAD: "✗"}

@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 INPUTS = ("in_L", "in_R")
 
+TICK_S = 0.25
+"""How often a session wants to be looked after."""
+
 SILENT_S = 1.0
 """After so long without a cycle the server counts as silent."""
 

@@ -83,7 +83,7 @@ def test_networks_are_checked_and_run():
 def test_missing_networks_are_bad_and_the_remedy_is_a_command():
     found = find("networks", "separation.stems=4")
     assert found.weight is Weight.BAD
-    assert "run `stemd models install 4stems`" in found.remedy
+    assert "run `stemd models install 4stems`" in found.found
 
 
 def test_networks_that_cannot_run_are_bad(monkeypatch):
@@ -92,7 +92,7 @@ def test_networks_that_cannot_run_are_bad(monkeypatch):
 
     monkeypatch.setattr(doctor, "measured", crash)
     found = [each for each in examine(None, ()) if each.about == "networks"][-1]
-    assert (found.weight, found.remedy) == (Weight.BAD, "install another runtime")
+    assert (found.weight, found.found) == (Weight.BAD, "it was killed; install another runtime")
 
 
 def test_slow_machine_gets_a_hint(monkeypatch):
@@ -116,7 +116,7 @@ def test_missing_library_is_bad(monkeypatch):
     monkeypatch.setattr(libjack, "libraries", list)
     found = find("client library")
     assert found.weight is Weight.BAD
-    assert "apt install" in found.remedy
+    assert "apt install" in found.found
 
 
 def test_refused_real_time_is_a_hint_with_the_limit(monkeypatch):
