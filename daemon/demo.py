@@ -14,6 +14,7 @@ from io import BytesIO
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -204,13 +205,14 @@ def _play_and_record(
     sources = [*PLAYER_PORTS, *ports]
     play = [PLAYER, "-q", "-e", "float", *(f"{client.name}:{port}" for port in INPUTS)]
     record = [RECORDER, "-q", "-e", "float", "-d", str(length_s), *sources]
-    with TemporaryFile() as song, TemporaryFile() as tape, ExitStack() as programs:
-        song.write(mixture.T.tobytes())
-        song.seek(0)
-        programs.enter_context(_program(play, server, stdin=song))
+    with TemporaryFile() as tape, ExitStack() as programs:
+        player = programs.enter_context(_program(play, server, stdin=subprocess.PIPE))
         _wait_for_ports(client, PLAYER_PORTS)
         recorder = programs.enter_context(_program(record, server, stdout=tape))
         _wait_for_ports(client, [RECORDER_PORT.format(n + 1) for n in range(len(sources))])
+        # Only now, or the recorder would miss the beginning; it takes as long as it plays.
+        song = mixture.T.tobytes()
+        Thread(target=player.communicate, args=(song,), daemon=True).start()
         until = monotonic() + length_s + PATIENCE_S
         while recorder.poll() is None:
             if monotonic() > until:

@@ -104,6 +104,8 @@ def _name_of_ours() -> Iterator[tuple[str, socket.socket]]:
                 lock.bind(f"\0{name}-server-of-{os.getuid()}")
             except OSError:
                 continue
+            if _answers(name):  # somebody else's, who never heard of the lock
+                continue
             yield name, lock
             return
     raise ServerError(

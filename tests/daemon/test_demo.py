@@ -41,6 +41,12 @@ def test_demo_records_the_stems_at_the_declared_delay_and_draws_them(tmp_path):
     assert re.match(r"late: \d+ of \d+ blocks, \d+ periods", late)
     waves = [soundfile.read(path, dtype="float32")[0] for path in files[:3]]
     mixture, *stems = (wave[: min(map(len, waves))] for wave in waves)
+    played = x.astype(np.float32) / 2
+    begin = next(n for n in range(len(mixture)) if mixture[n].any())
+    first = next(n for n in range(len(played)) if played[n].any())
+    whole = slice(first, -1024)  # but for the player's last period, which it keeps for itself
+    heard = mixture[begin:][: len(played[whole])]
+    np.testing.assert_allclose(heard, played[whole], atol=1e-4)
     assert np.abs(mixture).max() == pytest.approx(np.abs(x / 2).max(), abs=1e-3)
     assert all(np.abs(stem).mean() > 0.003 for stem in stems)
     if late.startswith("late: 0 ") and " 0 of" in late:

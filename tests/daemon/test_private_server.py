@@ -63,6 +63,13 @@ def test_names_in_use_are_left_to_their_users():
         assert one != other
 
 
+def test_somebody_elses_server_of_such_a_name_is_left_alone(monkeypatch):
+    with private_server(realtime=False) as foreign:
+        monkeypatch.setattr(module.os, "getuid", lambda: 4711)  # so that the lock is another one
+        with private_server(realtime=False) as ours:
+            assert ours != foreign
+
+
 def test_no_more_names_is_said(monkeypatch):
     monkeypatch.setattr(module, "NAMES", ("stemd-1",))
     message = "1 private servers are running"
