@@ -52,8 +52,8 @@ def list_sets() -> None:
 def install(name: str, source: Path | None, allow_unverified: bool) -> None:
     """Install the official networks NAME (2stems or 4stems).
 
-    They are downloaded from the official release, or from the folder that the environment
-    variable STEMD_MODELS_URL names.
+    They are downloaded from the official release, or from below the http or https address in
+    the environment variable STEMD_MODELS_URL.
     """
     if allow_unverified and source is None:
         raise click.UsageError("--allow-unverified goes with --from: a download is always verified")
