@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from threading import Event as Flag
 from threading import Thread
 from types import ModuleType
 from typing import Any
@@ -83,6 +84,11 @@ class JackClient:
         sockets = open_sockets()
         self._client: Any = jack.Client(name, no_start_server=True, servername=server_name)
         self._lifeline = Lifeline(sockets)
+        # There from the start: a server that ends lets JACK2 cancel a thread that is gone already,
+        # and with that the newest one that has taken its place.
+        self._closing = Flag()
+        self._closer = Thread(target=self._close_when_asked, name="stemd-close", daemon=True)
+        self._closer.start()
         self._pointer = _address(jack, self._client._ptr)
         self.name: str = self._client.name
         self.server = library.version
@@ -195,10 +201,9 @@ class JackClient:
         StemdError
             The server hangs, and does not let the client go. Nothing may be opened after that.
         """
-        closer = Thread(target=self._close, name="stemd-close", daemon=True)
-        closer.start()
-        closer.join(CLOSE_S)
-        if closer.is_alive():
+        self._closing.set()
+        self._closer.join(CLOSE_S)
+        if self._closer.is_alive():
             raise StemdError(
                 f"the {self.server} server hangs and does not let go: restart it, then stemd"
             )
@@ -208,7 +213,8 @@ class JackClient:
         """Tell whether a server can be joined where this one was."""
         return self._lifeline.would_hold()
 
-    def _close(self) -> None:
+    def _close_when_asked(self) -> None:
+        self._closing.wait()
         with suppress(self._jack.JackError):  # a dead server refuses, which is as well
             self._client.close()
 
