@@ -129,4 +129,4 @@ def test_no_thread_is_left_behind(rig, graph):
                 *("stemd-engine", "stemd-vocals", "stemd-accompaniment"),
             }
         ours = {t for t in threading.enumerate() if t.name.startswith("stemd")}
-        assert ours == set()
+        assert ours <= before  # of the player and the recorder, which are clients too
