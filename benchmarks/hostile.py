@@ -1,4 +1,4 @@
-"""The daemon with an enemy inside; `hostile.py ARGUMENTS` takes those of `stemd run`.
+"""The daemon with an enemy inside: `hostile.py SECTION.KEY=VALUE …` runs it with these settings.
 
 Lines on standard input do harm, for so many seconds where there is a number:
 

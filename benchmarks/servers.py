@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
@@ -44,6 +44,9 @@ class AudioServer(Protocol):
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send it the signal and wait for its end."""
 
+    def close(self) -> None:
+        """End it if it was started; it cannot be started again."""
+
     def set_period(self, frames: int) -> None:
         """Change the period while it runs."""
 
@@ -80,6 +83,12 @@ class Jack:
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """See `AudioServer`."""
         _end(self.process, number)
+
+    def close(self) -> None:
+        """See `AudioServer`."""
+        if self.process:
+            self.end()
+        self._lock.close()
 
     def set_period(self, frames: int) -> None:
         """See `AudioServer`."""
@@ -123,6 +132,11 @@ class PipeWire:
         """See `AudioServer`."""
         _end(self.process, number)
 
+    def close(self) -> None:
+        """See `AudioServer`."""
+        if self.process:
+            self.end()
+
     def set_period(self, frames: int) -> None:
         """See `AudioServer`."""
         self._settings["clock.force-quantum"] = frames
@@ -146,12 +160,9 @@ def running(kind: Kind, samplerate: int, period: int) -> Iterator[AudioServer]:
             server = Jack(samplerate, period)
         else:
             server = PipeWire(samplerate, period, Path(folder))
-        try:
+        with closing(server):
             server.start()
             yield server
-        finally:
-            if server.process:
-                server.end()
 
 
 def _start(command: list[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

@@ -28,6 +28,10 @@ class LoadedNetworks:
 
     Nobody else keeps them from one use to the next, for they take most of the memory.
 
+    Parameters
+    ----------
+    load : Load
+
     Attributes
     ----------
     by_stem : mapping of stem to network

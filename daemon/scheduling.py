@@ -20,8 +20,8 @@ ENGINE_BELOW, WORKERS_BELOW = 5, 10
 STOP_S = 2.0
 """How long a thread may take to end before it is left behind."""
 
-_settled = Flag()
-"""Set when all memory is locked, by us; libjack locks what it needs itself."""
+_memory_is_locked = Flag()
+"""Set once all of it is, by us; libjack locks what it needs itself."""
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # of sys/mman.h
 
@@ -121,11 +121,11 @@ def give_back_memory() -> None:
     """Free what nothing refers to any more, and return it to the system."""
     gc.collect()
     libc = ctypes.CDLL(None)
-    if _settled.is_set():
+    if _memory_is_locked.is_set():
         libc.munlockall()  # what is locked cannot be returned
     with suppress(AttributeError):  # only the GNU C library has it, and needs it
         libc.malloc_trim(0)
-    if _settled.is_set():
+    if _memory_is_locked.is_set():
         _lock_memory()
 
 
@@ -134,4 +134,4 @@ def _lock_memory() -> None:
     if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
         log.info("memory is not locked: %s", os.strerror(ctypes.get_errno()))
     else:
-        _settled.set()
+        _memory_is_locked.set()

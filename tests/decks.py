@@ -4,6 +4,7 @@ So nothing that they play or hear is lost, however slow Python is: while the ser
 cycles wait for them, and else they have time enough.
 """
 
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from threading import Event, Thread
 
@@ -29,7 +30,7 @@ def wait_until(holds) -> None:
     raise AssertionError("it never came to pass")
 
 
-class Deck:
+class Deck(ABC):
     """A client, and the thread that gives as many frames as it has heard.
 
     Attributes
@@ -54,9 +55,9 @@ class Deck:
         self.client.declare_latency()
         self._thread.start()
 
+    @abstractmethod
     def give(self, heard: np.ndarray) -> np.ndarray:
         """Take what was heard; return as much to play [shape=(channels, frames)]."""
-        raise NotImplementedError
 
     def answer(self) -> None:
         """Tell PipeWire our latency, if it has asked."""
