@@ -97,12 +97,13 @@ class Program:
 
     def end(self) -> None:
         """Ask it to end, and wait."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        self._reader.join(5)
+        with suppress(BrokenPipeError), self.process:  # a line that it has not read
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+            self._reader.join(5)
 
     def _read(self) -> None:
         assert self.process.stdout
