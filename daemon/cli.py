@@ -119,7 +119,9 @@ def run(
 @with_config
 def check(path: Path | None, settings: tuple[str, ...]) -> None:
     """Say whether a configuration is right, or everything that is wrong with it."""
-    load_config(path, settings)
+    from stemd.daemon.networks import choose_stems, find_networks
+
+    find_networks(choose_stems(load_config(path, settings).separation.stems))
     read = path or existing_default_path()
     click.echo(f"the configuration is right ({read or 'no file: the defaults'})")
 
@@ -226,7 +228,7 @@ def separate(
 
     separate_file(
         song,
-        folder or _folder_of(song),
+        folder,
         _stems(stems),
         PRESETS[preset] if preset else (OFFLINE,),
         MaskExtension(mask_extension),
@@ -269,7 +271,9 @@ def bench(
     show_default=True,
 )
 @click.option(
-    "--song", type=click.Path(path_type=Path), help="Instead of the one that comes along."
+    "--song",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Instead of the one that comes along.",
 )
 @click.option("--stems", help="auto, 2 or 4.")
 @click.option("--preset", help=", ".join(PRESETS) + ".")
@@ -298,13 +302,6 @@ def _overrides(
         "separation.precision": precision,
     }
     return [f"{key}={value}" for key, value in given.items() if value is not None]
-
-
-def _folder_of(song: Path) -> Path:
-    folder = Path(song.stem)
-    if not song.suffix or folder == Path() or folder.suffix == song.stem:
-        raise click.UsageError(f"a folder cannot have the name of {song.name}: say where (-o)")
-    return folder
 
 
 def _stems(text: str) -> Literal["auto", 2, 4]:

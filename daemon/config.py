@@ -85,7 +85,7 @@ class JackSection(Section):
     server: Literal["auto", "jack", "pipewire", "dummy"] = "auto"
     """auto: JACK where it answers, else PipeWire; dummy: a private one without a sound card."""
 
-    longest_period: Annotated[int, Field(ge=16, le=8192)] = 1024
+    longest_period: Annotated[int, Field(strict=True, ge=16, le=8192)] = 1024
     """Frames of the longest period that the server may come to: up to it, the delay stays the
     same. A longer one makes the delay longer, and interrupts the stems (not the music)."""
 
@@ -104,16 +104,16 @@ class SeparationSection(Section):
     """The sliding window, from the longest delay to the shortest. live: the shortest good one
     that this machine holds; auto: the same, or the next one that it holds."""
 
-    T: Annotated[int, Field(ge=64, le=MAX_T, multiple_of=64)] | None = None
+    T: Annotated[int, Field(strict=True, ge=64, le=MAX_T, multiple_of=64)] | None = None
     """Spectra that the networks see, instead of the preset's; a multiple of 64."""
 
-    B: Annotated[int, Field(ge=1)] | None = None
+    B: Annotated[int, Field(strict=True, ge=1)] | None = None
     """Spectra emitted each block, instead of the preset's."""
 
-    A: Annotated[int, Field(ge=0)] | None = None
+    A: Annotated[int, Field(strict=True, ge=0)] | None = None
     """Look-ahead in spectra, instead of the preset's."""
 
-    mirror: Annotated[int, Field(ge=0)] | None = None
+    mirror: Annotated[int, Field(strict=True, ge=0)] | None = None
     """Spectra of the window that mirror the newest ones, instead of the preset's."""
 
     precision: StreamingPrecision = "mixed"
@@ -121,7 +121,7 @@ class SeparationSection(Section):
     takes a fifth less time, and is rougher; fp32: as they were trained, at more than twice the
     work."""
 
-    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    threads: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
     """Threads of each stem's network."""
 
     mask_extension: MaskExtension = MaskExtension.MEAN

@@ -9,9 +9,12 @@ from stemd.daemon.graph import Connection, GraphClient
 
 log = logging.getLogger(__name__)
 
+PATIENCE_S = 30.0
+"""For how long after a port has appeared its connections are tried: JACK refuses those of a client
+that is not active yet."""
+
 INSIST_S = 2.0
-"""For how long after a port has appeared its connections are made again: JACK refuses those of a
-client that is not active yet, or forgets them when it becomes so."""
+"""For how long then they are made again: JACK forgets them when the client becomes active."""
 
 SETTLED_S = 1.0
 """How long before its server's end a connection must have been there to be restored: a server
@@ -68,9 +71,12 @@ class Patchbay:
         for port in there - self._known:
             if not port.startswith(own):
                 wanted = self._wanted_with(own, port, set(inputs), there)
-                self._wanted |= dict.fromkeys(wanted, now + INSIST_S)
+                self._wanted |= dict.fromkeys(wanted, now + PATIENCE_S)
         self._known = there
-        present |= self._connect(client, self._wanted.keys() - present)
+        made = self._connect(client, self._wanted.keys() - present)
+        for each in made:
+            self._wanted[each] = min(self._wanted[each], now + INSIST_S)
+        present |= made
         self._seen.append((now, present))
         self._forget_before(now)
 

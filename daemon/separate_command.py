@@ -10,6 +10,7 @@ import click
 from tqdm import tqdm
 
 from stemd.daemon.audio_file import Song
+from stemd.daemon.errors import StemdError
 from stemd.daemon.machine import choose
 from stemd.daemon.separate import separate
 from stemd.dsp.masks import MaskExtension
@@ -19,7 +20,7 @@ from stemd.tflite_models.spec import StreamingPrecision
 
 def separate_file(
     path: Path,
-    folder: Path,
+    folder: Path | None,
     stems: Literal["auto", 2, 4],
     schemes: Sequence[Scheme],
     extension: MaskExtension,
@@ -37,6 +38,7 @@ def separate_file(
     """
     started = monotonic()
     with Song(path) as song:
+        folder = folder or _folder_of(path)
         scheme, load = choose(stems, schemes, precision, threads)
         networks = load()
         with _progress_bar(song) as bar:
@@ -60,6 +62,13 @@ def separate_file(
             err=True,
         )
     click.echo(f"{speed:.2g} times as fast as it plays", err=True)
+
+
+def _folder_of(song: Path) -> Path:
+    folder = Path(song.stem)
+    if not song.suffix or folder == Path() or folder.suffix == song.stem:
+        raise StemdError(f"a folder cannot have the name of {song.name}: say where (-o)")
+    return folder
 
 
 def _progress_bar(song: Song) -> "tqdm[None]":

@@ -14,6 +14,7 @@ from stemd.daemon.scheduling import NORMAL, Priorities, give_back_memory, priori
 from stemd.daemon.separation import Separation
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
+from stemd.tflite_models.errors import ModelError
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ hang."""
 REMOVED_S = 2.0
 """For so long the server must not know our ports before we believe that they are gone: PipeWire
 may fail the question while somebody else's port vanishes."""
+
+LOAD_AGAIN_S = 10.0
+"""How long to wait where networks could not be loaded anew."""
 
 FAILURES, FAILURES_S = 5, 60.0
 """So many engines that fail within so many seconds are more than can be mended."""
@@ -100,6 +104,7 @@ class Session:
         self._is_mending = False
         self._is_swapping = False
         self._is_outdated = False
+        self._load_at: float | None = None
         self._failed_at: deque[float] = deque(maxlen=FAILURES)
         self._cycles, self._output, self._estimates = Advance(), Advance(), Advance()
         self._priorities = Priorities()
@@ -168,7 +173,9 @@ class Session:
             self._note_trouble(now)
         if not self._is_outdated:
             self._note_changes(counters)
-        if self._is_outdated and not self._is_swapping:  # a link cannot be called back
+        if self._load_at is not None and now >= self._load_at:
+            self._load_anew(now)
+        if self._is_outdated and not self._is_swapping and self._load_at is None:
             self._separate()
         self.client.describe()
         self._patchbay.look(self.client, INPUTS, now)
@@ -220,9 +227,19 @@ class Session:
         self._is_mending = self._is_outdated = True
         self.separation.stop()
         self.separation.failure = None
-        self.networks.load_anew()
+        self._load_at = now
         self._output.restart(now)
         self._estimates.restart(now)
+
+    def _load_anew(self, now: float) -> None:
+        """Replace the networks; later, if that cannot be done now."""
+        try:
+            self.networks.load_anew()
+        except ModelError as error:
+            self._load_at = now + LOAD_AGAIN_S
+            log.error("%s; the next attempt is in %.0f s", error, LOAD_AGAIN_S)
+        else:
+            self._load_at = None
 
     def _note_changes(self, counters: Counters) -> None:
         """See whether the separation still fits the server."""

@@ -13,21 +13,10 @@ import numpy as np
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.realtime import RESERVE_S, Link, RealtimeSide
 from stemd.daemon.realtime import Event as Notice
+from waiting import PATIENCE_S, wait_until
 
 AHEAD = 16_384
 """Frames that are played ahead."""
-
-PATIENCE_S = 30.0
-
-
-def wait_until(holds) -> None:
-    """Ask again and again for what tells nobody when it comes to pass."""
-    pause = Event()
-    for _ in range(int(PATIENCE_S / 0.01)):
-        if holds():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it never came to pass")
 
 
 class Deck(ABC):

@@ -1,5 +1,8 @@
-"""Finding the servers that the tests started."""
+"""The programs that the tests start: the daemon, and servers by their names."""
 
+import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -26,3 +29,39 @@ def _command(folder: Path) -> list[str]:
         return (folder / "cmdline").read_text().split("\0")
     except OSError:  # it ended meanwhile
         return [""]
+
+
+STEMD = Path(sys.executable).with_name("stemd")
+READY = "separating into"
+
+
+@contextmanager
+def running(environment, *arguments, **more):
+    """`stemd run` from when it separates; yields the process and the log so far."""
+    process = subprocess.Popen(
+        [STEMD, "run", *arguments],
+        env={**environment, **more},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        log = []
+        for line in process.stderr:
+            log.append(line)
+            if line.startswith(READY):
+                break
+        else:
+            raise AssertionError("".join(log))
+        yield process, log
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def await_line(process, begin: str) -> None:
+    """Read its log until a line that begins so."""
+    for line in process.stderr:
+        if line.startswith(begin):
+            return
+    raise AssertionError(f"it never said {begin!r}")

@@ -12,7 +12,7 @@ from time import monotonic
 
 import numpy as np
 
-from decks import Player, Recorder, wait_until
+from decks import Player, Recorder
 from fake_graph import FakeGraph
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.networks import LoadedNetworks
@@ -22,6 +22,7 @@ from stemd.daemon.session import Session
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
 from two_networks import low_and_high
+from waiting import wait_until
 
 LONGEST_PERIOD = 1024
 """For which the daemon's delay has room. In real time it is longer, so that a test does not hang on

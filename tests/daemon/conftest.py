@@ -1,17 +1,23 @@
-"""Rigs by name, "fake", "jackd" or "pipewire", with a rate and a period."""
+"""Rigs by name, and the commands in a home of their own."""
 
+import os
+import subprocess
 from contextlib import contextmanager
 
 import pytest
 
 import servers
+from processes import STEMD
 from rigs import FakeRig, JackRig
 from stemd.daemon.private_server import private_server
 
 
 @pytest.fixture
 def rig(monkeypatch):
-    """A function that makes a rig for as long as its context lasts."""
+    """A function that makes a rig for as long as its context lasts.
+
+    Its kind is "fake", "jackd" or "pipewire"; then come a rate and a period.
+    """
 
     @contextmanager
     def make(kind: str, samplerate: int, period: int, **options):
@@ -34,3 +40,36 @@ def closing(rig: JackRig):
         yield rig
     finally:
         rig.close()
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Without the user's own configuration, networks, servers; the cache serves all tests here."""
+    home = tmp_path_factory.mktemp("home")
+    runtime = home / "runtime"
+    runtime.mkdir(mode=0o700)
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(runtime),
+        "JACK_DEFAULT_SERVER": "nobody-has-this-name",
+    }
+
+
+@pytest.fixture
+def stemd(environment):
+    """A function that runs a command to its end."""
+
+    def run(*arguments, cwd=None):
+        ended = subprocess.run(
+            [STEMD, *arguments],
+            env=environment,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "Traceback" not in ended.stderr
+        return ended
+
+    return run

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from stemd.daemon.patchbay import INSIST_S, SETTLED_S, Patchbay
+from stemd.daemon.patchbay import INSIST_S, PATIENCE_S, SETTLED_S, Patchbay
 
 INPUTS = ("in_L", "in_R")
 OWN = ["stemd:in_L", "stemd:in_R", "stemd:vocals_L", "stemd:vocals_R"]
@@ -105,24 +105,25 @@ def test_ports_of_a_client_that_is_not_active_yet_are_connected_when_it_is():
     patchbay.look(client, INPUTS, 0)
     assert not client.made
     client.refuses = False
-    patchbay.look(client, INPUTS, 0.4 * INSIST_S)
+    at = 0.9 * PATIENCE_S  # it had much to load
+    patchbay.look(client, INPUTS, at)
     assert client.made
     client.made.clear()  # as JACK does when the other client becomes active
-    patchbay.look(client, INPUTS, 0.8 * INSIST_S)
+    patchbay.look(client, INPUTS, at + 0.8 * INSIST_S)
     assert client.made
-    patchbay.look(client, INPUTS, 1.2 * INSIST_S)
+    patchbay.look(client, INPUTS, at + 1.2 * INSIST_S)
     client.made.clear()  # and this is a user
-    patchbay.look(client, INPUTS, 1.6 * INSIST_S)
+    patchbay.look(client, INPUTS, at + 1.6 * INSIST_S)
     assert not client.made
 
 
-def test_what_cannot_be_connected_is_not_tried_for_ever(look):
+def test_what_cannot_be_connected_is_not_tried_for_ever():
     client = FakeClient("mpv:out_1")
     client.refuses = True
     patchbay = Patchbay(patterns(in_L="mpv:.*"))
-    for _ in range(5):
-        look(patchbay, client)
-    assert len(client.attempts) == 1
+    for part in (0, 0.5, 0.9, 1.1, 1.5):
+        patchbay.look(client, INPUTS, part * PATIENCE_S)
+    assert len(client.attempts) == 3
 
 
 def test_a_server_that_dies_at_once_takes_nothing_from_the_next():

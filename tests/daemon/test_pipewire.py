@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import servers
-from decks import Player, wait_until
+from decks import Player
 from stemd.daemon.jack_graph import ORDER, PORT_GROUP, PRETTY_NAME
+from waiting import wait_until
 
 STEMD = Path(sys.executable).with_name("stemd")
 

@@ -15,6 +15,7 @@ from stemd.daemon.separation import ENGINE_TIME_S, OVERLOADED_AFTER, ring_prefil
 from stemd.daemon.session import (
     FAILURES,
     HUNG_S,
+    LOAD_AGAIN_S,
     REMOVED_S,
     WEDGED_S,
     ServerGoneError,
@@ -23,6 +24,7 @@ from stemd.daemon.session import (
 )
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.errors import ModelError
 
 SCHEME = Scheme(T=64, B=1, A=1)
 PERIOD = 1024
@@ -177,6 +179,28 @@ def test_a_network_that_fails_is_loaded_anew(stage, caplog):
     s.play(60)
     assert np.abs(s.total()).max() < 1e-4
     assert s.heard[-1][:2].any()
+
+
+def test_networks_that_cannot_be_loaded_now_are_loaded_later(stage, monkeypatch, caplog):
+    network = Failing()
+    s = stage(network)
+    s.until(State.PLAYING)
+    loads, load_anew = [], s.session.networks.load_anew
+
+    def load():
+        loads.append(s.now)
+        if len(loads) < 3:
+            raise ModelError("vocals.tflite is missing")
+        load_anew()
+
+    monkeypatch.setattr(s.session.networks, "load_anew", load)
+    network.broken = True
+    s.until(State.MENDING)
+    s.play(60)
+    assert np.abs(s.total()).max() < 1e-4, "the dry signal is heard"
+    assert caplog.text.count("vocals.tflite is missing; the next attempt is in 10 s") == 1
+    s.until(State.PLAYING, cycles=int(2.5 * LOAD_AGAIN_S * 44_100 / PERIOD))
+    assert np.diff(loads) == pytest.approx(LOAD_AGAIN_S, abs=2 * PERIOD / 44_100)
 
 
 def test_what_fails_again_and_again_is_given_up(stage, monkeypatch):

@@ -1,0 +1,130 @@
+"""`stemd separate` as a user runs it: every option, the files it writes, a clean end."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from processes import STEMD
+from stemd.daemon import separate_command
+from stemd.daemon.cli import cli
+from stemd.daemon.config import SeparationSection
+from waiting import wait_for
+
+
+@pytest.fixture(scope="module")
+def two_seconds(tmp_path_factory):
+    """The demo song's third and fourth second: voice and instruments."""
+    path = tmp_path_factory.mktemp("song") / "two seconds.flac"
+    song = Path(__file__).parents[2] / "daemon" / "song" / "slow-motion-dream.mp3"
+    x, samplerate = soundfile.read(song, start=2 * 44_100, frames=2 * 44_100)
+    soundfile.write(path, x / 2, samplerate)  # no stem beyond full scale
+    return path
+
+
+def stems_of(folder: Path, suffix: str = "wav") -> np.ndarray:
+    names = [folder / f"{stem}.{suffix}" for stem in ("vocals", "accompaniment")]
+    return np.stack([soundfile.read(name, dtype="float32")[0].T for name in names])
+
+
+def test_separate_writes_the_stems_and_names_them(stemd, two_seconds, tmp_path):
+    ended = stemd("separate", str(two_seconds), cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == ["two seconds/vocals.wav", "two seconds/accompaniment.wav"]
+    x = soundfile.read(two_seconds, dtype="float32")[0].T
+    y = stems_of(tmp_path / "two seconds")
+    np.testing.assert_allclose(y.sum(axis=0), x, atol=1e-5)
+    assert (np.abs(y).mean(axis=(1, 2)) > 0.01).all(), "a stem is missing"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--preset", "balanced"],
+        ["--mask-extension", "zeros"],
+        ["--precision", "int8"],
+        ["--format", "flac"],
+        ["--bits", "float"],
+    ],
+    ids=" ".join,
+)
+def test_every_option_of_separate_does_something(options, stemd, two_seconds, tmp_path):
+    assert stemd("separate", str(two_seconds), "-o", str(tmp_path / "a")).returncode == 0
+    ended = stemd("separate", str(two_seconds), "-o", str(tmp_path / "b"), *options)
+    assert ended.returncode == 0, ended.stderr
+    plain = stems_of(tmp_path / "a")
+    other = stems_of(tmp_path / "b", "flac" if "flac" in options else "wav")
+    assert plain.shape == other.shape
+    if options[0] in ("--preset", "--mask-extension", "--precision"):
+        assert np.abs(plain - other).max() > 1e-3
+    else:
+        np.testing.assert_allclose(plain, other, atol=1e-5)
+    if "float" in options:
+        assert soundfile.info(tmp_path / "b" / "vocals.wav").subtype == "FLOAT"
+
+
+@pytest.mark.parametrize(
+    ("options", "precision"),
+    [
+        ([], "fp32"),
+        (["--offline"], "fp32"),
+        (["--preset", "studio"], SeparationSection().precision),
+        (["--preset", "studio", "--precision", "int8"], "int8"),
+    ],
+)
+def test_separate_is_exact_unless_it_does_as_the_daemon(options, precision, monkeypatch):
+    told = []
+    monkeypatch.setattr(separate_command, "separate_file", lambda *wishes: told.extend(wishes))
+    arguments = ["separate", "song.wav", "--threads", "3", *options]
+    CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert told[-2:] == [precision, 3]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_separate_that_is_interrupted_leaves_nothing(number, environment, tmp_path):
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros((600 * 44_100, 1), np.float32), 44_100)
+    folder = tmp_path / "stems"
+    process = subprocess.Popen(
+        [STEMD, "separate", song, "-o", folder], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(folder)
+    process.send_signal(number)
+    _, log = process.communicate(timeout=30)
+    assert "Traceback" not in log
+    assert process.returncode == 128 + number
+    assert not folder.exists()
+
+
+def test_separate_under_nohup_does_not_hear_the_terminal_close(environment, tmp_path):
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros((60 * 44_100, 1), np.float32), 44_100)
+    folder = tmp_path / "stems"
+    process = subprocess.Popen(
+        ["nohup", STEMD, "separate", song, "-o", folder],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(folder)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=60) == 0
+    assert stems_of(folder).shape[-1] == 60 * 44_100
+
+
+def test_separate_works_without_a_standard_error(environment, two_seconds, tmp_path):
+    command = f'exec "{STEMD}" separate "{two_seconds}" -o "{tmp_path}" 2>&-'
+    ended = subprocess.run(["sh", "-c", command], env=environment, stdout=subprocess.DEVNULL)
+    assert ended.returncode == 0
+    assert stems_of(tmp_path).any()
+
+
+@pytest.mark.parametrize("name", ["song", "..wav", ".wav"])
+def test_song_whose_name_makes_no_folder_asks_for_one(name, stemd):
+    ended = stemd("separate", name)
+    assert ended.returncode == 2
+    assert f"a folder cannot have the name of {name}: say where (-o)" in ended.stderr
