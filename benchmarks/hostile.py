@@ -14,13 +14,11 @@ into four stems, by the two networks that come along, each twice: what is measur
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
-from threading import Thread, active_count
+from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 from weakref import ref
@@ -106,7 +104,7 @@ class Watched(app.Daemon):
     def _report(self) -> None:
         while True:
             sleep(REPORT_S)
-            print(json.dumps({"at": monotonic(), **memory(), **self._account()}), flush=True)
+            print(json.dumps({"at": monotonic(), **self._account()}), flush=True)
 
     def _account(self) -> dict[str, object]:
         session = self.session
@@ -123,17 +121,6 @@ class Watched(app.Daemon):
             "link": asdict(report.link),
             **asdict(session.rt.counters()),
         }
-
-
-def memory() -> dict[str, object]:
-    """Give what this process has for itself: megabytes, threads, open files."""
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
-    private = sum(int(line.split()[1]) for line in lines if line.startswith("Private"))
-    return {
-        "uss_mb": private / 1024,
-        "threads": active_count(),
-        "files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - only how many
-    }
 
 
 def load_four(_: object, *wishes: Any) -> Mapping[str, Network]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition, Thread
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 
@@ -24,6 +24,14 @@ while True:
     del block
     time.sleep(0.01)
 """
+
+
+class Footprint(NamedTuple):
+    """What a process has for itself."""
+
+    uss_mb: float
+    threads: int
+    files: int
 
 
 class Program:
@@ -94,6 +102,14 @@ class Program:
                         f"{self.log.name} reported nothing of the kind within {timeout_s:.0f} s; "
                         f"its exit code is {self.process.poll()}, its last report {last}"
                     )
+
+    def footprint(self) -> Footprint:
+        """Look at what the process has for itself."""
+        folder = Path("/proc") / str(self.process.pid)
+        lines = (folder / "smaps_rollup").read_text().splitlines()[1:]
+        private = sum(int(line.split()[1]) for line in lines if line.startswith("Private"))
+        threads, files = (len(list((folder / what).iterdir())) for what in ("task", "fd"))
+        return Footprint(private / 1024, threads, files)
 
     def end(self) -> None:
         """Ask it to end, and wait."""

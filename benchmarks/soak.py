@@ -9,7 +9,7 @@ import signal
 import sys
 from argparse import ArgumentParser
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -21,7 +21,7 @@ from typing import get_args
 
 import servers
 from hostile import STEMS
-from programs import Program, Report, load
+from programs import Footprint, Program, Report, load
 from report import markdown_table
 from servers import AudioServer, Kind
 
@@ -126,7 +126,7 @@ def _plays(report: Report) -> bool:
     return is_heard and bool(report["connections"] == CONNECTIONS)
 
 
-def account(daemon: Program, bystander: Program) -> str:
+def account(daemon: Program, bystander: Program, footprints: Sequence[Footprint]) -> str:
     """Sum up what was counted, over all servers."""
     played = [report for report in daemon.reports if "blocks" in report]
     engines = {report["engine"]: report for report in played}.values()
@@ -141,15 +141,11 @@ def account(daemon: Program, bystander: Program) -> str:
         ("its clock's jumps", sum(it["gaps"] for it in graphs)),
         ("longest cycle of stemd's", f"{max(it['worst_ns'] for it in played) / 1000:.0f} µs"),
     ]
-    for what, unit in (("uss_mb", " MB"), ("threads", ""), ("files", "")):
-        first, last = played[0][what], played[-1][what]
-        most = max(it[what] for it in played)
-        rows.append(
-            (
-                f"{what.split('_')[0]} at first, most, last",
-                ", ".join(f"{number:.0f}{unit}" for number in (first, most, last)),
-            )
-        )
+    for what, unit, numbers in zip(
+        ("USS", "threads", "files"), (" MB", "", ""), zip(*footprints, strict=True), strict=True
+    ):
+        shown = (f"{number:.0f}{unit}" for number in (numbers[0], max(numbers), numbers[-1]))
+        rows.append((f"{what} at first, most, last", ", ".join(shown)))
     return markdown_table(("", "counted"), rows)
 
 
@@ -173,6 +169,7 @@ def main() -> int:
     wishes = parser.parse_args()
     random = Random(wishes.seed)
     recoveries: dict[str, list[float]] = defaultdict(list)
+    footprints: list[Footprint] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         server = stack.enter_context(servers.running(wishes.server, wishes.rate, wishes.period))
@@ -192,11 +189,13 @@ def main() -> int:
         try:
             soak.wait_until_it_plays()
             sleep(SETTLED_S)
+            footprints.append(daemon.footprint())
             until = monotonic() + 60 * wishes.minutes
             while monotonic() < until:
                 for fault in random.sample(chosen, len(chosen)):
                     took = soak.suffer(fault)
                     recoveries[fault].append(took)
+                    footprints.append(daemon.footprint())
                     print(f"{fault}: plays again after {took:.2f} s", flush=True)
                     sleep(random.uniform(SETTLED_S, SETTLED_S + 1))
         except (TimeoutError, OSError, RuntimeError, CalledProcessError) as error:
@@ -210,7 +209,7 @@ def main() -> int:
         ]
         print(markdown_table(("fault", "times", "plays again after", "at most"), rows))
         print()
-        print(account(daemon, bystander))
+        print(account(daemon, bystander, footprints))
     return 0
 
 
