@@ -9,7 +9,7 @@
 # make precision    which layers bear 8 bits, into the same
 # make block    how the time of a block divides, into docs/speed.md
 # make soak     the daemon under one fault after the other   (ARGS="--minutes 60 --server pipewire")
-# make xruns    what another program suffers with stemd and without, twenty minutes
+# make xruns    what another program suffers with stemd and without, half an hour
 # make clean    forget the environments and everything built
 
 PYTHON ?= python3

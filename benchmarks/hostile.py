@@ -27,12 +27,16 @@ from stemd.daemon import app, machine
 from stemd.daemon.config import load_config
 from stemd.daemon.networks import load_networks
 from stemd.daemon.separation import Separation
+from stemd.daemon.supervisor import Daemon
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.arrays import Magnitudes
 from stemd.dsp.banks import Bank, Network
 
 STEMS = {"vocals": "vocals", "drums": "accompaniment", "bass": "vocals", "other": "accompaniment"}
 """Whose network is whose."""
+
+CONNECTIONS = 2 + 2 * len(STEMS)
+"""Of a player and a recorder with the daemon."""
 
 REPORT_S = 0.1
 
@@ -92,7 +96,7 @@ class Enemy:
             number += 1
 
 
-class Watched(app.Daemon):
+class Watched(Daemon):
     """A daemon that tells how it is."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -149,4 +153,4 @@ if __name__ == "__main__":
         setattr(module, name, hostile)
     Thread(target=listen, daemon=True).start()
     with suppress(BrokenPipeError):
-        app.run(load_config(None, sys.argv[1:]))
+        app.run(lambda: load_config(None, sys.argv[1:]))

@@ -20,7 +20,7 @@ from time import monotonic, sleep
 from typing import get_args
 
 import servers
-from hostile import STEMS
+from hostile import CONNECTIONS, STEMS
 from programs import Footprint, Program, Report, load
 from report import markdown_table
 from servers import AudioServer, Kind
@@ -34,8 +34,6 @@ SETTLED_S = 1.2
 AUDIBLE = 1e-4
 
 PERIODS = (64, 128, 256, 512, 1024, 2048)
-
-CONNECTIONS = 2 + 2 * len(STEMS)
 
 
 class Soak:

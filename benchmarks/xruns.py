@@ -1,8 +1,9 @@
 """Counts the xruns that another program suffers, with stemd and without; `make xruns` runs it.
 
 The server runs with short periods. Both cores are busy all the time, memory comes and goes, and a
-thread of pure Python spins: with stemd inside its process, without it in one of its own. With and
-without take turns, and the bystander's callback, compiled, counts what it sees.
+thread of pure Python spins: with stemd inside its process, without it in one of its own. The
+bystander stands beside nobody, beside a client with stemd's ports that does nothing, and beside
+stemd, in turns, and its callback, compiled, counts what it sees.
 """
 
 from argparse import ArgumentParser
@@ -14,12 +15,17 @@ from time import sleep
 from typing import get_args
 
 import servers
-from hostile import STEMS
+from hostile import CONNECTIONS, STEMS
 from programs import Program, load
 from report import markdown_table
 from servers import AudioServer, Kind
 
 COUNTED = ("periods", "xruns", "gaps")
+
+PERIODS: dict[Kind, int] = {"jack": 64, "pipewire": 128}
+"""The shortest that the server holds without anybody: below 128, PipeWire leaves cycles out."""
+
+NOBODY, IDLE, STEMD = "nobody", "a client that does nothing", "stemd"
 
 
 @dataclass
@@ -34,29 +40,33 @@ class Count:
     blocks: int = 0
 
 
-def turn(server: AudioServer, with_stemd: bool, seconds: float, folder: Path) -> Count:
-    """Let the bystander count for so long."""
+def turn(server: AudioServer, who: str, seconds: float, folder: Path) -> Count:
+    """Let the bystander count for so long, beside ``who``."""
     with ExitStack() as stack:
         bystander = Program("bystander.py", [server.kind, *STEMS], server.environment, folder / "b")
         stack.callback(bystander.end)
-        daemon = None
-        if with_stemd:
+        other = None
+        if who == STEMD:
             wishes = [f"jack.server={server.kind}"]
-            daemon = Program("hostile.py", wishes, server.environment, folder / "d")
-            stack.callback(daemon.end)
+            other = Program("hostile.py", wishes, server.environment, folder / "d")
+            stack.callback(other.end)
             bystander.wait_for(lambda it: max(it.get("heard", [0])) > 0, 60)
-            daemon.tell(f"spin {seconds + 60}")
+            other.tell(f"spin {seconds + 60}")
         else:
             stack.enter_context(load(1, 0))
-            bystander.wait_for(lambda it: it.get("periods"), 60)
-        first = bystander.wait_for(lambda it: "periods" in it, 5)
+        if who == IDLE:
+            other = Program("idle.py", [server.kind, *STEMS], server.environment, folder / "i")
+            stack.callback(other.end)
+            bystander.wait_for(lambda it: it.get("connections") == CONNECTIONS, 60)
+        first = bystander.wait_for(lambda it: it.get("periods"), 60)
         sleep(seconds)
         last = bystander.wait_for(lambda it: "periods" in it, 5)
         count = Count(*(last[what] - first[what] for what in COUNTED))
-        if daemon:
-            mine = daemon.reports[-1]
-            count.worst_us = mine["worst_ns"] / 1000
-            count.late_blocks, count.blocks = mine["blocks"]["late"], mine["blocks"]["total"]
+        if other:
+            count.worst_us = other.reports[-1]["worst_ns"] / 1000
+        if other and who == STEMD:
+            blocks = other.reports[-1]["blocks"]
+            count.late_blocks, count.blocks = blocks["late"], blocks["total"]
     return count
 
 
@@ -77,32 +87,31 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--server", choices=get_args(Kind), default="jack")
     parser.add_argument("--rate", type=int, default=48_000)
-    parser.add_argument("--period", type=int, default=64)
-    parser.add_argument("--minutes", type=float, default=10, help="with stemd; as long without")
+    parser.add_argument("--period", type=int, help="by default 64; PipeWire 128")
+    parser.add_argument("--minutes", type=float, default=10, help="beside each")
     parser.add_argument("--turns", type=int, default=5)
     wishes = parser.parse_args()
-    counts = {True: Count(), False: Count()}
+    period = wishes.period or PERIODS[wishes.server]
+    counts = {who: Count() for who in (NOBODY, IDLE, STEMD)}
     with (
         TemporaryDirectory() as folder,
         load(cores=2, megabytes=200),
-        servers.running(wishes.server, wishes.rate, wishes.period) as server,
+        servers.running(wishes.server, wishes.rate, period) as server,
     ):
-        for number in range(2 * wishes.turns):
-            with_stemd = number % 2 == 1
-            seconds = 60 * wishes.minutes / wishes.turns
-            counts[with_stemd] = add(
-                counts[with_stemd], turn(server, with_stemd, seconds, Path(folder))
-            )
-            print(f"{'with' if with_stemd else 'without'}: {counts[with_stemd]}", flush=True)
-    head = ("", "periods", "xruns", "jumps of the clock", "stemd's longest cycle", "late blocks")
+        seconds = 60 * wishes.minutes / wishes.turns
+        for _ in range(wishes.turns):
+            for who, before in counts.items():
+                counts[who] = add(before, turn(server, who, seconds, Path(folder)))
+                print(f"{who}: {counts[who]}", flush=True)
+    head = ("beside", "periods", "xruns", "jumps of the clock", "its longest cycle", "late blocks")
     rows = [
-        ("without stemd", *(getattr(counts[False], what) for what in COUNTED), "", ""),
         (
-            "with stemd",
-            *(getattr(counts[True], what) for what in COUNTED),
-            f"{counts[True].worst_us:.0f} µs",
-            f"{counts[True].late_blocks} of {counts[True].blocks}",
-        ),
+            who,
+            *(getattr(count, what) for what in COUNTED),
+            f"{count.worst_us:.0f} µs" if count.worst_us else "",
+            f"{count.late_blocks} of {count.blocks}" if count.blocks else "",
+        )
+        for who, count in counts.items()
     ]
     print(markdown_table(head, rows))
 
