@@ -1,6 +1,6 @@
 """The commands."""
 
-import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import click
 
+from stemd.daemon import control_commands, logs
 from stemd.daemon.config import (
     PRESETS,
     SeparationSection,
@@ -17,6 +18,7 @@ from stemd.daemon.config import (
 )
 from stemd.daemon.errors import StemdError
 from stemd.daemon.models_commands import models
+from stemd.daemon.service_commands import service
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE
 from stemd.tflite_models.errors import ModelError
@@ -59,13 +61,11 @@ def _leave(number: int, _: object) -> None:
 @click.option("-v", "--verbose", is_flag=True, help="Log what helps to find a fault.")
 def cli(verbose: bool) -> None:
     """Take live music apart: a JACK/PipeWire client with a stereo output for each stem."""
-    logging.getLogger("stemd").setLevel(logging.DEBUG if verbose else logging.INFO)
-    logging.basicConfig(
-        format="%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s",
-    )
+    logs.set_up(verbose, os.environ)
 
 
-cli.add_command(models)
+for command in (models, service, *control_commands.COMMANDS):
+    cli.add_command(command)
 
 
 def with_config(command: Command) -> Command:
@@ -112,16 +112,18 @@ def run(
     given = _overrides(server, stems, preset)
     if no_autoconnect:
         given.append("jack.autoconnect={}")
-    run_daemon(load_config(path, [*settings, *given]))
+    run_daemon(lambda: load_config(path, [*settings, *given]))
 
 
 @cli.command()
 @with_config
 def check(path: Path | None, settings: tuple[str, ...]) -> None:
     """Say whether a configuration is right, or everything that is wrong with it."""
-    from stemd.daemon.networks import choose_stems, find_networks
+    from stemd.daemon.networks import find_networks
 
-    find_networks(choose_stems(load_config(path, settings).separation.stems))
+    stems = load_config(path, settings).separation.stems
+    if stems != "auto":
+        find_networks(stems)
     read = path or existing_default_path()
     click.echo(f"the configuration is right ({read or 'no file: the defaults'})")
 

@@ -9,9 +9,19 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from platformdirs import user_config_path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
+from stemd.daemon.control.mixer import Strip
 from stemd.daemon.errors import ConfigError
+from stemd.daemon.ports import INPUTS, OUTPUTS, StemName
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import MAX_T, Scheme
 from stemd.tflite_models.spec import StreamingPrecision
@@ -29,9 +39,6 @@ PRESETS: dict[str, tuple[Scheme, ...]] = {
 """Schemes by name. Of several, the shortest delay first, the daemon takes the first that the
 machine holds."""
 PRESETS["auto"] = tuple(scheme for schemes in reversed(PRESETS.values()) for scheme in schemes)
-
-STEMS = ("vocals", "drums", "bass", "other", "accompaniment")
-PORTS = ("in_L", "in_R", *(f"{stem}_{side}" for stem in STEMS for side in "LR"))
 
 
 def fitting_schemes(preset: str, by_hand: Mapping[str, int]) -> tuple[Scheme, ...]:
@@ -56,9 +63,14 @@ def fitting_schemes(preset: str, by_hand: Mapping[str, int]) -> tuple[Scheme, ..
 
 
 def _is_port(name: str) -> str:
-    if name not in PORTS:
-        raise ValueError(f"must be one of stemd's ports, {', '.join(PORTS)} (got {name!r})")
+    ports = (*INPUTS, *OUTPUTS)
+    if name not in ports:
+        raise ValueError(f"must be one of stemd's ports, {', '.join(ports)} (got {name!r})")
     return name
+
+
+def _off(value: object) -> object:
+    return "off" if value is False else value  # which is how YAML reads it
 
 
 PortName = Annotated[str, AfterValidator(_is_port)]
@@ -140,6 +152,23 @@ class SeparationSection(Section):
         return self
 
 
+class MixerSection(Section):
+    """How the stems are heard at first; `stemd set` changes it while they play."""
+
+    strips: Mapping[StemName, Strip] = {}
+    """For each stem gain in dB, mute, solo; a stem that is not here is heard as it is."""
+
+    ramp: Annotated[float, Field(ge=0.001, le=2.0)] = 0.02
+    """Seconds in which a gain changes."""
+
+
+class ControlSection(Section):
+    """How stemd is steered while it runs."""
+
+    socket: Annotated[str, Field(min_length=1, max_length=100), BeforeValidator(_off)] = "auto"
+    """auto: in the user's runtime folder; off: none; or a path."""
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -148,6 +177,12 @@ class Config(Section):
 
     separation: SeparationSection = SeparationSection()
     """What is separated, and how."""
+
+    mixer: MixerSection = MixerSection()
+    """How the stems are heard at first."""
+
+    control: ControlSection = ControlSection()
+    """How stemd is steered while it runs."""
 
     def as_yaml(self) -> str:
         """Return it as config.yaml would have it."""

@@ -29,9 +29,10 @@ from stemd.daemon.jack_graph import open_client
 from stemd.daemon.machine import choose
 from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
+from stemd.daemon.ports import INPUTS
 from stemd.daemon.private_server import private_server, without_pipewire
 from stemd.daemon.separation import Report
-from stemd.daemon.session import INPUTS, TICK_S, ServerGoneError, Session
+from stemd.daemon.session import TICK_S, ServerGoneError, Session
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import SAMPLERATE
 

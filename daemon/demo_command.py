@@ -46,12 +46,12 @@ def demo_song(config: Config, folder: Path, song: Path | None) -> None:
 def _summary(demonstration: Demonstration) -> str:
     report = demonstration.report
     seconds = demonstration.declared_delay / SAMPLERATE
-    loads = ", ".join(f"{stem} {load:.0%}" for stem, load in report.network_load.items())
+    loads = ", ".join(f"{who} {load:.0%}" for who, load in report.load.items() if who != "engine")
     return "\n".join(
         [
             f"delay: {demonstration.declared_delay} frames ({seconds:.3f} s) declared, "
             f"{_or_not(demonstration.measured_delay)} measured",
-            f"load: {loads}, signal processing {report.engine_load:.0%} of one core",
+            f"load: {loads}, signal processing {report.load['engine']:.0%} of one core",
             f"late: {report.blocks.late} of {report.blocks.total} blocks, "
             f"{report.link.late_periods} periods",
         ]

@@ -1,6 +1,6 @@
 """An audio server's graph as the daemon sees it; `jack_graph` is the real one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from stemd.daemon.realtime import RealtimeSide
@@ -36,6 +36,12 @@ class GraphClient(Protocol):
 
     def bind(self, rt: RealtimeSide, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Register the ports, stereo pairs in order, and hand everything to ``rt``."""
+
+    def add_outputs(self, slots: Mapping[str, int]) -> None:
+        """Register more ports, by name, and let those outputs of the real-time side be heard."""
+
+    def remove_outputs(self, names: Iterable[str]) -> None:
+        """Unregister ports that the real-time side uses no more."""
 
     def activate(self) -> None:
         """Let the server call."""

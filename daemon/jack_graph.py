@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Event as Flag
 from threading import Thread
@@ -94,7 +94,8 @@ class JackClient:
         self.server = library.version
         # JACK wants its questions answered in the callback; PipeWire may deadlock over it.
         self._defers_latency = library.kind == "pipewire"
-        self._rt: RealtimeSide | None = None
+        self._rt: RealtimeSide
+        self._outputs: dict[str, Any] = {}
         self._undescribed: deque[tuple[int, Any]] = deque()
 
     @property
@@ -112,9 +113,8 @@ class JackClient:
         self._rt = rt  # the callbacks hold its address
         with self._refusals("the ports"):
             in_ports = [self._client.inports.register(port) for port in inputs]
-            out_ports = [self._client.outports.register(port) for port in outputs]
-        self._undescribed = deque(enumerate([*in_ports, *out_ports]))
-        self.describe()
+        self._undescribed = deque(enumerate(in_ports))
+        self.add_outputs({port: slot for slot, port in enumerate(outputs)})
         functions = {
             name: self._functions.address(f"jack_{name}")
             for name in (
@@ -130,7 +130,6 @@ class JackClient:
                 client=self._pointer,
                 defers_latency=self._defers_latency,
                 in_ports=[_address(self._jack, port._ptr) for port in in_ports],
-                out_ports=[_address(self._jack, port._ptr) for port in out_ports],
             )
         )
         for what, setter in CALLBACKS.items():
@@ -141,6 +140,31 @@ class JackClient:
         self._functions.call(
             "jack_on_info_shutdown", self._pointer, rt.callback("info_shutdown"), rt.argument
         )
+
+    def add_outputs(self, slots: Mapping[str, int]) -> None:
+        """Register more ports, by name, and let those outputs of the real-time side be heard."""
+        for name, slot in slots.items():
+            try:
+                with self._refusals("the ports"):
+                    port = self._client.outports.register(name)
+            except ServerError:
+                added = [name for name in slots if name in self._outputs]
+                for each in added:
+                    self._rt.set_out_port(slots[each], 0)
+                self.remove_outputs(added)
+                raise
+            self._outputs[name] = port
+            self._undescribed.append((len(self._client.inports) + slot, port))
+            self._rt.set_out_port(slot, _address(self._jack, port._ptr))
+        self.describe()
+
+    def remove_outputs(self, names: Iterable[str]) -> None:
+        """Unregister ports that the real-time side uses no more."""
+        for name in names:
+            port = self._outputs.pop(name)
+            self._undescribed = deque(each for each in self._undescribed if each[1] is not port)
+            with suppress(self._jack.JackError):  # the server is gone, and the port with it
+                port.unregister()
 
     def activate(self) -> None:
         """Let the server call."""

@@ -34,12 +34,15 @@ class LoadedNetworks:
 
     Attributes
     ----------
+    stems : int
+        How many there are.
     by_stem : mapping of stem to network
     """
 
     def __init__(self, load: Load) -> None:
         self._load = load
         self.by_stem = load()
+        self.stems = len(self.by_stem)
 
     def load_anew(self) -> None:
         """Take others of the same kind instead.

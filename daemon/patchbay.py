@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
+from itertools import product
 from re import Pattern
 
 from stemd.daemon.graph import Connection, GraphClient
@@ -46,6 +47,16 @@ class Patchbay:
         """There when the last server went away, and not restored yet."""
         self._seen: deque[tuple[float, set[Connection]]] = deque()
 
+    @property
+    def connections(self) -> set[Connection]:
+        """Those of our ports, as they were seen last."""
+        return self._seen[-1][1] if self._seen else set()
+
+    def follow(self, patterns: Mapping[str, Pattern[str]]) -> None:
+        """Go by other patterns, as if all ports appeared just now."""
+        self._patterns = patterns
+        self._known.clear()
+
     def look(self, client: GraphClient, inputs: Iterable[str], now: float) -> None:
         """Connect what has appeared, and remember what is connected.
 
@@ -68,10 +79,11 @@ class Patchbay:
         self._refused |= {each for each in removed if there.issuperset(each)}
         self._made -= removed
         own = f"{client.name}:"
+        ours = {port for port in there if port.startswith(own)}
         for port in there - self._known:
-            if not port.startswith(own):
-                wanted = self._wanted_with(own, port, set(inputs), there)
-                self._wanted |= dict.fromkeys(wanted, now + PATIENCE_S)
+            pairs = product(ours, [port]) if port not in ours else product([port], there - ours)
+            wanted = self._wanted_among(pairs, {own + each for each in inputs})
+            self._wanted |= dict.fromkeys(wanted, now + PATIENCE_S)
         self._known = there
         made = self._connect(client, self._wanted.keys() - present)
         for each in made:
@@ -96,18 +108,16 @@ class Patchbay:
         while len(self._seen) > 1 and self._seen[1][0] <= now - SETTLED_S:
             self._seen.popleft()
 
-    def _wanted_with(
-        self, own: str, foreign: str, inputs: set[str], there: set[str]
-    ) -> set[Connection]:
-        """Tell what a port that has appeared is to be connected to."""
-        lost = {each for each in self._lost if foreign in each and there.issuperset(each)}
-        self._lost -= lost
-        matching = {
-            (foreign, own + port) if port in inputs else (own + port, foreign)
-            for port, pattern in self._patterns.items()
-            if own + port in there and pattern.fullmatch(foreign)
-        }
-        return (lost | matching) - self._refused
+    def _wanted_among(self, pairs: Iterable[tuple[str, str]], inputs: set[str]) -> set[Connection]:
+        """Tell which of our ports, each with a foreign one, are to be connected."""
+        wanted = set()
+        for ours, foreign in pairs:
+            connection = (foreign, ours) if ours in inputs else (ours, foreign)
+            pattern = self._patterns.get(ours.partition(":")[2])
+            if connection in self._lost or (pattern and pattern.fullmatch(foreign)):
+                wanted.add(connection)
+        self._lost -= wanted
+        return wanted - self._refused
 
     def _connect(self, client: GraphClient, missing: Iterable[Connection]) -> set[Connection]:
         """Make connections; return those that could be made."""

@@ -101,6 +101,8 @@ class Link:
         Frames from the input ports to the output ports.
     samplerate : int
         Frames per second.
+    slots : sequence of int, optional
+        Which of the client's outputs each of ours is; by default they are the same.
 
     Raises
     ------
@@ -109,7 +111,13 @@ class Link:
     """
 
     def __init__(
-        self, inputs: int, outputs: int, prefill: int, delay: int, samplerate: int
+        self,
+        inputs: int,
+        outputs: int,
+        prefill: int,
+        delay: int,
+        samplerate: int,
+        slots: Sequence[int] | None = None,
     ) -> None:
         frames = int(samplerate * RING_S) + MAX_PERIOD
         sizes = {
@@ -120,7 +128,12 @@ class Link:
             "fade": round(FADE_S * samplerate),
             "reserve": round(RESERVE_S * samplerate),
         }
-        link = lib.rt_link_new(inputs, outputs, ffi.new("rt_link_sizes_t *", sizes))
+        link = lib.rt_link_new(
+            inputs,
+            outputs,
+            bytes(range(outputs) if slots is None else slots),
+            ffi.new("rt_link_sizes_t *", sizes),
+        )
         if link == ffi.NULL:
             raise StemdError(f"no memory for rings of {inputs} + {outputs} channels")
         self.pointer = ffi.gc(link, lib.rt_link_free)
@@ -158,7 +171,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Server:
-    """Addresses of libjack's functions, of the client, and of its ports."""
+    """Addresses of libjack's functions, of the client, and of its input ports."""
 
     port_get_buffer: int
     port_get_latency_range: int
@@ -168,7 +181,6 @@ class Server:
     defers_latency: bool
     """Whether latency is not to be answered in the server's callback, but when it is told of."""
     in_ports: Sequence[int]
-    out_ports: Sequence[int]
 
 
 class RealtimeSide:
@@ -180,6 +192,8 @@ class RealtimeSide:
         Numbers of ports.
     samplerate : int
         Frames per second.
+    ramp_s : float
+        Seconds in which a gain changes.
 
     Attributes
     ----------
@@ -187,8 +201,8 @@ class RealtimeSide:
         What the callbacks are to be given.
     """
 
-    def __init__(self, inputs: int, outputs: int, samplerate: int) -> None:
-        self._rt = lib.rt_new(inputs, outputs, round(RAMP_S * samplerate))
+    def __init__(self, inputs: int, outputs: int, samplerate: int, ramp_s: float = RAMP_S) -> None:
+        self._rt = lib.rt_new(inputs, outputs, round(ramp_s * samplerate))
         if self._rt == ffi.NULL:
             raise StemdError(f"no memory for {inputs} + {outputs} ports")
         self._rt = ffi.gc(self._rt, lib.rt_free)
@@ -204,6 +218,13 @@ class RealtimeSide:
     def bind(self, server: Server) -> None:
         """Tell where everything is, before the server's thread runs."""
         lib.rt_bind(self._rt, ffi.new("rt_server_t *", vars(server)))
+
+    def set_out_port(self, output: int, port: int) -> None:
+        """Let an output be heard at the port of this address, 0: at none (any thread).
+
+        A cycle that runs meanwhile may still use the last one.
+        """
+        lib.rt_set_out_port(self._rt, output, port)
 
     def attach(self, link: Link) -> bool:
         """Let a link come and take over once it is warm; False while another one still comes."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from stemd.daemon.engine import Engine
+from stemd.daemon.ports import outputs_of
 from stemd.daemon.realtime import RESERVE_S, Link, LinkCounters, RealtimeSide
 from stemd.daemon.scheduling import NORMAL, Priorities
 from stemd.daemon.workers import WorkerPool
@@ -34,11 +35,8 @@ class Report:
     link: LinkCounters
     blocks: BlockCounts
     is_overloaded: bool
-    network_load: dict[str, float]
-    """Share of the time that each stem's network was busy."""
-
-    engine_load: float
-    """Share of the time that the engine was busy."""
+    load: dict[str, float]
+    """Share of the time that each stem's network, and the ``engine``, was busy."""
 
 
 class Separation:
@@ -59,6 +57,7 @@ class Separation:
 
     Attributes
     ----------
+    stems : tuple of str
     link : Link
     delay : int
         Frames from the input ports to the output ports, constant.
@@ -77,6 +76,7 @@ class Separation:
         samplerate: int,
         longest_period: int,
     ) -> None:
+        self.stems = tuple(networks)
         self.samplerate = samplerate
         self.longest_period = longest_period
         self.is_overloaded = False
@@ -89,7 +89,8 @@ class Separation:
         pipeline = Pipeline(self._separator, samplerate)
         prefill = pipeline.held + ring_prefill(longest_period, samplerate)
         self.delay = pipeline.latency + prefill
-        self.link = Link(CHANNELS, CHANNELS * len(networks), prefill, self.delay, samplerate)
+        slots = list(outputs_of(networks).values())
+        self.link = Link(CHANNELS, len(slots), prefill, self.delay, samplerate, slots)
         self._engine = Engine(self.link, pipeline, self._watch_load, self._fail)
         self._is_bypassed = False
         block_s = scheme.B * HOP_LENGTH / SAMPLERATE
@@ -100,6 +101,11 @@ class Separation:
     def delay_s(self) -> float:
         """The delay in seconds."""
         return self.delay / self.samplerate
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._is_stopped
 
     @property
     def estimated(self) -> int:
@@ -125,6 +131,10 @@ class Separation:
         self._is_bypassed = on
         self._choose_signal()
 
+    def extend_masks(self, extension: MaskExtension) -> None:
+        """Do otherwise above the networks' last bin (any thread)."""
+        self._separator.extend_masks(extension)
+
     def report(self) -> Report:
         """Take a snapshot (any thread)."""
         counters = self.link.counters()
@@ -133,9 +143,13 @@ class Separation:
             counters,
             replace(self._separator.blocks),
             self.is_overloaded,
-            {worker.stem: worker.busy_s / elapsed for worker in self._workers.workers},
-            self._engine.busy_s / elapsed,
+            {who: busy_s / elapsed for who, busy_s in self.busy_s().items()},
         )
+
+    def busy_s(self) -> dict[str, float]:
+        """Give the seconds that each network, and the ``engine``, has been busy (any thread)."""
+        busy = {worker.stem: worker.busy_s for worker in self._workers.workers}
+        return {**busy, "engine": self._engine.busy_s}
 
     def stop(self) -> bool:
         """End the threads; False if one of them hangs and was left behind."""

@@ -9,7 +9,8 @@ from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import GraphClient
 from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
-from stemd.daemon.realtime import Counters, Event, RealtimeSide
+from stemd.daemon.ports import INPUTS, OUTPUTS, outputs_of
+from stemd.daemon.realtime import RAMP_S, Counters, Event, RealtimeSide
 from stemd.daemon.scheduling import NORMAL, Priorities, give_back_memory, priorities_below
 from stemd.daemon.separation import Separation
 from stemd.dsp.masks import MaskExtension
@@ -17,8 +18,6 @@ from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
 from stemd.tflite_models.errors import ModelError
 
 log = logging.getLogger(__name__)
-
-INPUTS = ("in_L", "in_R")
 
 TICK_S = 0.25
 """How often a session wants to be looked after."""
@@ -78,6 +77,10 @@ class Session:
     longest_period : int
         Frames of the longest period for which the delay has room.
     patchbay : Patchbay
+    is_bypassed : bool
+        Begin with the dry signal.
+    ramp_s : float
+        Seconds in which a gain changes.
     """
 
     def __init__(
@@ -88,6 +91,8 @@ class Session:
         extension: MaskExtension,
         longest_period: int,
         patchbay: Patchbay,
+        is_bypassed: bool = False,
+        ramp_s: float = RAMP_S,
     ) -> None:
         self.client = client
         self.networks = networks
@@ -99,20 +104,26 @@ class Session:
         self._longest_period = longest_period
         self._patchbay = patchbay
         self._in_graph_at = float("inf")
-        self._is_bypassed = False
+        self._is_bypassed = is_bypassed
         self._is_silent = False
         self._is_mending = False
         self._is_swapping = False
         self._is_outdated = False
+        self._retiring: Separation | None = None
+        """Plays until the one that follows it is warm."""
+        self._unused: list[str] = []
+        """Ports that the next cycle does not use any more."""
         self._load_at: float | None = None
         self._failed_at: deque[float] = deque(maxlen=FAILURES)
         self._cycles, self._output, self._estimates = Advance(), Advance(), Advance()
         self._priorities = Priorities()
         self._server_priority = NORMAL
-        outputs = [f"{stem}_{side}" for stem in networks.by_stem for side in "LR"]
-        self.rt = RealtimeSide(len(INPUTS), len(outputs), client.samplerate)
-        client.bind(self.rt, INPUTS, outputs)
-        self._separate()
+        self.rt = RealtimeSide(len(INPUTS), len(OUTPUTS), client.samplerate, ramp_s)
+        client.bind(self.rt, INPUTS, [])
+        self._ports = outputs_of(networks.by_stem)
+        client.add_outputs(self._ports)
+        self.separation = self._new_separation()
+        self._attach()
         try:
             client.activate()
             client.declare_latency()
@@ -135,6 +146,29 @@ class Session:
         """Fade to the dry signal, or back to the stems."""
         self._is_bypassed = on
         self.separation.bypass(on)
+
+    def change(self, networks: LoadedNetworks, scheme: Scheme, longest_period: int) -> None:
+        """Go over to others, by a cross-fade as soon as they are warm.
+
+        Raises
+        ------
+        ServerError
+            The server has no room for their ports, and nothing has changed.
+        """
+        self._remove_unused()
+        ports = outputs_of(networks.by_stem)
+        self.client.add_outputs(
+            {name: slot for name, slot in ports.items() if name not in self._ports}
+        )
+        self._ports |= ports
+        self.networks, self._scheme, self._longest_period = networks, scheme, longest_period
+        self._hung_s = HUNG_S + scheme.B * HOP_LENGTH / SAMPLERATE
+        self._is_outdated = True
+
+    def extend_masks(self, extension: MaskExtension) -> None:
+        """Do otherwise above the networks' last bin, from the next hop on."""
+        self._extension = extension
+        self.separation.extend_masks(extension)
 
     def tick(self, events: Event, now: float) -> None:
         """Look after everything; called several times a second, and when something happened.
@@ -162,6 +196,7 @@ class Session:
         if Event.SWAPPED in events:
             self._is_swapping = False
             self._is_mending &= self._is_outdated  # else what plays now was mended meanwhile
+            self._retire()
         if events & (Event.SWAPPED | Event.PERIOD):  # JACK tells the others of neither
             self.client.declare_latency()
         if Event.LATENCY in events:
@@ -177,17 +212,23 @@ class Session:
             self._load_anew(now)
         if self._is_outdated and not self._is_swapping and self._load_at is None:
             self._separate()
+        elif self._unused:
+            self._remove_unused()
         self.client.describe()
         self._patchbay.look(self.client, INPUTS, now)
 
     def close(self) -> None:
         """Leave the graph and end all threads."""
         self._patchbay.server_went(monotonic())
-        self.separation.link.release()  # a bounce that waits for the engine holds the server
+        for each in (self.separation, self._retiring):
+            if each:
+                each.link.release()  # a bounce that waits for the engine holds the server
         try:
             self.client.close()
         finally:
             self.separation.stop()
+            if self._retiring:
+                self._retiring.stop()
         self.rt.detach()
 
     def _listen(self, counters: Counters, now: float) -> None:
@@ -251,10 +292,25 @@ class Session:
             return
         self._is_outdated = True
         self.separation.stop()
+        if self._retiring:
+            self._retiring.stop()
 
     def _separate(self) -> None:
         """Begin a separation that takes over as soon as it is warm."""
-        self.separation = Separation(
+        if not self.separation.is_stopped:
+            self._retiring = self.separation
+        self.separation = self._new_separation()
+        self._attach()
+
+    def _attach(self) -> None:
+        self.separation.bypass(self._is_bypassed)
+        self.rt.attach(self.separation.link)
+        self._is_swapping, self._is_outdated = True, False
+        self._output, self._estimates = Advance(), Advance()
+        give_back_memory()  # what is replaced refers to itself, and its networks are large
+
+    def _new_separation(self) -> Separation:
+        separation = Separation(
             self.networks.by_stem,
             self._scheme,
             self._extension,
@@ -262,12 +318,26 @@ class Session:
             self.client.samplerate,
             max(self._longest_period, self.client.period, self.rt.counters().period),
         )
-        self.separation.set_priorities(self._priorities)
-        self.separation.bypass(self._is_bypassed)
-        self.rt.attach(self.separation.link)
-        self._is_swapping, self._is_outdated = True, False
-        self._output, self._estimates = Advance(), Advance()
-        give_back_memory()  # what is replaced refers to itself, and its networks are large
+        separation.set_priorities(self._priorities)
+        return separation
+
+    def _retire(self) -> None:
+        """End what does not play any more, and let its ports be heard no more."""
+        if self._retiring:
+            self._retiring.stop()
+            self._retiring = None
+            give_back_memory()
+        used = outputs_of({*self.separation.stems, *self.networks.by_stem})
+        self._unused = [name for name in self._ports if name not in used]
+        for name in self._unused:
+            self.rt.set_out_port(self._ports[name], 0)
+
+    def _remove_unused(self) -> None:
+        """Unregister ports that no cycle uses any more."""
+        self.client.remove_outputs(self._unused)
+        for name in self._unused:
+            del self._ports[name]
+        self._unused = []
 
 
 class Advance:

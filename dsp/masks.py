@@ -29,12 +29,14 @@ class RatioMask:
 
     Attributes
     ----------
+    extension : MaskExtension
+        For the spectra that come next.
     newest : float32 [shape=(stems, CHANNELS, N_BINS)]
         The last spectrum's masks, held until `update`; at first everything is shared equally.
     """
 
     def __init__(self, stems: int, extension: MaskExtension) -> None:
-        self._extension = extension
+        self.extension = extension
         self._power = np.empty((stems, MAX_HOPS, CHANNELS, MODEL_BINS), np.float32)
         self._total = np.empty((MAX_HOPS, CHANNELS, MODEL_BINS), np.float32)
         self._masks = np.full((MAX_HOPS, stems, CHANNELS, N_BINS), 1 / stems, np.float32)
@@ -64,7 +66,9 @@ class RatioMask:
         masks = self._masks[:spectra]
         low = masks[..., :MODEL_BINS]
         np.divide(power, total, out=low.swapaxes(0, 1))
-        if self._extension is MaskExtension.MEAN:
+        if self.extension is MaskExtension.MEAN:
             masks[..., MODEL_BINS:] = low.sum(axis=-1, keepdims=True) / MODEL_BINS
+        else:
+            masks[..., MODEL_BINS:] = 0
         self.newest = masks[-1]
         return masks

@@ -91,6 +91,10 @@ class Separator:
         self._missed = False
         self._hops = 0
 
+    def extend_masks(self, extension: MaskExtension) -> None:
+        """Do otherwise above the networks' last bin, from the next spectrum on (any thread)."""
+        self._mask.extension = extension
+
     def process(self, hops: Waveform, out: Waveform) -> Waveform:
         """Take some hops of the mixture, any number, and write as many of every stem.
 

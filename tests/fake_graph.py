@@ -24,6 +24,7 @@ class FakeGraph:
         self.closed = False
         self.alive = True
         self.ports: list[str] = []
+        self._slots: dict[str, int] = {}
         self.frame_time = 0
         self.without_buffer: set[str] = set()
         """Ports for which the server has none."""
@@ -36,14 +37,26 @@ class FakeGraph:
         ]
 
     def bind(self, rt: RealtimeSide, inputs, outputs) -> None:
-        self.ports = [*inputs, *outputs]
+        self.ports = list(inputs)
         self._rt = rt
         # A fake port's address is that of its buffer.
         self._in = np.zeros((len(inputs), MAX_PERIOD), np.float32)
-        self._out = np.zeros((len(outputs), MAX_PERIOD), np.float32)
+        self._out = np.zeros((rt.outputs, MAX_PERIOD), np.float32)
         functions = (int(ffi.cast("uintptr_t", callback)) for callback in self._callbacks)
-        addresses = ([row.ctypes.data for row in rows] for rows in (self._in, self._out))
-        rt.bind(Server(*functions, 0, self.defers_latency, *addresses))
+        addresses = [row.ctypes.data for row in self._in]
+        rt.bind(Server(*functions, 0, self.defers_latency, addresses))
+        self.add_outputs({name: slot for slot, name in enumerate(outputs)})
+
+    def add_outputs(self, slots) -> None:
+        for name, slot in slots.items():
+            self.ports.append(name)
+            self._slots[name] = slot
+            self._rt.set_out_port(slot, self._out[slot].ctypes.data)
+
+    def remove_outputs(self, names) -> None:
+        for name in names:
+            self.ports.remove(name)
+            del self._slots[name]
 
     def activate(self) -> None:
         pass
@@ -85,19 +98,21 @@ class FakeGraph:
         self.call("freewheel", "void(*)(int, void *)", int(on))
 
     def cycle(self, block: np.ndarray) -> np.ndarray:
-        """One cycle: the block goes in; what the outputs then hold comes out."""
+        """One cycle: the block goes in; what the output ports then hold comes out."""
         nframes = block.shape[1]
         self._in[:, :nframes] = block
         self._out[:] = np.nan  # a missed write shows
         assert self.call("process", "int(*)(uint32_t, void *)", nframes) == 0
         self.frame_time += nframes
         assert np.isnan(self._out[:, nframes:]).all(), "written beyond the period"
-        return self._out[:, :nframes].copy()
+        return self._out[list(self._slots.values()), :nframes]
 
     def _get_buffer(self, port: int, _: int) -> int:
         if self.without_buffer:
             side, number = self._port(port)
-            if self.ports[number + side * len(self._in)] in self.without_buffer:
+            names = list(self._slots) if side else self.ports
+            slots = self._slots if side else {name: n for n, name in enumerate(self.ports)}
+            if any(slots[name] == number for name in names if name in self.without_buffer):
                 return 0
         return port
 

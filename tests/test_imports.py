@@ -15,7 +15,7 @@ ALLOWED = {
 
 
 def sources(package: str) -> list[Path]:
-    return sorted((ROOT / package).glob("*.py"))
+    return sorted((ROOT / package).rglob("*.py"))
 
 
 def mentioned(path: Path) -> set[str]:

@@ -10,7 +10,8 @@
 /* Fades that an engine which was late must be in time for before it is heard again. */
 #define CALM_FADES 8
 
-rt_link_t *rt_link_new(uint32_t inputs, uint32_t outputs, const rt_link_sizes_t *sizes)
+rt_link_t *rt_link_new(uint32_t inputs, uint32_t outputs, const uint8_t *slots,
+                       const rt_link_sizes_t *sizes)
 {
     rt_link_t *link = calloc(1, sizeof *link);
     if (!link)
@@ -23,6 +24,7 @@ rt_link_t *rt_link_new(uint32_t inputs, uint32_t outputs, const rt_link_sizes_t 
         rt_link_free(link);
         return NULL;
     }
+    memcpy(link->slots, slots, outputs);
     set(&link->out.written, sizes->prefill);
     link->delay = sizes->delay;
     link->fade = sizes->fade;
@@ -144,16 +146,17 @@ void link_play(rt_link_t *link, chunk_t *out, uint32_t frames)
     uint32_t ready = there < frames ? (uint32_t)there : frames;
     link->missing += frames - ready;
     for (uint32_t c = 0; c < link->out.channels; c++) {
-        ring_copy_out(&link->out, c, position, out->samples[c], ready);
-        memset(out->samples[c] + ready, 0, (frames - ready) * sizeof(float));
+        float *samples = out->samples[link->slots[c]];
+        ring_copy_out(&link->out, c, position, samples, ready);
+        memset(samples + ready, 0, (frames - ready) * sizeof(float));
     }
     if (fade(link, gain, frames)) {
         for (uint32_t c = 0; c < link->out.channels; c++)
             for (uint32_t i = 0; i < frames; i++)
-                out->samples[c][i] *= gain[i];
+                out->samples[link->slots[c]][i] *= gain[i];
         uint32_t all = link->out.channels, heard = link->in.channels;
         for (uint32_t c = 0; c < heard && heard <= all; c++) {
-            float *last = out->samples[all - heard + c];
+            float *last = out->samples[link->slots[all - heard + c]];
             dry_signal(link, c, position, dry, frames);
             for (uint32_t i = 0; i < frames; i++)
                 last[i] += (1 - gain[i]) * dry[i];

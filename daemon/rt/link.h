@@ -19,6 +19,7 @@ struct rt_link {
     ring_t out; /* the other way round */
     uint64_t delay;
     uint32_t fade, reserve;
+    uint8_t slots[RT_MAX_CHANNELS]; /* where in a chunk each channel of the output goes */
     sem_t heard;    /* posted after each cycle */
     sem_t produced; /* posted after each rt_link_write() */
     atomic_int released;
@@ -37,7 +38,7 @@ void link_hear(rt_link_t *link, const chunk_t *in, uint32_t frames);
 void link_heard(rt_link_t *link);
 /* Wait until the engine has delivered what a cycle plays; for an offline bounce. */
 void link_await(rt_link_t *link, uint32_t nframes);
-/* Decide what is to be heard in a cycle, then give it chunk by chunk. */
+/* Decide what is to be heard in a cycle, then give it chunk by chunk, the channels that it has. */
 void link_begin(rt_link_t *link, uint32_t nframes);
 void link_play(rt_link_t *link, chunk_t *out, uint32_t frames);
 void link_end(rt_link_t *link);

@@ -24,6 +24,7 @@ typedef struct {
 
 struct rt {
     rt_server_t server;
+    _Atomic uintptr_t out_ports[RT_MAX_CHANNELS];
     uint32_t inputs, outputs;
     uint32_t ramp;
     _Atomic(rt_link_t *) arriving; /* attached, and not yet seen by the server's thread */
@@ -67,6 +68,11 @@ void rt_free(rt_t *rt)
 void rt_bind(rt_t *rt, const rt_server_t *server)
 {
     rt->server = *server;
+}
+
+void rt_set_out_port(rt_t *rt, uint32_t output, uintptr_t port)
+{
+    rt->out_ports[output] = port;
 }
 
 static void tell(rt_t *rt, uint32_t event)
@@ -172,16 +178,17 @@ static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, uint32_t nfram
             link_begin(links[i], nframes);
     for (uint32_t done = 0, frames; done < nframes; done += frames) {
         frames = nframes - done < CHUNK ? nframes - done : CHUNK;
+        memset(&out, 0, rt->outputs * sizeof out.samples[0]);
+        memset(&other, 0, rt->outputs * sizeof other.samples[0]);
         if (playing)
             link_play(playing, &out, frames);
-        else
-            memset(&out, 0, sizeof out);
         if (coming)
             link_play(coming, &other, frames);
         if (is_warm)
             blend(rt, &out, &other, coming->fade, frames);
         for (uint32_t c = 0; c < rt->outputs; c++) {
-            float *dst = buffer((void *)rt->server.out_ports[c], nframes);
+            void *port = (void *)rt->out_ports[c];
+            float *dst = port ? buffer(port, nframes) : NULL;
             ramp(&rt->gains[c], rt->ramp, out.samples[c], frames);
             note_peak(&rt->out_peaks[c], out.samples[c], frames);
             if (dst)
@@ -277,10 +284,15 @@ static void answer(rt_t *rt, latency_mode_t mode)
     const rt_server_t *server = &rt->server;
     port_latency_range_t ask = (port_latency_range_t)server->port_get_latency_range;
     port_latency_range_t declare = (port_latency_range_t)server->port_set_latency_range;
-    const uintptr_t *from = mode == CAPTURE_LATENCY ? server->in_ports : server->out_ports;
-    const uintptr_t *to = mode == CAPTURE_LATENCY ? server->out_ports : server->in_ports;
-    uint32_t n_from = mode == CAPTURE_LATENCY ? rt->inputs : rt->outputs;
-    uint32_t n_to = mode == CAPTURE_LATENCY ? rt->outputs : rt->inputs;
+    uintptr_t outs[RT_MAX_CHANNELS];
+    uint32_t n_outs = 0;
+    for (uint32_t c = 0; c < rt->outputs; c++)
+        if ((outs[n_outs] = rt->out_ports[c]))
+            n_outs++;
+    const uintptr_t *from = mode == CAPTURE_LATENCY ? server->in_ports : outs;
+    const uintptr_t *to = mode == CAPTURE_LATENCY ? outs : server->in_ports;
+    uint32_t n_from = mode == CAPTURE_LATENCY ? rt->inputs : n_outs;
+    uint32_t n_to = mode == CAPTURE_LATENCY ? n_outs : rt->inputs;
     latency_range_t all = {UINT32_MAX, 0};
     for (uint32_t c = 0; c < n_from; c++) {
         latency_range_t range = {0, 0};

@@ -35,8 +35,10 @@ typedef struct {
     uint64_t delivered;    /* frames that the engine has written */
 } rt_link_counters_t;
 
-/* Any thread; NULL when there is no memory. Free one only when rt_holds() says no. */
-rt_link_t *rt_link_new(uint32_t inputs, uint32_t outputs, const rt_link_sizes_t *sizes);
+/* Any thread; NULL when there is no memory. Free one only when rt_holds() says no.
+ * slots: which of the client's outputs each of the link's is; all the others are silent. */
+rt_link_t *rt_link_new(uint32_t inputs, uint32_t outputs, const uint8_t *slots,
+                       const rt_link_sizes_t *sizes);
 void rt_link_free(rt_link_t *link);
 
 /* Engine thread. Wait until a cycle has passed, at most timeout_ms. */
@@ -55,7 +57,7 @@ void rt_link_release(rt_link_t *link);
 
 /* ---- the client ---- */
 
-/* Addresses of libjack's functions, of the client, and of the ports. */
+/* Addresses of libjack's functions, of the client, and of the input ports. */
 typedef struct {
     uintptr_t port_get_buffer, port_get_latency_range, port_set_latency_range;
     uintptr_t last_frame_time;
@@ -63,7 +65,7 @@ typedef struct {
     /* Whether latency is not to be answered in the callback, but by rt_answer_latency() when
      * RT_LATENCY is told: PipeWire (0.3.65) may deadlock when ports are told theirs in there. */
     int defers_latency;
-    uintptr_t in_ports[RT_MAX_CHANNELS], out_ports[RT_MAX_CHANNELS];
+    uintptr_t in_ports[RT_MAX_CHANNELS];
 } rt_server_t;
 
 /* What happened since rt_wait_events() was asked last. */
@@ -93,6 +95,8 @@ rt_t *rt_new(uint32_t inputs, uint32_t outputs, uint32_t ramp);
 void rt_free(rt_t *rt);
 /* Before the server's thread runs. */
 void rt_bind(rt_t *rt, const rt_server_t *server);
+/* Any thread. Let an output be heard at a port; 0: at none. A cycle may still use the last one. */
+void rt_set_out_port(rt_t *rt, uint32_t output, uintptr_t port);
 
 /* Any thread but one at a time. Let a link come; 0 while another still does. */
 int rt_attach(rt_t *rt, rt_link_t *link);

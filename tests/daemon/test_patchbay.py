@@ -126,6 +126,28 @@ def test_what_cannot_be_connected_is_not_tried_for_ever():
     assert len(client.attempts) == 3
 
 
+def test_own_ports_that_appear_are_connected_by_their_patterns(look):
+    client = FakeClient("desk:1", "desk:2")
+    patchbay = Patchbay(patterns(drums_L="desk:1"))
+    look(patchbay, client)
+    assert not client.made
+    client.ports.append("stemd:drums_L")
+    look(patchbay, client)
+    assert client.made == {("stemd:drums_L", "desk:1")}
+
+
+def test_other_patterns_are_followed_at_once_but_a_user_is_not_overruled(look):
+    client = FakeClient("mpv:out_1", "mpv:out_2")
+    patchbay = Patchbay(patterns(in_L="mpv:out_1"))
+    look(patchbay, client)
+    client.made.clear()
+    look(patchbay, client)
+    patchbay.follow(patterns(in_L="mpv:out_.", in_R="mpv:out_2"))
+    look(patchbay, client)
+    assert client.made == {("mpv:out_2", "stemd:in_L"), ("mpv:out_2", "stemd:in_R")}
+    assert patchbay.connections == client.made
+
+
 def test_a_server_that_dies_at_once_takes_nothing_from_the_next():
     patchbay = Patchbay({})
     client = FakeClient("desk:a")

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import jack
 import pytest
@@ -87,26 +87,25 @@ def test_server_without_room_for_the_ports_is_one_clear_line(environment, tmp_pa
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_run_waits_for_the_next_server_and_restores_what_was_connected(environment, number):
     users = ("stemd:vocals_L", "system:playback_1")
-    with private_server(blocksize=512, realtime=False) as name:
-        running_daemon = running(environment, JACK_DEFAULT_SERVER=name)
-        process, _ = running_daemon.__enter__()
-        bystander = jack.Client("bystander", no_start_server=True, servername=name)
-        bystander.connect(*users)
-        wait_until(lambda: connected(bystander, *users))
-        time.sleep(1.5)  # a connection must have lasted to be restored
-        bystander.close()
-        os.kill(process_of(name), number)
-        await_line(process, "the server went away")
-        await_line(process, "waiting for a server: no JACK or PipeWire server answers")
-    with private_server(blocksize=512, realtime=False) as again:
-        assert again == name
-        await_line(process, READY)
-        bystander = jack.Client("bystander", no_start_server=True, servername=name)
-        wait_until(lambda: connected(bystander, *users))
-        bystander.close()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-    running_daemon.__exit__(None, None, None)
+    with ExitStack() as stack:
+        with private_server(blocksize=512, realtime=False) as name:
+            process, _ = stack.enter_context(running(environment, JACK_DEFAULT_SERVER=name))
+            bystander = jack.Client("bystander", no_start_server=True, servername=name)
+            bystander.connect(*users)
+            wait_until(lambda: connected(bystander, *users))
+            time.sleep(1.5)  # a connection must have lasted to be restored
+            bystander.close()
+            os.kill(process_of(name), number)
+            await_line(process, "the server went away")
+            await_line(process, "waiting for a server: no JACK or PipeWire server answers")
+        with private_server(blocksize=512, realtime=False) as again:
+            assert again == name
+            await_line(process, READY)
+            bystander = jack.Client("bystander", no_start_server=True, servername=name)
+            wait_until(lambda: connected(bystander, *users))
+            bystander.close()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=10) == 0
 
 
 def connected(client, source: str, destination: str) -> bool:

@@ -120,7 +120,8 @@ class Stage:
 
     def total(self) -> np.ndarray:
         """Sum of the stems less the input that long ago [shape=(CHANNELS, frames)]."""
-        out = np.concatenate(self.heard, axis=1).reshape(2, 2, -1).sum(axis=0)
+        sums = [block.reshape(-1, 2, block.shape[1]).sum(axis=0) for block in self.heard]
+        out = np.concatenate(sums, axis=1)
         x = np.concatenate(self.played, axis=1)
         delay = self.session.separation.delay
         return out[:, delay:] - x[:, : out.shape[1] - delay]
@@ -196,10 +197,16 @@ def test_networks_that_cannot_be_loaded_now_are_loaded_later(stage, monkeypatch,
     monkeypatch.setattr(s.session.networks, "load_anew", load)
     network.broken = True
     s.until(State.MENDING)
-    s.play(60)
+    for _ in range(int(1.5 * LOAD_AGAIN_S * 44_100 / PERIOD)):
+        s.cycle()
+        s.tick()
+    assert caplog.text.count("vocals.tflite is missing; the next attempt is in 10 s") == 2
+    assert s.session.state is State.MENDING
     assert np.abs(s.total()).max() < 1e-4, "the dry signal is heard"
-    assert caplog.text.count("vocals.tflite is missing; the next attempt is in 10 s") == 1
-    s.until(State.PLAYING, cycles=int(2.5 * LOAD_AGAIN_S * 44_100 / PERIOD))
+    while len(loads) < 3:
+        s.cycle()
+        s.tick()
+    s.until(State.PLAYING)
     assert np.diff(loads) == pytest.approx(LOAD_AGAIN_S, abs=2 * PERIOD / 44_100)
 
 
@@ -235,6 +242,110 @@ def test_an_engine_that_hangs_is_replaced(stage, monkeypatch, caplog):
     s.play(60)
     assert np.abs(s.total()[:, -20 * PERIOD :]).max() < 1e-4
     go.set()
+
+
+FOUR = ("vocals", "drums", "bass", "other")
+
+
+def playing(*stems):
+    return LoadedNetworks(lambda: dict.fromkeys(stems, passing))
+
+
+def ports_of(*stems):
+    return ["in_L", "in_R", *(f"{stem}_{side}" for stem in stems for side in "LR")]
+
+
+def change(s, *wishes) -> None:
+    """Have the session go over to others, and play until it has."""
+    s.session.change(*wishes)
+    wanted = {*ports_of(*s.session.networks.by_stem)}
+    for _ in range(400):
+        s.play(1)
+        assert s.session.state is State.PLAYING
+        if {*s.graph.ports} == wanted and s.session._retiring is None:
+            return
+    raise AssertionError("it never went over")
+
+
+def test_other_stems_come_with_their_ports_and_the_sum_stays_whole_throughout(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    change(s, playing(*FOUR), SCHEME, PERIOD)
+    assert s.graph.ports == ports_of(*FOUR)
+    s.play(20)
+    assert s.heard[-1].shape[0] == 8
+    assert np.abs(s.heard[-1]).max(axis=1).min() > 0, "every stem is heard"
+    change(s, playing("vocals", "accompaniment"), SCHEME, PERIOD)
+    s.play(20)
+    assert s.graph.ports == ports_of("vocals", "accompaniment")
+    assert np.abs(s.total()).max() < 1e-4
+
+
+def test_another_scheme_takes_over_when_it_is_warm_and_is_declared(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    before = s.session.rt.delay
+    change(s, playing(*FOUR), Scheme(T=64, B=2, A=5), PERIOD)
+    assert s.session.rt.delay > before
+    s.play(60)
+    assert {low for low, _ in s.graph.latencies.values()} >= {s.session.rt.delay}
+    assert np.abs(s.total()[:, -40 * PERIOD :]).max() < 1e-4
+
+
+def test_changes_that_come_quickly_end_with_the_last(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    s.session.change(playing(*FOUR), SCHEME, PERIOD)
+    s.play(2)
+    change(s, playing("vocals", "accompaniment"), SCHEME, PERIOD)
+    s.play(60)
+    assert s.graph.ports == ports_of("vocals", "accompaniment")
+    assert np.abs(s.total()).max() < 1e-4
+    names = [thread.name for thread in threading.enumerate()]
+    assert names.count("stemd-engine") == 1
+
+
+def test_a_rate_that_changes_while_others_come_is_followed(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    s.session.change(playing(*FOUR), SCHEME, PERIOD)
+    s.play(2)
+    s.graph.samplerate = 48_000
+    s.play(400)
+    assert s.session.separation.samplerate == 48_000
+    assert s.session.state is State.PLAYING
+    assert s.graph.ports == ports_of(*FOUR)
+
+
+def test_no_room_for_more_ports_changes_nothing(stage, monkeypatch):
+    s = stage()
+    s.until(State.PLAYING)
+    first = s.session.separation
+
+    def refuse(_):
+        raise ServerError("no room for more")
+
+    monkeypatch.setattr(s.graph, "add_outputs", refuse)
+    with pytest.raises(ServerError, match="no room"):
+        s.session.change(playing(*FOUR), SCHEME, PERIOD)
+    s.play(60)
+    assert s.session.separation is first
+    assert np.abs(s.total()).max() < 1e-4
+
+
+def test_masks_are_extended_otherwise_without_a_gap(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    s.play(30)
+    s.session.extend_masks(MaskExtension.ZEROS)
+    s.play(60)
+    missing = s.total()[0, -20 * PERIOD :]
+    spectrum = np.abs(np.fft.rfft(missing * np.hanning(missing.size)))
+    edge = len(spectrum) // 2  # 11 kHz
+    assert spectrum[edge + 200 :].mean() > 100 * spectrum[: edge - 200].mean()
+    s.session.extend_masks(MaskExtension.MEAN)
+    s.play(60)
+    assert np.abs(s.total()[:, -20 * PERIOD :]).max() < 1e-4
 
 
 LONG = Scheme(T=192, B=96, A=1)

@@ -1,0 +1,154 @@
+"""What may be asked over the socket, as docs/control.md tells: version 1, a line of JSON each."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from stemd.daemon.control.mixer import Decibels
+from stemd.daemon.ports import StemName
+
+VERSION = 1
+
+LONGEST_LINE = 16_384
+"""Bytes."""
+
+RequestId: TypeAlias = (
+    Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[str, Field(max_length=64)]
+)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    id: RequestId | None = None
+    """Comes back with the reply."""
+
+
+class Status(_Request):
+    """Tell how everything is."""
+
+    do: Literal["status"]
+
+
+class Set(_Request):
+    """Change a stem's strip of the mixer; what is left out stays."""
+
+    do: Literal["set"]
+    stem: StemName
+    gain: Decibels | None = None
+    mute: bool | None = None
+    solo: bool | None = None
+
+
+class Bypass(_Request):
+    """Hear the input instead of the stems, or not; or change over, where ``on`` is left out."""
+
+    do: Literal["bypass"]
+    on: bool | None = None
+
+
+class Reload(_Request):
+    """Read the configuration anew."""
+
+    do: Literal["reload"]
+
+
+class Stop(_Request):
+    """End the daemon."""
+
+    do: Literal["stop"]
+
+
+class Subscribe(_Request):
+    """Tell what happens from now on, and, where it is wished, so often how loud everything is."""
+
+    do: Literal["subscribe"]
+    meters: Annotated[float, Field(ge=0.02, le=60.0)] | None = None
+    """Seconds from one event ``meters`` to the next."""
+
+
+Request: TypeAlias = Status | Set | Bypass | Reload | Stop | Subscribe
+
+_REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
+
+
+class RequestError(Exception):
+    """A request cannot be answered.
+
+    Attributes
+    ----------
+    code : str
+        ``json``, ``request``, ``stem``, ``failed``, ``busy`` or ``long``; see docs/control.md.
+    id : int, str or None
+        The request's, where it could be read.
+    """
+
+    def __init__(self, code: str, message: str, id: RequestId | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.id = id
+
+
+def parse(line: bytes) -> Request:
+    """Read a request.
+
+    Raises
+    ------
+    RequestError
+        It is none.
+    """
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, json.JSONDecodeError) else "nothing that is read"
+        raise RequestError("json", f"a request must be a line of JSON: {reason}") from None
+    if not isinstance(data, dict):
+        raise RequestError("request", 'a request must be an object: {"do": "status"}')
+    try:
+        return _REQUEST.validate_python(data)
+    except ValidationError as error:
+        raise RequestError("request", _explain(error), _id_of(data)) from None
+
+
+def reply(id: RequestId | None, result: Mapping[str, Any]) -> bytes:
+    """Write what a request has come to."""
+    return line({"id": id, "ok": True, "result": result})
+
+
+def refusal(error: RequestError) -> bytes:
+    """Write why it came to nothing."""
+    problem = {"code": error.code, "message": str(error)}
+    return line({"id": error.id, "ok": False, "error": problem})
+
+
+def line(data: Mapping[str, Any]) -> bytes:
+    """Write anything as a line."""
+    return json.dumps(data, allow_nan=False).encode() + b"\n"
+
+
+def _id_of(data: Mapping[str, Any]) -> RequestId | None:
+    try:
+        return TypeAdapter[RequestId | None](RequestId | None).validate_python(
+            data.get("id"), strict=True
+        )
+    except ValidationError:
+        return None
+
+
+def _explain(error: ValidationError) -> str:
+    """Say everything that is wrong, as ``key: rule``."""
+    problems = []
+    for details in error.errors(include_url=False):
+        where = ".".join(str(part) for part in details["loc"][1:])
+        match details["type"]:
+            case "union_tag_not_found" | "union_tag_invalid":
+                verbs = sorted(each.__name__.lower() for each in _Request.__subclasses__())
+                where, message = "do", f"must be one of {', '.join(verbs)}"
+            case "extra_forbidden":
+                message = "unknown key"
+            case _:
+                message = details["msg"][:1].lower() + details["msg"][1:]
+        problems.append(f"{where}: {message}")
+    return "; ".join(problems)

@@ -1,0 +1,272 @@
+"""The control socket: answers requests and tells events, on a thread of its own."""
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from threading import Thread
+from typing import Any, TypeVar
+
+from stemd.daemon.control import protocol
+from stemd.daemon.control.bulletin import Event
+from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
+from stemd.daemon.control.protocol import Request, RequestError
+from stemd.daemon.errors import StemdError
+
+log = logging.getLogger(__name__)
+
+MAX_CLIENTS = 64
+
+REQUESTS_PER_S = 500.0
+"""Of all clients together: beyond that they wait, for the interpreter belongs to the music."""
+
+ANSWER_S = 30.0
+"""How long the daemon may take to answer."""
+
+UNREAD = 65_536
+"""Bytes that a client may leave unread before events are left out for it."""
+
+WRITE_S = 5.0
+"""How long a client may leave a reply unread before it is dropped."""
+
+
+Result = TypeVar("Result")
+
+
+class ControlServer:
+    """Listens on a Unix socket that belongs to its owner alone.
+
+    Parameters
+    ----------
+    path : Path
+        Of the socket.
+    daemon : Steerable
+
+    Raises
+    ------
+    StemdError
+        It cannot be made there.
+    """
+
+    def __init__(self, path: Path, daemon: Steerable) -> None:
+        self.path = path
+        self._daemon = daemon
+        self._socket = _listen(path)
+        self._loop = asyncio.new_event_loop()
+        self._ending = asyncio.Event()
+        self._clients = 0
+        self._next_request = 0.0
+        self._thread = Thread(target=self._run, name="stemd-control", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Drop all clients and remove the socket."""
+        self._loop.call_soon_threadsafe(self._ending.set)
+        self._thread.join()
+        self._loop.close()
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._listen())
+
+    async def _listen(self) -> None:
+        server = await asyncio.start_unix_server(
+            self._serve, sock=self._socket, limit=protocol.LONGEST_LINE
+        )
+        await self._ending.wait()
+        server.close()
+        clients = asyncio.all_tasks() - {asyncio.current_task()}
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a client until it leaves."""
+        self._clients += 1
+        try:
+            with ExitStack() as stack, suppress(ConnectionError, TimeoutError):
+                await _Conversation(self, reader, writer, stack).hold(self._clients > MAX_CLIENTS)
+        finally:
+            self._clients -= 1
+            writer.close()
+
+    async def turn(self) -> None:
+        """Wait until the next request may be answered."""
+        now = self._loop.time()
+        self._next_request = max(self._next_request + 1 / REQUESTS_PER_S, now)
+        await asyncio.sleep(self._next_request - now)
+
+    async def answer(self, request: Request) -> dict[str, Any]:
+        """Do what is asked; return the result.
+
+        Raises
+        ------
+        RequestError
+            It cannot be done.
+        """
+        try:
+            match request:
+                case protocol.Status():
+                    return await _result(self._daemon.status())
+                case protocol.Set():
+                    change = request.model_dump(include={"gain", "mute", "solo"}, exclude_none=True)
+                    return set_strip(self._daemon, request.stem, change).model_dump()
+                case protocol.Bypass():
+                    return {"on": await _result(self._daemon.bypass(request.on))}
+                case protocol.Reload():
+                    return await _result(self._daemon.reload())
+                case protocol.Stop():
+                    self._daemon.stop()
+                    return {}
+                case protocol.Subscribe():
+                    return {}
+        except UnknownStemError as error:
+            raise RequestError("stem", str(error), request.id) from None
+        except StemdError as error:
+            raise RequestError("failed", str(error), request.id) from None
+        except TimeoutError:
+            raise RequestError(
+                "busy", f"the daemon did not answer within {ANSWER_S:.0f} s", request.id
+            ) from None
+
+    def subscribe(self, conversation: "_Conversation", stack: ExitStack) -> None:
+        """Have a client told of events until the stack is left."""
+
+        def tell(event: Event) -> None:
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                self._loop.call_soon_threadsafe(conversation.tell, event)
+
+        stack.enter_context(self._daemon.bulletin.subscription(tell))
+
+    async def tell_meters(self, conversation: "_Conversation", interval_s: float) -> None:
+        """Tell a client how loud everything is, again and again."""
+        while True:
+            conversation.tell({"event": "meters", "peaks": self._daemon.peaks()})
+            await asyncio.sleep(interval_s)
+
+
+class _Conversation:
+    """One client's connection."""
+
+    def __init__(
+        self,
+        server: ControlServer,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        stack: ExitStack,
+    ) -> None:
+        self._server = server
+        self._reader = reader
+        self._writer = writer
+        self._stack = stack
+        self._is_subscribed = False
+        self._meters: asyncio.Task[None] | None = None
+        self._left_out = 0
+
+    async def hold(self, is_one_too_many: bool) -> None:
+        """Answer line after line."""
+        if not _is_owner(self._writer.get_extra_info("socket")):
+            return
+        if is_one_too_many:
+            error = RequestError("busy", f"there are {MAX_CLIENTS} clients already: close some")
+            await self._write(protocol.refusal(error))
+            return
+        self._stack.callback(lambda: self._meters and self._meters.cancel())
+        while line := await self._read():
+            await self._server.turn()
+            await self._write(await self._reply(line))
+
+    def tell(self, event: Event) -> None:
+        """Write an event, unless the client reads too slowly."""
+        if self._writer.transport.get_write_buffer_size() > UNREAD:
+            self._left_out += 1
+            return
+        if self._left_out:
+            event, self._left_out = {**event, "left_out": self._left_out}, 0
+        self._writer.write(protocol.line(event))
+
+    async def _read(self) -> bytes:
+        """Return the next line, nothing at the end."""
+        try:
+            return await self._reader.readuntil()
+        except asyncio.IncompleteReadError:
+            return b""
+        except asyncio.LimitOverrunError:
+            error = RequestError("long", f"a line has at most {protocol.LONGEST_LINE} bytes")
+            await self._write(protocol.refusal(error))
+            return b""
+
+    async def _reply(self, line: bytes) -> bytes:
+        try:
+            request = protocol.parse(line)
+            result = await self._server.answer(request)
+        except RequestError as error:
+            return protocol.refusal(error)
+        if isinstance(request, protocol.Subscribe):
+            self._subscribe(request.meters)
+        return protocol.reply(request.id, result)
+
+    def _subscribe(self, meters_s: float | None) -> None:
+        if not self._is_subscribed:
+            self._is_subscribed = True
+            self._server.subscribe(self, self._stack)
+        if self._meters:
+            self._meters.cancel()
+            self._meters = None
+        if meters_s:
+            self._meters = asyncio.create_task(self._server.tell_meters(self, meters_s))
+
+    async def _write(self, reply: bytes) -> None:
+        self._writer.write(reply)
+        await asyncio.wait_for(self._writer.drain(), WRITE_S)
+
+
+async def _result(future: "Future[Result]") -> Result:
+    return await asyncio.wait_for(asyncio.wrap_future(future), ANSWER_S)
+
+
+def _is_owner(connection: socket.socket) -> bool:
+    """Tell whether the one at the other end is us, or root."""
+    size = struct.calcsize("3i")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    _, user, _ = struct.unpack("3i", credentials)
+    return user in (os.getuid(), 0)
+
+
+def _listen(path: Path) -> socket.socket:
+    """Make the socket, in the place of one that nobody listens to any more."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.is_socket():
+            _remove_if_forsaken(path)
+        os.fchmod(listening.fileno(), 0o600)  # and so the file, from its first moment
+        listening.bind(str(path))
+        listening.listen(MAX_CLIENTS)
+    except OSError as error:
+        listening.close()
+        raise StemdError(
+            f"cannot make the control socket {path}: {error.strerror or error}; choose another "
+            "place (control.socket), or none (control.socket: off)"
+        ) from None
+    return listening
+
+
+def _remove_if_forsaken(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        else:
+            raise OSError("another stemd listens there")

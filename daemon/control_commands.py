@@ -1,0 +1,159 @@
+"""The commands that talk to a daemon that runs."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stemd.daemon.config import load_config
+from stemd.daemon.control.mixer import MAX_DB, OFF_DB
+from stemd.daemon.errors import StemdError
+from stemd.daemon.ports import STEMS
+
+GAIN = re.compile(r"(?P<number>[-+]?\d+(\.\d*)?|[-+]?\.\d+)\s*(dB)?", re.IGNORECASE)
+
+
+class Decibels(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
+    """A gain as people write it."""
+
+    name = "dB"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read ``-6``, ``-6dB`` or ``off``."""
+        if isinstance(value, float):
+            return value
+        if value.lower() in ("off", "-inf", "-infdb"):
+            return OFF_DB
+        match = GAIN.fullmatch(value.strip())
+        if not match or not OFF_DB <= float(match["number"]) <= MAX_DB:
+            self.fail(
+                f"{value!r} must be a number of decibels from {OFF_DB:.0f} to {MAX_DB:.0f}, or off",
+                param,
+                ctx,
+            )
+        return float(match["number"])
+
+
+socket_option = click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    help="Where the daemon listens; by default where the user's configuration says.",
+)
+
+
+@click.command()
+@socket_option
+@click.option("--json", "as_json", is_flag=True, help="For programs: docs/control.md tells more.")
+def status(socket: Path | None, as_json: bool) -> None:
+    """Tell how a daemon that runs is doing."""
+    told = _ask(socket, "status")
+    click.echo(json.dumps(told, indent=2) if as_json else _in_words(told))
+
+
+@click.command("set")
+@click.argument("stem", type=click.Choice(STEMS))
+@socket_option
+@click.option("--gain", type=Decibels(), help="-6dB, 3, off; 0 dB is as it is.")
+@click.option("--mute/--unmute", default=None, help="Not to be heard; and again.")
+@click.option("--solo/--unsolo", default=None, help="Only this one, and others with it; or not.")
+def set_stem(
+    stem: str, socket: Path | None, gain: float | None, mute: bool | None, solo: bool | None
+) -> None:
+    """Change how a stem is heard, and say how it is then."""
+    change = {"gain": gain, "mute": mute, "solo": solo}
+    if all(value is None for value in change.values()):
+        raise click.UsageError("give what is to change: --gain, --mute, --solo or their opposites")
+    click.echo(f"{stem}: {_strip_in_words(_ask(socket, 'set', stem=stem, **change))}")
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["on", "off", "toggle"]), default="toggle")
+@socket_option
+def bypass(what: str, socket: Path | None) -> None:
+    """Hear the input, as late as the stems, instead of them; or the stems again."""
+    on = _ask(socket, "bypass", on={"on": True, "off": False, "toggle": None}[what])["on"]
+    click.echo(f"bypass: {'on' if on else 'off'}")
+
+
+@click.command()
+@socket_option
+def reload(socket: Path | None) -> None:
+    """Have a daemon read its configuration anew; a wrong one changes nothing."""
+    changes = _ask(socket, "reload")
+    click.echo(f"changed: {', '.join(changes['changed']) or 'nothing'}")
+    if changes["at_next_start"]:
+        click.echo(f"at the next start: {', '.join(changes['at_next_start'])}")
+
+
+@click.command()
+@socket_option
+def stop(socket: Path | None) -> None:
+    """End a daemon that runs."""
+    _ask(socket, "stop")
+
+
+@click.command()
+@socket_option
+@click.option("--meters", type=click.FloatRange(0.02, 60), help="Seconds between levels.")
+def events(socket: Path | None, meters: float | None) -> None:
+    """Print what happens, a line of JSON each, until the daemon ends."""
+    with _connect(socket) as client:
+        for event in client.events(meters):
+            click.echo(json.dumps(event))
+
+
+COMMANDS = (status, set_stem, bypass, reload, stop, events)
+
+
+def _connect(path: Path | None) -> "Any":
+    from stemd.daemon.control.client import ControlClient
+    from stemd.daemon.control.places import socket_path
+
+    if path is None:
+        config = load_config(None)
+        path = socket_path(config.control.socket, config.jack.client_name)
+    if path is None:
+        raise StemdError("the configuration has no control socket: set control.socket to auto")
+    return ControlClient(path)
+
+
+def _ask(path: Path | None, do: str, **arguments: Any) -> dict[str, Any]:
+    with _connect(path) as client:
+        result: dict[str, Any] = client.ask(do, **arguments)
+        return result
+
+
+def _in_words(told: dict[str, Any]) -> str:
+    lines = [f"stemd {told['version']}: {told['state']}"]
+    if server := told["server"]:
+        lines += [
+            f"server: {server['name']}, {server['samplerate']} Hz, {server['period']} frames a "
+            f"period, {server['xruns']} xruns",
+            f"delay: {told['delay']['frames']} frames ({told['delay']['seconds']:.3f} s), "
+            f"preset {told['preset']}, {told['precision']}",
+        ]
+    for stem, strip in told["mixer"].items():
+        lines.append(f"{stem}: {_strip_in_words(strip)}")
+    if told["bypass"]:
+        lines.append("bypass: on")
+    if server:
+        loads = ", ".join(f"{who} {share:.0%}" for who, share in told["load"].items())
+        lines += [
+            f"load: {loads} of one core",
+            f"late: {told['blocks']['late']} of {told['blocks']['total']} blocks, "
+            f"{told['engine']['late_periods']} periods",
+            *(
+                f"connected: {source} to {destination}"
+                for source, destination in told["connections"]
+            ),
+        ]
+    return "\n".join(lines)
+
+
+def _strip_in_words(strip: dict[str, Any]) -> str:
+    gain = "off" if strip["gain"] <= OFF_DB else f"{strip['gain']:+.1f} dB"
+    return ", ".join([gain, *(what for what in ("mute", "solo") if strip[what])])

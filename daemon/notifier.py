@@ -1,0 +1,59 @@
+"""Tells systemd how the service is, by the protocol of sd_notify(3)."""
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+
+
+class Notifier:
+    """Sends notices to the service manager; does nothing where there is none.
+
+    Parameters
+    ----------
+    environment : mapping
+        The process's: ``NOTIFY_SOCKET``, ``WATCHDOG_USEC``, ``WATCHDOG_PID``.
+
+    Attributes
+    ----------
+    watchdog_s : float or None
+        After so long without `feed_watchdog` the service is restarted; None: never.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._address = environment.get("NOTIFY_SOCKET", "").replace("@", "\0", 1)
+        self._told = ""
+        self.watchdog_s: float | None = None
+        if environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
+            with suppress(KeyError, ValueError):
+                self.watchdog_s = int(environment["WATCHDOG_USEC"]) / 1e6
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._address)
+
+    def ready(self) -> None:
+        """Say that the service is up."""
+        self._send("READY=1")
+
+    def stopping(self) -> None:
+        """Say that it is going down."""
+        self._send("STOPPING=1")
+
+    def status(self, text: str) -> None:
+        """Say how it is, in a line."""
+        if text != self._told:
+            self._told = text
+            self._send(f"STATUS={text}")
+
+    def feed_watchdog(self) -> None:
+        """Say that all is well."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, notice: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, suppress(OSError):
+            out.setblocking(False)
+            out.sendto(notice.encode(), self._address)

@@ -1,0 +1,125 @@
+"""How a daemon is doing, in figures."""
+
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from stemd.daemon.ports import outputs_of
+from stemd.daemon.session import Session
+
+if TYPE_CHECKING:
+    from stemd.daemon.supervisor import Daemon
+
+METERS_S = 0.05
+"""Whoever asks for the peaks again so soon gets the same."""
+
+LOAD_S = 2.0
+"""Over so long, at least, the loads are taken."""
+
+
+class Meters:
+    """How loud everything was lately, for any number of readers (any thread)."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._read_at = float("-inf")
+        self._peaks: dict[str, list[float]] = {}
+
+    def read(self, session: Session | None) -> dict[str, list[float]]:
+        """Give the highest levels since the last time [linear, left and right]."""
+        with self._lock:
+            if monotonic() - self._read_at >= METERS_S:
+                self._read_at = monotonic()
+                self._peaks = _peaks(session) if session else {}
+            return self._peaks
+
+
+def _peaks(session: Session) -> dict[str, list[float]]:
+    heard, played = session.rt.peaks()
+    stems = {
+        stem: [played[output] for output in outputs_of([stem]).values()]
+        for stem in session.separation.stems
+    }
+    return {"in": heard, **stems}
+
+
+class Loads:
+    """What share of the time the threads of a separation are busy (main thread)."""
+
+    def __init__(self) -> None:
+        self._last: tuple[object, float, dict[str, float]] | None = None
+        self._loads: dict[str, float] = {}
+
+    def read(self, session: Session, now: float) -> dict[str, float]:
+        """Give each network's, by stem, and the ``engine``'s, over the last seconds."""
+        busy = session.separation.busy_s()
+        if self._last is None or self._last[0] is not session.separation:
+            self._last, self._loads = (session.separation, now, busy), dict.fromkeys(busy, 0.0)
+        elif (elapsed := now - self._last[1]) >= LOAD_S:
+            self._loads = {who: (busy[who] - self._last[2][who]) / elapsed for who in busy}
+            self._last = (session.separation, now, busy)
+        return self._loads
+
+
+def in_a_line(daemon: "Daemon") -> str:
+    """Tell the most important (main thread)."""
+    session = daemon.session
+    if session is None:
+        return f"{daemon.state} for a server"
+    counters, report = session.rt.counters(), session.separation.report()
+    return (
+        f"{daemon.state} on {session.client.server}, {session.client.samplerate} Hz, delay "
+        f"{session.rt.delay / session.client.samplerate:.3f} s, load "
+        f"{sum(daemon.loads().values()):.0%} of a core, {report.blocks.late} of "
+        f"{report.blocks.total} blocks late, {counters.xruns} xruns"
+    )
+
+
+def describe(daemon: "Daemon") -> dict[str, Any]:
+    """Tell everything (main thread); docs/control.md explains each key."""
+    from importlib.metadata import version
+
+    session, plan = daemon.session, daemon.plan
+    status: dict[str, Any] = {
+        "version": version("stemd"),
+        "state": daemon.state,
+        "bypass": daemon.is_bypassed,
+        "stems": list(plan.networks.by_stem),
+        "preset": plan.config.separation.preset,
+        "precision": plan.config.separation.precision,
+        "window": {name: getattr(plan.scheme, name) for name in ("T", "B", "A", "mirror")},
+        "mixer": {stem: strip.model_dump() for stem, strip in daemon.mixer.strips().items()},
+        "peaks": daemon.peaks(),
+        "server": None,
+    }
+    if session is None:
+        return status
+    counters, report = session.rt.counters(), session.separation.report()
+    return {
+        **status,
+        "server": {
+            "name": session.client.server,
+            "client": session.client.name,
+            "samplerate": session.client.samplerate,
+            "period": counters.period,
+            "priority": counters.priority,
+            "periods": counters.periods,
+            "xruns": counters.xruns,
+            "jumps": counters.gaps,
+            "bad_samples": counters.bad_samples,
+            "longest_cycle_us": counters.worst_ns / 1000,
+        },
+        "delay": {
+            "frames": session.rt.delay,
+            "seconds": session.rt.delay / session.client.samplerate,
+        },
+        "load": daemon.loads(),
+        "blocks": {"total": report.blocks.total, "late": report.blocks.late},
+        "engine": {
+            "late_periods": report.link.late_periods,
+            "late_frames": report.link.late_frames,
+            "lost_frames": report.link.lost_frames,
+            "dry_frames": report.link.dry_frames,
+        },
+        "connections": sorted(daemon.patchbay.connections),
+    }

@@ -1,0 +1,363 @@
+"""The daemon: waits for servers, plays in their graphs, and does what it is told meanwhile."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Lock, Thread
+from time import monotonic, sleep
+from typing import Any, TypeVar
+
+from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.mixer import Mixer
+from stemd.daemon.errors import ServerError, StemdError
+from stemd.daemon.graph import GraphClient
+from stemd.daemon.notifier import Notifier
+from stemd.daemon.patchbay import Patchbay
+from stemd.daemon.plan import Plan, differences, is_at_start
+from stemd.daemon.ports import outputs_of
+from stemd.daemon.scheduling import settle_memory
+from stemd.daemon.session import TICK_S, ServerGoneError, Session, State
+from stemd.daemon.status import Loads, Meters, describe, in_a_line
+from stemd.tflite_models.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S, LAST_RETRY_S = 1.0, 5.0
+"""How long to wait between two attempts to join a server, at first and at last."""
+
+STATUS_S = 2.0
+"""How often the service manager is told how it is."""
+
+LOOK_S = 0.1
+"""How often is looked, meanwhile, whether the last server is back."""
+
+Result = TypeVar("Result")
+
+
+class Daemon:
+    """Waits for a server, plays in its graph until it goes away, and waits for the next one.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is to be played.
+    join : callable
+        Opens a client, or raises `ServerError` while no server answers.
+    replan : callable
+        Reads the configuration anew and makes the plan that follows this one.
+    mixer : Mixer
+    notifier : Notifier
+
+    Attributes
+    ----------
+    session : Session or None
+        While there is a server.
+    plan : Plan
+    mixer : Mixer
+    bulletin : Bulletin
+        Where it is told what happens.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        join: Callable[[], GraphClient],
+        replan: Callable[[Plan], Plan],
+        mixer: Mixer,
+        notifier: Notifier,
+    ) -> None:
+        self.session: Session | None = None
+        self.plan = plan
+        self.mixer = mixer
+        self.bulletin = Bulletin()
+        self.patchbay = Patchbay(plan.config.jack.autoconnect)
+        self.is_bypassed = False
+        self._join = join
+        self._replan = replan
+        self._reloading = Lock()
+        self._meters = Meters()
+        self._loads = Loads()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._last_client: GraphClient | None = None
+        # No lock may be in it: a signal handler sets it wherever the main thread is.
+        self._stopping = False
+        self._reload_wanted = False
+        self._told: State | None = None
+        self._notifier = notifier
+        self._notified_at = float("-inf")
+        self._flowed = (0, 0)
+
+    @property
+    def state(self) -> State:
+        """What the daemon is doing (any thread)."""
+        session = self.session
+        return session.state if session else State.WAITING
+
+    # ---- any thread; see `control.console.Steerable` ----
+
+    def status(self) -> "Future[dict[str, Any]]":
+        """Tell how everything is."""
+        return self._call(lambda: describe(self))
+
+    def bypass(self, on: bool | None) -> "Future[bool]":
+        """Hear the input instead of the stems, or not, or change over."""
+        return self._call(lambda: self._bypass(not self.is_bypassed if on is None else on))
+
+    def reload(self) -> "Future[dict[str, Any]]":
+        """Read the configuration anew, and go by it.
+
+        What takes long happens on a thread of its own; meanwhile everything plays on as before.
+        """
+        future: Future[dict[str, Any]] = Future()
+        if self._reloading.acquire(blocking=False):
+            Thread(target=self._reload, args=(future,), name="stemd-reload", daemon=True).start()
+        else:
+            future.set_exception(StemdError("a reload is under way: wait for its end"))
+        return future
+
+    def _reload(self, future: "Future[dict[str, Any]]") -> None:
+        try:
+            plan = self._replan(self.plan)
+            future.set_result(self._call(lambda: self._apply(plan)).result())
+        except (StemdError, ModelError) as error:
+            log.error("nothing is changed: %s", error)
+            future.set_exception(StemdError(f"nothing is changed: {error}"))
+        except BaseException as error:
+            future.set_exception(error)
+            raise
+        finally:
+            self._reloading.release()
+
+    def stop(self) -> None:
+        """Let `run` return soon; for signal handlers too."""
+        self._stopping = True
+        self._wake()
+
+    def reload_soon(self) -> None:
+        """Reload when there is time; for signal handlers."""
+        self._reload_wanted = True
+        self._wake()
+
+    def peaks(self) -> dict[str, list[float]]:
+        """Give how loud the input and each stem was lately [linear, left and right]."""
+        return self._meters.read(self.session)
+
+    def loads(self) -> dict[str, float]:
+        """Give what share of the time each network, and the engine, is busy (main thread)."""
+        return self._loads.read(self.session, monotonic()) if self.session else {}
+
+    def _call(self, function: Callable[[], Result]) -> "Future[Result]":
+        """Have the main thread do it."""
+        future: Future[Result] = Future()
+
+        def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(function())
+            except Exception as error:  # noqa: BLE001 - it is for whoever asked
+                future.set_exception(error)
+
+        self._calls.append(work)
+        self._wake()
+        return future
+
+    def _wake(self) -> None:
+        if session := self.session:
+            session.rt.wake()
+
+    # ---- the main thread ----
+
+    def run(self) -> None:
+        """Go on until `stop` (main thread).
+
+        Raises
+        ------
+        StemdError
+            Nothing helps.
+        """
+        settle_memory()
+        self._notifier.ready()
+        while client := self._wait_for_server():
+            try:
+                self._play(client)
+            except ServerGoneError:
+                log.warning("the server went away")
+        self._notifier.stopping()
+        self._work()
+
+    def _wait_for_server(self) -> GraphClient | None:
+        """Join a server as soon as one answers; None if it was not to be."""
+        least_s, wait_s = LOOK_S, FIRST_RETRY_S
+        self._tell_state()
+        while not self._stopping:
+            try:
+                return self._join()
+            except ServerError as error:
+                if wait_s == FIRST_RETRY_S:
+                    log.warning("waiting for a server: %s", error)
+            # Where somebody takes connections, and yet cannot be joined, ever less is tried.
+            is_back = self._wait_for_last_server(least_s, wait_s)
+            least_s = min(2 * least_s, LAST_RETRY_S) if is_back else LOOK_S
+            wait_s = min(wait_s * 1.5, LAST_RETRY_S)
+        return None
+
+    def _wait_for_last_server(self, least_s: float, most_s: float) -> bool:
+        """Wait until it is back, so long at least and at most; tell whether it is.
+
+        To look for a socket costs less than to try and join.
+        """
+        began, is_back = monotonic(), False
+        while not self._stopping and monotonic() - began < (least_s if is_back else most_s):
+            sleep(min(LOOK_S, most_s))
+            self._work()
+            is_back = self._last_client is not None and self._last_client.has_server_again()
+        return is_back
+
+    def _play(self, client: GraphClient) -> None:
+        self._last_client = client
+        session = self._begin(client)
+        self.session = session
+        self._attach_mixer(session)
+        delay = session.rt.delay
+        _announce(session)
+        self._tell_state()
+        try:
+            while not self._stopping:
+                session.tick(session.rt.wait_events(TICK_S), monotonic())
+                self._work()
+                self._tell_state()
+                if session.rt.delay != delay:
+                    delay = session.rt.delay
+                    _announce(session)
+                    self.bulletin.publish("delay", frames=delay)
+        finally:
+            self.session = None
+            session.close()
+            _sum_up(session)
+
+    def _begin(self, client: GraphClient) -> Session:
+        plan = self.plan
+        try:
+            return Session(
+                client,
+                plan.networks,
+                plan.scheme,
+                plan.config.separation.mask_extension,
+                plan.config.jack.longest_period,
+                self.patchbay,
+                self.is_bypassed,
+                plan.config.mixer.ramp,
+            )
+        except ServerError as error:
+            if client.is_alive():
+                client.close()
+                raise
+            client.close()
+            raise ServerGoneError from error
+        except BaseException:
+            client.close()
+            raise
+
+    def _work(self) -> None:
+        """Do what was asked for."""
+        if self._reload_wanted:
+            self._reload_wanted = False
+            self.reload()
+        while self._calls:
+            self._calls.popleft()()
+        if self._notifier.is_of_use and monotonic() - self._notified_at >= STATUS_S:
+            self._notified_at = monotonic()
+            self._notifier.status(in_a_line(self))
+            if self._flows():
+                self._notifier.feed_watchdog()
+
+    def _flows(self) -> bool:
+        """Tell whether the music flows, as far as that is up to us."""
+        session = self.session
+        if session is None or session.state is State.SILENT:
+            return True
+        delivered = session.separation.link.counters().delivered
+        before, self._flowed = self._flowed, (session.rt.counters().periods, delivered)
+        return self._flowed[0] != before[0] and self._flowed[1] != before[1]
+
+    def _bypass(self, on: bool) -> bool:
+        if on != self.is_bypassed:
+            self.is_bypassed = on
+            if self.session:
+                self.session.bypass(on)
+            self.bulletin.publish("bypass", on=on)
+        return on
+
+    def _apply(self, plan: Plan) -> dict[str, Any]:
+        """Go by another plan; tell what changes, and what would at the next start."""
+        before, session = self.plan, self.session
+        keys = differences(before.config, plan.config)
+        longest = plan.config.jack.longest_period
+        if session and (
+            plan.networks is not before.networks or longest != before.config.jack.longest_period
+        ):
+            session.change(plan.networks, plan.scheme, longest)
+            self._attach_mixer(session)
+        if session:
+            session.extend_masks(plan.config.separation.mask_extension)
+        if plan.config.jack.autoconnect != before.config.jack.autoconnect:
+            self.patchbay.follow(plan.config.jack.autoconnect)
+        for stem, strip in plan.config.mixer.strips.items():
+            if strip != before.config.mixer.strips.get(stem):
+                self.mixer.put(stem, strip)
+        self.plan = plan
+        changes = {
+            "changed": [key for key in keys if not is_at_start(key)],
+            "at_next_start": [key for key in keys if is_at_start(key)],
+        }
+        log.info("reloaded: %s", ", ".join(keys) or "nothing is different")
+        self.bulletin.publish("reload", **changes)
+        return changes
+
+    def _attach_mixer(self, session: Session) -> None:
+        def apply(stem: str, level: float) -> None:
+            for output in outputs_of([stem]).values():
+                session.rt.set_gain(output, level)
+
+        self.mixer.attach(session.networks.by_stem, apply)
+
+    def _tell_state(self) -> None:
+        """Tell everybody when it changes."""
+        if self.state == self._told:
+            return
+        if self._told and self.session:
+            log.warning("state: %s", self.state)
+        self._told = self.state
+        self.bulletin.publish("state", state=self.state)
+
+
+def _announce(session: Session) -> None:
+    client, separation = session.client, session.separation
+    log.info(
+        "client %s on %s, %d Hz, %d frames a period",
+        client.name,
+        client.server,
+        client.samplerate,
+        client.period,
+    )
+    log.info(
+        "separating into %s with a delay of %d frames (%.3f s)",
+        ", ".join(session.networks.by_stem),
+        separation.delay,
+        separation.delay / separation.samplerate,
+    )
+
+
+def _sum_up(session: Session) -> None:
+    counters, report = session.rt.counters(), session.separation.report()
+    log.info(
+        "played %.1f s: %d of %d blocks late, %d periods late, %d frames lost, %d xruns",
+        counters.frames / session.separation.samplerate,
+        report.blocks.late,
+        report.blocks.total,
+        report.link.late_periods,
+        report.link.lost_frames,
+        counters.xruns,
+    )

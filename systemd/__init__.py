@@ -1,0 +1,1 @@
+"""The units, as `stemd service install` puts them in place."""

@@ -1,0 +1,348 @@
+"""The control socket: every reply is right or a clear error, whoever the clients are."""
+
+import json
+import os
+import socket
+import stat
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stemd.daemon.control import protocol, server
+from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.mixer import Mixer
+from stemd.daemon.control.protocol import LONGEST_LINE, RequestError
+from stemd.daemon.control.server import MAX_CLIENTS, ControlServer
+from stemd.daemon.errors import StemdError
+from stemd.daemon.ports import STEMS
+
+
+def done(value):
+    future = Future()
+    if isinstance(value, Exception):
+        future.set_exception(value)
+    else:
+        future.set_result(value)
+    return future
+
+
+class FakeDaemon:
+    """Does at once what it is asked."""
+
+    def __init__(self) -> None:
+        self.mixer = Mixer([])
+        self.levels: dict[str, float] = {}
+        self.mixer.attach(("vocals", "accompaniment"), self.levels.__setitem__)
+        self.bulletin = Bulletin()
+        self.is_bypassed = False
+        self.stopped = threading.Event()
+        self.reloaded: object = {"changed": [], "at_next_start": []}
+
+    def status(self):
+        return done({"state": "playing"})
+
+    def bypass(self, on):
+        self.is_bypassed = not self.is_bypassed if on is None else on
+        self.bulletin.publish("bypass", on=self.is_bypassed)
+        return done(self.is_bypassed)
+
+    def reload(self):
+        return done(self.reloaded)
+
+    def stop(self):
+        self.stopped.set()
+
+    def peaks(self):
+        return {"in": [0.5, 0.25]}
+
+
+@pytest.fixture
+def daemon():
+    return FakeDaemon()
+
+
+@pytest.fixture
+def path(daemon, tmp_path):
+    listening = ControlServer(tmp_path / "run" / "stemd.socket", daemon)
+    listening.start()
+    yield listening.path
+    listening.close()
+    assert not listening.path.exists()
+
+
+@pytest.fixture
+def client(path):
+    with ControlClient(path) as client:
+        yield client
+
+
+class Raw:
+    """A client that sends what it likes."""
+
+    def __init__(self, path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(10)
+        self.socket.connect(str(path))
+        self._lines = self.socket.makefile("rb")
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def reply(self):
+        line = self._lines.readline()
+        return json.loads(line) if line else None
+
+    def close(self) -> None:
+        self._lines.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def raw(path):
+    made = []
+
+    def make():
+        made.append(Raw(path))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_the_socket_belongs_to_its_owner_alone(path):
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert path.stat().st_uid == os.getuid()
+
+
+def test_somebody_else_is_sent_away(raw, monkeypatch):
+    monkeypatch.setattr(server, "_is_owner", lambda _: False)
+    stranger = raw()
+    assert stranger.reply() is None
+
+
+def test_each_verb_reaches_the_daemon(client, daemon):
+    assert client.ask("status") == {"state": "playing"}
+    assert client.ask("set", stem="vocals", gain=-6) == {"gain": -6, "mute": False, "solo": False}
+    assert daemon.levels == {"vocals": pytest.approx(0.501, abs=1e-3), "accompaniment": 1}
+    assert client.ask("set", stem="vocals", mute=True)["gain"] == -6
+    assert daemon.levels["vocals"] == 0
+    assert client.ask("bypass") == {"on": True}
+    assert client.ask("bypass", on=False) == {"on": False}
+    assert client.ask("reload") == {"changed": [], "at_next_start": []}
+    assert not daemon.stopped.is_set()
+    assert client.ask("stop") == {}
+    assert daemon.stopped.is_set()
+
+
+def test_a_refusal_says_why(client, daemon):
+    daemon.reloaded = StemdError("separation.preset: input should be …")
+    with pytest.raises(StemdError, match=r"separation\.preset: input should be"):
+        client.ask("reload")
+    with pytest.raises(StemdError, match=r"no stem bass now \(there are: vocals, accompaniment\)"):
+        client.ask("set", stem="bass", mute=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        (b"hello", "json", "a request must be a line of JSON: Expecting value"),
+        (b"\xff\xfe", "json", "a request must be a line of JSON"),
+        (b"[" * 10_000, "json", "a request must be a line of JSON"),
+        (b"1" * 5_000, "json", "a request must be a line of JSON"),
+        (b"[]", "request", 'must be an object: {"do": "status"}'),
+        (b"{}", "request", "do: must be one of bypass, reload, set, status, stop, subscribe"),
+        (b'{"do": "fly"}', "request", "do: must be one of"),
+        (b'{"do": "set"}', "request", "stem: field required"),
+        (b'{"do": "set", "stem": "tuba"}', "request", "stem: input should be 'vocals', 'drums'"),
+        (b'{"do": "set", "stem": "bass", "gain": NaN}', "request", "gain: input should be a fin"),
+        (b'{"do": "set", "stem": "bass", "gain": 99}', "request", "gain: input should be less"),
+        (b'{"do": "set", "stem": "bass", "mute": 1}', "request", "mute: input should be a valid"),
+        (b'{"do": "stop", "now": true}', "request", "now: unknown key"),
+        (b'{"do": "subscribe", "meters": 0}', "request", "meters: input should be greater"),
+    ],
+)
+def test_what_is_no_request_is_refused_and_the_next_one_is_answered(raw, line, code, message):
+    client = raw()
+    client.send(line + b'\n{"do": "status", "id": 7}\n')
+    told = client.reply()
+    assert not told["ok"]
+    assert told["error"]["code"] == code
+    assert message in told["error"]["message"]
+    assert client.reply() == {"id": 7, "ok": True, "result": {"state": "playing"}}
+
+
+def test_a_refusal_has_the_requests_id_where_it_can_be_read(raw):
+    client = raw()
+    for id, back in (("a", "a"), (5, 5), ([], None), ("x" * 65, None), (2**60, None)):
+        client.send(json.dumps({"do": "fly", "id": id}).encode() + b"\n")
+        assert client.reply()["id"] == back
+
+
+def test_a_line_that_does_not_end_is_cut_short(raw):
+    client = raw()
+    client.send(b"x" * (3 * LONGEST_LINE))
+    assert client.reply()["error"]["code"] == "long"
+    assert client.reply() is None
+
+
+def test_events_reach_all_who_subscribed(path, daemon):
+    with ControlClient(path) as one, ControlClient(path) as other, ControlClient(path) as deaf:
+        told = [one.events(), other.events()]
+        threading.Timer(0.05, lambda: deaf.ask("set", stem="vocals", solo=True)).start()
+        for events in told:
+            strip = {"gain": 0.0, "mute": False, "solo": True}
+            assert next(events) == {"event": "mixer", "stem": "vocals", **strip}
+
+
+def test_meters_come_as_often_as_was_asked(client):
+    events = client.events(meters_s=0.02)
+    for _ in range(3):
+        assert next(events) == {"event": "meters", "peaks": {"in": [0.5, 0.25]}}
+
+
+def test_who_does_not_read_misses_events_and_holds_up_nobody(raw, client, daemon):
+    slow = raw()
+    slow.send(b'{"do": "subscribe"}\n')
+    assert slow.reply()["ok"]
+    for _ in range(20_000):
+        daemon.bulletin.publish("state", state="playing" * 10)
+    assert client.ask("status") == {"state": "playing"}
+    for n in range(20_000):
+        if n % 10 == 0:
+            daemon.bulletin.publish("state", state="playing")
+        if "left_out" in slow.reply():
+            return
+    raise AssertionError("nobody said that events were left out")
+
+
+def test_too_many_clients_are_told_so_and_the_others_served(raw):
+    crowd = [raw() for _ in range(MAX_CLIENTS)]
+    for each in crowd:
+        each.send(b'{"do": "status"}\n')
+        assert each.reply()["ok"]
+    told = raw().reply()
+    assert told["error"]["code"] == "busy"
+    crowd[0].close()
+    for _ in range(100):
+        late = raw()
+        late.send(b'{"do": "status"}\n')
+        if late.reply()["ok"]:
+            return
+    raise AssertionError("the place was never free")
+
+
+def test_requests_beyond_the_rate_wait(path, monkeypatch):
+    monkeypatch.setattr(server, "REQUESTS_PER_S", 100.0)
+    from time import monotonic
+
+    with ControlClient(path) as client:
+        client.ask("status")
+        began = monotonic()
+        for _ in range(20):
+            client.ask("status")
+        assert monotonic() - began >= 0.19
+
+
+def test_a_socket_that_nobody_listens_to_is_replaced_and_another_one_is_not(daemon, tmp_path):
+    forsaken = socket.socket(socket.AF_UNIX)
+    forsaken.bind(str(tmp_path / "s"))
+    forsaken.close()
+    listening = ControlServer(tmp_path / "s", daemon)
+    listening.start()
+    with pytest.raises(StemdError, match="another stemd listens there; choose another place"):
+        ControlServer(tmp_path / "s", daemon)
+    with ControlClient(tmp_path / "s") as client:
+        assert client.ask("status")
+    listening.close()
+
+
+def test_a_file_in_its_place_is_left_alone(daemon, tmp_path):
+    (tmp_path / "s").write_text("mine")
+    with pytest.raises(StemdError, match=r"cannot make the control socket .*/s: Address already"):
+        ControlServer(tmp_path / "s", daemon)
+    assert (tmp_path / "s").read_text() == "mine"
+
+
+def test_nobody_there_is_one_clear_line(tmp_path):
+    with pytest.raises(StemdError, match=r"no stemd answers at .*: No such file.*stemd run"):
+        ControlClient(tmp_path / "none")
+
+
+def test_a_daemon_that_ends_is_told(path, daemon):
+    ended = ControlServer(path.with_name("other"), daemon)
+    ended.start()
+    with ControlClient(path.with_name("other")) as client:
+        events = client.events()
+        threading.Timer(0.05, ended.close).start()
+        assert next(events, None) is None
+        with pytest.raises(StemdError, match="ended meanwhile"):
+            client.ask("status")
+
+
+def test_the_document_quotes_a_conversation_as_it_is(raw):
+    text = (Path(__file__).parents[2] / "docs" / "control.md").read_text()
+    talk = text.partition("<!-- test: talk -->")[2].split("```")[1]
+    client = raw()
+    for line in talk.strip().splitlines():
+        if line.startswith("> "):
+            client.send(line[2:].encode() + b"\n")
+        else:
+            assert client.reply() == json.loads(line[2:])
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["do", "id", "stem", "gain", "mute", "on", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+requests = st.fixed_dictionaries(
+    {
+        "do": st.sampled_from(["status", "set", "bypass", "reload", "stop", "subscribe"])
+        | json_values
+    },
+    optional={
+        "id": json_values,
+        "stem": st.sampled_from(STEMS) | json_values,
+        "gain": st.floats(-100, 20) | json_values,
+        "mute": st.booleans() | json_values,
+        "solo": st.booleans() | json_values,
+        "on": st.booleans() | json_values,
+        "meters": st.floats(0, 100) | json_values,
+    },
+)
+
+
+@given(st.binary(max_size=200) | (requests | json_values).map(lambda x: json.dumps(x).encode()))
+@settings(max_examples=300)
+def test_any_line_is_a_request_or_an_error_that_can_be_written(line):
+    try:
+        request = protocol.parse(line)
+    except RequestError as error:
+        told = json.loads(protocol.refusal(error))
+        assert told["ok"] is False
+        assert told["error"]["message"]
+        assert len(told["error"]["message"]) < 2_000
+    else:
+        assert json.loads(line)["do"] == request.do
+
+
+@given(st.lists(st.binary(max_size=100).filter(lambda x: b"\n" not in x), max_size=5))
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_is_sent_the_socket_answers_on(path, lines):
+    noise = Raw(path)
+    noise.send(b"".join(line + b"\n" for line in lines) + b'{"do": "status", "id": "end"}\n')
+    while noise.reply()["id"] != "end":
+        pass
+    noise.close()

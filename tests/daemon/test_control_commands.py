@@ -1,0 +1,113 @@
+"""The commands that steer a daemon that runs, as a user runs them."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from processes import STEMD, await_line, running
+from stemd.daemon.private_server import private_server
+
+
+@pytest.fixture(scope="module")
+def daemon(environment, tmp_path_factory):
+    """A daemon on a server of its own, with a configuration that may be rewritten."""
+    config = tmp_path_factory.mktemp("config") / "config.yaml"
+    config.write_text("mixer: {strips: {accompaniment: {gain: -3}}}\n")
+    with (
+        private_server(blocksize=512, realtime=False) as name,
+        running(environment, "-c", str(config), JACK_DEFAULT_SERVER=name) as (process, _),
+    ):
+        process.config = config
+        yield process
+
+
+def test_status_tells_people_and_programs(daemon, stemd):
+    ended = stemd("status")
+    assert ended.stdout.startswith("stemd 0.")
+    for line in ("server: JACK ", "delay: ", "vocals: +0.0 dB", "accompaniment: -3.0 dB", "late: "):
+        assert f"\n{line}" in ended.stdout
+    told = json.loads(stemd("status", "--json").stdout)
+    assert told["stems"] == ["vocals", "accompaniment"]
+    assert told["server"]["period"] in (0, 512)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--gain", "-6dB"], "vocals: -6.0 dB"),
+        (["--gain", "off"], "vocals: off"),
+        (["--gain", "3", "--mute", "--solo"], "vocals: +3.0 dB, mute, solo"),
+        (["--unmute", "--unsolo", "--gain", "0"], "vocals: +0.0 dB"),
+    ],
+)
+def test_set_changes_a_stem_and_says_how_it_is(daemon, stemd, options, told):
+    assert stemd("set", "vocals", *options).stdout == f"{told}\n"
+
+
+def test_bypass_is_switched_and_changed_over(daemon, stemd):
+    for arguments, told in (["on"], "on"), ([], "off"), (["toggle"], "on"), (["off"], "off"):
+        assert stemd("bypass", *arguments).stdout == f"bypass: {told}\n"
+
+
+def test_events_are_lines_of_json(daemon, environment, stemd):
+    process = subprocess.Popen(
+        [STEMD, "events", "--meters", "0.05"], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert json.loads(process.stdout.readline())["event"] == "meters"
+    stemd("set", "vocals", "--solo")
+    for line in process.stdout:
+        if json.loads(line)["event"] == "mixer":
+            break
+    process.terminate()
+    process.communicate()
+    stemd("set", "vocals", "--unsolo")
+
+
+def test_reload_follows_the_file_and_refuses_a_wrong_one(daemon, stemd):
+    text = daemon.config.read_text()
+    daemon.config.write_text(text + "separation: {preset: studio}\njack: {client_name: x}\n")
+    ended = stemd("reload")
+    assert ended.stdout == ("changed: separation.preset\nat the next start: jack.client_name\n")
+    await_line(daemon, "reloaded: ")
+    daemon.config.write_text(text + "separation: {preset: fast, stems: 3}\n")
+    ended = stemd("reload")
+    assert ended.returncode == 1
+    assert "nothing is changed" in ended.stderr
+    assert "separation.preset: " in ended.stderr
+    assert "separation.stems: " in ended.stderr
+    daemon.config.write_text(text)
+    daemon.send_signal(signal.SIGHUP)
+    await_line(daemon, "reloaded: jack.client_name, separation.preset")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["set", "vocals"], 2, "give what is to change"),
+        (["set", "tuba", "--mute"], 2, "'tuba' is not one of"),
+        (["set", "vocals", "--gain", "loud"], 2, "must be a number of decibels from -90 to 12"),
+        (["set", "vocals", "--gain", "40"], 2, "must be a number of decibels from -90 to 12"),
+        (["set", "bass", "--mute"], 1, "no stem bass now (there are: vocals, accompaniment)"),
+        (["status", "--socket", "/nowhere"], 1, "no stemd answers at /nowhere: No such file"),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_line(daemon, stemd, arguments, status, message):
+    ended = stemd(*arguments)
+    assert message in ended.stderr
+    assert ended.returncode == status
+
+
+def test_stop_ends_the_daemon(environment, stemd, tmp_path):
+    path = str(tmp_path / "socket")
+    with (
+        private_server(blocksize=512, realtime=False) as name,
+        running(environment, "--set", f"control.socket={path}", JACK_DEFAULT_SERVER=name) as (
+            process,
+            _,
+        ),
+    ):
+        assert stemd("stop", "--socket", path).returncode == 0
+        assert process.wait(10) == 0
+    assert stemd("status", "--socket", path).returncode == 1

@@ -1,0 +1,63 @@
+"""The log: priorities for the journal, repeats left out."""
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from stemd.daemon import logs
+
+
+@pytest.fixture
+def log():
+    """A logger of its own, and the lines that are written."""
+    lines: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            lines.append(self.format(record))
+
+    made = logging.Logger("test")
+    handler = Handler()
+    handler.addFilter(logs.RepeatFilter())
+    made.addHandler(handler)
+    return made, handler, lines
+
+
+def test_the_journal_learns_the_priority_of_each_line(log):
+    logger, handler, lines = log
+    handler.setFormatter(logs.JournalFormatter("%(message)s"))
+    logger.debug("a")
+    logger.info("b")
+    logger.warning("c\nd")
+    logger.error("e")
+    assert lines == ["<7>a", "<6>b", "<4>c\n<4>d", "<3>e"]
+
+
+def test_what_was_just_said_is_left_out_and_counted(log, monkeypatch):
+    logger, _, lines = log
+    now = 0.0
+    monkeypatch.setattr(logs, "monotonic", lambda: now)
+    for _ in range(100):
+        logger.warning("state: %s", "overloaded")
+        logger.warning("state: %s", "playing")
+    assert lines == ["state: overloaded", "state: playing"] * logs.BURST
+    now = logs.REPEAT_S + 1
+    logger.warning("state: %s", "overloaded")
+    assert lines[-1] == f"state: overloaded ({100 - logs.BURST} more times meanwhile)"
+    logger.warning("state: %s", "overloaded")
+    assert lines[-1] == "state: overloaded"
+
+
+def test_standard_error_is_the_journal_only_where_it_is(tmp_path):
+    program = (
+        "import os\nfrom stemd.daemon import logs\n"
+        "there = os.fstat(2)\n"
+        "right, wrong = f'{there.st_dev}:{there.st_ino}', f'{there.st_dev}:{there.st_ino + 1}'\n"
+        "print([logs.is_journal({'JOURNAL_STREAM': x}) for x in (right, wrong)])\n"
+        "print(logs.is_journal({}))\n"
+        "os.close(2)\nprint(logs.is_journal({'JOURNAL_STREAM': right}))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert ended.stdout.split("\n")[:3] == ["[True, False]", "False", "False"]

@@ -1,0 +1,52 @@
+"""What systemd is told, by the protocol of sd_notify(3)."""
+
+import os
+import socket
+
+import pytest
+
+from stemd.daemon.notifier import Notifier
+
+
+@pytest.fixture(params=["a path", "an abstract name"])
+def manager(request, tmp_path):
+    """The service manager's end: where it listens, and what it hears."""
+    address = (
+        str(tmp_path / "notify") if request.param == "a path" else f"@stemd-test-{os.getpid()}"
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(address.replace("@", "\0", 1))
+        listening.settimeout(5)
+        yield address, lambda: listening.recv(4096).decode()
+
+
+def test_each_notice_is_a_datagram(manager):
+    address, heard = manager
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+    assert notifier.is_of_use
+    for say, told in (
+        (notifier.ready, "READY=1"),
+        (notifier.feed_watchdog, "WATCHDOG=1"),
+        (notifier.stopping, "STOPPING=1"),
+    ):
+        say()
+        assert heard() == told
+
+
+def test_a_status_is_told_when_it_changes(manager):
+    address, heard = manager
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+    for text in ("waiting", "waiting", "playing"):
+        notifier.status(text)
+    assert [heard(), heard()] == ["STATUS=waiting", "STATUS=playing"]
+
+
+def test_without_a_manager_nothing_happens():
+    notifier = Notifier({})
+    assert not notifier.is_of_use
+    notifier.ready()
+    notifier.status("playing")
+
+
+def test_a_manager_that_is_gone_harms_nobody(tmp_path):
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()

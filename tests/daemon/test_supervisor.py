@@ -1,0 +1,312 @@
+"""The daemon from one server to the next, and what it does meanwhile."""
+
+import json
+import re
+import socket
+import sys
+import threading
+from itertools import count
+
+import numpy as np
+import pytest
+
+from fake_graph import FakeGraph
+from stemd.daemon import plan, supervisor
+from stemd.daemon.config import load_config
+from stemd.daemon.control.mixer import Mixer
+from stemd.daemon.errors import ConfigError, ServerError, StemdError
+from stemd.daemon.networks import LoadedNetworks
+from stemd.daemon.notifier import Notifier
+from stemd.daemon.plan import Plan, make_plan
+from stemd.daemon.session import State
+from stemd.daemon.supervisor import Daemon
+from stemd.dsp.scheme import Scheme
+from waiting import wait_until
+
+SCHEME = Scheme(T=64, B=1, A=1)
+
+
+def passing(window, out):
+    out[:] = window[-SCHEME.B - SCHEME.A : -SCHEME.A]
+
+
+NETWORKS = {"vocals": passing, "accompaniment": passing}
+
+
+class Servers:
+    """Servers that come and go; `join` opens a client of the one that is there."""
+
+    def __init__(self) -> None:
+        self.present: FakeGraph | None = None
+        self.joined: list[FakeGraph] = []
+        self.attempts = 0
+
+    def join(self):
+        self.attempts += 1
+        if self.present is None:
+            raise ServerError("no server answers")
+        self.joined.append(self.present)
+        return self.present
+
+
+def new_daemon(servers, environment=None, replan=None):
+    first = Plan(load_config(None), SCHEME, LoadedNetworks(lambda: NETWORKS))
+    return Daemon(first, servers.join, replan, Mixer([]), Notifier(environment or {}))
+
+
+@pytest.fixture
+def servers():
+    return Servers()
+
+
+@pytest.fixture
+def daemon(servers, monkeypatch):
+    """A daemon that runs on a thread of its own until the test ends."""
+    monkeypatch.setattr(supervisor, "FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(supervisor, "TICK_S", 0.01)
+    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    daemon = new_daemon(servers)
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    yield daemon
+    daemon.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_the_last_server_is_joined_as_soon_as_it_is_back(servers, monkeypatch, daemon):
+    class Returning(FakeGraph):
+        def has_server_again(self) -> bool:
+            return servers.present is not None
+
+    servers.present = first = Returning()
+    wait_until(lambda: daemon.session)
+    monkeypatch.setattr(supervisor, "FIRST_RETRY_S", 60)
+    monkeypatch.setattr(supervisor, "LAST_RETRY_S", 60)
+    servers.present = None
+    first.alive = False
+    wait_until(lambda: daemon.state is State.WAITING)
+    servers.present = FakeGraph()
+    wait_until(lambda: daemon.session)
+
+
+def test_a_server_that_takes_connections_but_lets_nobody_in_is_left_in_peace(
+    servers, monkeypatch, daemon
+):
+    class Answering(FakeGraph):
+        def has_server_again(self) -> bool:
+            return True
+
+    servers.present = first = Answering()
+    wait_until(lambda: daemon.session)
+    for name, seconds in (("FIRST_RETRY_S", 60), ("LAST_RETRY_S", 60), ("LOOK_S", 0.02)):
+        monkeypatch.setattr(supervisor, name, seconds)
+    servers.attempts, servers.present = 0, None
+    first.alive = False
+    wait_until(lambda: servers.attempts >= 4)
+    threading.Event().wait(0.5)
+    assert servers.attempts <= 9  # the fourth after 0.14 s, the tenth after 10 s
+
+
+def test_a_signal_may_come_wherever_it_waits_for_a_server(servers, monkeypatch):
+    """Not even the lock of an event is free everywhere."""
+    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(supervisor, "LOOK_S", 0.001)
+    monkeypatch.setattr(supervisor.log, "warning", lambda *_: None)  # which takes many steps
+
+    def stop_at(number: int) -> None:
+        daemon, steps = new_daemon(servers), count()
+
+        def trace(*_):
+            if next(steps) == number:
+                sys.settrace(None)
+                daemon.stop()
+            return trace
+
+        sys.settrace(trace)
+        daemon.run()
+
+    for number in range(300):
+        thread = threading.Thread(target=stop_at, args=(number,), daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_it_waits_for_a_server_and_says_so_once(servers, daemon, caplog):
+    wait_until(lambda: servers.attempts > 3)
+    assert daemon.state is State.WAITING
+    said = [
+        record.getMessage() for when in ("setup", "call") for record in caplog.get_records(when)
+    ]
+    assert said.count("waiting for a server: no server answers") == 1
+    servers.present = FakeGraph()
+    wait_until(lambda: daemon.session)
+    assert daemon.state is State.PLAYING
+
+
+def test_it_goes_from_one_server_to_the_next(servers, daemon, caplog):
+    caplog.set_level("INFO")
+    servers.present = first = FakeGraph()
+    wait_until(lambda: daemon.session)
+    servers.present = None
+    first.alive = False
+    wait_until(lambda: daemon.state is State.WAITING)
+    assert first.closed
+    servers.present = second = FakeGraph(48_000)
+    wait_until(lambda: daemon.session)
+    assert servers.joined == [first, second]
+    assert "the server went away" in caplog.text
+    delays = re.findall(r"with a delay of (\d+) frames", caplog.text)
+    assert len(delays) == 2
+    assert delays[0] != delays[1]
+
+
+def test_what_is_asked_for_is_done_with_and_without_a_server(servers, daemon):
+    assert daemon.status().result(5)["state"] == "waiting"
+    assert daemon.bypass(True).result(5)
+    servers.present = FakeGraph()
+    wait_until(lambda: daemon.session)
+    told = daemon.status().result(5)
+    assert told["state"] == "bypassed"
+    assert told["delay"]["frames"] == daemon.session.rt.delay
+    assert told["stems"] == ["vocals", "accompaniment"]
+    assert json.loads(json.dumps(told)).keys() == told.keys()
+    assert not daemon.bypass(None).result(5)
+    assert daemon.state is State.PLAYING
+
+
+def test_events_tell_what_happens(servers, daemon):
+    told = []
+    with daemon.bulletin.subscription(told.append):
+        servers.present = first = FakeGraph()
+        wait_until(lambda: {"event": "state", "state": "playing"} in told)
+        daemon.bypass(True).result(5)
+        assert {"event": "bypass", "on": True} in told
+        servers.present, first.alive = None, False
+        wait_until(lambda: {"event": "state", "state": "waiting"} in told)
+
+
+class TestReload:
+    @pytest.fixture
+    def replan(self):
+        """What the configuration says next; or an exception."""
+        return []
+
+    @pytest.fixture
+    def daemon(self, servers, replan, monkeypatch):
+        monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+        monkeypatch.setattr(plan, "choose", lambda *_: (SCHEME, lambda: dict(NETWORKS)))
+
+        def next_plan(before):
+            following = replan.pop(0)
+            if isinstance(following, Exception):
+                raise following
+            return make_plan(following, before)
+
+        daemon = new_daemon(servers, replan=next_plan)
+        thread = threading.Thread(target=daemon.run)
+        thread.start()
+        servers.present = FakeGraph()
+        wait_until(lambda: daemon.session)
+        yield daemon
+        daemon.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+    def test_what_is_the_same_stays(self, daemon, replan):
+        replan.append(load_config(None))
+        before = daemon.session.separation
+        assert daemon.reload().result(5) == {"changed": [], "at_next_start": []}
+        assert daemon.session.separation is before
+
+    def test_gains_patterns_and_masks_change_without_another_separation(self, daemon, replan):
+        settings = [
+            "mixer.strips={vocals: {gain: -6}}",
+            "jack.autoconnect={in_L: 'mpv:.*'}",
+            "separation.mask_extension=zeros",
+            "jack.client_name=other",
+        ]
+        replan.append(load_config(None, settings))
+        before = daemon.session.separation
+        assert daemon.reload().result(5) == {
+            "changed": ["jack.autoconnect", "mixer.strips", "separation.mask_extension"],
+            "at_next_start": ["jack.client_name"],
+        }
+        assert daemon.session.separation is before
+        assert daemon.mixer.strips()["vocals"].gain == -6
+
+    def test_others_are_played_by_another_separation(self, daemon, replan):
+        replan.append(load_config(None, ["separation.precision=int8"]))
+        before = daemon.session.networks
+        assert daemon.reload().result(5)["changed"] == ["separation.precision"]
+        assert daemon.session.networks is not before
+
+    def test_a_wrong_one_changes_nothing_and_says_why(self, daemon, replan, caplog):
+        replan.append(ConfigError("separation.preset: input should be …"))
+        before = daemon.plan
+        with pytest.raises(StemdError, match=r"nothing is changed: separation\.preset"):
+            daemon.reload().result(5)
+        assert daemon.plan is before
+        assert "nothing is changed: separation.preset" in caplog.text
+        replan.append(load_config(None))
+        assert daemon.reload().result(5), "and the next one is read"
+
+
+def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatch, tmp_path):
+    monkeypatch.setattr(supervisor, "STATUS_S", 0.0)
+    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    heard = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+
+        def told(notice: str) -> bool:
+            heard.append(manager.recv(4096).decode())
+            return heard[-1] == notice
+
+        daemon = new_daemon(servers, {"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        thread = threading.Thread(target=daemon.run)
+        thread.start()
+        wait_until(lambda: told("STATUS=waiting for a server"))
+        wait_until(lambda: told("WATCHDOG=1"))
+        daemon.stop()
+        wait_until(lambda: told("STOPPING=1"))
+        thread.join(10)
+    assert heard[0] == "READY=1"
+
+
+def test_music_that_does_not_flow_starves_the_watchdog(servers, daemon):
+    servers.present = graph = FakeGraph()
+    wait_until(lambda: daemon.session)
+    silence = np.zeros((2, 256), np.float32)
+    link = daemon.session.separation.link
+
+    def deliver() -> None:
+        delivered = link.counters().delivered
+        for _ in range(20):
+            graph.cycle(silence)
+        wait_until(lambda: link.counters().delivered > delivered)
+
+    daemon._flows()
+    assert not daemon._flows(), "no cycle, and nothing comes out"
+    deliver()
+    assert daemon._flows()
+    daemon.session.separation._engine.stop()
+    daemon._flows()
+    graph.cycle(silence)
+    assert not daemon._flows(), "cycles, but nothing comes out"
+
+
+def test_a_server_that_refuses_is_not_asked_again(servers, monkeypatch):
+    class Refusing(FakeGraph):
+        def bind(self, *_):
+            raise ServerError("it refused the ports")
+
+    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    servers.present = graph = Refusing()
+    daemon = new_daemon(servers)
+    with pytest.raises(ServerError, match="refused the ports"):
+        daemon.run()
+    assert graph.closed
+    assert servers.attempts == 1
