@@ -2,6 +2,7 @@
 # make demo    the same, then a song through it: stems and a picture in demo/
 # make test    the same, then the tests
 # make lint    ruff and mypy
+# make service-test  stemd as a service, on a systemd that is booted for it; asks for root
 # make oracle  the tests against the official program, in an environment of its own
 # make speed   how fast stemd is beside the official program: writes the tables of docs/speed.md
 # make quality the benchmark of quality against delay, into docs/latency.md (half an hour)
@@ -10,6 +11,7 @@
 # make block    how the time of a block divides, into docs/speed.md
 # make soak     the daemon under one fault after the other   (ARGS="--minutes 60 --server pipewire")
 # make xruns    what another program suffers with stemd and without, half an hour
+# make man      the man pages in docs/man, out of what --help says
 # make clean    forget the environments and everything built
 
 PYTHON ?= python3
@@ -20,7 +22,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run demo test lint oracle quality experiments precision speed block soak xruns clean
+.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns man clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -30,7 +32,11 @@ demo: $(VENV)/demo
 	$(VENV)/bin/stemd demo $(ARGS)
 
 test: $(VENV)/test
-	$(VENV)/bin/pytest -m "not oracle" $(ARGS)
+	$(VENV)/bin/pytest -m "not oracle and not booted" $(ARGS)
+
+service-test: $(VENV)/test
+	$(call install-missing,$(FOR_SERVICE))
+	$(VENV)/bin/pytest -m booted $(ARGS)
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
@@ -64,6 +70,9 @@ xruns: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))
 	$(VENV)/bin/python benchmarks/xruns.py $(ARGS)
 
+man: $(VENV)/test
+	$(VENV)/bin/python docs/man/write.py
+
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so
 
@@ -86,6 +95,11 @@ FOR_TEST := $(FOR_DEMO) \
   $(call need,command -v wireplumber,wireplumber) \
   $(call need,command -v dbus-run-session,dbus-daemon)
 FOR_SOAK := $(FOR_RUN) $(call need,command -v pipewire && command -v pw-metadata,pipewire pipewire-bin pipewire-jack) $(call need,command -v jack_bufsize,jackd2)
+FOR_SERVICE := $(FOR_TEST) \
+  $(call need,test -x /lib/systemd/systemd,systemd) \
+  $(call need,ls /usr/lib/*/security/pam_systemd.so,libpam-systemd) \
+  $(call need,command -v dbus-broker-launch || command -v dbus-daemon,dbus) \
+  $(call need,ls /usr/lib/systemd/user/dbus.socket,dbus-user-session)
 FOR_SPEED := $(call need,command -v ffmpeg,ffmpeg)
 
 FOR_BENCH := $(FOR_RUN) \
@@ -120,7 +134,7 @@ $(VENV)/demo: $(SOURCES)
 $(VENV)/test: $(SOURCES)
 	$(call install-missing,$(FOR_TEST))
 	$(call make-venv,$(VENV))
-	$(VENV)/bin/pip install --quiet --editable '.[bench,demo,dev]'
+	$(VENV)/bin/pip install --quiet --editable '.[bench,demo,dev,metrics,osc,top]'
 	touch $(VENV)/run $(VENV)/demo $@
 
 $(VENV)/bench: $(SOURCES)

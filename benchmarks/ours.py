@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cost import Cost, cost_of
-from stemd.daemon.separate import AHEAD, aligned
+from stemd.daemon.separate import aligned, files_separator
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, OFFLINE, SAMPLERATE
-from stemd.dsp.separator import Separator
 from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
@@ -38,7 +37,7 @@ class Stemd:
     def separate(self) -> None:
         """Fill `stems` [shape=(stems, CHANNELS, frames)]."""
         workers = WorkerPool(self._networks, patience=lambda: None)
-        separator = Separator(OFFLINE, len(self._networks), workers, MaskExtension.ZEROS, AHEAD)
+        separator = files_separator(OFFLINE, len(self._networks), workers, MaskExtension.ZEROS)
         frames = self._mixture.shape[1]
         rows = self.stems.reshape(-1, frames)
         done = 0

@@ -176,7 +176,10 @@ def main() -> int:
         )
         stack.callback(bystander.end)
         daemon = Program(
-            "hostile.py", [f"jack.server={server.kind}"], server.environment, folder / "daemon"
+            "hostile.py",
+            [f"jack.server={server.kind}", "control.socket=off"],
+            server.environment,
+            folder / "daemon",
         )
         stack.callback(daemon.end)
         soak = Soak(server, daemon, bystander, random)

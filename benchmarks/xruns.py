@@ -47,7 +47,7 @@ def turn(server: AudioServer, who: str, seconds: float, folder: Path) -> Count:
         stack.callback(bystander.end)
         other = None
         if who == STEMD:
-            wishes = [f"jack.server={server.kind}"]
+            wishes = [f"jack.server={server.kind}", "control.socket=off"]
             other = Program("hostile.py", wishes, server.environment, folder / "d")
             stack.callback(other.end)
             bystander.wait_for(lambda it: max(it.get("heard", [0])) > 0, 60)

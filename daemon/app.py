@@ -6,8 +6,11 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from stemd.daemon.config import Config, JackSection
+from stemd.daemon.control.kept import Keeper
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.places import socket_path
 from stemd.daemon.errors import ServerError, StemdError
@@ -18,6 +21,9 @@ from stemd.daemon.plan import Plan, make_plan
 from stemd.daemon.ports import INPUTS, outputs_of
 from stemd.daemon.private_server import private_server
 from stemd.daemon.supervisor import Daemon
+
+if TYPE_CHECKING:
+    from stemd.daemon.control.nsm import NsmClient
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +43,16 @@ def run(read_config: Callable[[], Config]) -> None:
     ModelError
         If the networks are missing or damaged.
     """
-
-    def replan(before: Plan | None) -> Plan:
-        plan = make_plan(read_config(), before)
-        _warn_of_unknown_ports(plan)
-        return plan
-
-    plan = replan(None)
-    config = plan.config
     with ExitStack() as stack:
+        nsm, adapt = _nsm(stack)
+
+        def replan(before: Plan | None) -> Plan:
+            plan = make_plan(adapt(read_config()), before)
+            _warn_of_unknown_ports(plan)
+            return plan
+
+        plan = replan(None)
+        config = plan.config
         join: Callable[[JackSection], GraphClient] = _join
         if config.jack.server == "dummy":
             name = stack.enter_context(private_server())
@@ -55,11 +62,91 @@ def run(read_config: Callable[[], Config]) -> None:
                 name,
             )
             join = partial(_join_private, name)
-        mixer, notifier = Mixer(config.mixer.strips.items()), Notifier(os.environ)
-        daemon = Daemon(plan, partial(join, config.jack), replan, mixer, notifier)
+        state = config.control.state_file
+        daemon = Daemon(
+            plan,
+            partial(join, config.jack),
+            replan,
+            Mixer(config.mixer.strips.items()),
+            Keeper(Path(state).expanduser() if state else None),
+            Notifier(os.environ),
+        )
         stack.enter_context(_signals_to(daemon))
-        stack.enter_context(_control(config, daemon))
+        for server in _steering(config, daemon):
+            server.start()
+            stack.callback(server.close)
+        if nsm:
+            stack.enter_context(daemon.bulletin.subscription(partial(nsm.follow, daemon.save)))
         daemon.run()
+
+
+def _nsm(stack: ExitStack) -> "tuple[NsmClient | None, Callable[[Config], Config]]":
+    """Wait until the session manager opens us, where there is one; give what it changes."""
+    url = os.environ.get("NSM_URL")
+    if not url:
+        return None, lambda config: config
+    try:
+        from stemd.daemon.control.nsm import NsmClient
+    except ImportError:
+        raise StemdError("NSM needs python-osc: pip install 'stemd[osc]'") from None
+    nsm = NsmClient(url)
+    stack.callback(nsm.close)
+    opened = nsm.wait_for_open()
+
+    def adapt(config: Config) -> Config:
+        named = {"client_name": opened.client_name}
+        kept = {"state_file": f"{opened.path}.json"}
+        changes = {
+            "jack": config.jack.model_copy(update=named),
+            "control": config.control.model_copy(update=kept),
+        }
+        return config.model_copy(update=changes)
+
+    return nsm, adapt
+
+
+class Steering(Protocol):
+    """A way to steer the daemon."""
+
+    def start(self) -> None:
+        """Begin to listen."""
+
+    def close(self) -> None:
+        """Listen no more."""
+
+
+def _steering(config: Config, daemon: Daemon) -> Iterator[Steering]:
+    """Give the ways to steer it that are wished for; without one it plays all the same."""
+    made: list[Callable[[], Steering]] = []
+    if path := socket_path(config.control.socket, config.jack.client_name):
+        from stemd.daemon.control.server import ControlServer
+
+        made.append(partial(ControlServer, path, daemon))
+    if port := config.osc.port:
+        made.append(partial(_osc, config.osc.host, port, daemon))
+    if port := config.metrics.port:
+        made.append(partial(_metrics, config.metrics.host, port, daemon))
+    for make in made:
+        try:
+            yield make()
+        except StemdError as error:
+            log.warning("it plays, but: %s", error)
+
+
+def _osc(host: str, port: int, daemon: Daemon) -> Steering:
+    try:
+        from stemd.daemon.control.osc import OscServer
+    except ImportError:
+        raise StemdError("OSC needs python-osc: pip install 'stemd[osc]'") from None
+    return OscServer(host, port, daemon)
+
+
+def _metrics(host: str, port: int, daemon: Daemon) -> Steering:
+    try:
+        from stemd.daemon.control.metrics import MetricsServer
+    except ImportError:
+        raise StemdError("metrics need prometheus-client: pip install 'stemd[metrics]'") from None
+    return MetricsServer(host, port, daemon)
 
 
 def _join(wishes: JackSection) -> GraphClient:
@@ -71,28 +158,6 @@ def _join_private(name: str, wishes: JackSection) -> GraphClient:
         return open_client(wishes.client_name, wishes.server, name)
     except ServerError as error:  # nobody will start it again
         raise StemdError(f"the private JACK server ended: {error}") from None
-
-
-@contextmanager
-def _control(config: Config, daemon: Daemon) -> Iterator[None]:
-    """Let it be steered by the control socket; without one it plays all the same."""
-    path = socket_path(config.control.socket, config.jack.client_name)
-    if path is None:
-        yield
-        return
-    from stemd.daemon.control.server import ControlServer
-
-    try:
-        server = ControlServer(path, daemon)
-    except StemdError as error:
-        log.warning("nobody can steer: %s", error)
-        yield
-        return
-    server.start()
-    try:
-        yield
-    finally:
-        server.close()
 
 
 @contextmanager

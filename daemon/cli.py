@@ -293,6 +293,19 @@ def demo(
     demo_song(load_config(path, [*settings, *_overrides(None, stems, preset)]), folder, song)
 
 
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what teaches a shell to complete stemd's commands.
+
+    For bash: eval "$(stemd completion bash)", in ~/.bashrc.
+    """
+    from click.shell_completion import get_completion_class
+
+    if found := get_completion_class(shell):
+        click.echo(found(cli, {}, "stemd", "_STEMD_COMPLETE").source())
+
+
 def _overrides(
     server: str | None, stems: str | None, preset: str | None, precision: str | None = None
 ) -> list[str]:

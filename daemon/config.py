@@ -19,9 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.errors import ConfigError
-from stemd.daemon.ports import INPUTS, OUTPUTS, StemName
+from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import MAX_T, Scheme
 from stemd.tflite_models.spec import StreamingPrecision
@@ -63,7 +64,7 @@ def fitting_schemes(preset: str, by_hand: Mapping[str, int]) -> tuple[Scheme, ..
 
 
 def _is_port(name: str) -> str:
-    ports = (*INPUTS, *OUTPUTS)
+    ports = (*INPUTS, *OUTPUTS, MIDI)
     if name not in ports:
         raise ValueError(f"must be one of stemd's ports, {', '.join(ports)} (got {name!r})")
     return name
@@ -168,6 +169,42 @@ class ControlSection(Section):
     socket: Annotated[str, Field(min_length=1, max_length=100), BeforeValidator(_off)] = "auto"
     """auto: in the user's runtime folder; off: none; or a path."""
 
+    state_file: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    """Where the mixer and what MIDI learned are kept from one run to the next; null: nowhere."""
+
+
+class MidiSection(Section):
+    """Steering by MIDI."""
+
+    enabled: bool = False
+    """Whether there is a port for it, midi_in."""
+
+    takes_over_softly: bool = True
+    """A fader moves nothing until it is where the gain is."""
+
+    bindings: tuple[Binding, ...] = ()
+    """Which controller (cc, perhaps channel) does (gain, mute, solo, bypass) what to which stem."""
+
+
+class OscSection(Section):
+    """Steering by OSC over UDP."""
+
+    port: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = None
+    """null: off."""
+
+    host: str = "127.0.0.1"
+    """Whose messages are heard; 0.0.0.0: everybody's in the network, who can then steer it."""
+
+
+class MetricsSection(Section):
+    """Figures for Prometheus over HTTP."""
+
+    port: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = None
+    """null: off."""
+
+    host: str = "127.0.0.1"
+    """Who may read them; 0.0.0.0: everybody in the network."""
+
 
 class Config(Section):
     """The whole configuration."""
@@ -183,6 +220,15 @@ class Config(Section):
 
     control: ControlSection = ControlSection()
     """How stemd is steered while it runs."""
+
+    midi: MidiSection = MidiSection()
+    """Steering by MIDI."""
+
+    osc: OscSection = OscSection()
+    """Steering by OSC."""
+
+    metrics: MetricsSection = MetricsSection()
+    """Figures for Prometheus."""
 
     def as_yaml(self) -> str:
         """Return it as config.yaml would have it."""

@@ -3,14 +3,18 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stemd.daemon.config import load_config
+from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.errors import StemdError
 from stemd.daemon.ports import STEMS
+
+if TYPE_CHECKING:
+    from stemd.daemon.control.client import ControlClient
 
 GAIN = re.compile(r"(?P<number>[-+]?\d+(\.\d*)?|[-+]?\.\d+)\s*(dB)?", re.IGNORECASE)
 
@@ -60,11 +64,30 @@ def status(socket: Path | None, as_json: bool) -> None:
 @click.option("--gain", type=Decibels(), help="-6dB, 3, off; 0 dB is as it is.")
 @click.option("--mute/--unmute", default=None, help="Not to be heard; and again.")
 @click.option("--solo/--unsolo", default=None, help="Only this one, and others with it; or not.")
+@click.option(
+    "--learn",
+    type=click.Choice(["gain", "mute", "solo"]),
+    help="Have the next MIDI controller that moves do this.",
+)
+@click.option("--fine", is_flag=True, help="With --learn gain: of 14 bits.")
+@click.option("--toggles", is_flag=True, help="With --learn: a press changes over.")
 def set_stem(
-    stem: str, socket: Path | None, gain: float | None, mute: bool | None, solo: bool | None
+    stem: str,
+    socket: Path | None,
+    gain: float | None,
+    mute: bool | None,
+    solo: bool | None,
+    learn: str | None,
+    fine: bool,
+    toggles: bool,
 ) -> None:
     """Change how a stem is heard, and say how it is then."""
     change = {"gain": gain, "mute": mute, "solo": solo}
+    if learn:
+        if any(value is not None for value in change.values()):
+            raise click.UsageError("--learn goes alone: what is to be learned is said by it")
+        _learn(socket, does=learn, stem=stem, fine=fine, toggles=toggles)
+        return
     if all(value is None for value in change.values()):
         raise click.UsageError("give what is to change: --gain, --mute, --solo or their opposites")
     click.echo(f"{stem}: {_strip_in_words(_ask(socket, 'set', stem=stem, **change))}")
@@ -73,8 +96,13 @@ def set_stem(
 @click.command()
 @click.argument("what", type=click.Choice(["on", "off", "toggle"]), default="toggle")
 @socket_option
-def bypass(what: str, socket: Path | None) -> None:
+@click.option("--learn", is_flag=True, help="Have the next MIDI controller that moves do it.")
+@click.option("--toggles", is_flag=True, help="With --learn: a press changes over.")
+def bypass(what: str, socket: Path | None, learn: bool, toggles: bool) -> None:
     """Hear the input, as late as the stems, instead of them; or the stems again."""
+    if learn:
+        _learn(socket, does="bypass", toggles=toggles)
+        return
     on = _ask(socket, "bypass", on={"on": True, "off": False, "toggle": None}[what])["on"]
     click.echo(f"bypass: {'on' if on else 'off'}")
 
@@ -106,10 +134,35 @@ def events(socket: Path | None, meters: float | None) -> None:
             click.echo(json.dumps(event))
 
 
-COMMANDS = (status, set_stem, bypass, reload, stop, events)
+@click.command()
+@socket_option
+def top(socket: Path | None) -> None:
+    """Show meters and faders on the terminal, with keys for them."""
+    try:
+        from stemd.daemon.top import Top
+    except ImportError:
+        raise StemdError("stemd top needs textual: pip install 'stemd[top]'") from None
+    with _connect(socket):
+        pass  # or say at once that there is none
+    Top(lambda: _connect(socket)).run()
 
 
-def _connect(path: Path | None) -> "Any":
+COMMANDS = (status, set_stem, bypass, reload, stop, events, top)
+
+
+def _learn(socket: Path | None, **wish: Any) -> None:
+    with _connect(socket) as client:
+        events = client.events()
+        client.ask("learn", **wish)
+        click.echo("move the controller …", err=True)
+        for event in events:
+            if event["event"] == "learned":
+                learned = {key: value for key, value in event.items() if key != "event"}
+                click.echo(Binding(**learned).in_words())
+                return
+
+
+def _connect(path: Path | None) -> "ControlClient":
     from stemd.daemon.control.client import ControlClient
     from stemd.daemon.control.places import socket_path
 

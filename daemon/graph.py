@@ -40,6 +40,9 @@ class GraphClient(Protocol):
     def add_outputs(self, slots: Mapping[str, int]) -> None:
         """Register more ports, by name, and let those outputs of the real-time side be heard."""
 
+    def add_midi(self, name: str) -> None:
+        """Register a port for MIDI messages to the real-time side, before `activate`."""
+
     def remove_outputs(self, names: Iterable[str]) -> None:
         """Unregister ports that the real-time side uses no more."""
 

@@ -158,6 +158,16 @@ class JackClient:
             self._rt.set_out_port(slot, _address(self._jack, port._ptr))
         self.describe()
 
+    def add_midi(self, name: str) -> None:
+        """Register a port for MIDI messages to the real-time side, before `activate`."""
+        with self._refusals("the MIDI port"):
+            port = self._client.midi_inports.register(name)
+        self._rt.bind_midi(
+            _address(self._jack, port._ptr),
+            self._functions.address("jack_midi_get_event_count"),
+            self._functions.address("jack_midi_event_get"),
+        )
+
     def remove_outputs(self, names: Iterable[str]) -> None:
         """Unregister ports that the real-time side uses no more."""
         for name in names:
@@ -193,7 +203,7 @@ class JackClient:
         """Return those of our own ports."""
         found: set[Connection] = set()
         with suppress(self._jack.JackError):
-            for port in self._client.inports:
+            for port in (*self._client.inports, *self._client.midi_inports):
                 found.update((other.name, port.name) for other in port.connections)
             for port in self._client.outports:
                 found.update((port.name, other.name) for other in port.connections)

@@ -28,11 +28,6 @@ class Notifier:
             with suppress(KeyError, ValueError):
                 self.watchdog_s = int(environment["WATCHDOG_USEC"]) / 1e6
 
-    @property
-    def is_of_use(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._address)
-
     def ready(self) -> None:
         """Say that the service is up."""
         self._send("READY=1")

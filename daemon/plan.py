@@ -8,7 +8,7 @@ from stemd.daemon.machine import choose
 from stemd.daemon.networks import LoadedNetworks, choose_stems
 from stemd.dsp.scheme import Scheme
 
-AT_START = ("jack.client_name", "jack.server", "mixer.ramp", "control")
+AT_START = ("jack.client_name", "jack.server", "mixer.ramp", "control", "midi", "osc", "metrics")
 """What takes effect at the next start only: keys, and sections as a whole."""
 
 

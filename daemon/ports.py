@@ -5,6 +5,9 @@ from typing import Literal, get_args
 
 INPUTS = ("in_L", "in_R")
 
+MIDI = "midi_in"
+"""Where there is one: off unless the configuration has it."""
+
 StemName = Literal["vocals", "drums", "bass", "other", "accompaniment"]
 
 STEMS: tuple[StemName, ...] = get_args(StemName)

@@ -1,6 +1,6 @@
 """The real-time side as Python sees it: callbacks, gains and meters in C, and links to engines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Flag
 
@@ -41,6 +41,8 @@ class Event(Flag):
     """The link that was attached last plays now; the one before is let go."""
     LATENCY = lib.RT_LATENCY
     """The server asks for our latency: see `RealtimeSide.answer_latency`."""
+    MIDI = lib.RT_MIDI
+    """`RealtimeSide.read_midi` has messages."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ class Link:
         Frames per second.
     slots : sequence of int, optional
         Which of the client's outputs each of ours is; by default they are the same.
+    quantum : int
+        Frames that may wait for the engine before it is woken.
 
     Raises
     ------
@@ -118,6 +122,7 @@ class Link:
         delay: int,
         samplerate: int,
         slots: Sequence[int] | None = None,
+        quantum: int = 0,
     ) -> None:
         frames = int(samplerate * RING_S) + MAX_PERIOD
         sizes = {
@@ -127,6 +132,7 @@ class Link:
             "delay": delay,
             "fade": round(FADE_S * samplerate),
             "reserve": round(RESERVE_S * samplerate),
+            "quantum": quantum,
         }
         link = lib.rt_link_new(
             inputs,
@@ -142,7 +148,7 @@ class Link:
         self.delay = delay
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until a cycle has passed (engine thread)."""
+        """Wait until there is enough to do (engine thread)."""
         lib.rt_link_wait(self.pointer, int(timeout_s * 1000))
 
     def read(self, out: NDArray[np.float32]) -> int:
@@ -225,6 +231,22 @@ class RealtimeSide:
         A cycle that runs meanwhile may still use the last one.
         """
         lib.rt_set_out_port(self._rt, output, port)
+
+    def bind_midi(self, port: int, get_event_count: int, event_get: int) -> None:
+        """Listen to a MIDI port, before the server's thread runs.
+
+        Parameters
+        ----------
+        port, get_event_count, event_get : int
+            Addresses of the port and of libjack's functions.
+        """
+        lib.rt_bind_midi(self._rt, port, get_event_count, event_get)
+
+    def read_midi(self) -> Iterator[bytes]:
+        """Yield the messages that came, of three bytes each, the oldest first (one thread)."""
+        message = ffi.new("uint8_t[3]")
+        while lib.rt_read_midi(self._rt, message):
+            yield bytes(ffi.buffer(message))
 
     def attach(self, link: Link) -> bool:
         """Let a link come and take over once it is warm; False while another one still comes."""

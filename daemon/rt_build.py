@@ -16,9 +16,10 @@ ffibuilder.cdef(re.sub(r"/\*.*?\*/", "", (HERE / "rt.h").read_text(), flags=re.D
 ffibuilder.set_source(
     "stemd.daemon._rt",
     '#include <stdint.h>\n#include "rt.h"',
-    sources=["daemon/rt/rt.c", "daemon/rt/link.c"],  # setuptools wants it relative to setup.py
+    # setuptools wants them relative to setup.py
+    sources=[f"daemon/rt/{part}.c" for part in ("rt", "link", "midi")],
     include_dirs=[str(HERE)],
-    depends=[f"daemon/rt/{header}.h" for header in ("rt", "link", "ring")],
+    depends=[f"daemon/rt/{header}.h" for header in ("rt", "link", "midi", "ring")],
     libraries=["m"],
     extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],
     py_limited_api=True,

@@ -21,6 +21,10 @@ ENGINE_TIME_S = 0.010
 PATIENCE_S = 0.004
 """How much of that it may spend on waiting for networks that are just not done."""
 
+MAX_QUANTUM = 256
+"""Frames that may wait for the engine, in several short periods, for to wake it takes more than its
+work. There is time for that, as there is for a longest period."""
+
 OVERLOADED_AFTER = 3
 """Late blocks in a row after which the dry signal is heard."""
 
@@ -90,7 +94,8 @@ class Separation:
         prefill = pipeline.held + ring_prefill(longest_period, samplerate)
         self.delay = pipeline.latency + prefill
         slots = list(outputs_of(networks).values())
-        self.link = Link(CHANNELS, len(slots), prefill, self.delay, samplerate, slots)
+        quantum = min(MAX_QUANTUM, longest_period // 2)
+        self.link = Link(CHANNELS, len(slots), prefill, self.delay, samplerate, slots, quantum)
         self._engine = Engine(self.link, pipeline, self._watch_load, self._fail)
         self._is_bypassed = False
         block_s = scheme.B * HOP_LENGTH / SAMPLERATE

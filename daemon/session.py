@@ -9,7 +9,7 @@ from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import GraphClient
 from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
-from stemd.daemon.ports import INPUTS, OUTPUTS, outputs_of
+from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, outputs_of
 from stemd.daemon.realtime import RAMP_S, Counters, Event, RealtimeSide
 from stemd.daemon.scheduling import NORMAL, Priorities, give_back_memory, priorities_below
 from stemd.daemon.separation import Separation
@@ -81,6 +81,8 @@ class Session:
         Begin with the dry signal.
     ramp_s : float
         Seconds in which a gain changes.
+    has_midi : bool
+        There is a port for MIDI.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Session:
         patchbay: Patchbay,
         is_bypassed: bool = False,
         ramp_s: float = RAMP_S,
+        has_midi: bool = False,
     ) -> None:
         self.client = client
         self.networks = networks
@@ -122,6 +125,10 @@ class Session:
         client.bind(self.rt, INPUTS, [])
         self._ports = outputs_of(networks.by_stem)
         client.add_outputs(self._ports)
+        self._inputs: tuple[str, ...] = INPUTS
+        if has_midi:
+            client.add_midi(MIDI)
+            self._inputs = (*INPUTS, MIDI)
         self.separation = self._new_separation()
         self._attach()
         try:
@@ -145,7 +152,9 @@ class Session:
     def bypass(self, on: bool) -> None:
         """Fade to the dry signal, or back to the stems."""
         self._is_bypassed = on
-        self.separation.bypass(on)
+        for each in (self.separation, self._retiring):
+            if each:
+                each.bypass(on)
 
     def change(self, networks: LoadedNetworks, scheme: Scheme, longest_period: int) -> None:
         """Go over to others, by a cross-fade as soon as they are warm.
@@ -215,7 +224,7 @@ class Session:
         elif self._unused:
             self._remove_unused()
         self.client.describe()
-        self._patchbay.look(self.client, INPUTS, now)
+        self._patchbay.look(self.client, self._inputs, now)
 
     def close(self) -> None:
         """Leave the graph and end all threads."""

@@ -1,5 +1,6 @@
 """How a daemon is doing, in figures."""
 
+from functools import cache
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -77,11 +78,9 @@ def in_a_line(daemon: "Daemon") -> str:
 
 def describe(daemon: "Daemon") -> dict[str, Any]:
     """Tell everything (main thread); docs/control.md explains each key."""
-    from importlib.metadata import version
-
     session, plan = daemon.session, daemon.plan
     status: dict[str, Any] = {
-        "version": version("stemd"),
+        "version": _version(),
         "state": daemon.state,
         "bypass": daemon.is_bypassed,
         "stems": list(plan.networks.by_stem),
@@ -123,3 +122,10 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
         },
         "connections": sorted(daemon.patchbay.connections),
     }
+
+
+@cache
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("stemd")

@@ -4,19 +4,23 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
+from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Bulletin
-from stemd.daemon.control.mixer import Mixer
+from stemd.daemon.control.kept import Keeper, Kept
+from stemd.daemon.control.midi import MidiControl
+from stemd.daemon.control.mixer import Mixer, Strip
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import GraphClient
 from stemd.daemon.notifier import Notifier
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.plan import Plan, differences, is_at_start
-from stemd.daemon.ports import outputs_of
-from stemd.daemon.scheduling import settle_memory
+from stemd.daemon.ports import STEMS, outputs_of
+from stemd.daemon.scheduling import hurry_interpreter, settle_memory
 from stemd.daemon.session import TICK_S, ServerGoneError, Session, State
 from stemd.daemon.status import Loads, Meters, describe, in_a_line
 from stemd.tflite_models.errors import ModelError
@@ -27,7 +31,10 @@ FIRST_RETRY_S, LAST_RETRY_S = 1.0, 5.0
 """How long to wait between two attempts to join a server, at first and at last."""
 
 STATUS_S = 2.0
-"""How often the service manager is told how it is."""
+"""How often the service manager is told how it is, and what was set is kept."""
+
+SAVE_S = 5.0
+"""How long to wait at most until what is set is kept."""
 
 LOOK_S = 0.1
 """How often is looked, meanwhile, whether the last server is back."""
@@ -47,6 +54,7 @@ class Daemon:
     replan : callable
         Reads the configuration anew and makes the plan that follows this one.
     mixer : Mixer
+    keeper : Keeper
     notifier : Notifier
 
     Attributes
@@ -65,6 +73,7 @@ class Daemon:
         join: Callable[[], GraphClient],
         replan: Callable[[Plan], Plan],
         mixer: Mixer,
+        keeper: Keeper,
         notifier: Notifier,
     ) -> None:
         self.session: Session | None = None
@@ -72,7 +81,17 @@ class Daemon:
         self.mixer = mixer
         self.bulletin = Bulletin()
         self.patchbay = Patchbay(plan.config.jack.autoconnect)
-        self.is_bypassed = False
+        kept = keeper.recall()
+        for stem, strip in kept.strips.items():
+            mixer.put(stem, strip)
+        self.is_bypassed = kept.bypass
+        self.midi = MidiControl(
+            self,
+            [*plan.config.midi.bindings, *kept.bindings],
+            plan.config.midi.takes_over_softly,
+            learned=list(kept.bindings),
+        )
+        self._keeper = keeper
         self._join = join
         self._replan = replan
         self._reloading = Lock()
@@ -129,6 +148,15 @@ class Daemon:
         finally:
             self._reloading.release()
 
+    def learn(self, wish: Binding) -> "Future[None]":
+        """Bind the next MIDI controller that moves."""
+        return self._call(lambda: self._learn(wish))
+
+    def save(self) -> None:
+        """Keep what is set, now, and wait until it is."""
+        with suppress(TimeoutError):  # nobody does it any more
+            self._call(self._keep).result(SAVE_S)
+
     def stop(self) -> None:
         """Let `run` return soon; for signal handlers too."""
         self._stopping = True
@@ -178,6 +206,7 @@ class Daemon:
             Nothing helps.
         """
         settle_memory()
+        hurry_interpreter()
         self._notifier.ready()
         while client := self._wait_for_server():
             try:
@@ -186,6 +215,7 @@ class Daemon:
                 log.warning("the server went away")
         self._notifier.stopping()
         self._work()
+        self._keep()
 
     def _wait_for_server(self) -> GraphClient | None:
         """Join a server as soon as one answers; None if it was not to be."""
@@ -226,6 +256,7 @@ class Daemon:
         try:
             while not self._stopping:
                 session.tick(session.rt.wait_events(TICK_S), monotonic())
+                self.midi.handle(session.rt.read_midi())
                 self._work()
                 self._tell_state()
                 if session.rt.delay != delay:
@@ -249,6 +280,7 @@ class Daemon:
                 self.patchbay,
                 self.is_bypassed,
                 plan.config.mixer.ramp,
+                plan.config.midi.enabled,
             )
         except ServerError as error:
             if client.is_alive():
@@ -262,13 +294,14 @@ class Daemon:
 
     def _work(self) -> None:
         """Do what was asked for."""
-        if self._reload_wanted:
+        if self._reload_wanted and not self._reloading.locked():
             self._reload_wanted = False
             self.reload()
         while self._calls:
             self._calls.popleft()()
-        if self._notifier.is_of_use and monotonic() - self._notified_at >= STATUS_S:
+        if monotonic() - self._notified_at >= STATUS_S:
             self._notified_at = monotonic()
+            self._keep()
             self._notifier.status(in_a_line(self))
             if self._flows():
                 self._notifier.feed_watchdog()
@@ -290,6 +323,21 @@ class Daemon:
             self.bulletin.publish("bypass", on=on)
         return on
 
+    def _learn(self, wish: Binding) -> None:
+        if not self.plan.config.midi.enabled:
+            raise StemdError("there is no MIDI port: set midi.enabled to true, and start again")
+        self.midi.learning = wish
+
+    def _keep(self) -> None:
+        if not self._keeper.path:
+            return
+        kept = {
+            "strips": self.mixer.all_strips(),
+            "bypass": self.is_bypassed,
+            "bindings": self.midi.learned,
+        }
+        self._keeper.keep(Kept.model_validate(kept))
+
     def _apply(self, plan: Plan) -> dict[str, Any]:
         """Go by another plan; tell what changes, and what would at the next start."""
         before, session = self.plan, self.session
@@ -304,8 +352,9 @@ class Daemon:
             session.extend_masks(plan.config.separation.mask_extension)
         if plan.config.jack.autoconnect != before.config.jack.autoconnect:
             self.patchbay.follow(plan.config.jack.autoconnect)
-        for stem, strip in plan.config.mixer.strips.items():
-            if strip != before.config.mixer.strips.get(stem):
+        for stem in STEMS:
+            strip = plan.config.mixer.strips.get(stem, Strip())
+            if strip != before.config.mixer.strips.get(stem, Strip()):
                 self.mixer.put(stem, strip)
         self.plan = plan
         changes = {
@@ -327,7 +376,7 @@ class Daemon:
         """Tell everybody when it changes."""
         if self.state == self._told:
             return
-        if self._told and self.session:
+        if self._told not in (None, State.WAITING) and self.session:
             log.warning("state: %s", self.state)
         self._told = self.state
         self.bulletin.publish("state", state=self.state)

@@ -9,7 +9,7 @@ from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.banks import Bank, Networks
 from stemd.dsp.masks import MaskExtension, RatioMask
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MAX_HOPS, N_BINS, Scheme
-from stemd.dsp.stft import Analysis, Synthesis
+from stemd.dsp.stft import Analysis, RealFft, Synthesis, numpys_rfft
 
 
 @dataclass
@@ -55,6 +55,8 @@ class Separator:
     ahead : int
         Blocks that the networks are given before the first of them is due. With more than one,
         a fast network need not wait for a slow one; but every one makes the delay a block longer.
+    rfft : callable
+        See `Analysis`.
 
     Attributes
     ----------
@@ -70,6 +72,7 @@ class Separator:
         networks: Networks,
         extension: MaskExtension,
         ahead: int = 1,
+        rfft: RealFft = numpys_rfft,
     ) -> None:
         self.scheme = scheme
         self.stems = stems
@@ -77,7 +80,7 @@ class Separator:
         self.latency = scheme.delay + (more - 1) * HOP_LENGTH
         self.blocks = BlockCounts()
         self._networks = networks
-        self._analysis = Analysis(CHANNELS)
+        self._analysis = Analysis(CHANNELS, rfft)
         self._synthesis = Synthesis(stems * CHANNELS)
         self._mask = RatioMask(stems, extension)
         self._age = 2 * scheme.B + scheme.A - 1 + more  # of a spectrum when it is emitted, in hops

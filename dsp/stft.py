@@ -5,6 +5,9 @@ the squared windows add up to 3/2, which the synthesis window takes back.
 (Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984.)
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -27,10 +30,28 @@ def _any(values: Waveform | Spectra) -> bool:
     return bool(values.item(0) or values.any())
 
 
-class Analysis:
-    """Turns each hop into the spectrum of the window that ends with it."""
+RealFft: TypeAlias = Callable[[Waveform, Spectra], object]
+"""Writes the transform of each row of the first array [shape=(..., N_FFT)] into the second."""
 
-    def __init__(self, channels: int) -> None:
+
+def numpys_rfft(frames: Waveform, out: Spectra) -> None:
+    """Transform as NumPy does, which costs no other library's memory."""
+    # The stubs know double precision only; NumPy 2 transforms float32 as it is.
+    np.fft.rfft(frames, out=out)  # type: ignore[arg-type]
+
+
+class Analysis:
+    """Turns each hop into the spectrum of the window that ends with it.
+
+    Parameters
+    ----------
+    channels : int
+    rfft : callable
+        What transforms; another one than NumPy's where that is worth its memory.
+    """
+
+    def __init__(self, channels: int, rfft: RealFft = numpys_rfft) -> None:
+        self._rfft = rfft
         self._window = hann()
         # The end of what came before, and behind it the hops that come now.
         self._heard = np.zeros((channels, OVERLAP + MAX_HOPS * HOP_LENGTH), np.float32)
@@ -57,8 +78,7 @@ class Analysis:
         if _any(heard):
             windowed = self._windowed[: len(out)]
             np.multiply(self._frames[: len(out)], self._window, out=windowed)
-            # The stubs know double precision only; NumPy 2 transforms float32 as it is.
-            np.fft.rfft(windowed, out=out)  # type: ignore[arg-type]
+            self._rfft(windowed, out)
         else:  # digital silence
             out[:] = 0
         heard[:, :OVERLAP] = heard[:, -OVERLAP:]

@@ -25,6 +25,8 @@ class FakeGraph:
         self.alive = True
         self.ports: list[str] = []
         self._slots: dict[str, int] = {}
+        self.midi: list[bytes] = []
+        """Messages that the next cycle has."""
         self.frame_time = 0
         self.without_buffer: set[str] = set()
         """Ports for which the server has none."""
@@ -52,6 +54,23 @@ class FakeGraph:
             self.ports.append(name)
             self._slots[name] = slot
             self._rt.set_out_port(slot, self._out[slot].ctypes.data)
+
+    def add_midi(self, name) -> None:
+        self.ports.append(name)
+        self._midi_buffer = ffi.new("char[1]")
+        self._midi_callbacks = [
+            ffi.callback("uint32_t(uintptr_t)", lambda _: len(self.midi)),
+            ffi.callback("int(uintptr_t *, uintptr_t, uint32_t)", self._get_midi),
+        ]
+        addresses = [self._midi_buffer, *self._midi_callbacks]
+        self._rt.bind_midi(*(int(ffi.cast("uintptr_t", each)) for each in addresses))
+
+    def _get_midi(self, event, _, index) -> int:
+        """Fill in a jack_midi_event_t: time, size, data."""
+        self._message = ffi.new("uint8_t[]", self.midi[index])
+        event[0], event[1] = 0, len(self.midi[index])
+        event[2] = int(ffi.cast("uintptr_t", self._message))
+        return 0
 
     def remove_outputs(self, names) -> None:
         for name in names:
@@ -104,6 +123,7 @@ class FakeGraph:
         self._out[:] = np.nan  # a missed write shows
         assert self.call("process", "int(*)(uint32_t, void *)", nframes) == 0
         self.frame_time += nframes
+        self.midi = []
         assert np.isnan(self._out[:, nframes:]).all(), "written beyond the period"
         return self._out[list(self._slots.values()), :nframes]
 

@@ -2,10 +2,12 @@
 
 import re
 from hashlib import sha256
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
+from messages import messages
 from stemd.daemon.config import PRESETS, JackSection, SeparationSection
 from stemd.daemon.separation import ring_prefill
 
@@ -37,6 +39,22 @@ def test_readme_names_every_command():
 
     for command in cli.commands:
         assert f"`stemd {command}" in README, command
+
+
+@pytest.mark.filterwarnings("ignore:.*make_default_short_help:DeprecationWarning")
+def test_man_pages_say_what_help_says(tmp_path):
+    spec = spec_from_file_location("write", DOCS / "man" / "write.py")
+    written = module_from_spec(spec)
+    spec.loader.exec_module(written)
+    written.write(tmp_path)
+    pages = {page.name: page.read_text() for page in tmp_path.glob("*.1")}
+    assert pages == {page.name: page.read_text() for page in (DOCS / "man").glob("*.1")}
+
+
+def test_troubleshooting_knows_every_message_and_no_other():
+    text = (DOCS / "troubleshooting.md").read_text().partition("## What it says")[2]
+    rows = re.findall(r"^\| (`+) ?(.+?) ?\1 \| .+ \|$", text, re.MULTILINE)
+    assert {message for _, message in rows} == messages()
 
 
 @pytest.mark.parametrize("folder", ["daemon/song", "tflite_models/2stems"])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.mixer import Mixer, Strip
 
@@ -28,6 +29,9 @@ class Steerable(Protocol):
 
     def reload(self) -> "Future[dict[str, Any]]":
         """Read the configuration anew; gives what changed, or raises `StemdError`."""
+
+    def learn(self, wish: Binding) -> "Future[None]":
+        """Bind the next MIDI controller that moves, or raise `StemdError`."""
 
     def stop(self) -> None:
         """End soon."""

@@ -1,6 +1,7 @@
 """The mixer: each stem's fader, mute and solo."""
 
 from collections.abc import Callable, Iterable
+from math import log10
 from threading import Lock
 from typing import Annotated
 
@@ -111,3 +112,19 @@ def level(strip: Strip, has_solo: bool) -> float:
     if strip.mute or (has_solo and not strip.solo) or strip.gain <= OFF_DB:
         return 0.0
     return float(10 ** (strip.gain / 20))
+
+
+UNITY = 0.75
+"""Where a fader of length 1 is at 0 dB."""
+
+
+def decibels_at(position: float) -> float:
+    """Return the gain where a fader stands, from 0 to 1: its amplitude goes with the square."""
+    if position <= 0:
+        return OFF_DB
+    return max(OFF_DB, 40 * log10(position / UNITY))
+
+
+def position_of(gain: float) -> float:
+    """Return where a fader stands for a gain in dB; 1 for one that is beyond its end."""
+    return 0.0 if gain <= OFF_DB else min(1.0, UNITY * float(10 ** (gain / 40)))

@@ -49,6 +49,16 @@ class Bypass(_Request):
     on: bool | None = None
 
 
+class Learn(_Request):
+    """Bind the next MIDI controller that moves."""
+
+    do: Literal["learn"]
+    does: Literal["gain", "mute", "solo", "bypass"]
+    stem: StemName | None = None
+    fine: bool = False
+    toggles: bool = False
+
+
 class Reload(_Request):
     """Read the configuration anew."""
 
@@ -69,7 +79,7 @@ class Subscribe(_Request):
     """Seconds from one event ``meters`` to the next."""
 
 
-Request: TypeAlias = Status | Set | Bypass | Reload | Stop | Subscribe
+Request: TypeAlias = Status | Set | Bypass | Learn | Reload | Stop | Subscribe
 
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
 

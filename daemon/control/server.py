@@ -11,7 +11,10 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from stemd.daemon.control import protocol
+from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Event
 from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
 from stemd.daemon.control.protocol import Request, RequestError
@@ -122,6 +125,10 @@ class ControlServer:
                     return set_strip(self._daemon, request.stem, change).model_dump()
                 case protocol.Bypass():
                     return {"on": await _result(self._daemon.bypass(request.on))}
+                case protocol.Learn():
+                    wish = Binding(cc=0, **request.model_dump(exclude={"do", "id"}))
+                    await _result(self._daemon.learn(wish))
+                    return {}
                 case protocol.Reload():
                     return await _result(self._daemon.reload())
                 case protocol.Stop():
@@ -129,6 +136,9 @@ class ControlServer:
                     return {}
                 case protocol.Subscribe():
                     return {}
+        except ValidationError as error:  # of the binding
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise RequestError("request", message, request.id) from None
         except UnknownStemError as error:
             raise RequestError("stem", str(error), request.id) from None
         except StemdError as error:

@@ -29,6 +29,7 @@ rt_link_t *rt_link_new(uint32_t inputs, uint32_t outputs, const uint8_t *slots,
     link->delay = sizes->delay;
     link->fade = sizes->fade;
     link->reserve = sizes->reserve;
+    link->quantum = sizes->quantum;
     link->wet = 1;
     link->calm = UINT32_MAX;
     return link;
@@ -73,9 +74,10 @@ void link_hear(rt_link_t *link, const chunk_t *in, uint32_t frames)
     set(&link->in.written, position + frames);
 }
 
-void link_heard(rt_link_t *link)
+void link_heard(rt_link_t *link, uint32_t nframes)
 {
-    sem_post(&link->heard);
+    if (get(&link->in.written) - get(&link->in.read) + nframes > link->quantum)
+        sem_post(&link->heard);
 }
 
 /* Nothing is in real time during a bounce, so this is the one place where a cycle waits. */

@@ -18,9 +18,9 @@ struct rt_link {
     ring_t in;  /* written by the server's thread, read by the engine's */
     ring_t out; /* the other way round */
     uint64_t delay;
-    uint32_t fade, reserve;
+    uint32_t fade, reserve, quantum;
     uint8_t slots[RT_MAX_CHANNELS]; /* where in a chunk each channel of the output goes */
-    sem_t heard;    /* posted after each cycle */
+    sem_t heard;    /* posted when the engine is to be woken */
     sem_t produced; /* posted after each rt_link_write() */
     atomic_int released;
     atomic_int dry_wanted;
@@ -34,8 +34,8 @@ struct rt_link {
 
 /* Append a chunk of input. */
 void link_hear(rt_link_t *link, const chunk_t *in, uint32_t frames);
-/* Tell the engine that a cycle of input is there. */
-void link_heard(rt_link_t *link);
+/* After a cycle: wake the engine, unless it can wait for the next one. */
+void link_heard(rt_link_t *link, uint32_t nframes);
 /* Wait until the engine has delivered what a cycle plays; for an offline bounce. */
 void link_await(rt_link_t *link, uint32_t nframes);
 /* Decide what is to be heard in a cycle, then give it chunk by chunk, the channels that it has. */

@@ -1,5 +1,7 @@
 /* A ring of planar samples between one writer and one reader, addressed by absolute position. */
 
+#pragma once
+
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* clock_gettime, sched_getscheduler, M_PI */
 #include "link.h"
+#include "midi.h"
 
 #include <math.h>
 #include <sched.h>
@@ -19,7 +20,8 @@ typedef uint32_t (*last_frame_time_t)(const void *client);
 
 typedef struct {
     _Atomic float wanted; /* set by any thread */
-    float now, target, step;
+    float now, from, target;
+    uint32_t frame; /* of the ramp, so far */
 } gain_t;
 
 struct rt {
@@ -33,6 +35,7 @@ struct rt {
     counter_t delay; /* of the link that plays, else of the one that is to */
     float arrived; /* 0: what plays is heard; 1: what comes is; between: a cross-fade */
     gain_t gains[RT_MAX_CHANNELS];
+    midi_t midi;
     _Atomic float in_peaks[RT_MAX_CHANNELS], out_peaks[RT_MAX_CHANNELS];
     counter_t periods, frames, xruns, gaps, bad_samples, worst_ns;
     _Atomic int64_t gap_frames;
@@ -73,6 +76,13 @@ void rt_bind(rt_t *rt, const rt_server_t *server)
 void rt_set_out_port(rt_t *rt, uint32_t output, uintptr_t port)
 {
     rt->out_ports[output] = port;
+}
+
+void rt_bind_midi(rt_t *rt, uintptr_t port, uintptr_t get_event_count, uintptr_t event_get)
+{
+    rt->midi.port = port;
+    rt->midi.get_event_count = get_event_count;
+    rt->midi.event_get = event_get;
 }
 
 static void tell(rt_t *rt, uint32_t event)
@@ -133,7 +143,7 @@ static void hear(rt_t *rt, rt_link_t *const *links, uint32_t nframes)
     }
     for (int i = 0; i < 2; i++)
         if (links[i])
-            link_heard(links[i]);
+            link_heard(links[i], nframes);
 }
 
 /* Multiply by the gain, on its way to the one wanted. */
@@ -141,13 +151,15 @@ static void ramp(gain_t *gain, uint32_t ramp, float *samples, uint32_t frames)
 {
     float wanted = atomic_load_explicit(&gain->wanted, memory_order_relaxed);
     if (wanted != gain->target) {
+        gain->from = gain->now;
         gain->target = wanted;
-        gain->step = (wanted - gain->now) / (float)ramp;
+        gain->frame = 0;
     }
     for (uint32_t i = 0; i < frames; i++) {
         if (gain->now != gain->target) {
-            gain->now += gain->step;
-            if ((gain->step < 0) == (gain->now < gain->target))
+            float share = 0.5f - 0.5f * cosf((float)M_PI * (float)++gain->frame / (float)ramp);
+            gain->now = gain->from + share * (gain->target - gain->from);
+            if (gain->frame >= ramp)
                 gain->now = gain->target;
         }
         samples[i] *= gain->now;
@@ -244,6 +256,13 @@ static void note_cycle(rt_t *rt, uint32_t nframes)
     add(&rt->periods, 1);
 }
 
+static void hear_midi(rt_t *rt, uint32_t nframes)
+{
+    port_get_buffer_t buffer = (port_get_buffer_t)rt->server.port_get_buffer;
+    if (rt->midi.port && midi_hear(&rt->midi, buffer((void *)rt->midi.port, nframes)))
+        tell(rt, RT_MIDI);
+}
+
 static uint64_t now_ns(void)
 {
     struct timespec now;
@@ -258,6 +277,7 @@ static int on_process(uint32_t nframes, void *arg)
     note_cycle(rt, nframes);
     change_links(rt);
     rt_link_t *links[] = {rt->playing, rt->coming};
+    hear_midi(rt, nframes);
     hear(rt, links, nframes);
     if (rt->freewheeling)
         for (int i = 0; i < 2; i++)
@@ -411,6 +431,11 @@ void rt_counters(const rt_t *rt, rt_counters_t *out)
     out->worst_ns = get(&rt->worst_ns);
     out->period = rt->period;
     out->priority = rt->priority;
+}
+
+int rt_read_midi(rt_t *rt, uint8_t *message)
+{
+    return midi_read(&rt->midi, message);
 }
 
 int rt_is_freewheeling(const rt_t *rt)

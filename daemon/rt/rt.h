@@ -23,6 +23,7 @@ typedef struct {
     uint64_t delay;   /* frames from the input ports to the output ports */
     uint32_t fade;    /* frames of a cross-fade to the dry signal and back */
     uint32_t reserve; /* frames that must be left after a cycle; else the engine is late */
+    uint32_t quantum; /* frames that may wait for the engine before it is woken */
 } rt_link_sizes_t;
 
 /* Counters, each written by one thread; a snapshot may mix two moments. */
@@ -41,7 +42,7 @@ rt_link_t *rt_link_new(uint32_t inputs, uint32_t outputs, const uint8_t *slots,
                        const rt_link_sizes_t *sizes);
 void rt_link_free(rt_link_t *link);
 
-/* Engine thread. Wait until a cycle has passed, at most timeout_ms. */
+/* Engine thread. Wait until there is enough to do, at most timeout_ms. */
 void rt_link_wait(rt_link_t *link, uint32_t timeout_ms);
 /* Fetch up to max frames of each input channel, channel c at dst + c * stride; 0: no more now. */
 uint32_t rt_link_read(rt_link_t *link, float *dst, uint32_t stride, uint32_t max);
@@ -76,6 +77,7 @@ enum {
     RT_PORTS = 8,    /* ports came or went */
     RT_SWAPPED = 16, /* the coming link plays now */
     RT_LATENCY = 32, /* the server asks for our latency */
+    RT_MIDI = 64,    /* rt_read_midi() has messages */
 };
 
 typedef struct {
@@ -97,6 +99,8 @@ void rt_free(rt_t *rt);
 void rt_bind(rt_t *rt, const rt_server_t *server);
 /* Any thread. Let an output be heard at a port; 0: at none. A cycle may still use the last one. */
 void rt_set_out_port(rt_t *rt, uint32_t output, uintptr_t port);
+/* Before the server's thread runs. Listen to a MIDI port, by libjack's functions. */
+void rt_bind_midi(rt_t *rt, uintptr_t port, uintptr_t get_event_count, uintptr_t event_get);
 
 /* Any thread but one at a time. Let a link come; 0 while another still does. */
 int rt_attach(rt_t *rt, rt_link_t *link);
@@ -112,6 +116,8 @@ void rt_set_gain(rt_t *rt, uint32_t output, float gain);
 float rt_in_peak(rt_t *rt, uint32_t input);   /* highest level since it was asked last */
 float rt_out_peak(rt_t *rt, uint32_t output);
 void rt_counters(const rt_t *rt, rt_counters_t *out);
+/* One thread. Fetch the oldest message of three bytes (shorter ones end in zeros); 0: none. */
+int rt_read_midi(rt_t *rt, uint8_t *message);
 int rt_is_freewheeling(const rt_t *rt);
 uint64_t rt_delay(const rt_t *rt); /* of the link that plays, else of the one that comes */
 /* Wait at most timeout_ms; RT_* flags. One thread. */

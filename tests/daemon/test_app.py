@@ -18,7 +18,8 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         "separation: {stems: 4, T: 128, B: 4, A: 2, mirror: 3, precision: int8,\n"
         "  threads: 5, mask_extension: zeros}\n"
         "mixer: {strips: {vocals: {mute: true}}, ramp: 0.3}\n"
-        "control: {socket: off}"
+        "control: {socket: off}\n"
+        "midi: {enabled: true}"
     )
     told, scheme = {}, Scheme(T=128, B=4, A=2, mirror=3)
     graph = FakeGraph()
@@ -33,10 +34,8 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         return scheme, lambda: networks
 
     class Session:
-        def __init__(
-            self, client, networks, scheme, extension, longest_period, patchbay, bypassed, ramp
-        ):
-            told["session"] = (client, scheme, extension, longest_period, bypassed, ramp)
+        def __init__(self, client, networks, scheme, extension, longest_period, patchbay, *more):
+            told["session"] = (client, scheme, extension, longest_period, *more)
             told["patterns"] = {port: each.pattern for port, each in patchbay._patterns.items()}
             told["loaded"] = networks.by_stem
             raise StemdError("the sky fell down")
@@ -51,7 +50,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
     assert told == {
         "client": ("mine", "pipewire"),
         "networks": (4, (scheme,), "int8", 5),
-        "session": (graph, scheme, MaskExtension.ZEROS, 77, False, 0.3),
+        "session": (graph, scheme, MaskExtension.ZEROS, 77, False, 0.3, True),
         "patterns": {"in_L": "a:b"},
         "loaded": networks,
     }

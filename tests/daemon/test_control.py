@@ -5,60 +5,21 @@ import os
 import socket
 import stat
 import threading
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fake_daemon import FakeDaemon
 from stemd.daemon.control import protocol, server
-from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.protocol import LONGEST_LINE, RequestError
 from stemd.daemon.control.server import MAX_CLIENTS, ControlServer
 from stemd.daemon.errors import StemdError
 from stemd.daemon.ports import STEMS
 
-
-def done(value):
-    future = Future()
-    if isinstance(value, Exception):
-        future.set_exception(value)
-    else:
-        future.set_result(value)
-    return future
-
-
-class FakeDaemon:
-    """Does at once what it is asked."""
-
-    def __init__(self) -> None:
-        self.mixer = Mixer([])
-        self.levels: dict[str, float] = {}
-        self.mixer.attach(("vocals", "accompaniment"), self.levels.__setitem__)
-        self.bulletin = Bulletin()
-        self.is_bypassed = False
-        self.stopped = threading.Event()
-        self.reloaded: object = {"changed": [], "at_next_start": []}
-
-    def status(self):
-        return done({"state": "playing"})
-
-    def bypass(self, on):
-        self.is_bypassed = not self.is_bypassed if on is None else on
-        self.bulletin.publish("bypass", on=self.is_bypassed)
-        return done(self.is_bypassed)
-
-    def reload(self):
-        return done(self.reloaded)
-
-    def stop(self):
-        self.stopped.set()
-
-    def peaks(self):
-        return {"in": [0.5, 0.25]}
+PLAYING = {"state": "playing", "bypass": False}
 
 
 @pytest.fixture
@@ -128,7 +89,7 @@ def test_somebody_else_is_sent_away(raw, monkeypatch):
 
 
 def test_each_verb_reaches_the_daemon(client, daemon):
-    assert client.ask("status") == {"state": "playing"}
+    assert client.ask("status") == PLAYING
     assert client.ask("set", stem="vocals", gain=-6) == {"gain": -6, "mute": False, "solo": False}
     assert daemon.levels == {"vocals": pytest.approx(0.501, abs=1e-3), "accompaniment": 1}
     assert client.ask("set", stem="vocals", mute=True)["gain"] == -6
@@ -157,7 +118,11 @@ def test_a_refusal_says_why(client, daemon):
         (b"[" * 10_000, "json", "a request must be a line of JSON"),
         (b"1" * 5_000, "json", "a request must be a line of JSON"),
         (b"[]", "request", 'must be an object: {"do": "status"}'),
-        (b"{}", "request", "do: must be one of bypass, reload, set, status, stop, subscribe"),
+        (
+            b"{}",
+            "request",
+            "do: must be one of bypass, learn, reload, set, status, stop, subscribe",
+        ),
         (b'{"do": "fly"}', "request", "do: must be one of"),
         (b'{"do": "set"}', "request", "stem: field required"),
         (b'{"do": "set", "stem": "tuba"}', "request", "stem: input should be 'vocals', 'drums'"),
@@ -175,7 +140,7 @@ def test_what_is_no_request_is_refused_and_the_next_one_is_answered(raw, line, c
     assert not told["ok"]
     assert told["error"]["code"] == code
     assert message in told["error"]["message"]
-    assert client.reply() == {"id": 7, "ok": True, "result": {"state": "playing"}}
+    assert client.reply() == {"id": 7, "ok": True, "result": PLAYING}
 
 
 def test_a_refusal_has_the_requests_id_where_it_can_be_read(raw):
@@ -213,7 +178,7 @@ def test_who_does_not_read_misses_events_and_holds_up_nobody(raw, client, daemon
     assert slow.reply()["ok"]
     for _ in range(20_000):
         daemon.bulletin.publish("state", state="playing" * 10)
-    assert client.ask("status") == {"state": "playing"}
+    assert client.ask("status") == PLAYING
     for n in range(20_000):
         if n % 10 == 0:
             daemon.bulletin.publish("state", state="playing")

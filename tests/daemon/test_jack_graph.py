@@ -16,6 +16,7 @@ from stemd.daemon.errors import ServerError
 from stemd.daemon.jack_graph import ORDER, PORT_GROUP, PRETTY_NAME, open_client
 from stemd.daemon.private_server import private_server
 from stemd.daemon.realtime import Event, Link, RealtimeSide
+from waiting import wait_until
 
 INPUTS = ["in_L", "in_R"]
 OUTPUTS = ["vocals_L", "vocals_R", "other_L", "other_R"]
@@ -158,3 +159,33 @@ def test_missing_jackd_is_named_with_the_remedy(monkeypatch):
         private_server(),
     ):
         pass
+
+
+def test_midi_of_others_arrives_and_its_connection_is_known(server, client, rt, bystander):
+    client.add_midi("midi_in")
+    client.activate()
+    port = bystander.midi_outports.register("fader")
+    said = threading.Event()
+
+    def process(_: int) -> None:
+        port.clear_buffer()
+        if port.number_of_connections and not said.is_set():
+            port.write_midi_event(0, b"\xb0\x07\x64")
+            said.set()
+
+    bystander.deactivate()
+    bystander.set_process_callback(process)
+    bystander.activate()
+    assert client.connect(("bystander:fader", "stemd:midi_in"))
+    wait_until(lambda: ("bystander:fader", "stemd:midi_in") in client.connections())
+    heard: list[bytes] = []
+    wait_until(lambda: heard.extend(rt.read_midi()) or heard)
+    assert heard == [b"\xb0\x07\x64"]
+
+
+def test_outputs_come_and_go_while_it_plays(client, rt, bystander):
+    client.activate()
+    client.remove_outputs(["other_L", "other_R"])
+    client.add_outputs({"drums_L": 2, "drums_R": 3})
+    names = [port.name for port in bystander.get_ports("stemd:", is_output=True)]
+    assert names == ["stemd:vocals_L", "stemd:vocals_R", "stemd:drums_L", "stemd:drums_R"]

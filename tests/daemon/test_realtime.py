@@ -394,3 +394,61 @@ def test_wait_returns_at_once_when_a_cycle_has_passed():
     done = threading.Event()
     threading.Thread(target=lambda: (rig.link.wait(60), done.set()), daemon=True).start()
     assert done.wait(5)
+
+
+@pytest.fixture
+def midi():
+    """A graph with a MIDI port, and its real-time side."""
+    rt, graph = RealtimeSide(1, 1, RATE), FakeGraph(RATE)
+    graph.bind(rt, ["i"], ["o"])
+    graph.add_midi("midi_in")
+
+    def play(*messages: bytes) -> None:
+        graph.midi = list(messages)
+        graph.cycle(np.zeros((1, 64), np.float32))
+
+    return rt, play
+
+
+def test_midi_messages_arrive_in_order_and_are_told(midi):
+    rt, play = midi
+    play()
+    assert Event.MIDI not in rt.wait_events(0)
+    play(b"\xb0\x07\x40", b"\xc0\x01")
+    play(b"\xf8")
+    assert Event.MIDI in rt.wait_events(0)
+    assert list(rt.read_midi()) == [b"\xb0\x07\x40", b"\xc0\x01\0", b"\xf8\0\0"]
+    assert not list(rt.read_midi())
+
+
+def test_long_midi_messages_are_left_out(midi):
+    rt, play = midi
+    play(b"", b"\xf0" + bytes(100) + b"\xf7", b"\xb0\x07\x40")
+    assert list(rt.read_midi()) == [b"\xb0\x07\x40"]
+
+
+def test_midi_messages_that_nobody_reads_are_lost_and_do_no_harm(midi):
+    rt, play = midi
+    sent = [bytes([0xB0, n % 128, n // 128]) for n in range(1000)]
+    for n in range(0, 1000, 50):
+        play(*sent[n : n + 50])
+    assert list(rt.read_midi()) == sent[:256]
+    play(b"\xb0\x01\x02")
+    assert list(rt.read_midi()) == [b"\xb0\x01\x02"]
+
+
+@pytest.mark.parametrize(("period", "woken"), [(16, 15), (64, 3), (100, 2), (256, 1), (1000, 1)])
+def test_the_engine_is_woken_when_the_next_period_would_be_more_than_the_quantum(period, woken):
+    rt, graph = RealtimeSide(2, 2, RATE), FakeGraph(RATE)
+    graph.bind(rt, ["a", "b"], ["c", "d"])
+    link = Link(2, 2, 4096, 4096, RATE, quantum=255)
+    rt.attach(link)
+    ended = threading.Event()
+    waiter = threading.Thread(target=lambda: (link.wait(10), ended.set()))
+    waiter.start()
+    cycles = 0
+    while not ended.wait(0.02):
+        graph.cycle(np.zeros((2, period), np.float32))
+        cycles += 1
+    waiter.join()
+    assert cycles == woken

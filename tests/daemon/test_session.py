@@ -292,6 +292,21 @@ def test_another_scheme_takes_over_when_it_is_warm_and_is_declared(stage):
     assert np.abs(s.total()[:, -40 * PERIOD :]).max() < 1e-4
 
 
+def test_bypass_holds_while_others_come(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    s.play(60)
+    s.session.change(playing("vocals", "accompaniment"), SCHEME, PERIOD)
+    s.play(2)
+    s.session.bypass(True)
+    s.play(60)
+    assert s.session._retiring is None
+    assert not s.heard[-1][:2].any(), "the vocals are silent"
+    vocals = np.concatenate([block[0] for block in s.heard[-55:]])
+    assert not vocals.any(), "and were so from the beginning on"
+    assert np.abs(s.total()).max() < 1e-4
+
+
 def test_changes_that_come_quickly_end_with_the_last(stage):
     s = stage()
     s.until(State.PLAYING)

@@ -13,11 +13,13 @@ import pytest
 from fake_graph import FakeGraph
 from stemd.daemon import plan, supervisor
 from stemd.daemon.config import load_config
+from stemd.daemon.control.kept import Keeper
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
 from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.notifier import Notifier
 from stemd.daemon.plan import Plan, make_plan
+from stemd.daemon.realtime import RESERVE_S
 from stemd.daemon.session import State
 from stemd.daemon.supervisor import Daemon
 from stemd.dsp.scheme import Scheme
@@ -51,7 +53,7 @@ class Servers:
 
 def new_daemon(servers, environment=None, replan=None):
     first = Plan(load_config(None), SCHEME, LoadedNetworks(lambda: NETWORKS))
-    return Daemon(first, servers.join, replan, Mixer([]), Notifier(environment or {}))
+    return Daemon(first, servers.join, replan, Mixer([]), Keeper(None), Notifier(environment or {}))
 
 
 @pytest.fixture
@@ -251,6 +253,41 @@ class TestReload:
         assert "nothing is changed: separation.preset" in caplog.text
         replan.append(load_config(None))
         assert daemon.reload().result(5), "and the next one is read"
+
+    def test_a_wrong_one_leaves_the_audio_as_it_is_bit_for_bit(self, daemon, servers, replan):
+        left_alone = Servers()
+        left_alone.present = FakeGraph()
+        other = new_daemon(left_alone)
+        thread = threading.Thread(target=other.run)
+        thread.start()
+        wait_until(lambda: other.session)
+        rng = np.random.default_rng(1)
+        for n in range(200):
+            block = 0.1 * rng.standard_normal((2, 256)).astype(np.float32)
+            heard = [play(each, block) for each in (daemon, other)]
+            np.testing.assert_array_equal(*heard)
+            if n in (80, 120):
+                replan.append(ConfigError("wrong"))
+                with pytest.raises(StemdError):
+                    daemon.reload().result(5)
+        assert heard[0].any()
+        other.stop()
+        thread.join(10)
+
+
+def play(daemon, block):
+    """Play a cycle, and wait until the engine has made what the next one plays."""
+    session = daemon.session
+    heard = session.client.cycle(block)
+    link = session.separation.link
+
+    def is_ready() -> bool:
+        counters = link.counters()
+        reserve = round(RESERVE_S * session.separation.samplerate)
+        return counters.delivered - counters.frames >= block.shape[1] + reserve
+
+    wait_until(is_ready)
+    return heard
 
 
 def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatch, tmp_path):

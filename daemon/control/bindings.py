@@ -1,0 +1,48 @@
+"""Which MIDI controller does what, as the configuration says it."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stemd.daemon.ports import StemName
+
+FIRST_FINE = 32
+"""The fine part of controller n, below this, is controller n + 32 (MIDI 1.0)."""
+
+
+class Binding(BaseModel):
+    """One controller and what it does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    cc: Annotated[int, Field(strict=True, ge=0, le=119)]
+    """The controller's number."""
+
+    does: Literal["gain", "mute", "solo", "bypass"]
+
+    stem: StemName | None = None
+    """Whose; not for bypass."""
+
+    channel: Annotated[int, Field(strict=True, ge=1, le=16)] | None = None
+    """Left out: every channel."""
+
+    fine: bool = False
+    """14 bits: the fine part is controller ``cc`` + 32."""
+
+    toggles: bool = False
+    """A press changes over; else the controller's value says on or off."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Binding":
+        if (self.does == "bypass") == (self.stem is not None):
+            raise ValueError(f"stem must {'not ' if self.stem else ''}be given with {self.does}")
+        if self.fine and (self.does != "gain" or self.cc >= FIRST_FINE):
+            raise ValueError(f"fine goes with gain, and with a cc below {FIRST_FINE}")
+        if self.toggles and self.does == "gain":
+            raise ValueError("toggles goes with mute, solo and bypass")
+        return self
+
+    def in_words(self) -> str:
+        """Say it."""
+        where = f" on channel {self.channel}" if self.channel else ""
+        return f"controller {self.cc}{where} is {f'{self.stem} ' if self.stem else ''}{self.does}"

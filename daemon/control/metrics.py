@@ -1,0 +1,128 @@
+"""Figures for Prometheus, on a web page of its own."""
+
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import make_wsgi_app
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from stemd.daemon.control.console import Steerable
+from stemd.daemon.errors import StemdError
+
+ANSWER_S = 5.0
+"""How long the daemon may take to tell its figures."""
+
+OF_SERVER = {
+    "periods": "Cycles of the server since it was joined.",
+    "xruns": "Xruns, as the server tells them.",
+    "jumps": "Times that the server's clock jumped.",
+    "bad_samples": "Samples of input that were no number, or absurdly large.",
+}
+
+OF_ENGINE = {
+    "late_periods": "Cycles in which the engine's output was missing.",
+    "late_frames": "Frames that it was missing for.",
+    "lost_frames": "Frames of input that the engine did not fetch in time.",
+    "dry_frames": "Frames in which the dry signal was heard.",
+}
+
+
+class MetricsServer:
+    """Answers HTTP with the figures of `stemd status`, on a thread of its own.
+
+    Parameters
+    ----------
+    host : str
+    port : int
+        0: any that is free.
+    daemon : Steerable
+
+    Raises
+    ------
+    StemdError
+        The port cannot be had.
+    """
+
+    def __init__(self, host: str, port: int, daemon: Steerable) -> None:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Figures(daemon))
+        try:
+            self._server = make_server(
+                host, port, make_wsgi_app(registry), handler_class=_QuietHandler
+            )
+        except OSError as error:
+            raise StemdError(
+                f"cannot give metrics on {host}, port {port}: {error.strerror}; choose another "
+                "one (metrics.port)"
+            ) from None
+        self.port: int = self._server.server_port
+        self._thread = Thread(target=self._server.serve_forever, name="stemd-metrics", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _QuietHandler(WSGIRequestHandler):
+    """Does not log every request, and waits for none for long."""
+
+    timeout = 5
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class _Figures(Collector):
+    def __init__(self, daemon: Steerable) -> None:
+        self._daemon = daemon
+
+    def collect(self) -> Iterator[Metric]:
+        """Ask the daemon, and give each figure its name."""
+        status = self._daemon.status().result(ANSWER_S)
+        yield _labelled("stemd_state", "What the daemon is doing.", "state", {status["state"]: 1})
+        if (server := status["server"]) is None:
+            return
+        yield GaugeMetricFamily(
+            "stemd_delay_seconds", "From inputs to outputs.", status["delay"]["seconds"]
+        )
+        yield _labelled("stemd_load", "Share of a core that is busy.", "thread", status["load"])
+        yield CounterMetricFamily(
+            "stemd_blocks", "Blocks that fell due.", status["blocks"]["total"]
+        )
+        yield CounterMetricFamily(
+            "stemd_late_blocks", "Blocks of which estimates were late.", status["blocks"]["late"]
+        )
+        yield from _counters(server, OF_SERVER)
+        yield from _counters(status["engine"], OF_ENGINE)
+        yield GaugeMetricFamily(
+            "stemd_longest_cycle_seconds",
+            "The longest that a cycle of the server spent in stemd.",
+            server["longest_cycle_us"] / 1e6,
+        )
+        yield _labelled(
+            "stemd_gain_decibels",
+            "Where each stem's fader is.",
+            "stem",
+            {stem: strip["gain"] for stem, strip in status["mixer"].items()},
+        )
+
+
+def _labelled(name: str, text: str, label: str, values: dict[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for what, value in values.items():
+        family.add_metric([what], value)
+    return family
+
+
+def _counters(status: dict[str, Any], texts: dict[str, str]) -> Iterator[Metric]:
+    for key, text in texts.items():
+        yield CounterMetricFamily(f"stemd_{key}", text, status[key])

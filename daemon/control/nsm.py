@@ -1,0 +1,129 @@
+"""A place in a session of the New Session Manager (NSM API 1.1, over OSC)."""
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+from pythonosc.osc_message import OscMessage, ParseError
+from pythonosc.osc_message_builder import build_msg
+
+from stemd.daemon.control.bulletin import Event
+from stemd.daemon.errors import StemdError
+
+log = logging.getLogger(__name__)
+
+NAME = "stemd"
+API_MAJOR, API_MINOR = 1, 1
+
+LOOK_S = 0.5
+"""How soon it is noticed that the session is left."""
+
+ERR_GENERAL = -1
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the session manager wants opened."""
+
+    path: Path
+    """Where the client may keep what belongs to the session."""
+
+    client_name: str
+    """What it must call itself in the graph."""
+
+
+class NsmClient:
+    """The session manager's client: announced at once, it waits to be opened.
+
+    Parameters
+    ----------
+    url : str
+        What NSM_URL says: ``osc.udp://host:port/``.
+
+    Raises
+    ------
+    StemdError
+        It says something else, or nobody is there.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        try:
+            if parts.scheme != "osc.udp" or not parts.hostname or not parts.port:
+                raise ValueError
+            self._manager = parts.hostname, parts.port
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._socket.settimeout(LOOK_S)
+            self._socket.connect(self._manager)
+        except (OSError, ValueError):
+            raise StemdError(
+                f"NSM_URL must be like osc.udp://localhost:16000/ (got {url!r}): start stemd from "
+                "the session manager, or without NSM_URL"
+            ) from None
+        self._save: Callable[[], None] | None = None
+        self._opened: Opened
+        self._news = Flag()
+        self._ending = False
+        self._thread = Thread(target=self._listen, name="stemd-nsm", daemon=True)
+        program = os.path.basename(sys.argv[0])  # noqa: PTH119 - as the manager found it
+        self._send("/nsm/server/announce", NAME, ":", program, API_MAJOR, API_MINOR, os.getpid())
+        self._thread.start()
+
+    def wait_for_open(self) -> Opened:
+        """Wait until the session manager says what to open."""
+        while not self._news.wait(LOOK_S):  # so that signals are heard
+            pass
+        return self._opened
+
+    def follow(self, save: Callable[[], None], event: Event) -> None:
+        """Say that we are open as soon as there are ports; from then on we can be saved."""
+        if event["event"] == "state" and event["state"] != "waiting" and self._save is None:
+            self._save = save
+            self._send("/reply", "/nsm/client/open", "playing")
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._ending = True
+        self._thread.join()
+        self._socket.close()
+
+    def _listen(self) -> None:
+        while not self._ending:
+            try:
+                message = OscMessage(self._socket.recv(65_536))
+            except (TimeoutError, ConnectionRefusedError):
+                continue
+            except ParseError:
+                log.debug("NSM: no OSC")
+                continue
+            self._follow(message.address, list(message))
+
+    def _follow(self, address: str, values: list[Any]) -> None:
+        match address, values:
+            case "/reply", ["/nsm/server/announce", str(said), *_]:
+                log.info("in the session of %s", said)
+            case "/error", [_, _, str(said)]:
+                log.warning("the session manager says: %s", said)
+            case "/nsm/client/open", [str(path), _, str(client_name)] if not self._news.is_set():
+                self._opened = Opened(Path(path), client_name)
+                self._news.set()
+            case "/nsm/client/open", _:
+                self._send("/error", address, ERR_GENERAL, "it cannot go over to another session")
+            case "/nsm/client/save", _:
+                if self._save:
+                    self._save()
+                self._send("/reply", address, "saved")
+
+    def _send(self, address: str, *values: Any) -> None:
+        try:
+            self._socket.send(build_msg(address, values).dgram)
+        except OSError as error:
+            log.warning("the session manager does not hear: %s", error.strerror)

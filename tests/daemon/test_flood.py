@@ -1,0 +1,89 @@
+"""A flood of malformed and of concurrent messages while it plays: the music does not care."""
+
+import json
+import random
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from processes import running
+from stemd.daemon.private_server import private_server
+
+CLIENTS, EACH = 50, 20
+
+
+@pytest.fixture(scope="module")
+def path(environment, tmp_path_factory):
+    made = tmp_path_factory.mktemp("control") / "socket"
+    settings = ["--set", f"control.socket={made}"]
+    with (
+        private_server(blocksize=1024, realtime=False) as name,
+        running(environment, *settings, JACK_DEFAULT_SERVER=name),
+    ):
+        yield made
+
+
+def talk(path, lines: list[bytes]) -> list[dict]:
+    """Send all at once, then read as many replies."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect(str(path))
+        client.sendall(b"".join(line + b"\n" for line in lines))
+        with client.makefile("rb") as replies:
+            return [json.loads(replies.readline()) for _ in lines]
+
+
+def status(path) -> dict:
+    return talk(path, [b'{"do": "status"}'])[0]["result"]
+
+
+def unharmed(before: dict, after: dict) -> bool:
+    counted = [
+        (told["server"]["xruns"], told["blocks"]["late"], told["engine"]["late_periods"])
+        for told in (before, after)
+    ]
+    return after["state"] == "playing" and counted[0] == counted[1]
+
+
+def test_a_thousand_malformed_messages(path):
+    chance = random.Random(1)
+    right = json.dumps({"do": "set", "stem": "vocals", "gain": -6, "id": 1}).encode()
+    wrong = []
+    while len(wrong) < 1000:
+        line = bytearray(right)
+        for _ in range(chance.randint(1, 6)):
+            line[chance.randrange(len(line))] = chance.choice(
+                [byte for byte in range(256) if byte != ord("\n")]
+            )
+        wrong.append(bytes(line))
+    before = status(path)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        told = pool.map(talk, [path] * CLIENTS, [wrong[n::CLIENTS] for n in range(CLIENTS)])
+    replies = [reply for each in told for reply in each]
+    assert len(replies) == 1000
+    for reply in replies:
+        assert reply["ok"] or (reply["error"]["code"] in ("json", "request") and reply["error"])
+    assert unharmed(before, status(path))
+
+
+def test_a_thousand_concurrent_messages(path):
+    def asked(client: int) -> list[bytes]:
+        return [
+            json.dumps(
+                {"do": "set", "stem": "vocals", "gain": -n, "id": f"{client} {n}"}
+                if n % 2
+                else {"do": "status", "id": f"{client} {n}"}
+            ).encode()
+            for n in range(EACH)
+        ]
+
+    before = status(path)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        told = list(pool.map(talk, [path] * CLIENTS, [asked(n) for n in range(CLIENTS)]))
+    for client, replies in enumerate(told):
+        assert [reply["id"] for reply in replies] == [f"{client} {n}" for n in range(EACH)]
+        for n, reply in enumerate(replies):
+            assert reply["ok"]
+            assert reply["result"]["gain"] == -n if n % 2 else reply["result"]["state"] == "playing"
+    assert unharmed(before, status(path))

@@ -1,0 +1,76 @@
+"""Figures for Prometheus."""
+
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fake_daemon import FakeDaemon
+from stemd.daemon.control.metrics import MetricsServer
+from stemd.daemon.errors import StemdError
+
+PLAYING = {
+    "state": "playing",
+    "server": {"periods": 10, "xruns": 2, "jumps": 1, "bad_samples": 0, "longest_cycle_us": 250.0},
+    "delay": {"frames": 22_772, "seconds": 0.474},
+    "load": {"vocals": 0.05, "engine": 0.03},
+    "blocks": {"total": 100, "late": 3},
+    "engine": {"late_periods": 4, "late_frames": 5, "lost_frames": 6, "dry_frames": 7},
+    "mixer": {"vocals": {"gain": -6.0, "mute": False, "solo": False}},
+}
+
+
+@pytest.fixture
+def daemon():
+    return FakeDaemon()
+
+
+@pytest.fixture
+def server(daemon):
+    made = MetricsServer("127.0.0.1", 0, daemon)
+    made.start()
+    yield made
+    made.close()
+
+
+def figures(server) -> dict[str, float]:
+    with urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as page:
+        families = text_string_to_metric_families(page.read().decode())
+        return {
+            sample.name + "".join(f"[{value}]" for value in sample.labels.values()): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+
+def test_each_figure_has_its_name(daemon, server):
+    daemon.figures = PLAYING
+    told = figures(server)
+    assert told == {
+        "stemd_state[playing]": 1,
+        "stemd_delay_seconds": 0.474,
+        "stemd_load[vocals]": 0.05,
+        "stemd_load[engine]": 0.03,
+        "stemd_blocks_total": 100,
+        "stemd_late_blocks_total": 3,
+        "stemd_periods_total": 10,
+        "stemd_xruns_total": 2,
+        "stemd_jumps_total": 1,
+        "stemd_bad_samples_total": 0,
+        "stemd_late_periods_total": 4,
+        "stemd_late_frames_total": 5,
+        "stemd_lost_frames_total": 6,
+        "stemd_dry_frames_total": 7,
+        "stemd_longest_cycle_seconds": 250e-6,
+        "stemd_gain_decibels[vocals]": -6,
+    }
+
+
+def test_without_a_server_there_is_the_state(daemon, server):
+    daemon.figures = {"state": "waiting", "server": None}
+    assert figures(server) == {"stemd_state[waiting]": 1}
+
+
+def test_a_port_that_is_taken_is_one_clear_line(server, daemon):
+    with pytest.raises(StemdError, match=rf"cannot give metrics on .*{server.port}.*metrics\.port"):
+        MetricsServer("127.0.0.1", server.port, daemon)

@@ -1,0 +1,164 @@
+"""Controllers move faders softly, press buttons, and are learned."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from fake_daemon import FakeDaemon
+from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.midi import CONTROL_CHANGE, MidiControl
+from stemd.daemon.control.mixer import OFF_DB, UNITY, decibels_at, position_of
+
+UNITY_VALUE = round(127 * UNITY)
+
+
+def change(controller: int, value: int, channel: int = 1) -> bytes:
+    return bytes([CONTROL_CHANGE + channel - 1, controller, value])
+
+
+@pytest.fixture
+def desk():
+    """A function that makes a desk; it has a daemon, and takes messages."""
+
+    def make(*bindings: Binding, softly: bool = False) -> MidiControl:
+        return MidiControl(FakeDaemon(), list(bindings), softly)
+
+    return make
+
+
+def gain_of(midi: MidiControl, stem: str = "vocals") -> float:
+    return midi.daemon.mixer.strips()[stem].gain
+
+
+GAIN = Binding(cc=7, does="gain", stem="vocals")
+
+
+@given(st.floats(0, 1))
+def test_a_faders_law_goes_there_and_back(position):
+    gain = decibels_at(position)
+    assert OFF_DB <= gain <= 5
+    if gain > OFF_DB:
+        assert position_of(gain) == pytest.approx(position)
+
+
+def test_a_fader_at_its_ends_and_at_unity():
+    assert decibels_at(0) == OFF_DB
+    assert decibels_at(UNITY) == 0
+    assert position_of(OFF_DB) == 0
+    assert position_of(12) == 1
+
+
+def test_a_controller_moves_its_fader(desk):
+    midi = desk(GAIN)
+    for value in (0, 1, 64, 127):
+        midi.handle([change(7, value)])
+        assert gain_of(midi) == pytest.approx(decibels_at(value / 127))
+    midi.handle([change(8, 0), bytes([0x90, 7, 0]), change(7, 127, channel=16)])
+    assert gain_of(midi) == pytest.approx(decibels_at(1))
+
+
+def test_a_channel_is_heeded_where_one_is_given(desk):
+    midi = desk(GAIN.model_copy(update={"channel": 2}))
+    midi.handle([change(7, 0)])
+    assert gain_of(midi) == 0
+    midi.handle([change(7, 0, channel=2)])
+    assert gain_of(midi) == OFF_DB
+
+
+def test_fourteen_bits_are_put_together(desk):
+    midi = desk(GAIN.model_copy(update={"fine": True}))
+    midi.handle([change(7, 100), change(39, 64)])
+    assert gain_of(midi) == pytest.approx(decibels_at((100 * 128 + 64) / 16_383))
+    midi.handle([change(7, 127), change(39, 127)])
+    assert gain_of(midi) == pytest.approx(decibels_at(1))
+
+
+def test_a_fader_moves_nothing_until_it_is_where_the_gain_is(desk):
+    midi = desk(GAIN, softly=True)
+    for value in (0, 20, 60):
+        midi.handle([change(7, value)])
+        assert gain_of(midi) == 0
+    midi.handle([change(7, UNITY_VALUE + 5)])  # it has passed there
+    assert gain_of(midi) == pytest.approx(decibels_at((UNITY_VALUE + 5) / 127))
+    midi.handle([change(7, 10)])  # now it leads, however fast
+    assert gain_of(midi) == pytest.approx(decibels_at(10 / 127))
+    midi.daemon.mixer.set("vocals", gain=0.0)  # somebody else
+    midi.handle([change(7, 12)])
+    assert gain_of(midi) == 0
+    midi.handle([change(7, UNITY_VALUE + 1)])
+    assert gain_of(midi) != 0
+
+
+@pytest.mark.parametrize("what", ["mute", "solo"])
+def test_a_button_says_on_or_off_or_changes_over(desk, what):
+    def state(midi):
+        return getattr(midi.daemon.mixer.strips()["vocals"], what)
+
+    midi = desk(Binding(cc=20, does=what, stem="vocals"))
+    for value, on in ((127, True), (63, False), (64, True), (0, False)):
+        midi.handle([change(20, value)])
+        assert state(midi) is on
+    midi = desk(Binding(cc=20, does=what, stem="vocals", toggles=True))
+    for value, on in ((127, True), (0, True), (127, False), (0, False)):
+        midi.handle([change(20, value)])
+        assert state(midi) is on
+
+
+def test_bypass_is_a_button_too(desk):
+    midi = desk(Binding(cc=64, does="bypass", toggles=True))
+    midi.handle([change(64, 127), change(64, 0)])
+    assert midi.daemon.is_bypassed
+    midi = desk(Binding(cc=64, does="bypass"))
+    midi.handle([change(64, 127), change(64, 0)])
+    assert not midi.daemon.is_bypassed
+
+
+def test_a_stem_that_there_is_not_is_no_trouble(desk):
+    midi = desk(
+        Binding(cc=7, does="gain", stem="bass"),
+        Binding(cc=8, does="mute", stem="bass", toggles=True),
+    )
+    midi.handle([change(7, 0), change(8, 127)])
+    assert midi.daemon.mixer.strips().keys() == {"vocals", "accompaniment"}
+
+
+def test_the_next_controller_that_moves_is_learned_and_takes_the_others_place(desk):
+    midi = desk(Binding(cc=21, channel=3, does="mute", stem="vocals"), GAIN)
+    told = []
+    midi.learning = Binding(cc=0, does="gain", stem="accompaniment", fine=True)
+    with midi.daemon.bulletin.subscription(told.append):
+        midi.handle([bytes([0x90, 60, 100]), change(21, 0, channel=3), change(22, 0)])
+    learned = Binding(cc=21, channel=3, does="gain", stem="accompaniment", fine=True)
+    assert midi.bindings == [GAIN, learned]
+    assert midi.learned == [learned]
+    assert told[0] == {"event": "learned", **learned.model_dump(exclude_defaults=True)}
+    assert gain_of(midi, "accompaniment") == OFF_DB
+    assert not midi.daemon.mixer.strips()["vocals"].mute
+
+
+@given(st.lists(st.binary(min_size=3, max_size=3)))
+def test_any_messages_are_borne(messages):
+    bindings = [
+        GAIN,
+        Binding(cc=1, does="gain", stem="bass", fine=True),
+        Binding(cc=2, does="solo", stem="accompaniment", toggles=True),
+        Binding(cc=3, does="bypass"),
+    ]
+    MidiControl(FakeDaemon(), bindings).handle(messages)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"cc": 7, "does": "gain"}, "stem must be given with gain"),
+        ({"cc": 7, "does": "bypass", "stem": "bass"}, "stem must not be given with bypass"),
+        ({"cc": 40, "does": "gain", "stem": "bass", "fine": True}, "cc below 32"),
+        ({"cc": 7, "does": "mute", "stem": "bass", "fine": True}, "fine goes with gain"),
+        ({"cc": 7, "does": "gain", "stem": "bass", "toggles": True}, "toggles goes with"),
+        ({"cc": 120, "does": "bypass"}, "less than or equal to 119"),
+    ],
+)
+def test_what_does_not_fit_is_refused(wrong, message):
+    with pytest.raises(ValidationError, match=message):
+        Binding(**wrong)

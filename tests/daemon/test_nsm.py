@@ -1,0 +1,89 @@
+"""The session manager's protocol, spoken with one of the test's own."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message_builder import build_msg
+
+from stemd.daemon.control.nsm import NsmClient
+from stemd.daemon.errors import StemdError
+
+
+class Manager:
+    """The other end."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.settimeout(10)
+        self.url = f"osc.udp://127.0.0.1:{self._socket.getsockname()[1]}/"
+
+    def hear(self):
+        data, self._client = self._socket.recvfrom(4096)
+        message = OscMessage(data)
+        return [message.address, *message]
+
+    def say(self, address, *values) -> None:
+        self._socket.sendto(build_msg(address, values).dgram, self._client)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def manager():
+    made = Manager()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(manager):
+    made = NsmClient(manager.url)
+    yield made
+    made.close()
+
+
+def test_it_announces_itself_waits_to_be_opened_and_is_saved(manager, client, tmp_path):
+    address, name, capabilities, program, *api, pid = manager.hear()
+    assert (address, name, capabilities) == ("/nsm/server/announce", "stemd", ":")
+    assert (program, api, pid) == (Path(sys.argv[0]).name, [1, 1], os.getpid())
+    manager.say("/reply", "/nsm/server/announce", "hello", "manager", ":")
+    manager.say("/nsm/client/open", str(tmp_path / "song.nABCD"), "song", "stemd.nABCD")
+    opened = client.wait_for_open()
+    assert opened.path == tmp_path / "song.nABCD"
+    assert opened.client_name == "stemd.nABCD"
+    saved = []
+    save = lambda: saved.append(True)  # noqa: E731
+    client.follow(save, {"event": "state", "state": "waiting"})
+    client.follow(save, {"event": "state", "state": "playing"})
+    client.follow(save, {"event": "state", "state": "playing"})
+    assert manager.hear() == ["/reply", "/nsm/client/open", "playing"]
+    manager.say("/nsm/client/save")
+    assert manager.hear() == ["/reply", "/nsm/client/save", "saved"]
+    assert saved == [True]
+
+
+def test_it_cannot_go_over_to_another_session(manager, client, tmp_path):
+    manager.hear()
+    for _ in range(2):
+        manager.say("/nsm/client/open", str(tmp_path), "song", "stemd")
+    assert manager.hear()[:3] == ["/error", "/nsm/client/open", -1]
+
+
+@pytest.mark.parametrize("url", ["", "http://x:1/", "osc.udp://:1/", "osc.udp://localhost/", "x"])
+def test_an_address_that_is_none_is_one_clear_line(url):
+    with pytest.raises(StemdError, match=r"NSM_URL must be like osc\.udp"):
+        NsmClient(url)
+
+
+def test_what_is_no_osc_is_borne(manager, client, tmp_path):
+    manager.hear()
+    manager._socket.sendto(b"\xff" * 10, manager._client)
+    manager.say("/nsm/client/open", 1, 2)
+    manager.say("/nsm/client/open", str(tmp_path), "song", "stemd")
+    assert client.wait_for_open().client_name == "stemd"

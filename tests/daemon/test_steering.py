@@ -1,0 +1,138 @@
+"""From a command, a controller or a message to the audio: within 50 ms, and without a click."""
+
+import socket
+import threading
+from time import monotonic
+
+import numpy as np
+import pytest
+from pythonosc.osc_message_builder import build_msg
+
+from fake_graph import FakeGraph
+from stemd.daemon import supervisor
+from stemd.daemon.config import load_config
+from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.kept import Keeper
+from stemd.daemon.control.mixer import Mixer
+from stemd.daemon.control.osc import OscServer
+from stemd.daemon.control.server import ControlServer
+from stemd.daemon.networks import LoadedNetworks
+from stemd.daemon.notifier import Notifier
+from stemd.daemon.plan import Plan
+from stemd.daemon.session import State
+from stemd.daemon.supervisor import Daemon
+from stemd.dsp.scheme import Scheme
+from waiting import wait_until
+
+RATE, PERIOD = 44_100, 256
+SCHEME = Scheme(T=64, B=1, A=1)
+WITHIN_S = 0.050
+MIDI_GAIN = "midi.bindings=[{cc: 7, does: gain, stem: vocals}]"
+
+
+def passing(window, out):
+    out[:] = window[-SCHEME.B - SCHEME.A : -SCHEME.A]
+
+
+class Concert:
+    """A daemon that plays a sine in real time, on a thread that calls as a server does."""
+
+    def __init__(self) -> None:
+        settings = ["midi.enabled=true", "midi.takes_over_softly=false", MIDI_GAIN]
+        networks = LoadedNetworks(lambda: {"vocals": passing, "accompaniment": passing})
+        plan = Plan(load_config(None, settings), SCHEME, networks)
+        self.graph = FakeGraph(RATE, PERIOD)
+        self.daemon = Daemon(
+            plan, lambda: self.graph, lambda before: before, Mixer([]), Keeper(None), Notifier({})
+        )
+        self.heard: list[tuple[float, np.ndarray]] = []
+        self.midi: list[bytes] = []
+        self._ending = threading.Event()
+        self._threads = [
+            threading.Thread(target=self.daemon.run),
+            threading.Thread(target=self._play),
+        ]
+        self._threads[0].start()
+        wait_until(lambda: self.daemon.session)
+        self._threads[1].start()
+
+    def _play(self) -> None:
+        began, frames = monotonic(), 0
+        while not self._ending.is_set():
+            t = np.arange(frames, frames + PERIOD) / RATE
+            block = np.tile(0.5 * np.sin(2 * np.pi * 220 * t), (2, 1)).astype(np.float32)
+            self.graph.midi, self.midi = self.midi, []
+            self.heard.append((monotonic(), self.graph.cycle(block)[0]))
+            frames += PERIOD
+            self._ending.wait(max(0, began + frames / RATE - monotonic()))
+
+    def loudest(self, blocks: int = 4) -> float:
+        """The vocals' loudest sample lately; a block is longer than a cycle of the sine."""
+        lately = [float(np.abs(samples).max()) for _, samples in self.heard[-blocks:]]
+        return max(lately, default=0.0)
+
+    def close(self) -> None:
+        self.daemon.stop()
+        self._ending.set()
+        for thread in self._threads:
+            thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def concert():
+    patch = pytest.MonkeyPatch()
+    patch.setattr(supervisor, "settle_memory", lambda: None)
+    made = Concert()
+    wait_until(lambda: made.daemon.state is State.PLAYING and made.loudest() > 0.2)
+    yield made
+    made.close()
+    patch.undo()
+
+
+@pytest.fixture
+def by_socket(concert, tmp_path):
+    server = ControlServer(tmp_path / "s", concert.daemon)
+    server.start()
+    with ControlClient(server.path) as client:
+        yield lambda mute: client.ask("set", stem="vocals", gain=-90 if mute else 0)
+    server.close()
+
+
+@pytest.fixture
+def by_midi(concert):
+    return lambda mute: concert.midi.append(bytes([0xB0, 7, 0 if mute else 95]))
+
+
+@pytest.fixture
+def by_osc(concert):
+    server = OscServer("127.0.0.1", 0, concert.daemon)
+    server.start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.connect(("127.0.0.1", server.port))
+        gain = "/stemd/vocals/gain"
+        yield lambda mute: out.send(build_msg(gain, [-90.0 if mute else 0.0]).dgram)
+    server.close()
+
+
+@pytest.mark.parametrize("way", ["by_socket", "by_midi", "by_osc"])
+def test_a_gain_is_heard_within_50_ms_and_without_a_click(concert, way, request):
+    steer = request.getfixturevalue(way)
+    took, begin = [], len(concert.heard)
+    for mute in (True, False, True, False, True, False):
+        before = concert.loudest(1)
+        first = len(concert.heard)
+        began = monotonic()
+        steer(mute)
+        wait_until(
+            lambda quiet=mute: concert.loudest(1) < 0.01 if quiet else concert.loudest(1) > 0.2
+        )
+        changed = next(
+            at
+            for at, samples in concert.heard[first:]
+            if abs(float(np.abs(samples).max()) - before) > 0.02
+        )
+        took.append(changed - began)
+    assert np.median(took) < WITHIN_S
+    sound = np.concatenate([samples for _, samples in concert.heard[begin:]])
+    steady = np.abs(np.diff(0.5 * np.sin(2 * np.pi * 220 * np.arange(RATE) / RATE), n=2)).max()
+    assert np.abs(np.diff(sound, n=2)).max() < 1.5 * steady / 2 + 1e-4

@@ -1,0 +1,122 @@
+"""`stemd top`, driven by keys on a terminal of 80 by 24."""
+
+import asyncio
+
+import pytest
+
+import fake_daemon
+from fake_daemon import FakeDaemon
+from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.server import ControlServer
+from stemd.daemon.errors import StemdError
+from stemd.daemon.top import METER_WIDTH, Top, meter, render
+
+PLAYING = {
+    "version": "0.1.0",
+    "state": "playing",
+    "preset": "balanced",
+    "precision": "mixed",
+    "bypass": False,
+    "peaks": {"in": [1.0, 0.1], "vocals": [0.5, 0.5], "accompaniment": [0.01, 0.0]},
+    "server": {"name": "JACK 1.9.21", "samplerate": 48_000, "period": 256, "xruns": 2},
+    "delay": {"frames": 22_772, "seconds": 0.474},
+    "load": {"vocals": 0.05, "accompaniment": 0.04, "engine": 0.03},
+    "blocks": {"total": 100, "late": 3},
+    "engine": {"late_periods": 4, "lost_frames": 6},
+    "connections": [["player:out_1", "stemd:in_L"]] * 20,
+}
+
+
+@pytest.fixture
+def daemon():
+    made = FakeDaemon()
+
+    def figures():
+        mixer = {stem: strip.model_dump() for stem, strip in made.mixer.strips().items()}
+        return {**PLAYING, "mixer": mixer}
+
+    made.status = lambda: fake_daemon.done(figures())
+    return made
+
+
+@pytest.fixture
+def press(daemon, tmp_path):
+    """A function that presses keys and returns what the page then shows."""
+    server = ControlServer(tmp_path / "s", daemon)
+    server.start()
+
+    def run(*keys: str) -> list[str]:
+        async def drive() -> list[str]:
+            app = Top(lambda: ControlClient(server.path))
+            async with app.run_test(size=(80, 24)) as pilot:
+                await _until(lambda: app._status, pilot)
+                for key in keys:
+                    await pilot.press(key)
+                shown = app._shown
+                await _until(lambda: app._shown > shown, pilot)
+                return [strip.text for strip in app.screen._compositor.render_strips()]
+
+        return asyncio.run(drive())
+
+    yield run
+    server.close()
+
+
+async def _until(holds, pilot) -> None:
+    for _ in range(500):
+        if holds():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it never came to pass")
+
+
+def test_everything_is_on_the_page(press):
+    page = "\n".join(press())
+    for text in (
+        "stemd 0.1.0  playing  preset balanced, mixed",
+        "JACK 1.9.21, 48000 Hz, 256 frames; delay 0.474 s",
+        "xruns 2, late 3 of 100 blocks and 4 periods, lost 6 frames",
+        "vocals",
+        "accompaniment",
+        "+0.0 dB",
+        "player:out_1 → stemd:in_L",
+        "bypass",
+        "quit",
+    ):
+        assert text in page
+
+
+def test_keys_mute_solo_move_and_bypass(press, daemon):
+    press("m", "down", "s", "left", "left", "b")
+    strips = daemon.mixer.strips()
+    assert strips["vocals"].mute
+    assert strips["accompaniment"].solo
+    assert strips["accompaniment"].gain == -2
+    assert daemon.is_bypassed
+
+
+def test_a_daemon_that_ends_is_said_and_waited_for(tmp_path):
+    async def drive() -> str:
+        def connect():
+            raise StemdError("no stemd answers")
+
+        app = Top(connect)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await _until(lambda: app._trouble == "no stemd answers", pilot)
+            await pilot.pause()
+            return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+    assert "no stemd answers" in asyncio.run(drive())
+
+
+@pytest.mark.parametrize(
+    ("peak", "filled"), [(0.0, 0), (1e-9, 0), (1.0, METER_WIDTH), (8.0, METER_WIDTH), (0.0316, 15)]
+)
+def test_a_meter_is_as_long_as_it_is_loud(peak, filled):
+    assert meter(peak).plain.count("█") == filled
+
+
+def test_no_line_is_wider_than_a_terminal():
+    strips = {"gain": -90.0, "mute": True, "solo": True}
+    page = render({**PLAYING, "mixer": dict.fromkeys(("vocals", "accompaniment"), strips)}, 1)
+    assert max(map(len, page.plain.splitlines())) <= 80

@@ -1,0 +1,51 @@
+"""A daemon that does at once what it is asked, for those who steer one."""
+
+import threading
+from concurrent.futures import Future
+
+from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.mixer import Mixer
+
+
+def done(value):
+    future = Future()
+    if isinstance(value, Exception):
+        future.set_exception(value)
+    else:
+        future.set_result(value)
+    return future
+
+
+class FakeDaemon:
+    """Does at once what it is asked."""
+
+    def __init__(self) -> None:
+        self.mixer = Mixer([])
+        self.levels: dict[str, float] = {}
+        self.mixer.attach(("vocals", "accompaniment"), self.levels.__setitem__)
+        self.bulletin = Bulletin()
+        self.is_bypassed = False
+        self.figures: dict[str, object] = {"state": "playing"}
+        self.stopped = threading.Event()
+        self.reloaded: object = {"changed": [], "at_next_start": []}
+
+    def status(self):
+        return done({**self.figures, "bypass": self.is_bypassed})
+
+    def bypass(self, on):
+        self.is_bypassed = not self.is_bypassed if on is None else on
+        self.bulletin.publish("bypass", on=self.is_bypassed)
+        return done(self.is_bypassed)
+
+    def reload(self):
+        return done(self.reloaded)
+
+    def learn(self, wish):
+        self.wish = wish
+        return done(None)
+
+    def stop(self):
+        self.stopped.set()
+
+    def peaks(self):
+        return {"in": [0.5, 0.25]}

@@ -1,0 +1,50 @@
+"""All messages that the program can print, read from its source."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+INTERNAL = {
+    # Of what only a mistake in stemd itself brings about.
+    "precision=…: a plain graph is fp32 or fp16",
+    "… has shape …, expected …",
+}
+
+
+def messages() -> set[str]:
+    """Each with an ellipsis for what is filled in."""
+    found = set()
+    for package in ("daemon", "tflite_models", "dsp"):
+        for path in (ROOT / package).rglob("*.py"):
+            found |= set(_of(ast.parse(path.read_text())))
+    return found - INTERNAL
+
+
+def _of(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        name = ast.unparse(node.func)
+        logs = name in ("log.info", "log.warning", "log.error")
+        if logs or name.endswith("Error") or name in ("self.fail", "click.BadParameter"):
+            text = _text(node.args[1 if name == "RequestError" else 0])
+            if text and text.strip("…"):
+                yield _tidy(text)
+
+
+def _text(node: ast.AST) -> str:
+    match node:
+        case ast.Constant(value=str(text)):
+            return re.sub(r"%(\.\d+)?[sdfr]", "…", text).replace("%%", "%")
+        case ast.JoinedStr(values=parts):
+            return "".join(_text(part) for part in parts)
+        case ast.BinOp(left=left, right=right):
+            return _text(left) + _text(right)
+    return "…"
+
+
+def _tidy(text: str) -> str:
+    return re.sub("…+", "…", text)
