@@ -9,6 +9,7 @@ from pathlib import Path
 from waiting import wait_until
 
 BOOT = Path(__file__).parent / "service" / "boot.sh"
+CHECKOUT = Path(__file__).parents[1]
 STEMD = Path(sys.executable).with_name("stemd")
 
 UNSHARED = ("--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "--kill-child")
@@ -34,7 +35,7 @@ class Machine:
         """Start it, and wait until it is up."""
         with (self._scratch / "console").open("ab") as console:
             self._process = subprocess.Popen(
-                ["unshare", *UNSHARED, BOOT, self._scratch],
+                ["unshare", *UNSHARED, BOOT, self._scratch, CHECKOUT],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
