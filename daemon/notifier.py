@@ -1,6 +1,5 @@
 """Tells systemd how the service is, by the protocol of sd_notify(3)."""
 
-import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,21 +11,12 @@ class Notifier:
     Parameters
     ----------
     environment : mapping
-        The process's: ``NOTIFY_SOCKET``, ``WATCHDOG_USEC``, ``WATCHDOG_PID``.
-
-    Attributes
-    ----------
-    watchdog_s : float or None
-        After so long without `feed_watchdog` the service is restarted; None: never.
+        The process's, with ``NOTIFY_SOCKET``.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "").replace("@", "\0", 1)
         self._told = ""
-        self.watchdog_s: float | None = None
-        if environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
-            with suppress(KeyError, ValueError):
-                self.watchdog_s = int(environment["WATCHDOG_USEC"]) / 1e6
 
     def ready(self) -> None:
         """Say that the service is up."""

@@ -5,6 +5,7 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from stemd.daemon.control.protocol import VERSION
 from stemd.daemon.ports import outputs_of
 from stemd.daemon.session import Session
 
@@ -81,6 +82,7 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
     session, plan = daemon.session, daemon.plan
     status: dict[str, Any] = {
         "version": _version(),
+        "protocol": VERSION,
         "state": daemon.state,
         "bypass": daemon.is_bypassed,
         "stems": list(plan.networks.by_stem),

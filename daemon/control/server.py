@@ -1,7 +1,6 @@
 """The control socket: answers requests and tells events, on a thread of its own."""
 
 import asyncio
-import logging
 import os
 import socket
 import struct
@@ -19,8 +18,6 @@ from stemd.daemon.control.bulletin import Event
 from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
 from stemd.daemon.control.protocol import Request, RequestError
 from stemd.daemon.errors import StemdError
-
-log = logging.getLogger(__name__)
 
 MAX_CLIENTS = 64
 

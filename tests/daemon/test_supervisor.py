@@ -171,6 +171,7 @@ def test_what_is_asked_for_is_done_with_and_without_a_server(servers, daemon):
     wait_until(lambda: daemon.session)
     told = daemon.status().result(5)
     assert told["state"] == "bypassed"
+    assert told["protocol"] == 1
     assert told["delay"]["frames"] == daemon.session.rt.delay
     assert told["stems"] == ["vocals", "accompaniment"]
     assert json.loads(json.dumps(told)).keys() == told.keys()
