@@ -171,7 +171,8 @@ def _signals_to(daemon: Daemon) -> Iterator[None]:
             signal.signal(number, handler)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: daemon.reload_soon())
+    if not os.isatty(0):  # else it says that the terminal was closed
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: daemon.reload_soon())
     try:
         yield
     finally:

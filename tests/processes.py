@@ -41,6 +41,7 @@ def running(environment, *arguments, **more):
     process = subprocess.Popen(
         [STEMD, "run", *arguments],
         env={**environment, **more},
+        stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -3,10 +3,16 @@
 import json
 import signal
 import subprocess
+import threading
 
 import pytest
+from click.testing import CliRunner
 
+from fake_daemon import FakeDaemon, done
 from processes import STEMD, await_line, running
+from stemd.daemon.cli import cli
+from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.server import ControlServer
 from stemd.daemon.private_server import private_server
 
 
@@ -111,3 +117,53 @@ def test_stop_ends_the_daemon(environment, stemd, tmp_path):
         assert stemd("stop", "--socket", path).returncode == 0
         assert process.wait(10) == 0
     assert stemd("status", "--socket", path).returncode == 1
+
+
+def test_what_was_set_comes_back_where_a_state_file_is_asked_for(environment, stemd, tmp_path):
+    path, state = str(tmp_path / "socket"), tmp_path / "state.json"
+    settings = ["--set", f"control.socket={path}", "--set", f"control.state_file={state}"]
+    with private_server(blocksize=512, realtime=False) as name:
+        for told in ("vocals: +0.0 dB", "vocals: -6.0 dB"):
+            with running(environment, *settings, JACK_DEFAULT_SERVER=name) as (process, _):
+                assert told in stemd("status", "--socket", path).stdout
+                stemd("set", "vocals", "--gain", "-6", "--socket", path)
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(10) == 0
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """A daemon to talk to, and the options that lead there."""
+    made = FakeDaemon()
+    server = ControlServer(tmp_path / "s", made)
+    server.start()
+    yield made, ["--socket", str(tmp_path / "s")]
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wish"),
+    [
+        (["set", "vocals", "--learn", "gain", "--fine"], {"does": "gain", "fine": True}),
+        (["set", "vocals", "--learn", "mute", "--toggles"], {"does": "mute", "toggles": True}),
+        (["set", "vocals", "--learn", "solo"], {"does": "solo"}),
+        (["bypass", "--learn", "--toggles"], {"does": "bypass", "toggles": True}),
+    ],
+)
+def test_learn_asks_waits_and_says_what_was_learned(fake, arguments, wish):
+    daemon, socket = fake
+    stem = {"stem": "vocals"} if arguments[0] == "set" else {}
+    learned = Binding(cc=21, channel=3, **wish, **stem)
+
+    def learn(asked):
+        daemon.wish = asked
+        daemon.bulletin.publish("other")
+        threading.Timer(
+            0.1, daemon.bulletin.publish, ["learned"], learned.model_dump(exclude_defaults=True)
+        ).start()
+        return done(None)
+
+    daemon.learn = learn
+    ended = CliRunner().invoke(cli, [*arguments, *socket])
+    assert ended.stdout.splitlines()[-1] == learned.in_words()
+    assert daemon.wish == learned.model_copy(update={"cc": 0, "channel": None})

@@ -452,3 +452,17 @@ def test_the_engine_is_woken_when_the_next_period_would_be_more_than_the_quantum
         cycles += 1
     waiter.join()
     assert cycles == woken
+
+
+@pytest.mark.parametrize("ramp_s", [0.01, 0.1])
+def test_a_gain_changes_within_the_ramp(ramp_s):
+    rt, graph = RealtimeSide(1, 1, RATE, ramp_s), FakeGraph(RATE)
+    graph.bind(rt, ["a"], ["b"])
+    link = Link(1, 1, 4096, 4096, RATE)
+    link.write(np.ones((1, 4096), np.float32))
+    rt.attach(link)
+    play = lambda n: graph.cycle(np.zeros((1, n), np.float32))[0]  # noqa: E731
+    play(4096)  # the silence that the link begins with
+    rt.set_gain(0, 0.0)
+    heard = play(2048)
+    assert np.flatnonzero(heard)[-1] == pytest.approx(ramp_s * RATE, abs=3)

@@ -1,6 +1,7 @@
 """`stemd run` as a user runs it: it plays on what answers, and waits where nothing does."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -36,6 +37,23 @@ def test_run_plays_on_the_server_that_answers_and_stops_when_asked(environment, 
         assert re.search(r"^played \d+\.\d s: 0 of ", process.stderr.read(), re.MULTILINE)
         assert bystander.get_ports("^stemd:") == []
         bystander.close()
+
+
+def test_a_terminal_that_is_closed_ends_it(environment, server):
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [STEMD, "run"],
+        env={**environment, "JACK_DEFAULT_SERVER": server},
+        stdin=its,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    await_line(process, READY)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=10)
+    assert process.returncode == 128 + signal.SIGHUP
+    os.close(ours)
+    os.close(its)
 
 
 def test_run_connects_by_its_patterns(environment, server):
