@@ -32,7 +32,7 @@ demo: $(VENV)/demo
 	$(VENV)/bin/stemd demo $(ARGS)
 
 test: $(VENV)/test
-	$(VENV)/bin/pytest -m "not oracle and not booted" $(ARGS)
+	$(VENV)/bin/pytest -m "not oracle and not booted and not arm64" $(ARGS)
 
 service-test: $(VENV)/test
 	$(call install-missing,$(FOR_SERVICE))

@@ -17,7 +17,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from threading import Thread
 from time import monotonic, sleep
 from typing import Any
@@ -28,6 +28,7 @@ from stemd.daemon.config import load_config
 from stemd.daemon.networks import load_networks
 from stemd.daemon.separation import Separation
 from stemd.daemon.supervisor import Daemon
+from stemd.daemon.work import Work
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.arrays import Magnitudes
 from stemd.dsp.banks import Bank, Network
@@ -127,11 +128,12 @@ class Watched(Daemon):
         }
 
 
-def load_four(_: object, *wishes: Any) -> Mapping[str, Network]:
+def load_four(work: Work) -> Mapping[str, Network]:
     """Load the two networks twice, the enemy before each."""
-    pairs = [load_networks(2, *wishes) for _ in range(2)]
+    pairs = [load_networks(replace(work, stems=2, remainder=False)) for _ in range(2)]
     chosen = zip(STEMS.items(), [0, 0, 1, 1], strict=True)
-    return {stem: enemy.stand_before(pairs[n][whose]) for (stem, whose), n in chosen}
+    networks = {stem: pairs[n][whose] for (stem, whose), n in chosen}
+    return {stem: enemy.stand_before(each) for stem, each in networks.items() if each}
 
 
 enemy = Enemy()

@@ -20,8 +20,8 @@ from material import RECIPES, build_mixes
 from pool import Graphs, on_every_mix
 from report import DOCS, markdown_table, replace_section
 from rounds import clocked, in_turns
-from stemd.daemon.config import PRESETS
 from stemd.daemon.networks import SETS
+from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.library import Library

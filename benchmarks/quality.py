@@ -20,9 +20,9 @@ from material import RECIPES, Recipe, build_mix, build_mixes, describe
 from pool import Graphs, on_every_mix
 from report import DOCS, markdown_table, replace_section
 from stemd.daemon.audio_file import Song
-from stemd.daemon.config import PRESETS
 from stemd.daemon.errors import StemdError
 from stemd.daemon.networks import SETS
+from stemd.daemon.presets import PRESETS
 from stemd.daemon.separate import separate
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE, SAMPLERATE, Scheme

@@ -6,13 +6,12 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from stemd.daemon.config import Config, JackSection
 from stemd.daemon.control.kept import Keeper
 from stemd.daemon.control.mixer import Mixer
-from stemd.daemon.control.places import socket_path
+from stemd.daemon.control.places import expanded, socket_path
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import GraphClient
 from stemd.daemon.jack_graph import open_client
@@ -21,6 +20,7 @@ from stemd.daemon.plan import Plan, make_plan
 from stemd.daemon.ports import INPUTS, outputs_of
 from stemd.daemon.private_server import private_server
 from stemd.daemon.supervisor import Daemon
+from stemd.tflite_models.errors import ModelError
 
 if TYPE_CHECKING:
     from stemd.daemon.control.nsm import NsmClient
@@ -51,7 +51,12 @@ def run(read_config: Callable[[], Config]) -> None:
             _warn_of_unknown_ports(plan)
             return plan
 
-        plan = replan(None)
+        try:
+            plan = replan(None)
+        except (StemdError, ModelError) as error:
+            if nsm:
+                nsm.fail(str(error))
+            raise
         config = plan.config
         join: Callable[[JackSection], GraphClient] = _join
         if config.jack.server == "dummy":
@@ -68,7 +73,7 @@ def run(read_config: Callable[[], Config]) -> None:
             partial(join, config.jack),
             replan,
             Mixer(config.mixer.strips.items()),
-            Keeper(Path(state).expanduser() if state else None),
+            Keeper(expanded("control.state_file", state) if state else None),
             Notifier(os.environ),
         )
         stack.enter_context(_signals_to(daemon))
@@ -118,10 +123,8 @@ class Steering(Protocol):
 def _steering(config: Config, daemon: Daemon) -> Iterator[Steering]:
     """Give the ways to steer it that are wished for; without one it plays all the same."""
     made: list[Callable[[], Steering]] = []
-    if path := socket_path(config.control.socket, config.jack.client_name):
-        from stemd.daemon.control.server import ControlServer
-
-        made.append(partial(ControlServer, path, daemon))
+    if config.control.socket != "off":
+        made.append(partial(_control, config, daemon))
     if port := config.osc.port:
         made.append(partial(_osc, config.osc.host, port, daemon))
     if port := config.metrics.port:
@@ -131,6 +134,13 @@ def _steering(config: Config, daemon: Daemon) -> Iterator[Steering]:
             yield make()
         except StemdError as error:
             log.warning("it plays, but: %s", error)
+
+
+def _control(config: Config, daemon: Daemon) -> Steering:
+    from stemd.daemon.control.server import ControlServer
+
+    path = socket_path(config.control.socket, config.jack.client_name)
+    return ControlServer(path, daemon)
 
 
 def _osc(host: str, port: int, daemon: Daemon) -> Steering:

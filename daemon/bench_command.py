@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import click
 
-from stemd.daemon.config import PRESETS
+from stemd.daemon.config import SeparationSection
 from stemd.daemon.machine import HEADROOM, is_held
-from stemd.daemon.measuring import Measurement, Work
+from stemd.daemon.measuring import Measurement
 from stemd.daemon.memory import Memory, describe_machine
 from stemd.daemon.networks import choose_stems, find_networks
+from stemd.daemon.presets import PRESETS
+from stemd.daemon.work import Work
 from stemd.dsp.scheme import SAMPLERATE, Scheme
-from stemd.tflite_models.spec import StreamingPrecision
 
 COLUMNS = "{:10}{:24}{:>8}{:>11}{:>8}{:>8}{:>8}{:>10}{:>7}"
 HEADER = ("PRESET", "SCHEME", "DELAY", "NETWORK", "DSP", "LOAD", "CORES", "MEMORY", "HELD")
@@ -27,25 +28,32 @@ MEMORY   private, of networks and signal processing alone
 """
 
 
-def bench(
-    stems: Literal["auto", 2, 4], precision: StreamingPrecision, threads: int, as_json: bool
-) -> None:
+def bench(wishes: SeparationSection, as_json: bool) -> None:
     """Measure every scheme of every preset, and remember it; print each as it comes, or JSON.
+
+    Parameters
+    ----------
+    wishes : SeparationSection
+        But for the preset.
+    as_json : bool
 
     Raises
     ------
     StemdError, ModelError
         With what, value, rule and remedy.
     """
-    number = choose_stems(stems)
-    find_networks(number)  # before anything is printed
+    stems = choose_stems(wishes.stems)
+    find_networks(stems)  # before anything is printed
     machine = describe_machine()
-    rows = _measure(number, precision, threads)
+    rows = _measure(wishes, stems)
     if as_json:
-        click.echo(json.dumps(_report(machine, number, precision, threads, list(rows)), indent=1))
+        click.echo(json.dumps(_report(machine, wishes, stems, list(rows)), indent=1))
         return
     click.echo("{processor}, {cores} cores, {runtime}".format(**machine))
-    click.echo(f"{number} stems, {precision}, threads of each network: {threads}\n")
+    rest = ", the last one of what is left" if wishes.remainder else ""
+    click.echo(
+        f"{stems} stems{rest}, {wishes.precision}, threads of each network: {wishes.threads}\n"
+    )
     click.echo(COLUMNS.format(*HEADER))
     chosen = None
     for preset, scheme, measurement in rows:
@@ -59,12 +67,13 @@ def bench(
 Row = tuple[str, Scheme, Measurement]
 
 
-def _measure(stems: int, precision: StreamingPrecision, threads: int) -> Iterator[Row]:
+def _measure(wishes: SeparationSection, stems: Literal[2, 4]) -> Iterator[Row]:
     """Measure the presets, from the shortest delay to the longest."""
     memory = Memory()
     for scheme in PRESETS["auto"]:
         preset = next(name for name, schemes in PRESETS.items() if scheme in schemes)
-        yield preset, scheme, memory.measure(Work(scheme, stems, precision, threads)).best
+        work = Work(scheme, stems, wishes.precision, wishes.threads, wishes.remainder)
+        yield preset, scheme, memory.measure(work).best
 
 
 def _line(preset: str, scheme: Scheme, measurement: Measurement) -> str:
@@ -83,17 +92,17 @@ def _line(preset: str, scheme: Scheme, measurement: Measurement) -> str:
 
 def _report(
     machine: dict[str, Any],
+    wishes: SeparationSection,
     stems: int,
-    precision: StreamingPrecision,
-    threads: int,
     rows: list[Row],
 ) -> dict[str, Any]:
     held = [preset for preset, _, measurement in rows if is_held(measurement)]
     return {
         "machine": machine,
         "stems": stems,
-        "precision": precision,
-        "threads": threads,
+        "remainder": wishes.remainder,
+        "precision": wishes.precision,
+        "threads": wishes.threads,
         "headroom": HEADROOM,
         "preset": held[0] if held else None,
         "schemes": [

@@ -10,15 +10,12 @@ from typing import Any, Literal, get_args
 import click
 
 from stemd.daemon import control_commands, logs
-from stemd.daemon.config import (
-    PRESETS,
-    SeparationSection,
-    existing_default_path,
-    load_config,
-)
+from stemd.daemon.config import SeparationSection, existing_default_path, load_config
 from stemd.daemon.errors import StemdError
 from stemd.daemon.models_commands import models
+from stemd.daemon.presets import PRESETS
 from stemd.daemon.service_commands import service
+from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE
 from stemd.tflite_models.errors import ModelError
@@ -206,6 +203,7 @@ def doctor(path: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
     help="For each stem's network.",
     show_default=True,
 )
+@click.option("--remainder", is_flag=True, help="The last stem is what the others leave.")
 def separate(
     song: Path,
     folder: Path | None,
@@ -217,6 +215,7 @@ def separate(
     bits: str,
     precision: StreamingPrecision | None,
     threads: int,
+    remainder: bool,
 ) -> None:
     """Take a file apart: WAV, FLAC, OGG or MP3 in, a file for each stem out.
 
@@ -226,18 +225,19 @@ def separate(
         raise click.UsageError("--preset and --offline exclude each other: give one")
     if suffix == "flac" and bits == "float":
         raise click.UsageError("FLAC holds no float samples: give --bits 24 or --format wav")
+    from stemd.daemon.networks import choose_stems
     from stemd.daemon.separate_command import separate_file
 
+    number = choose_stems(_stems(stems))
+    precision = precision or (SeparationSection().precision if preset else "fp32")
+    schemes = PRESETS[preset] if preset else (OFFLINE,)
     separate_file(
         song,
         folder,
-        _stems(stems),
-        PRESETS[preset] if preset else (OFFLINE,),
+        [Work(scheme, number, precision, threads, remainder) for scheme in schemes],
         MaskExtension(mask_extension),
         suffix,
         {"24": "PCM_24", "float": "FLOAT"}[bits],
-        precision or (SeparationSection().precision if preset else "fp32"),
-        threads,
     )
 
 
@@ -258,7 +258,7 @@ def bench(
 
     given = _overrides(None, stems, None, precision)
     wishes = load_config(path, [*settings, *given]).separation
-    run_bench(wishes.stems, wishes.precision, wishes.threads, as_json)
+    run_bench(wishes, as_json)
 
 
 @cli.command()

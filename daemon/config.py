@@ -1,11 +1,10 @@
 """The configuration: what may stand in config.yaml, its defaults, and what is wrong with one."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from re import Pattern
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from platformdirs import user_config_path
@@ -23,44 +22,11 @@ from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
+from stemd.daemon.presets import fitting_schemes
+from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import MAX_T, Scheme
 from stemd.tflite_models.spec import StreamingPrecision
-
-PRESETS: dict[str, tuple[Scheme, ...]] = {
-    "seed": (Scheme(T=128, B=128, A=0),),
-    "studio": (Scheme(T=128, B=16, A=16),),
-    "balanced": (Scheme(T=64, B=4, A=8),),
-    "live": (
-        Scheme(T=64, B=1, A=1, mirror=8),
-        Scheme(T=64, B=2, A=1, mirror=8),
-        Scheme(T=64, B=3, A=0, mirror=8),
-    ),
-}
-"""Schemes by name. Of several, the shortest delay first, the daemon takes the first that the
-machine holds."""
-PRESETS["auto"] = tuple(scheme for schemes in reversed(PRESETS.values()) for scheme in schemes)
-
-
-def fitting_schemes(preset: str, by_hand: Mapping[str, int]) -> tuple[Scheme, ...]:
-    """Give a preset's schemes with some of their numbers replaced, the shortest delay first.
-
-    Those that the numbers do not fit are left out.
-
-    Raises
-    ------
-    ValueError
-        None is left.
-    """
-    schemes, misfits = set(), []
-    for scheme in PRESETS[preset]:
-        try:
-            schemes.add(replace(scheme, **by_hand))
-        except ValueError as error:
-            misfits.append(error)
-    if not schemes:
-        raise misfits[0]
-    return tuple(sorted(schemes, key=lambda scheme: (scheme.delay, scheme.B)))
 
 
 def _is_port(name: str) -> str:
@@ -110,6 +76,9 @@ class JackSection(Section):
 class SeparationSection(Section):
     """What is separated, and how."""
 
+    profile: Literal["auto", "none"] = "none"
+    """auto: what is left out below is chosen by the machine's memory, cores and instructions."""
+
     stems: Literal["auto", 2, 4] = "auto"
     """auto: four where the four-stem networks are installed, else two."""
 
@@ -137,6 +106,10 @@ class SeparationSection(Section):
     threads: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
     """Threads of each stem's network."""
 
+    remainder: bool = False
+    """Whether the last stem (accompaniment, other) is what the others leave, without a network:
+    with two stems half the work and the memory, and a little rougher."""
+
     mask_extension: MaskExtension = MaskExtension.MEAN
     """Above 11 kHz. mean: the stems sum to the input; zeros: the official program's default."""
 
@@ -146,6 +119,13 @@ class SeparationSection(Section):
         numbers = {key: getattr(self, key) for key in ("T", "B", "A", "mirror")}
         by_hand = {key: value for key, value in numbers.items() if value is not None}
         return fitting_schemes(self.preset, by_hand)
+
+    def works(self, stems: Literal[2, 4]) -> tuple[Work, ...]:
+        """Give what each of the preset's schemes asks of the machine."""
+        return tuple(
+            Work(scheme, stems, self.precision, self.threads, self.remainder)
+            for scheme in self.schemes
+        )
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> "SeparationSection":
@@ -192,7 +172,7 @@ class OscSection(Section):
     port: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = None
     """null: off."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Whose messages are heard; 0.0.0.0: everybody's in the network, who can then steer it."""
 
 
@@ -202,7 +182,7 @@ class MetricsSection(Section):
     port: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = None
     """null: off."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Who may read them; 0.0.0.0: everybody in the network."""
 
 
@@ -276,11 +256,22 @@ def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:
     for setting in settings:
         _apply(setting, data)
     try:
-        return Config.model_validate(data)
+        return _with_profile(Config.model_validate(data))
     except ValidationError as error:
         lines = [_explain(details) for details in error.errors()]
         origin = f"the configuration {path}" if path else "the configuration of this call"
         raise ConfigError("\n".join([f"{origin} is wrong:", *lines])) from None
+
+
+def _with_profile(config: Config) -> Config:
+    """Fill in what the user leaves to `profile: auto`."""
+    wishes = config.separation
+    if wishes.profile != "auto":
+        return config
+    from stemd.daemon.profiles import profile_here
+
+    chosen = {k: v for k, v in profile_here().items() if k not in wishes.model_fields_set}
+    return config.model_copy(update={"separation": wishes.model_copy(update=chosen)})
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -367,9 +358,13 @@ def _explain(details: Mapping[str, Any]) -> str:
 
 def _suggest(location: tuple[str, ...]) -> str:
     """Name the key that the unknown one was perhaps meant to be."""
-    fields = Config.model_fields
+    model: type[BaseModel] = Config
     for name in location[:-1]:
-        fields = fields[name].annotation.model_fields  # type: ignore[union-attr]
+        # A stem, or a number in a list, leads to what the list is of, where we are already.
+        kind = model.model_fields[name].annotation if name in model.model_fields else model
+        kinds = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
+        model = next((each for each in kinds if issubclass(each, BaseModel)), model)
+    fields = model.model_fields
     near = get_close_matches(location[-1], fields, n=1)
     known = ", ".join(fields)
     return f"; did you mean {near[0]}?" if near else f" (there are: {known})"

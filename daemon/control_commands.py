@@ -45,7 +45,8 @@ class Decibels(click.ParamType):  # type: ignore[type-arg] # generic since click
 socket_option = click.option(
     "--socket",
     type=click.Path(path_type=Path),
-    help="Where the daemon listens; by default where the user's configuration says.",
+    help="Where the daemon listens; by default where the user's configuration says, or where the "
+    "service of the machine does.",
 )
 
 
@@ -88,22 +89,28 @@ def set_stem(
             raise click.UsageError("--learn goes alone: what is to be learned is said by it")
         _learn(socket, does=learn, stem=stem, fine=fine, toggles=toggles)
         return
+    if fine or toggles:
+        raise click.UsageError("--fine and --toggles go with --learn: they say what is learned")
     if all(value is None for value in change.values()):
         raise click.UsageError("give what is to change: --gain, --mute, --solo or their opposites")
     click.echo(f"{stem}: {_strip_in_words(_ask(socket, 'set', stem=stem, **change))}")
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["on", "off", "toggle"]), default="toggle")
+@click.argument("what", type=click.Choice(["on", "off", "toggle"]), required=False)
 @socket_option
 @click.option("--learn", is_flag=True, help="Have the next MIDI controller that moves do it.")
 @click.option("--toggles", is_flag=True, help="With --learn: a press changes over.")
-def bypass(what: str, socket: Path | None, learn: bool, toggles: bool) -> None:
+def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) -> None:
     """Hear the input, as late as the stems, instead of them; or the stems again."""
     if learn:
+        if what:
+            raise click.UsageError(f"--learn goes alone, without {what}: the controller says it")
         _learn(socket, does="bypass", toggles=toggles)
         return
-    on = _ask(socket, "bypass", on={"on": True, "off": False, "toggle": None}[what])["on"]
+    if toggles:
+        raise click.UsageError("--toggles goes with --learn: it says what is learned")
+    on = _ask(socket, "bypass", on={"on": True, "off": False}.get(what or "toggle"))["on"]
     click.echo(f"bypass: {'on' if on else 'off'}")
 
 
@@ -144,7 +151,7 @@ def top(socket: Path | None) -> None:
         raise StemdError("stemd top needs textual: pip install 'stemd[top]'") from None
     with _connect(socket):
         pass  # or say at once that there is none
-    Top(lambda: _connect(socket)).run()
+    Top(lambda: _connect(socket, patience_s=2)).run()
 
 
 COMMANDS = (status, set_stem, bypass, reload, stop, events, top)
@@ -152,26 +159,20 @@ COMMANDS = (status, set_stem, bypass, reload, stop, events, top)
 
 def _learn(socket: Path | None, **wish: Any) -> None:
     with _connect(socket) as client:
-        events = client.events()
-        client.ask("learn", **wish)
         click.echo("move the controller …", err=True)
-        for event in events:
-            if event["event"] == "learned":
-                learned = {key: value for key, value in event.items() if key != "event"}
-                click.echo(Binding(**learned).in_words())
-                return
+        click.echo(Binding(**client.ask("learn", **wish)).in_words())
 
 
-def _connect(path: Path | None) -> "ControlClient":
-    from stemd.daemon.control.client import ControlClient
-    from stemd.daemon.control.places import socket_path
+def _connect(path: Path | None, patience_s: float | None = None) -> "ControlClient":
+    from stemd.daemon.control.client import ANSWER_S, ControlClient
+    from stemd.daemon.control.places import find_socket
 
     if path is None:
         config = load_config(None)
-        path = socket_path(config.control.socket, config.jack.client_name)
+        path = find_socket(config.control.socket, config.jack.client_name)
     if path is None:
         raise StemdError("the configuration has no control socket: set control.socket to auto")
-    return ControlClient(path)
+    return ControlClient(path, patience_s or ANSWER_S)
 
 
 def _ask(path: Path | None, do: str, **arguments: Any) -> dict[str, Any]:

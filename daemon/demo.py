@@ -27,7 +27,7 @@ from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import GraphClient
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.machine import choose
-from stemd.daemon.networks import LoadedNetworks
+from stemd.daemon.networks import LoadedNetworks, choose_stems
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.ports import INPUTS
 from stemd.daemon.private_server import private_server, without_pipewire
@@ -95,7 +95,7 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
             )
     mixture = read(song)
     wishes = config.separation
-    scheme, load = choose(wishes.stems, wishes.schemes, wishes.precision, wishes.threads)
+    work, load = choose(wishes.works(choose_stems(wishes.stems)))
     networks = LoadedNetworks(load)
     with ExitStack() as stack:
         server = stack.enter_context(private_server(SAMPLERATE))
@@ -103,7 +103,7 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
         session = Session(
             client,
             networks,
-            scheme,
+            work.scheme,
             wishes.mask_extension,
             config.jack.longest_period,
             Patchbay({}),

@@ -15,10 +15,12 @@ import click
 
 from stemd.daemon import libjack
 from stemd.daemon.config import Config, existing_default_path, load_config
+from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.places import find_socket, is_there
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.machine import HEADROOM, is_held
-from stemd.daemon.measuring import Work, measured
+from stemd.daemon.measuring import measured
 from stemd.daemon.memory import processor_name
 from stemd.daemon.networks import choose_stems, find_networks
 from stemd.daemon.realtime import RealtimeSide
@@ -28,11 +30,15 @@ from stemd.daemon.scheduling import (
     may_lock_memory,
     wanted_below,
 )
+from stemd.daemon.service_commands import how_it_is, is_installed, lacks
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.runtime import runtime_name
 
 FIRST_CYCLE_S = 1.0
 """How long a server may take to call for the first time."""
+
+MUCH = 0.001
+"""The share of blocks that may be late without a word about it."""
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
@@ -106,6 +112,8 @@ def examine(path: Path | None, settings: tuple[str, ...]) -> Iterator[Finding]:
     yield from _servers(config)
     yield from _limits()
     yield from _processor()
+    yield from _service()
+    yield from _daemon(config)
 
 
 def _versions() -> Iterator[Finding]:
@@ -126,15 +134,12 @@ def _networks(config: Config) -> Iterator[Finding]:
         stems = choose_stems(wishes.stems)
         networks = find_networks(stems)
         yield good("networks", f"{networks.name} ({networks.origin}), every file as it should be")
-        work = Work(wishes.schemes[0], stems, wishes.precision, wishes.threads)
+        work = wishes.works(stems)[0]
         measurement = measured(work)
     except (ModelError, StemdError) as error:
         yield bad("networks", str(error))
         return
-    found = (
-        f"{work.scheme}, {stems} stems, {work.precision}: a load of {measurement.load:.0%}, "
-        f"{measurement.cores:.2f} cores busy"
-    )
+    found = f"{work}: a load of {measurement.load:.0%}, {measurement.cores:.2f} cores busy"
     if is_held(measurement):
         yield good("speed", found)
     else:
@@ -254,6 +259,54 @@ def _processor() -> Iterator[Finding]:
     yield good("processor", processor_name())
 
 
+def _service() -> Iterator[Finding]:
+    """Ask systemd, of the user and of the machine, where it is to start stemd."""
+    if not (kinds := [user for user in (None, "root") if is_installed(user)]):
+        yield good("service", "not installed (stemd service install)")
+    for user in kinds:
+        try:
+            state, *others = how_it_is(user)
+            wanting = lacks(user)
+        except StemdError as error:
+            yield hint("service", str(error))
+            continue
+        found = "\n".join([state, *others])
+        if state.startswith("failed"):
+            yield bad("service", found, f"journalctl {'' if user else '--user '}-u stemd tells why")
+        elif wanting:
+            yield hint("service", found, "\n".join(wanting))
+        else:
+            yield good("service", found)
+
+
+def _daemon(config: Config) -> Iterator[Finding]:
+    """Ask one that runs."""
+    try:
+        path = find_socket(config.control.socket, config.jack.client_name)
+        if path is None or not is_there(path):
+            yield good("daemon", "none runs" if path else "not asked (control.socket: off)")
+            return
+        with ControlClient(path) as client:
+            told = client.ask("status")
+    except StemdError as error:
+        yield hint("daemon", str(error))
+        return
+    if told["server"] is None:
+        yield hint("daemon", f"{told['state']} for a server")
+        return
+    server, blocks, late_periods = told["server"], told["blocks"], told["engine"]["late_periods"]
+    found = (
+        f"{told['state']} on {server['name']}, {blocks['late']} of {blocks['total']} blocks and "
+        f"{late_periods} periods late, {server['xruns']} xruns"
+    )
+    if blocks["late"] > MUCH * blocks["total"]:
+        yield hint("daemon", found, "stemd bench tells which presets this machine holds")
+    elif late_periods:
+        yield hint("daemon", found, "real-time priority and locked memory help; see above")
+    else:
+        yield good("daemon", found)
+
+
 MARKS = {Weight.GOOD: "✓", Weight.HINT: "!", Weight.BAD: "✗"}
 
 
@@ -281,5 +334,5 @@ def _print(finding: Finding) -> None:
     click.echo(f"{MARKS[finding.weight]} {finding.about}: {first}")
     for line in others:
         click.echo(f"    {line}")
-    if finding.remedy:
-        click.echo(f"  → {finding.remedy}")
+    for number, line in enumerate(finding.remedy.splitlines()):
+        click.echo(f"  {' ' if number else '→'} {line}")

@@ -7,7 +7,7 @@ from time import perf_counter
 import numpy as np
 
 from stemd.daemon.realtime import Link
-from stemd.daemon.scheduling import NORMAL, STOP_S, set_priority
+from stemd.daemon.scheduling import NORMAL, STOP_S, set_priority, show_name
 from stemd.dsp.pipeline import Pipeline
 
 MAX_BLOCK = 4096
@@ -67,6 +67,7 @@ class Engine:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        show_name()
         priority = NORMAL
         try:
             while not self._stopping:

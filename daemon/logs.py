@@ -4,10 +4,14 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from threading import Lock
 from time import monotonic
 
 BURST, REPEAT_S = 3, 60.0
 """The same line is written so often in so long, and then with how often it came meanwhile."""
+
+MOST_OF_A_KIND = 60
+"""Lines that differ in their details only, in so long; what comes beyond is not written."""
 
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 """Of syslog(3)."""
@@ -28,21 +32,47 @@ class RepeatFilter(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[str, tuple[float, int]] = {}
-        """When a line was said first of late, and how often since."""
+        self._lock = Lock()  # a handler's own is not held yet
+        self._lines = _Said(BURST)
+        self._kinds = _Said(MOST_OF_A_KIND)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is to be written, and say how many were not."""
         text, now = record.getMessage(), monotonic()
-        first, times = self._said.get(text, (now, 0))
+        with self._lock:
+            if text not in self._lines and not self._kinds.may_say(str(record.msg), now)[0]:
+                return False
+            may, left_out = self._lines.may_say(text, now)
+        if may and left_out:
+            record.msg, record.args = f"{text} ({left_out} more times meanwhile)", None
+        return may
+
+
+class _Said:
+    """What was said of late, and how often.
+
+    Parameters
+    ----------
+    most : int
+        How often the same may be said in REPEAT_S.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._said: dict[str, tuple[float, int]] = {}
+
+    def __contains__(self, what: str) -> bool:
+        return what in self._said
+
+    def may_say(self, what: str, now: float) -> tuple[bool, int]:
+        """Tell whether it may be said (again), and how often lately it might not."""
+        first, times = self._said.get(what, (now, 0))
         if now - first < REPEAT_S:
-            self._said[text] = first, times + 1
-            return times < BURST
+            self._said[what] = first, times + 1
+            return times < self._most, 0
         self._said = {each: it for each, it in self._said.items() if now - it[0] < REPEAT_S}
-        self._said[text] = now, 1
-        if times > BURST:
-            record.msg, record.args = f"{text} ({times - BURST} more times meanwhile)", None
-        return True
+        self._said[what] = now, 1
+        return True, max(times - self._most, 0)
 
 
 def set_up(verbose: bool, environment: Mapping[str, str]) -> None:

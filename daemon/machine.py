@@ -3,13 +3,11 @@
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
 
-from stemd.daemon.measuring import Measurement, Work
+from stemd.daemon.measuring import Measurement
 from stemd.daemon.memory import Memory, Remembered
-from stemd.daemon.networks import Load, choose_stems, find_networks, load_networks
-from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.spec import StreamingPrecision
+from stemd.daemon.networks import Load, find_networks, load_networks
+from stemd.daemon.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -21,23 +19,14 @@ TRIES = 3
 """Starts at which a scheme that is not held is measured again: the machine may have been busy."""
 
 
-def choose(
-    stems: Literal["auto", 2, 4],
-    schemes: Sequence[Scheme],
-    precision: StreamingPrecision,
-    threads: int,
-) -> tuple[Scheme, Load]:
-    """Choose a preset's scheme for this machine, and give what loads its networks.
+def choose(works: Sequence[Work]) -> tuple[Work, Load]:
+    """Choose what this machine holds, and give what loads its networks.
 
     Parameters
     ----------
-    stems : "auto", 2 or 4
-    schemes : sequence of Scheme
+    works : sequence of Work
         From the one wanted most to the one wanted least. Of a single one nothing is measured; where
         none is held, it is the last.
-    precision : StreamingPrecision
-    threads : int
-        Threads of each network.
 
     Raises
     ------
@@ -47,33 +36,30 @@ def choose(
     StemdError
         If nothing can be measured.
     """
-    number = choose_stems(stems)
-    scheme = first_held(number, schemes, precision, threads)
-    return scheme, partial(load_networks, number, scheme, precision, threads)
+    work = first_held(works)
+    return work, partial(load_networks, work)
 
 
-def first_held(
-    stems: Literal[2, 4], schemes: Sequence[Scheme], precision: StreamingPrecision, threads: int = 1
-) -> Scheme:
-    """Choose the scheme as `choose` does."""
-    if len(schemes) == 1:
-        return schemes[0]
-    find_networks(stems)
+def first_held(works: Sequence[Work]) -> Work:
+    """Choose as `choose` does."""
+    if len(works) == 1:
+        return works[0]
+    find_networks(works[0].stems)
     memory = Memory()
-    for scheme in schemes:
-        known = _known(memory, Work(scheme, stems, precision, threads))
+    for work in works:
+        known = _known(memory, work)
         if is_held(known.best):
             log.info(
                 "this machine holds %s with a load of %.0f %% (stemd bench measures anew)",
-                scheme,
+                work.scheme,
                 100 * known.best.load,
             )
-            return scheme
+            return work
     log.warning(
         "this machine is too slow for every scheme of the preset, and live blocks will be late: "
         "another preset, stems: 2 or precision: int8 takes less (stemd bench measures anew)"
     )
-    return schemes[-1]
+    return works[-1]
 
 
 def is_held(measurement: Measurement) -> bool:
@@ -86,5 +72,5 @@ def _known(memory: Memory, work: Work) -> Remembered:
     known = memory.recall(work)
     if known and (is_held(known.best) or known.times >= TRIES):
         return known
-    log.info("measuring this machine: %s, %d stems, %s", work.scheme, work.stems, work.precision)
+    log.info("measuring this machine: %s", work)
     return memory.measure(work, enough=TRIES if known else 1)

@@ -8,7 +8,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter, process_time, thread_time
@@ -16,15 +15,15 @@ from time import perf_counter, process_time, thread_time
 import numpy as np
 
 from stemd.daemon.errors import StemdError
-from stemd.daemon.networks import load_networks
+from stemd.daemon.networks import ByStem, load_networks
+from stemd.daemon.work import Work
 from stemd.daemon.workers import WorkerPool
-from stemd.dsp.banks import Bank, Network
+from stemd.dsp.banks import Bank
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme
 from stemd.dsp.separator import Separator
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.spec import StreamingPrecision
 
 SERVER_RATE = 48_000
 """Frames per second of the mixture while measuring: what most servers run at."""
@@ -34,16 +33,6 @@ LEAST_S, LEAST_BLOCKS = 1.5, 8
 
 WARM_UP = 2
 """Blocks that do not count: memory is touched for the first time."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a scheme asks of a machine: stems, and how their networks run."""
-
-    scheme: Scheme
-    stems: int
-    precision: StreamingPrecision
-    threads: int
 
 
 @dataclass(frozen=True)
@@ -79,18 +68,21 @@ class _Stopwatch:
         return finished
 
 
-def measure(networks: Mapping[str, Network], scheme: Scheme) -> Measurement:
+def measure(networks: ByStem, scheme: Scheme) -> Measurement:
     """Separate noise as fast as it goes, and time it.
 
     Parameters
     ----------
-    networks : mapping of stem to network
+    networks : ByStem
         For the scheme's window.
     scheme : Scheme
     """
     pool = WorkerPool(networks, patience=lambda: None)
     watch = _Stopwatch(pool)
-    pipeline = Pipeline(Separator(scheme, len(networks), watch, MaskExtension.MEAN), SERVER_RATE)
+    separator = Separator(
+        scheme, len(networks), watch, MaskExtension.MEAN, remainder=pool.has_remainder
+    )
+    pipeline = Pipeline(separator, SERVER_RATE)
     rng = np.random.default_rng(0)
     mixture = 0.1 * rng.standard_normal((CHANNELS, HOP_LENGTH), np.float32)
     frames, dsp_s, cpu_s = 0, -thread_time(), -process_time()
@@ -104,7 +96,7 @@ def measure(networks: Mapping[str, Network], scheme: Scheme) -> Measurement:
     blocks = np.diff(watch.times[WARM_UP:])
     block_s = scheme.B * HOP_LENGTH / SAMPLERATE
     hops = frames / HOP_LENGTH * SAMPLERATE / SERVER_RATE
-    network_s = sum(worker.busy_s for worker in pool.workers) / len(networks)
+    network_s = sum(worker.busy_s for worker in pool.workers) / len(pool.workers)
     return Measurement(
         load=float(np.quantile(blocks, 0.95)) / block_s,
         cores=cpu_s * SERVER_RATE / frames,
@@ -159,11 +151,10 @@ def _how_it_ended(done: "subprocess.CompletedProcess[str]") -> str:
 
 def main(argument: str) -> None:
     """Measure what `measured` asks for, and print it."""
-    work = json.loads(argument)
-    scheme = Scheme(**work["scheme"])
+    given = json.loads(argument)
+    work = Work(**{**given, "scheme": Scheme(**given["scheme"])})
     try:
-        networks = load_networks(work["stems"], scheme, work["precision"], work["threads"])
-        answer = asdict(measure(networks, scheme))
+        answer = asdict(measure(load_networks(work), work.scheme))
     except (StemdError, ModelError) as error:
         answer = {"error": str(error)}
     print(json.dumps(answer))  # noqa: T201 - the answer

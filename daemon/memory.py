@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stemd.daemon.measuring import Measurement, Work, measured
+from stemd.daemon.measuring import Measurement, measured
+from stemd.daemon.work import Work
 from stemd.tflite_models.files import locked, user_cache_folder, write_whole
 from stemd.tflite_models.runtime import runtime_name
 from stemd.tflite_models.streaming import WRITER
@@ -59,7 +60,7 @@ class Memory:
 
     def recall(self, work: Work) -> Remembered | None:
         """Give what is known, if anything is."""
-        return self._read().get(_key(work))
+        return self._read().get(str(work))
 
     def measure(self, work: Work, enough: int | None = None) -> Remembered:
         """Measure, and remember it; one process at a time, lest they measure each other.
@@ -76,14 +77,14 @@ class Memory:
             If it cannot be measured.
         """
         with self._to_ourselves():
-            known = self._read().get(_key(work))
+            known = self._read().get(str(work))
             if known and enough is not None and known.times >= enough:
                 return known
             best, times = measured(work), 1
             if known and enough is not None:
                 best, times = min(best, known.best, key=lambda each: each.load), known.times + 1
             remembered = Remembered(best=best, times=times)
-            self._write({**self._read(), _key(work): remembered})
+            self._write({**self._read(), str(work): remembered})
         return remembered
 
     @contextmanager
@@ -130,8 +131,3 @@ def processor_name() -> str:
             if name.strip() in ("model name", "Model"):
                 return value.strip()
     return platform.machine()
-
-
-def _key(work: Work) -> str:
-    scheme = work.scheme
-    return f"{work.stems} stems, {scheme}, {work.precision}, {work.threads} threads"

@@ -157,9 +157,10 @@ def _verify_each(library: "Library", names: list[str]) -> Iterator[ModelError]:
 def _spec(
     name: str, preset: str, by_hand: dict[str, int | None], precision: StreamingPrecision
 ) -> "GraphSpec":
-    from stemd.daemon.config import PRESETS, fitting_schemes
     from stemd.daemon.machine import first_held
     from stemd.daemon.networks import SETS
+    from stemd.daemon.presets import PRESETS, fitting_schemes
+    from stemd.daemon.work import Work
     from stemd.tflite_models.spec import GraphSpec
 
     if preset not in PRESETS:
@@ -172,5 +173,5 @@ def _spec(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     stems = next(number for number, known in SETS.items() if known == name)
-    scheme = first_held(stems, schemes, precision)
-    return GraphSpec(**asdict(scheme), precision=precision)
+    work = first_held([Work(scheme, stems, precision) for scheme in schemes])
+    return GraphSpec(**asdict(work.scheme), precision=precision)

@@ -6,21 +6,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from stemd.daemon.work import Work
 from stemd.dsp.banks import Network as NetworkCall
-from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
+from stemd.tflite_models.spec import GraphSpec
 
 log = logging.getLogger(__name__)
 
 SETS: dict[Literal[2, 4], str] = {2: "2stems", 4: "4stems"}
 
 
-Load: TypeAlias = Callable[[], Mapping[str, NetworkCall]]
-"""Loads each stem's network, in the order of the ports, anew each time."""
+ByStem: TypeAlias = Mapping[str, NetworkCall | None]
+"""Each stem's network, in the order of the ports; None for the last where it is the remainder."""
+
+Load: TypeAlias = Callable[[], ByStem]
+"""Loads them, anew each time."""
 
 
 class LoadedNetworks:
@@ -36,7 +39,7 @@ class LoadedNetworks:
     ----------
     stems : int
         How many there are.
-    by_stem : mapping of stem to network
+    by_stem : ByStem
     """
 
     def __init__(self, load: Load) -> None:
@@ -55,35 +58,25 @@ class LoadedNetworks:
         self.by_stem = self._load()
 
 
-def load_networks(
-    stems: Literal[2, 4], scheme: Scheme, precision: StreamingPrecision, threads: int = 1
-) -> Mapping[str, Network]:
+def load_networks(work: Work) -> ByStem:
     """Load each stem's network, in the order of the ports.
-
-    Parameters
-    ----------
-    stems : 2 or 4
-    scheme : Scheme
-    precision : StreamingPrecision
-    threads : int
-        Threads of each network.
 
     Raises
     ------
     ModelError
         If the networks are missing or damaged, or no runtime is installed.
     """
-    chosen = find_networks(stems)
+    chosen = find_networks(work.stems)
     log.info("networks: %s (%s)", chosen.name, chosen.origin)
-    spec = GraphSpec(**asdict(scheme), precision=precision)
+    spec = GraphSpec(**asdict(work.scheme), precision=work.precision)
     graphs = chosen.graphs(spec)
     try:
-        return _load(graphs, threads)
+        return _load(graphs, work)
     except ModelError:
         if all(path.exists() for path in graphs.values()):
             raise
     # Another process that derived others has forgotten these meanwhile.
-    return _load(chosen.graphs(spec), threads)
+    return _load(chosen.graphs(spec), work)
 
 
 def find_networks(stems: Literal[2, 4]) -> ModelSet:
@@ -97,8 +90,12 @@ def find_networks(stems: Literal[2, 4]) -> ModelSet:
     return Library().find(SETS[stems])
 
 
-def _load(graphs: Mapping[str, Path], threads: int) -> Mapping[str, Network]:
-    return {stem: Network(path, threads) for stem, path in graphs.items()}
+def _load(graphs: Mapping[str, Path], work: Work) -> ByStem:
+    last = list(graphs)[-1]
+    return {
+        stem: None if work.remainder and stem == last else Network(path, work.threads)
+        for stem, path in graphs.items()
+    }
 
 
 def choose_stems(stems: Literal["auto", 2, 4]) -> Literal[2, 4]:

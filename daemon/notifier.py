@@ -15,7 +15,9 @@ class Notifier:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._address = environment.get("NOTIFY_SOCKET", "").replace("@", "\0", 1)
+        address = environment.get("NOTIFY_SOCKET", "")
+        # An abstract one is written with @ for its first byte.
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._told = ""
 
     def ready(self) -> None:

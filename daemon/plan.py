@@ -1,7 +1,7 @@
 """What a configuration comes to on this machine."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from stemd.daemon.config import Config
 from stemd.daemon.machine import choose
@@ -14,15 +14,28 @@ AT_START = ("jack.client_name", "jack.server", "mixer.ramp", "control", "midi", 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be played."""
+    """What is to be played.
+
+    Attributes
+    ----------
+    config : Config
+        What counts: of what takes effect at the next start only, that of the last start.
+    wished : Config
+        What was read last.
+    scheme : Scheme
+    networks : LoadedNetworks
+    """
 
     config: Config
+    wished: Config
     scheme: Scheme
     networks: LoadedNetworks
 
 
-def make_plan(config: Config, before: Plan | None = None) -> Plan:
-    """Choose the scheme and load the networks, those of the plan before where they do.
+def make_plan(wished: Config, before: Plan | None = None) -> Plan:
+    """Choose the scheme and load the networks, or take those of the plan before where they do.
+
+    Networks are never shared by two separations, so another one takes others.
 
     Raises
     ------
@@ -31,21 +44,31 @@ def make_plan(config: Config, before: Plan | None = None) -> Plan:
     StemdError
         If nothing can be measured.
     """
-    wishes = config.separation
-    stems = choose_stems(wishes.stems)
-    if before and stems == before.networks.stems and _same_networks(config, before.config):
-        return Plan(config, before.scheme, before.networks)
-    scheme, load = choose(stems, wishes.schemes, wishes.precision, wishes.threads)
-    return Plan(config, scheme, LoadedNetworks(load))
+    config = _with_start_of(before.config, wished) if before else wished
+    stems = choose_stems(config.separation.stems)
+    if before and stems == before.networks.stems and _same_work(stems, config, before.config):
+        return Plan(config, wished, before.scheme, before.networks)
+    work, load = choose(config.separation.works(stems))
+    return Plan(config, wished, work.scheme, LoadedNetworks(load))
 
 
-def _same_networks(config: Config, before: Config) -> bool:
-    mine, others = config.separation, before.separation
-    return (mine.schemes, mine.precision, mine.threads) == (
-        others.schemes,
-        others.precision,
-        others.threads,
-    )
+def _same_work(stems: Literal[2, 4], *configs: Config) -> bool:
+    works = [(each.separation.works(stems), each.jack.longest_period) for each in configs]
+    return works[0] == works[1]
+
+
+def _with_start_of(running: Config, wished: Config) -> Config:
+    """Give what was wished, but for what takes effect at the next start only."""
+    changes: dict[str, Any] = {}
+    for place in AT_START:
+        section, _, key = place.partition(".")
+        old = getattr(running, section)
+        if key:
+            new = changes.get(section, getattr(wished, section))
+            changes[section] = new.model_copy(update={key: getattr(old, key)})
+        else:
+            changes[section] = old
+    return wished.model_copy(update=changes)
 
 
 def differences(before: Config, after: Config) -> list[str]:

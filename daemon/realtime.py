@@ -228,9 +228,13 @@ class RealtimeSide:
     def set_out_port(self, output: int, port: int) -> None:
         """Let an output be heard at the port of this address, 0: at none (any thread).
 
-        A cycle that runs meanwhile may still use the last one.
+        A cycle that is under way may still use the last one: see `let_cycle_end`.
         """
         lib.rt_set_out_port(self._rt, output, port)
+
+    def let_cycle_end(self) -> None:
+        """Wait until the server's cycle that is under way, if any, has ended (any thread)."""
+        lib.rt_let_cycle_end(self._rt)
 
     def bind_midi(self, port: int, get_event_count: int, event_get: int) -> None:
         """Listen to a MIDI port, before the server's thread runs.

@@ -8,7 +8,9 @@ import resource
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event as Flag
+from threading import current_thread
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,12 @@ def set_priority(priority: int) -> bool:
     except PermissionError:
         return False
     return True
+
+
+def show_name() -> None:
+    """Have the system call the calling thread as Python does, for ``top -H`` and the like."""
+    with suppress(OSError):
+        Path("/proc/thread-self/comm").write_text(current_thread().name)
 
 
 def hurry_interpreter() -> None:

@@ -1,6 +1,6 @@
 """`stemd separate`: a file instead of a port, through the same code."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from stemd.daemon.audio_file import Song, writing_stems
+from stemd.daemon.networks import ByStem
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.arrays import Spectra, Waveform
-from stemd.dsp.banks import Network
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MAX_HOPS, SAMPLERATE, Scheme
@@ -33,7 +33,7 @@ class Separated:
 def separate(
     song: Song,
     folder: Path,
-    networks: Mapping[str, Network],
+    networks: ByStem,
     scheme: Scheme,
     extension: MaskExtension,
     suffix: str,
@@ -47,7 +47,7 @@ def separate(
     song : Song
     folder : Path
         Made if missing; receives ``STEM.suffix``.
-    networks : mapping of stem to network
+    networks : ByStem
         Each for the scheme's window.
     scheme : Scheme
         `OFFLINE` gives what the official program gives.
@@ -83,7 +83,7 @@ def files_separator(
     scheme: Scheme, stems: int, workers: WorkerPool, extension: MaskExtension
 ) -> Separator:
     """Make a separator that is in no hurry, and may take memory."""
-    return Separator(scheme, stems, workers, extension, AHEAD, scipys_rfft)
+    return Separator(scheme, stems, workers, extension, AHEAD, scipys_rfft, workers.has_remainder)
 
 
 def aligned(mixture: Iterable[Waveform], frames: int, pipeline: Pipeline) -> Iterator[Waveform]:

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Literal
 
 import click
 from tqdm import tqdm
@@ -13,21 +12,17 @@ from stemd.daemon.audio_file import Song
 from stemd.daemon.errors import StemdError
 from stemd.daemon.machine import choose
 from stemd.daemon.separate import separate
+from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.spec import StreamingPrecision
 
 
 def separate_file(
     path: Path,
     folder: Path | None,
-    stems: Literal["auto", 2, 4],
-    schemes: Sequence[Scheme],
+    works: Sequence[Work],
     extension: MaskExtension,
     suffix: str,
     subtype: str,
-    precision: StreamingPrecision,
-    threads: int,
 ) -> None:
     """Separate a file with a progress bar, and name what was written.
 
@@ -39,14 +34,14 @@ def separate_file(
     started = monotonic()
     with Song(path) as song:
         folder = folder or _folder_of(path)
-        scheme, load = choose(stems, schemes, precision, threads)
+        work, load = choose(works)
         networks = load()
         with _progress_bar(song) as bar:
             separated = separate(
                 song,
                 folder,
                 networks,
-                scheme,
+                work.scheme,
                 extension,
                 suffix,
                 subtype,

@@ -1,15 +1,14 @@
 """One live separation: an engine, its workers, and its link to the server's thread."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 
 from stemd.daemon.engine import Engine
+from stemd.daemon.networks import ByStem
 from stemd.daemon.ports import outputs_of
 from stemd.daemon.realtime import RESERVE_S, Link, LinkCounters, RealtimeSide
 from stemd.daemon.scheduling import NORMAL, Priorities
 from stemd.daemon.workers import WorkerPool
-from stemd.dsp.banks import Network
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme
@@ -48,8 +47,7 @@ class Separation:
 
     Parameters
     ----------
-    networks : mapping of stem to network
-        In the order of the ports.
+    networks : ByStem
     scheme : Scheme
     extension : MaskExtension
     rt : RealtimeSide
@@ -73,7 +71,7 @@ class Separation:
 
     def __init__(
         self,
-        networks: Mapping[str, Network],
+        networks: ByStem,
         scheme: Scheme,
         extension: MaskExtension,
         rt: RealtimeSide,
@@ -89,7 +87,13 @@ class Separation:
         self._priorities = Priorities()
         self._is_stopped = False
         self._workers = WorkerPool(networks, self._patience)
-        self._separator = Separator(scheme, len(networks), self._workers, extension)
+        self._separator = Separator(
+            scheme,
+            len(networks),
+            self._workers,
+            extension,
+            remainder=self._workers.has_remainder,
+        )
         pipeline = Pipeline(self._separator, samplerate)
         prefill = pipeline.held + ring_prefill(longest_period, samplerate)
         self.delay = pipeline.latency + prefill

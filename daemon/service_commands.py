@@ -80,21 +80,37 @@ def uninstall(system: bool) -> None:
 def status(system: bool) -> None:
     """Tell whether the service runs, and what the machine still lacks for it."""
     user = "root" if system else None
+    if not is_installed(user):
+        raise StemdError(f"there is no {_unit(user)}: stemd service install puts it there")
+    for line in (*how_it_is(user), *lacks(user)):
+        click.echo(line)
+
+
+def is_installed(user: str | None) -> bool:
+    """Tell whether there is a unit, of the machine where a user is given."""
+    return _unit(user).exists()
+
+
+def how_it_is(user: str | None) -> list[str]:
+    """Tell what systemd knows of the service, first its state.
+
+    Raises
+    ------
+    StemdError
+        It cannot be asked.
+    """
     unit, manager = _unit(user), _manager(user)
-    if not unit.exists():
-        raise StemdError(f"there is no {unit}: stemd service install puts it there")
-    if program() not in unit.read_text():
-        click.echo(f"{unit} starts another stemd than this one: stemd service install mends it")
     keys = ("ActiveState", "SubState", "UnitFileState", "StatusText", "NRestarts")
     shown = _run([*manager, "show", NAME, *(f"--property={key}" for key in keys)])
     told = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-    click.echo(f"{told['ActiveState']} ({told['SubState']}), {told['UnitFileState']}")
+    lines = [f"{told['ActiveState']} ({told['SubState']}), {told['UnitFileState']}"]
     if told["StatusText"]:
-        click.echo(told["StatusText"])
+        lines.append(told["StatusText"])
     if told["NRestarts"] != "0":
-        click.echo(f"restarted {told['NRestarts']} times: journalctl {manager[-1]} -u stemd")
-    for lack in lacks(user):
-        click.echo(lack)
+        lines.append(f"restarted {told['NRestarts']} times: journalctl {manager[-1]} -u stemd")
+    if f"ExecStart={program()} run" not in unit.read_text():
+        lines.append(f"{unit} starts another stemd than this one: stemd service install mends it")
+    return lines
 
 
 def unit_text(user: str | None) -> str:

@@ -114,7 +114,6 @@ class Session:
         self._is_outdated = False
         self._retiring: Separation | None = None
         """Plays until the one that follows it is warm."""
-        self._unused: list[str] = []
         """Ports that the next cycle does not use any more."""
         self._load_at: float | None = None
         self._failed_at: deque[float] = deque(maxlen=FAILURES)
@@ -149,6 +148,12 @@ class Session:
             return State.BYPASSED
         return State.OVERLOADED if self.separation.is_overloaded else State.PLAYING
 
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """What is heard: while one separation takes over from another, the stems of both."""
+        heard = (each.stems for each in (self._retiring, self.separation) if each)
+        return tuple(dict.fromkeys(stem for stems in heard for stem in stems))
+
     def bypass(self, on: bool) -> None:
         """Fade to the dry signal, or back to the stems."""
         self._is_bypassed = on
@@ -164,7 +169,6 @@ class Session:
         ServerError
             The server has no room for their ports, and nothing has changed.
         """
-        self._remove_unused()
         ports = outputs_of(networks.by_stem)
         self.client.add_outputs(
             {name: slot for name, slot in ports.items() if name not in self._ports}
@@ -221,8 +225,6 @@ class Session:
             self._load_anew(now)
         if self._is_outdated and not self._is_swapping and self._load_at is None:
             self._separate()
-        elif self._unused:
-            self._remove_unused()
         self.client.describe()
         self._patchbay.look(self.client, self._inputs, now)
 
@@ -337,16 +339,12 @@ class Session:
             self._retiring = None
             give_back_memory()
         used = outputs_of({*self.separation.stems, *self.networks.by_stem})
-        self._unused = [name for name in self._ports if name not in used]
-        for name in self._unused:
-            self.rt.set_out_port(self._ports[name], 0)
-
-    def _remove_unused(self) -> None:
-        """Unregister ports that no cycle uses any more."""
-        self.client.remove_outputs(self._unused)
-        for name in self._unused:
-            del self._ports[name]
-        self._unused = []
+        unused = [name for name in self._ports if name not in used]
+        for name in unused:
+            self.rt.set_out_port(self._ports.pop(name), 0)
+        if unused:
+            self.rt.let_cycle_end()  # it may have begun with them
+            self.client.remove_outputs(unused)
 
 
 class Advance:

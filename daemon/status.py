@@ -1,5 +1,6 @@
 """How a daemon is doing, in figures."""
 
+from collections import deque
 from functools import cache
 from threading import Lock
 from time import monotonic
@@ -12,8 +13,8 @@ from stemd.daemon.session import Session
 if TYPE_CHECKING:
     from stemd.daemon.supervisor import Daemon
 
-METERS_S = 0.05
-"""Whoever asks for the peaks again so soon gets the same."""
+METERS_S, HOLD_S = 0.05, 0.3
+"""How often at most the peaks are read, and how long each is told, for others may have read it."""
 
 LOAD_S = 2.0
 """Over so long, at least, the loads are taken."""
@@ -24,16 +25,25 @@ class Meters:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._read_at = float("-inf")
-        self._peaks: dict[str, list[float]] = {}
+        self._session: Session | None = None
+        self._read: deque[tuple[float, dict[str, list[float]]]] = deque()
 
     def read(self, session: Session | None) -> dict[str, list[float]]:
-        """Give the highest levels since the last time [linear, left and right]."""
+        """Give the highest levels since anybody asked, or of HOLD_S [linear, left and right]."""
+        now = monotonic()
         with self._lock:
-            if monotonic() - self._read_at >= METERS_S:
-                self._read_at = monotonic()
-                self._peaks = _peaks(session) if session else {}
-            return self._peaks
+            if session is None or session is not self._session:
+                self._session = session
+                self._read.clear()
+            while self._read and now - self._read[0][0] > HOLD_S:
+                self._read.popleft()
+            if session and not (self._read and now - self._read[-1][0] < METERS_S):
+                self._read.append((now, _peaks(session)))
+            highest: dict[str, list[float]] = {}
+            for _, peaks in self._read:
+                for name, sides in peaks.items():
+                    highest[name] = list(map(max, highest.get(name, sides), sides))
+            return highest
 
 
 def _peaks(session: Session) -> dict[str, list[float]]:

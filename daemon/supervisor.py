@@ -2,14 +2,14 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
-from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.kept import Keeper, Kept
 from stemd.daemon.control.midi import MidiControl
@@ -20,6 +20,7 @@ from stemd.daemon.notifier import Notifier
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.plan import Plan, differences, is_at_start
 from stemd.daemon.ports import STEMS, outputs_of
+from stemd.daemon.realtime import Event
 from stemd.daemon.scheduling import hurry_interpreter, settle_memory
 from stemd.daemon.session import TICK_S, ServerGoneError, Session, State
 from stemd.daemon.status import Loads, Meters, describe, in_a_line
@@ -84,10 +85,11 @@ class Daemon:
         kept = keeper.recall()
         for stem, strip in kept.strips.items():
             mixer.put(stem, strip)
+        mixer.on_change = self._tell_strip
         self.is_bypassed = kept.bypass
         self.midi = MidiControl(
             self,
-            [*plan.config.midi.bindings, *kept.bindings],
+            with_learned(plan.config.midi.bindings, kept.bindings),
             plan.config.midi.takes_over_softly,
             learned=list(kept.bindings),
         )
@@ -97,12 +99,14 @@ class Daemon:
         self._reloading = Lock()
         self._meters = Meters()
         self._loads = Loads()
-        self._calls: deque[Callable[[], None]] = deque()
+        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._has_ended = False
         self._last_client: GraphClient | None = None
         # No lock may be in it: a signal handler sets it wherever the main thread is.
         self._stopping = False
         self._reload_wanted = False
         self._told: State | None = None
+        self._mixed: tuple[str, ...] = ()
         self._notifier = notifier
         self._notified_at = float("-inf")
         self._flowed = (0, 0)
@@ -136,6 +140,7 @@ class Daemon:
         return future
 
     def _reload(self, future: "Future[dict[str, Any]]") -> None:
+        future.set_running_or_notify_cancel()  # nobody can cancel it any more
         try:
             plan = self._replan(self.plan)
             future.set_result(self._call(lambda: self._apply(plan)).result())
@@ -148,14 +153,26 @@ class Daemon:
         finally:
             self._reloading.release()
 
-    def learn(self, wish: Binding) -> "Future[None]":
+    def learn(self, wish: Binding) -> "Future[Binding]":
         """Bind the next MIDI controller that moves."""
-        return self._call(lambda: self._learn(wish))
+        learned: Future[Binding] = Future()
 
-    def save(self) -> None:
-        """Keep what is set, now, and wait until it is."""
-        with suppress(TimeoutError):  # nobody does it any more
-            self._call(self._keep).result(SAVE_S)
+        def begin() -> None:
+            try:
+                self._learn(wish, learned)
+            except StemdError as error:
+                learned.set_exception(error)
+
+        self._call(begin)
+        return learned
+
+    def save(self) -> bool:
+        """Keep what is set, now, and wait until it is; tell whether it is."""
+        try:
+            self._call(self._keep).result(SAVE_S).result(SAVE_S)  # one that is under way
+            return self._call(self._keep).result(SAVE_S).result(SAVE_S)
+        except (TimeoutError, StemdError):  # nobody does it any more
+            return False
 
     def stop(self) -> None:
         """Let `run` return soon; for signal handlers too."""
@@ -178,18 +195,19 @@ class Daemon:
     def _call(self, function: Callable[[], Result]) -> "Future[Result]":
         """Have the main thread do it."""
         future: Future[Result] = Future()
-
-        def work() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(function())
-            except Exception as error:  # noqa: BLE001 - it is for whoever asked
-                future.set_exception(error)
-
-        self._calls.append(work)
+        self._calls.append((function, future))
+        if self._has_ended:
+            self._refuse_calls()
         self._wake()
         return future
+
+    def _refuse_calls(self) -> None:
+        """Tell whoever asked for something that it is too late."""
+        with suppress(IndexError):
+            while True:
+                _, future = self._calls.popleft()
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(StemdError("stemd is ending"))
 
     def _wake(self) -> None:
         if session := self.session:
@@ -215,7 +233,9 @@ class Daemon:
                 log.warning("the server went away")
         self._notifier.stopping()
         self._work()
-        self._keep()
+        self._has_ended = True
+        self._refuse_calls()
+        self._keeper.close(self._to_keep())
 
     def _wait_for_server(self) -> GraphClient | None:
         """Join a server as soon as one answers; None if it was not to be."""
@@ -253,12 +273,19 @@ class Daemon:
         delay = session.rt.delay
         _announce(session)
         self._tell_state()
+        next_tick = float("-inf")
         try:
             while not self._stopping:
-                session.tick(session.rt.wait_events(TICK_S), monotonic())
+                events = session.rt.wait_events(TICK_S)
+                # Whoever steers wakes it too, which is no reason to look after everything.
+                if events & ~Event.MIDI or monotonic() >= next_tick:
+                    session.tick(events, monotonic())
+                    next_tick = monotonic() + TICK_S
                 self.midi.handle(session.rt.read_midi())
                 self._work()
                 self._tell_state()
+                if session.stems != self._mixed:
+                    self._attach_mixer(session)
                 if session.rt.delay != delay:
                     delay = session.rt.delay
                     _announce(session)
@@ -298,7 +325,13 @@ class Daemon:
             self._reload_wanted = False
             self.reload()
         while self._calls:
-            self._calls.popleft()()
+            function, future = self._calls.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(function())
+            except Exception as error:  # noqa: BLE001 - it is for whoever asked
+                future.set_exception(error)
         if monotonic() - self._notified_at >= STATUS_S:
             self._notified_at = monotonic()
             self._keep()
@@ -323,31 +356,31 @@ class Daemon:
             self.bulletin.publish("bypass", on=on)
         return on
 
-    def _learn(self, wish: Binding) -> None:
+    def _learn(self, wish: Binding, learned: "Future[Binding]") -> None:
         if not self.plan.config.midi.enabled:
             raise StemdError("there is no MIDI port: set midi.enabled to true, and start again")
-        self.midi.learning = wish
+        self.midi.learn(wish, learned)
 
-    def _keep(self) -> None:
-        if not self._keeper.path:
-            return
-        kept = {
-            "strips": self.mixer.all_strips(),
-            "bypass": self.is_bypassed,
-            "bindings": self.midi.learned,
+    def _keep(self) -> "Future[bool]":
+        return self._keeper.keep(self._to_keep())
+
+    def _to_keep(self) -> Kept:
+        """Give what is otherwise than the configuration says."""
+        configured: Mapping[Any, Strip] = self.plan.config.mixer.strips
+        strips = {
+            stem: strip
+            for stem, strip in self.mixer.all_strips().items()
+            if strip != configured.get(stem, Strip())
         }
-        self._keeper.keep(Kept.model_validate(kept))
+        kept = {"strips": strips, "bypass": self.is_bypassed, "bindings": self.midi.learned}
+        return Kept.model_validate(kept)
 
     def _apply(self, plan: Plan) -> dict[str, Any]:
         """Go by another plan; tell what changes, and what would at the next start."""
         before, session = self.plan, self.session
-        keys = differences(before.config, plan.config)
-        longest = plan.config.jack.longest_period
-        if session and (
-            plan.networks is not before.networks or longest != before.config.jack.longest_period
-        ):
-            session.change(plan.networks, plan.scheme, longest)
-            self._attach_mixer(session)
+        keys = differences(before.config, plan.wished)
+        if session and plan.networks is not before.networks:
+            session.change(plan.networks, plan.scheme, plan.config.jack.longest_period)
         if session:
             session.extend_masks(plan.config.separation.mask_extension)
         if plan.config.jack.autoconnect != before.config.jack.autoconnect:
@@ -370,7 +403,11 @@ class Daemon:
             for output in outputs_of([stem]).values():
                 session.rt.set_gain(output, level)
 
-        self.mixer.attach(session.networks.by_stem, apply)
+        self._mixed = session.stems
+        self.mixer.attach(self._mixed, apply)
+
+    def _tell_strip(self, stem: str, strip: Strip) -> None:
+        self.bulletin.publish("mixer", stem=stem, **strip.model_dump())
 
     def _tell_state(self) -> None:
         """Tell everybody when it changes."""

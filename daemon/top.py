@@ -1,7 +1,10 @@
 """`stemd top`: meters and faders of a daemon that runs, on a terminal."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from math import log10
+from queue import Empty, SimpleQueue
+from threading import Event as Flag
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -21,6 +24,9 @@ RETRY_S = 1.0
 
 STEP_DB = 1.0
 """By which a key moves a fader."""
+
+COLUMNS = 80
+"""How wide the page is at most; with four stems it is 16 of a terminal's 24 lines."""
 
 METER_WIDTH, METER_DB = 30, 60.0
 """Characters of a meter, and what range they show."""
@@ -58,6 +64,8 @@ class Top(App[None]):
         self._trouble = "connecting …"
         self._chosen = 0
         self._shown = 0
+        self._wishes: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._pressed = Flag()
 
     def compose(self) -> ComposeResult:
         """Lay the page out."""
@@ -77,11 +85,22 @@ class Top(App[None]):
             try:
                 with self._connect() as client:
                     while self.is_running:
+                        self._tell(client)
                         self.call_from_thread(self._show, client.ask("status"), "")
-                        sleep(REFRESH_S)
+                        self._pressed.wait(REFRESH_S)
+                        self._pressed.clear()
             except StemdError as error:
                 self.call_from_thread(self._show, {}, str(error))
                 sleep(RETRY_S)
+
+    def _tell(self, client: ControlClient) -> None:
+        """Ask for what the keys want."""
+        with suppress(Empty):
+            while True:
+                try:
+                    client.ask(**self._wishes.get_nowait())
+                except StemdError as error:
+                    self.call_from_thread(self.notify, str(error), severity="error")
 
     def _show(self, status: dict[str, Any], trouble: str) -> None:
         self._status, self._trouble = status, trouble
@@ -89,17 +108,13 @@ class Top(App[None]):
         page = render(status, self._chosen) if status else Text(trouble)
         self.query_one("#page", Static).update(page)
 
-    def _tell(self, do: str, **arguments: Any) -> dict[str, Any]:
-        try:
-            with self._connect() as client:
-                return client.ask(do, **arguments)
-        except StemdError as error:
-            self.notify(str(error), severity="error")
-            return {}
+    def _wish(self, **request: Any) -> None:
+        self._wishes.put(request)
+        self._pressed.set()
 
     def _set(self, stem: str, **change: Any) -> None:
-        if strip := self._tell("set", stem=stem, **change):
-            self._status["mixer"][stem] = strip  # the next key may come before the next status
+        self._wish(do="set", stem=stem, **change)
+        self._status["mixer"][stem].update(change)  # the next key may come before the next status
 
     def _strip(self) -> tuple[str, dict[str, Any]] | None:
         strips = list(self._status.get("mixer", {}).items())
@@ -128,11 +143,11 @@ class Top(App[None]):
 
     def action_bypass(self) -> None:
         """Hear the input, or the stems again."""
-        self._tell("bypass")
+        self._wish(do="bypass")
 
 
 def render(status: dict[str, Any], chosen: int) -> Text:
-    """Draw a status; 80 columns are enough."""
+    """Draw a status."""
     lines = [_head(status)]
     if server := status["server"]:
         delay, blocks, engine = status["delay"], status["blocks"], status["engine"]
@@ -147,20 +162,27 @@ def render(status: dict[str, Any], chosen: int) -> Text:
             ),
         ]
     lines.append(Text())
-    lines += _meters("in", status["peaks"].get("in", [0.0, 0.0]), "", is_chosen=False)
-    loads = status.get("load", {})
+    loads, routes = status.get("load", {}), _routes(status)
+    lines += _meters("in", status, "", f"← {routes['in']}", is_chosen=False)
     for number, (stem, strip) in enumerate(status["mixer"].items()):
         gain = "   off" if strip["gain"] <= OFF_DB else f"{strip['gain']:+6.1f}"
         marks = f"{'M' if strip['mute'] else '·'} {'S' if strip['solo'] else '·'}"
         text = f"{gain} dB  {marks}  {loads.get(stem, 0):4.0%}"
-        peaks = status["peaks"].get(stem, [0.0, 0.0])
-        lines += _meters(stem, peaks, text, is_chosen=number == chosen % len(status["mixer"]))
+        is_chosen = number == chosen % len(status["mixer"])
+        lines += _meters(stem, status, text, f"→ {routes[stem]}", is_chosen)
     lines.append(Text(f"engine {loads.get('engine', 0):.0%} (of one core; 100% is the deadline)"))
-    lines += [
-        Text(f"{source} → {destination}"[:80], style="dim")
-        for source, destination in status.get("connections", [])
-    ]
     return Text("\n").join(lines)
+
+
+def _routes(status: dict[str, Any]) -> dict[str, str]:
+    """Name the clients that the input and each stem are connected to."""
+    own = f"{status['server']['client']}:" if status["server"] else ""
+    clients: dict[str, dict[str, None]] = {name: {} for name in ("in", *status["mixer"])}
+    for ends in status.get("connections", []):
+        port, other = ends if ends[0].startswith(own) else reversed(ends)
+        name = port.removeprefix(own).rpartition("_")[0]
+        clients.setdefault(name, {})[other.partition(":")[0]] = None
+    return {name: ", ".join(others) or "nothing" for name, others in clients.items()}
 
 
 def _head(status: dict[str, Any]) -> Text:
@@ -171,13 +193,17 @@ def _head(status: dict[str, Any]) -> Text:
     return text
 
 
-def _meters(name: str, peaks: list[float], beside: str, is_chosen: bool) -> list[Text]:
+def _meters(
+    name: str, status: dict[str, Any], beside: str, route: str, is_chosen: bool
+) -> list[Text]:
     lines = []
-    for side, peak, left, right in (("L", peaks[0], name, beside), ("R", peaks[1], "", "")):
+    peaks = status["peaks"].get(name, [0.0, 0.0])
+    for side, peak, left, right in (("L", peaks[0], name, beside), ("R", peaks[1], "", route)):
         text = Text("▶ " if is_chosen and left else "  ")
         text.append(f"{left:<14}{side} ", style="bold" if is_chosen else "")
         text.append_text(meter(peak))
         text.append(f" {right}")
+        text.truncate(COLUMNS, overflow="ellipsis")
         lines.append(text)
     return lines
 

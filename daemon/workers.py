@@ -6,7 +6,7 @@ from threading import Semaphore, Thread
 from time import monotonic, perf_counter
 
 from stemd.daemon.errors import StemdError
-from stemd.daemon.scheduling import NORMAL, STOP_S, set_priority
+from stemd.daemon.scheduling import NORMAL, STOP_S, set_priority, show_name
 from stemd.dsp.banks import Bank, Network
 
 
@@ -52,6 +52,7 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        show_name()
         priority = NORMAL
         while (bank := self._banks.get()) is not None:
             if self.priority != priority:
@@ -73,18 +74,27 @@ class WorkerPool:
     Parameters
     ----------
     networks : mapping of stem to network
-        In the order of the stems.
+        In the order of the stems; None for the last where it is what the others leave.
     patience : callable
         Called when a block is due: seconds to wait for it, or None to wait until it is there.
+
+    Attributes
+    ----------
+    workers : list of Worker
+    has_remainder : bool
+        Whether the last stem has none.
     """
 
     def __init__(
-        self, networks: Mapping[str, Network], patience: Callable[[], float | None]
+        self, networks: Mapping[str, Network | None], patience: Callable[[], float | None]
     ) -> None:
         self._patience = patience
         self.workers = [
-            Worker(stem, number, network) for number, (stem, network) in enumerate(networks.items())
+            Worker(stem, number, network)
+            for number, (stem, network) in enumerate(networks.items())
+            if network
         ]
+        self.has_remainder = len(self.workers) < len(networks)
         self._awaited = list(self.workers)
         """Those that have not done the bank that is to be collected next."""
 

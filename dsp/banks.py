@@ -28,6 +28,20 @@ class Bank:
         self.magnitudes = np.zeros((scheme.T, MODEL_BINS, CHANNELS), np.float32)
         self.estimates = np.zeros((stems, scheme.B, MODEL_BINS, CHANNELS), np.float32)
 
+    def leave_remainder(self) -> None:
+        """Estimate the last stem as what the others leave of the mixture.
+
+        A network estimates by a mask, so no more than there is; the others together may.
+        """
+        newest = self._scheme.heard - self._scheme.A
+        remainder = self.estimates[-1]
+        np.subtract(
+            self.magnitudes[newest - self._scheme.B : newest],
+            self.estimates[:-1].sum(axis=0),
+            out=remainder,
+        )
+        np.maximum(remainder, 0, out=remainder)
+
     def slide_from(self, other: "Bank") -> None:
         """Take over the other bank's window (or one's own), one block older."""
         kept = self._scheme.heard - self._scheme.B
@@ -66,7 +80,8 @@ class InTurn:
 
     def submit(self, bank: Bank) -> None:
         """Fill the bank's estimates; returns when they are complete."""
-        for network, estimates in zip(self._networks, bank.estimates, strict=True):
+        # Without `strict`: the last stem may be what the others leave.
+        for network, estimates in zip(self._networks, bank.estimates, strict=False):
             network(bank.magnitudes, estimates)
 
     def collect(self, bank: Bank) -> bool:  # noqa: ARG002 - it was complete when submitted

@@ -57,6 +57,8 @@ class Separator:
         a fast network need not wait for a slow one; but every one makes the delay a block longer.
     rfft : callable
         See `Analysis`.
+    remainder : bool
+        Whether the last stem has no network, and is what the others leave of the mixture.
 
     Attributes
     ----------
@@ -73,6 +75,7 @@ class Separator:
         extension: MaskExtension,
         ahead: int = 1,
         rfft: RealFft = numpys_rfft,
+        remainder: bool = False,
     ) -> None:
         self.scheme = scheme
         self.stems = stems
@@ -88,6 +91,7 @@ class Separator:
         self._spectra = np.zeros((self._age + MAX_HOPS, CHANNELS, N_BINS), np.complex64)
         self._masked = np.empty((MAX_HOPS, stems, CHANNELS, N_BINS), np.complex64)
         self._ahead = ahead
+        self._remainder = remainder
         self._collecting, *self._spare = (Bank(scheme, stems) for _ in range(ahead + 1))
         self._submitted: deque[Bank] = deque()
         self._emitting: Bank | None = None  # None while the last masks are held
@@ -147,6 +151,8 @@ class Separator:
         self._emitting = due if finished and not self._missed else None
         if due:
             self.blocks.count(late=self._emitting is None)
+        if due and finished and self._remainder:
+            due.leave_remainder()
         if finished:
             full.mirror_future()
             self._networks.submit(full)

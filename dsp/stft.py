@@ -34,10 +34,23 @@ RealFft: TypeAlias = Callable[[Waveform, Spectra], object]
 """Writes the transform of each row of the first array [shape=(..., N_FFT)] into the second."""
 
 
+_HAS_FLOAT32 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
+"""Whether NumPy transforms float32 as it is; before, in double precision, which takes longer."""
+
+
 def numpys_rfft(frames: Waveform, out: Spectra) -> None:
     """Transform as NumPy does, which costs no other library's memory."""
-    # The stubs know double precision only; NumPy 2 transforms float32 as it is.
-    np.fft.rfft(frames, out=out)  # type: ignore[arg-type]
+    if _HAS_FLOAT32:
+        np.fft.rfft(frames, out=out)  # type: ignore[arg-type] # the stubs know doubles only
+    else:
+        out[:] = np.fft.rfft(frames)
+
+
+def _irfft(spectra: Spectra, out: Waveform) -> None:
+    if _HAS_FLOAT32:
+        np.fft.irfft(spectra, N_FFT, out=out)  # type: ignore[arg-type] # as above
+    else:
+        out[:] = np.fft.irfft(spectra, N_FFT)
 
 
 class Analysis:
@@ -115,7 +128,7 @@ class Synthesis:
         """
         frames = self._frames[: len(spectra)]
         if _any(spectra):
-            np.fft.irfft(spectra, N_FFT, out=frames)  # type: ignore[arg-type] # as above
+            _irfft(spectra, frames)
             frames *= self._window
         else:  # as nearly a thousand are before the first ones of a file
             frames[:] = 0

@@ -24,6 +24,9 @@ class FakeDaemon:
         self.levels: dict[str, float] = {}
         self.mixer.attach(("vocals", "accompaniment"), self.levels.__setitem__)
         self.bulletin = Bulletin()
+        self.mixer.on_change = lambda stem, strip: self.bulletin.publish(
+            "mixer", stem=stem, **strip.model_dump()
+        )
         self.is_bypassed = False
         self.figures: dict[str, object] = {"state": "playing"}
         self.stopped = threading.Event()
@@ -42,7 +45,7 @@ class FakeDaemon:
 
     def learn(self, wish):
         self.wish = wish
-        return done(None)
+        return done(wish.model_copy(update={"cc": 21, "channel": 1}))
 
     def stop(self):
         self.stopped.set()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from messages import messages
-from stemd.daemon.config import PRESETS, JackSection, SeparationSection
+from stemd.daemon.config import JackSection, SeparationSection
+from stemd.daemon.presets import PRESETS
 from stemd.daemon.separation import ring_prefill
 
 ROOT = Path(__file__).parents[1]

@@ -53,7 +53,12 @@ def users_of(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("module", "door"), [("jack", "daemon/libjack.py"), ("yaml", "daemon/config.py")]
+    ("module", "door"),
+    [
+        ("jack", "daemon/libjack.py"),
+        ("yaml", "daemon/config.py"),
+        ("tflite", "tflite_models/flatbuffer.py"),
+    ],
 )
 def test_outside_things_have_one_door(module, door):
     assert users_of(module) == {door}

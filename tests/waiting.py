@@ -6,10 +6,10 @@ from threading import Event
 PATIENCE_S = 30.0
 
 
-def wait_until(holds) -> None:
+def wait_until(holds, patience_s: float = PATIENCE_S) -> None:
     """Ask again and again."""
     pause = Event()
-    for _ in range(int(PATIENCE_S / 0.01)):
+    for _ in range(int(patience_s / 0.01)):
         if holds():
             return
         pause.wait(0.01)

@@ -64,11 +64,11 @@ class Layers:
             f"{name}{part}",
             shape,
             padding=padding,
-            strideH=stride,
             strideW=stride,
-            dilationHFactor=dilation,
-            dilationWFactor=dilation,
+            strideH=stride,
             fusedActivationFunction=_RELU if activation == "relu" else _NONE,
+            dilationWFactor=dilation,
+            dilationHFactor=dilation,
         )
         return y if activation in (None, "relu") else self.activation(y, activation, name + part)
 
@@ -84,8 +84,8 @@ class Layers:
             name,
             shape,
             padding=SAME,
-            strideH=2,
             strideW=2,
+            strideH=2,
         )
 
     def subpixel(

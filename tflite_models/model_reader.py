@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.flatbuffer import schema
 from stemd.tflite_models.graph import METADATA
-from stemd.tflite_models.runtime import schema
 from stemd.tflite_models.unet import Activations, FloatArray, UNet, from_tensors
 
 # What the readers of flatbuffers, json and numpy raise on bytes that are something else.

@@ -64,24 +64,3 @@ def runtime_name() -> str:
         f"no TFLite runtime is installed (looked for {' and '.join(_RUNTIMES)}); "
         "run `pip install ai-edge-litert`"
     )
-
-
-def schema() -> Any:
-    """Give the classes of the file format, which ship with LiteRT.
-
-    Raises
-    ------
-    ModelError
-        LiteRT is not installed.
-    """
-    try:
-        return import_module("ai_edge_litert.schema_py_generated")
-    except ImportError as error:
-        raise ModelError(
-            f"graphs cannot be read or written: {error}; run `pip install ai-edge-litert`"
-        ) from error
-
-
-def flatbuffer_builder(initial_bytes: int) -> Any:
-    """Make a builder of the library that the schema is made for."""
-    return import_module("flatbuffers").Builder(initial_bytes)

@@ -1,5 +1,6 @@
 """Which MIDI controller does what, as the configuration says it."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,12 +11,16 @@ FIRST_FINE = 32
 """The fine part of controller n, below this, is controller n + 32 (MIDI 1.0)."""
 
 
+LAST_CC = 119
+"""Beyond are channel mode messages, such as "all notes off"."""
+
+
 class Binding(BaseModel):
     """One controller and what it does."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    cc: Annotated[int, Field(strict=True, ge=0, le=119)]
+    cc: Annotated[int, Field(strict=True, ge=0, le=LAST_CC)]
     """The controller's number."""
 
     does: Literal["gain", "mute", "solo", "bypass"]
@@ -42,7 +47,21 @@ class Binding(BaseModel):
             raise ValueError("toggles goes with mute, solo and bypass")
         return self
 
+    def shares_controller(self, other: "Binding") -> bool:
+        """Tell whether some controller would move both."""
+        return self.cc == other.cc and (
+            self.channel == other.channel or None in (self.channel, other.channel)
+        )
+
     def in_words(self) -> str:
         """Say it."""
         where = f" on channel {self.channel}" if self.channel else ""
         return f"controller {self.cc}{where} is {f'{self.stem} ' if self.stem else ''}{self.does}"
+
+
+def with_learned(bindings: Iterable[Binding], learned: Iterable[Binding]) -> list[Binding]:
+    """Add bindings that were learned, each in the place of those that share its controller."""
+    result = list(bindings)
+    for new in learned:
+        result = [*(each for each in result if not each.shares_controller(new)), new]
+    return result

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any, Self
 from stemd.daemon.control import protocol
 from stemd.daemon.errors import StemdError
 
+LONGEST_ANSWER = 1 << 20
+"""Bytes."""
+
 ANSWER_S = 40.0
 """How long an answer is waited for; longer than the daemon takes to give up."""
 
@@ -17,15 +21,24 @@ ANSWER_S = 40.0
 class ControlClient:
     """A connection to a daemon that runs.
 
+    Parameters
+    ----------
+    path : Path
+        Of its control socket.
+    patience_s : float
+        How long to wait for each answer.
+
     Raises
     ------
     StemdError
         None answers there.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience_s: float = ANSWER_S) -> None:
+        self._path = path
+        self._events: deque[dict[str, Any]] = deque()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(ANSWER_S)
+        self._socket.settimeout(patience_s)
         try:
             self._socket.connect(str(path))
         except OSError as error:
@@ -56,12 +69,10 @@ class ControlClient:
             It was refused, or not answered.
         """
         given = {key: value for key, value in arguments.items() if value is not None}
-        try:
+        with suppress(OSError):  # it may have gone with a word, which is read below
             self._socket.sendall(protocol.line({"do": do, **given}))
-        except OSError:
-            raise _gone() from None
         while "ok" not in (answer := self._read()):
-            pass  # an event
+            self._events.append(answer)
         if not answer["ok"]:
             raise StemdError(answer["error"]["message"])
         result: dict[str, Any] = answer["result"]
@@ -71,23 +82,27 @@ class ControlClient:
         """Subscribe; what happens from now on is yielded until the daemon ends."""
         self.ask("subscribe", meters=meters_s)
         self._socket.settimeout(None)
-        return self._events()
+        return self._follow()
 
-    def _events(self) -> Iterator[dict[str, Any]]:
+    def _follow(self) -> Iterator[dict[str, Any]]:
         with suppress(StemdError):
             while True:
-                yield self._read()
+                yield self._events.popleft() if self._events else self._read()
 
     def _read(self) -> dict[str, Any]:
         try:
-            line = self._lines.readline()
-        except OSError:
+            line = self._lines.readline(LONGEST_ANSWER)
+            data = json.loads(line) if line else None
+        except TimeoutError:
             raise StemdError("stemd does not answer: it may hang (stemd doctor)") from None
-        if not line:
-            raise _gone()
-        data: dict[str, Any] = json.loads(line)
+        except ConnectionError:
+            data = None
+        except ValueError:
+            data = ()
+        if data is None:
+            raise StemdError("stemd has ended meanwhile")
+        if not isinstance(data, dict):
+            raise StemdError(
+                f"what listens at {self._path} is no stemd: say where it does (--socket)"
+            )
         return data
-
-
-def _gone() -> StemdError:
-    return StemdError("stemd has ended meanwhile")

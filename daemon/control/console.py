@@ -30,8 +30,11 @@ class Steerable(Protocol):
     def reload(self) -> "Future[dict[str, Any]]":
         """Read the configuration anew; gives what changed, or raises `StemdError`."""
 
-    def learn(self, wish: Binding) -> "Future[None]":
-        """Bind the next MIDI controller that moves, or raise `StemdError`."""
+    def learn(self, wish: Binding) -> "Future[Binding]":
+        """Bind the next MIDI controller that moves; gives what it is, or raises `StemdError`.
+
+        To cancel it is to learn nothing.
+        """
 
     def stop(self) -> None:
         """End soon."""
@@ -45,16 +48,14 @@ class UnknownStemError(Exception):
 
 
 def set_strip(daemon: Steerable, stem: str, change: Mapping[str, Any]) -> Strip:
-    """Change some of a stem's strip, and tell everybody.
+    """Change some of a stem's strip.
 
     Raises
     ------
     UnknownStemError
     """
     try:
-        strip = daemon.mixer.set(stem, **change)
+        return daemon.mixer.set(stem, **change)
     except KeyError:
         there = ", ".join(daemon.mixer.strips()) or "none yet"
         raise UnknownStemError(f"there is no stem {stem} now (there are: {there})") from None
-    daemon.bulletin.publish("mixer", stem=stem, **strip.model_dump())
-    return strip

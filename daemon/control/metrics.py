@@ -1,9 +1,13 @@
 """Figures for Prometheus, on a web page of its own."""
 
-from collections.abc import Iterator
-from threading import Thread
+import logging
+import socket
+import socketserver
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from threading import Thread, Timer
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import make_wsgi_app
@@ -12,8 +16,13 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from stemd.daemon.control.console import Steerable
 from stemd.daemon.errors import StemdError
 
-ANSWER_S = 5.0
+log = logging.getLogger(__name__)
+
+ANSWER_S = 2.0
 """How long the daemon may take to tell its figures."""
+
+REQUEST_S = 5.0
+"""How long a request may take, from its first byte to the last of the answer."""
 
 OF_SERVER = {
     "periods": "Cycles of the server since it was joined.",
@@ -51,7 +60,7 @@ class MetricsServer:
         registry.register(_Figures(daemon))
         try:
             self._server = make_server(
-                host, port, make_wsgi_app(registry), handler_class=_QuietHandler
+                host, port, _patient(make_wsgi_app(registry)), _Server, _Handler
             )
         except OSError as error:
             raise StemdError(
@@ -72,13 +81,58 @@ class MetricsServer:
         self._thread.join()
 
 
-class _QuietHandler(WSGIRequestHandler):
-    """Does not log every request, and waits for none for long."""
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-    timeout = 5
+
+def _patient(application: Application) -> Application:
+    """Answer in words where the daemon does not tell its figures in time."""
+
+    def answer(environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            return application(environment, start)
+        except (TimeoutError, StemdError) as error:
+            start("503 Service Unavailable", [("Content-Type", "text/plain")])
+            return [f"stemd does not tell its figures now: {str(error) or 'it is busy'}\n".encode()]
+
+    return answer
+
+
+class _Server(WSGIServer):
+    """Says nothing of clients that go away, and asks nobody for its own name."""
+
+    def server_bind(self) -> None:
+        """Take the address as it is: to look up its name may take long."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+        self.setup_environ()
+
+    def handle_error(self, *_: object) -> None:
+        """Leave it to whoever asked."""
+        log.debug("metrics: a request came to nothing", exc_info=True)
+
+
+class _Handler(WSGIRequestHandler):
+    """Does not log every request, and cuts off one that takes long, for others wait."""
+
+    def setup(self) -> None:
+        """Begin to wait for the request."""
+        super().setup()
+        self._timer = Timer(REQUEST_S, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def finish(self) -> None:
+        """Have it answered."""
+        self._timer.cancel()
+        with suppress(OSError):
+            super().finish()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+    def _cut(self) -> None:
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Figures(Collector):

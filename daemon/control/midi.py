@@ -1,12 +1,16 @@
 """Steering by MIDI: which controller moves what."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from time import monotonic
+from typing import NamedTuple
 
-from stemd.daemon.control.bindings import FIRST_FINE, Binding
+from stemd.daemon.control.bindings import FIRST_FINE, LAST_CC, Binding, with_learned
 from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
 from stemd.daemon.control.mixer import decibels_at, position_of
+from stemd.daemon.errors import StemdError
 
 log = logging.getLogger(__name__)
 
@@ -18,15 +22,30 @@ ON = 64
 CLOSE = 0.02
 """So near a fader is picked up."""
 
+NEW_PRESS_S = 0.2
+"""A button that says "pressed" again, after so long without a word, was released meanwhile: some
+tell only that they are pressed, others, and knobs, tell it again and again."""
+
 
 @dataclass
-class _Fader:
-    """What is known of a controller that moves a gain."""
+class _Controller:
+    """What is known of a controller that something is bound to."""
 
-    coarse: int | None = None
+    coarse: int = 0
+    has_fine: bool = False
+    """It has sent a fine part once, so a coarse one alone is half of a message."""
     last: float | None = None
     set_gain: float | None = None
     """What it set last; another gain is somebody else's, and then it must be picked up first."""
+    was_pressed: bool = False
+    pressed_at: float = float("-inf")
+
+
+class Lesson(NamedTuple):
+    """What the next controller that moves is to do, and whom to tell which it was."""
+
+    wish: Binding
+    learned: "Future[Binding]"
 
 
 @dataclass
@@ -39,79 +58,97 @@ class MidiControl:
     bindings : list of Binding
     takes_over_softly : bool
         A fader moves nothing until it is where the gain is.
+    learned : list of Binding
+        Those of the bindings that were learned.
+    clock : callable
+        Gives seconds of a monotonic clock.
     """
 
     daemon: Steerable
     bindings: list[Binding]
     takes_over_softly: bool = True
-    learning: Binding | None = None
-    """What the next controller that moves is bound to."""
-
     learned: list[Binding] = field(default_factory=list)
-    """Those of the bindings that were learned."""
+    clock: Callable[[], float] = monotonic
 
-    _faders: dict[Binding, _Fader] = field(default_factory=dict)
+    _lesson: Lesson | None = None
+    _controllers: dict[tuple[Binding, int], _Controller] = field(default_factory=dict)
+
+    def learn(self, wish: Binding, learned: "Future[Binding]") -> None:
+        """Bind the next controller that moves, unless it is cancelled before.
+
+        Raises
+        ------
+        StemdError
+            Somebody else waits for one.
+        """
+        if self._lesson and not self._lesson.learned.done():
+            raise StemdError("another controller is being learned: move it first, or wait 30 s")
+        self._lesson = Lesson(wish, learned)
 
     def handle(self, messages: Iterable[bytes]) -> None:
         """Follow messages of three bytes."""
         for status, controller, value in messages:
-            if status & 0xF0 == CONTROL_CHANGE:
+            if status & 0xF0 == CONTROL_CHANGE and controller <= LAST_CC and value < 0x80:
                 self._change(1 + (status & 0x0F), controller, value)
 
     def _change(self, channel: int, controller: int, value: int) -> None:
-        if self.learning:
-            self._bind(self.learning, channel, controller)
+        lesson, self._lesson = self._lesson, None
+        if lesson and lesson.learned.set_running_or_notify_cancel():
+            self._bind(lesson, channel, controller)
         for binding in self.bindings:
             if binding.channel in (None, channel):
-                self._follow(binding, controller, value)
+                known = self._controllers.setdefault((binding, channel), _Controller())
+                self._follow(binding, known, controller, value)
 
-    def _bind(self, wish: Binding, channel: int, controller: int) -> None:
-        self.learning = None
-        fine = wish.fine and controller < FIRST_FINE
-        learned = wish.model_copy(update={"channel": channel, "cc": controller, "fine": fine})
-        others = [
-            [each for each in those if (each.cc, each.channel) != (controller, channel)]
-            for those in (self.bindings, self.learned)
-        ]
-        self.bindings, self.learned = [*others[0], learned], [*others[1], learned]
-        log.info("learned: %s", learned.in_words())
-        self.daemon.bulletin.publish("learned", **learned.model_dump(exclude_defaults=True))
+    def _bind(self, lesson: Lesson, channel: int, controller: int) -> None:
+        fine = lesson.wish.fine and controller < FIRST_FINE
+        new = lesson.wish.model_copy(update={"channel": channel, "cc": controller, "fine": fine})
+        self.bindings = with_learned(self.bindings, [new])
+        self.learned = with_learned(self.learned, [new])
+        log.info("learned: %s", new.in_words())
+        self.daemon.bulletin.publish("learned", **new.model_dump(exclude_defaults=True))
+        lesson.learned.set_result(new)
 
-    def _follow(self, binding: Binding, controller: int, value: int) -> None:
-        fader = self._faders.setdefault(binding, _Fader())
-        if binding.fine and controller == binding.cc + FIRST_FINE and fader.coarse is not None:
-            self._do(binding, fader, (fader.coarse * 128 + value) / (127 * 128 + 127))
+    def _follow(self, binding: Binding, known: _Controller, controller: int, value: int) -> None:
+        if binding.fine and controller == binding.cc + FIRST_FINE:
+            known.has_fine = True
+            position = (known.coarse * 128 + value) / (127 * 128 + 127)
         elif controller == binding.cc:
-            fader.coarse = value
-            self._do(binding, fader, value / 127, pressed=value >= ON)
-
-    def _do(self, binding: Binding, fader: _Fader, position: float, pressed: bool = False) -> None:
+            known.coarse = value
+            position = value / 127
+            if binding.fine and known.has_fine:
+                return  # its other half is on the way
+        else:
+            return
         try:
-            match binding.does:
-                case "gain":
-                    self._move(binding, fader, position)
-                case "bypass":
-                    if pressed or not binding.toggles:
-                        self.daemon.bypass(None if binding.toggles else pressed)
-                case what:
-                    self._press(binding, what, pressed)
+            if binding.does == "gain":
+                self._move(binding, known, position)
+            else:
+                self._press(binding, known, value >= ON)
         except UnknownStemError:
             log.debug("%s: there is no such stem now", binding.in_words())
 
-    def _press(self, binding: Binding, what: str, pressed: bool) -> None:
-        if not binding.toggles:
-            set_strip(self.daemon, binding.stem or "", {what: pressed})
-        elif pressed:
-            strip = self.daemon.mixer.strips().get(binding.stem or "")
-            set_strip(self.daemon, binding.stem or "", {what: not getattr(strip, what, False)})
+    def _press(self, binding: Binding, known: _Controller, pressed: bool) -> None:
+        now = self.clock()
+        is_new = not known.was_pressed or now - known.pressed_at > NEW_PRESS_S
+        known.was_pressed, known.pressed_at = pressed, now
+        if binding.toggles and not (pressed and is_new):
+            return
+        stem, what = binding.stem, binding.does
+        if stem is None:
+            self.daemon.bypass(None if binding.toggles else pressed)
+        else:
+            strip = self.daemon.mixer.strips().get(stem)
+            on = not getattr(strip, what, False) if binding.toggles else pressed
+            set_strip(self.daemon, stem, {what: on})
 
-    def _move(self, binding: Binding, fader: _Fader, position: float) -> None:
+    def _move(self, binding: Binding, known: _Controller, position: float) -> None:
         stem = binding.stem or ""
         strip = self.daemon.mixer.strips().get(stem)
-        last, fader.last = fader.last, position
-        if strip and self.takes_over_softly and strip.gain != fader.set_gain:
+        last, known.last = known.last, position
+        if strip and self.takes_over_softly and strip.gain != known.set_gain:
             there = position_of(strip.gain)
             crossed = last is not None and min(last, position) <= there <= max(last, position)
             if not crossed and abs(position - there) > CLOSE:
                 return
-        fader.set_gain = set_strip(self.daemon, stem, {"gain": decibels_at(position)}).gain
+        known.set_gain = set_strip(self.daemon, stem, {"gain": decibels_at(position)}).gain

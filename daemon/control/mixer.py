@@ -36,6 +36,11 @@ class Mixer:
     ----------
     strips : iterable of stem and strip
         How they begin; a stem that is not among them begins with its fader at 0 dB.
+
+    Attributes
+    ----------
+    on_change : callable
+        Told a stem and its strip, one change after the other. It must not wait.
     """
 
     def __init__(self, strips: Iterable[tuple[str, Strip]]) -> None:
@@ -43,6 +48,7 @@ class Mixer:
         self._strips = dict(strips)
         self._stems: tuple[str, ...] = ()
         self._apply: Callable[[str, float], None] = lambda *_: None
+        self.on_change: Callable[[str, Strip], None] = lambda *_: None
 
     def attach(self, stems: Iterable[str], apply: Callable[[str, float], None]) -> None:
         """Apply all levels to what plays from now on.
@@ -81,15 +87,18 @@ class Mixer:
             if stem not in self._stems:
                 raise KeyError(stem)
             strip = self._strip(stem).model_copy(update=change)
-            self._strips[stem] = strip
-            self._apply_all()
+            self._change(stem, strip)
             return strip
 
     def put(self, stem: str, strip: Strip) -> None:
         """Set all of a strip, also of a stem that there is not now."""
         with self._lock:
-            self._strips[stem] = strip
-            self._apply_all()
+            self._change(stem, strip)
+
+    def _change(self, stem: str, strip: Strip) -> None:
+        self._strips[stem] = strip
+        self._apply_all()
+        self.on_change(stem, strip)
 
     def _strip(self, stem: str) -> Strip:
         return self._strips.get(stem, Strip())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +26,9 @@ API_MAJOR, API_MINOR = 1, 1
 
 LOOK_S = 0.5
 """How soon it is noticed that the session is left."""
+
+SILENT_S = 10.0
+"""After so long without a word it is said that there is none."""
 
 ERR_GENERAL = -1
 
@@ -51,7 +55,7 @@ class NsmClient:
     Raises
     ------
     StemdError
-        It says something else, or nobody is there.
+        It says something else.
     """
 
     def __init__(self, url: str) -> None:
@@ -68,8 +72,9 @@ class NsmClient:
                 f"NSM_URL must be like osc.udp://localhost:16000/ (got {url!r}): start stemd from "
                 "the session manager, or without NSM_URL"
             ) from None
-        self._save: Callable[[], None] | None = None
+        self._save: Callable[[], bool] | None = None
         self._opened: Opened
+        self._refusal = ""
         self._news = Flag()
         self._ending = False
         self._thread = Thread(target=self._listen, name="stemd-nsm", daemon=True)
@@ -78,12 +83,27 @@ class NsmClient:
         self._thread.start()
 
     def wait_for_open(self) -> Opened:
-        """Wait until the session manager says what to open."""
+        """Wait until the session manager says what to open.
+
+        Raises
+        ------
+        StemdError
+            It does not want us.
+        """
+        warn_at = monotonic() + SILENT_S
         while not self._news.wait(LOOK_S):  # so that signals are heard
-            pass
+            if monotonic() >= warn_at:
+                log.warning("the session manager at %s:%d says nothing yet", *self._manager)
+                warn_at = float("inf")
+        if self._refusal:
+            raise StemdError(f"the session manager refuses stemd: {self._refusal}")
         return self._opened
 
-    def follow(self, save: Callable[[], None], event: Event) -> None:
+    def fail(self, reason: str) -> None:
+        """Say that what was to be opened cannot be."""
+        self._send("/error", "/nsm/client/open", ERR_GENERAL, reason)
+
+    def follow(self, save: Callable[[], bool], event: Event) -> None:
         """Say that we are open as soon as there are ports; from then on we can be saved."""
         if event["event"] == "state" and event["state"] != "waiting" and self._save is None:
             self._save = save
@@ -110,6 +130,9 @@ class NsmClient:
         match address, values:
             case "/reply", ["/nsm/server/announce", str(said), *_]:
                 log.info("in the session of %s", said)
+            case "/error", ["/nsm/server/announce", _, str(said)] if not self._news.is_set():
+                self._refusal = said
+                self._news.set()
             case "/error", [_, _, str(said)]:
                 log.warning("the session manager says: %s", said)
             case "/nsm/client/open", [str(path), _, str(client_name)] if not self._news.is_set():
@@ -118,9 +141,10 @@ class NsmClient:
             case "/nsm/client/open", _:
                 self._send("/error", address, ERR_GENERAL, "it cannot go over to another session")
             case "/nsm/client/save", _:
-                if self._save:
-                    self._save()
-                self._send("/reply", address, "saved")
+                if self._save is None or self._save():
+                    self._send("/reply", address, "saved")
+                else:
+                    self._send("/error", address, ERR_GENERAL, "it cannot be written: see the log")
 
     def _send(self, address: str, *values: Any) -> None:
         try:

@@ -2,20 +2,36 @@
 
 ``/stemd/STEM/gain`` (dB), ``/stemd/STEM/fader`` (0 to 1), ``/stemd/STEM/mute``,
 ``/stemd/STEM/solo``, ``/stemd/bypass`` (0 or 1), ``/stemd/reload``, ``/stemd/stop``.
+(Wright and Freed, "Open Sound Control 1.0", 2002; the library reads messages, and nothing else of
+it is used: patterns in addresses, and times of bundles, would let a stranger keep us busy.)
 """
 
 import logging
+import socket
+from collections.abc import Iterator
+from threading import Event as Flag
 from threading import Thread
 from typing import Any
 
-from pythonosc.dispatcher import Dispatcher
-from pythonosc.osc_server import BlockingOSCUDPServer
+from pythonosc.osc_message import OscMessage, ParseError
 
 from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
 from stemd.daemon.errors import StemdError
 
 log = logging.getLogger(__name__)
+
+LONGEST_DATAGRAM = 4096
+"""Bytes; what is longer is cut, and then is no OSC."""
+
+PAUSE_S, RELOAD_PAUSE_S = 0.002, 1.0
+"""How long nothing is heard after a message: the interpreter belongs to the music."""
+
+LOOK_S = 0.5
+"""How soon it is noticed that nobody is to listen any more."""
+
+BUNDLE, BUNDLE_HEAD, SIZE = b"#bundle\0", 16, 4
+"""How a bundle begins, its bytes before the first element, and those of each element's size."""
 
 
 class OscServer:
@@ -36,21 +52,19 @@ class OscServer:
 
     def __init__(self, host: str, port: int, daemon: Steerable) -> None:
         self._daemon = daemon
-        dispatcher = Dispatcher()
-        dispatcher.map("/stemd/bypass", self._bypass)
-        dispatcher.map("/stemd/reload", lambda *_: self._daemon.reload())
-        dispatcher.map("/stemd/stop", lambda *_: self._daemon.stop())
-        for what in ("gain", "fader", "mute", "solo"):
-            dispatcher.map(f"/stemd/*/{what}", self._set)
+        self._ending = Flag()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.settimeout(LOOK_S)
         try:
-            self._server = BlockingOSCUDPServer((host, port), dispatcher)
+            self._socket.bind((host, port))
         except OSError as error:
+            self._socket.close()
             raise StemdError(
                 f"cannot listen for OSC on {host}, port {port}: {error.strerror}; choose another "
                 "one (osc.port)"
             ) from None
-        self.port: int = self._server.server_address[1]
-        self._thread = Thread(target=self._server.serve_forever, name="stemd-osc", daemon=True)
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = Thread(target=self._listen, name="stemd-osc", daemon=True)
 
     def start(self) -> None:
         """Begin to listen."""
@@ -58,15 +72,38 @@ class OscServer:
 
     def close(self) -> None:
         """Listen no more."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._ending.set()
         self._thread.join()
+        self._socket.close()
 
-    def _set(self, address: str, *values: Any) -> None:
-        _, _, stem, what = address.split("/")
-        value = _number(address, values)
-        if value is None:
-            return
+    def _listen(self) -> None:
+        while not self._ending.is_set():
+            try:
+                datagram = self._socket.recv(LONGEST_DATAGRAM)
+            except OSError:  # nothing came for a while
+                continue
+            for message in messages_in(datagram):
+                self._follow(message)
+                is_reload = message.address == "/stemd/reload"
+                if self._ending.wait(RELOAD_PAUSE_S if is_reload else PAUSE_S):
+                    return
+
+    def _follow(self, message: OscMessage) -> None:
+        match message.address.split("/"):
+            case ["", "stemd", "reload"]:
+                self._daemon.reload()
+            case ["", "stemd", "stop"]:
+                self._daemon.stop()
+            case ["", "stemd", "bypass"]:
+                if (value := _number(message)) is not None:
+                    self._daemon.bypass(value != 0)
+            case ["", "stemd", stem, ("gain" | "fader" | "mute" | "solo") as what]:
+                if (value := _number(message)) is not None:
+                    self._set(stem, what, value)
+            case _:
+                log.warning("OSC: there is nothing at %.80r", message.address)
+
+    def _set(self, stem: str, what: str, value: float) -> None:
         change: dict[str, float | bool]
         if what in ("mute", "solo"):
             change = {what: value != 0}
@@ -76,18 +113,31 @@ class OscServer:
         try:
             set_strip(self._daemon, stem, change)
         except UnknownStemError as error:
-            log.warning("OSC %s: %s", address, error)
-
-    def _bypass(self, address: str, *values: Any) -> None:
-        value = _number(address, values)
-        if value is not None:
-            self._daemon.bypass(value != 0)
+            log.warning("OSC: %s", error)
 
 
-def _number(address: str, values: tuple[Any, ...]) -> float | None:
+def messages_in(datagram: bytes) -> Iterator[OscMessage]:
+    """Give the messages of a datagram, which is one, or a bundle; what is no OSC is left out."""
+    if not datagram.startswith(BUNDLE):
+        parts = [datagram]
+    else:
+        parts, rest = [], datagram[BUNDLE_HEAD:]
+        while rest:
+            end = SIZE + int.from_bytes(rest[:SIZE], "big")
+            parts.append(rest[SIZE:end])
+            rest = rest[end:]
+    for part in parts:
+        try:
+            yield OscMessage(part)
+        except (ParseError, ValueError, IndexError):
+            log.debug("OSC: no message")
+
+
+def _number(message: OscMessage) -> float | None:
     """Return the one finite number that a message must have."""
+    values: list[Any] = list(message)
     match values:
         case [int() | float() as value] if -1e9 < value < 1e9:
             return float(value)
-    log.warning("OSC %s: wants one number (got %s)", address, str(values)[:80])
+    log.warning("OSC %.80r: wants one number (got %.80r)", message.address, values)
     return None

@@ -11,8 +11,14 @@ from stemd.daemon.ports import StemName
 
 VERSION = 1
 
-LONGEST_LINE = 16_384
+LONGEST_LINE = 4096
 """Bytes."""
+
+LONGEST_SHOWN = 60
+"""Characters of a wrong value."""
+
+MOST_PROBLEMS = 5
+"""Of a wrong request, that are told."""
 
 RequestId: TypeAlias = (
     Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[str, Field(max_length=64)]
@@ -150,7 +156,7 @@ def _id_of(data: Mapping[str, Any]) -> RequestId | None:
 def _explain(error: ValidationError) -> str:
     """Say everything that is wrong, as ``key: rule``."""
     problems = []
-    for details in error.errors(include_url=False):
+    for details in error.errors(include_url=False)[:MOST_PROBLEMS]:
         where = ".".join(str(part) for part in details["loc"][1:])
         match details["type"]:
             case "union_tag_not_found" | "union_tag_invalid":
@@ -159,6 +165,8 @@ def _explain(error: ValidationError) -> str:
             case "extra_forbidden":
                 message = "unknown key"
             case _:
-                message = details["msg"][:1].lower() + details["msg"][1:]
+                got = repr(details["input"])
+                got = got if len(got) <= LONGEST_SHOWN else f"{got[:LONGEST_SHOWN]}…"
+                message = f"{details['msg'][:1].lower()}{details['msg'][1:]} (got {got})"
         problems.append(f"{where}: {message}")
     return "; ".join(problems)

@@ -1,6 +1,7 @@
 """The control socket: answers requests and tells events, on a thread of its own."""
 
 import asyncio
+import logging
 import os
 import socket
 import struct
@@ -19,13 +20,15 @@ from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
 from stemd.daemon.control.protocol import Request, RequestError
 from stemd.daemon.errors import StemdError
 
+log = logging.getLogger(__name__)
+
 MAX_CLIENTS = 64
 
 REQUESTS_PER_S = 500.0
 """Of all clients together: beyond that they wait, for the interpreter belongs to the music."""
 
 ANSWER_S = 30.0
-"""How long the daemon may take to answer."""
+"""How long the daemon may take to answer, and a controller that is to be learned to move."""
 
 UNREAD = 65_536
 """Bytes that a client may leave unread before events are left out for it."""
@@ -93,8 +96,15 @@ class ControlServer:
         """Serve a client until it leaves."""
         self._clients += 1
         try:
-            with ExitStack() as stack, suppress(ConnectionError, TimeoutError):
-                await _Conversation(self, reader, writer, stack).hold(self._clients > MAX_CLIENTS)
+            # Cancelled: the daemon ends.
+            with (
+                ExitStack() as stack,
+                suppress(ConnectionError, TimeoutError, asyncio.CancelledError),
+            ):
+                if self._clients <= 2 * MAX_CLIENTS:  # else there is no time even for a refusal
+                    await self.turn()
+                    is_one_too_many = self._clients > MAX_CLIENTS
+                    await _Conversation(self, reader, writer, stack).hold(is_one_too_many)
         finally:
             self._clients -= 1
             writer.close()
@@ -124,8 +134,15 @@ class ControlServer:
                     return {"on": await _result(self._daemon.bypass(request.on))}
                 case protocol.Learn():
                     wish = Binding(cc=0, **request.model_dump(exclude={"do", "id"}))
-                    await _result(self._daemon.learn(wish))
-                    return {}
+                    learned = self._daemon.learn(wish)
+                    try:
+                        binding = await _result(learned)
+                    except TimeoutError:
+                        learned.cancel()
+                        raise RequestError(
+                            "failed", f"no controller moved for {ANSWER_S:.0f} s", request.id
+                        ) from None
+                    return binding.model_dump(exclude_defaults=True)
                 case protocol.Reload():
                     return await _result(self._daemon.reload())
                 case protocol.Stop():
@@ -133,6 +150,8 @@ class ControlServer:
                     return {}
                 case protocol.Subscribe():
                     return {}
+        except RequestError:
+            raise
         except ValidationError as error:  # of the binding
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise RequestError("request", message, request.id) from None
@@ -142,7 +161,14 @@ class ControlServer:
             raise RequestError("failed", str(error), request.id) from None
         except TimeoutError:
             raise RequestError(
-                "busy", f"the daemon did not answer within {ANSWER_S:.0f} s", request.id
+                "busy",
+                f"not done after {ANSWER_S:.0f} s, but still under way: events tell when it is",
+                request.id,
+            ) from None
+        except Exception as error:
+            log.exception("request %s", request.do)
+            raise RequestError(
+                "failed", f"{type(error).__name__}, which the log tells more of", request.id
             ) from None
 
     def subscribe(self, conversation: "_Conversation", stack: ExitStack) -> None:
@@ -157,6 +183,7 @@ class ControlServer:
     async def tell_meters(self, conversation: "_Conversation", interval_s: float) -> None:
         """Tell a client how loud everything is, again and again."""
         while True:
+            await self.turn()
             conversation.tell({"event": "meters", "peaks": self._daemon.peaks()})
             await asyncio.sleep(interval_s)
 
@@ -238,7 +265,8 @@ class _Conversation:
 
 
 async def _result(future: "Future[Result]") -> Result:
-    return await asyncio.wait_for(asyncio.wrap_future(future), ANSWER_S)
+    """Wait for it; what takes longer goes on."""
+    return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), ANSWER_S)
 
 
 def _is_owner(connection: socket.socket) -> bool:

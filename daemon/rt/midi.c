@@ -9,18 +9,18 @@ typedef struct {
 typedef uint32_t (*get_event_count_t)(void *buffer);
 typedef int (*event_get_t)(event_t *event, void *buffer, uint32_t index);
 
-/* Messages of up to three bytes; longer ones are no business of ours. */
+#define CONTROL_CHANGE 0xB0 /* of any channel; nothing else is any business of ours */
+
 int midi_hear(midi_t *midi, void *buffer)
 {
     uint32_t count = buffer ? ((get_event_count_t)midi->get_event_count)(buffer) : 0;
     uint64_t before = get(&midi->written), written = before;
     for (uint32_t i = 0; i < count && written - get(&midi->read) < MIDI_MESSAGES; i++) {
         event_t event;
-        if (((event_get_t)midi->event_get)(&event, buffer, i) || !event.size || event.size > 3)
+        if (((event_get_t)midi->event_get)(&event, buffer, i) || event.size != 3 ||
+            (event.data[0] & 0xF0) != CONTROL_CHANGE)
             continue;
-        uint8_t *message = midi->messages[written++ % MIDI_MESSAGES];
-        memset(message, 0, 3);
-        memcpy(message, event.data, event.size);
+        memcpy(midi->messages[written++ % MIDI_MESSAGES], event.data, 3);
     }
     set(&midi->written, written);
     return written != before;

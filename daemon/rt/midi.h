@@ -1,4 +1,4 @@
-/* MIDI messages from the server's thread to whoever reads them; see rt.h for what others call. */
+/* MIDI's control changes from the server's thread to whoever reads them; see rt.h for what others call. */
 
 #include <stdint.h>
 

@@ -9,6 +9,8 @@
 /* Beyond this (120 dB above full scale) a sample is an accident, and its square no float. */
 #define LOUDEST 1e6f
 
+#define CYCLE_PATIENCE_MS 500
+
 /* libjack's functions, as jack.h has them. */
 typedef struct {
     uint32_t min, max;
@@ -41,6 +43,7 @@ struct rt {
     _Atomic int64_t gap_frames;
     _Atomic uint32_t period;
     _Atomic int32_t priority;
+    _Atomic uint64_t turns; /* begun and ended cycles: odd within one */
     uint32_t next_frame_time; /* where the next cycle begins if none is left out */
     atomic_int freewheeling;
     _Atomic uint32_t events;
@@ -76,6 +79,15 @@ void rt_bind(rt_t *rt, const rt_server_t *server)
 void rt_set_out_port(rt_t *rt, uint32_t output, uintptr_t port)
 {
     rt->out_ports[output] = port;
+}
+
+/* Not for ever: a cycle that hangs is the server's trouble. */
+void rt_let_cycle_end(rt_t *rt)
+{
+    const struct timespec nap = {0, 1000000};
+    uint64_t turns = rt->turns;
+    for (int naps = 0; turns % 2 && rt->turns == turns && naps < CYCLE_PATIENCE_MS; naps++)
+        nanosleep(&nap, NULL);
 }
 
 void rt_bind_midi(rt_t *rt, uintptr_t port, uintptr_t get_event_count, uintptr_t event_get)
@@ -274,6 +286,7 @@ static int on_process(uint32_t nframes, void *arg)
 {
     rt_t *rt = arg;
     uint64_t began = now_ns();
+    rt->turns++;
     note_cycle(rt, nframes);
     change_links(rt);
     rt_link_t *links[] = {rt->playing, rt->coming};
@@ -287,6 +300,7 @@ static int on_process(uint32_t nframes, void *arg)
     uint64_t took = now_ns() - began;
     if (took > get(&rt->worst_ns) && !rt->freewheeling)
         set(&rt->worst_ns, took);
+    rt->turns++;
     return 0;
 }
 
@@ -451,6 +465,8 @@ uint64_t rt_delay(const rt_t *rt)
 uint32_t rt_wait_events(rt_t *rt, uint32_t timeout_ms)
 {
     wait_ms(&rt->woken, timeout_ms);
+    while (!sem_trywait(&rt->woken)) /* what happened at once is told at once */
+        ;
     return atomic_exchange(&rt->events, 0);
 }
 

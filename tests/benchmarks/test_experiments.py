@@ -2,7 +2,7 @@ import numpy as np
 
 import experiments
 import variants
-from stemd.daemon.config import PRESETS
+from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import OFFLINE, Scheme
 
 

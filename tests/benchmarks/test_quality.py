@@ -3,7 +3,7 @@ import sys
 import pytest
 
 import quality
-from stemd.daemon.config import PRESETS
+from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import OFFLINE
 
 LIVE = PRESETS["live"][0]

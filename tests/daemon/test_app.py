@@ -9,6 +9,7 @@ from fake_graph import FakeGraph
 from stemd.daemon import app, plan, supervisor
 from stemd.daemon.config import load_config
 from stemd.daemon.errors import StemdError
+from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
 
@@ -19,7 +20,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         "jack: {client_name: mine, server: pipewire, longest_period: 77,\n"
         "  autoconnect: {in_L: 'a:b'}}\n"
         "separation: {stems: 4, T: 128, B: 4, A: 2, mirror: 3, precision: int8,\n"
-        "  threads: 5, mask_extension: zeros}\n"
+        "  threads: 5, remainder: true, mask_extension: zeros}\n"
         "mixer: {strips: {vocals: {mute: true}}, ramp: 0.3}\n"
         "control: {socket: off}\n"
         "midi: {enabled: true}"
@@ -32,9 +33,9 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         told["client"] = (name, server)
         return graph
 
-    def choose(*wishes):
-        told["networks"] = wishes
-        return scheme, lambda: networks
+    def choose(works):
+        told["networks"] = works
+        return works[0], lambda: networks
 
     class Session:
         def __init__(self, client, networks, scheme, extension, longest_period, patchbay, *more):
@@ -52,7 +53,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
     assert graph.closed
     assert told == {
         "client": ("mine", "pipewire"),
-        "networks": (4, (scheme,), "int8", 5),
+        "networks": (Work(scheme, 4, "int8", 5, remainder=True),),
         "session": (graph, scheme, MaskExtension.ZEROS, 77, False, 0.3, True),
         "patterns": {"in_L": "a:b"},
         "loaded": networks,

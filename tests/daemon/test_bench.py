@@ -7,8 +7,10 @@ from click.testing import CliRunner
 
 from stemd.daemon import bench_command, machine, memory
 from stemd.daemon.cli import cli
-from stemd.daemon.config import PRESETS, SeparationSection
+from stemd.daemon.config import SeparationSection
 from stemd.daemon.measuring import Measurement
+from stemd.daemon.presets import PRESETS
+from stemd.daemon.work import Work
 from stemd.tflite_models.errors import ModelError
 
 LIVE, BALANCED = PRESETS["live"], PRESETS["balanced"][0]
@@ -66,19 +68,19 @@ def test_it_measures_what_it_is_asked_to(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(bench_command, "find_networks", lambda stems: None)
     config = tmp_path / "config.yaml"
     config.write_text("separation: {stems: 4, precision: fp32, threads: 2}")
-    options = ["-c", str(config), "--set", "separation.threads=3", "--precision", "int8"]
-    bench(*options)
-    assert {(work.stems, work.precision, work.threads) for work in bench.asked} == {(4, "int8", 3)}
-    assert [work.scheme for work in bench.asked] == list(PRESETS["auto"])
+    settings = ["--set", "separation.threads=3", "--set", "separation.remainder=true"]
+    bench("-c", str(config), *settings, "--precision", "int8")
+    asked = [Work(scheme, 4, "int8", 3, remainder=True) for scheme in PRESETS["auto"]]
+    assert bench.asked == asked
 
 
 def test_the_daemon_uses_what_bench_remembered(bench, monkeypatch):
     bench()
     monkeypatch.setattr(memory, "measured", None)  # nothing is measured again
     monkeypatch.setattr(machine, "TRIES", 1)
-    precision = SeparationSection().precision
-    assert machine.first_held(2, PRESETS["auto"], precision) == BALANCED
-    assert machine.first_held(2, PRESETS["live"], precision) == LIVE[-1]
+    for preset, scheme in (("auto", BALANCED), ("live", LIVE[-1])):
+        works = SeparationSection(preset=preset).works(2)
+        assert machine.first_held(works).scheme == scheme
 
 
 def test_networks_that_are_not_there_are_told_before_anything(bench, tmp_path):

@@ -7,8 +7,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stemd.daemon.config import PRESETS, Config, load_config
+from stemd.daemon.config import Config, load_config
 from stemd.daemon.errors import ConfigError
+from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import Scheme
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
@@ -195,14 +196,37 @@ yaml_values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
     max_leaves=8,
 )
+details = st.sampled_from(["in_L", "vocals", "gain", "cc", "does", "stem", "x"])
+several = yaml_values | st.dictionaries(details, yaml_values)
 almost_right = st.dictionaries(
-    st.sampled_from(["jack", "separation", "x"]),
+    st.sampled_from([*Config.model_fields, "x"]),
     yaml_values
     | st.dictionaries(
-        st.sampled_from(["server", "autoconnect", "stems", "T", "mirror", "threads", "x"]),
-        yaml_values | st.dictionaries(st.sampled_from(["in_L", "x"]), yaml_values),
+        st.sampled_from(
+            [key for section in Config().model_dump().values() for key in section] + ["x"]
+        ),
+        several | st.lists(several) | st.dictionaries(details, several),
     ),
 )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "mixer: {strips: {vocals: {gian: 1}}}",
+            "mixer.strips.vocals.gian: unknown key; did you mean gain?",
+        ),
+        ("midi: {bindings: [{cc: 1, does: bypass, chanel: 2}]}", "did you mean channel?"),
+        ("mixer: {strip: {}}", "mixer.strip: unknown key; did you mean strips?"),
+        ("osc: {host: ''}", "osc.host: "),
+    ],
+)
+def test_keys_of_strips_and_bindings_are_suggested_too(text, told, tmp_path):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "config.yaml")
+    assert told in str(caught.value)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,45 @@ def test_each_verb_reaches_the_daemon(client, daemon):
     assert daemon.stopped.is_set()
 
 
+def test_what_fails_in_an_unforeseen_way_is_an_error_and_the_connection_stays(
+    client, daemon, caplog
+):
+    def status():
+        raise ZeroDivisionError
+
+    daemon.status = status
+    with pytest.raises(StemdError, match="ZeroDivisionError, which the log tells more of"):
+        client.ask("status")
+    assert "Traceback" in caplog.text
+    assert client.ask("bypass") == {"on": True}
+
+
+def test_what_takes_too_long_goes_on(client, daemon, monkeypatch):
+    monkeypatch.setattr(server, "ANSWER_S", 0.05)
+    answer = Future()
+    daemon.reload = lambda: answer
+    with pytest.raises(StemdError, match="still under way"):
+        client.ask("reload")
+    assert not answer.cancelled()
+    answer.set_result({})
+
+
+def test_events_that_come_before_a_reply_are_not_lost(client, daemon):
+    events = client.events()
+    daemon.bulletin.publish("first")
+    client.ask("bypass")
+    assert [next(events)["event"] for _ in range(2)] == ["first", "bypass"]
+
+
+def test_the_end_with_clients_says_nothing_on_standard_error(daemon, tmp_path, capfd):
+    listening = ControlServer(tmp_path / "s", daemon)
+    listening.start()
+    with ControlClient(tmp_path / "s") as client:
+        client.ask("subscribe", meters=0.02)
+        listening.close()
+    assert not capfd.readouterr().err
+
+
 def test_a_refusal_says_why(client, daemon):
     daemon.reloaded = StemdError("separation.preset: input should be …")
     with pytest.raises(StemdError, match=r"separation\.preset: input should be"):
@@ -115,8 +155,8 @@ def test_a_refusal_says_why(client, daemon):
     [
         (b"hello", "json", "a request must be a line of JSON: Expecting value"),
         (b"\xff\xfe", "json", "a request must be a line of JSON"),
-        (b"[" * 10_000, "json", "a request must be a line of JSON"),
-        (b"1" * 5_000, "json", "a request must be a line of JSON"),
+        (b"[" * 4_000, "json", "a request must be a line of JSON"),
+        (b"1" * 4_000, "request", "must be an object"),
         (b"[]", "request", 'must be an object: {"do": "status"}'),
         (
             b"{}",

@@ -2,15 +2,18 @@
 
 import json
 import signal
+import socket
 import subprocess
 import threading
+from concurrent.futures import Future
 
 import pytest
 from click.testing import CliRunner
 
-from fake_daemon import FakeDaemon, done
+from fake_daemon import FakeDaemon
 from processes import STEMD, await_line, running
 from stemd.daemon.cli import cli
+from stemd.daemon.control import server as control_server
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.server import ControlServer
 from stemd.daemon.private_server import private_server
@@ -85,7 +88,7 @@ def test_reload_follows_the_file_and_refuses_a_wrong_one(daemon, stemd):
     assert "separation.stems: " in ended.stderr
     daemon.config.write_text(text)
     daemon.send_signal(signal.SIGHUP)
-    await_line(daemon, "reloaded: jack.client_name, separation.preset")
+    await_line(daemon, "reloaded: separation.preset")
 
 
 @pytest.mark.parametrize(
@@ -157,13 +160,55 @@ def test_learn_asks_waits_and_says_what_was_learned(fake, arguments, wish):
 
     def learn(asked):
         daemon.wish = asked
-        daemon.bulletin.publish("other")
-        threading.Timer(
-            0.1, daemon.bulletin.publish, ["learned"], learned.model_dump(exclude_defaults=True)
-        ).start()
-        return done(None)
+        answer = Future()
+        threading.Timer(0.1, answer.set_result, [learned]).start()
+        return answer
 
     daemon.learn = learn
     ended = CliRunner().invoke(cli, [*arguments, *socket])
     assert ended.stdout.splitlines()[-1] == learned.in_words()
     assert daemon.wish == learned.model_copy(update={"cc": 0, "channel": None})
+
+
+def test_a_controller_that_never_moves_is_waited_for_no_longer(fake, monkeypatch):
+    daemon, socket = fake
+    monkeypatch.setattr(control_server, "ANSWER_S", 0.1)
+    answer = Future()
+    daemon.learn = lambda wish: answer
+    ended = CliRunner().invoke(cli, ["set", "vocals", "--learn", "gain", *socket])
+    assert "no controller moved for 0 s" in str(ended.exception)
+    assert answer.cancelled()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["set", "vocals", "--gain", "1", "--fine"],
+        ["set", "vocals", "--mute", "--toggles"],
+        ["bypass", "--toggles"],
+        ["bypass", "off", "--learn"],
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(fake, arguments):
+    ended = CliRunner().invoke(cli, [*arguments, *fake[1]])
+    assert isinstance(ended.exception, SystemExit)
+    assert "--learn" in ended.output
+
+
+def test_another_program_at_the_socket_is_told_apart(tmp_path):
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        ended = CliRunner().invoke(cli, ["status", "--socket", str(path)])
+        thread.join()
+    assert "is no stemd: say where it does" in str(ended.exception)

@@ -9,7 +9,7 @@ import pytest
 
 from fake_graph import CAPTURE, PLAYBACK
 from rigs import Watch, session_on
-from stemd.daemon.config import PRESETS
+from stemd.daemon.presets import PRESETS
 
 RATES = (22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
 

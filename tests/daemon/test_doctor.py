@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from fake_daemon import FakeDaemon
 from stemd.daemon import doctor, libjack
+from stemd.daemon.control.server import ControlServer
 from stemd.daemon.doctor import Weight, examine
 from stemd.daemon.errors import StemdError
 from stemd.daemon.measuring import Measurement
@@ -166,3 +168,77 @@ def test_each_finding_is_printed_with_its_remedy(capsys):
     said = capsys.readouterr().out
     assert "✓ networks: 2stems (bundled)" in said
     assert "! server: none answers\n  → start JACK or PipeWire" in said
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    """One that answers where stemd listens by itself."""
+    made = FakeDaemon()
+    made.figures = {
+        "state": "playing",
+        "server": {"name": "JACK 1.9.21", "xruns": 2},
+        "blocks": {"total": 5000, "late": 1},
+        "engine": {"late_periods": 0},
+    }
+    server = ControlServer(tmp_path / "stemd" / "stemd.socket", made)
+    server.start()
+    yield made
+    server.close()
+
+
+def test_no_daemon_is_no_fault():
+    assert find("daemon").found == "none runs"
+
+
+def test_one_that_runs_is_asked_how_it_is(daemon):
+    found = find("daemon")
+    assert found.found == ("playing on JACK 1.9.21, 1 of 5000 blocks and 0 periods late, 2 xruns")
+    assert found.weight is Weight.GOOD
+
+
+@pytest.mark.parametrize(
+    ("what", "figures", "remedy"),
+    [
+        ("blocks", {"total": 5000, "late": 6}, "stemd bench"),
+        ("engine", {"late_periods": 1}, "real-time priority"),
+    ],
+)
+def test_one_that_is_late_gets_a_hint(daemon, what, figures, remedy):
+    daemon.figures[what] = figures
+    found = find("daemon")
+    assert found.weight is Weight.HINT
+    assert remedy in found.remedy
+
+
+def test_one_that_waits_is_told(daemon):
+    daemon.figures = {"state": "waiting", "server": None}
+    assert find("daemon").found == "waiting for a server"
+
+
+def test_one_that_does_not_answer_is_told(tmp_path):
+    (tmp_path / "stemd").mkdir()
+    (tmp_path / "stemd" / "stemd.socket").touch()
+    found = find("daemon")
+    assert found.weight is Weight.HINT
+    assert "no stemd answers at" in found.found
+
+
+def test_service_that_is_not_installed_is_no_fault():
+    assert find("service").found == "not installed (stemd service install)"
+
+
+@pytest.mark.parametrize(
+    ("state", "wanting", "weight"),
+    [
+        ("active (running), enabled", [], Weight.GOOD),
+        ("active (running), enabled", ["lingering"], Weight.HINT),
+        ("failed (failed), enabled", [], Weight.BAD),
+    ],
+)
+def test_service_is_asked_how_it_is(monkeypatch, state, wanting, weight):
+    monkeypatch.setattr(doctor, "is_installed", lambda user: user is None)
+    monkeypatch.setattr(doctor, "how_it_is", lambda user: [state, "playing on JACK"])
+    monkeypatch.setattr(doctor, "lacks", lambda user: wanting)
+    found = find("service")
+    assert found.found == f"{state}\nplaying on JACK"
+    assert found.weight is weight

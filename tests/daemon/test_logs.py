@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -48,6 +49,32 @@ def test_what_was_just_said_is_left_out_and_counted(log, monkeypatch):
     assert lines[-1] == f"state: overloaded ({100 - logs.BURST} more times meanwhile)"
     logger.warning("state: %s", "overloaded")
     assert lines[-1] == "state: overloaded"
+
+
+def test_lines_that_differ_in_their_details_do_not_flood(log, monkeypatch):
+    logger, handler, lines = log
+    now = 0.0
+    monkeypatch.setattr(logs, "monotonic", lambda: now)
+    for number in range(10_000):
+        logger.warning("OSC: there is nothing at %s", number)
+    assert len(lines) == logs.MOST_OF_A_KIND
+    assert len(handler.filters[0]._lines._said) == logs.MOST_OF_A_KIND
+    now = logs.REPEAT_S + 1
+    logger.warning("OSC: there is nothing at %s", "last")
+    assert lines[-1].endswith("last")
+
+
+def test_threads_may_log_at_once(log):
+    logger, _, lines = log
+    threads = [
+        threading.Thread(target=lambda n=n: [logger.info("%d %d", n, m) for m in range(500)])
+        for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(lines) == logs.MOST_OF_A_KIND
 
 
 def test_standard_error_is_the_journal_only_where_it_is(tmp_path):

@@ -10,14 +10,15 @@ import pytest
 from stemd.daemon import measuring, memory
 from stemd.daemon.errors import StemdError
 from stemd.daemon.machine import HEADROOM, TRIES, first_held
-from stemd.daemon.measuring import Measurement, Work, measure, measured
+from stemd.daemon.measuring import Measurement, measure, measured
 from stemd.daemon.memory import Memory
+from stemd.daemon.work import Work
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
 from stemd.tflite_models.errors import ModelError
 from two_networks import low_and_high
 
 SCHEME = Scheme(T=64, B=4, A=2)
-LADDER = [replace(SCHEME, B=b) for b in (1, 2, 4)]
+LADDER = [Work(replace(SCHEME, B=b), 2, "mixed") for b in (1, 2, 4)]
 
 
 @pytest.fixture
@@ -93,47 +94,51 @@ class TestMeasuring:
 
 class TestChoice:
     def test_the_first_scheme_within_the_headroom(self, loads):
-        assert first_held(2, LADDER, "mixed") == LADDER[2]
-        assert [work.scheme for work in loads["asked"]] == LADDER
+        assert first_held(LADDER) == LADDER[2]
+        assert loads["asked"] == LADDER
 
     def test_no_scheme_after_it_is_measured(self, loads):
         loads[1] = 0.2
-        assert first_held(2, LADDER, "mixed") == LADDER[0]
-        assert loads["asked"] == [Work(LADDER[0], 2, "mixed", 1)]
+        assert first_held(LADDER) == LADDER[0]
+        assert loads["asked"] == LADDER[:1]
 
     def test_the_last_scheme_and_a_warning_where_none_is_held(self, loads, caplog):
         loads[4] = 0.9
-        assert first_held(2, LADDER, "mixed") == LADDER[2]
+        assert first_held(LADDER) == LADDER[2]
         assert "too slow for every scheme" in caplog.text
 
     def test_a_single_scheme_is_not_measured(self, loads):
-        assert first_held(2, LADDER[:1], "mixed") == LADDER[0]
+        assert first_held(LADDER[:1]) == LADDER[0]
         assert not loads["asked"]
 
 
 class TestMemory:
     def test_what_is_held_is_never_measured_again(self, loads):
         for _ in range(TRIES + 2):
-            first_held(2, LADDER[2:] + LADDER[:1], "mixed")
-        assert loads["asked"] == [Work(LADDER[2], 2, "mixed", 1)]
+            first_held(LADDER[2:] + LADDER[:1])
+        assert loads["asked"] == LADDER[2:]
 
     def test_what_is_not_held_is_measured_again_lest_the_machine_was_busy(self, loads):
-        assert first_held(2, LADDER, "mixed") == LADDER[2]
+        assert first_held(LADDER) == LADDER[2]
         loads[1] = 0.3
-        assert first_held(2, LADDER, "mixed") == LADDER[0]
+        assert first_held(LADDER) == LADDER[0]
         loads[1] = 2.0
-        assert first_held(2, LADDER, "mixed") == LADDER[0], "the best counts"
+        assert first_held(LADDER) == LADDER[0], "the best counts"
 
     def test_what_is_never_held_is_given_up(self, loads):
         for _ in range(TRIES + 2):
-            first_held(2, LADDER[:2], "mixed")
-        assert [work.scheme for work in loads["asked"]] == LADDER[:2] * TRIES
+            first_held(LADDER[:2])
+        assert loads["asked"] == LADDER[:2] * TRIES
 
-    @pytest.mark.parametrize("other", [(4, "mixed", 1), (2, "int8", 1), (2, "mixed", 2)], ids=str)
+    @pytest.mark.parametrize(
+        "other",
+        [{"stems": 4}, {"precision": "int8"}, {"threads": 2}, {"remainder": True}],
+        ids=str,
+    )
     def test_other_work_is_measured_anew(self, loads, other, monkeypatch):
         monkeypatch.setattr("stemd.daemon.machine.find_networks", lambda stems: None)
-        first_held(2, LADDER[1:], "mixed", 1)
-        first_held(other[0], LADDER[1:], *other[1:])
+        first_held(LADDER[1:])
+        first_held([replace(work, **other) for work in LADDER[1:]])
         assert len(loads["asked"]) == 4
 
     def test_another_machine_is_measured_anew(self, loads, monkeypatch):
@@ -159,7 +164,7 @@ class TestMemory:
     def test_a_damaged_file_is_as_none(self, loads, content, tmp_path):
         path, work = tmp_path / "machine.json", Work(SCHEME, 2, "mixed", 1)
         content = content.replace("MACHINE", json.dumps(memory.describe_machine()))
-        path.write_text(content.replace("KEY", json.dumps(memory._key(work))))
+        path.write_text(content.replace("KEY", json.dumps(str(work))))
         assert Memory(path).recall(work) is None
         Memory(path).measure(work)
         assert Memory(path).recall(work).best.load == HEADROOM

@@ -1,11 +1,17 @@
 """Figures for Prometheus."""
 
+import socket
+import struct
+from concurrent.futures import Future
+from time import monotonic
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fake_daemon import FakeDaemon
+from stemd.daemon.control import metrics
 from stemd.daemon.control.metrics import MetricsServer
 from stemd.daemon.errors import StemdError
 
@@ -69,6 +75,33 @@ def test_each_figure_has_its_name(daemon, server):
 def test_without_a_server_there_is_the_state(daemon, server):
     daemon.figures = {"state": "waiting", "server": None}
     assert figures(server) == {"stemd_state[waiting]": 1}
+
+
+def test_a_daemon_that_does_not_tell_is_said(daemon, server, monkeypatch, capfd):
+    monkeypatch.setattr(metrics, "ANSWER_S", 0.01)
+    daemon.status = Future
+    with pytest.raises(HTTPError, match="503") as caught:
+        figures(server)
+    assert b"stemd does not tell its figures now: it is busy" in caught.value.read()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_client_that_is_slow_is_cut_off_and_one_that_leaves_is_no_trouble(
+    daemon, server, monkeypatch, capfd
+):
+    monkeypatch.setattr(metrics, "REQUEST_S", 0.3)
+    daemon.figures = {"state": "waiting", "server": None}
+    with socket.create_connection(("127.0.0.1", server.port)) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        began = monotonic()
+        assert figures(server)
+        assert monotonic() - began < 5
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port)) as rude:
+            rude.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert figures(server)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_port_that_is_taken_is_one_clear_line(server, daemon):

@@ -1,14 +1,17 @@
 """Controllers move faders softly, press buttons, and are learned."""
 
+from concurrent.futures import Future
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fake_daemon import FakeDaemon
-from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.midi import CONTROL_CHANGE, MidiControl
 from stemd.daemon.control.mixer import OFF_DB, UNITY, decibels_at, position_of
+from stemd.daemon.errors import StemdError
 
 UNITY_VALUE = round(127 * UNITY)
 
@@ -66,12 +69,25 @@ def test_a_channel_is_heeded_where_one_is_given(desk):
     assert gain_of(midi) == OFF_DB
 
 
-def test_fourteen_bits_are_put_together(desk):
+def test_fourteen_bits_are_put_together_and_a_slow_sweep_never_turns_back(desk):
     midi = desk(GAIN.model_copy(update={"fine": True}))
-    midi.handle([change(7, 100), change(39, 64)])
-    assert gain_of(midi) == pytest.approx(decibels_at((100 * 128 + 64) / 16_383))
+    midi.handle([change(7, 127)])
+    assert gain_of(midi) == pytest.approx(decibels_at(1)), "it may have no fine part"
+    gains = []
+    for position in range(99 * 128, 103 * 128):
+        for message in (change(7, position // 128), change(39, position % 128)):
+            midi.handle([message])
+            gains.append(gain_of(midi))
+        assert gains[-1] == pytest.approx(decibels_at(position / 16_383))
+    assert gains[1:] == sorted(gains[1:])
     midi.handle([change(7, 127), change(39, 127)])
     assert gain_of(midi) == pytest.approx(decibels_at(1))
+
+
+def test_channels_have_a_fader_each(desk):
+    midi = desk(GAIN.model_copy(update={"fine": True}))
+    midi.handle([change(7, 10), change(7, 100, channel=2), change(39, 0)])
+    assert gain_of(midi) == pytest.approx(decibels_at(10 * 128 / 16_383))
 
 
 def test_a_fader_moves_nothing_until_it_is_where_the_gain_is(desk):
@@ -105,6 +121,18 @@ def test_a_button_says_on_or_off_or_changes_over(desk, what):
         assert state(midi) is on
 
 
+def test_a_button_that_is_held_changes_over_once_and_one_that_never_tells_its_release_each_time(
+    desk,
+):
+    midi = desk(Binding(cc=20, does="mute", stem="vocals", toggles=True))
+    heard = []
+    for now in (0.0, 0.01, 0.1, 0.25, 0.5, 1.0):
+        midi.clock = lambda now=now: now
+        midi.handle([change(20, 127)])
+        heard.append(midi.daemon.mixer.strips()["vocals"].mute)
+    assert heard == [True, True, True, True, False, True]
+
+
 def test_bypass_is_a_button_too(desk):
     midi = desk(Binding(cc=64, does="bypass", toggles=True))
     midi.handle([change(64, 127), change(64, 0)])
@@ -126,18 +154,49 @@ def test_a_stem_that_there_is_not_is_no_trouble(desk):
 def test_the_next_controller_that_moves_is_learned_and_takes_the_others_place(desk):
     midi = desk(Binding(cc=21, channel=3, does="mute", stem="vocals"), GAIN)
     told = []
-    midi.learning = Binding(cc=0, does="gain", stem="accompaniment", fine=True)
+    answer = Future()
+    midi.learn(Binding(cc=0, does="gain", stem="accompaniment", fine=True), answer)
+    midi.handle([change(123, 0)])  # "all notes off", which nobody moves
     with midi.daemon.bulletin.subscription(told.append):
         midi.handle([bytes([0x90, 60, 100]), change(21, 0, channel=3), change(22, 0)])
     learned = Binding(cc=21, channel=3, does="gain", stem="accompaniment", fine=True)
     assert midi.bindings == [GAIN, learned]
     assert midi.learned == [learned]
+    assert answer.result(0) == learned
     assert told[0] == {"event": "learned", **learned.model_dump(exclude_defaults=True)}
     assert gain_of(midi, "accompaniment") == OFF_DB
     assert not midi.daemon.mixer.strips()["vocals"].mute
 
 
-@given(st.lists(st.binary(min_size=3, max_size=3)))
+def test_one_is_learned_after_the_other(desk):
+    midi = desk()
+    first, second = Future(), Future()
+    midi.learn(GAIN, first)
+    with pytest.raises(StemdError, match="another controller is being learned"):
+        midi.learn(GAIN, second)
+    first.cancel()
+    midi.learn(GAIN, second)
+    midi.handle([change(20, 0)])
+    assert [each.cc for each in midi.learned] == [20]
+
+
+def test_what_is_learned_takes_the_place_of_all_that_share_its_controller():
+    anywhere = GAIN
+    here, there = (GAIN.model_copy(update={"channel": channel}) for channel in (1, 2))
+    assert with_learned([here, there], [anywhere]) == [anywhere]
+    assert with_learned([anywhere], [here]) == [here]
+    assert with_learned([there], [here]) == [there, here]
+
+
+messages = st.lists(
+    st.binary(min_size=3, max_size=3)
+    | st.tuples(
+        st.integers(0xB0, 0xBF), st.sampled_from([1, 2, 3, 7, 33]), st.integers(0, 255)
+    ).map(bytes)
+)
+
+
+@given(messages)
 def test_any_messages_are_borne(messages):
     bindings = [
         GAIN,
@@ -145,7 +204,10 @@ def test_any_messages_are_borne(messages):
         Binding(cc=2, does="solo", stem="accompaniment", toggles=True),
         Binding(cc=3, does="bypass"),
     ]
-    MidiControl(FakeDaemon(), bindings).handle(messages)
+    midi = MidiControl(FakeDaemon(), bindings, takes_over_softly=False)
+    midi.handle(messages)
+    for strip in midi.daemon.mixer.strips().values():
+        assert OFF_DB <= strip.gain <= decibels_at(1)
 
 
 @pytest.mark.parametrize(

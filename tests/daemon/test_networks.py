@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from stemd.daemon import networks
+from stemd.daemon.work import Work
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.spec import GraphSpec
 
@@ -37,7 +38,14 @@ def made(monkeypatch):
 def test_each_stem_has_a_network_for_the_scheme_with_its_threads(made):
     spec = GraphSpec(T=64, B=4, A=2, mirror=3, precision="int8")
     expected = {"vocals": (spec, 3), "accompaniment": (spec, 3)}
-    assert networks.load_networks(2, SCHEME, "int8", threads=3) == expected
+    assert networks.load_networks(Work(SCHEME, 2, "int8", threads=3)) == expected
+
+
+def test_the_remainder_has_none(made):
+    loaded = networks.load_networks(Work(SCHEME, 2, "int8", remainder=True))
+    assert list(loaded) == ["vocals", "accompaniment"]
+    assert loaded["vocals"] is not None
+    assert loaded["accompaniment"] is None
 
 
 @pytest.mark.parametrize(

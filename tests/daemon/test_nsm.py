@@ -3,14 +3,17 @@
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import build_msg
 
+from stemd.daemon.control import nsm
 from stemd.daemon.control.nsm import NsmClient
 from stemd.daemon.errors import StemdError
+from waiting import wait_until
 
 
 class Manager:
@@ -57,15 +60,42 @@ def test_it_announces_itself_waits_to_be_opened_and_is_saved(manager, client, tm
     opened = client.wait_for_open()
     assert opened.path == tmp_path / "song.nABCD"
     assert opened.client_name == "stemd.nABCD"
-    saved = []
-    save = lambda: saved.append(True)  # noqa: E731
+    answers = [True, False]
+    save = lambda: answers.pop(0)  # noqa: E731
     client.follow(save, {"event": "state", "state": "waiting"})
     client.follow(save, {"event": "state", "state": "playing"})
     client.follow(save, {"event": "state", "state": "playing"})
     assert manager.hear() == ["/reply", "/nsm/client/open", "playing"]
     manager.say("/nsm/client/save")
     assert manager.hear() == ["/reply", "/nsm/client/save", "saved"]
-    assert saved == [True]
+    manager.say("/nsm/client/save")
+    assert manager.hear()[:3] == ["/error", "/nsm/client/save", -1]
+    assert not answers
+
+
+def test_a_manager_that_refuses_is_one_clear_line(manager, client):
+    manager.hear()
+    manager.say("/error", "/nsm/server/announce", -2, "wrong API")
+    with pytest.raises(StemdError, match="the session manager refuses stemd: wrong API"):
+        client.wait_for_open()
+
+
+def test_a_manager_that_says_nothing_is_told(manager, client, monkeypatch, caplog):
+    manager.hear()
+    monkeypatch.setattr(nsm, "SILENT_S", 0.0)
+    monkeypatch.setattr(nsm, "LOOK_S", 0.01)
+    waiting = threading.Thread(target=client.wait_for_open)
+    waiting.start()
+    wait_until(lambda: "says nothing yet" in caplog.text)
+    manager.say("/nsm/client/open", "/x", "song", "stemd")
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def test_what_cannot_be_opened_is_said(manager, client):
+    manager.hear()
+    client.fail("the networks are missing")
+    assert manager.hear() == ["/error", "/nsm/client/open", -1, "the networks are missing"]
 
 
 def test_it_cannot_go_over_to_another_session(manager, client, tmp_path):

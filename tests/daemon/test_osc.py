@@ -1,13 +1,16 @@
 """The verbs as OSC messages; whatever else comes is borne."""
 
 import socket
+from time import monotonic
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pythonosc.osc_message_builder import build_msg
 
 from fake_daemon import FakeDaemon
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
-from stemd.daemon.control.osc import OscServer
+from stemd.daemon.control.osc import RELOAD_PAUSE_S, OscServer, messages_in
 from stemd.daemon.errors import StemdError
 from waiting import wait_until
 
@@ -79,12 +82,66 @@ def test_what_makes_no_sense_changes_nothing(daemon, send, address, values):
     assert daemon.mixer.strips() == before
 
 
-def test_what_is_no_osc_is_borne(daemon, port, send):
+def bundle(*elements: bytes, time: int = 1) -> bytes:
+    sizes = [len(element).to_bytes(4, "big") for element in elements]
+    parts = [part for pair in zip(sizes, elements, strict=True) for part in pair]
+    return b"#bundle\0" + time.to_bytes(8, "big") + b"".join(parts)
+
+
+BYPASS = build_msg("/stemd/bypass", [1]).dgram
+IN_A_CENTURY = 2**63
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        b"",
+        b"\xff" * 100,
+        b"#bundle\0" + b"\xff" * 40,
+        bundle() + (2**32 - 4).to_bytes(4, "big"),
+        b"/stemd/bypass",
+        build_msg("/stemd/a/b/gain", [1.0]).dgram,
+        build_msg("/stemd/" + 1000 * "*" + "x", [1]).dgram,
+        build_msg("/stemd/*", []).dgram,
+        build_msg("/stemd/?top", []).dgram,
+        bundle(bundle(bundle(BYPASS))),
+        b"/stemd/bypass\0\0\0,[[[\0\0\0\0",
+    ],
+    ids=range(11),
+)
+def test_what_is_no_osc_or_nothing_for_us_is_borne(daemon, port, send, datagram):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noise:
-        for datagram in (b"", b"\xff" * 100, b"#bundle\0" + b"\xff" * 40, b"/stemd/bypass"):
-            noise.sendto(datagram, ("127.0.0.1", port))
+        noise.sendto(datagram, ("127.0.0.1", port))
+    send("/stemd/vocals/mute", 1)
+    wait_until(lambda: daemon.mixer.strips()["vocals"].mute)
+    assert not daemon.is_bypassed
+    assert not daemon.stopped.is_set()
+
+
+@given(st.binary(max_size=200))
+def test_any_datagram_is_messages_or_none(datagram):
+    for message in messages_in(datagram):
+        assert message.address.startswith("/")
+    list(messages_in(bundle(datagram)))
+
+
+def test_bundles_are_heard_whatever_time_they_name(daemon, port):
+    gain = build_msg("/stemd/vocals/gain", [-6.0]).dgram
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.sendto(bundle(gain, BYPASS, time=IN_A_CENTURY), ("127.0.0.1", port))
+    wait_until(lambda: daemon.is_bypassed)
+    assert daemon.mixer.strips()["vocals"].gain == -6
+
+
+def test_a_reload_is_done_and_not_again_at_once(daemon, send):
+    reloads = []
+    daemon.reload = lambda: reloads.append(monotonic())
+    send("/stemd/reload")
+    send("/stemd/reload")
     send("/stemd/bypass", 1)
     wait_until(lambda: daemon.is_bypassed)
+    first, second = reloads
+    assert second - first >= RELOAD_PAUSE_S
 
 
 def test_a_port_that_is_taken_is_one_clear_line(port, daemon):

@@ -11,7 +11,10 @@ import pytest
 
 import servers
 from decks import Player
+from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.mixer import OFF_DB
 from stemd.daemon.jack_graph import ORDER, PORT_GROUP, PRETTY_NAME
+from stemd.daemon.libjack import candidates, load
 from waiting import wait_until
 
 STEMD = Path(sys.executable).with_name("stemd")
@@ -160,3 +163,29 @@ def test_a_session_manager_that_comes_later_is_told_about_the_ports(server):
                         text in subprocess.check_output(dump, env=server.environment, text=True)
                     )
                 )
+
+
+def test_a_controller_moves_a_gain(server, monkeypatch):
+    runtime = server.environment["XDG_RUNTIME_DIR"]
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+    settings = (
+        "midi.enabled=true",
+        "midi.takes_over_softly=false",
+        "midi.bindings=[{cc: 7, does: gain, stem: vocals}]",
+        "jack.autoconnect={midi_in: 'keys:fader'}",
+    )
+    options = [option for setting in settings for option in ("--set", setting)]
+    with daemon(server.environment, "--stems", "2", *options) as await_line:
+        await_line("separating into")
+        library, *_ = candidates("pipewire")
+        keys = load(library).Client("keys", no_start_server=True)
+        fader = keys.midi_outports.register("fader")
+
+        @keys.set_process_callback
+        def process(frames):
+            fader.clear_buffer()
+            fader.write_midi_event(0, b"\xb0\x07\x00")
+
+        with keys, ControlClient(Path(runtime) / "stemd" / "stemd.socket") as steering:
+            wait_until(lambda: steering.ask("status")["mixer"]["vocals"]["gain"] == OFF_DB)
+        keys.close()

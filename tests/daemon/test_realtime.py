@@ -1,6 +1,7 @@
 """The compiled side's contract: every frame in its place, every miss counted, nothing cut off."""
 
 import threading
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from fake_graph import CAPTURE, PLAYBACK, FakeGraph
 from stemd.daemon._rt import ffi
 from stemd.daemon.realtime import FADE_S, MAX_PERIOD, RESERVE_S, Event, Link, RealtimeSide
+from waiting import wait_until
 
 RATE = 8_000
 FADE, RESERVE = round(FADE_S * RATE), round(RESERVE_S * RATE)
@@ -378,6 +380,21 @@ class TestFreewheel:
         np.testing.assert_array_equal(out[:, RESERVE:], block[:, : 64 - RESERVE])
         assert rig.link.counters().late_frames == 0
 
+    def test_the_end_of_a_cycle_can_be_waited_for(self):
+        rig = Rig()
+        rig.settle()
+        rig.rt.let_cycle_end()  # there is none
+        periods = rig.rt.counters().periods
+        rig.graph.freewheel(True)
+        cycle = threading.Thread(target=rig.cycle, args=(ramp(0, 64),))
+        cycle.start()
+        wait_until(lambda: rig.rt.counters().periods > periods)
+        threading.Timer(0.1, rig.link.release).start()
+        began = monotonic()
+        rig.rt.let_cycle_end()
+        assert monotonic() - began > 0.05
+        cycle.join()
+
     def test_a_released_cycle_does_not_wait(self):
         rig = Rig()
         rig.graph.freewheel(True)
@@ -410,21 +427,35 @@ def midi():
     return rt, play
 
 
-def test_midi_messages_arrive_in_order_and_are_told(midi):
+def test_controllers_changes_arrive_in_order_and_are_told(midi):
     rt, play = midi
     play()
     assert Event.MIDI not in rt.wait_events(0)
-    play(b"\xb0\x07\x40", b"\xc0\x01")
-    play(b"\xf8")
+    play(b"\xb0\x07\x40", b"\xbf\x01\x02")
+    play(b"\xb3\x05\x06")
     assert Event.MIDI in rt.wait_events(0)
-    assert list(rt.read_midi()) == [b"\xb0\x07\x40", b"\xc0\x01\0", b"\xf8\0\0"]
+    assert list(rt.read_midi()) == [b"\xb0\x07\x40", b"\xbf\x01\x02", b"\xb3\x05\x06"]
     assert not list(rt.read_midi())
 
 
-def test_long_midi_messages_are_left_out(midi):
+def test_other_midi_messages_are_left_out_and_wake_nobody(midi):
     rt, play = midi
-    play(b"", b"\xf0" + bytes(100) + b"\xf7", b"\xb0\x07\x40")
-    assert list(rt.read_midi()) == [b"\xb0\x07\x40"]
+    play(b"", b"\xf0" + bytes(100) + b"\xf7", b"\xf8", b"\xc0\x01", b"\x90\x07\x40", b"\xb0\x07")
+    assert Event.MIDI not in rt.wait_events(0)
+    assert not list(rt.read_midi())
+
+
+def test_what_wakes_several_times_is_told_at_once(midi):
+    rt, play = midi
+    play()
+    rt.wait_events(0)
+    for _ in range(5):
+        rt.wake()
+        play(b"\xb0\x07\x40")
+    assert rt.wait_events(1) == Event.MIDI
+    began = monotonic()
+    rt.wait_events(0.05)
+    assert monotonic() - began >= 0.04
 
 
 def test_midi_messages_that_nobody_reads_are_lost_and_do_no_harm(midi):

@@ -82,7 +82,8 @@ def test_separate_is_exact_unless_it_does_as_the_daemon(options, precision, monk
     monkeypatch.setattr(separate_command, "separate_file", lambda *wishes: told.extend(wishes))
     arguments = ["separate", "song.wav", "--threads", "3", *options]
     CliRunner().invoke(cli, arguments, catch_exceptions=False)
-    assert told[-2:] == [precision, 3]
+    (work,) = told[2]
+    assert (work.precision, work.threads) == (precision, 3)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

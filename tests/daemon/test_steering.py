@@ -40,7 +40,8 @@ class Concert:
     def __init__(self) -> None:
         settings = ["midi.enabled=true", "midi.takes_over_softly=false", MIDI_GAIN]
         networks = LoadedNetworks(lambda: {"vocals": passing, "accompaniment": passing})
-        plan = Plan(load_config(None, settings), SCHEME, networks)
+        config = load_config(None, settings)
+        plan = Plan(config, config, SCHEME, networks)
         self.graph = FakeGraph(RATE, PERIOD)
         self.daemon = Daemon(
             plan, lambda: self.graph, lambda before: before, Mixer([]), Keeper(None), Notifier({})

@@ -13,6 +13,7 @@ import pytest
 from fake_graph import FakeGraph
 from stemd.daemon import plan, supervisor
 from stemd.daemon.config import load_config
+from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.kept import Keeper
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
@@ -26,6 +27,7 @@ from stemd.dsp.scheme import Scheme
 from waiting import wait_until
 
 SCHEME = Scheme(T=64, B=1, A=1)
+BY_HAND = ["separation.T=64", "separation.B=1", "separation.A=1"]
 
 
 def passing(window, out):
@@ -52,7 +54,8 @@ class Servers:
 
 
 def new_daemon(servers, environment=None, replan=None):
-    first = Plan(load_config(None), SCHEME, LoadedNetworks(lambda: NETWORKS))
+    config = load_config(None)
+    first = Plan(config, config, SCHEME, LoadedNetworks(lambda: NETWORKS))
     return Daemon(first, servers.join, replan, Mixer([]), Keeper(None), Notifier(environment or {}))
 
 
@@ -199,7 +202,7 @@ class TestReload:
     @pytest.fixture
     def daemon(self, servers, replan, monkeypatch):
         monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
-        monkeypatch.setattr(plan, "choose", lambda *_: (SCHEME, lambda: dict(NETWORKS)))
+        monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: dict(NETWORKS)))
 
         def next_plan(before):
             following = replan.pop(0)
@@ -240,10 +243,50 @@ class TestReload:
         assert daemon.mixer.strips()["vocals"].gain == -6
 
     def test_others_are_played_by_another_separation(self, daemon, replan):
-        replan.append(load_config(None, ["separation.precision=int8"]))
-        before = daemon.session.networks
-        assert daemon.reload().result(5)["changed"] == ["separation.precision"]
-        assert daemon.session.networks is not before
+        replan.append(load_config(None, ["separation.precision=int8", *BY_HAND]))
+        before = daemon.session.separation
+        changed = daemon.reload().result(5)["changed"]
+        assert "separation.precision" in changed
+        play_until(daemon, lambda: before.is_stopped)
+        assert daemon.session.separation is not before
+        assert daemon.session.networks is daemon.plan.networks
+
+    def test_another_longest_period_gets_networks_of_its_own(self, daemon, replan):
+        """Those that play are no other separation's at the same time."""
+        before = daemon.session.separation
+        replan.append(load_config(None, ["jack.longest_period=2048", *BY_HAND]))
+        networks = daemon.plan.networks
+        assert "jack.longest_period" in daemon.reload().result(5)["changed"]
+        assert daemon.plan.networks is not networks
+        play_until(daemon, lambda: before.is_stopped)
+
+    def test_what_waits_for_the_next_start_is_told_each_time_and_changes_nothing(
+        self, daemon, replan
+    ):
+        later = ["midi.enabled=true", "mixer.ramp=1", "jack.client_name=other"]
+        for _ in range(2):
+            replan.append(load_config(None, later))
+            assert daemon.reload().result(5) == {
+                "changed": [],
+                "at_next_start": ["jack.client_name", "midi.enabled", "mixer.ramp"],
+            }
+        assert not daemon.plan.config.midi.enabled
+        with pytest.raises(StemdError, match="there is no MIDI port"):
+            daemon.learn(Binding(cc=0, does="bypass")).result(5)
+
+    def test_a_solo_that_goes_lets_the_others_be_heard_only_when_it_is_gone(
+        self, daemon, replan, monkeypatch
+    ):
+        daemon.mixer.set("vocals", solo=True)
+        others = {"drums": NETWORKS["vocals"], "other": NETWORKS["vocals"]}
+        monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: others))
+        replan.append(load_config(None, ["separation.threads=2", *BY_HAND]))
+        before = daemon.session.separation
+        daemon.reload().result(5)
+        mixed = []
+        play_until(daemon, lambda: mixed.append({*daemon.mixer.strips()}) or before.is_stopped)
+        assert {*NETWORKS, *others} in mixed, "while both are heard"
+        wait_until(lambda: daemon.mixer.strips().keys() == others.keys())
 
     def test_a_wrong_one_changes_nothing_and_says_why(self, daemon, replan, caplog):
         replan.append(ConfigError("separation.preset: input should be …"))
@@ -274,6 +317,15 @@ class TestReload:
         assert heard[0].any()
         other.stop()
         thread.join(10)
+
+
+def play_until(daemon, holds):
+    """Play silence."""
+    for _ in range(20_000):
+        if holds():
+            return
+        play(daemon, np.zeros((2, 256), np.float32))
+    raise AssertionError("it never came to pass")
 
 
 def play(daemon, block):
@@ -314,7 +366,13 @@ def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatc
     assert heard[0] == "READY=1"
 
 
-def test_music_that_does_not_flow_starves_the_watchdog(servers, daemon):
+@pytest.fixture
+def unobserved(monkeypatch):
+    """Only the test looks whether the music flows."""
+    monkeypatch.setattr(supervisor, "STATUS_S", 3600.0)
+
+
+def test_music_that_does_not_flow_starves_the_watchdog(unobserved, servers, daemon):
     servers.present = graph = FakeGraph()
     wait_until(lambda: daemon.session)
     silence = np.zeros((2, 256), np.float32)

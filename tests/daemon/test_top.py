@@ -18,12 +18,24 @@ PLAYING = {
     "precision": "mixed",
     "bypass": False,
     "peaks": {"in": [1.0, 0.1], "vocals": [0.5, 0.5], "accompaniment": [0.01, 0.0]},
-    "server": {"name": "JACK 1.9.21", "samplerate": 48_000, "period": 256, "xruns": 2},
+    "server": {
+        "name": "JACK 1.9.21",
+        "client": "stemd",
+        "samplerate": 48_000,
+        "period": 256,
+        "xruns": 2,
+    },
     "delay": {"frames": 22_772, "seconds": 0.474},
     "load": {"vocals": 0.05, "accompaniment": 0.04, "engine": 0.03},
     "blocks": {"total": 100, "late": 3},
     "engine": {"late_periods": 4, "lost_frames": 6},
-    "connections": [["player:out_1", "stemd:in_L"]] * 20,
+    "connections": [
+        ["player:out_1", "stemd:in_L"],
+        ["player:out_2", "stemd:in_R"],
+        ["stemd:vocals_L", "system:playback_1"],
+        ["stemd:vocals_R", "recorder:in_1"],
+        ["stemd:drums_R", f"{40 * 'x'}:in_1"],
+    ],
 }
 
 
@@ -79,7 +91,9 @@ def test_everything_is_on_the_page(press):
         "vocals",
         "accompaniment",
         "+0.0 dB",
-        "player:out_1 → stemd:in_L",
+        "← player ",
+        "→ system, recorder",
+        "→ nothing",
         "bypass",
         "quit",
     ):
@@ -116,7 +130,12 @@ def test_a_meter_is_as_long_as_it_is_loud(peak, filled):
     assert meter(peak).plain.count("█") == filled
 
 
-def test_no_line_is_wider_than_a_terminal():
-    strips = {"gain": -90.0, "mute": True, "solo": True}
-    page = render({**PLAYING, "mixer": dict.fromkeys(("vocals", "accompaniment"), strips)}, 1)
-    assert max(map(len, page.plain.splitlines())) <= 80
+def test_four_stems_fit_on_a_terminal():
+    strip = {"gain": -90.0, "mute": True, "solo": True}
+    page = render(
+        {**PLAYING, "mixer": dict.fromkeys(("vocals", "drums", "bass", "other"), strip)}, 1
+    )
+    lines = page.plain.splitlines()
+    assert len(lines) < 24
+    assert max(map(len, lines)) == 80
+    assert sum(line.endswith("x…") for line in lines) == 1

@@ -101,6 +101,34 @@ def test_stems_sum_to_the_mixture_within_100_db():
     assert 10 * np.log10((error**2).sum() / (x**2).sum()) < -100
 
 
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+@pytest.mark.parametrize("stems", [2, 4])
+def test_the_remainder_is_what_the_other_stems_leave(scheme, stems):
+    """The same as with a network that hears the others."""
+
+    def quieter(network: Network) -> Network:
+        def run(window, out):
+            network(window, out)
+            out *= 1e-3  # of a few bins there is nothing left, of most there is
+
+        return run
+
+    others = [quieter(network) for network in fake_networks(stems - 1, scheme)]
+    last = scheme.heard - scheme.A
+
+    def rest(window, out):
+        taken = np.empty((len(others), *out.shape), np.float32)
+        for network, estimate in zip(others, taken, strict=True):
+            network(window, estimate)
+        out[:] = np.maximum(window[last - scheme.B : last] - taken.sum(axis=0), 0)
+
+    x = music(3 * scheme.B + scheme.A + 70)
+    sep = Separator(scheme, stems, InTurn(others), MaskExtension.MEAN, remainder=True)
+    expected = stream(separator(scheme, InTurn([*others, rest]), stems), x)
+    np.testing.assert_array_equal(stream(sep, x), expected)
+    assert expected[-2:].any()
+
+
 def test_silence_stays_silent_and_finite():
     scheme = Scheme(T=64, B=8, A=8)
     y = stream(

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +38,16 @@ def service(user):
 def lines(user) -> list[dict[str, str]]:
     log = user("journalctl", "--user", "--user-unit=stemd", "--output=json", "--no-pager")
     return [json.loads(line) for line in log.splitlines()]
+
+
+def freeze(user, *thread: str) -> None:
+    ended = user.machine.run(sys.executable, Path(__file__).with_name("freeze.py"), *thread)
+    assert ended.returncode == 0, ended.stderr
+
+
+def watchdog_timeouts(user) -> list[int]:
+    journal = user("journalctl", "--user", "--output=cat", "--no-pager")
+    return [int(limit) for limit in re.findall(r"Watchdog timeout \(limit (\d+)s\)", journal)]
 
 
 def test_it_is_up_routed_and_tells_live_figures(service):
@@ -83,15 +95,26 @@ def test_a_reload_is_heard(service):
     )
 
 
-def test_one_that_hangs_is_started_again_in_time(service):
-    before = service.property("MainPID")
-    service("kill", "-STOP", before)
+def test_an_engine_that_hangs_is_replaced_without_another_start(service):
+    process = service.property("MainPID")
+    freeze(service, process, "stemd-engine")
+    wait_until(lambda: any("nothing came out for" in line["MESSAGE"] for line in lines(service)))
+    wait_until(lambda: service.property("StatusText").startswith("playing"))
+    assert service.property("MainPID") == process
+
+
+@pytest.mark.parametrize("what", ["the whole process", "its main thread"])
+def test_one_that_hangs_is_started_again_in_time(service, what):
+    before, restarts = service.property("MainPID"), int(service.property("NRestarts"))
+    timeouts = len(watchdog_timeouts(service))
+    if what == "its main thread":
+        freeze(service, before)
+    else:
+        service("kill", "-STOP", before)
     wait_until(lambda: service.property("MainPID") not in ("0", before))
     wait_until(lambda: service.property("StatusText").startswith("playing"))
-    assert service.property("NRestarts") == "1"
-    journal = service("journalctl", "--user", "--output=short-unix", "--no-pager")
-    (hung,) = re.findall(r"Watchdog timeout \(limit (\d+)s\)", journal)
-    assert int(hung) == WATCHDOG_S
+    assert service.property("NRestarts") == str(restarts + 1)
+    assert watchdog_timeouts(service)[timeouts:] == [WATCHDOG_S]
 
 
 def test_a_wrong_configuration_is_not_tried_again_and_again(service):

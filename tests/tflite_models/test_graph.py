@@ -10,10 +10,11 @@ import tiny_model as tiny
 from stemd.tflite_models import quantization
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.flatbuffer import schema
 from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.runtime import new_interpreter, schema
+from stemd.tflite_models.runtime import new_interpreter
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.unet import Activations, Architecture, UNet
 from stemd.tflite_models.variables import read_unet

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from stemd.daemon import models_commands
-from stemd.daemon.config import PRESETS
+from stemd.daemon.presets import PRESETS
+from stemd.daemon.work import Work
 from stemd.dsp import scheme
 from stemd.tflite_models import spec
 from stemd.tflite_models.errors import ModelError
@@ -170,15 +171,15 @@ def test_a_preset_is_exported_as_the_daemon_would_run_it_here(
 ):
     asked, specs = [], []
 
-    def first_held(*wishes):
-        asked.append(wishes)
-        return wishes[1][-1]
+    def first_held(works):
+        asked.extend(works)
+        return works[-1]
 
     monkeypatch.setattr("stemd.daemon.machine.first_held", first_held)
     monkeypatch.setattr(Library, "export", lambda _, name, spec, folder: specs.append(spec) or {})
     stemd_models("export", "2stems", *options, "-o", str(tmp_path))
     preset = options[1] if options else "seed"
-    assert asked == [(2, PRESETS[preset], expected)]
+    assert asked == [Work(scheme, 2, expected) for scheme in PRESETS[preset]]
     assert (specs[0].B, specs[0].precision) == (PRESETS[preset][-1].B, expected)
 
 

@@ -15,12 +15,12 @@ from stemd.dsp.arrays import Magnitudes
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS
 from stemd.dsp.stft import Analysis
 from stemd.tflite_models.checkpoint import Checkpoint
+from stemd.tflite_models.flatbuffer import schema
 from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.quantization import KEPT_FLOAT, quantize
-from stemd.tflite_models.runtime import schema
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.streaming import compile_graph
 from stemd.tflite_models.unet import UNet

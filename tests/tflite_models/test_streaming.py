@@ -10,10 +10,10 @@ import pytest
 import tiny_model as tiny
 from stemd.tflite_models import layers
 from stemd.tflite_models.checkpoint import Checkpoint
+from stemd.tflite_models.flatbuffer import schema
 from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.layers import subpixel_kernel
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.runtime import schema
 from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.streaming import MOST_SHIFT, WRITER, compile_graph, rows_needed
 from stemd.tflite_models.unet import DEPTH, Activations, Architecture, UNet

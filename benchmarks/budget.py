@@ -1,0 +1,126 @@
+"""Tells what takes how much memory; `make budget` runs it.
+
+Writes a table of docs/raspberry-pi.md. For each way to separate, a process of its own loads what
+the daemon loads, in its order, and looks after each step how much memory it has to itself.
+"""
+
+import json
+import subprocess
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import suppress
+
+from report import DOCS, markdown_table, replace_section
+
+DOCUMENT = DOCS / "raspberry-pi.md"
+
+WAYS = {
+    "two stems": {"remainder": False},
+    "two stems, one network": {"remainder": True},
+}
+
+
+def stages(precision: str, remainder: bool) -> Iterator[str]:
+    """Load one thing after the other; after each, give its name."""
+    yield "Python"
+    import numpy as np
+
+    yield "NumPy"
+    from stemd.daemon.app import run  # noqa: F401
+
+    yield "stemd's own modules and their libraries"
+    from stemd.daemon import libjack
+    from stemd.daemon.errors import ServerError
+
+    with suppress(ServerError):
+        libjack.load(libjack.candidates("auto")[0])
+    yield "JACK's client library"
+    from stemd.tflite_models.runtime import runtime_name
+
+    runtime_name()
+    yield "the runtime"
+    from stemd.daemon.config import SeparationSection
+    from stemd.daemon.networks import load_networks
+    from stemd.dsp.banks import InTurn
+    from stemd.dsp.masks import MaskExtension
+    from stemd.dsp.pipeline import Pipeline
+    from stemd.dsp.scheme import CHANNELS, HOP_LENGTH
+    from stemd.dsp.separator import Separator
+
+    wishes = SeparationSection(precision=precision, remainder=remainder)
+    (work,) = wishes.works(2)
+    networks = load_networks(work)
+    present = [network for network in networks.values() if network]
+    magnitudes = np.ones((work.scheme.T, 1024, CHANNELS), np.float32)
+    estimates = np.empty((work.scheme.B, 1024, CHANNELS), np.float32)
+    for network in present:
+        network(magnitudes, estimates)
+    yield f"networks: {len(present)}"
+    separator = Separator(
+        work.scheme, len(networks), InTurn(present), MaskExtension.MEAN, remainder=remainder
+    )
+    pipeline = Pipeline(separator, 48_000)
+    noise = np.random.default_rng(0).standard_normal((CHANNELS, HOP_LENGTH)).astype(np.float32)
+    for _ in range(4 * work.scheme.B):
+        list(pipeline.process(noise))
+    yield "signal processing"
+
+
+def child(precision: str, remainder: bool) -> None:
+    """Print how many megabytes there are after each stage, as JSON."""
+    import gc
+
+    found = {}
+    for stage in stages(precision, remainder):
+        gc.collect()
+        found[stage] = private_mb()
+    print(json.dumps(found))
+
+
+def private_mb() -> float:
+    """Tell how many megabytes this process has to itself; without imports that would take some."""
+    with open("/proc/self/smaps_rollup", encoding="ascii") as lines:  # noqa: PTH123
+        kilobytes = (line.split()[1] for line in lines if line.startswith("Private_"))
+        return sum(map(int, kilobytes)) / 1024
+
+
+def measure(precision: str, remainder: bool) -> dict[str, float]:
+    """Give the megabytes that each stage adds, and ``all of it``."""
+    ended = subprocess.run(
+        [sys.executable, __file__, "--child", json.dumps([precision, remainder])],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    after = json.loads(ended.stdout)
+    before = [0.0, *after.values()]
+    steps = {stage: mb - before[n] for n, (stage, mb) in enumerate(after.items())}
+    return {**steps, "all of it": before[-1]}
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--print", action="store_true", help="write nothing")
+    parser.add_argument("--precision", default="int8")
+    parser.add_argument("--child", type=json.loads, metavar="JSON", help="for itself")
+    given = parser.parse_args()
+    if given.child:
+        child(*given.child)
+        return
+    columns = [measure(given.precision, way["remainder"]) for way in WAYS.values()]
+    rows = [
+        (stage.partition(":")[0], *(f"{mb:.0f} MB" for mb in figures))
+        for stage, *figures in zip(
+            columns[0], *(column.values() for column in columns), strict=True
+        )
+    ]
+    table = markdown_table(("", *WAYS), rows)
+    print(table)
+    if not given.print:
+        replace_section(DOCUMENT, "budget", table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""stemd from its wheel on 64-bit ARM: what it pulls, what it computes, and how it plays."""
+
+import json
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from emulation import CHECKOUT, HERE, PORTABLE
+from stemd.daemon.control.client import ControlClient
+from stemd.daemon.errors import StemdError
+from waiting import wait_until
+
+pytestmark = [pytest.mark.arm64, pytest.mark.timeout(1800)]
+
+PROGRAMS = f"{PORTABLE}/venv/bin"
+
+SLOWER = 100
+"""How much slower than a board an emulated one is, about."""
+
+UNWANTED = {"tensorflow", "matplotlib", "torch", "textual", "rich", "hypothesis"}
+
+
+def test_an_install_pulls_no_compiler_and_nothing_large(arm):
+    frozen = arm.run(f"{PROGRAMS}/pip", "freeze").stdout
+    assert not {line.partition("=")[0].lower() for line in frozen.splitlines()} & UNWANTED
+    for compiler in ("cc", "gcc", "g++", "clang"):
+        assert arm.run("sh", "-c", f"command -v {compiler}", check=False).returncode
+
+
+def test_the_portable_tests_pass(arm):
+    for part in ("tests", "benchmarks", "pyproject.toml", "config.yaml", "docs"):
+        arm.put(CHECKOUT / part, PORTABLE)
+    pip = [f"{PROGRAMS}/pip", "install", "--quiet"]
+    arm.run(*pip, "pytest", "pytest-timeout", "hypothesis")
+    ended = arm.run(
+        *("env", "-C", PORTABLE, f"{PROGRAMS}/pytest", "-q", "-p", "no:cacheprovider"),
+        *("-m", "portable", "--timeout", "900"),
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+
+
+@pytest.mark.parametrize(("precision", "least_db"), [("fp32", 100), ("int8", 40)])
+def test_stems_are_those_of_this_machine(arm, here, tmp_path, precision, least_db):
+    (song,) = (CHECKOUT / "daemon" / "song").glob("*.mp3")
+    options = ["--precision", precision, "--bits", "float", "-o"]
+    subprocess.run([here / "stemd", "separate", song, *options, tmp_path], check=True)
+    arm.put(song, PORTABLE)
+    folder = f"{PORTABLE}/{precision}"
+    arm.run(f"{PROGRAMS}/stemd", "separate", f"{PORTABLE}/{song.name}", *options, folder)
+    for stem in ("vocals", "accompaniment"):
+        ours, _ = soundfile.read(tmp_path / f"{stem}.wav")
+        theirs, _ = soundfile.read(arm.root / folder.lstrip("/") / f"{stem}.wav")
+        agreement = 10 * np.log10((ours**2).sum() / ((ours - theirs) ** 2).sum())
+        print(f"{precision}, {stem}: {agreement:.1f} dB")
+        assert agreement >= least_db
+
+
+@contextmanager
+def jackd(arm):
+    """A server whose time goes slower by so much as its programs do."""
+    period = 1024
+    wait_us = round(SLOWER * 1e6 * period / 44_100)
+    options = ["--no-realtime", "-d", "dummy", "-r", "44100", "-p", period, "-w", wait_us]
+    with running(arm, "jackd", *options):
+        yield
+
+
+@contextmanager
+def running(arm, *command: object):
+    """A command in there while it is needed; gives its process."""
+    words = [str(word) for word in command]
+    process = subprocess.Popen(
+        [HERE / "userland.sh", "run", *words], stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        for pid in guests(arm, words[0]):
+            pid_path = Path(f"/proc/{pid}")
+            if pid_path.exists():
+                subprocess.run(["kill", "-TERM", str(pid)])
+        try:
+            process.wait(120)
+        except subprocess.TimeoutExpired:
+            subprocess.run(["kill", "-KILL", f"-{process.pid}"])
+
+
+def guests(arm, program: str) -> list[int]:
+    """Processes in there that run a program."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            inside = (folder / "root").readlink() == arm.root
+        except OSError:
+            continue
+        if folder.name.isdecimal() and inside and program.encode() in words:
+            found.append(int(folder.name))
+    return found
+
+
+def guests_memory_mb(pid: int) -> float:
+    """Private memory of what an emulated process has, without the emulator's own."""
+    total, is_own = 0, False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if "-" in first:
+            flags, path = rest[0], rest[4] if len(rest) > 4 else ""
+            is_own = "qemu" in path or path == "[heap]" or flags.startswith("rwx")
+        elif first.startswith("Private_") and not is_own:
+            total += int(rest[0])
+    return total / 1024
+
+
+@pytest.mark.parametrize(("remainder", "most_mb"), [("false", 110), ("true", 80)])
+def test_it_plays_under_jackd_in_little_memory(arm, remainder, most_mb):
+    place = f"{PORTABLE}/stemd.socket"
+    settings = (
+        "separation.precision=int8",
+        f"separation.remainder={remainder}",
+        f"control.socket={place}",
+        "jack.autoconnect={in_L: 'system:capture_1', vocals_L: 'system:playback_1'}",
+    )
+    options = [option for setting in settings for option in ("--set", setting)]
+
+    def status() -> dict:
+        with ControlClient(arm.root / place.lstrip("/")) as client:
+            return client.ask("status")
+
+    def plays() -> bool:
+        try:
+            told = status()
+        except StemdError:
+            return False
+        return bool(told["server"]) and told["blocks"]["total"] >= 4
+
+    with jackd(arm), running(arm, f"{PROGRAMS}/stemd", "run", "--stems", "2", *options):
+        wait_until(plays, patience_s=900)
+        told = status()
+        (pid,) = guests(arm, f"{PROGRAMS}/stemd")
+        memory_mb = guests_memory_mb(pid)
+    print(f"remainder {remainder}: {memory_mb:.0f} MB private; {json.dumps(told['blocks'])}")
+    assert told["connections"] == [
+        ["stemd:vocals_L", "system:playback_1"],
+        ["system:capture_1", "stemd:in_L"],
+    ]
+    assert memory_mb <= most_mb

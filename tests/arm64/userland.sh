@@ -1,0 +1,108 @@
+#!/bin/bash
+# A Debian for 64-bit ARM on this machine: its programs run by qemu's user emulation, some hundred
+# times as slow as on a board. Asks for root, on Debian.
+#
+#   userland.sh make          unless it is there; some minutes
+#   userland.sh run COMMAND   in it
+#   userland.sh remove
+#
+# ARM_ROOT says where (/var/tmp/stemd-arm64-SUITE), SUITE which Debian (bookworm), QEMU_CPU which
+# processor (cortex-a72; cortex-a53 and cortex-a76 are known too).
+set -euo pipefail
+suite=${SUITE:-bookworm}
+root=${ARM_ROOT:-/var/tmp/stemd-arm64-$suite}
+export QEMU_CPU=${QEMU_CPU:-cortex-a72}
+binfmt=/proc/sys/fs/binfmt_misc
+
+make_tools() {
+    command -v debootstrap qemu-aarch64-static >/dev/null && return
+    apt-get update -q >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+        debootstrap qemu-user-static >/dev/null
+}
+
+# The kernel hands ARM programs to qemu, which it opens once: the root needs no copy of it.
+hand_over() {
+    [ -e $binfmt/register ] || mount -t binfmt_misc binfmt_misc $binfmt
+    [ -e $binfmt/qemu-aarch64 ] || grep -v '^#' /usr/lib/binfmt.d/qemu-aarch64.conf >$binfmt/register
+}
+
+# /dev/shm is its own, lest its jackd and ours meet. LiteRT looks into /proc/cpuinfo, and crashes if
+# that shows another kind of processor than it runs on.
+mount_all() {
+    hand_over
+    mkdir -p "$root/dev/shm" "$root/dev/pts"
+    cpuinfo >"$root/etc/cpuinfo"
+    mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
+    mountpoint -q "$root/dev/pts" || mount -t devpts -o ptmxmode=666 devpts "$root/dev/pts"
+    mountpoint -q "$root/dev/shm" || mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
+    mountpoint -q "$root/proc/cpuinfo" || mount --bind "$root/etc/cpuinfo" "$root/proc/cpuinfo"
+}
+
+unmount_all() {
+    for place in proc/cpuinfo dev/shm dev/pts proc; do
+        ! mountpoint -q "$root/$place" || umount "$root/$place"
+    done
+}
+
+cpuinfo() {
+    local part features="fp asimd evtstrm crc32 cpuid"
+    case $QEMU_CPU in
+    cortex-a53) part=0xd03 ;;
+    cortex-a72) part=0xd08 ;;
+    cortex-a76) part=0xd0b features="$features atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp" ;;
+    *) echo "QEMU_CPU must be cortex-a53, -a72 or -a76 (got $QEMU_CPU)" >&2 && exit 2 ;;
+    esac
+    for ((core = 0; core < $(nproc); core++)); do
+        printf 'processor\t: %d\nFeatures\t: %s\n' $core "$features"
+        printf 'CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\n'
+        printf 'CPU part\t: %s\nCPU revision\t: 1\n\n' $part
+    done
+}
+
+# Packages come from where this machine has its own from.
+share_sources() {
+    cp -L /etc/resolv.conf "$root/etc/"
+    mkdir -p "$root/etc/ssl/certs"
+    cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+    sed "s/bookworm/$suite/g" /etc/apt/sources.list.d/debian.sources \
+        >"$root/etc/apt/sources.list.d/debian.sources"
+    : >"$root/etc/apt/sources.list"
+    printf 'Acquire::Check-Valid-Until "false";\nAPT::Install-Recommends "false";\n' \
+        >"$root/etc/apt/apt.conf.d/99here"
+    [ ! -e /etc/pip.conf ] || cp -L /etc/pip.conf "$root/etc/pip.conf"
+}
+
+make_root() {
+    make_tools && hand_over
+    if [ ! -e "$root/made" ]; then
+        unmount_all
+        rm -rf --one-file-system "$root" && mkdir -p "$root"
+        local mirror
+        mirror=$(awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/debian.sources)
+        debootstrap --arch=arm64 --foreign --variant=minbase --include=ca-certificates,python3,python3-venv \
+            "$suite" "$root" "$mirror" >/dev/null
+        chroot "$root" /debootstrap/debootstrap --second-stage >/dev/null
+        share_sources && mount_all
+        run apt-get update -q >/dev/null
+        run env DEBIAN_FRONTEND=noninteractive apt-get install -y -q $PACKAGES >/dev/null
+        run apt-get clean
+        touch "$root/made"
+    fi
+}
+
+# What a Pi of a musician has, and to build a wheel gcc, which only that needs.
+PACKAGES="libjack-jackd2-0 jackd2 libsndfile1 procps"
+
+run() {
+    mount_all
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+        QEMU_CPU="$QEMU_CPU" chroot "$root" "$@"
+}
+
+case ${1:-} in
+make) make_root ;;
+run) shift && run "$@" ;;
+remove) unmount_all && rm -rf --one-file-system "$root" ;;
+*) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 2 ;;
+esac

@@ -1,0 +1,117 @@
+"""What boards can hold, by count."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from stemd.daemon import boards, profiles
+from stemd.daemon.boards import A53, A72, A76, BOARDS, MACS, Board, expected_load, this_board
+from stemd.daemon.config import load_config
+from stemd.daemon.presets import PRESETS
+from stemd.daemon.profiles import MOST_LOAD, choose_profile
+from stemd.daemon.work import Work
+from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.counting import count
+from stemd.tflite_models.library import Library
+from stemd.tflite_models.spec import GraphSpec
+
+ZERO, THREE, FOUR, FIVE = BOARDS
+DESKTOP = Board("x86_64", boards.UNKNOWN[0][1], 8, 16_384)
+
+
+@pytest.mark.parametrize("scheme", PRESETS["auto"], ids=str)
+def test_what_is_counted_is_what_the_graphs_have(scheme):
+    graphs = {
+        precision: Library().find("2stems").graphs(GraphSpec(**asdict(scheme), precision=precision))
+        for precision in ("mixed", "int8")
+    }
+    mixed, int8 = (count(paths["vocals"].read_bytes()) for paths in graphs.values())
+    assert int8.macs_float == 0
+    assert (round(int8.macs, -6), round(mixed.macs_float, -6)) == MACS[scheme]
+    assert mixed.macs == int8.macs
+    assert 9e6 < int8.bytes_weights < 11e6, "a byte for each parameter, nearly"
+
+
+BALANCED = Work(Scheme(T=64, B=4, A=8), 2, "int8")
+
+
+def test_the_load_goes_with_networks_threads_and_cores():
+    one = expected_load(replace(BALANCED, remainder=True), FOUR)
+    assert expected_load(BALANCED, FOUR) == one, "each has a core"
+    assert expected_load(replace(BALANCED, threads=2), FOUR) == pytest.approx(one / 2)
+    assert expected_load(replace(BALANCED, threads=4), FOUR) == pytest.approx(one / 2)
+    assert expected_load(BALANCED, replace(FOUR, cores=1)) == pytest.approx(2 * one)
+    assert expected_load(replace(BALANCED, precision="fp32"), FOUR) > 2 * one
+    loads = [expected_load(BALANCED, board) for board in BOARDS]
+    assert loads == sorted(loads, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "core"),
+    [
+        ("CPU part\t: 0xd03\nFeatures\t: fp asimd", A53),
+        ("CPU part\t: 0xd08\nFeatures\t: fp asimd", A72),
+        ("CPU part\t: 0xd0b\nFeatures\t: fp asimd asimddp", A76),
+        ("CPU part\t: 0xfff\nFeatures\t: fp asimd asimddp", boards.UNKNOWN[1][1]),
+        ("CPU part\t: 0xfff\nFeatures\t: fp asimd", boards.UNKNOWN[2][1]),
+        ("CPU part\t: 0xc07\nFeatures\t: half neon", boards.UNKNOWN[3][1]),
+        ("flags\t\t: fpu sse4_2 avx avx2", boards.UNKNOWN[0][1]),
+        ("flags\t\t: fpu sse4_2", boards.UNKNOWN_CORE),
+        ("", boards.UNKNOWN_CORE),
+    ],
+)
+def test_a_core_is_known_by_its_part_or_by_its_instructions(cpuinfo, core, tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(boards, "CPUINFO", tmp_path / "cpuinfo")
+    found = this_board()
+    assert found.core == core
+    assert found.cores >= 1
+    assert found.memory_mb > 100
+
+
+@pytest.mark.parametrize("stems", [2, 4])
+@pytest.mark.parametrize("board", [*BOARDS, DESKTOP], ids=lambda board: board.name)
+def test_a_profile_is_what_the_board_is_expected_to_hold(board, stems):
+    chosen = choose_profile(board, stems).settings
+    (scheme,) = PRESETS[chosen["preset"]]
+    work = Work(
+        scheme, chosen["stems"], chosen["precision"], chosen["threads"], chosen["remainder"]
+    )
+    assert expected_load(work, board) <= MOST_LOAD
+    assert chosen["stems"] <= stems
+
+
+def test_a_desktop_gets_all_and_a_small_board_one_network():
+    assert choose_profile(DESKTOP, 4).settings["stems"] == 4
+    assert choose_profile(DESKTOP, 2).settings == {
+        **{"stems": 2, "remainder": False, "precision": "mixed", "preset": "balanced"},
+        "threads": 4,
+    }
+    zero = choose_profile(ZERO, 4)
+    assert zero.settings["remainder"]
+    assert "4 cores (Cortex-A53), 512 MB of memory: " in zero.reason
+
+
+def test_memory_decides_too():
+    tiny = replace(DESKTOP, memory_mb=256)
+    assert choose_profile(tiny, 4).settings["remainder"]
+
+
+def test_a_board_that_is_too_slow_gets_the_least_and_is_told():
+    slow = replace(ZERO, cores=1, core=boards.Core("slow", 0.1, 0.1))
+    chosen = choose_profile(slow, 2)
+    assert chosen.settings["preset"] == "seed"
+    assert "is too slow for anything" in chosen.reason
+
+
+def test_what_the_user_writes_overrules_it(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(profiles, "this_board", lambda: ZERO)
+    chosen = load_config(None, ["separation.profile=auto"]).separation
+    assert chosen.remainder
+    assert "profile: 4 cores (Cortex-A53)" in caplog.text
+    settings = ["separation.profile=auto", "separation.preset=seed", "separation.stems=4"]
+    overruled = load_config(None, settings).separation
+    assert (overruled.preset, overruled.stems) == ("seed", 4)
+    assert overruled.precision == chosen.precision
+    assert load_config(None).separation.preset == "balanced"

@@ -1,0 +1,44 @@
+"""Where the control socket is made, and where it is looked for."""
+
+import pytest
+
+from stemd.daemon.control import places
+from stemd.daemon.control.places import find_socket, socket_path
+from stemd.daemon.errors import StemdError
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(places, "SYSTEM_FOLDER", tmp_path / "machine")
+    (tmp_path / "stemd").mkdir()
+    (tmp_path / "machine").mkdir()
+
+
+def test_it_is_in_the_folder_that_systemd_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/stemd")
+    assert str(socket_path("auto", "karaoke")) == "/run/stemd/karaoke.socket"
+
+
+def test_the_machines_is_found_where_the_user_has_none(tmp_path):
+    (tmp_path / "machine" / "stemd.socket").touch()
+    assert find_socket("auto", "stemd") == tmp_path / "machine" / "stemd.socket"
+    assert find_socket("auto", "another") == tmp_path / "stemd" / "another.socket"
+
+
+def test_the_users_own_comes_first(tmp_path):
+    for folder in ("machine", "stemd"):
+        (tmp_path / folder / "stemd.socket").touch()
+    assert find_socket("auto", "stemd") == tmp_path / "stemd" / "stemd.socket"
+
+
+def test_a_home_that_is_not_there_is_told():
+    with pytest.raises(StemdError, match="no home folder for '~nobody-here/s'; write the whole"):
+        socket_path("~nobody-here/s", "stemd")
+
+
+def test_what_is_said_is_what_counts(tmp_path):
+    (tmp_path / "machine" / "stemd.socket").touch()
+    assert find_socket("off", "stemd") is None
+    assert find_socket("/elsewhere/s", "stemd") == places.Path("/elsewhere/s")
