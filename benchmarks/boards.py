@@ -1,0 +1,72 @@
+"""Tells what small boards can hold, by count; `make boards` runs it.
+
+Writes a table of docs/raspberry-pi.md: an estimate, for nobody has measured it there.
+"""
+
+from argparse import ArgumentParser
+
+from report import DOCS, markdown_table, replace_section
+from stemd.daemon.boards import BOARDS, MACS, expected_load
+from stemd.daemon.presets import PRESETS
+from stemd.daemon.profiles import choose_profile
+from stemd.daemon.work import Work
+from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE
+
+NAMES = ("live", "balanced", "studio", "seed")
+
+
+def loads() -> str:
+    """Return the table of loads: two networks in int8, and one, with all cores at work."""
+    rows = []
+    for name in NAMES:
+        scheme = PRESETS[name][-1]
+        block_s = scheme.B * HOP_LENGTH / SAMPLERATE
+        for remainder in (False, True):
+            work = Work(scheme, 2, "int8", 4 if remainder else 2, remainder)
+            networks = work.stems - work.remainder
+            rows.append(
+                [
+                    f"`{name}`",
+                    networks,
+                    f"{networks * MACS[scheme][0] / 1e9 / block_s:.1f}",
+                    *(f"{expected_load(work, board):.0%}" for board in BOARDS),
+                ]
+            )
+    head = ["preset", "networks", "GMAC/s", *(board.name for board in BOARDS)]
+    return markdown_table(head, rows)
+
+
+def profiles() -> str:
+    """Return the table of what `profile: auto` chooses."""
+    rows = []
+    for board in BOARDS:
+        for stems in (2, 4):
+            chosen = choose_profile(board, stems).settings
+            rest = ", `remainder`" if chosen["remainder"] else ""
+            rows.append(
+                [
+                    board.name,
+                    f"{board.memory_mb} MB",
+                    "yes" if stems == 4 else "no",
+                    f"{chosen['stems']} stems{rest}",
+                    f"`{chosen['preset']}`",
+                    f"{chosen['precision']}",
+                    f"{chosen['threads']}",
+                ]
+            )
+    head = ["board", "memory", "4 stems installed", "stems", "preset", "precision", "threads"]
+    return markdown_table(head, rows)
+
+
+def main() -> None:
+    """Count, and write the tables."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--print", action="store_true", help="write nothing")
+    text = f"{loads()}\n\nWhat `profile: auto` makes of it:\n\n{profiles()}"
+    print(text)
+    if not parser.parse_args().print:
+        replace_section(DOCS / "raspberry-pi.md", "boards", text)
+
+
+if __name__ == "__main__":
+    main()
