@@ -13,6 +13,7 @@
 # make xruns    what another program suffers with stemd and without, half an hour
 # make wheels   one for x86-64 and one for 64-bit ARM, in dist/
 # make arm64-test  the second of them on an emulated board; asks for root
+# make runtimes-test  what every runtime must do alike, with tflite-runtime instead of LiteRT
 # make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
 # make man      the man pages in docs/man, out of what --help says
 # make clean    forget the environments and everything built
@@ -22,11 +23,12 @@ ARGS ?=
 VENV := .venv
 ORACLE := .venv-oracle
 WHEELS := .venv-wheels
+FORERUNNER := .venv-tflite
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels arm64-test boards man clean
+.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels arm64-test runtimes-test boards man clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -89,6 +91,10 @@ wheels: $(WHEELS)/done
 arm64-test: $(VENV)/test wheels
 	$(VENV)/bin/pytest -m arm64 -rP $(ARGS)
 
+runtimes-test: $(FORERUNNER)/done
+	$(FORERUNNER)/bin/pytest $(addprefix tests/,dsp/test_stft.py dsp/test_separator.py \
+	  tflite_models/test_network.py tflite_models/test_runtime_contract.py) $(ARGS)
+
 boards: $(VENV)/run
 	$(VENV)/bin/python benchmarks/budget.py $(ARGS)
 	$(VENV)/bin/python benchmarks/boards.py $(ARGS)
@@ -97,7 +103,7 @@ man: $(VENV)/test
 	$(VENV)/bin/python docs/man/write.py
 
 clean:
-	rm -rf $(VENV) $(ORACLE) $(WHEELS) build dist *.egg-info daemon/_rt.*so
+	rm -rf $(VENV) $(ORACLE) $(WHEELS) $(FORERUNNER) build dist *.egg-info daemon/_rt.*so
 
 # ---- what the machine must have; apt-get brings it where it is missing ----
 
@@ -168,6 +174,15 @@ $(VENV)/bench: $(SOURCES)
 	touch $(VENV)/run $@
 
 make-venv = @[ -x $(1)/bin/pip ] || { echo "making a virtual environment in $(1)"; rm -rf $(1); $(PYTHON) -m venv $(1); }
+
+# tflite-runtime, which 32-bit boards have to take, and NumPy 1, which it wants; everything else as usual.
+$(FORERUNNER)/done: $(SOURCES)
+	$(call install-missing,$(FOR_RUN))
+	$(call make-venv,$(FORERUNNER))
+	$(FORERUNNER)/bin/pip install --quiet 'numpy<2' tflite-runtime
+	$(FORERUNNER)/bin/pip install --quiet --no-deps --editable .
+	$(FORERUNNER)/bin/pip install --quiet -r tests/tflite_models/requirements-forerunner.txt
+	touch $@
 
 $(WHEELS)/done: pyproject.toml
 	$(call make-venv,$(WHEELS))

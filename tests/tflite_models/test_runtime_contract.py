@@ -1,0 +1,71 @@
+"""What every runtime must do alike, on every processor: the graphs that stemd writes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import tiny_model as tiny
+from stemd.tflite_models.checkpoint import Checkpoint
+from stemd.tflite_models.library import Library
+from stemd.tflite_models.network import Network
+from stemd.tflite_models.runtime import runtime_name
+from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.streaming import compile_graph
+from stemd.tflite_models.unet import Architecture
+from stemd.tflite_models.variables import read_unet
+
+from .reference_unet import unet as reference
+
+SPEC = GraphSpec(T=64, B=4, A=8)
+
+
+def run(data: bytes, magnitudes, path) -> np.ndarray:
+    path.write_bytes(data)
+    network = Network(path)
+    out = np.full((network.B, 1024, 2), np.nan, np.float32)
+    network(magnitudes, out)
+    return out
+
+
+def agreement_db(wanted: np.ndarray, found: np.ndarray) -> float:
+    return float(10 * np.log10((wanted**2).sum() / ((wanted - found) ** 2).sum()))
+
+
+def test_one_of_the_two_is_there():
+    assert runtime_name() in ("ai_edge_litert", "tflite_runtime")
+
+
+@pytest.mark.parametrize("kind", [tiny.OFFICIAL_2, tiny.OFFICIAL_4], ids=str)
+def test_compiled_graphs_compute_the_network(checkpoint_dir, magnitudes, kind, tmp_path):
+    architecture = Architecture(tiny.STEMS, kind, tiny.FILTERS)
+    unet = read_unet(Checkpoint(checkpoint_dir), architecture, "vocals")
+    found = run(compile_graph(unet, SPEC, {}), magnitudes, tmp_path / "graph.tflite")
+    down, up = kind.encoder, kind.decoder
+    wanted = reference(tiny.variables(), 0, magnitudes, down, up)[SPEC.first : SPEC.first + SPEC.B]
+    assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
+
+
+def voice() -> np.ndarray:
+    """Magnitudes of what a network for voices hears as one: harmonics that glide, and breath."""
+    frames, hop, t = 4096, 1024, np.arange(64 * 1024 + 4096) / 44_100
+    pitch = 2 * np.pi * np.cumsum(220 * (1 + 0.03 * np.sin(2 * np.pi * 5 * t))) / 44_100
+    waveform = sum(np.sin(n * pitch) / n for n in range(1, 20))
+    waveform = 0.1 * waveform + 0.002 * np.random.default_rng(0).standard_normal(len(t))
+    starts = hop * np.arange(64)
+    windows = np.stack([waveform[start : start + frames] for start in starts]) * np.hanning(frames)
+    left = np.abs(np.fft.rfft(windows))[:, :1024].astype(np.float32)
+    return np.stack([left, 0.8 * left], axis=2)
+
+
+@pytest.mark.parametrize(("precision", "least_db"), [("mixed", 20), ("int8", 12)])
+def test_eight_bits_are_near_the_network(precision, least_db, tmp_path, monkeypatch):
+    """The real one, of the real size."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    music = voice()
+    outs = {}
+    for each in ("fp32", precision):
+        path = Library().find("2stems").graphs(replace(SPEC, precision=each))["vocals"]
+        outs[each] = np.full((SPEC.B, 1024, 2), np.nan, np.float32)
+        Network(path)(music, outs[each])
+    assert agreement_db(outs["fp32"], outs[precision]) >= least_db
