@@ -26,6 +26,7 @@ from stemd.daemon.presets import fitting_schemes
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import MAX_T, Scheme
+from stemd.tflite_models.runtime import preferred_precision
 from stemd.tflite_models.spec import StreamingPrecision
 
 
@@ -98,10 +99,10 @@ class SeparationSection(Section):
     mirror: Annotated[int, Field(strict=True, ge=0)] | None = None
     """Spectra of the window that mirror the newest ones, instead of the preset's."""
 
-    precision: StreamingPrecision = "mixed"
+    precision: StreamingPrecision = Field(default_factory=preferred_precision)
     """Arithmetic of the networks. mixed: 8 bits, but for the layers that suffer from it; int8:
     takes a fifth less time, and is rougher; fp32: as they were trained, at more than twice the
-    work."""
+    work. Left out: mixed with LiteRT, fp32 with tflite-runtime."""
 
     threads: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
     """Threads of each stem's network."""

@@ -9,6 +9,8 @@ from stemd.daemon.boards import Board, expected_load, this_board
 from stemd.daemon.networks import choose_stems
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work
+from stemd.tflite_models.runtime import preferred_precision
+from stemd.tflite_models.spec import StreamingPrecision
 
 log = logging.getLogger(__name__)
 
@@ -84,13 +86,16 @@ def choose_profile(board: Board, stems: Literal[2, 4]) -> Profile:
 
 def _wishes(board: Board, stems: Literal[2, 4]) -> Iterator[tuple[str, Work]]:
     """Give what one would like to have, from the best: a delay that can be borne comes first."""
+    precisions: tuple[StreamingPrecision, ...] = ("mixed", "int8")
+    if preferred_precision() == "fp32":
+        precisions = ("fp32",)
     for presets in (("balanced", "studio"), ("seed",)):
         ways: list[tuple[Literal[2, 4], bool]] = [(2, False), (2, True)]
         if stems == 4:
             ways.insert(0, (4, False))
         for number, remainder in ways:
             for preset in presets:
-                for precision in ("mixed", "int8"):
+                for precision in precisions:
                     threads = max(1, board.cores // (number - remainder))
                     (scheme,) = PRESETS[preset]
                     yield preset, Work(scheme, number, precision, threads, remainder)

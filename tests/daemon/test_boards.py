@@ -92,6 +92,11 @@ def test_a_desktop_gets_all_and_a_small_board_one_network():
     assert "4 cores (Cortex-A53), 512 MB of memory: " in zero.reason
 
 
+def test_with_the_runtime_of_old_it_is_float(monkeypatch):
+    monkeypatch.setattr(profiles, "preferred_precision", lambda: "fp32")
+    assert choose_profile(FOUR, 2).settings["precision"] == "fp32"
+
+
 def test_memory_decides_too():
     tiny = replace(DESKTOP, memory_mb=256)
     assert choose_profile(tiny, 4).settings["remainder"]

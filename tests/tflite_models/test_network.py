@@ -14,6 +14,7 @@ from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.model_writer import ModelWriter
 from stemd.tflite_models.network import Network
+from stemd.tflite_models.runtime import runtime_name
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.streaming import compile_graph
 from stemd.tflite_models.variables import read_unet
@@ -63,6 +64,13 @@ def test_silence_is_silent_in_every_stem_and_takes_no_time(path, monkeypatch):
     assert np.abs(computed).max() <= 1e-45
 
 
+of_litert = pytest.mark.skipif(
+    runtime_name() != "ai_edge_litert",
+    reason="tflite-runtime reads kernels of 8 bits from the file, and does not check a file's form",
+)
+
+
+@of_litert
 def test_the_file_does_not_stay_in_memory_beside_the_kernels_copy(tmp_path):
     path = tmp_path / "real.tflite"
     unet, _ = read_weights(Library().find("2stems").paths["vocals"])
@@ -129,6 +137,7 @@ def test_a_file_behind_a_closed_door_is_named(closed):
         Network(closed / "none.tflite")
 
 
+@of_litert
 @pytest.mark.parametrize("length", [0, 10, 1000, 5000])
 def test_a_damaged_file_is_refused(path, tmp_path, length):
     cut = tmp_path / "cut.tflite"

@@ -9,7 +9,7 @@ import tiny_model as tiny
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.runtime import runtime_name
+from stemd.tflite_models.runtime import preferred_precision, runtime_name
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.streaming import compile_graph
 from stemd.tflite_models.unet import Architecture
@@ -32,8 +32,9 @@ def agreement_db(wanted: np.ndarray, found: np.ndarray) -> float:
     return float(10 * np.log10((wanted**2).sum() / ((wanted - found) ** 2).sum()))
 
 
-def test_one_of_the_two_is_there():
-    assert runtime_name() in ("ai_edge_litert", "tflite_runtime")
+def test_the_precision_is_the_runtimes():
+    wanted = {"ai_edge_litert": "mixed", "tflite_runtime": "fp32"}
+    assert preferred_precision() == wanted[runtime_name()]
 
 
 @pytest.mark.parametrize("kind", [tiny.OFFICIAL_2, tiny.OFFICIAL_4], ids=str)
