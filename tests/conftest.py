@@ -12,21 +12,6 @@ for _number, _handler in (
     signal.signal(_number, _handler)
 
 
-PORTABLE = (
-    # What a processor or a runtime could do otherwise, and that is quick even if emulated.
-    *("dsp/test_masks.py", "dsp/test_stft.py"),
-    *("tflite_models/test_network.py", "tflite_models/test_runtime_contract.py"),
-    *("daemon/test_mixer.py", "daemon/test_realtime.py", "daemon/test_boards.py"),
-)
-
-
-def pytest_collection_modifyitems(items) -> None:
-    """Mark what must pass on other machines."""
-    for item in items:
-        if str(item.path).endswith(PORTABLE):
-            item.add_marker("portable")
-
-
 def pytest_report_header() -> str:
     """Name the versions that results depend on."""
     from importlib.metadata import PackageNotFoundError, version
