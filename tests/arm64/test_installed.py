@@ -135,7 +135,7 @@ def test_it_plays_under_jackd_in_little_memory(arm, remainder, most_mb):
         "separation.precision=int8",
         f"separation.remainder={remainder}",
         f"control.socket={place}",
-        "jack.autoconnect={in_L: 'system:capture_1', vocals_L: 'system:playback_1'}",
+        "jack.autoconnect={in_L: 'clicks:.*', vocals_L: 'system:playback_1'}",
     )
     options = [option for setting in settings for option in ("--set", setting)]
 
@@ -148,16 +148,16 @@ def test_it_plays_under_jackd_in_little_memory(arm, remainder, most_mb):
             told = status()
         except StemdError:
             return False
-        return bool(told["server"]) and told["blocks"]["total"] >= 4
+        return bool(told["server"]) and told["blocks"]["total"] >= 4 and told["load"]["vocals"] > 0
 
-    with jackd(arm), running(arm, f"{PROGRAMS}/stemd", "run", "--stems", "2", *options):
+    # Clicks, for silence is no work for the networks.
+    metronome = ("jack_metro", "--bpm", "2000", "--name", "clicks")
+    daemon = (f"{PROGRAMS}/stemd", "run", "--stems", "2", *options)
+    with jackd(arm), running(arm, *metronome), running(arm, *daemon):
         wait_until(plays, patience_s=900)
         told = status()
         (pid,) = guests(arm, f"{PROGRAMS}/stemd")
         memory_mb = guests_memory_mb(pid)
     print(f"remainder {remainder}: {memory_mb:.0f} MB private; {json.dumps(told['blocks'])}")
-    assert told["connections"] == [
-        ["stemd:vocals_L", "system:playback_1"],
-        ["system:capture_1", "stemd:in_L"],
-    ]
+    assert ["stemd:vocals_L", "system:playback_1"] in told["connections"]
     assert memory_mb <= most_mb

@@ -29,19 +29,20 @@ hand_over() {
 }
 
 # /dev/shm is its own, lest its jackd and ours meet. LiteRT looks into /proc/cpuinfo, and crashes if
-# that shows another kind of processor than it runs on.
+# that shows another kind of processor than it runs on; and into /sys, without which it is slow.
 mount_all() {
     hand_over
     mkdir -p "$root/dev/shm" "$root/dev/pts"
     cpuinfo >"$root/etc/cpuinfo"
     mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
+    mountpoint -q "$root/sys" || mount -t sysfs -o ro sysfs "$root/sys"
     mountpoint -q "$root/dev/pts" || mount -t devpts -o ptmxmode=666 devpts "$root/dev/pts"
     mountpoint -q "$root/dev/shm" || mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
     mountpoint -q "$root/proc/cpuinfo" || mount --bind "$root/etc/cpuinfo" "$root/proc/cpuinfo"
 }
 
 unmount_all() {
-    for place in proc/cpuinfo dev/shm dev/pts proc; do
+    for place in proc/cpuinfo dev/shm dev/pts sys proc; do
         ! mountpoint -q "$root/$place" || umount "$root/$place"
     done
 }

@@ -1,5 +1,7 @@
 """Laws of the transform: it is the textbook's, and analysis then synthesis gives the music back."""
 
+import platform
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,8 +84,10 @@ def test_several_hops_together_give_what_each_gives_alone(sizes, channels, silen
         x[:, hop * HOP_LENGTH : (hop + 1) * HOP_LENGTH] = 0
     spectra, y = transform(x, sizes)
     spectra_alone, y_alone = transform(x, [1] * sum(sizes))
-    np.testing.assert_array_equal(spectra, spectra_alone)
-    np.testing.assert_array_equal(y, y_alone)
+    # On ARM, NumPy's transform of several rows at once is rounded otherwise than that of one.
+    rounding = 0 if platform.machine() == "x86_64" else 1e-6 * np.abs(spectra).max()
+    np.testing.assert_allclose(spectra, spectra_alone, rtol=0, atol=rounding)
+    np.testing.assert_allclose(y, y_alone, rtol=0, atol=rounding)
 
 
 @pytest.mark.parametrize("size", [1, MAX_HOPS])
