@@ -2,7 +2,7 @@
 # make demo    the same, then a song through it: stems and a picture in demo/
 # make test    the same, then the tests
 # make lint    ruff and mypy
-# make service-test  stemd as a service, on a systemd that is booted for it; asks for root
+# make service-test  stemd as a service, on a systemd that is booted for it; as root
 # make oracle  the tests against the official program, in an environment of its own
 # make speed   how fast stemd is beside the official program: writes the tables of docs/speed.md
 # make quality the benchmark of quality against delay, into docs/latency.md (half an hour)
@@ -12,7 +12,7 @@
 # make soak     the daemon under one fault after the other   (ARGS="--minutes 60 --server pipewire")
 # make xruns    what another program suffers with stemd and without, half an hour
 # make wheels   one for x86-64 and one for 64-bit ARM, in dist/
-# make arm64-test  the second of them on an emulated board; asks for root
+# make arm64-test  the second of them on an emulated board; as root
 # make runtimes-test  what every runtime must do alike, with tflite-runtime instead of LiteRT
 # make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
 # make man      the man pages in docs/man, out of what --help says

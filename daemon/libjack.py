@@ -7,16 +7,14 @@ where PipeWire's alone is installed, and JACK2's where both are.
 
 import ctypes.util
 import importlib
-import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from stemd.daemon._rt import lib
 from stemd.daemon.errors import ServerError
-
-log = logging.getLogger(__name__)
 
 SONAME = "libjack.so.0"
 FOLDERS = ("lib*", "lib/*", "lib*/pipewire-*/jack", "lib*/*/pipewire-*/jack")
@@ -68,10 +66,20 @@ def load(library: Library) -> ModuleType:
     if jack is None or jack._libname != library.path:
         sys.modules.pop("jack", None)
         jack = _import_bound_to(library.path)
-        # The library's own chatter goes to the log, not to the terminal.
-        jack.set_error_function(log.debug)
-        jack.set_info_function(log.debug)
+        _silence(library)
     return jack
+
+
+def _silence(library: Library) -> None:
+    """Keep the library's own chatter from the terminal.
+
+    Not by a function in Python, which its threads would call: when a server dies JACK2 cancels
+    them, and one that is cancelled while it has the interpreter's lock never gives it back.
+    """
+    functions = ctypes.CDLL(library.path)
+    nothing = ctypes.c_void_p(lib.rt_callback(lib.RT_ON_MESSAGE))
+    functions.jack_set_error_function(nothing)
+    functions.jack_set_info_function(nothing)
 
 
 class Functions:

@@ -20,7 +20,8 @@ MANAGER_LIMITS = """\
 sudo mkdir -p /etc/systemd/system/user@.service.d
 printf '[Service]\\nLimitRTPRIO=95\\nLimitMEMLOCK=infinity\\n' | \\
   sudo tee /etc/systemd/system/user@.service.d/realtime.conf
-(and log in again; or restart the machine)"""
+sudo systemctl daemon-reload
+sudo systemctl restart user@$(id -u)    # ends all that you run; or restart the machine"""
 
 
 @click.group()

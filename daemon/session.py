@@ -114,7 +114,6 @@ class Session:
         self._is_outdated = False
         self._retiring: Separation | None = None
         """Plays until the one that follows it is warm."""
-        """Ports that the next cycle does not use any more."""
         self._load_at: float | None = None
         self._failed_at: deque[float] = deque(maxlen=FAILURES)
         self._cycles, self._output, self._estimates = Advance(), Advance(), Advance()

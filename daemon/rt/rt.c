@@ -384,6 +384,11 @@ static void on_info_shutdown(int code, const char *reason, void *arg)
     tell(arg, RT_SHUTDOWN);
 }
 
+static void on_message(const char *text)
+{
+    (void)text;
+}
+
 uintptr_t rt_callback(uint32_t which)
 {
     switch (which) {
@@ -394,6 +399,7 @@ uintptr_t rt_callback(uint32_t which)
     case RT_ON_SAMPLE_RATE: return (uintptr_t)on_sample_rate;
     case RT_ON_PORT_REGISTRATION: return (uintptr_t)on_port_registration;
     case RT_ON_INFO_SHUTDOWN: return (uintptr_t)on_info_shutdown;
+    case RT_ON_MESSAGE: return (uintptr_t)on_message;
     }
     return 0;
 }

@@ -137,4 +137,5 @@ enum {
     RT_ON_SAMPLE_RATE,
     RT_ON_PORT_REGISTRATION,
     RT_ON_INFO_SHUTDOWN,
+    RT_ON_MESSAGE, /* of jack_set_error_function() and jack_set_info_function(): says nothing */
 };
