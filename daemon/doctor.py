@@ -10,13 +10,14 @@ from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
+from typing import Any, TypeAlias
 
 import click
 
 from stemd.daemon import libjack
 from stemd.daemon.config import Config, existing_default_path, load_config
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.places import find_socket, is_there
+from stemd.daemon.control.places import find_socket, listens
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.machine import HEADROOM, is_held
@@ -30,7 +31,7 @@ from stemd.daemon.scheduling import (
     may_lock_memory,
     wanted_below,
 )
-from stemd.daemon.service_commands import how_it_is, is_installed, lacks
+from stemd.daemon.service import Service
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.runtime import runtime_name
 
@@ -39,6 +40,9 @@ FIRST_CYCLE_S = 1.0
 
 MUCH = 0.001
 """The share of blocks that may be late without a word about it."""
+
+ANSWER_S = 5.0
+"""For how long a daemon is waited for: one that takes longer hangs."""
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
@@ -71,6 +75,10 @@ class Finding:
     weight: Weight
     found: str
     remedy: str = ""
+
+
+Told: TypeAlias = Finding | dict[str, Any]
+"""What a daemon says of itself; or why none does."""
 
 
 def good(about: str, found: str) -> Finding:
@@ -107,13 +115,15 @@ def examine(path: Path | None, settings: tuple[str, ...]) -> Iterator[Finding]:
         read = path or existing_default_path()
         yield good("configuration", str(read) if read else "no file: the defaults")
     yield from _versions()
+    told = _ask_daemon(config)
     yield from _networks(config)
+    yield from _speed(config, told)
     yield from _libraries(config)
     yield from _servers(config)
     yield from _limits()
     yield from _processor()
     yield from _service()
-    yield from _daemon(config)
+    yield _daemon(told)
 
 
 def _versions() -> Iterator[Finding]:
@@ -128,16 +138,29 @@ def _versions() -> Iterator[Finding]:
 
 
 def _networks(config: Config) -> Iterator[Finding]:
-    """Check every file, and let the first of the preset's schemes run in a process of its own."""
+    """Check every file."""
+    try:
+        networks = find_networks(choose_stems(config.separation.stems))
+    except ModelError as error:
+        yield bad("networks", str(error))
+    else:
+        yield good("networks", f"{networks.name} ({networks.origin}), every file as it should be")
+
+
+def _speed(config: Config, told: Told) -> Iterator[Finding]:
+    """Let the first of the preset's schemes run, where nobody is disturbed by it."""
+    if isinstance(told, dict) and told["server"] is not None:
+        busy = ", ".join(f"{who} {share:.0%}" for who, share in told["load"].items())
+        yield good("speed", f"not measured beside a daemon that plays; its load: {busy}")
+        return
     wishes = config.separation
     try:
-        stems = choose_stems(wishes.stems)
-        networks = find_networks(stems)
-        yield good("networks", f"{networks.name} ({networks.origin}), every file as it should be")
-        work = wishes.works(stems)[0]
+        work = wishes.works(choose_stems(wishes.stems))[0]
         measurement = measured(work)
-    except (ModelError, StemdError) as error:
-        yield bad("networks", str(error))
+    except ModelError:
+        return  # the networks are at fault, which was told
+    except StemdError as error:
+        yield bad("speed", str(error))
         return
     found = f"{work}: a load of {measurement.load:.0%}, {measurement.cores:.2f} cores busy"
     if is_held(measurement):
@@ -261,50 +284,55 @@ def _processor() -> Iterator[Finding]:
 
 def _service() -> Iterator[Finding]:
     """Ask systemd, of the user and of the machine, where it is to start stemd."""
-    if not (kinds := [user for user in (None, "root") if is_installed(user)]):
-        yield good("service", "not installed (stemd service install)")
-    for user in kinds:
+    installed = 0
+    for service in (Service(), Service(of_machine=True)):
         try:
-            state, *others = how_it_is(user)
-            wanting = lacks(user)
+            if not service.is_installed:
+                continue
+            installed += 1
+            condition = service.condition()
         except StemdError as error:
             yield hint("service", str(error))
             continue
-        found = "\n".join([state, *others])
-        if state.startswith("failed"):
-            yield bad("service", found, f"journalctl {'' if user else '--user '}-u stemd tells why")
-        elif wanting:
-            yield hint("service", found, "\n".join(wanting))
+        found = "\n".join(filter(None, (condition.state, condition.status)))
+        if condition.is_down:
+            yield bad("service", found, f"journalctl {service.manager[-1]} -u stemd tells why")
+        elif condition.troubles:
+            yield hint("service", found, "\n".join(condition.troubles))
         else:
             yield good("service", found)
+    if not installed:
+        yield good("service", "not installed (stemd service install)")
 
 
-def _daemon(config: Config) -> Iterator[Finding]:
-    """Ask one that runs."""
+def _ask_daemon(config: Config) -> Told:
+    """Have one that runs tell how it is."""
     try:
         path = find_socket(config.control.socket, config.jack.client_name)
-        if path is None or not is_there(path):
-            yield good("daemon", "none runs" if path else "not asked (control.socket: off)")
-            return
-        with ControlClient(path) as client:
-            told = client.ask("status")
+        if path is None or not listens(path):
+            return good("daemon", "none runs" if path else "not asked (control.socket: off)")
+        with ControlClient(path, ANSWER_S) as client:
+            return client.ask("status")
     except StemdError as error:
-        yield hint("daemon", str(error))
-        return
+        return hint("daemon", str(error))
+
+
+def _daemon(told: Told) -> Finding:
+    """Judge what one that runs has told."""
+    if isinstance(told, Finding):
+        return told
     if told["server"] is None:
-        yield hint("daemon", f"{told['state']} for a server")
-        return
+        return hint("daemon", f"{told['state']} for a server")
     server, blocks, late_periods = told["server"], told["blocks"], told["engine"]["late_periods"]
     found = (
         f"{told['state']} on {server['name']}, {blocks['late']} of {blocks['total']} blocks and "
         f"{late_periods} periods late, {server['xruns']} xruns"
     )
     if blocks["late"] > MUCH * blocks["total"]:
-        yield hint("daemon", found, "stemd bench tells which presets this machine holds")
-    elif late_periods:
-        yield hint("daemon", found, "real-time priority and locked memory help; see above")
-    else:
-        yield good("daemon", found)
+        return hint("daemon", found, "stemd bench tells which presets this machine holds")
+    if late_periods:
+        return hint("daemon", found, "real-time priority and locked memory help; see above")
+    return good("daemon", found)
 
 
 MARKS = {Weight.GOOD: "✓", Weight.HINT: "!", Weight.BAD: "✗"}

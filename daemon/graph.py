@@ -1,6 +1,6 @@
 """An audio server's graph as the daemon sees it; `jack_graph` is the real one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from stemd.daemon.realtime import RealtimeSide
@@ -43,8 +43,8 @@ class GraphClient(Protocol):
     def add_midi(self, name: str) -> None:
         """Register a port for MIDI messages to the real-time side, before `activate`."""
 
-    def remove_outputs(self, names: Iterable[str]) -> None:
-        """Unregister ports that the real-time side uses no more."""
+    def remove_outputs(self, slots: Mapping[str, int]) -> None:
+        """Let those outputs of the real-time side be heard no more, and unregister their ports."""
 
     def activate(self) -> None:
         """Let the server call."""

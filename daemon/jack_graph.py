@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Event as Flag
 from threading import Thread
@@ -148,9 +148,7 @@ class JackClient:
                 with self._refusals("the ports"):
                     port = self._client.outports.register(name)
             except ServerError:
-                added = [name for name in slots if name in self._outputs]
-                for each in added:
-                    self._rt.set_out_port(slots[each], 0)
+                added = {name: slot for name, slot in slots.items() if name in self._outputs}
                 self.remove_outputs(added)
                 raise
             self._outputs[name] = port
@@ -168,9 +166,13 @@ class JackClient:
             self._functions.address("jack_midi_event_get"),
         )
 
-    def remove_outputs(self, names: Iterable[str]) -> None:
-        """Unregister ports that the real-time side uses no more."""
-        for name in names:
+    def remove_outputs(self, slots: Mapping[str, int]) -> None:
+        """Let those outputs of the real-time side be heard no more, and unregister their ports."""
+        for slot in slots.values():
+            self._rt.set_out_port(slot, 0)
+        if slots:
+            self._rt.let_cycle_end()  # it may have begun with them
+        for name in slots:
             port = self._outputs.pop(name)
             self._undescribed = deque(each for each in self._undescribed if each[1] is not port)
             with suppress(self._jack.JackError):  # the server is gone, and the port with it

@@ -4,6 +4,9 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 
+READY_S = 10.0
+"""For how long a service manager that is busy is waited for, with what it has to know."""
+
 
 class Notifier:
     """Sends notices to the service manager; does nothing where there is none.
@@ -22,7 +25,7 @@ class Notifier:
 
     def ready(self) -> None:
         """Say that the service is up."""
-        self._send("READY=1")
+        self._send("READY=1", READY_S)
 
     def stopping(self) -> None:
         """Say that it is going down."""
@@ -38,9 +41,9 @@ class Notifier:
         """Say that all is well."""
         self._send("WATCHDOG=1")
 
-    def _send(self, notice: str) -> None:
+    def _send(self, notice: str, patience_s: float = 0) -> None:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, suppress(OSError):
-            out.setblocking(False)
+            out.settimeout(patience_s)
             out.sendto(notice.encode(), self._address)

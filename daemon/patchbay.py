@@ -18,8 +18,8 @@ INSIST_S = 2.0
 """For how long then they are made again: JACK forgets them when the client becomes active."""
 
 SETTLED_S = 1.0
-"""How long before its server's end a connection must have been there to be restored: a server
-that ends in good order takes them down first."""
+"""After so long what happened to a connection is taken for somebody's wish: a server, or another
+client, that ends in good order takes its connections down before its ports."""
 
 
 class Patchbay:
@@ -41,6 +41,8 @@ class Patchbay:
         """Of ports that have just appeared, and until when they are insisted on."""
         self._made: set[Connection] = set()
         """By us, and not taken down by anybody."""
+        self._missed: dict[Connection, float] = {}
+        """Taken down, and since when."""
         self._refused: set[Connection] = set()
         """Taken down by a user."""
         self._lost: set[Connection] = set()
@@ -76,8 +78,9 @@ class Patchbay:
             if until > now and there.issuperset(each)
         }
         removed = self._made - present - self._wanted.keys()
-        self._refused |= {each for each in removed if there.issuperset(each)}
         self._made -= removed
+        self._missed |= dict.fromkeys(removed, now)
+        self._refuse_missed(there, now)
         own = f"{client.name}:"
         ours = {port for port in there if port.startswith(own)}
         for port in there - self._known:
@@ -101,7 +104,18 @@ class Patchbay:
         self._known.clear()
         self._wanted.clear()
         self._made.clear()
+        self._missed.clear()
         self._seen.clear()
+
+    def _refuse_missed(self, there: set[str], now: float) -> None:
+        """Tell what a user took down from what went with its client."""
+        self._missed = {
+            each: since for each, since in self._missed.items() if there.issuperset(each)
+        }
+        settled = {each for each, since in self._missed.items() if now - since >= SETTLED_S}
+        self._refused |= settled
+        for each in settled:
+            del self._missed[each]
 
     def _forget_before(self, now: float) -> None:
         """Keep what was seen lately, and what was seen last before that."""
@@ -117,7 +131,7 @@ class Patchbay:
             if connection in self._lost or (pattern and pattern.fullmatch(foreign)):
                 wanted.add(connection)
         self._lost -= wanted
-        return wanted - self._refused
+        return wanted - self._refused - self._missed.keys()
 
     def _connect(self, client: GraphClient, missing: Iterable[Connection]) -> set[Connection]:
         """Make connections; return those that could be made."""

@@ -338,12 +338,8 @@ class Session:
             self._retiring = None
             give_back_memory()
         used = outputs_of({*self.separation.stems, *self.networks.by_stem})
-        unused = [name for name in self._ports if name not in used]
-        for name in unused:
-            self.rt.set_out_port(self._ports.pop(name), 0)
-        if unused:
-            self.rt.let_cycle_end()  # it may have begun with them
-            self.client.remove_outputs(unused)
+        unused = self._ports.keys() - used.keys()
+        self.client.remove_outputs({name: self._ports.pop(name) for name in unused})
 
 
 class Advance:

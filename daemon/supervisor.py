@@ -346,7 +346,9 @@ class Daemon:
             return True
         delivered = session.separation.link.counters().delivered
         before, self._flowed = self._flowed, (session.rt.counters().periods, delivered)
-        return self._flowed[0] != before[0] and self._flowed[1] != before[1]
+        calls, delivers = self._flowed[0] != before[0], self._flowed[1] != before[1]
+        # What is being mended delivers nothing, and the input is heard: see `Session`.
+        return calls and (delivers or session.state is State.MENDING)
 
     def _bypass(self, on: bool) -> bool:
         if on != self.is_bypassed:

@@ -72,8 +72,9 @@ class FakeGraph:
         event[2] = int(ffi.cast("uintptr_t", self._message))
         return 0
 
-    def remove_outputs(self, names) -> None:
-        for name in names:
+    def remove_outputs(self, slots) -> None:
+        for name, slot in slots.items():
+            self._rt.set_out_port(slot, 0)
             self.ports.remove(name)
             del self._slots[name]
 

@@ -14,6 +14,13 @@ INTERNAL = {
 }
 
 
+SPEAKERS = ("self.fail", "click.BadParameter", "hint", "bad")
+"""What takes a message, besides errors and the log."""
+
+SECOND = ("RequestError", "hint", "bad")
+"""Whose text is not their first argument."""
+
+
 def messages() -> set[str]:
     """Each with an ellipsis for what is filled in."""
     found = set()
@@ -25,12 +32,14 @@ def messages() -> set[str]:
 
 def _of(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
+        if isinstance(node, ast.Yield) and " " in (text := _text(node.value)):
+            yield _tidy(text)
         if not isinstance(node, ast.Call) or not node.args:
             continue
         name = ast.unparse(node.func)
         logs = name in ("log.info", "log.warning", "log.error")
-        if logs or name.endswith("Error") or name in ("self.fail", "click.BadParameter"):
-            text = _text(node.args[1 if name == "RequestError" else 0])
+        if logs or name.endswith("Error") or name in SPEAKERS:
+            text = _text(node.args[1 if name in SECOND else 0])
             if text and text.strip("…"):
                 yield _tidy(text)
 
@@ -47,4 +56,4 @@ def _text(node: ast.AST) -> str:
 
 
 def _tidy(text: str) -> str:
-    return re.sub("…+", "…", text)
+    return re.sub("…+", "…", text.replace("\n", " "))

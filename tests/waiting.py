@@ -2,18 +2,17 @@
 
 from pathlib import Path
 from threading import Event
+from time import monotonic
 
 PATIENCE_S = 30.0
 
 
 def wait_until(holds, patience_s: float = PATIENCE_S) -> None:
     """Ask again and again."""
-    pause = Event()
-    for _ in range(int(patience_s / 0.01)):
-        if holds():
-            return
+    pause, until = Event(), monotonic() + patience_s
+    while not holds():
+        assert monotonic() < until, "it never came to pass"
         pause.wait(0.01)
-    raise AssertionError("it never came to pass")
 
 
 def wait_for(path: Path) -> None:

@@ -94,7 +94,10 @@ class ControlClient:
             line = self._lines.readline(LONGEST_ANSWER)
             data = json.loads(line) if line else None
         except TimeoutError:
-            raise StemdError("stemd does not answer: it may hang (stemd doctor)") from None
+            raise StemdError(
+                "stemd does not answer: it may hang; another start helps "
+                "(systemctl --user restart stemd, where it is a service), and its log tells more"
+            ) from None
         except ConnectionError:
             data = None
         except ValueError:

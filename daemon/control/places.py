@@ -1,6 +1,7 @@
 """Where the control socket is."""
 
 import os
+import socket
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,7 @@ SYSTEM_FOLDER = Path("/run/stemd")
 
 
 def socket_path(wish: str, client_name: str) -> Path:
-    """Find the place for a daemon's control socket.
+    """Choose where a daemon makes its control socket.
 
     Parameters
     ----------
@@ -29,11 +30,13 @@ def socket_path(wish: str, client_name: str) -> Path:
     """
     if wish != "auto":
         return expanded("control.socket", wish)
-    return runtime_folder() / f"{client_name}.socket"
+    made_for_unit = os.environ.get("RUNTIME_DIRECTORY")
+    folder = Path(made_for_unit) if made_for_unit else runtime_folder()
+    return folder / f"{client_name}.socket"
 
 
 def find_socket(wish: str, client_name: str) -> Path | None:
-    """Find where a daemon listens: the user's own, or the machine's where that alone is there.
+    """Find where a daemon listens: the user's own, or the machine's where that alone answers.
 
     Returns
     -------
@@ -47,25 +50,34 @@ def find_socket(wish: str, client_name: str) -> Path | None:
     """
     if wish == "off":
         return None
-    own = socket_path(wish, client_name)
-    of_machine = SYSTEM_FOLDER / f"{client_name}.socket"
-    if wish == "auto" and not is_there(own) and is_there(of_machine):
-        return of_machine
-    return own
+    if wish != "auto":
+        return expanded("control.socket", wish)
+    name = f"{client_name}.socket"
+    own, of_machine = runtime_folder() / name, SYSTEM_FOLDER / name
+    return of_machine if not listens(own) and listens(of_machine) else own
 
 
-def is_there(path: Path) -> bool:
-    """Tell whether we see it: what is in a folder that is closed to us is not there."""
-    try:
-        return path.exists()
-    except PermissionError:
-        return False
+def listens(path: Path) -> bool:
+    """Tell whether somebody takes our connections there; one who hangs may."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:  # so many wait already
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def runtime_folder() -> Path:
-    """Return the folder that systemd made for the unit, or one in the user's runtime folder."""
-    if made := os.environ.get("RUNTIME_DIRECTORY"):
-        return Path(made)
+    """Return stemd's folder in the user's runtime folder.
+
+    Raises
+    ------
+    StemdError
+        There is none.
+    """
     try:
         with warnings.catch_warnings(action="ignore"):  # one that is not the user's is not taken
             return user_runtime_path("stemd")

@@ -10,6 +10,7 @@
 #define LOUDEST 1e6f
 
 #define CYCLE_PATIENCE_MS 500
+#define PRIORITY_PERIODS 256 /* how many pass from one look at the priority to the next */
 
 /* libjack's functions, as jack.h has them. */
 typedef struct {
@@ -240,7 +241,8 @@ static void change_links(rt_t *rt)
     }
 }
 
-/* The scheduling of this very thread: what servers say of it is not always so. */
+/* The scheduling of this very thread: what servers say of it is not always so, and PipeWire's gets
+ * its priority from rtkit some time after it has begun. */
 static void note_priority(rt_t *rt)
 {
     struct sched_param param = {0};
@@ -255,9 +257,10 @@ static void note_cycle(rt_t *rt, uint32_t nframes)
 {
     uint32_t now = ((last_frame_time_t)rt->server.last_frame_time)((void *)rt->server.client);
     int32_t jump = (int32_t)(now - rt->next_frame_time);
+    if (rt->period != nframes || rt->periods % PRIORITY_PERIODS == 0)
+        note_priority(rt);
     if (rt->period != nframes) {
         rt->period = nframes;
-        note_priority(rt);
         tell(rt, RT_PERIOD);
     } else if (jump && jump >= -(int32_t)nframes && !rt->freewheeling) {
         add(&rt->gaps, jump > 0);

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from fake_daemon import FakeDaemon
-from stemd.daemon import doctor, libjack
+from stemd.daemon import doctor, libjack, service
+from stemd.daemon.control import places
 from stemd.daemon.control.server import ControlServer
 from stemd.daemon.doctor import Weight, examine
 from stemd.daemon.errors import StemdError
 from stemd.daemon.measuring import Measurement
 from stemd.daemon.private_server import private_server
 from stemd.daemon.realtime import RealtimeSide
+from stemd.daemon.service import Condition, Service
 
 STEMD = Path(sys.executable).with_name("stemd")
 
@@ -28,6 +31,8 @@ def patient(tmp_path, monkeypatch):
     for name in ("CONFIG", "DATA", "CACHE", "RUNTIME"):
         monkeypatch.setenv(f"XDG_{name}_{'DIR' if name == 'RUNTIME' else 'HOME'}", str(tmp_path))
     monkeypatch.setenv("JACK_DEFAULT_SERVER", "nobody")
+    monkeypatch.setattr(service, "SYSTEM_FOLDER", tmp_path / "units")
+    monkeypatch.setattr(places, "SYSTEM_FOLDER", tmp_path / "run")
     monkeypatch.setattr(doctor, "measured", lambda work: Measurement(0.2, 0.3, 1, 1, 100))
     monkeypatch.setattr(doctor, "may_have_priority", lambda priority: True)
 
@@ -93,7 +98,7 @@ def test_networks_that_cannot_run_are_bad(monkeypatch):
         raise StemdError("it was killed; install another runtime")
 
     monkeypatch.setattr(doctor, "measured", crash)
-    found = [each for each in examine(None, ()) if each.about == "networks"][-1]
+    found = find("speed")
     assert (found.weight, found.found) == (Weight.BAD, "it was killed; install another runtime")
 
 
@@ -179,6 +184,7 @@ def daemon(tmp_path):
         "server": {"name": "JACK 1.9.21", "xruns": 2},
         "blocks": {"total": 5000, "late": 1},
         "engine": {"late_periods": 0},
+        "load": {"vocals": 0.07, "engine": 0.01},
     }
     server = ControlServer(tmp_path / "stemd" / "stemd.socket", made)
     server.start()
@@ -215,12 +221,26 @@ def test_one_that_waits_is_told(daemon):
     assert find("daemon").found == "waiting for a server"
 
 
-def test_one_that_does_not_answer_is_told(tmp_path):
+def test_nothing_is_measured_beside_one_that_plays(daemon, monkeypatch):
+    monkeypatch.setattr(doctor, "measured", lambda work: pytest.fail("it would be late"))
+    assert find("speed").found.endswith("its load: vocals 7%, engine 1%")
+
+
+def test_what_is_left_of_one_is_no_daemon(tmp_path):
     (tmp_path / "stemd").mkdir()
     (tmp_path / "stemd" / "stemd.socket").touch()
-    found = find("daemon")
+    assert find("daemon").found == "none runs"
+
+
+def test_one_that_hangs_is_told_soon(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "ANSWER_S", 0.05)
+    (tmp_path / "stemd").mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(tmp_path / "stemd" / "stemd.socket"))
+        listening.listen()
+        found = find("daemon")
     assert found.weight is Weight.HINT
-    assert "no stemd answers at" in found.found
+    assert "it may hang" in found.found
 
 
 def test_service_that_is_not_installed_is_no_fault():
@@ -228,17 +248,34 @@ def test_service_that_is_not_installed_is_no_fault():
 
 
 @pytest.mark.parametrize(
-    ("state", "wanting", "weight"),
+    ("is_down", "troubles", "weight"),
     [
-        ("active (running), enabled", [], Weight.GOOD),
-        ("active (running), enabled", ["lingering"], Weight.HINT),
-        ("failed (failed), enabled", [], Weight.BAD),
+        (False, (), Weight.GOOD),
+        (False, ("restarted 3 times",), Weight.HINT),
+        (True, ("restarted 3 times",), Weight.BAD),
     ],
 )
-def test_service_is_asked_how_it_is(monkeypatch, state, wanting, weight):
-    monkeypatch.setattr(doctor, "is_installed", lambda user: user is None)
-    monkeypatch.setattr(doctor, "how_it_is", lambda user: [state, "playing on JACK"])
-    monkeypatch.setattr(doctor, "lacks", lambda user: wanting)
+def test_service_is_asked_how_it_is(monkeypatch, is_down, troubles, weight):
+    condition = Condition("active (running), enabled", "playing on JACK", is_down, troubles)
+    monkeypatch.setattr(Service, "is_installed", property(lambda each: not each.of_machine))
+    monkeypatch.setattr(Service, "condition", lambda _: condition)
     found = find("service")
-    assert found.found == f"{state}\nplaying on JACK"
+    assert found.found == "active (running), enabled\nplaying on JACK"
     assert found.weight is weight
+
+
+@pytest.mark.parametrize(
+    ("state", "is_down"),
+    [
+        (("active", "running"), False),
+        (("failed", "failed"), True),
+        (("activating", "auto-restart"), True),
+        (("activating", "start"), False),
+    ],
+)
+def test_service_that_fails_again_and_again_is_down(monkeypatch, tmp_path, state, is_down):
+    told = f"ActiveState={state[0]}\nSubState={state[1]}\nNRestarts=0"
+    monkeypatch.setattr(service, "run", lambda command: told)
+    (tmp_path / "units").mkdir()
+    (tmp_path / "units" / "stemd.service").touch()
+    assert Service(of_machine=True).condition().is_down is is_down

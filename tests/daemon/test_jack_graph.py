@@ -185,7 +185,7 @@ def test_midi_of_others_arrives_and_its_connection_is_known(server, client, rt, 
 
 def test_outputs_come_and_go_while_it_plays(client, rt, bystander):
     client.activate()
-    client.remove_outputs(["other_L", "other_R"])
+    client.remove_outputs({"other_L": 2, "other_R": 3})
     client.add_outputs({"drums_L": 2, "drums_R": 3})
     names = [port.name for port in bystander.get_ports("stemd:", is_output=True)]
     assert names == ["stemd:vocals_L", "stemd:vocals_R", "stemd:drums_L", "stemd:drums_R"]

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 
 import pytest
 
@@ -48,3 +49,18 @@ def test_without_a_manager_nothing_happens():
 
 def test_a_manager_that_is_gone_harms_nobody(tmp_path):
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
+
+
+def test_a_manager_that_is_busy_does_not_miss_that_it_is_ready(tmp_path):
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        notifier = Notifier({"NOTIFY_SOCKET": address})
+        for number in range(10_000):
+            notifier.status(str(number))  # does not wait, though there is no room any more
+        ready = threading.Thread(target=notifier.ready)
+        ready.start()
+        heard = b""
+        while heard != b"READY=1":
+            heard = manager.recv(100)
+        ready.join()

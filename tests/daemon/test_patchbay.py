@@ -80,6 +80,7 @@ def test_what_a_user_disconnects_stays_disconnected(look):
     look(patchbay, client)
     client.made.clear()
     look(patchbay, client)
+    look(patchbay, client)
     client.remove("mpv:out_1")
     look(patchbay, client)
     client.ports.append("mpv:out_1")
@@ -95,6 +96,21 @@ def test_a_port_that_goes_and_comes_again_is_connected_again(look):
     look(patchbay, client)
     client.ports.append("mpv:out_1")
     look(patchbay, client)
+    assert client.made == {("mpv:out_1", "stemd:in_L")}
+
+
+def test_a_client_that_ends_in_good_order_is_connected_when_it_comes_again():
+    client = FakeClient("mpv:out_1")
+    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    patchbay.look(client, INPUTS, 0)
+    patchbay.look(client, INPUTS, at := 2 * INSIST_S)
+    client.made.clear()  # as it becomes inactive
+    patchbay.look(client, INPUTS, at + 0.5 * SETTLED_S)
+    client.remove("mpv:out_1")
+    patchbay.look(client, INPUTS, at + 0.9 * SETTLED_S)
+    patchbay.look(client, INPUTS, at + 3 * SETTLED_S)
+    client.ports.append("mpv:out_1")
+    patchbay.look(client, INPUTS, at + 4 * SETTLED_S)
     assert client.made == {("mpv:out_1", "stemd:in_L")}
 
 

@@ -1,5 +1,8 @@
 """Where the control socket is made, and where it is looked for."""
 
+import socket
+from contextlib import ExitStack
+
 import pytest
 
 from stemd.daemon.control import places
@@ -16,21 +19,53 @@ def own_folders(tmp_path, monkeypatch):
     (tmp_path / "machine").mkdir()
 
 
+@pytest.fixture
+def listening(tmp_path):
+    """A function that has somebody listen in a folder."""
+    with ExitStack() as stack:
+
+        def listening(folder: str) -> socket.socket:
+            made = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            made.bind(str(tmp_path / folder / "stemd.socket"))
+            made.listen(1)
+            return made
+
+        yield listening
+
+
 def test_it_is_in_the_folder_that_systemd_made(tmp_path, monkeypatch):
     monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/stemd")
     assert str(socket_path("auto", "karaoke")) == "/run/stemd/karaoke.socket"
 
 
-def test_the_machines_is_found_where_the_user_has_none(tmp_path):
-    (tmp_path / "machine" / "stemd.socket").touch()
+def test_a_folder_for_a_unit_is_for_its_daemon_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/another")
+    assert find_socket("auto", "stemd") == tmp_path / "stemd" / "stemd.socket"
+
+
+def test_the_machines_is_found_where_the_user_has_none(tmp_path, listening):
+    listening("machine")
     assert find_socket("auto", "stemd") == tmp_path / "machine" / "stemd.socket"
     assert find_socket("auto", "another") == tmp_path / "stemd" / "another.socket"
 
 
-def test_the_users_own_comes_first(tmp_path):
-    for folder in ("machine", "stemd"):
-        (tmp_path / folder / "stemd.socket").touch()
+def test_the_users_own_comes_first_while_somebody_listens(tmp_path, listening):
+    listening("machine")
+    own = listening("stemd")
     assert find_socket("auto", "stemd") == tmp_path / "stemd" / "stemd.socket"
+    own.close()
+    assert find_socket("auto", "stemd") == tmp_path / "machine" / "stemd.socket"
+
+
+def test_one_that_hangs_listens_all_the_same(tmp_path, listening):
+    listening("machine")
+    listening("stemd")
+    own = tmp_path / "stemd" / "stemd.socket"
+    with ExitStack() as stack:
+        for _ in range(2):  # as many as may wait
+            waiting = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            waiting.connect(str(own))
+        assert find_socket("auto", "stemd") == own
 
 
 def test_a_home_that_is_not_there_is_told():
@@ -38,7 +73,7 @@ def test_a_home_that_is_not_there_is_told():
         socket_path("~nobody-here/s", "stemd")
 
 
-def test_what_is_said_is_what_counts(tmp_path):
-    (tmp_path / "machine" / "stemd.socket").touch()
+def test_what_is_said_is_what_counts(listening):
+    listening("machine")
     assert find_socket("off", "stemd") is None
     assert find_socket("/elsewhere/s", "stemd") == places.Path("/elsewhere/s")

@@ -1,5 +1,6 @@
 """The compiled side's contract: every frame in its place, every miss counted, nothing cut off."""
 
+import os
 import threading
 from time import monotonic
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from fake_graph import CAPTURE, PLAYBACK, FakeGraph
 from stemd.daemon._rt import ffi
 from stemd.daemon.realtime import FADE_S, MAX_PERIOD, RESERVE_S, Event, Link, RealtimeSide
+from stemd.daemon.scheduling import may_have_priority
 from waiting import wait_until
 
 RATE = 8_000
@@ -285,6 +287,19 @@ class TestCounters:
         assert (counters.periods, counters.frames, counters.period) == (2, 164, 100)
         assert counters.worst_ns > 0
         assert counters.priority == 0
+
+    @pytest.mark.skipif(not may_have_priority(1), reason="real-time priority is not permitted")
+    def test_a_priority_that_comes_late_is_noted(self):
+        rig = Rig()
+        rig.cycle(ramp(0, 64))
+        assert rig.rt.counters().priority == 0
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(7))
+            for _ in range(256):
+                rig.cycle(ramp(0, 64))
+        finally:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        assert rig.rt.counters().priority == 7
 
     def test_xruns_and_gaps_in_the_servers_time(self):
         rig = Rig()

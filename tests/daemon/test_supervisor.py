@@ -24,6 +24,7 @@ from stemd.daemon.realtime import RESERVE_S
 from stemd.daemon.session import State
 from stemd.daemon.supervisor import Daemon
 from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.errors import ModelError
 from waiting import wait_until
 
 SCHEME = Scheme(T=64, B=1, A=1)
@@ -392,6 +393,25 @@ def test_music_that_does_not_flow_starves_the_watchdog(unobserved, servers, daem
     daemon._flows()
     graph.cycle(silence)
     assert not daemon._flows(), "cycles, but nothing comes out"
+
+
+def test_networks_that_cannot_be_loaded_again_do_not_starve_it(unobserved, servers, daemon):
+    servers.present = graph = FakeGraph()
+    wait_until(lambda: daemon.session)
+
+    def refuse() -> None:
+        raise ModelError("the file is gone")
+
+    silence = np.zeros((2, 256), np.float32)
+    graph.cycle(silence)
+    daemon.session.networks.load_anew = refuse
+    daemon.session.separation.failure = ValueError("it broke")
+    daemon.session.rt.wake()
+    wait_until(lambda: daemon.state is State.MENDING)
+    daemon._flows()
+    graph.cycle(silence)
+    assert daemon._flows(), "the input is heard"
+    assert not daemon._flows(), "but no cycle, no sound"
 
 
 def test_a_server_that_refuses_is_not_asked_again(servers, monkeypatch):

@@ -10,11 +10,12 @@ from waiting import wait_until
 
 
 @pytest.fixture(scope="session")
-def machine(tmp_path_factory):
+def machine(tmp_path_factory, request):
     """One that is up, with a user whose jackd is a service."""
     if os.geteuid():
         pytest.fail("only root may boot a machine: sudo make service-test")
     made = Machine(tmp_path_factory.mktemp("machine"))
+    request.addfinalizer(made.halt)
     made.boot()
     unit = f"/home/{USER}/.config/systemd/user/jack.service"
     for who, command in (
@@ -25,8 +26,7 @@ def machine(tmp_path_factory):
     ):
         ended = made.run(*command, user=who)
         assert ended.returncode == 0, ended.stderr
-    yield made
-    made.halt()
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ so it holds nothing that others need. Returns when it stands; a process in the b
 import ctypes
 import os
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def main(process: str, name: str | None = None) -> None:
         if (tasks / str(thread) / "syscall").read_text().split()[0] == FUTEX:
             break
         ptrace(PTRACE_CONT, thread)
+        time.sleep(0.003)  # or it is stopped again and again where it was
     os.write(writing, b"1")
     os.dup2(0, 2)
     with suppress(ChildProcessError):
