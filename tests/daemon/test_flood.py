@@ -18,7 +18,7 @@ def path(environment, tmp_path_factory):
     made = tmp_path_factory.mktemp("control") / "socket"
     settings = ["--set", f"control.socket={made}"]
     with (
-        private_server(blocksize=1024, realtime=False) as name,
+        private_server(blocksize=1024) as name,
         running(environment, *settings, JACK_DEFAULT_SERVER=name),
     ):
         yield made
@@ -38,12 +38,14 @@ def status(path) -> dict:
     return talk(path, [b'{"do": "status"}'])[0]["result"]
 
 
-def unharmed(before: dict, after: dict) -> bool:
-    counted = [
-        (told["server"]["xruns"], told["blocks"]["late"], told["engine"]["late_periods"])
-        for told in (before, after)
-    ]
-    return after["state"] == "playing" and counted[0] == counted[1]
+def harm(told: dict) -> dict:
+    """What a listener would notice."""
+    return {
+        "state": told["state"],
+        "xruns": told["server"]["xruns"],
+        "late blocks": told["blocks"]["late"],
+        "late periods": told["engine"]["late_periods"],
+    }
 
 
 def test_a_thousand_malformed_messages(path):
@@ -64,7 +66,7 @@ def test_a_thousand_malformed_messages(path):
     assert len(replies) == 1000
     for reply in replies:
         assert reply["ok"] or (reply["error"]["code"] in ("json", "request") and reply["error"])
-    assert unharmed(before, status(path))
+    assert harm(status(path)) == harm(before)
 
 
 def test_a_thousand_concurrent_messages(path):
@@ -86,4 +88,4 @@ def test_a_thousand_concurrent_messages(path):
         for n, reply in enumerate(replies):
             assert reply["ok"]
             assert reply["result"]["gain"] == -n if n % 2 else reply["result"]["state"] == "playing"
-    assert unharmed(before, status(path))
+    assert harm(status(path)) == harm(before)
