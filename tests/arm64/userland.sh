@@ -7,11 +7,11 @@
 #   userland.sh remove
 #
 # ARM_ROOT says where (/var/tmp/stemd-arm64-SUITE), SUITE which Debian (bookworm), QEMU_CPU which
-# processor (cortex-a72; cortex-a53 and cortex-a76 are known too).
+# processor (cortex-a53, which can the least; cortex-a72 and cortex-a76 are known too).
 set -euo pipefail
 suite=${SUITE:-bookworm}
 root=${ARM_ROOT:-/var/tmp/stemd-arm64-$suite}
-export QEMU_CPU=${QEMU_CPU:-cortex-a72}
+export QEMU_CPU=${QEMU_CPU:-cortex-a53}
 packages="libjack-jackd2-0 jackd2 libsndfile1" # and no compiler
 binfmt=/proc/sys/fs/binfmt_misc
 
