@@ -55,8 +55,8 @@ class Core:
 
 def _core(name: str, float32_ms: float, int8_ms: float, copy: float, clock: float = 1.0) -> Core:
     """Make one from the time of MobileNet v2 on four of them, and from gigabytes copied."""
-    rates = (1000 * MOBILENET_GMAC * clock / (4 * ms) for ms in (int8_ms, float32_ms))
-    return Core(name, *rates, 2 * copy)
+    int8, float32 = (250 * MOBILENET_GMAC * clock / ms for ms in (int8_ms, float32_ms))
+    return Core(name, int8, float32, 2 * copy)
 
 
 A53, A72, A76 = (

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A Debian for 64-bit ARM on this machine: its programs run by qemu's user emulation, some hundred
-# times as slow as on a board. Asks for root, on Debian.
+# A Debian for 64-bit ARM on this machine: its programs run by qemu's user emulation, some thirty
+# times as slow as this machine's own. Asks for root, on Debian.
 #
 #   userland.sh make          unless it is there; some minutes
 #   userland.sh run COMMAND   in it
