@@ -109,6 +109,7 @@ def running(arm, *command: object):
             process.wait(120)
         except subprocess.TimeoutExpired:
             subprocess.run(["kill", "-KILL", f"-{process.pid}"])
+            process.wait()
 
 
 def guests(arm, program: str) -> list[int]:
@@ -154,12 +155,17 @@ def silence(arm) -> str:
     return song
 
 
-@pytest.mark.parametrize(("remainder", "most_mb"), [("false", 110), ("true", 80)])
-def test_it_plays_under_jackd_in_little_memory(arm, remainder, most_mb):
+MOST_MB = {"bookworm": {"two": 110, "one": 80}, "trixie": {"two": 110, "one": 90}}
+"""By Debian and number of networks: its Python is as frugal as the other's, but there are more
+pages of libraries, which nobody has written to, and which the kernel may take back."""
+
+
+@pytest.mark.parametrize("networks", ["two", "one"])
+def test_it_plays_under_jackd_in_little_memory(arm, networks):
     place = f"{PORTABLE}/stemd.socket"
     settings = (
         "separation.precision=int8",
-        f"separation.remainder={remainder}",
+        f"separation.remainder={networks == 'one'}",
         f"control.socket={place}",
         "jack.autoconnect={in_L: 'clicks:.*', vocals_L: 'system:playback_1'}",
     )
@@ -187,7 +193,7 @@ def test_it_plays_under_jackd_in_little_memory(arm, remainder, most_mb):
         told = status()
         (pid,) = guests(arm, f"{PROGRAMS}/stemd")
         memory_mb = guests_memory_mb(pid)
-    print(f"remainder {remainder}: {memory_mb:.0f} MB private; {json.dumps(told['blocks'])}")
+    print(f"{networks}: {memory_mb:.1f} MB private; {json.dumps(told['blocks'])}")
     assert ["stemd:vocals_L", "system:playback_1"] in told["connections"]
     assert ["clicks:1000_bpm", "stemd:in_L"] in told["connections"]
-    assert memory_mb <= most_mb
+    assert memory_mb <= MOST_MB[arm.suite][networks]

@@ -13,6 +13,7 @@ suite=${SUITE:-bookworm}
 root=${ARM_ROOT:-/var/tmp/stemd-arm64-$suite}
 export QEMU_CPU=${QEMU_CPU:-cortex-a53}
 packages="libjack-jackd2-0 jackd2 libsndfile1" # and no compiler
+[ "$suite" = bookworm ] || packages+=" jack-example-tools"
 binfmt=/proc/sys/fs/binfmt_misc
 
 make_tools() {
