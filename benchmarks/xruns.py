@@ -36,6 +36,7 @@ class Count:
     xruns: int = 0
     gaps: int = 0
     worst_us: float = 0.0
+    late_periods: int = 0
     late_blocks: int = 0
     blocks: int = 0
 
@@ -65,7 +66,8 @@ def turn(server: AudioServer, who: str, seconds: float, folder: Path) -> Count:
         if other:
             count.worst_us = other.reports[-1]["worst_ns"] / 1000
         if other and who == STEMD:
-            blocks = other.reports[-1]["blocks"]
+            report = other.reports[-1]
+            count.late_periods, blocks = report["link"]["late_periods"], report["blocks"]
             count.late_blocks, count.blocks = blocks["late"], blocks["total"]
     return count
 
@@ -77,6 +79,7 @@ def add(one: Count, other: Count) -> Count:
         one.xruns + other.xruns,
         one.gaps + other.gaps,
         max(one.worst_us, other.worst_us),
+        one.late_periods + other.late_periods,
         one.late_blocks + other.late_blocks,
         one.blocks + other.blocks,
     )
@@ -103,12 +106,21 @@ def main() -> None:
             for who, before in counts.items():
                 counts[who] = add(before, turn(server, who, seconds, Path(folder)))
                 print(f"{who}: {counts[who]}", flush=True)
-    head = ("beside", "periods", "xruns", "jumps of the clock", "its longest cycle", "late blocks")
+    head = (
+        "beside",
+        "periods",
+        "xruns",
+        "jumps of the clock",
+        "its longest cycle",
+        "late periods",
+        "late blocks",
+    )
     rows = [
         (
             who,
             *(getattr(count, what) for what in COUNTED),
             f"{count.worst_us:.0f} µs" if count.worst_us else "",
+            count.late_periods if count.blocks else "",
             f"{count.late_blocks} of {count.blocks}" if count.blocks else "",
         )
         for who, count in counts.items()

@@ -1,14 +1,13 @@
 """The daemon: waits for servers, plays in their graphs, and does what it is told meanwhile."""
 
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
+from stemd.daemon.calls import Calls
 from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.kept import Keeper, Kept
@@ -99,8 +98,7 @@ class Daemon:
         self._reloading = Lock()
         self._meters = Meters()
         self._loads = Loads()
-        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
-        self._has_ended = False
+        self._calls = Calls()
         self._last_client: GraphClient | None = None
         # No lock may be in it: a signal handler sets it wherever the main thread is.
         self._stopping = False
@@ -194,20 +192,9 @@ class Daemon:
 
     def _call(self, function: Callable[[], Result]) -> "Future[Result]":
         """Have the main thread do it."""
-        future: Future[Result] = Future()
-        self._calls.append((function, future))
-        if self._has_ended:
-            self._refuse_calls()
+        future = self._calls.add(function)
         self._wake()
         return future
-
-    def _refuse_calls(self) -> None:
-        """Tell whoever asked for something that it is too late."""
-        with suppress(IndexError):
-            while True:
-                _, future = self._calls.popleft()
-                if future.set_running_or_notify_cancel():
-                    future.set_exception(StemdError("stemd is ending"))
 
     def _wake(self) -> None:
         if session := self.session:
@@ -233,8 +220,7 @@ class Daemon:
                 log.warning("the server went away")
         self._notifier.stopping()
         self._work()
-        self._has_ended = True
-        self._refuse_calls()
+        self._calls.end()
         self._keeper.close(self._to_keep())
 
     def _wait_for_server(self) -> GraphClient | None:
@@ -324,14 +310,7 @@ class Daemon:
         if self._reload_wanted and not self._reloading.locked():
             self._reload_wanted = False
             self.reload()
-        while self._calls:
-            function, future = self._calls.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(function())
-            except Exception as error:  # noqa: BLE001 - it is for whoever asked
-                future.set_exception(error)
+        self._calls.handle()
         if monotonic() - self._notified_at >= STATUS_S:
             self._notified_at = monotonic()
             self._keep()

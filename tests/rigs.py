@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 import numpy as np
+import pytest
 
 from decks import Player, Recorder
 from fake_graph import FakeGraph
@@ -27,6 +28,11 @@ from waiting import wait_until
 LONGEST_PERIOD = 1024
 """For which the daemon's delay has room. In real time it is longer, so that a test does not hang on
 what else the machine does."""
+
+LEFT_OUT = "the server left out a cycle"
+
+unless_left_out = pytest.mark.flaky(reruns=5, only_rerun=LEFT_OUT)
+"""A busy machine's PipeWire does that, whoever plays; there is nothing to be learned from it."""
 
 
 class FakeRig:
@@ -108,7 +114,7 @@ class JackRig:
         self.recorder.record(x.shape[1])
         self.player.music = x
         recording = self.recorder.recording()
-        assert self._ahead(frames_so_far) == ahead, "the server left out a cycle"
+        assert self._ahead(frames_so_far) == ahead, LEFT_OUT
         if self._freewheels:
             self._freewheel(False)
         return self.recorder.start + ahead, recording[:2], recording[2:]

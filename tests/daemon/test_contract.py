@@ -7,13 +7,15 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from rigs import Watch, session_on
+from rigs import Watch, session_on, unless_left_out
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import Scheme
 from stemd.dsp.separator import Separator
 from two_networks import low_and_high
+
+pytestmark = unless_left_out
 
 SCHEME = Scheme(T=64, B=3, A=2, mirror=4)
 

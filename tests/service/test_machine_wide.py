@@ -76,6 +76,12 @@ def test_its_status_is_told(root):
     assert re.match(r"active \(running\), enabled\nplaying on JACK", told)
 
 
+def test_a_login_that_ends_takes_nothing_from_who_lingers(root, user):
+    root("systemd-run", "--wait", f"--uid={USER}", "--property=PAMName=login", "true")
+    assert "system:capture_1" in user("jack_lsp")  # a client that starts now finds the server
+    assert "logind" not in root(STEMD, "service", "status", "--system")
+
+
 def test_its_log_is_in_the_journal_of_the_machine(root):
     log = root("journalctl", "--unit=stemd", "--output=cat", "--no-pager")
     assert log.count("connected system:capture_1 to stemd:in_L") == 1

@@ -1,0 +1,52 @@
+"""What other threads want of the main thread."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from stemd.daemon.errors import StemdError
+
+Result = TypeVar("Result")
+
+
+class Calls:
+    """Functions that wait for the main thread to call them."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._has_ended = False
+
+    def add(self, function: Callable[[], Result]) -> "Future[Result]":
+        """Have it called (any thread)."""
+        future: Future[Result] = Future()
+        self._waiting.append((function, future))
+        if self._has_ended:
+            self._refuse()
+        return future
+
+    def handle(self) -> None:
+        """Call all that wait (main thread)."""
+        while self._waiting:
+            function, future = self._waiting.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(function())
+            except Exception as error:  # noqa: BLE001 - it is for whoever asked
+                future.set_exception(error)
+
+    def end(self) -> None:
+        """Call those that wait, and refuse whatever comes from now on (main thread)."""
+        self.handle()
+        self._has_ended = True
+        self._refuse()
+
+    def _refuse(self) -> None:
+        """Tell whoever asked for something that it is too late."""
+        with suppress(IndexError):
+            while True:
+                _, future = self._waiting.popleft()
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(StemdError("stemd is ending"))
