@@ -12,7 +12,9 @@
 # make soak     the daemon under one fault after the other   (ARGS="--minutes 60 --server pipewire")
 # make xruns    what another program suffers with stemd and without, half an hour
 # make wheels   one for x86-64 and one for 64-bit ARM, in dist/
-# make arm64-test  the second of them on an emulated board; as root
+# make offline  that one and all it needs, for a board without a network   (BOARD_PYTHON=3.13, else 3.11)
+# make arm64-test  the second of them on an emulated board; as root   (SUITE=trixie, QEMU_CPU=cortex-a72)
+# make network-test  stemd on one machine, the sound card on another; as root
 # make runtimes-test  what every runtime must do alike, with tflite-runtime instead of LiteRT
 # make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
 # make man      the man pages in docs/man, out of what --help says
@@ -20,6 +22,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+BOARD_PYTHON ?= 3.11
 VENV := .venv
 ORACLE := .venv-oracle
 WHEELS := .venv-wheels
@@ -28,7 +31,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels arm64-test runtimes-test boards man clean
+.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test arm64-test runtimes-test boards man clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -38,7 +41,7 @@ demo: $(VENV)/demo
 	$(VENV)/bin/stemd demo $(ARGS)
 
 test: $(VENV)/test
-	$(VENV)/bin/pytest -m "not oracle and not booted and not arm64" $(ARGS)
+	$(VENV)/bin/pytest -m "not oracle and not booted and not arm64 and not network" $(ARGS)
 
 service-test: $(VENV)/test
 	$(call install-missing,$(FOR_SERVICE))
@@ -88,7 +91,17 @@ wheels: $(WHEELS)/done
 	  PATH=$(abspath $(WHEELS))/bin:$$PATH $(WHEELS)/bin/auditwheel repair -w dist $$wheel; done
 	rm -rf build
 
-arm64-test: $(VENV)/test wheels
+offline: wheels
+	$(WHEELS)/bin/pip download --quiet --only-binary :all: --python-version $(BOARD_PYTHON) \
+	  $(foreach glibc,17 24 26 27 28 31 34,--platform manylinux_2_$(glibc)_aarch64) --platform manylinux2014_aarch64 \
+	  -d dist/offline-$(BOARD_PYTHON) dist/stemd-*_aarch64.whl
+
+network-test: $(VENV)/test
+	$(call install-missing,$(FOR_NETWORK))
+	$(VENV)/bin/pytest -m network -rP $(ARGS)
+
+arm64-test: $(VENV)/test
+	$(MAKE) offline BOARD_PYTHON=$(if $(filter trixie,$(SUITE)),3.13,3.11)
 	$(VENV)/bin/pytest -m arm64 -rP $(ARGS)
 
 runtimes-test: $(FORERUNNER)/done
@@ -130,6 +143,7 @@ FOR_SERVICE := $(FOR_TEST) \
   $(call need,command -v dbus-broker-launch || command -v dbus-daemon,dbus) \
   $(call need,ls /usr/lib/systemd/user/dbus.socket,dbus-user-session)
 FOR_WHEELS := $(FOR_RUN) $(call need,command -v aarch64-linux-gnu-gcc,gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+FOR_NETWORK := $(FOR_TEST) $(call need,command -v ip,iproute2)
 FOR_SPEED := $(call need,command -v ffmpeg,ffmpeg)
 
 FOR_BENCH := $(FOR_RUN) \

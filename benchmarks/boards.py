@@ -6,7 +6,7 @@ Writes a table of docs/raspberry-pi.md: an estimate, for nobody has measured it 
 from argparse import ArgumentParser
 
 from report import DOCS, markdown_table, replace_section
-from stemd.daemon.boards import BOARDS, MACS, expected_load
+from stemd.daemon.boards import BLOCKS, BOARDS, WEIGHTS, expected_load
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.profiles import choose_profile
 from stemd.daemon.work import Work
@@ -15,12 +15,35 @@ from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE
 NAMES = ("live", "balanced", "studio", "seed")
 
 
+def counts() -> str:
+    """Return the table of what one network does for a block in int8."""
+    rows = []
+    for name in NAMES:
+        scheme = PRESETS[name][-1]
+        block = BLOCKS[scheme]
+        block_s = scheme.B * HOP_LENGTH / SAMPLERATE
+        moved = WEIGHTS["int8"] + block.activations
+        rows.append(
+            [
+                f"`{name}`",
+                f"{1000 * block_s:.0f} ms",
+                f"{block.macs / 1e6:.0f} million",
+                f"{block.macs_float / 1e6:.0f} million",
+                f"{WEIGHTS['int8'] / 1e6:.0f} MB",
+                f"{block.activations / 1e6:.0f} MB",
+                f"{block.macs / 1e9 / block_s:.1f} GMAC/s",
+                f"{moved / 1e9 / block_s:.2f} GB/s",
+            ]
+        )
+    head = ["preset", "block", "MACs", "float in `mixed`", "weights", "activations", "a second", ""]
+    return markdown_table(head, rows)
+
+
 def loads() -> str:
     """Return the table of loads: two networks in int8, and one, with all cores at work."""
     rows = []
     for name in NAMES:
         scheme = PRESETS[name][-1]
-        block_s = scheme.B * HOP_LENGTH / SAMPLERATE
         for remainder in (False, True):
             work = Work(scheme, 2, "int8", 4 if remainder else 2, remainder)
             networks = work.stems - work.remainder
@@ -28,11 +51,10 @@ def loads() -> str:
                 [
                     f"`{name}`",
                     networks,
-                    f"{networks * MACS[scheme][0] / 1e9 / block_s:.1f}",
                     *(f"{expected_load(work, board):.0%}" for board in BOARDS),
                 ]
             )
-    head = ["preset", "networks", "GMAC/s", *(board.name for board in BOARDS)]
+    head = ["preset", "networks", *(board.name for board in BOARDS)]
     return markdown_table(head, rows)
 
 
@@ -63,6 +85,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--print", action="store_true", help="write nothing")
     text = f"{loads()}\n\nWhat `profile: auto` makes of it:\n\n{profiles()}"
+    text += f"\n\nWhat one network does for a block in `int8`:\n\n{counts()}"
     print(text)
     if not parser.parse_args().print:
         replace_section(DOCS / "raspberry-pi.md", "boards", text)

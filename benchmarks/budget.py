@@ -1,4 +1,4 @@
-"""Tells what takes how much memory; `make budget` runs it.
+"""Tells what takes how much memory; `make boards` runs it.
 
 Writes a table of docs/raspberry-pi.md. For each way to separate, a process of its own loads what
 the daemon loads, in its order, and looks after each step how much memory it has to itself.
@@ -10,6 +10,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 
 from report import DOCS, markdown_table, replace_section
 
@@ -27,8 +28,12 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     import numpy as np
 
     yield "NumPy"
-    from stemd.daemon.app import run  # noqa: F401
+    from stemd.daemon.lean import without_openssl
 
+    with without_openssl():
+        import stemd.daemon.app
+        import stemd.daemon.cli
+        import stemd.daemon.control.server  # noqa: F401
     yield "stemd's own modules and their libraries"
     from stemd.daemon import libjack
     from stemd.daemon.errors import ServerError
@@ -38,7 +43,7 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     yield "JACK's client library"
     from stemd.tflite_models.runtime import runtime_name
 
-    runtime_name()
+    import_module(f"{runtime_name()}.interpreter")
     yield "the runtime"
     from stemd.daemon.config import SeparationSection
     from stemd.daemon.networks import load_networks

@@ -15,6 +15,7 @@ from stemd.daemon.control.places import expanded, socket_path
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import GraphClient
 from stemd.daemon.jack_graph import open_client
+from stemd.daemon.lean import without_openssl
 from stemd.daemon.notifier import Notifier
 from stemd.daemon.plan import Plan, make_plan
 from stemd.daemon.ports import INPUTS, outputs_of
@@ -137,7 +138,8 @@ def _steering(config: Config, daemon: Daemon) -> Iterator[Steering]:
 
 
 def _control(config: Config, daemon: Daemon) -> Steering:
-    from stemd.daemon.control.server import ControlServer
+    with without_openssl():  # asyncio would bring it along
+        from stemd.daemon.control.server import ControlServer
 
     path = socket_path(config.control.socket, config.jack.client_name)
     return ControlServer(path, daemon)

@@ -7,22 +7,36 @@ from typing import Any, Literal
 
 import click
 
+from stemd.daemon.boards import expected_load, this_board
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.machine import HEADROOM, is_held
 from stemd.daemon.measuring import Measurement
 from stemd.daemon.memory import Memory, describe_machine
 from stemd.daemon.networks import choose_stems, find_networks
 from stemd.daemon.presets import PRESETS
+from stemd.daemon.profiles import choose_profile
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import SAMPLERATE, Scheme
 
-COLUMNS = "{:10}{:24}{:>8}{:>11}{:>8}{:>8}{:>8}{:>10}{:>7}"
-HEADER = ("PRESET", "SCHEME", "DELAY", "NETWORK", "DSP", "LOAD", "CORES", "MEMORY", "HELD")
+COLUMNS = "{:10}{:24}{:>8}{:>11}{:>8}{:>8}{:>10}{:>8}{:>10}{:>7}"
+HEADER = (
+    "PRESET",
+    "SCHEME",
+    "DELAY",
+    "NETWORK",
+    "DSP",
+    "LOAD",
+    "EXPECTED",
+    "CORES",
+    "MEMORY",
+    "HELD",
+)
 LEGEND = f"""
 DELAY    at 44.1 kHz, without the server's periods
 NETWORK  one network, one block
 DSP      signal processing of one hop (23 ms), from and to 48 kHz
 LOAD     time that a block takes, of the time that it may take; held up to {HEADROOM:.0%}
+EXPECTED what LOAD was estimated to be, by counting multiplications (docs/raspberry-pi.md)
 CORES    how many are kept busy
 MEMORY   private, of networks and signal processing alone
 """
@@ -56,12 +70,15 @@ def bench(wishes: SeparationSection, as_json: bool) -> None:
     )
     click.echo(COLUMNS.format(*HEADER))
     chosen = None
+    board = this_board()
     for preset, scheme, measurement in rows:
-        click.echo(_line(preset, scheme, measurement))
+        expected = expected_load(_work(wishes, stems, scheme), board)
+        click.echo(_line(preset, scheme, measurement, expected))
         if chosen is None and is_held(measurement):
             chosen = f"{preset} ({scheme})"
     click.echo(LEGEND)
     click.echo(f"`preset: auto` is {chosen} here" if chosen else "this machine holds none of them")
+    click.echo(f"`profile: auto`, by estimate: {choose_profile(board, stems).reason}")
 
 
 Row = tuple[str, Scheme, Measurement]
@@ -72,11 +89,14 @@ def _measure(wishes: SeparationSection, stems: Literal[2, 4]) -> Iterator[Row]:
     memory = Memory()
     for scheme in PRESETS["auto"]:
         preset = next(name for name, schemes in PRESETS.items() if scheme in schemes)
-        work = Work(scheme, stems, wishes.precision, wishes.threads, wishes.remainder)
-        yield preset, scheme, memory.measure(work).best
+        yield preset, scheme, memory.measure(_work(wishes, stems, scheme)).best
 
 
-def _line(preset: str, scheme: Scheme, measurement: Measurement) -> str:
+def _work(wishes: SeparationSection, stems: Literal[2, 4], scheme: Scheme) -> Work:
+    return Work(scheme, stems, wishes.precision, wishes.threads, wishes.remainder)
+
+
+def _line(preset: str, scheme: Scheme, measurement: Measurement, expected: float) -> str:
     return COLUMNS.format(
         preset,
         str(scheme),
@@ -84,6 +104,7 @@ def _line(preset: str, scheme: Scheme, measurement: Measurement) -> str:
         f"{measurement.network_ms:.1f} ms",
         f"{measurement.dsp_ms:.1f} ms",
         f"{measurement.load:.0%}",
+        f"{expected:.0%}",
         f"{measurement.cores:.2f}",
         f"{measurement.memory_mb:.0f} MB",
         "yes" if is_held(measurement) else "no",
@@ -93,10 +114,11 @@ def _line(preset: str, scheme: Scheme, measurement: Measurement) -> str:
 def _report(
     machine: dict[str, Any],
     wishes: SeparationSection,
-    stems: int,
+    stems: Literal[2, 4],
     rows: list[Row],
 ) -> dict[str, Any]:
     held = [preset for preset, _, measurement in rows if is_held(measurement)]
+    board = this_board()
     return {
         "machine": machine,
         "stems": stems,
@@ -104,6 +126,7 @@ def _report(
         "precision": wishes.precision,
         "threads": wishes.threads,
         "headroom": HEADROOM,
+        "board": asdict(board),
         "preset": held[0] if held else None,
         "schemes": [
             {
@@ -111,6 +134,7 @@ def _report(
                 **asdict(scheme),
                 "delay_s": scheme.delay / SAMPLERATE,
                 "held": is_held(measurement),
+                "expected_load": expected_load(_work(wishes, stems, scheme), board),
                 **asdict(measurement),
             }
             for preset, scheme, measurement in rows

@@ -8,6 +8,13 @@ all four cores of a board:
   (Raspberry Pi 4, 64 bit): 46 and 17 ms. XNNPACK's README, "Raspberry Pi", 8 February 2022.
 - Cortex-A76 at 2.4 GHz (Raspberry Pi 5): 10.89 and 4.01 ms. Arm, "Optimize and deploy AI inference
   with ExecuTorch", learn.arm.com, "Compare MobileNetV2 deployment results".
+
+How fast memory is, from what a copy in it gives, which reads as much as it writes:
+
+- Cortex-A53: 1.12 GB/s (Raspberry Pi 3 B+; 1.3 on a Zero 2 W); Cortex-A72: 2.24 GB/s (Raspberry
+  Pi 4, 64 bit). sbc-bench, "Results", memcpy.
+- Cortex-A76: 5.56 GB/s (Raspberry Pi 5 with 8 GB; 6.16 with 4). tinymembench, in
+  github.com/raspberrypi/firmware/issues/1876, 2 April 2024.
 """
 
 import os
@@ -32,37 +39,44 @@ class Core:
     name : str
     int8, float32 : float
         Billions of multiplications with addition in a second, when all cores are at it.
+    memory : float
+        Gigabytes in a second that all of them together read from memory or write to it.
     """
 
     name: str
     int8: float
     float32: float
+    memory: float
+
+    def times(self, factor: float, name: str) -> "Core":
+        """Make one that is so much as fast."""
+        return Core(name, factor * self.int8, factor * self.float32, factor * self.memory)
 
 
-def _core(name: str, float32_ms: float, int8_ms: float, clock: float = 1.0) -> Core:
-    """Make one from the time of MobileNet v2 on four of them."""
-    rates = (1000 * MOBILENET_GMAC * clock / (4 * ms) for ms in (int8_ms, float32_ms))
-    return Core(name, *rates)
+def _core(name: str, float32_ms: float, int8_ms: float, copy: float, clock: float = 1.0) -> Core:
+    """Make one from the time of MobileNet v2 on four of them, and from gigabytes copied."""
+    int8, float32 = (250 * MOBILENET_GMAC * clock / ms for ms in (int8_ms, float32_ms))
+    return Core(name, int8, float32, 2 * copy)
 
 
 A53, A72, A76 = (
-    _core("Cortex-A53", 79, 30),
-    _core("Cortex-A72", 46, 17),
-    _core("Cortex-A76", 10.89, 4.01),
+    _core("Cortex-A53", 79, 30, copy=1.12),
+    _core("Cortex-A72", 46, 17, copy=2.24),
+    _core("Cortex-A76", 10.89, 4.01, copy=5.56),
 )
-SLOW_A53 = _core("Cortex-A53", 79, 30, clock=1.0 / 1.4)
+SLOW_A53 = _core("Cortex-A53", 79, 30, copy=1.3, clock=1.0 / 1.4)
 
 BY_PART = {"0xd03": A53, "0xd08": A72, "0xd0b": A76}
 """By the "CPU part" of /proc/cpuinfo."""
 
 UNKNOWN = (
     # By an instruction of each set, the best first: what is certainly there, by what is known.
-    ("avx2", Core("x86 with AVX2", 4 * A76.int8, 4 * A76.float32)),
-    ("asimddp", Core("ARM with dot product", A76.int8 / 2, A76.float32 / 2)),
-    ("asimd", Core("64-bit ARM without dot product", A53.int8, A53.float32)),
-    ("neon", Core("32-bit ARM", A53.int8 / 2, A53.float32 / 2)),
+    ("avx2", A76.times(4, "x86 with AVX2")),
+    ("asimddp", A76.times(0.5, "ARM with dot product")),
+    ("asimd", A53.times(1, "64-bit ARM without dot product")),
+    ("neon", A53.times(0.5, "32-bit ARM")),
 )
-UNKNOWN_CORE = Core("unknown", A72.int8, A72.float32)
+UNKNOWN_CORE = A72.times(1, "unknown")
 
 
 @dataclass(frozen=True)
@@ -82,16 +96,39 @@ BOARDS = (
     Board("Raspberry Pi 5", A76, 4, 4096),
 )
 
-MACS = {
-    Scheme(T=64, B=1, A=1, mirror=8): (555e6, 96e6),
-    Scheme(T=64, B=2, A=1, mirror=8): (555e6, 96e6),
-    Scheme(T=64, B=3, A=0, mirror=8): (565e6, 106e6),
-    Scheme(T=64, B=4, A=8): (575e6, 116e6),
-    Scheme(T=128, B=16, A=16): (1079e6, 214e6),
-    Scheme(T=128, B=128, A=0): (1628e6, 475e6),
+
+@dataclass(frozen=True)
+class Block:
+    """What a network does for one block, as `tflite_models.counting` counts it.
+
+    Attributes
+    ----------
+    macs : float
+        Multiplications with addition.
+    macs_float : float
+        Those of them that stay float32 in ``mixed``.
+    activations : float
+        Bytes that one operation writes and the next one reads: at most, for what is read soon
+        never leaves the caches.
+    """
+
+    macs: float
+    macs_float: float
+    activations: float
+
+
+BLOCKS = {
+    Scheme(T=64, B=1, A=1, mirror=8): Block(555e6, 96e6, 32e6),
+    Scheme(T=64, B=2, A=1, mirror=8): Block(555e6, 96e6, 32e6),
+    Scheme(T=64, B=3, A=0, mirror=8): Block(565e6, 106e6, 33e6),
+    Scheme(T=64, B=4, A=8): Block(575e6, 116e6, 34e6),
+    Scheme(T=128, B=16, A=16): Block(1079e6, 214e6, 64e6),
+    Scheme(T=128, B=128, A=0): Block(1628e6, 475e6, 104e6),
 }
-"""Multiplications with addition in one network and one block of each preset's schemes: all of
-them, and those that stay float32 in ``mixed``. `tflite_models.counting` counts them."""
+"""Of each preset's schemes."""
+
+WEIGHTS = {"fp32": 39e6, "mixed": 10e6, "int8": 10e6}
+"""Bytes of a network's, which are read for every block."""
 
 
 def this_board() -> Board:
@@ -114,19 +151,19 @@ def _core_of(cpuinfo: str) -> Core:
 def expected_load(work: Work, board: Board) -> float:
     """Estimate what share of the time that it may take a block takes.
 
-    The networks have the cores among themselves; the signal processing is not counted.
+    The networks have the cores, and the way to memory, among themselves; the signal processing is
+    not counted.
 
     Raises
     ------
     KeyError
         The scheme is none of a preset's.
     """
-    everything, in_float = MACS[work.scheme]
-    in_float = {"fp32": everything, "mixed": in_float, "int8": 0.0}[work.precision]
-    core_s = (everything - in_float) / (1e9 * board.core.int8) + in_float / (
-        1e9 * board.core.float32
-    )
+    block, core = BLOCKS[work.scheme], board.core
+    in_float = {"fp32": block.macs, "mixed": block.macs_float, "int8": 0.0}[work.precision]
+    core_s = (block.macs - in_float) / (1e9 * core.int8) + in_float / (1e9 * core.float32)
+    memory_s = (WEIGHTS[work.precision] + block.activations) / (1e9 * core.memory)
     networks = work.stems - work.remainder
-    block_s = work.scheme.B * HOP_LENGTH / SAMPLERATE
-    alone = core_s / min(work.threads, board.cores)
-    return max(alone, networks * core_s / board.cores) / block_s
+    alone_s = core_s / min(work.threads, board.cores)
+    together_s = networks * max(core_s / board.cores, memory_s)
+    return max(alone_s, together_s) / (work.scheme.B * HOP_LENGTH / SAMPLERATE)

@@ -366,6 +366,7 @@ def _suggest(location: tuple[str, ...]) -> str:
         kinds = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
         model = next((each for each in kinds if issubclass(each, BaseModel)), model)
     fields = model.model_fields
+
     near = get_close_matches(location[-1], fields, n=1)
     known = ", ".join(fields)
     return f"; did you mean {near[0]}?" if near else f" (there are: {known})"

@@ -124,10 +124,10 @@ class Link:
         slots: Sequence[int] | None = None,
         quantum: int = 0,
     ) -> None:
-        frames = int(samplerate * RING_S) + MAX_PERIOD
         sizes = {
-            "in_capacity": _power_of_two(frames + delay),
-            "out_capacity": _power_of_two(frames + prefill),
+            "in_capacity": _power_of_two(int(samplerate * RING_S) + MAX_PERIOD + delay),
+            # The engine is never further ahead than by what it began with and the period it hears.
+            "out_capacity": _power_of_two(2 * MAX_PERIOD + prefill),
             "prefill": prefill,
             "delay": delay,
             "fade": round(FADE_S * samplerate),

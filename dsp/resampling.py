@@ -1,12 +1,14 @@
 """Streaming sample-rate conversion by libsoxr, with its delay accounted for."""
 
 from math import ceil
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import soxr
 
 from stemd.dsp.arrays import Waveform
+
+if TYPE_CHECKING:
+    import soxr
 
 PROBE_CHUNK = 16
 """Frames at a time in which the delay is measured, and by which it may be underestimated."""
@@ -43,7 +45,9 @@ class RateConverter:
         return cast(Waveform, self._stream.resample_chunk(np.ascontiguousarray(block.T)).T)
 
 
-def _stream(rate_in: int, rate_out: int, channels: int) -> soxr.ResampleStream:
+def _stream(rate_in: int, rate_out: int, channels: int) -> "soxr.ResampleStream":
+    import soxr  # late: at 44.1 kHz nobody needs it
+
     return soxr.ResampleStream(rate_in, rate_out, channels, dtype="float32", quality="HQ")
 
 

@@ -18,17 +18,18 @@ class Arm:
     def __init__(self) -> None:
         if os.geteuid():
             pytest.fail("only root may mount what it needs: sudo make arm64-test")
-        suite = os.environ.get("SUITE", "bookworm")
-        self.root = Path(os.environ.get("ARM_ROOT", f"/var/tmp/stemd-arm64-{suite}"))
+        self.suite = os.environ.get("SUITE", "bookworm")
+        self.root = Path(os.environ.get("ARM_ROOT", f"/var/tmp/stemd-arm64-{self.suite}"))
         subprocess.run([HERE / "userland.sh", "make"], check=True)
 
     def run(
-        self, *command: object, check: bool = True, **more
+        self, *command: object, check: bool = True, network: bool = True
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command there."""
+        """Run a command there, with this machine's network or without any."""
         words = [str(word) for word in command]
+        alone = [] if network else ["unshare", "--net"]
         ended = subprocess.run(
-            [HERE / "userland.sh", "run", *words], capture_output=True, text=True, **more
+            [*alone, HERE / "userland.sh", "run", *words], capture_output=True, text=True
         )
         assert not check or ended.returncode == 0, f"{words}: {ended.stdout}{ended.stderr}"
         return ended

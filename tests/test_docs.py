@@ -4,11 +4,12 @@ import re
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from messages import messages
-from stemd.daemon.config import JackSection, SeparationSection
+from stemd.daemon.config import JackSection, SeparationSection, load_config
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.separation import ring_prefill
 
@@ -56,6 +57,25 @@ def test_troubleshooting_knows_every_message_and_no_other():
     text = (DOCS / "troubleshooting.md").read_text().partition("## What it says")[2]
     rows = re.findall(r"^\| (`+) ?(.+?) ?\1 \| .+ \|$", text, re.MULTILINE)
     assert {message for _, message in rows} == messages()
+
+
+def configurations() -> list[tuple[str, str]]:
+    """What stands in the documents as YAML, and in which."""
+    return [
+        (path.name, dedent(text))
+        for path in sorted(DOCS.glob("*.md"))
+        for text in re.findall(r"^ *```yaml\n(.*?)^ *```", path.read_text(), re.DOTALL | re.M)
+    ]
+
+
+@pytest.mark.parametrize(("document", "text"), configurations(), ids=lambda value: value[:20])
+def test_configurations_are_right(document, text, tmp_path):
+    (tmp_path / "config.yaml").write_text(text)
+    load_config(tmp_path / "config.yaml")
+
+
+def test_the_documents_hold_configurations():
+    assert {document for document, _ in configurations()} >= {"network.md", "raspberry-pi.md"}
 
 
 @pytest.mark.parametrize("folder", ["daemon/song", "tflite_models/2stems"])

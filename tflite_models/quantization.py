@@ -24,6 +24,10 @@ The smaller kernels, at the ends of the network, are 2 % of the weights, and in 
 would cost 10 dB of agreement with float32.
 """
 
+TINY = np.finfo(np.float32).tiny
+"""Asked for before a runtime is loaded: tflite-runtime's has the processor take such numbers for
+nothing, of which NumPy 1 warns."""
+
 KEPT_FLOAT = frozenset({"encoder/1", "encoder/2", "decoder/5", "decoder/6", "head"})
 """Layers that `mixed` keeps in float32: little of the work, nearly all of int8's error.
 
@@ -73,6 +77,6 @@ def quantize(kernel: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
         ``rounded * scales`` is the kernel, to within half a scale.
     """
     scales = np.abs(kernel).max(axis=(1, 2, 3)) / np.float32(127)
-    scales[scales < np.finfo(np.float32).tiny] = 1  # nothing, or too small to divide by
+    scales[scales < TINY] = 1  # nothing, or too small to divide by
     rounded = np.rint(kernel / scales[:, None, None, None]).astype(np.int8)
     return rounded, scales

@@ -6,6 +6,7 @@ import ctypes
 import mmap
 from contextlib import suppress
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,18 @@ def new_interpreter(path: str, num_threads: int) -> Any:
     Raises
     ------
     ModelError
-        No runtime is installed.
+        No runtime is installed, or one that does not get on with the NumPy that is.
     ValueError, RuntimeError
         The runtime's own, for a file that is no network.
     """
     module = import_module(f"{runtime_name()}.interpreter")
-    interpreter = module.Interpreter(model_path=path, num_threads=num_threads)
+    try:
+        interpreter = module.Interpreter(model_path=path, num_threads=num_threads)
+    except SystemError:  # tflite-runtime's, which is imported all the same
+        raise ModelError(
+            f"{runtime_name()} was built for NumPy 1, and NumPy {version('numpy')} is installed; "
+            "run `pip install 'numpy<2'`"
+        ) from None
     interpreter.allocate_tensors()
     with suppress(OSError):  # /proc is not there: nothing is lost but memory
         _let_go(Path(path).resolve())
@@ -74,5 +81,6 @@ def runtime_name() -> str:
             return name
     raise ModelError(
         f"no TFLite runtime is installed (looked for {' and '.join(_RUNTIMES)}); "
-        "run `pip install ai-edge-litert`"
+        "run `pip install ai-edge-litert`, or, on 32-bit ARM, whose Python may be 3.11 at most, "
+        "`pip install tflite-runtime 'numpy<2'`"
     )

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,15 +19,14 @@ pytestmark = [pytest.mark.arm64, pytest.mark.timeout(1800)]
 
 PROGRAMS = f"{PORTABLE}/venv/bin"
 
+RUNTIME_TESTS = ("tflite_models/test_network.py", "tflite_models/test_runtime_contract.py")
+
 PORTABLE_TESTS = (
     # What a processor could do otherwise, and that is quick even if emulated.
+    *RUNTIME_TESTS,
     *("dsp/test_masks.py", "dsp/test_stft.py"),
-    *("tflite_models/test_network.py", "tflite_models/test_runtime_contract.py"),
     *("daemon/test_mixer.py", "daemon/test_realtime.py", "daemon/test_boards.py"),
 )
-
-SLOWER = 100
-"""How much slower than a board an emulated one is, about."""
 
 UNWANTED = {"tensorflow", "matplotlib", "torch", "textual", "rich", "hypothesis"}
 
@@ -38,16 +38,33 @@ def test_an_install_pulls_no_compiler_and_nothing_large(arm):
         assert arm.run("sh", "-c", f"command -v {compiler}", check=False).returncode
 
 
-def test_the_portable_tests_pass(arm):
+@pytest.fixture
+def suite(arm):
+    """Run some of the tests there."""
     for part in ("tests", "benchmarks", "pyproject.toml"):
         arm.put(CHECKOUT / part, PORTABLE)
+
+    def run(programs: str, files: Iterable[str]) -> None:
+        ended = arm.run(
+            *("env", "-C", PORTABLE, f"{programs}/pytest", "-q", "-p", "no:cacheprovider"),
+            *("--timeout", "900", *(f"tests/{file}" for file in files)),
+            check=False,
+        )
+        print(ended.stdout.splitlines()[-1])
+        assert ended.returncode == 0, ended.stdout
+
+    return run
+
+
+def test_the_portable_tests_pass(arm, suite):
     arm.run(f"{PROGRAMS}/pip", "install", "--quiet", "pytest", "pytest-timeout", "hypothesis")
-    ended = arm.run(
-        *("env", "-C", PORTABLE, f"{PROGRAMS}/pytest", "-q", "-p", "no:cacheprovider"),
-        *("--timeout", "900", *(f"tests/{file}" for file in PORTABLE_TESTS)),
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout
+    suite(PROGRAMS, PORTABLE_TESTS)
+
+
+def test_the_other_runtime_does_alike(arm, suite, request):
+    if arm.suite != "bookworm":
+        pytest.skip("tflite-runtime ends with Python 3.11")
+    suite(request.getfixturevalue("forerunner"), RUNTIME_TESTS)
 
 
 @pytest.mark.parametrize(("precision", "least_db"), [("fp32", 100), ("int8", 40)])
@@ -68,11 +85,9 @@ def test_stems_are_those_of_this_machine(arm, here, tmp_path, precision, least_d
 
 @contextmanager
 def jackd(arm):
-    """A server whose time goes slower by so much as its programs do."""
-    period = 1024
-    wait_us = round(SLOWER * 1e6 * period / 44_100)
-    options = ["--no-realtime", "-d", "dummy", "-r", "44100", "-p", period, "-w", wait_us]
-    with running(arm, "jackd", *options):
+    """A server with periods so long that an emulated program keeps up, or nearly."""
+    with running(arm, "jackd", "--no-realtime", "-d", "dummy", "-r", "44100", "-p", "8192"):
+        arm.run("jack_wait", "--wait", "--timeout", "60")
         yield
 
 
@@ -94,6 +109,7 @@ def running(arm, *command: object):
             process.wait(120)
         except subprocess.TimeoutExpired:
             subprocess.run(["kill", "-KILL", f"-{process.pid}"])
+            process.wait()
 
 
 def guests(arm, program: str) -> list[int]:
@@ -128,16 +144,33 @@ def guests_memory_mb(pid: int) -> float:
     return total / 1024
 
 
-@pytest.mark.parametrize(("remainder", "most_mb"), [("false", 110), ("true", 80)])
-def test_it_plays_under_jackd_in_little_memory(arm, remainder, most_mb):
+IDLE = 0.01
+"""A load that is more than that of a network which gets silence, and rests."""
+
+
+def silence(arm) -> str:
+    """A song of a second of it; gives its path in there."""
+    song = f"{PORTABLE}/silence.wav"
+    soundfile.write(arm.root / song.lstrip("/"), np.zeros((44_100, 2)), 44_100)
+    return song
+
+
+MOST_MB = {"bookworm": {"two": 110, "one": 80}, "trixie": {"two": 110, "one": 90}}
+"""By Debian and number of networks: its Python is as frugal as the other's, but there are more
+pages of libraries, which nobody has written to, and which the kernel may take back."""
+
+
+@pytest.mark.parametrize("networks", ["two", "one"])
+def test_it_plays_under_jackd_in_little_memory(arm, networks):
     place = f"{PORTABLE}/stemd.socket"
     settings = (
         "separation.precision=int8",
-        f"separation.remainder={remainder}",
+        f"separation.remainder={networks == 'one'}",
         f"control.socket={place}",
         "jack.autoconnect={in_L: 'clicks:.*', vocals_L: 'system:playback_1'}",
     )
     options = [option for setting in settings for option in ("--set", setting)]
+    derive = ("--preset", "balanced", "--precision", "int8", "-o", f"{PORTABLE}/silence")
 
     def status() -> dict:
         with ControlClient(arm.root / place.lstrip("/")) as client:
@@ -148,16 +181,19 @@ def test_it_plays_under_jackd_in_little_memory(arm, remainder, most_mb):
             told = status()
         except StemdError:
             return False
-        return bool(told["server"]) and told["blocks"]["total"] >= 4 and told["load"]["vocals"] > 0
+        return bool(told["server"]) and told["load"]["vocals"] > IDLE
 
     # Clicks, for silence is no work for the networks.
-    metronome = ("jack_metro", "--bpm", "2000", "--name", "clicks")
+    metronome = ("jack_metro", "--bpm", "1000", "--duration", "20", "--name", "clicks")
     daemon = (f"{PROGRAMS}/stemd", "run", "--stems", "2", *options)
+    # Derived by another process: an emulated one can give back nothing that it has had.
+    arm.run(f"{PROGRAMS}/stemd", "separate", silence(arm), "--stems", "2", *derive)
     with jackd(arm), running(arm, *metronome), running(arm, *daemon):
         wait_until(plays, patience_s=900)
         told = status()
         (pid,) = guests(arm, f"{PROGRAMS}/stemd")
         memory_mb = guests_memory_mb(pid)
-    print(f"remainder {remainder}: {memory_mb:.0f} MB private; {json.dumps(told['blocks'])}")
+    print(f"{networks}: {memory_mb:.1f} MB private; {json.dumps(told['blocks'])}")
     assert ["stemd:vocals_L", "system:playback_1"] in told["connections"]
-    assert memory_mb <= most_mb
+    assert ["clicks:1000_bpm", "stemd:in_L"] in told["connections"]
+    assert memory_mb <= MOST_MB[arm.suite][networks]

@@ -1,18 +1,19 @@
 #!/bin/bash
-# A Debian for 64-bit ARM on this machine: its programs run by qemu's user emulation, some hundred
-# times as slow as on a board. Asks for root, on Debian.
+# A Debian for 64-bit ARM on this machine: its programs run by qemu's user emulation, some thirty
+# times as slow as this machine's own. Asks for root, on Debian.
 #
 #   userland.sh make          unless it is there; some minutes
 #   userland.sh run COMMAND   in it
 #   userland.sh remove
 #
 # ARM_ROOT says where (/var/tmp/stemd-arm64-SUITE), SUITE which Debian (bookworm), QEMU_CPU which
-# processor (cortex-a72; cortex-a53 and cortex-a76 are known too).
+# processor (cortex-a53, which can the least; cortex-a72 and cortex-a76 are known too).
 set -euo pipefail
 suite=${SUITE:-bookworm}
 root=${ARM_ROOT:-/var/tmp/stemd-arm64-$suite}
-export QEMU_CPU=${QEMU_CPU:-cortex-a72}
+export QEMU_CPU=${QEMU_CPU:-cortex-a53}
 packages="libjack-jackd2-0 jackd2 libsndfile1" # and no compiler
+[ "$suite" = bookworm ] || packages+=" jack-example-tools"
 binfmt=/proc/sys/fs/binfmt_misc
 
 make_tools() {

@@ -6,19 +6,22 @@ import pytest
 from click.testing import CliRunner
 
 from stemd.daemon import bench_command, machine, memory
+from stemd.daemon.boards import BOARDS, expected_load
 from stemd.daemon.cli import cli
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.measuring import Measurement
 from stemd.daemon.presets import PRESETS
+from stemd.daemon.profiles import choose_profile
 from stemd.daemon.work import Work
 from stemd.tflite_models.errors import ModelError
 
-LIVE, BALANCED = PRESETS["live"], PRESETS["balanced"][0]
+LIVE, BALANCED, SEED = PRESETS["live"], PRESETS["balanced"][0], PRESETS["seed"][0]
+FOUR = BOARDS[2]
 
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    """Run `stemd bench` on a machine whose load is a half at blocks of ``least`` hops."""
+    """Run `stemd bench` on a Pi 4 whose load is a half at blocks of ``least`` hops."""
     asked = []
 
     def run(*options, least=BALANCED.B):
@@ -31,6 +34,7 @@ def bench(tmp_path, monkeypatch):
         assert result.exit_code == 0, result.output
         return result.stdout
 
+    monkeypatch.setattr(bench_command, "this_board", lambda: FOUR)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     run.asked = asked
@@ -43,11 +47,26 @@ def test_every_scheme_has_a_line_and_the_verdict_is_the_shortest_held(bench):
     assert [row[0] for row in rows] == ["live"] * len(LIVE) + ["balanced", "studio", "seed"]
     assert [row[-1] for row in rows] == ["no"] * len(LIVE) + ["yes"] * 3
     assert "12.5 ms" in lines[4]
-    assert lines[-1] == f"`preset: auto` is balanced ({BALANCED}) here"
+    assert lines[-2] == f"`preset: auto` is balanced ({BALANCED}) here"
+    assert lines[-1] == f"`profile: auto`, by estimate: {choose_profile(FOUR, 2).reason}"
+
+
+def test_beside_what_is_measured_stands_what_the_board_was_expected_to_do(bench):
+    lines = bench("--precision", "int8").splitlines()
+    shown = {line.split()[0]: line.split()[-5] for line in lines if line.startswith((*PRESETS,))}
+    wanted = {
+        name: f"{expected_load(Work(PRESETS[name][-1], 2, 'int8'), FOUR):.0%}" for name in shown
+    }
+    assert shown == wanted
+    report = json.loads(bench("--precision", "int8", "--json"))
+    assert report["board"]["core"]["name"] == "Cortex-A72"
+    assert [f"{each['expected_load']:.0%}" for each in report["schemes"][-3:]] == [
+        *(wanted[name] for name in ("balanced", "studio", "seed"))
+    ]
 
 
 def test_a_machine_that_holds_nothing_is_told_so(bench):
-    assert bench(least=1000).splitlines()[-1] == "this machine holds none of them"
+    assert bench(least=1000).splitlines()[-2] == "this machine holds none of them"
 
 
 def test_json_says_the_same(bench):
@@ -59,6 +78,7 @@ def test_json_says_the_same(bench):
         **{"T": 128, "B": 128, "A": 0, "mirror": 0},
         "delay_s": pytest.approx(6.0139, abs=1e-4),
         "held": True,
+        "expected_load": pytest.approx(expected_load(Work(SEED, 2, report["precision"]), FOUR)),
         **{"load": 0.5 * BALANCED.B / 128, "cores": 0.25},
         **{"network_ms": 12.5, "dsp_ms": 0.75, "memory_mb": 101},
     }

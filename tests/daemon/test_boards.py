@@ -5,7 +5,18 @@ from dataclasses import asdict, replace
 import pytest
 
 from stemd.daemon import boards, profiles
-from stemd.daemon.boards import A53, A72, A76, BOARDS, MACS, Board, expected_load, this_board
+from stemd.daemon.boards import (
+    A53,
+    A72,
+    A76,
+    BLOCKS,
+    BOARDS,
+    WEIGHTS,
+    Block,
+    Board,
+    expected_load,
+    this_board,
+)
 from stemd.daemon.config import load_config
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.profiles import MOST_LOAD, choose_profile
@@ -23,13 +34,15 @@ DESKTOP = Board("x86_64", boards.UNKNOWN[0][1], 8, 16_384)
 def test_what_is_counted_is_what_the_graphs_have(scheme):
     graphs = {
         precision: Library().find("2stems").graphs(GraphSpec(**asdict(scheme), precision=precision))
-        for precision in ("mixed", "int8")
+        for precision in WEIGHTS
     }
-    mixed, int8 = (count(paths["vocals"].read_bytes()) for paths in graphs.values())
+    counts = {name: count(paths["vocals"].read_bytes()) for name, paths in graphs.items()}
+    int8, mixed, fp32 = counts["int8"], counts["mixed"], counts["fp32"]
     assert int8.macs_float == 0
-    assert (round(int8.macs, -6), round(mixed.macs_float, -6)) == MACS[scheme]
-    assert mixed.macs == int8.macs
-    assert 9e6 < int8.bytes_weights < 11e6, "a byte for each parameter, nearly"
+    assert int8.macs == mixed.macs == fp32.macs
+    found = (int8.macs, mixed.macs_float, int8.bytes_activations)
+    assert Block(*(round(number, -6) for number in found)) == BLOCKS[scheme]
+    assert {name: round(each.bytes_weights, -6) for name, each in counts.items()} == WEIGHTS
 
 
 BALANCED = Work(Scheme(T=64, B=4, A=8), 2, "int8")
@@ -42,6 +55,10 @@ def test_the_load_goes_with_networks_threads_and_cores():
     assert expected_load(replace(BALANCED, threads=4), FOUR) == pytest.approx(one / 2)
     assert expected_load(BALANCED, replace(FOUR, cores=1)) == pytest.approx(2 * one)
     assert expected_load(replace(BALANCED, precision="fp32"), FOUR) > 2 * one
+    slow_memory = replace(FOUR, core=replace(FOUR.core, memory=0.1))
+    alone = expected_load(replace(BALANCED, remainder=True), slow_memory)
+    assert expected_load(BALANCED, slow_memory) == pytest.approx(2 * alone), "one way to memory"
+    assert alone > one
     loads = [expected_load(BALANCED, board) for board in BOARDS]
     assert loads == sorted(loads, reverse=True)
 
@@ -103,7 +120,7 @@ def test_memory_decides_too():
 
 
 def test_a_board_that_is_too_slow_gets_the_least_and_is_told():
-    slow = replace(ZERO, cores=1, core=boards.Core("slow", 0.1, 0.1))
+    slow = replace(ZERO, cores=1, core=boards.Core("slow", 0.1, 0.1, 0.1))
     chosen = choose_profile(slow, 2)
     assert chosen.settings["preset"] == "seed"
     assert "is too slow for anything" in chosen.reason

@@ -1,0 +1,57 @@
+"""The daemon does without OpenSSL, and whoever needs it later gets it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from stemd.daemon import lean
+
+DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def python(*lines: str) -> str:
+    """What a fresh interpreter prints."""
+    ended = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True
+    )
+    assert not ended.stderr
+    return ended.stdout
+
+
+def test_digests_are_right_and_tls_comes_later():
+    out = python(
+        "import sys",
+        "from stemd.daemon.lean import without_openssl",
+        "with without_openssl():",
+        "    import asyncio, hashlib",
+        "print(hashlib.sha256().hexdigest(), asyncio.run(asyncio.sleep(0, 'runs')))",
+        "print({'ssl', '_ssl', '_hashlib'} & {*sys.modules})",
+        "import ssl",
+        "print(ssl.create_default_context().verify_mode.name)",
+    )
+    assert out.splitlines() == [f"{DIGEST} runs", "set()", "CERT_REQUIRED"]
+
+
+def test_the_daemon_does_not_load_it():
+    out = python(
+        "from stemd.daemon import start",
+        "from stemd.daemon.lean import without_openssl",
+        "with without_openssl():",
+        "    import stemd.daemon.cli, stemd.daemon.app, stemd.daemon.control.server",
+        "maps = open('/proc/self/maps').read()",
+        "print([name for name in ('libcrypto', 'libssl', 'soxr', 'matplotlib') if name in maps])",
+    )
+    assert out == "[]\n"
+
+
+@pytest.mark.parametrize("gone", [["_sha256", "_sha2"], []])
+def test_where_python_has_no_digests_of_its_own_nothing_is_left_out(gone, monkeypatch):
+    monkeypatch.setattr(lean, "find_spec", lambda name: None if name in gone else object())
+    for name in lean.OPENSSL:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with lean.without_openssl():
+        assert [name for name in lean.OPENSSL if name in sys.modules] == [
+            name for name in lean.OPENSSL if not gone
+        ]
+    assert not {*lean.OPENSSL} & {*sys.modules}

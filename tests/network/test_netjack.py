@@ -1,0 +1,72 @@
+"""A board's music through stemd on another machine, and back: whole, and late as the page says."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+
+from decks import Player, Recorder
+from two_machines import BOARD, PAGE, STEMS, cable, joined, stemd_on_the_desk
+
+pytestmark = pytest.mark.network
+
+ROWS = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \| ([\d.]+) ms \|$", PAGE, re.MULTILINE)
+
+BAND_HZ = 16_000
+"""What the conversion of the sample rate leaves alone."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cable():
+    if os.geteuid():
+        pytest.fail("only root may make namespaces: sudo make network-test")
+    with cable():
+        yield
+
+
+def noise(frames: int, samplerate: int) -> np.ndarray:
+    """[shape=(2, frames)]"""
+    spectra = np.fft.rfft(np.random.default_rng(0).standard_normal((2, frames)))
+    spectra[:, int(BAND_HZ * frames / samplerate) :] = 0
+    return 0.1 * np.fft.irfft(spectra, frames).astype(np.float32)
+
+
+def lag_of(late: np.ndarray, early: np.ndarray) -> int:
+    """By how many frames a signal comes later than another."""
+    length = len(late) + len(early)
+    product = np.fft.rfft(late, length) * np.conj(np.fft.rfft(early, length))
+    return int(np.fft.irfft(product, length)[: len(late)].argmax())
+
+
+def test_the_page_has_figures():
+    assert len(ROWS) == 4
+
+
+@pytest.mark.parametrize("row", ROWS, ids="-".join)
+def test_the_stems_come_back_whole_and_as_late_as_the_page_says(row, tmp_path):
+    samplerate, period, latency, added = map(int, row[:4])
+    assert row[4] == f"{1000 * added / samplerate:.1f}"
+    with joined(samplerate, period, latency), stemd_on_the_desk(tmp_path) as declared:
+        player = Player("jack", BOARD)
+        ears = [f"{stem}_{side}" for stem in STEMS for side in "LR"]
+        recorder = Recorder("jack", BOARD, ["dry_L", "dry_R", *ears])
+        links = [
+            *zip(player.outputs, recorder.inputs[:2], strict=True),
+            *((out, f"stemd:to_slave_{n}") for n, out in enumerate(player.outputs, 1)),
+            *((f"stemd:from_slave_{n}", ear) for n, ear in enumerate(recorder.inputs[2:], 1)),
+        ]
+        for link in links:
+            assert player.client.connect(link)
+        music = noise(samplerate // 2, samplerate)
+        recorder.record(music.shape[1] + declared + 2 * added)
+        player.music = music
+        recording = recorder.recording()
+        player.close()
+        recorder.close()
+    dry, total = recording[:2], recording[2:].reshape(2, 2, -1).sum(axis=0)
+    lags = [lag_of(late, early) for late, early in zip(total, dry, strict=True)]
+    print(f"{samplerate} Hz, periods of {period}, -l {latency}: {lags[0] - declared} frames added")
+    assert lags == [declared + added] * 2
+    difference = total[:, lags[0] :][:, : music.shape[1]] - music
+    assert (difference**2).sum() <= 1e-5 * (music**2).sum()
