@@ -10,15 +10,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
-from threading import current_thread
+from threading import current_thread, main_thread
+from threading import enumerate as running_threads
 
 log = logging.getLogger(__name__)
 
 NORMAL = 0
 """The priority of a thread that has no real-time scheduling."""
 
-ENGINE_BELOW, WORKERS_BELOW = 5, 10
+ENGINE_BELOW, STEERING_BELOW, WORKERS_BELOW = 5, 7, 10
 """How far below the server's real-time thread stemd's own stand."""
+
+STEERING = ("stemd-control", "stemd-osc", "stemd-metrics", "stemd-nsm")
+"""Threads besides the main one that have the interpreter now and then: one that another program
+interrupts meanwhile keeps it from the engine (priority inversion)."""
 
 SWITCH_S = 0.0005
 """How long a thread of Python may keep the interpreter from another; usually 5 ms, which is half of
@@ -35,9 +40,10 @@ MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # of sys/mman.h
 
 @dataclass(frozen=True)
 class Priorities:
-    """Of SCHED_FIFO, for the threads that make the music; or `NORMAL`."""
+    """Of SCHED_FIFO, for the threads that make the music, and those that steer; or `NORMAL`."""
 
     engine: int = NORMAL
+    steering: int = NORMAL
     workers: int = NORMAL
 
 
@@ -68,37 +74,50 @@ def priorities_below(server: int) -> Priorities:
 
 
 def wanted_below(server: int) -> Priorities:
-    """Tell what stands below a server's real-time thread, the workers below the engine too.
+    """Tell what stands below a server's real-time thread, and all others below the engine too.
 
-    A worker beside the engine would keep it from the processor for as long as a network takes.
+    A worker beside the engine would keep it from the processor for as long as a network takes; and
+    above those that steer it would keep the interpreter from the engine through them.
     """
     lowest = os.sched_get_priority_min(os.SCHED_FIFO)
-    workers = server - WORKERS_BELOW
-    return Priorities(max(server - ENGINE_BELOW, lowest), workers if workers >= lowest else NORMAL)
+    others = (server - below for below in (STEERING_BELOW, WORKERS_BELOW))
+    return Priorities(
+        max(server - ENGINE_BELOW, lowest),
+        *(priority if priority >= lowest else NORMAL for priority in others),
+    )
 
 
 def may_have_priority(priority: int) -> bool:
     """Try it on the calling thread, and take it back.
 
-    Without SCHED_RESET_ON_FORK, which a user who is no administrator could not take back.
+    With SCHED_RESET_ON_FORK only where it is set: an ordinary user cannot take it back.
     """
-    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    flag = policy & os.SCHED_RESET_ON_FORK
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        os.sched_setscheduler(0, os.SCHED_FIFO | flag, os.sched_param(priority))
     except PermissionError:
         return False
-    os.sched_setscheduler(0, *before)
+    os.sched_setscheduler(0, policy, parameters)
     return True
 
 
-def set_priority(priority: int) -> bool:
-    """Schedule the calling thread so; tell whether that was permitted."""
+def set_priority(priority: int, thread: int = 0) -> bool:
+    """Schedule a thread so, the calling one or that of a number; tell whether it was permitted."""
     policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
     try:
-        os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+        os.sched_setscheduler(thread, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     except PermissionError:
         return False
     return True
+
+
+def set_steering_priority(priority: int) -> None:
+    """Schedule so the main thread and those of `STEERING` that run (any thread)."""
+    for thread in running_threads():
+        if (thread is main_thread() or thread.name in STEERING) and thread.native_id:
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                set_priority(priority, thread.native_id)
 
 
 def show_name() -> None:

@@ -11,7 +11,13 @@ from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, outputs_of
 from stemd.daemon.realtime import RAMP_S, Counters, Event, RealtimeSide
-from stemd.daemon.scheduling import NORMAL, Priorities, give_back_memory, priorities_below
+from stemd.daemon.scheduling import (
+    NORMAL,
+    Priorities,
+    give_back_memory,
+    priorities_below,
+    set_steering_priority,
+)
 from stemd.daemon.separation import Separation
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
@@ -229,6 +235,7 @@ class Session:
 
     def close(self) -> None:
         """Leave the graph and end all threads."""
+        set_steering_priority(NORMAL)
         self._patchbay.server_went(monotonic())
         for each in (self.separation, self._retiring):
             if each:
@@ -256,6 +263,7 @@ class Session:
             self._server_priority = counters.priority
             self._priorities = priorities_below(counters.priority)
             self.separation.set_priorities(self._priorities)
+            set_steering_priority(self._priorities.steering)
 
     def _note_trouble(self, now: float) -> None:
         """Silence an engine that failed or hangs, and load its networks anew."""

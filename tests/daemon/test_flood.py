@@ -1,6 +1,7 @@
 """A flood of malformed and of concurrent messages while it plays: the music does not care."""
 
 import json
+import os
 import random
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -9,19 +10,25 @@ import pytest
 
 from processes import running
 from stemd.daemon.private_server import private_server
+from stemd.daemon.scheduling import wanted_below
 
 CLIENTS, EACH = 50, 20
 
 
 @pytest.fixture(scope="module")
-def path(environment, tmp_path_factory):
+def daemon(environment, tmp_path_factory):
     made = tmp_path_factory.mktemp("control") / "socket"
     settings = ["--set", f"control.socket={made}"]
     with (
         private_server(blocksize=1024) as name,
-        running(environment, *settings, JACK_DEFAULT_SERVER=name),
+        running(environment, *settings, JACK_DEFAULT_SERVER=name) as (process, _),
     ):
-        yield made
+        yield made, process.pid
+
+
+@pytest.fixture
+def path(daemon):
+    return daemon[0]
 
 
 def talk(path, lines: list[bytes]) -> list[dict]:
@@ -89,3 +96,9 @@ def test_a_thousand_concurrent_messages(path):
             assert reply["ok"]
             assert reply["result"]["gain"] == -n if n % 2 else reply["result"]["state"] == "playing"
     assert harm(status(path)) == harm(before)
+
+
+def test_whoever_has_the_interpreter_is_not_interrupted(daemon):
+    path, pid = daemon
+    server = status(path)["server"]["priority"]
+    assert os.sched_getparam(pid).sched_priority == wanted_below(server).steering

@@ -5,6 +5,7 @@ import mmap
 import os
 import resource
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -16,11 +17,13 @@ from stemd.daemon.realtime import RealtimeSide
 from stemd.daemon.scheduling import (
     ENGINE_BELOW,
     NORMAL,
+    STEERING_BELOW,
     WORKERS_BELOW,
     Priorities,
     may_have_priority,
     priorities_below,
     set_priority,
+    set_steering_priority,
     wanted_below,
 )
 
@@ -70,7 +73,7 @@ def test_priority_is_tried_and_given_back(kernel):
 
 def test_refusal_is_told_with_what_helps_and_is_harmless(kernel, caplog):
     kernel(limit=0)
-    assert priorities_below(70) == Priorities(NORMAL, NORMAL)
+    assert priorities_below(70) == Priorities()
     assert "65 is wanted" in caplog.text
     assert "RLIMIT_RTPRIO" in caplog.text
 
@@ -78,7 +81,7 @@ def test_refusal_is_told_with_what_helps_and_is_harmless(kernel, caplog):
 def test_where_the_limit_is_lower_it_is_used_up_to_there(kernel, monkeypatch, caplog):
     kernel(limit=20)
     monkeypatch.setattr(resource, "getrlimit", lambda which: (20, 20))
-    assert priorities_below(88) == Priorities(20, 20 + ENGINE_BELOW - WORKERS_BELOW)
+    assert priorities_below(88) == Priorities(20, 18, 15)
     assert "83 is wanted, the limit is 20" in caplog.text
 
 
@@ -89,6 +92,13 @@ def test_thread_may_lose_its_priority_and_have_it_again(kernel):
         assert ours.priority == priority
 
 
+def test_what_is_permitted_is_told_by_a_thread_that_has_priority_too(kernel):
+    ours = kernel(limit=80)
+    set_priority(60)
+    assert may_have_priority(70)
+    assert ours.priority == 60
+
+
 def test_children_do_not_inherit_the_priority(kernel):
     ours = kernel(limit=80)
     set_priority(60)
@@ -96,12 +106,14 @@ def test_children_do_not_inherit_the_priority(kernel):
 
 
 def test_without_real_time_on_the_server_stemd_has_none():
-    assert priorities_below(NORMAL) == Priorities(NORMAL, NORMAL)
+    assert priorities_below(NORMAL) == Priorities()
 
 
 def test_threads_stand_below_the_server_and_above_nothing(kernel):
     kernel(limit=99)
-    assert priorities_below(70) == Priorities(70 - ENGINE_BELOW, 70 - WORKERS_BELOW)
+    assert priorities_below(70) == Priorities(
+        70 - ENGINE_BELOW, 70 - STEERING_BELOW, 70 - WORKERS_BELOW
+    )
 
 
 def test_workers_never_stand_beside_the_engine(kernel):
@@ -109,13 +121,35 @@ def test_workers_never_stand_beside_the_engine(kernel):
     for server in range(2, 99):
         wanted = priorities_below(server)
         assert wanted.workers < wanted.engine < server
-    assert priorities_below(10) == Priorities(5, NORMAL)
+        assert wanted.workers <= wanted.steering < wanted.engine
+    assert priorities_below(10) == Priorities(5, 3, NORMAL)
 
 
-@pytest.mark.skipif(
+needs_priority = pytest.mark.skipif(
     not may_have_priority(private_server_module.PRIORITY),
     reason="the user may not have real-time priority; root may, as in CI",
 )
+
+
+@needs_priority
+def test_threads_that_steer_have_their_priority_and_no_others():
+    ending = Event()
+    threads = [Thread(target=ending.wait, name=name) for name in ("stemd-osc", "stemd-reload")]
+    for thread in threads:
+        thread.start()
+    try:
+        set_steering_priority(3)
+        policies = [os.sched_getscheduler(thread.native_id) for thread in threads]
+        of_main = os.sched_getparam(0).sched_priority
+    finally:
+        set_steering_priority(NORMAL)
+        ending.set()
+    assert policies == [os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.SCHED_OTHER]
+    assert of_main == 3
+    assert os.sched_getparam(0).sched_priority == NORMAL
+
+
+@needs_priority
 def test_private_server_leaves_room_for_all_threads():
     with private_server() as name:
         client = open_client("stemd", "jack", name)

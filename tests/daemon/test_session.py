@@ -108,15 +108,15 @@ class Stage:
             self.tick()
 
     def wait_for_engine(self, frames: int = PERIOD) -> None:
-        """Wait until the next cycle finds all it wants; the engine tells nobody, so look."""
-        separation = self.session.separation
-        wanted = frames + round(RESERVE_S * separation.samplerate)
-        pause = threading.Event()
-        for _ in range(300):
-            counters = separation.link.counters()
-            if counters.delivered - counters.frames >= wanted or separation.failure:
-                return
-            pause.wait(0.001)
+        """Wait until the next cycle finds all it wants; the engines tell nobody, so look."""
+        for separation in (self.session.separation, self.session._retiring):
+            wanted = frames + round(RESERVE_S * self.graph.samplerate)
+            pause = threading.Event()
+            for _ in range(300 if separation and not separation.is_stopped else 0):
+                counters = separation.link.counters()
+                if counters.delivered - counters.frames >= wanted or separation.failure:
+                    break
+                pause.wait(0.001)
 
     def total(self) -> np.ndarray:
         """Sum of the stems less the input that long ago [shape=(CHANNELS, frames)]."""
