@@ -463,6 +463,7 @@ def test_shorter_periods_change_nothing(stage):
     first = s.session.separation
     s.until(State.PLAYING)
     for frames in (256, 1000, 17, 1024):
+        s.wait_for_engine(frames)
         s.play(30, frames)
     assert s.session.separation is first
     assert first.report().link.late_frames == 0
