@@ -1,0 +1,147 @@
+"""The U-Net as PyTorch computes it, from and to the weights of `stemd.tflite_models`.
+
+Batch norms are at rest, one scale and one shift for each channel as in the files: with a few
+spectra in a batch, statistics of one's own would be worth nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stemd.dsp.masks import EPSILON
+from stemd.dsp.stft import hann
+from stemd.dsp.scheme import HOP_LENGTH, MODEL_BINS, N_FFT
+from stemd.tflite_models.unet import DEPTH, LEAKY_SLOPE, Activation, Activations, UNet, from_tensors
+
+Weights = Mapping[str, Tensor]
+"""By the names of `UNet.tensors`; kernels in PyTorch's order of axes."""
+
+_TO_TORCH = {"encoder": (0, 3, 1, 2), "decoder": (3, 0, 1, 2), "head": (0, 3, 1, 2)}
+_TO_TFLITE = {"encoder": (0, 2, 3, 1), "decoder": (1, 2, 3, 0), "head": (0, 2, 3, 1)}
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """A mixture and its stems.
+
+    Attributes
+    ----------
+    stems : complex64 [shape=(batch, stems, channels, spectra, MODEL_BINS)]
+    """
+
+    stems: Tensor
+
+    @property
+    def mixture(self) -> Tensor:
+        """complex64 [shape=(batch, channels, spectra, MODEL_BINS)]."""
+        return self.stems.sum(1)
+
+
+def weights_of(unet: UNet) -> dict[str, Tensor]:
+    """Copy the weights of a network."""
+    return {
+        name: torch.from_numpy(_moved(array, name, _TO_TORCH)) for name, array in unet.tensors().items()
+    }
+
+
+def unet_of(stem: str, activations: Activations, weights: Weights) -> UNet:
+    """Give the network with these weights."""
+    arrays = {name: _moved(weight.detach().numpy(), name, _TO_TFLITE) for name, weight in weights.items()}
+    return from_tensors(stem, activations, arrays)
+
+
+def _moved(
+    array: np.typing.NDArray[np.float32], name: str, axes: Mapping[str, tuple[int, ...]]
+) -> np.typing.NDArray[np.float32]:
+    if array.ndim == 4:
+        array = array.transpose(axes[name.split("/")[0]])
+    return np.array(array, np.float32, order="C")
+
+
+def estimate(weights: Weights, activations: Activations, magnitudes: Tensor) -> Tensor:
+    """Estimate a stem's magnitudes.
+
+    Parameters
+    ----------
+    weights : Weights
+    activations : Activations
+    magnitudes : float32 [shape=(batch, channels, spectra, MODEL_BINS)]
+        Of the mixture; spectra a multiple of 64.
+
+    Returns
+    -------
+    float32, of the same shape
+    """
+    x = magnitudes
+    skips = []
+    for level in range(1, DEPTH + 1):
+        name = f"encoder/{level}"
+        # Of TensorFlow's three rows and bins of padding, one comes before.
+        padded = functional.pad(x, (1, 2, 1, 2))
+        y = functional.conv2d(padded, weights[f"{name}/kernel"], weights[f"{name}/bias"], stride=2)
+        skips.append(y)
+        if level < DEPTH:
+            x = _activated(_normed(y, weights, name), activations.encoder)
+    x = skips.pop()
+    for level in range(1, DEPTH + 1):
+        name = f"decoder/{level}"
+        y = functional.conv_transpose2d(
+            x, weights[f"{name}/kernel"], weights[f"{name}/bias"], stride=2, padding=1
+        )[..., :-1, :-1]
+        y = _normed(_activated(y, activations.decoder), weights, name)
+        x = torch.cat([skips.pop(), y], 1) if skips else y
+    padded = functional.pad(x, (3, 3, 3, 3))
+    logits = functional.conv2d(padded, weights["head/kernel"], weights["head/bias"], dilation=2)
+    return torch.sigmoid(logits) * magnitudes
+
+
+def _normed(x: Tensor, weights: Weights, name: str) -> Tensor:
+    scale, shift = weights[f"{name}/scale"], weights[f"{name}/shift"]
+    return x * scale[:, None, None] + shift[:, None, None]
+
+
+def _activated(x: Tensor, activation: Activation) -> Tensor:
+    match activation:
+        case "leaky_relu":
+            return functional.leaky_relu(x, LEAKY_SLOPE)
+        case "relu":
+            return functional.relu(x)
+        case "elu":
+            return functional.elu(x)
+
+
+def ratio_masks(estimates: Tensor) -> Tensor:
+    """Share each bin among the stems, as `stemd.dsp.masks` does.
+
+    Parameters
+    ----------
+    estimates : float32 [shape=(batch, stems, ...)]
+
+    Returns
+    -------
+    float32, of the same shape
+    """
+    power = estimates.square()
+    return (power + EPSILON / power.shape[1]) / (power.sum(1, keepdim=True) + EPSILON)
+
+
+def analyse(waveforms: Tensor) -> Tensor:
+    """Transform waveforms as `stemd.dsp.stft` does, and keep the bins that networks see.
+
+    Parameters
+    ----------
+    waveforms : float32 [shape=(..., frames)]
+
+    Returns
+    -------
+    complex64 [shape=(..., spectra, MODEL_BINS)]
+    """
+    windowed = waveforms.unfold(-1, N_FFT, HOP_LENGTH) * torch.from_numpy(hann())
+    spectra = torch.fft.rfft(windowed)
+    return spectra[..., :MODEL_BINS].contiguous()
