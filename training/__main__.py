@@ -1,4 +1,9 @@
-"""From nothing to networks: `python -m training`, or one step of it by name."""
+"""From nothing to networks: material, training, the set with its figures.
+
+    python -m training [material | train | bundle]
+
+Without a name all three, each going on where it was interrupted.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +11,83 @@ import argparse
 import sys
 from pathlib import Path
 
+import stemd.tflite_models
 from packages import cache_folder
-from training import render, singers
+from stemd.tflite_models.errors import ModelError
+from training import bundle, render, singers
 from training.songs import all_songs
-from training.tracks import read_list
+from training.tracks import Track, read_list
 from training.train import Settings, train
 from voices import MaterialError
 
+STEPS = ("material", "train", "bundle")
+
 
 def main() -> None:
-    """Make the material, train."""
-    parser = argparse.ArgumentParser(prog="training", description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=("material", "train"))
-    parser.add_argument("--folder", type=Path, default=cache_folder().parent / "training")
-    parser.add_argument("--run", default="4stems", metavar="NAME", help="below the folder's runs")
-    parser.add_argument("--steps", type=int, default=Settings.steps)
-    parser.add_argument("--rate", type=float, default=Settings.rate)
-    parser.add_argument("--seed", type=int, default=Settings.seed)
-    chosen = parser.parse_args()
+    """Do what the command line says."""
+    chosen = _arguments()
     folder: Path = chosen.folder
-    if chosen.command == "material":
+    run = folder / "runs" / chosen.run
+    steps = [chosen.step] if chosen.step else STEPS
+    if "material" in steps:
         folder.mkdir(parents=True, exist_ok=True)
         render.render_all(all_songs(render.SECONDS), folder)
         singers.perform_all(folder)
-    else:
-        tracks = read_list(folder / "tracks.json") + read_list(folder / "voices.json")
+    if "train" in steps:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
-        train(folder, folder / "runs" / chosen.run, tracks, settings, say=lambda text: print(text, flush=True))
+        train(folder, run, _tracks(folder), settings, say=_say)
+    if "bundle" in steps:
+        songs = all_songs(render.SECONDS)
+        manifest = bundle.build(run, folder, chosen.output, songs, _tracks(folder))
+        _say(manifest.to_json())
+
+
+def _arguments() -> argparse.Namespace:
+    lines = (__doc__ or "").splitlines()
+    parser = argparse.ArgumentParser(prog="training", description=lines[0])
+    parser.add_argument("step", nargs="?", choices=STEPS, help="only this (default: all)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=cache_folder().parent / "training",
+        help="of material and runs, 8 GB (default: %(default)s)",
+    )
+    parser.add_argument("--run", default="4stems", metavar="NAME", help="below the folder's runs")
+    parser.add_argument("--seed", type=int, default=Settings.seed)
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=Settings.steps,
+        help="in all; a run that has taken some goes on with more (default: %(default)s)",
+    )
+    parser.add_argument("--rate", type=float, default=Settings.rate, help="of learning")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path(stemd.tflite_models.__file__).parent,
+        help="holds 2stems/, receives 4stems/ (default: where the program has them)",
+    )
+    return parser.parse_args()
+
+
+def _tracks(folder: Path) -> list[Track]:
+    try:
+        return [
+            track for name in ("tracks", "voices") for track in read_list(folder / f"{name}.json")
+        ]
+    except FileNotFoundError as missing:
+        raise MaterialError(
+            f"no {missing.filename}; run `python -m training material` first"
+        ) from None
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (MaterialError, OSError) as error:
+    except (MaterialError, ModelError, OSError) as error:
         sys.exit(f"training: {error}")

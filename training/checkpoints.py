@@ -10,7 +10,7 @@ import torch
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a state beside the old one, then put it in its place: a crash leaves one or the other."""
+    """Write a state beside the old one, then put it in its place: a crash leaves one of them."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         torch.save(state, file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,14 +17,17 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.random import Generator
+from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
 from training.tracks import STEMS, Stem, Track
 
-Stems: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
-"""float32 [shape=(stems, CHANNELS, frames)]."""
+Stems: TypeAlias = NDArray[np.float32]
+"""[shape=(stems, CHANNELS, frames)], in the order of STEMS."""
+Batch: TypeAlias = NDArray[np.float32]
+"""[shape=(mixtures, stems, CHANNELS, frames)]."""
 
 CODECS = (("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III"))
 
@@ -68,7 +71,6 @@ class Augmentation:
     coded: float = 0.1
 
 
-@dataclass(frozen=True)
 class Mixer:
     """Makes mixtures out of tracks.
 
@@ -81,33 +83,28 @@ class Mixer:
     augmentation : Augmentation
     """
 
-    folder: Path
-    tracks: Sequence[Track]
-    seed: int
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self) -> None:
-        by_stem: dict[Stem, list[Track]] = defaultdict(list)
+    def __init__(
+        self,
+        folder: Path,
+        tracks: Sequence[Track],
+        seed: int,
+        augmentation: Augmentation = Augmentation(),
+    ) -> None:
+        self._folder, self._seed, self._chances = folder, seed, augmentation
+        self._by_stem: dict[Stem, list[Track]] = defaultdict(list)
         by_song: dict[str, dict[Stem, list[Track]]] = defaultdict(lambda: defaultdict(list))
-        for track in self.tracks:
-            by_stem[track.stem].append(track)
+        for track in tracks:
+            self._by_stem[track.stem].append(track)
             by_song[track.song][track.stem].append(track)
-        whole = [dict(song) for song in by_song.values() if set(song) >= set(STEMS[1:])]
-        object.__setattr__(self, "_by_stem", dict(by_stem))
-        object.__setattr__(self, "_songs", whole)
+        self._songs = [song for song in by_song.values() if set(song) >= set(STEMS[1:])]
 
-    def batch(self, number: int, size: int, frames: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Give the stems of some mixtures.
-
-        Returns
-        -------
-        float32 [shape=(size, stems, CHANNELS, frames)]
-        """
-        rng = np.random.default_rng([self.seed, number])
+    def batch(self, number: int, size: int, frames: int) -> Batch:
+        """Give the stems of some mixtures."""
+        rng = np.random.default_rng([self._seed, number])
         return np.stack([self._mix(rng, frames) for _ in range(size)])
 
     def _mix(self, rng: Generator, frames: int) -> Stems:
-        chances = self.augmentation
+        chances = self._chances
         together = rng.random() < chances.together
         song = self._songs[rng.integers(len(self._songs))]
         speed = _speed(rng, chances.transposition)
@@ -136,10 +133,10 @@ class Mixer:
         self, rng: Generator, track: Track, place: float, speed: float, frames: int
     ) -> Waveform:
         """Give an excerpt of a track, made otherwise."""
-        chances = self.augmentation
+        chances = self._chances
         lead = SAMPLERATE // 4  # for what sounds on from before
         whole = frames + lead
-        dry = _read(self.folder / track.file, place, round(whole * speed))
+        dry = _read(self._folder / track.file, place, round(whole * speed))
         x = soxr.resample(dry, SAMPLERATE * speed, SAMPLERATE, quality="LQ")[:whole]
         x = np.pad(x, ((0, whole - len(x)), (0, 0))).T
         x = _widened(rng, x)
@@ -154,13 +151,11 @@ class Mixer:
                 room = _room(rng, chances)
                 spectrum *= 1 + rfft(room, n)
             x = irfft(spectrum, n)[:, :whole]
-        x = x[:, lead:].astype(np.float32)
-        if rng.random() < chances.coded:
-            x = _coded(rng, x)
-        return x
+        heard = np.asarray(x[:, lead:], np.float32)
+        return _coded(rng, heard) if rng.random() < chances.coded else heard
 
 
-def _read(path: Path, place: float, frames: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def _read(path: Path, place: float, frames: int) -> NDArray[np.float32]:
     """Read an excerpt [shape=(frames, CHANNELS)]; `place` is 0 at the beginning, 1 at the end."""
     with soundfile.SoundFile(path) as file:
         file.seek(round(place * max(file.frames - frames, 0)))
@@ -173,7 +168,9 @@ def _speed(rng: Generator, semitones: float) -> float:
     return float(2 ** (rng.uniform(-semitones, semitones) / 12))
 
 
-def _level(rng: Generator, x: Waveform, track: Track, spread_db: float, together: bool) -> np.float32:
+def _level(
+    rng: Generator, x: Waveform, track: Track, spread_db: float, together: bool
+) -> np.float32:
     """Give a gain: about the song's own balance, or about one loudness for all."""
     jitter = 10 ** (rng.normal(0, spread_db) / 20)
     if together and track.stem != "vocals":
@@ -191,12 +188,13 @@ def _widened(rng: Generator, x: Waveform) -> Waveform:
     return np.stack([right, left] if rng.random() < 0.5 else [left, right])
 
 
-def _equaliser(rng: Generator, bins: int, spread_db: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def _equaliser(rng: Generator, bins: int, spread_db: float) -> NDArray[np.float32]:
     """Give gains by bin, smooth over the octaves."""
     octaves = np.linspace(np.log2(40), np.log2(16_000), 7)
     gains_db = rng.normal(0, spread_db, len(octaves))
     hertz = np.linspace(0, SAMPLERATE / 2, bins)
-    return (10 ** (np.interp(np.log2(np.maximum(hertz, 1)), octaves, gains_db) / 20)).astype(np.float32)
+    gain_db = np.interp(np.log2(np.maximum(hertz, 1)), octaves, gains_db)
+    return np.asarray(10 ** (gain_db / 20), np.float32)
 
 
 def _room(rng: Generator, chances: Augmentation) -> Waveform:
@@ -223,4 +221,5 @@ def _coded(rng: Generator, x: Waveform) -> Waveform:
     file.seek(0)
     decoded, _ = soundfile.read(file, dtype="float32", always_2d=True)
     frames = x.shape[1]
-    return np.pad(decoded[:frames], ((0, max(frames - len(decoded), 0)), (0, 0))).T * peak
+    whole = np.pad(decoded[:frames], ((0, max(frames - len(decoded), 0)), (0, 0)))
+    return np.asarray(whole.T * peak, np.float32)

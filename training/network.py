@@ -7,7 +7,6 @@ spectra in a batch, statistics of one's own would be worth nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,9 +14,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from stemd.dsp.masks import EPSILON
-from stemd.dsp.stft import hann
 from stemd.dsp.scheme import HOP_LENGTH, MODEL_BINS, N_FFT
-from stemd.tflite_models.unet import DEPTH, LEAKY_SLOPE, Activation, Activations, UNet, from_tensors
+from stemd.dsp.stft import hann
+from stemd.tflite_models.unet import (
+    DEPTH,
+    LEAKY_SLOPE,
+    Activation,
+    Activations,
+    FloatArray,
+    UNet,
+    from_tensors,
+)
 
 Weights = Mapping[str, Tensor]
 """By the names of `UNet.tensors`; kernels in PyTorch's order of axes."""
@@ -26,39 +33,23 @@ _TO_TORCH = {"encoder": (0, 3, 1, 2), "decoder": (3, 0, 1, 2), "head": (0, 3, 1,
 _TO_TFLITE = {"encoder": (0, 2, 3, 1), "decoder": (1, 2, 3, 0), "head": (0, 2, 3, 1)}
 
 
-@dataclass(frozen=True)
-class Spectra:
-    """A mixture and its stems.
-
-    Attributes
-    ----------
-    stems : complex64 [shape=(batch, stems, channels, spectra, MODEL_BINS)]
-    """
-
-    stems: Tensor
-
-    @property
-    def mixture(self) -> Tensor:
-        """complex64 [shape=(batch, channels, spectra, MODEL_BINS)]."""
-        return self.stems.sum(1)
-
-
 def weights_of(unet: UNet) -> dict[str, Tensor]:
     """Copy the weights of a network."""
     return {
-        name: torch.from_numpy(_moved(array, name, _TO_TORCH)) for name, array in unet.tensors().items()
+        name: torch.from_numpy(_moved(array, name, _TO_TORCH))
+        for name, array in unet.tensors().items()
     }
 
 
 def unet_of(stem: str, activations: Activations, weights: Weights) -> UNet:
     """Give the network with these weights."""
-    arrays = {name: _moved(weight.detach().numpy(), name, _TO_TFLITE) for name, weight in weights.items()}
+    arrays = {
+        name: _moved(weight.detach().numpy(), name, _TO_TFLITE) for name, weight in weights.items()
+    }
     return from_tensors(stem, activations, arrays)
 
 
-def _moved(
-    array: np.typing.NDArray[np.float32], name: str, axes: Mapping[str, tuple[int, ...]]
-) -> np.typing.NDArray[np.float32]:
+def _moved(array: FloatArray, name: str, axes: Mapping[str, tuple[int, ...]]) -> FloatArray:
     if array.ndim == 4:
         array = array.transpose(axes[name.split("/")[0]])
     return np.array(array, np.float32, order="C")

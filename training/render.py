@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import mido
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from packages import unpacked, version
@@ -75,11 +76,23 @@ FONTS = (
     Font("timgm", "timgm6mb-soundfont", "sf2/TimGM6mb.sf2", _LEARNT, "GPL-2"),
     Font("csound", "csound-soundfont", "sf2/sf_GMbank.sf2", ("train",), "LGPL-2.1+"),
     *(
-        Font(name, "avldrums.lv2-soundfont", f"sf2/{file}_4_LV2.sf2", ("train",), "GPL-2+", ("drums",), False)
+        Font(
+            name,
+            "avldrums.lv2-soundfont",
+            f"sf2/{file}_4_LV2.sf2",
+            ("train",),
+            "GPL-2+",
+            ("drums",),
+            False,
+        )
         for name, file in (("pearl", "Black_Pearl"), ("zeppelin", "Red_Zeppelin"))
     ),
     Font(
-        "musescore", "musescore-general-soundfont", "sf3/MuseScore_General_Full.sf3", ("test",), "MIT"
+        "musescore",
+        "musescore-general-soundfont",
+        "sf3/MuseScore_General_Full.sf3",
+        ("test",),
+        "MIT",
     ),
 )
 
@@ -168,7 +181,7 @@ def _in_first_channel(note: Note) -> Note:
     return Note(note.time_s, note.message.copy(channel=0))
 
 
-def synthesize(notes: list[Note], font: Font, shift: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def synthesize(notes: list[Note], font: Font, shift: int = 0) -> NDArray[np.float32]:
     """Play notes through a sound font.
 
     Parameters

@@ -21,16 +21,30 @@ from voices import Singer, Speaker, Voice
 
 SECONDS = 40.0
 LANGUAGES = ("en-us", "de", "fr-fr", "it", "es", "sv", "pl", "pt-br")
-VARIANTS = ("f1", "m2", "Annie", "m4", "Michael", "Linda", "m6", "klatt4", "Alicia", "m8", "Gene", "Belinda")
+VARIANTS = (
+    "f1",
+    "m2",
+    "Annie",
+    "m4",
+    "Michael",
+    "Linda",
+    "m6",
+    "klatt4",
+    "Alicia",
+    "m8",
+    "Gene",
+    "Belinda",
+)
 SINGERS = 24
 PROCESSES = 2
 
-CONSONANTS = "b d f g h k l m n p r s t v w".split()
-VOWELS = "a e i o u ai ou".split()
-SUNG = """
-light night rain home sky fire moon sea wind road hand heart day low high blue stone gold dream song
-time long way new old sun fall rise hold stay
-""".split()
+CONSONANTS = "bdfghklmnprstvw"
+VOWELS = ("a", "e", "i", "o", "u", "ai", "ou")
+SUNG = (
+    *("light", "night", "rain", "home", "sky", "fire", "moon", "sea", "wind", "road", "hand"),
+    *("heart", "day", "low", "high", "blue", "stone", "gold", "dream", "song", "time", "long"),
+    *("way", "new", "old", "sun", "fall", "rise", "hold", "stay"),
+)
 SCALE = ("C", "D", "E", "G", "A")
 
 
@@ -79,7 +93,9 @@ def _babble(dice: Random, words: int) -> str:
     """Make up words, with a breath after every dozen."""
     made = []
     for n in range(words):
-        syllables = (dice.choice(CONSONANTS) + dice.choice(VOWELS) for _ in range(dice.choice((1, 2, 2, 3))))
+        syllables = (
+            dice.choice(CONSONANTS) + dice.choice(VOWELS) for _ in range(dice.choice((1, 2, 2, 3)))
+        )
         made.append("".join(syllables) + (", " if n % 12 == 11 else " "))
     return "".join(made)
 

@@ -23,7 +23,9 @@ PACKAGES = ("freedoom", "openttd-openmsx", "planetblupi-music-midi", "simutrans-
 
 DRUM_CHANNEL = 9  # of General MIDI, counted from 0
 BASSES = range(32, 40)
-VOICES = range(52, 55)  # "Choir Aahs", "Voice Oohs", "Synth Voice": no instruments, and nobody sings
+VOICES = range(
+    52, 55
+)  # "Choir Aahs", "Voice Oohs", "Synth Voice": no instruments, and nobody sings
 SIXTEENTHS: dict[Split, range] = {"test": range(2), "validation": range(2, 3)}
 """Of all songs, by the last digit of their sha256; the others are for training."""
 FEWEST_NOTES = 40
@@ -67,7 +69,7 @@ class Song:
         return next((split for split, digits in SIXTEENTHS.items() if digit in digits), "train")
 
     def messages(self, seconds: float) -> dict[Part, list[Note]]:
-        """Sort the first messages by part; what sets a channel up is in the part it is played in."""
+        """Sort the first messages by part; what is no note, as volume, is in all of them."""
         parts: dict[Part, list[Note]] = {part: [] for part in PARTS}
         programs = dict.fromkeys(range(16), 0)
         time_s = 0.0

@@ -25,7 +25,7 @@ from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.unet import Activations
 from training import checkpoints
-from training.mixing import Mixer
+from training.mixing import Batch, Mixer
 from training.network import analyse, estimate, ratio_masks, weights_of
 from training.tracks import STEMS, Track
 
@@ -90,7 +90,9 @@ def loss_of(stems: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
     loudness = _power(mixture) + 1e-6
     error = _power(masked - stems)
     # The second half hears what is soft: magnitudes count there, not their squares.
-    absolute = (masked.abs() - stems.abs()).abs().sum((2, 3, 4)) / (mixture.abs().sum((2, 3, 4)) + 1e-3)
+    absolute = (masked.abs() - stems.abs()).abs().sum((2, 3, 4)) / (
+        mixture.abs().sum((2, 3, 4)) + 1e-3
+    )
     loss = torch.log10(error / loudness + FLOOR).mean() + torch.log10(absolute + FLOOR).mean()
     own = _power(stems)
     heard = own > 1e-3 * loudness
@@ -138,7 +140,10 @@ class Run:
                 "name another folder, or remove it"
             )
         self.step = state["step"]
-        for mine, kept_weights in ((self.weights, state["weights"]), (self.average, state["average"])):
+        for mine, kept_weights in (
+            (self.weights, state["weights"]),
+            (self.average, state["average"]),
+        ):
             for stem, weights in mine.items():
                 for name, weight in weights.items():
                     weight.data.copy_(kept_weights[stem][name])
@@ -149,20 +154,24 @@ class Run:
         state = {
             "step": self.step,
             "settings": json.dumps(asdict(self.settings)),
-            "weights": {stem: {n: w.detach() for n, w in ws.items()} for stem, ws in self.weights.items()},
+            "weights": {
+                stem: {n: w.detach() for n, w in ws.items()} for stem, ws in self.weights.items()
+            },
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
         }
         checkpoints.save(self.folder / name, state)
 
-    def learn(self, waveforms: np.ndarray[Any, np.dtype[np.float32]]) -> tuple[float, Tensor]:
+    def learn(self, waveforms: Batch) -> tuple[float, Tensor]:
         """Take one step; gives the loss, and each stem's SDR in decibels."""
         stems = analyse(torch.from_numpy(waveforms))
         magnitudes = stems.sum(1).abs()
         halves = magnitudes.chunk(2)
         networks = {"vocals": self.vocals, **self.weights}
         jobs = {
-            (stem, n): self._threads.submit(_estimate, weights, self.activations, half, stem in LEARNING)
+            (stem, n): self._threads.submit(
+                _estimate, weights, self.activations, half, stem in LEARNING
+            )
             for stem, weights in networks.items()
             for n, half in enumerate(halves)
         }
@@ -189,10 +198,12 @@ class Run:
         self.step += 1
         kept = min(self.settings.averaged, self.step / (self.step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(self._averages(), [w.detach() for w in self._parameters()], 1 - kept)
+            torch._foreach_lerp_(
+                self._averages(), [w.detach() for w in self._parameters()], 1 - kept
+            )
         return float(loss.detach()), sdr_db
 
-    def validate(self, batches: Sequence[np.ndarray[Any, np.dtype[np.float32]]]) -> tuple[float, list[float]]:
+    def validate(self, batches: Sequence[Batch]) -> tuple[float, list[float]]:
         """Give the loss, and the mean SDR of each stem, of the averaged weights."""
         networks = {"vocals": self.vocals, **self.average}
         losses, ratios = [], []
@@ -223,7 +234,7 @@ def _prepare(folder: Path, tracks: list[Track], seed: int) -> None:
     _mixers["train"] = Mixer(folder, tracks, seed)
 
 
-def _batch(settings: Settings, number: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _batch(settings: Settings, number: int) -> Batch:
     T, size = settings.windows[number % len(settings.windows)]
     return _mixers["train"].batch(number, size, frames_of(T))
 
@@ -233,9 +244,7 @@ def frames_of(T: int) -> int:
     return N_FFT + (T - 1) * HOP_LENGTH
 
 
-def _batches(
-    folder: Path, tracks: list[Track], settings: Settings, first: int
-) -> Iterator[np.ndarray[Any, np.dtype[np.float32]]]:
+def _batches(folder: Path, tracks: list[Track], settings: Settings, first: int) -> Iterator[Batch]:
     """Give the batches from a step on, made by another process."""
     with ProcessPoolExecutor(
         1, get_context("spawn"), _prepare, (folder, tracks, settings.seed)
@@ -290,7 +299,8 @@ def train(
         losses.append(loss)
         if run.step % 50 == 0:
             seconds = (time.monotonic() - started) / 50
-            say(f"{run.step}/{settings.steps} loss {np.mean(losses[-50:]):.3f} {seconds:.2f} s a step")
+            loss = float(np.mean(losses[-50:]))
+            say(f"{run.step}/{settings.steps} loss {loss:.3f} {seconds:.2f} s a step")
             started = time.monotonic()
         if run.step % every == 0 or run.step == settings.steps:
             run.save()
@@ -302,7 +312,7 @@ def train(
 
 
 class _Curve:
-    """One line for each time that the run was measured; those after its checkpoint are forgotten."""
+    """A line for each time that the run was measured; those after its checkpoint are forgotten."""
 
     def __init__(self, path: Path, step: int) -> None:
         self._path = path
@@ -311,7 +321,12 @@ class _Curve:
         path.write_text("".join(f"{line}\n" for line in kept))
 
     def add(
-        self, run: Run, loss: float, sdr_db: list[float], heard: float | None, say: Callable[[str], None]
+        self,
+        run: Run,
+        loss: float,
+        sdr_db: list[float],
+        heard: float | None,
+        say: Callable[[str], None],
     ) -> None:
         ratios = dict(zip(STEMS, sdr_db, strict=True))
         line = json.dumps({"step": run.step, "loss": heard, "validation": loss, "sdr_db": ratios})

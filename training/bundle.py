@@ -1,0 +1,137 @@
+"""Puts trained networks into the program: the set, and the card that tells what became of what."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from packages import version
+from stemd.tflite_models.graph import write_graph
+from stemd.tflite_models.library import Library
+from stemd.tflite_models.manifest import MANIFEST, Figures, Manifest, Training
+from stemd.tflite_models.model_reader import read_weights
+from stemd.tflite_models.model_set import ModelSet
+from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.store import write_set
+from training import checkpoints
+from training.evaluate import Way, means, score_all
+from training.heldout import build_mixes
+from training.network import unet_of
+from training.render import FONTS
+from training.songs import PACKAGES, Song
+from training.tracks import STEMS, Track
+
+NAME = "4stems"
+START = "2stems"
+"""The set that they were trained from, which gives the vocals' network as it is."""
+CARD = "card.json"
+MEASURED_ON = "held-out songs"
+SPEC = GraphSpec(precision="fp16")
+
+
+def build(
+    run: Path, material: Path, out_dir: Path, songs: Sequence[Song], tracks: Sequence[Track]
+) -> Manifest:
+    """Write the set into `out_dir/4stems`, measure it, and write the card beside it.
+
+    Parameters
+    ----------
+    run : Path
+        The folder of a run.
+    material : Path
+        Where the tracks' files are.
+    out_dir : Path
+        Holds the set that they were trained from.
+    songs : sequence of Song
+    tracks : sequence of Track
+    """
+    state = checkpoints.load(run / "checkpoint.pt")
+    settings = json.loads(state["settings"])
+    heard = _material(songs, tracks)
+    start = Library(bundled_dir=out_dir).find(START)
+    vocals = start.manifest.files[start.stems.index(STEMS[0])]
+    draft = Manifest(
+        name=NAME,
+        precision="fp16",
+        graph=str(SPEC),
+        files=(vocals.model_copy(update={"set": START}),),
+        provenance=start.manifest.provenance,
+        training=Training(
+            stems=STEMS[1:],
+            steps=state["step"],
+            seed=settings["seed"],
+            material_sha256=_digest(heard),
+            card=CARD,
+        ),
+    )
+    folder = out_dir / NAME
+    manifest = write_set(folder, draft, _graphs(state, start, draft), plain_names=True)
+    mixes = list(build_mixes(material, tracks))
+    plain = {record.stem: record.path(folder) for record in manifest.files}
+    (scores,) = score_all(mixes, plain, [Way()])
+    (before,) = score_all(mixes, start.paths, [Way()])
+    figures = {stem: round(value, 2) for stem, value in means(scores).items()}
+    manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=figures)})
+    (folder / MANIFEST).write_text(manifest.to_json())
+    card = {
+        "training": {"settings": settings, "steps": state["step"], "start": START},
+        "curve": [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()],
+        "figures": {
+            "of": "SDR in dB of each stem of each mixture, offline, fp32 arithmetic",
+            "mean": figures,
+            f"mean_{START}": {stem: round(value, 2) for stem, value in means(before).items()},
+            "mixtures": {
+                mix.name: {stem: round(value, 2) for stem, value in each.items()}
+                for mix, each in zip(mixes, scores, strict=True)
+            },
+        },
+        "material": heard,
+    }
+    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
+    return manifest
+
+
+def _graphs(state: dict[str, Any], start: ModelSet, draft: Manifest) -> Iterator[tuple[str, bytes]]:
+    activations = read_weights(start.paths["accompaniment"])[0].activations
+    for stem in STEMS[1:]:
+        unet = unet_of(stem, activations, state["average"][stem])
+        yield stem, write_graph(unet, SPEC, draft.about)
+
+
+def _material(songs: Sequence[Song], tracks: Sequence[Track]) -> dict[str, Any]:
+    """Tell what was heard, with checksums."""
+    program = subprocess.run(
+        ["fluidsynth", "--version"], capture_output=True, text=True, check=True
+    )
+    packages = dict.fromkeys([*PACKAGES, *(font.package for font in FONTS)])
+    return {
+        "packages": {package: version(package) for package in packages},
+        "renderer": program.stdout.splitlines()[-1] if program.stdout else "",
+        "fonts": [
+            {
+                "file": font.file,
+                "splits": font.splits,
+                "parts": font.parts,
+                "sha256": _sha256(font.path),
+            }
+            for font in FONTS
+        ],
+        "songs": {song.name: {"sha256": song.sha256, "split": song.split} for song in songs},
+        "voices": {track.song: track.sha256 for track in tracks if track.stem == "vocals"},
+        "tracks": dict(Counter(f"{track.split} {track.stem}" for track in tracks)),
+        "tracks_sha256": _digest([asdict(track) for track in tracks]),
+    }
+
+
+def _sha256(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(value: Any) -> str:
+    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
