@@ -107,7 +107,7 @@ train: $(TRAINING)/done
 	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks $(TRAINING)/bin/python -m training $(ARGS)
 
 training-test: $(TRAINING)/done
-	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest tests/training $(ARGS)
+	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest -p no:cacheprovider tests/training $(ARGS)
 
 man: $(VENV)/test
 	$(VENV)/bin/python docs/man/write.py

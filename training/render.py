@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 import mido
 import numpy as np
@@ -197,7 +198,8 @@ def synthesize(notes: list[Note], font: Font, shift: int = 0) -> NDArray[np.floa
     """
     with TemporaryDirectory() as name:
         midi, wav = Path(name) / "part.mid", Path(name) / "part.wav"
-        write_midi(notes, midi, shift)
+        with midi.open("wb") as file:
+            write_midi(notes, file, shift)
         command = ["fluidsynth", "-niq", "-r", str(SAMPLERATE), "-g", "0.5", "-O", "float"]
         command += ["-o", "synth.dynamic-sample-loading=1"]  # of a big font, only what sounds
         command += ["-T", "wav", "-F", str(wav), str(font.path), str(midi)]
@@ -212,7 +214,7 @@ def synthesize(notes: list[Note], font: Font, shift: int = 0) -> NDArray[np.floa
     return whole
 
 
-def write_midi(notes: list[Note], path: Path, shift: int) -> None:
+def write_midi(notes: list[Note], file: BinaryIO, shift: int) -> None:
     """Write notes as a MIDI file of one track, at a tempo that makes a tick a round time."""
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=500_000)])
     ticks = 0
@@ -232,4 +234,4 @@ def write_midi(notes: list[Note], path: Path, shift: int) -> None:
         track.append(mido.Message("note_off", channel=channel, note=note, time=rest))
         rest = 0
     midi = mido.MidiFile(ticks_per_beat=TICKS_PER_S // 2, tracks=[track])
-    midi.save(path)
+    midi.save(file=file)

@@ -127,10 +127,10 @@ def _midi_files(root: Path) -> Iterator[tuple[str, bytes]]:
         if path.suffix.lower() == ".mid" and path.is_file():
             yield path.name, path.read_bytes()
         elif path.suffix == ".wad":
-            yield from _lumps(path.read_bytes())
+            yield from read_wad(path.read_bytes())
 
 
-def _lumps(wad: bytes) -> Iterator[tuple[str, bytes]]:
+def read_wad(wad: bytes) -> Iterator[tuple[str, bytes]]:
     """Give the music in a file of Doom's: a directory of lumps, of which D_… are songs."""
     count, directory = struct.unpack_from("<II", wad, 4)
     for n in range(count):

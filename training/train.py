@@ -23,7 +23,7 @@ from torch import Tensor
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_reader import read_weights
-from stemd.tflite_models.unet import Activations
+from stemd.tflite_models.unet import Activations, UNet
 from training import checkpoints
 from training.mixing import Batch, Mixer
 from training.network import analyse, estimate, ratio_masks, weights_of
@@ -104,14 +104,34 @@ def _power(x: Tensor) -> Tensor:
     return (x.real.square() + x.imag.square()).sum((2, 3, 4))
 
 
+@dataclass(frozen=True)
+class Start:
+    """What the training starts from: two networks of one architecture.
+
+    Attributes
+    ----------
+    vocals : UNet
+        It stays as it is.
+    accompaniment : UNet
+        All others begin as its likeness.
+    """
+
+    vocals: UNet
+    accompaniment: UNet
+
+    @classmethod
+    def bundled(cls) -> Start:
+        """Give Deezer's, as they come with the program."""
+        paths = Library().find("2stems").paths
+        return cls(*(read_weights(paths[stem])[0] for stem in ("vocals", "accompaniment")))
+
+
 class Run:
     """A run of the training: made anew, or resumed where it was."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, networks: Start) -> None:
         self.folder, self.settings = folder, settings
-        bundled = Library().find("2stems")
-        vocals, _ = read_weights(bundled.paths["vocals"])
-        start, _ = read_weights(bundled.paths["accompaniment"])
+        vocals, start = networks.vocals, networks.accompaniment
         self.activations: Activations = start.activations
         self.vocals = weights_of(vocals)
         self.weights = {
@@ -264,6 +284,7 @@ def train(
     folder: Path,
     tracks: Sequence[Track],
     settings: Settings,
+    networks: Start,
     every: int = 500,
     say: Callable[[str], None] = print,
 ) -> Run:
@@ -277,6 +298,7 @@ def train(
         Of the run.
     tracks : sequence of Track
     settings : Settings
+    networks : Start
     every : int
         Steps between checkpoints.
     say : callable
@@ -284,7 +306,7 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    run = Run(folder, settings)
+    run = Run(folder, settings, networks)
     heard = [track for track in tracks if track.split == "train"]
     checked = [track for track in tracks if track.split == "validation" or track.stem == "vocals"]
     mixer = Mixer(material, checked, VALIDATION_SEED)
