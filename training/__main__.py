@@ -15,9 +15,10 @@ import stemd.tflite_models
 from packages import cache_folder
 from stemd.tflite_models.errors import ModelError
 from training import bundle, render, singers
+from training.learner import Settings
 from training.songs import all_songs
 from training.tracks import Track, read_list
-from training.train import Settings, Start, train
+from training.train import deezers, train
 from voices import MaterialError
 
 STEPS = ("material", "train", "bundle")
@@ -35,7 +36,7 @@ def main() -> None:
         singers.perform_all(folder)
     if "train" in steps:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
-        train(folder, run, _tracks(folder), settings, Start.bundled(), say=_say)
+        train(folder, run, _tracks(folder), settings, deezers(), say=_say)
     if "bundle" in steps:
         songs = all_songs(render.SECONDS)
         manifest = bundle.build(run, folder, chosen.output, songs, _tracks(folder))

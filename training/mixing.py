@@ -71,6 +71,9 @@ class Augmentation:
     coded: float = 0.1
 
 
+USUAL = Augmentation()
+
+
 class Mixer:
     """Makes mixtures out of tracks.
 
@@ -88,7 +91,7 @@ class Mixer:
         folder: Path,
         tracks: Sequence[Track],
         seed: int,
-        augmentation: Augmentation = Augmentation(),
+        augmentation: Augmentation = USUAL,
     ) -> None:
         self._folder, self._seed, self._chances = folder, seed, augmentation
         self._by_stem: dict[Stem, list[Track]] = defaultdict(list)
@@ -105,8 +108,8 @@ class Mixer:
 
     def _mix(self, rng: Generator, frames: int) -> Stems:
         chances = self._chances
-        together = rng.random() < chances.together
-        song = self._songs[rng.integers(len(self._songs))]
+        together = rng.random() < chances.together and bool(self._songs)
+        song = self._songs[rng.integers(len(self._songs))] if self._songs else {}
         speed = _speed(rng, chances.transposition)
         place = rng.random()
         stems = np.zeros((len(STEMS), CHANNELS, frames), np.float32)
@@ -121,6 +124,8 @@ class Mixer:
             else:
                 tracks, at = self._by_stem[stem], rng.random()
                 own_speed = _speed(rng, chances.transposition)
+            if not tracks:
+                continue
             track = tracks[rng.integers(len(tracks))]
             part = self._played(rng, track, at, own_speed, frames)
             out[:] = part * _level(rng, part, track, chances.level_db, together)

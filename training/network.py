@@ -29,6 +29,13 @@ from stemd.tflite_models.unet import (
 Weights = Mapping[str, Tensor]
 """By the names of `UNet.tensors`; kernels in PyTorch's order of axes."""
 
+BY_OUTPUT = (1, 2, 3)
+"""One scale for each output of a kernel."""
+BY_OUTPUT_TRANSPOSED = (0, 2, 3)
+"""The same, where PyTorch has the inputs first."""
+BY_MIXTURE = (1, 2, 3)
+"""One scale for each mixture, whatever the channel."""
+
 _TO_TORCH = {"encoder": (0, 3, 1, 2), "decoder": (3, 0, 1, 2), "head": (0, 3, 1, 2)}
 _TO_TFLITE = {"encoder": (0, 2, 3, 1), "decoder": (1, 2, 3, 0), "head": (0, 2, 3, 1)}
 
@@ -55,7 +62,9 @@ def _moved(array: FloatArray, name: str, axes: Mapping[str, tuple[int, ...]]) ->
     return np.array(array, np.float32, order="C")
 
 
-def estimate(weights: Weights, activations: Activations, magnitudes: Tensor) -> Tensor:
+def estimate(
+    weights: Weights, activations: Activations, magnitudes: Tensor, rounded: bool = False
+) -> Tensor:
     """Estimate a stem's magnitudes.
 
     Parameters
@@ -64,32 +73,58 @@ def estimate(weights: Weights, activations: Activations, magnitudes: Tensor) -> 
     activations : Activations
     magnitudes : float32 [shape=(batch, channels, spectra, MODEL_BINS)]
         Of the mixture; spectra a multiple of 64.
+    rounded : bool
+        Round what goes into each convolution to 8 bits, as the interpreter's does, and the kernels
+        too; gradients pass as if nothing was rounded.
 
     Returns
     -------
     float32, of the same shape
     """
+    rounding = rounded_to_8_bits if rounded else _as_it_is
     x = magnitudes
     skips = []
     for level in range(1, DEPTH + 1):
         name = f"encoder/{level}"
         # Of TensorFlow's three rows and bins of padding, one comes before.
-        padded = functional.pad(x, (1, 2, 1, 2))
-        y = functional.conv2d(padded, weights[f"{name}/kernel"], weights[f"{name}/bias"], stride=2)
+        padded = functional.pad(rounding(x, BY_MIXTURE), (1, 2, 1, 2))
+        kernel = rounding(weights[f"{name}/kernel"], BY_OUTPUT)
+        y = functional.conv2d(padded, kernel, weights[f"{name}/bias"], stride=2)
         skips.append(y)
         if level < DEPTH:
             x = _activated(_normed(y, weights, name), activations.encoder)
     x = skips.pop()
     for level in range(1, DEPTH + 1):
         name = f"decoder/{level}"
+        kernel = rounding(weights[f"{name}/kernel"], BY_OUTPUT_TRANSPOSED)
         y = functional.conv_transpose2d(
-            x, weights[f"{name}/kernel"], weights[f"{name}/bias"], stride=2, padding=1
+            rounding(x, BY_MIXTURE), kernel, weights[f"{name}/bias"], stride=2, padding=1
         )[..., :-1, :-1]
         y = _normed(_activated(y, activations.decoder), weights, name)
         x = torch.cat([skips.pop(), y], 1) if skips else y
-    padded = functional.pad(x, (3, 3, 3, 3))
-    logits = functional.conv2d(padded, weights["head/kernel"], weights["head/bias"], dilation=2)
+    padded = functional.pad(rounding(x, BY_MIXTURE), (3, 3, 3, 3))
+    kernel = rounding(weights["head/kernel"], BY_OUTPUT)
+    logits = functional.conv2d(padded, kernel, weights["head/bias"], dilation=2)
     return torch.sigmoid(logits) * magnitudes
+
+
+def rounded_to_8_bits(x: Tensor, together: tuple[int, ...]) -> Tensor:
+    """Round to the 255 steps that span the largest magnitude; gradients pass unchanged.
+
+    Parameters
+    ----------
+    x : float32
+    together : tuple of int
+        Axes along which one scale holds.
+    """
+    with torch.no_grad():
+        scale = x.abs().amax(together, keepdim=True).clamp_min(1e-12) / 127
+        change = torch.round(x / scale) * scale - x
+    return x + change
+
+
+def _as_it_is(x: Tensor, _: tuple[int, ...]) -> Tensor:
+    return x
 
 
 def _normed(x: Tensor, weights: Weights, name: str) -> Tensor:
