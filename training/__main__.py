@@ -36,11 +36,11 @@ def main() -> None:
         singers.perform_all(folder)
     if "train" in steps:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
-        train(folder, run, _tracks(folder), settings, deezers(), say=_say)
+        train(folder, run, read_tracks(folder), settings, deezers(), say=say)
     if "bundle" in steps:
         songs = all_songs(render.SECONDS)
-        manifest = bundle.build(run, folder, chosen.output, songs, _tracks(folder))
-        _say(manifest.to_json())
+        manifest = bundle.build(run, folder, chosen.output, songs, read_tracks(folder))
+        say(manifest.to_json())
 
 
 def _arguments() -> argparse.Namespace:
@@ -50,7 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--folder",
         type=Path,
-        default=cache_folder().parent / "training",
+        default=default_folder(),
         help="of material and runs, 8 GB (default: %(default)s)",
     )
     parser.add_argument("--run", default="4stems", metavar="NAME", help="below the folder's runs")
@@ -72,7 +72,19 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tracks(folder: Path) -> list[Track]:
+def default_folder() -> Path:
+    """Give where material and runs are where nothing else is said."""
+    return cache_folder().parent / "training"
+
+
+def read_tracks(folder: Path) -> list[Track]:
+    """Give the material that there is.
+
+    Raises
+    ------
+    MaterialError
+        There is none.
+    """
     try:
         return [
             track for name in ("tracks", "voices") for track in read_list(folder / f"{name}.json")
@@ -83,7 +95,8 @@ def _tracks(folder: Path) -> list[Track]:
         ) from None
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print at once, into files too."""
     print(text, flush=True)
 
 

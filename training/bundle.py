@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 from packages import version
+from stemd.daemon.presets import PRESETS
 from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.manifest import MANIFEST, Figures, Manifest, Training
@@ -20,8 +22,8 @@ from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.store import write_set
 from training import checkpoints
-from training.evaluate import Way, means, score_all
-from training.heldout import build_mixes
+from training.evaluate import Way, compiled, means, score_all, score_recording
+from training.heldout import Mix, build_mixes, recordings
 from training.network import unet_of
 from training.render import FONTS
 from training.songs import PACKAGES, Song
@@ -33,6 +35,12 @@ START = "2stems"
 CARD = "card.json"
 MEASURED_ON = "held-out songs"
 SPEC = GraphSpec(precision="fp16")
+WAYS = {
+    "offline": Way(),
+    "balanced": Way(PRESETS["balanced"][0], "mixed"),
+    "balanced, int8": Way(PRESETS["balanced"][0], "int8"),
+}
+"""How the sets are run to be measured."""
 
 
 def build(
@@ -72,29 +80,49 @@ def build(
     )
     folder = out_dir / NAME
     manifest = write_set(folder, draft, _graphs(state, start, draft), plain_names=True)
-    mixes = list(build_mixes(material, tracks))
     plain = {record.stem: record.path(folder) for record in manifest.files}
-    (scores,) = score_all(mixes, plain, [Way()])
-    (before,) = score_all(mixes, start.paths, [Way()])
-    figures = {stem: round(value, 2) for stem, value in means(scores).items()}
-    manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=figures)})
+    figures = measure(list(build_mixes(material, tracks)), {NAME: plain, START: start.paths})
+    offline = figures["mean"]["offline"][NAME]
+    manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=offline)})
     (folder / MANIFEST).write_text(manifest.to_json())
     card = {
         "training": {"settings": settings, "steps": state["step"], "start": START},
         "curve": [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()],
-        "figures": {
-            "of": "SDR in dB of each stem of each mixture, offline, fp32 arithmetic",
-            "mean": figures,
-            f"mean_{START}": {stem: round(value, 2) for stem, value in means(before).items()},
-            "mixtures": {
-                mix.name: {stem: round(value, 2) for stem, value in each.items()}
-                for mix, each in zip(mixes, scores, strict=True)
-            },
-        },
+        "figures": figures,
         "material": heard,
     }
     (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
     return manifest
+
+
+def measure(mixes: Sequence[Mix], sets: Mapping[str, Mapping[str, Path]]) -> dict[str, Any]:
+    """Measure plain networks, by name of the set and stem; everything is SDR in decibels.
+
+    Returns
+    -------
+    dict
+        ``mean``: by way, set and stem. ``mixtures``: the same of each mixture, offline.
+        ``recordings``: see `score_recording`, by set and recording.
+    """
+    mean: dict[str, Any] = {way: {} for way in WAYS}
+    mixtures: dict[str, Any] = {mix.name: {} for mix in mixes}
+    recorded: dict[str, Any] = {}
+    for name, plain in sets.items():
+        scores = dict(zip(WAYS, score_all(mixes, plain, list(WAYS.values())), strict=True))
+        for way, each in scores.items():
+            mean[way][name] = _rounded(means(each))
+        for mix, score in zip(mixes, scores["offline"], strict=True):
+            mixtures[mix.name][name] = _rounded(score)
+        with compiled(plain, [Way()]) as (graphs,):
+            recorded[name] = {
+                recording.name: _rounded(score_recording(recording, graphs))
+                for recording in recordings()
+            }
+    return {"mean": mean, "mixtures": mixtures, "recordings": recorded}
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
+    return {stem: None if isnan(db) else round(db, 2) for stem, db in scores.items()}
 
 
 def _graphs(state: dict[str, Any], start: ModelSet, draft: Manifest) -> Iterator[tuple[str, bytes]]:
@@ -112,10 +140,13 @@ def _material(songs: Sequence[Song], tracks: Sequence[Track]) -> dict[str, Any]:
     packages = dict.fromkeys([*PACKAGES, *(font.package for font in FONTS)])
     return {
         "packages": {package: version(package) for package in packages},
+        "licences": PACKAGES,
         "renderer": program.stdout.splitlines()[-1] if program.stdout else "",
         "fonts": [
             {
                 "file": font.file,
+                "package": font.package,
+                "licence": font.licence,
                 "splits": font.splits,
                 "parts": font.parts,
                 "sha256": _sha256(font.path),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,7 +22,7 @@ from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.streaming import compile_graph
-from training.heldout import Mix
+from training.heldout import Mix, Recording
 from training.mixing import Stems
 from training.tracks import STEMS
 
@@ -97,19 +98,48 @@ def score_all(
 ) -> list[list[dict[str, float]]]:
     """Score plain networks, by stem, in several ways; gives for each way each mix's scores."""
     mixes = list(mixes)
+    results = []
     with (
-        TemporaryDirectory() as name,
+        compiled(plain, ways) as sets,
         ProcessPoolExecutor(PROCESSES, get_context("spawn")) as processes,
     ):
-        results = []
+        for way, graphs in zip(ways, sets, strict=True):
+            jobs = [processes.submit(score, mix, graphs, way.scheme) for mix in mixes]
+            results.append([job.result() for job in jobs])
+    return results
+
+
+def score_recording(recording: Recording, graphs: Mapping[str, Path]) -> dict[str, float]:
+    """Tell how a set does on a recording without a voice, offline.
+
+    Returns
+    -------
+    dict
+        ``instruments``: SDR of all stems but the vocals against the whole recording. ``guitar``:
+        that of what should hold the guitar against it; of two stems the accompaniment.
+    """
+    mixture = recording.rest + recording.guitar
+    estimates = separate(mixture, [Network(path) for path in graphs.values()], OFFLINE)
+    frames = min(estimates.shape[2], mixture.shape[1])
+    estimates = estimates[..., :frames]
+    return {
+        "instruments": sdr_db(mixture[:, :frames], estimates[1:].sum(0)),
+        "guitar": sdr_db(recording.guitar[:, :frames], estimates[-1]),
+    }
+
+
+@contextmanager
+def compiled(plain: Mapping[str, Path], ways: Sequence[Way]) -> Iterator[list[dict[str, Path]]]:
+    """Give the graphs of plain networks for each way, by stem, as long as the context lasts."""
+    with TemporaryDirectory() as name:
+        sets = []
         for n, way in enumerate(ways):
             graphs = {}
             for stem, path in plain.items():
                 graphs[stem] = Path(name) / f"{n}-{stem}.tflite"
                 graphs[stem].write_bytes(compile_graph(read_weights(path)[0], way.spec, {}))
-            jobs = [processes.submit(score, mix, graphs, way.scheme) for mix in mixes]
-            results.append([job.result() for job in jobs])
-    return results
+            sets.append(graphs)
+        yield sets
 
 
 def means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:

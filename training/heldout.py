@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,15 @@ from training.mixing import Stems
 from training.tracks import STEMS, Track
 from voices import Voice
 
-START_S, SECONDS = 15, 40
+START_S, SECONDS = 15, 30
 SOFTEST = 1e-4
 """RMS from which on a part counts as playing."""
+
+
+GUITARS = tuple(
+    recipe for recipe in RECIPES if recipe.piece.package == "fretsonfire-songs-muldjord"
+)
+"""Real recordings that have their guitar in a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,27 @@ def build_mixes(folder: Path, tracks: Sequence[Track]) -> Iterator[Mix]:
         stems /= np.maximum(np.sqrt(np.square(stems).mean((1, 2), keepdims=True)), SOFTEST)
         stems *= np.float32(PEAK / np.abs(stems.sum(0)).max())
         yield Mix(song, stems)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A real recording in two parts [shape=(CHANNELS, frames)]: the guitar, and all the rest."""
+
+    name: str
+    rest: Waveform
+    guitar: Waveform
+
+
+def recordings() -> Iterator[Recording]:
+    """Give excerpts of real recordings, without a voice, as the benchmarks take them."""
+    for recipe in GUITARS:
+        parts = [
+            replace(recipe.piece, files=(file,)).excerpt(recipe.start_s, SECONDS)
+            for file in recipe.piece.files
+        ]
+        gain = np.float32(PEAK / np.abs(sum(parts)).max())
+        rest, guitar = (part * gain for part in parts)
+        yield Recording(recipe.piece.title, rest, guitar)
 
 
 def _excerpt(path: Path) -> Waveform:

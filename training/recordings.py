@@ -16,7 +16,7 @@ from training.tracks import PEAK, Track, write_list
 SECONDS = 90
 """Of each piece, from its tenth second on."""
 START_S = 10
-PACKAGES = ("singularity-music", "ufoai-music", "nexuiz-music", "fretsonfire-songs-sectoid")
+PACKAGES = ("singularity-music", "nexuiz-music", "fretsonfire-songs-sectoid")
 """None of those that the benchmarks separate."""
 KINDS = (".ogg", ".opus")
 

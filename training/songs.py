@@ -19,7 +19,14 @@ Split = Literal["train", "validation", "test"]
 Part = Literal["drums", "bass", "other"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
-PACKAGES = ("freedoom", "openttd-openmsx", "planetblupi-music-midi", "simutrans-data", "mma")
+PACKAGES = {
+    "freedoom": "BSD-3-clause",
+    "openttd-openmsx": "GPL-2",
+    "planetblupi-music-midi": "GPL-3+",
+    "simutrans-data": "Artistic-1.0",
+    "mma": "GPL-2+",
+}
+"""Debian packages with songs as MIDI files, with the licences that their copyright files name."""
 
 DRUM_CHANNEL = 9  # of General MIDI, counted from 0
 BASSES = range(32, 40)
