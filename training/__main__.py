@@ -14,13 +14,14 @@ from pathlib import Path
 import stemd.tflite_models
 from packages import cache_folder
 from stemd.tflite_models.errors import ModelError
-from training import bundle, render, singers
+from training import bundle, card, render, singers
 from training.learner import Settings
 from training.songs import all_songs
 from training.tracks import Track, read_list
 from training.train import deezers, train
 from voices import MaterialError
 
+BUNDLED = Path(stemd.tflite_models.__file__).parent
 STEPS = ("material", "train", "bundle")
 
 
@@ -39,8 +40,12 @@ def main() -> None:
         train(folder, run, read_tracks(folder), settings, deezers(), say=say)
     if "bundle" in steps:
         songs = all_songs(render.SECONDS)
-        manifest = bundle.build(run, folder, chosen.output, songs, read_tracks(folder))
-        say(manifest.to_json())
+        bundle.build(run, folder, chosen.output, songs, read_tracks(folder))
+        told = card.read(chosen.output / bundle.NAME / bundle.CARD)
+        for table in card.tables(told).values():
+            say(f"{table}\n")
+        if chosen.output == BUNDLED:
+            card.write(told)
 
 
 def _arguments() -> argparse.Namespace:
@@ -66,7 +71,7 @@ def _arguments() -> argparse.Namespace:
         "-o",
         "--output",
         type=Path,
-        default=Path(stemd.tflite_models.__file__).parent,
+        default=BUNDLED,
         help="holds 2stems/, receives 4stems/ (default: where the program has them)",
     )
     return parser.parse_args()
