@@ -15,7 +15,6 @@ from typing import Any
 from packages import version
 from stemd.daemon.presets import PRESETS
 from stemd.tflite_models.graph import write_graph
-from stemd.tflite_models.library import Library
 from stemd.tflite_models.manifest import MANIFEST, Figures, Manifest, Training
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.model_set import ModelSet
@@ -28,10 +27,9 @@ from training.network import unet_of
 from training.render import FONTS
 from training.songs import PACKAGES, Song
 from training.tracks import STEMS, Track
+from training.train import START, bundled_start
 
 NAME = "4stems"
-START = "2stems"
-"""The set that they were trained from, which gives the vocals' network as it is."""
 CARD = "card.json"
 MEASURED_ON = "held-out songs"
 SPEC = GraphSpec(precision="fp16")
@@ -62,7 +60,7 @@ def build(
     state = checkpoints.load(run / "checkpoint.pt")
     settings = json.loads(state["settings"])
     heard = _material(songs, tracks)
-    start = Library(bundled_dir=out_dir).find(START)
+    start = bundled_start(out_dir)
     vocals = start.manifest.files[start.stems.index(STEMS[0])]
     draft = Manifest(
         name=NAME,

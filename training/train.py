@@ -19,6 +19,7 @@ from torch import Tensor
 
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_reader import read_weights
+from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.unet import UNet
 from training.batches import batches, frames_of
 from training.learner import Learner, Settings
@@ -37,9 +38,25 @@ VALIDATION_SEED = 1
 Say = Callable[[str], None]
 
 
+START = "2stems"
+"""The set that training begins with."""
+
+
+def bundled_start(folder: Path | None = None) -> ModelSet:
+    """Give Deezer's two networks as they come with the program, whatever the user has installed.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where the bundled sets are; by default where the program has them.
+    """
+    copies = Library(bundled_dir=folder).verify(START)
+    return next(copy for copy in copies if copy.origin == "bundled")
+
+
 def deezers() -> dict[str, UNet]:
-    """Give the two networks that come with the program, by stem."""
-    return {stem: read_weights(path)[0] for stem, path in Library().find("2stems").paths.items()}
+    """Give their weights, by stem."""
+    return {stem: read_weights(path)[0] for stem, path in bundled_start().paths.items()}
 
 
 def loss_of(stems: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
