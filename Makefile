@@ -17,6 +17,8 @@
 # make network-test  stemd on one machine, the sound card on another; as root
 # make runtimes-test  what every runtime must do alike, with tflite-runtime instead of LiteRT
 # make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
+# make train    four stems from two: material, training, the set in tflite_models/; hours, goes on where it was
+# make training-test  the tests of that
 # make man      the man pages in docs/man, out of what --help says
 # make clean    forget the environments and everything built
 
@@ -27,11 +29,12 @@ VENV := .venv
 ORACLE := .venv-oracle
 WHEELS := .venv-wheels
 FORERUNNER := .venv-tflite
+TRAINING := .venv-training
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test arm64-test runtimes-test boards man clean
+.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test arm64-test runtimes-test boards train training-test man clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -112,11 +115,18 @@ boards: $(VENV)/run
 	$(VENV)/bin/python benchmarks/budget.py $(ARGS)
 	$(VENV)/bin/python benchmarks/boards.py $(ARGS)
 
+# One thread for each process: two of them for the small convolutions take longer than one.
+train: $(TRAINING)/done
+	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks $(TRAINING)/bin/python -m training $(ARGS)
+
+training-test: $(TRAINING)/done
+	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest -p no:cacheprovider tests/training $(ARGS)
+
 man: $(VENV)/test
 	$(VENV)/bin/python docs/man/write.py
 
 clean:
-	rm -rf $(VENV) $(ORACLE) $(WHEELS) $(FORERUNNER) build dist *.egg-info daemon/_rt.*so
+	rm -rf $(VENV) $(ORACLE) $(WHEELS) $(FORERUNNER) $(TRAINING) build dist *.egg-info daemon/_rt.*so
 
 # ---- what the machine must have; apt-get brings it where it is missing ----
 
@@ -149,6 +159,10 @@ FOR_SPEED := $(call need,command -v ffmpeg,ffmpeg)
 FOR_BENCH := $(FOR_RUN) \
   $(call need,command -v espeak-ng,espeak-ng) \
   $(call need,command -v festival && ls -d /usr/share/festival/voices/*/kal_diphone,festival festvox-kallpc16k)
+
+FOR_TRAINING := $(FOR_BENCH) \
+  $(call need,command -v fluidsynth,fluidsynth) \
+  $(call need,ls -d /usr/share/festival/voices/*/ked_diphone,festvox-kdlpc16k)
 
 define install-missing
 @missing=""; $(1) \
@@ -188,6 +202,12 @@ $(VENV)/bench: $(SOURCES)
 	touch $(VENV)/run $@
 
 make-venv = @[ -x $(1)/bin/pip ] || { echo "making a virtual environment in $(1)"; rm -rf $(1); $(PYTHON) -m venv $(1); }
+
+$(TRAINING)/done: $(SOURCES)
+	$(call install-missing,$(FOR_TRAINING))
+	$(call make-venv,$(TRAINING))
+	$(TRAINING)/bin/pip install --quiet --editable '.[training]'
+	touch $@
 
 # tflite-runtime, which 32-bit boards have to take, and NumPy 1, which it wants; everything else as usual.
 $(FORERUNNER)/done: $(SOURCES)

@@ -71,17 +71,22 @@ class Singer:
         Words as ``WORD:NOTES:BEATS``, a note and a length for each syllable. Festival's octaves
         are one lower than usual ones: A5 is 440 Hz.
     beats_per_minute : int
+    voice : str
+        Of festival, with diphones.
     """
 
     score: str
     beats_per_minute: int
+    voice: str = "kal_diphone"
 
     def perform(self) -> NDArray[np.float32]:
         """Sing."""
         with TemporaryDirectory() as folder:
             source, script, target = (Path(folder) / name for name in ("xml", "scm", "wav"))
             source.write_text(self._xml())
-            script.write_text(FESTIVAL_SCRIPT.format(source=source, target=target))
+            script.write_text(
+                FESTIVAL_SCRIPT.format(voice=self.voice, source=source, target=target)
+            )
             _run(["festival", "-b", str(script)], "festival festvox-kallpc16k")
             if not target.exists():
                 raise MaterialError(
@@ -99,7 +104,7 @@ class Singer:
         return f'{SINGING_DTD}<SINGING BPM="{self.beats_per_minute}">\n{sung}\n</SINGING>\n'
 
     def __str__(self) -> str:
-        return f"festival kal_diphone, singing at {self.beats_per_minute} beats/min"
+        return f"festival {self.voice}, singing at {self.beats_per_minute} beats/min"
 
 
 # Inside the file, because the one that festival ships needs others that its package lacks.
@@ -112,7 +117,7 @@ SINGING_DTD = """<?xml version="1.0"?>
 """
 
 FESTIVAL_SCRIPT = """
-(voice_kal_diphone)
+(voice_{voice})
 (load_library "singing-mode.scm")
 (define (keep utterance) (utt.save.wave utterance "{target}" 'riff) utterance)
 (set! tts_hooks (list utt.synth keep))

@@ -81,7 +81,7 @@ class SeparationSection(Section):
     """auto: what is left out below is chosen by the machine's memory, cores and instructions."""
 
     stems: Literal["auto", 2, 4] = "auto"
-    """auto: four where the four-stem networks are installed, else two."""
+    """auto: four where the official four-stem networks are installed, else two."""
 
     preset: Literal["seed", "studio", "balanced", "live", "auto"] = "balanced"
     """The sliding window, from the longest delay to the shortest. live: the shortest good one

@@ -31,7 +31,7 @@ def models() -> None:
 def list_sets() -> None:
     """Show the networks that are here, and those that could be."""
     rows = [_row(line) for line in _library().list()]
-    header = ("NAME", "ORIGIN", "PRECISION", "LICENCE", "IN USE", "STEMS", "WHERE")
+    header = ("NAME", "ORIGIN", "PRECISION", "LICENCE", "IN USE", "STEMS, SDR IN DB", "WHERE")
     for line in _columns([header, *rows]):
         click.echo(line)
 
@@ -126,7 +126,7 @@ def _library() -> "Library":
 
 
 def _row(line: "Listing") -> tuple[str, ...]:
-    stems = ", ".join(line.stems)
+    stems = _stems(line)
     if line.origin is None:
         where = f"to be had: stemd models install {line.name}"
         return (line.name, "-", "-", "-", "no", stems, where)
@@ -134,9 +134,20 @@ def _row(line: "Listing") -> tuple[str, ...]:
     origin: str = line.origin
     if manifest and not manifest.provenance.verified:
         origin += ", unverified"
+    if manifest and manifest.training:
+        origin += ", fine-tuned"
     precision, licence = (manifest.precision, manifest.licence) if manifest else ("?", "?")
     where = f"DAMAGED: {line.problem}" if line.problem else str(line.folder)
     return (line.name, origin, precision, licence, "yes" if line.in_use else "no", stems, where)
+
+
+def _stems(line: "Listing") -> str:
+    """Name the stems, with what each was measured at."""
+    if line.figures is None:
+        return ", ".join(line.stems)
+    measured = line.figures.sdr_db
+    cells = (f"{stem} {measured[stem]:.1f}" if stem in measured else stem for stem in line.stems)
+    return f"{', '.join(cells)} ({line.figures.of})"
 
 
 def _columns(rows: list[tuple[str, ...]]) -> Iterator[str]:

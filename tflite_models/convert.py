@@ -74,10 +74,9 @@ def convert(
         graph=str(spec),
         provenance=provenance_of(release, found),
     )
-    about = draft.model_dump(include={"name", "provenance", "licence", "citation"})
     architecture = release.architecture
     graphs = (
-        (stem, write_graph(read_unet(checkpoint, architecture, stem), spec, about))
+        (stem, write_graph(read_unet(checkpoint, architecture, stem), spec, draft.about))
         for stem in architecture.stems
     )
     return draft, graphs

@@ -14,7 +14,7 @@ from stemd.tflite_models.files import (
     user_data_folder,
     write_whole,
 )
-from stemd.tflite_models.manifest import MANIFEST, Manifest, read_manifest
+from stemd.tflite_models.manifest import MANIFEST, Figures, Manifest, read_manifest
 from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.releases import RELEASES, Release
 from stemd.tflite_models.spec import GraphSpec
@@ -35,6 +35,8 @@ class Listing:
     manifest: Manifest | None = None
     """None if it is damaged, or there is none."""
     problem: str = ""
+    figures: Figures | None = None
+    """How well it separates, where that was measured."""
 
 
 class Library:
@@ -172,18 +174,29 @@ class Library:
 
     def _listings(self, name: str) -> Iterator[Listing]:
         places = list(self._places(name))
-        for place in places:
-            yield self._listing(name, *place, in_use=place == places[0])
-        if not places:
-            yield Listing(name, self.release(name).architecture.stems, None)
+        lines = [self._listing(name, *place, in_use=place == places[0]) for place in places]
+        yield from lines
+        if all(line.manifest and line.manifest.training for line in lines):
+            # The authors' own could be here too, and would be used.
+            release = self.release(name)
+            yield Listing(name, release.architecture.stems, None, figures=_published(release))
 
     def _listing(self, name: str, origin: Origin, folder: Path, in_use: bool) -> Listing:
-        stems = self.release(name).architecture.stems
+        release = self.release(name)
+        stems = release.architecture.stems
         try:
             found = self._open(name, origin, folder)
         except ModelError as error:
             return Listing(name, stems, origin, in_use, folder, problem=str(error))
-        return Listing(name, stems, origin, in_use, folder, found.manifest, _problem(found))
+        manifest = found.manifest
+        figures = manifest.figures or (None if manifest.training else _published(release))
+        return Listing(name, stems, origin, in_use, folder, manifest, _problem(found), figures)
+
+
+def _published(release: Release) -> Figures | None:
+    if not release.musdb18_sdr_db:
+        return None
+    return Figures(of="MUSDB18", sdr_db=dict(release.musdb18_sdr_db))
 
 
 def _is_set(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +29,12 @@ class FileRecord(_Strict):
     file: FileName
     bytes: int
     sha256: Sha256
+    set: FileName | None = None
+    """The set whose file it is, if not this one: it lies in that one's folder, beside this."""
+
+    def path(self, folder: Path) -> Path:
+        """Give the file of a set that is in this folder."""
+        return (folder if self.set is None else folder.parent / self.set) / self.file
 
     def check(self, folder: Path, deep: bool = True) -> None:
         """Compare the file on disk: its length and, if `deep`, its sha256.
@@ -38,7 +44,7 @@ class FileRecord(_Strict):
         ModelError
             It is missing or differs; the message ends before the remedy.
         """
-        path = folder / self.file
+        path = self.path(folder)
         try:
             length = path.stat().st_size
             if length != self.bytes:
@@ -65,6 +71,27 @@ class Provenance(_Strict):
     """Whether those are the published ones."""
 
 
+class Training(_Strict):
+    """What was done to the weights since; the card beside the manifest tells more."""
+
+    stems: tuple[str, ...]
+    """The stems whose networks were trained; the others are as they came."""
+    steps: int
+    seed: int
+    material_sha256: Sha256
+    """Of the list of what was heard, in the card."""
+    card: FileName
+
+
+class Figures(_Strict):
+    """How well a set separates."""
+
+    of: str
+    """What it was measured on."""
+    sdr_db: dict[str, float]
+    """Mean signal-to-distortion ratio of each stem, in decibels."""
+
+
 class Manifest(_Strict):
     """A set of networks, one for each stem, in order."""
 
@@ -76,8 +103,17 @@ class Manifest(_Strict):
     """The window the graphs are made for, as `GraphSpec` prints it."""
     files: tuple[FileRecord, ...] = ()
     provenance: Provenance
+    training: Training | None = None
+    """None for networks that are as their authors trained them."""
+    figures: Figures | None = None
     licence: str = LICENCE
     citation: str = CITATION
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What each file of the set says of where it comes from."""
+        told = {"name", "provenance", "training", "licence", "citation"}
+        return self.model_dump(include=told, exclude_none=True)
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -86,7 +122,7 @@ class Manifest(_Strict):
 
     def to_json(self) -> str:
         """Give the text of the file."""
-        return self.model_dump_json(indent=2) + "\n"
+        return self.model_dump_json(indent=2, exclude_none=True) + "\n"
 
 
 def provenance_of(release: Release, checkpoint: dict[str, str]) -> Provenance:

@@ -89,10 +89,9 @@ class ModelSet:
 
     def write_graphs(self, spec: GraphSpec) -> Iterator[tuple[str, bytes]]:
         """Derive the graphs for a spec, one by one, as (stem, content of the file)."""
-        about = self.manifest.model_dump(include={"name", "provenance", "licence", "citation"})
         for stem, path in self.paths.items():
             unet, _ = read_weights(path)
-            yield stem, compile_graph(unet, spec, about)
+            yield stem, compile_graph(unet, spec, self.manifest.about)
 
     def _derive(self, folder: Path, spec: GraphSpec) -> Manifest:
         draft = self.manifest.model_copy(
@@ -129,7 +128,7 @@ def _check(folder: Path, manifest: Manifest, deep: bool = True) -> None:
 
 
 def _paths(folder: Path, manifest: Manifest) -> dict[str, Path]:
-    return {record.stem: folder / record.file for record in manifest.files}
+    return {record.stem: record.path(folder) for record in manifest.files}
 
 
 def _forget_unused(cache_dir: Path, current: Path) -> None:

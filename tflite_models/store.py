@@ -26,7 +26,7 @@ def write_set(
     folder : Path
         Made if missing; the caller holds the lock of its parent.
     draft : Manifest
-        All but the files.
+        All but the files, save those of the first stems that lie in another set.
     graphs : iterable of (stem, content)
         In the stems' order; taken one by one, so that only one is in memory.
     plain_names : bool
@@ -45,7 +45,7 @@ def write_set(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         records = tuple(_write_graph(folder, *graph, plain_names) for graph in graphs)
-        manifest = draft.model_copy(update={"files": records})
+        manifest = draft.model_copy(update={"files": (*draft.files, *records)})
         write_whole(folder / MANIFEST, manifest.to_json().encode())
     finally:
         sweep(folder)

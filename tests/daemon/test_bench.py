@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from damaged import damaged_four_stems
 from stemd.daemon import bench_command, machine, memory
 from stemd.daemon.boards import BOARDS, expected_load
 from stemd.daemon.cli import cli
@@ -103,6 +104,7 @@ def test_the_daemon_uses_what_bench_remembered(bench, monkeypatch):
         assert machine.first_held(works).scheme == scheme
 
 
-def test_networks_that_are_not_there_are_told_before_anything(bench, tmp_path):
+def test_networks_that_cannot_be_used_are_told_before_anything(bench, tmp_path):
+    damaged_four_stems(tmp_path / "data")
     with pytest.raises(ModelError, match="stemd models install 4stems"):
         bench("--stems", "4")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from damaged import damaged_four_stems
 from processes import STEMD
 from stemd.daemon.config import Config
 
@@ -67,7 +68,6 @@ def test_config_prints_the_effective_one(stemd):
         (["run", "--server", "alsa"], 2, "jack.server: input should be 'auto', 'jack', 'pipew"),
         (["run", "--set", "x"], 2, "--set wants section.key=value (got 'x')"),
         (["run", "-c", "none.yaml"], 2, "cannot read the configuration none.yaml: No such file"),
-        (["run", "--stems", "4"], 1, "stemd models install 4stems"),
         (["separate", "none.wav"], 1, "cannot read none.wav: there is no such file"),
         (["separate", "x", "--preset", "seed", "--offline"], 2, "exclude each other: give one"),
         (["separate", "x", "--format", "flac", "--bits", "float"], 2, "FLAC holds no float"),
@@ -79,6 +79,21 @@ def test_what_is_wrong_is_said_in_one_line_with_its_exit_code(arguments, status,
     ended = stemd(*arguments)
     assert message in ended.stderr
     assert ended.returncode == status
+
+
+def test_networks_that_cannot_be_used_are_named_with_the_command_that_mends_them(
+    environment, tmp_path
+):
+    damaged_four_stems(tmp_path)
+    ended = subprocess.run(
+        [STEMD, "run", "--stems", "4"],
+        env={**environment, "XDG_DATA_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert "manifest.json is damaged" in ended.stderr
+    assert "run `stemd models install 4stems`" in ended.stderr
 
 
 @pytest.mark.parametrize("arguments", [["config"], ["check"], ["models", "list"], ["--help"]])

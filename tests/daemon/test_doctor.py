@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from damaged import damaged_four_stems
 from fake_daemon import FakeDaemon
 from stemd.daemon import doctor, libjack, service
 from stemd.daemon.control import places
@@ -87,7 +88,8 @@ def test_networks_are_checked_and_run():
     assert "a load of 20%" in find("speed").found
 
 
-def test_missing_networks_are_bad_and_the_remedy_is_a_command():
+def test_damaged_networks_are_bad_and_the_remedy_is_a_command(tmp_path):
+    damaged_four_stems(tmp_path)
     found = find("networks", "separation.stems=4")
     assert found.weight is Weight.BAD
     assert "run `stemd models install 4stems`" in found.found
@@ -156,7 +158,8 @@ def test_slow_governor_is_told(tmp_path, monkeypatch, governor, driver, weight):
 
 
 @pytest.mark.parametrize(("setting", "status"), [("stems=2", 0), ("stems=4", 1)])
-def test_exit_code_and_json(setting, status):
+def test_exit_code_and_json(setting, status, tmp_path):
+    damaged_four_stems(tmp_path)
     ended = subprocess.run(
         [STEMD, "doctor", "--json", "--set", f"separation.{setting}"],
         capture_output=True,

@@ -7,6 +7,7 @@ from dataclasses import astuple, replace
 
 import pytest
 
+from damaged import damaged_four_stems
 from stemd.daemon import measuring, memory
 from stemd.daemon.errors import StemdError
 from stemd.daemon.machine import HEADROOM, TRIES, first_held
@@ -87,6 +88,7 @@ class TestMeasuring:
             measured(Work(SCHEME, 2, "mixed", 1))
 
     def test_what_it_cannot_load_is_told_in_its_words(self, tmp_path, monkeypatch):
+        damaged_four_stems(tmp_path)
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
         with pytest.raises(StemdError, match=r"T=64 B=4 A=2 failed: .*stemd models install 4stems"):
             measured(Work(SCHEME, 4, "mixed", 1))

@@ -17,7 +17,7 @@ class FakeLibrary:
 
     def list(self):
         return [
-            SimpleNamespace(name=name, origin="installed" if name in self.installed else None)
+            SimpleNamespace(name=name, origin="installed" if name in self.installed else "bundled")
             for name in ("2stems", "4stems")
         ]
 
@@ -66,3 +66,4 @@ def test_auto_says_how_to_get_four_stems(made, caplog):
     caplog.set_level("INFO")
     networks.choose_stems("auto")
     assert "(stemd models install 4stems)" in caplog.text
+    assert "stems: 4 takes those that come along" in caplog.text

@@ -12,6 +12,7 @@ import tiny_model as tiny
 from stemd.tflite_models.convert import checkpoint_sha256, convert
 from stemd.tflite_models.install import Installer
 from stemd.tflite_models.library import Library
+from stemd.tflite_models.manifest import Figures, Training, read_manifest
 from stemd.tflite_models.releases import Release
 from stemd.tflite_models.store import write_set
 
@@ -65,6 +66,30 @@ def bundled(tmp_path: Path, checkpoint_dir: Path, release: Release) -> Path:
     found = checkpoint_sha256(release, checkpoint_dir)
     write_set(folder, *convert(release, checkpoint_dir, found, "fp16"), plain_names=True)
     return folder
+
+
+@pytest.fixture
+def fine_tuned(bundled: Path) -> Path:
+    """The bundled set with its second network trained; the first one's file is another set's."""
+    base = bundled.rename(bundled.with_name("base"))
+    manifest = read_manifest(base)
+    vocals, accompaniment = manifest.files
+    draft = manifest.model_copy(
+        update={
+            "files": (vocals.model_copy(update={"set": "base"}),),
+            "training": Training(
+                stems=("accompaniment",),
+                steps=8,
+                seed=1,
+                material_sha256="0" * 64,
+                card="card.json",
+            ),
+            "figures": Figures(of="songs", sdr_db={"vocals": 1.25, "accompaniment": 2}),
+        }
+    )
+    graph = (base / accompaniment.file).read_bytes()
+    write_set(bundled, draft, [("accompaniment", graph)], plain_names=True)
+    return bundled
 
 
 @pytest.fixture

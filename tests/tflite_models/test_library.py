@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,7 @@ def test_a_damaged_bundled_set_can_be_replaced(library, bundled, checkpoint_dir)
         (lambda m: m.pop("provenance"), "provenance: Field required; run"),
         (lambda m: m.update(extra=1), "extra: Extra inputs are not permitted"),
         (lambda m: m["files"][0].update(file="../x.tflite"), r"files\.0\.file: String should"),
+        (lambda m: m["files"][0].update(set="../x"), r"files\.0\.set: String should match"),
         (lambda m: m["files"][0].update(sha256="0"), r"files\.0\.sha256: String should match"),
         (lambda m: m["files"].reverse(), "names the stems accompaniment, vocals, expected vocals"),
         (lambda m: m.update(files=[]), "names the stems none, expected vocals, accompaniment; run"),
@@ -161,6 +163,41 @@ def test_the_list_shows_what_is_here_and_what_could_be(library, bundled, install
 def test_the_list_shows_what_is_not_here(library):
     (line,) = library.list()
     assert (line.name, line.stems, line.origin, line.in_use) == ("2stems", tiny.STEMS, None, False)
+
+
+def test_a_stem_may_be_another_sets_file(library, fine_tuned, magnitudes):
+    found = library.find("2stems")
+    assert found.stems == tiny.STEMS
+    assert found.paths["vocals"] == fine_tuned.parent / "base" / "vocals.tflite"
+    out = np.zeros((8, 1024, 2), np.float32)
+    for path in found.graphs(SPEC).values():
+        Network(path)(magnitudes, out)
+        assert b'"steps": 8' in path.read_bytes()  # as it says of itself
+    flip(fine_tuned.parent / "base" / "vocals.tflite")
+    with pytest.raises(ModelError, match=r"base/vocals\.tflite has sha256 "):
+        library.find("2stems")
+
+
+def test_fine_tuned_networks_are_listed_with_the_official_ones_that_could_be(library, fine_tuned):
+    ours, official = library.list()
+    assert (ours.origin, ours.in_use, ours.figures.sdr_db["vocals"]) == ("bundled", True, 1.25)
+    assert (official.origin, official.in_use, official.figures) == (None, False, None)
+
+
+def test_official_networks_win_over_fine_tuned_ones(library, fine_tuned, checkpoint_dir):
+    Installer(library).install("2stems", checkpoint_dir)
+    assert library.find("2stems").manifest.training is None
+    assert [(line.origin, line.in_use) for line in library.list()] == [
+        ("installed", True),
+        ("bundled", False),
+    ]
+
+
+def test_official_networks_have_the_published_figures(library, installed, monkeypatch, release):
+    published = replace(release, musdb18_sdr_db={"vocals": 6.5})
+    monkeypatch.setattr(library, "_releases", {"2stems": published})
+    (line,) = library.list()
+    assert (line.figures.of, line.figures.sdr_db) == ("MUSDB18", {"vocals": 6.5})
 
 
 def test_derived_graphs_run(library, installed, magnitudes):

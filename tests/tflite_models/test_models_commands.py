@@ -42,14 +42,17 @@ def small(library, monkeypatch):
 
 
 def test_list_shows_the_bundled_set_and_how_to_get_the_other(stemd_models):
-    header, two, four = stemd_models("list").output.splitlines()
+    header, two, ours, four = stemd_models("list").output.splitlines()
     assert header.split("  ")[0] == "NAME"
     assert re.match(
         r"2stems +bundled +fp16 +MIT +yes +vocals, accompaniment +/.*tflite_models/2stems$", two
     )
+    sdr = r"vocals \d+\.\d, drums \d+\.\d, bass \d+\.\d, other \d+\.\d"
     assert re.match(
-        r"4stems +- .* no +vocals, drums, bass, other +to be had: stemd models install 4stems$",
-        four,
+        rf"4stems +bundled, fine-tuned +fp16 +MIT +yes +{sdr} \(held-out songs\) +/.*/4stems$", ours
+    )
+    assert re.match(
+        rf"4stems +- .* no +{sdr} \(MUSDB18\) +to be had: stemd models install 4stems$", four
     )
 
 

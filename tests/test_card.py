@@ -1,0 +1,53 @@
+"""What the card says of the networks is what the documents say, and what the files are."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stemd.tflite_models.library import Library
+from training import card
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "tflite_models" / "4stems"
+
+
+@pytest.fixture(scope="module")
+def told():
+    return card.read(FOLDER / "card.json")
+
+
+def test_the_documents_have_the_cards_tables(told):
+    text = (ROOT / "docs" / "models.md").read_text()
+    for name, table in card.tables(told).items():
+        assert f"<!-- {name}:begin -->\n\n{table}\n\n<!-- {name}:end -->" in text, name
+
+
+def test_the_manifest_has_the_cards_run_and_figures(told):
+    manifest = json.loads((FOLDER / "manifest.json").read_text())
+    assert manifest["training"]["steps"] == told["training"]["steps"]
+    assert manifest["training"]["seed"] == told["training"]["settings"]["seed"]
+    assert manifest["figures"]["sdr_db"] == told["figures"]["mean"]["offline"]["4stems"]
+
+
+def test_no_song_is_heard_and_measured(told):
+    songs = told["material"]["songs"]
+    tested = {song["sha256"] for song in songs.values() if song["split"] == "test"}
+    heard = {song["sha256"] for song in songs.values() if song["split"] == "train"}
+    assert tested
+    assert heard
+    assert not tested & heard
+    assert set(told["figures"]["mixtures"]) <= {
+        name for name, song in songs.items() if song["split"] == "test"
+    }
+    for font in told["material"]["fonts"]:
+        assert not {"train", "test"} <= set(font["splits"])
+
+
+def test_the_bundled_four_stems_are_whole_and_the_vocals_are_deezers():
+    library = Library()
+    (ours,) = (each for each in library.verify("4stems") if each.origin == "bundled")
+    (deezers,) = (each for each in library.verify("2stems") if each.origin == "bundled")
+    assert ours.stems == ("vocals", "drums", "bass", "other")
+    assert ours.manifest.training.stems == ours.stems[1:]
+    assert ours.paths["vocals"] == deezers.paths["vocals"]

@@ -1,0 +1,29 @@
+"""Tracks of noise, and small networks; PyTorch and mido are only where networks are trained."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+if find_spec("torch") is None or find_spec("mido") is None:
+    collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture
+def tracks(tmp_path: Path) -> list:
+    """Two songs and a voice, three seconds each, at levels of their own."""
+    from stemd.dsp.scheme import SAMPLERATE
+    from training.tracks import STEMS, Track
+
+    rng = np.random.default_rng(1)
+    made = []
+    for song in ("one", "two"):
+        for stem in STEMS:
+            file = f"{song}-{stem}.flac"
+            x = 0.2 * rng.standard_normal((3 * SAMPLERATE, 1 if stem == "vocals" else 2))
+            soundfile.write(tmp_path / file, np.clip(x, -1, 1), SAMPLERATE)
+            split = "train" if song == "one" else "validation"
+            made.append(Track(file, split, "noise", song, stem, 0.5, "0" * 64))
+    return made

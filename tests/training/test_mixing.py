@@ -1,0 +1,42 @@
+"""Mixtures are new each time, and the same again for the same number."""
+
+import numpy as np
+import pytest
+
+from training.mixing import Augmentation, Mixer
+
+FRAMES = 30_000
+ALWAYS = Augmentation(equalised=1, reverberant=1, coded=1, silent=0, sung=1)
+PLAIN = Augmentation(equalised=0, reverberant=0, coded=0, silent=0, sung=1, transposition=0)
+
+
+def test_a_batch_is_a_function_of_seed_and_number(tmp_path, tracks):
+    mixer = Mixer(tmp_path, tracks, 1)
+    first = mixer.batch(5, 2, FRAMES)
+    mixer.batch(6, 2, FRAMES)
+    np.testing.assert_array_equal(Mixer(tmp_path, tracks, 1).batch(5, 2, FRAMES), first)
+    for other in (mixer.batch(6, 2, FRAMES), Mixer(tmp_path, tracks, 2).batch(5, 2, FRAMES)):
+        assert not np.array_equal(other, first)
+
+
+@pytest.mark.parametrize("chances", [ALWAYS, PLAIN, Augmentation()], ids=["all", "none", "usual"])
+def test_mixtures_are_finite_and_do_not_clip(tmp_path, tracks, chances):
+    batch = Mixer(tmp_path, tracks, 1, chances).batch(0, 3, FRAMES)
+    assert (batch.shape, batch.dtype) == ((3, 4, 2, FRAMES), np.float32)
+    assert np.isfinite(batch).all()
+    peaks = np.abs(batch.sum(1)).max((1, 2))
+    assert (peaks < 1.001).all()
+    assert (peaks > 0.19).all()
+
+
+def test_stems_pause_and_nobody_sings_where_that_is_wanted(tmp_path, tracks):
+    chances = Augmentation(silent=0, sung=0)
+    batch = Mixer(tmp_path, tracks, 1, chances).batch(0, 3, FRAMES)
+    assert not batch[:, 0].any()
+    assert batch[:, 1:].any((2, 3)).all()
+    assert not Mixer(tmp_path, tracks, 1, Augmentation(silent=1, sung=0)).batch(0, 1, FRAMES).any()
+
+
+def test_nothing_is_longer_or_shorter_than_asked(tmp_path, tracks):
+    for frames in (4096, 3 * 44_100 + 5000):  # longer than the files
+        assert Mixer(tmp_path, tracks, 1, ALWAYS).batch(0, 1, frames).shape[-1] == frames

@@ -1,0 +1,87 @@
+"""PyTorch computes what the program computes."""
+
+import numpy as np
+import pytest
+import torch
+
+import tiny_model as tiny
+from stemd.dsp.masks import MaskExtension, RatioMask
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS, N_FFT
+from stemd.dsp.stft import Analysis
+from stemd.tflite_models.checkpoint import Checkpoint
+from stemd.tflite_models.graph import write_graph
+from stemd.tflite_models.network import Network
+from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.unet import Architecture
+from stemd.tflite_models.variables import read_unet
+from training.network import (
+    analyse,
+    estimate,
+    ratio_masks,
+    rounded_to_8_bits,
+    unet_of,
+    weights_of,
+)
+
+
+@pytest.fixture(params=[tiny.OFFICIAL_2, tiny.OFFICIAL_4], ids=["leaky", "elu"])
+def unet(request, tmp_path):
+    checkpoint = Checkpoint(tiny.write_checkpoint(tmp_path, tiny.variables()))
+    architecture = Architecture(tiny.STEMS, request.param, tiny.FILTERS)
+    return read_unet(checkpoint, architecture, "accompaniment")
+
+
+def test_estimates_are_those_of_the_graph(unet, tmp_path):
+    x = np.random.default_rng(2).random((128, MODEL_BINS, CHANNELS), np.float32)
+    file = tmp_path / "network.tflite"
+    file.write_bytes(write_graph(unet, GraphSpec(), {}))
+    expected = np.empty_like(x)
+    Network(file)(x, expected)
+    with torch.no_grad():
+        magnitudes = torch.from_numpy(x).permute(2, 0, 1)[None]
+        y = estimate(weights_of(unet), unet.activations, magnitudes)
+    # Sums of some hundred products in another order.
+    np.testing.assert_allclose(y[0].permute(1, 2, 0).numpy(), expected, atol=5e-5)
+
+
+def test_weights_go_there_and_back(unet):
+    again = unet_of(unet.stem, unet.activations, weights_of(unet))
+    assert (again.stem, again.activations) == (unet.stem, unet.activations)
+    for name, array in unet.tensors().items():
+        np.testing.assert_array_equal(again.tensors()[name], array, strict=True)
+
+
+def test_masks_are_those_of_the_program():
+    estimates = np.random.default_rng(3).random((4, 5, MODEL_BINS, CHANNELS), np.float32)
+    estimates[:, 0, :10] = 0  # silence is shared alike
+    expected = RatioMask(4, MaskExtension.MEAN).update(estimates)[..., :MODEL_BINS]
+    masks = ratio_masks(torch.from_numpy(estimates)[None])[0].permute(1, 0, 3, 2)
+    np.testing.assert_allclose(masks.numpy(), expected, rtol=1e-5)
+
+
+def test_spectra_are_those_of_the_program():
+    x = np.random.default_rng(4).standard_normal((CHANNELS, N_FFT + HOP_LENGTH)).astype(np.float32)
+    analysis, expected = Analysis(CHANNELS), np.empty((5, CHANNELS, N_BINS), np.complex64)
+    analysis.process(x, out=expected)
+    spectra = analyse(torch.from_numpy(x))
+    assert spectra.shape == (CHANNELS, 2, MODEL_BINS)
+    np.testing.assert_allclose(
+        spectra.numpy(), expected[3:, :, :MODEL_BINS].swapaxes(0, 1), atol=1e-3
+    )
+
+
+def test_rounding_keeps_what_8_bits_can_hold_and_passes_gradients():
+    x = torch.tensor([[-127.0, 3.0, 64.0], [0.0, 0.0, 0.0]], requires_grad=True)
+    y = rounded_to_8_bits(x * 0.01, (1,))
+    torch.testing.assert_close(y, x * 0.01)  # whole steps of the largest
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, torch.full_like(x, 0.01))
+    z = torch.linspace(-1, 1, 1001)
+    assert (rounded_to_8_bits(z, (0,)) - z).abs().max() <= 0.5 / 127 + 1e-6
+
+
+def test_rounded_networks_are_near_the_others(unet):
+    x = torch.rand(1, 2, 64, MODEL_BINS)
+    weights = weights_of(unet)
+    exact, rounded = (estimate(weights, unet.activations, x, each) for each in (False, True))
+    assert 0 < (rounded - exact).abs().mean() < 0.02

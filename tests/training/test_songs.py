@@ -1,0 +1,86 @@
+"""Who plays what, which songs are held out, and that parts keep their time."""
+
+import io
+import struct
+
+import mido
+import pytest
+
+from training.render import SECONDS, write_midi
+from training.songs import Note, Song, part_of, read_wad
+
+
+@pytest.mark.parametrize(
+    ("channel", "program", "part"),
+    [(9, 0, "drums"), (9, 33, "drums"), (0, 33, "bass"), (3, 0, "other"), (3, 53, None)],
+)
+def test_parts_go_by_channel_and_program(channel, program, part):
+    assert part_of(channel, program) == part
+
+
+@pytest.mark.parametrize(
+    ("digit", "split"), [("0", "test"), ("1", "test"), ("2", "validation"), ("f", "train")]
+)
+def test_the_checksum_decides_what_a_song_is_for(digit, split):
+    assert Song("package/name", "a" * 63 + digit, b"").split == split
+
+
+def midi_of(*messages):
+    file = io.BytesIO()
+    mido.MidiFile(tracks=[mido.MidiTrack(messages)], ticks_per_beat=100).save(file=file)
+    return file.getvalue()
+
+
+def test_each_note_is_in_one_part_and_the_rest_in_all():
+    song = Song(
+        "p/n",
+        "0" * 64,
+        midi_of(
+            mido.Message("program_change", channel=0, program=33),
+            mido.Message("control_change", channel=0, control=7, value=90),
+            mido.Message("note_on", channel=0, note=40),
+            mido.Message("note_on", channel=9, note=36, time=100),
+            mido.Message("note_on", channel=9, note=38, time=1000),
+        ),
+    )
+    parts = song.messages(seconds=2)
+    struck = {
+        part: [(each.time_s, each.message.note) for each in notes if each.message.type == "note_on"]
+        for part, notes in parts.items()
+    }
+    # A beat is half a second where nothing else is said.
+    assert struck == {"drums": [(0.5, 36)], "bass": [(0.0, 40)], "other": []}
+    for notes in parts.values():
+        assert {each.message.type for each in notes} >= {"program_change", "control_change"}
+
+
+def test_a_part_keeps_its_time_and_ends():
+    notes = [
+        Note(0.25, mido.Message("note_on", channel=0, note=60)),
+        Note(0.75, mido.Message("note_on", channel=9, note=36)),
+        Note(1.0, mido.Message("note_off", channel=9, note=36)),
+    ]
+    file = io.BytesIO()
+    write_midi(notes, file, shift=2)
+    file.seek(0)
+    played, time_s = [], 0.0
+    for message in mido.MidiFile(file=file):
+        time_s += message.time
+        if not message.is_meta:
+            played.append((round(time_s, 3), message.type, message.note))
+    assert played == [
+        (0.25, "note_on", 62),
+        (0.75, "note_on", 36),  # drums stay
+        (1.0, "note_off", 36),
+        (SECONDS, "note_off", 62),
+    ]
+
+
+def test_music_is_found_in_a_wad():
+    lumps = {b"D_ONE": b"MThd1", b"FLOOR": b"xx", b"D_TWO": b"MThd22"}
+    data, directory = b"", b""
+    for name, content in lumps.items():
+        directory += struct.pack("<II8s", 12 + len(data), len(content), name)
+        data += content
+    wad = b"PWAD" + struct.pack("<II", len(lumps), 12 + len(data)) + data + directory
+    assert dict(read_wad(wad)) == {"D_ONE": b"MThd1", "D_TWO": b"MThd22"}

@@ -1,0 +1,109 @@
+"""A run that is interrupted goes on as if it had not been."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import tiny_model as tiny
+from stemd.tflite_models.checkpoint import Checkpoint
+from stemd.tflite_models.variables import read_unet
+from training import checkpoints, learner
+from training import train as training
+from training.learner import Learner, Settings
+from training.network import unet_of
+from training.train import LEARNING, loss_of, train
+
+STEPS = 4
+SETTINGS = Settings(steps=STEPS, windows=((64, 2),), rate=1e-2)
+
+
+@pytest.fixture
+def start(tmp_path):
+    checkpoint = Checkpoint(tiny.write_checkpoint(tmp_path / "checkpoint", tiny.variables()))
+    return {stem: read_unet(checkpoint, tiny.ARCHITECTURE, stem) for stem in tiny.STEMS}
+
+
+@pytest.fixture
+def run(tmp_path, tracks, start, monkeypatch):
+    """Train in a folder, for so many steps before something breaks."""
+    monkeypatch.setattr(training, "VALIDATION_BATCHES", 1)
+    learn = Learner.learn
+
+    def interrupted(learner, *batch):
+        if learner.step == interrupted.at:
+            raise KeyboardInterrupt
+        return learn(learner, *batch)
+
+    monkeypatch.setattr(Learner, "learn", interrupted)
+
+    def go(name, until=None, settings=SETTINGS):
+        interrupted.at = until
+        return train(
+            tmp_path, tmp_path / name, tracks, settings, start, every=2, say=lambda _: None
+        )
+
+    return go
+
+
+def test_it_goes_on_where_it_was(run, tmp_path):
+    whole = run("whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("broken", until=3)  # a step after the checkpoint
+    resumed = run("broken")
+    assert resumed.step == whole.step == STEPS
+    for weights in ("weights", "average"):
+        for stem in LEARNING:
+            for name, weight in getattr(whole, weights)[stem].items():
+                assert torch.equal(weight, getattr(resumed, weights)[stem][name]), (stem, name)
+    curves = [(tmp_path / name / "curve.jsonl").read_text() for name in ("whole", "broken")]
+    steps = [[json.loads(line)["step"] for line in curve.splitlines()] for curve in curves]
+    assert steps == [[0, 2, 4]] * 2
+
+
+def test_the_networks_learn_and_the_vocals_do_not(run, start):
+    done = run("run")
+    vocals = unet_of("vocals", done.activations, done.fixed["vocals"]).tensors()
+    for name, array in start["vocals"].tensors().items():
+        np.testing.assert_array_equal(vocals[name], array)
+    drums, bass = (done.weights[stem]["head/kernel"] for stem in ("drums", "bass"))
+    assert not torch.equal(drums, bass)
+
+
+def test_other_settings_are_refused_but_for_more_steps(run):
+    run("run")
+    with pytest.raises(SystemExit, match=r"holds a run with .*'rate': 0\.01.*, not with"):
+        run("run", settings=Settings(steps=STEPS, windows=((64, 2),)))
+    assert run("run", settings=Settings(steps=6, windows=((64, 2),), rate=1e-2)).step == 6
+
+
+def test_a_checkpoint_half_written_does_not_count(tmp_path):
+    file = tmp_path / "checkpoint.pt"
+    checkpoints.save(file, {"step": 1})
+    file.with_suffix(".part").write_bytes(b"half")
+    assert checkpoints.load(file) == {"step": 1}
+
+
+def test_the_rate_goes_up_stays_and_goes_down(monkeypatch):
+    monkeypatch.setattr(learner, "WARM_UP", 200)
+    settings = Settings(steps=1000, rate=1.0)
+    rates = [settings.rate_at(step) for step in range(1000)]
+    assert rates[0] < 0.01
+    assert set(rates[200:750]) == {1.0}
+    assert 0 < rates[-1] < 0.01
+
+
+def test_true_stems_are_without_error():
+    shape = (2, 4, 2, 64, 1024)
+    # Apart in time, so that masks can tell them.
+    stems = (
+        torch.randn(shape, dtype=torch.complex64)
+        * torch.eye(4).repeat_interleave(16, 1)[None, :, None, :, None]
+    )
+    stems[0, 1] = 0
+    right, sdr_db = loss_of(stems, stems.abs())
+    wrong, _ = loss_of(stems, stems.abs().roll(1, 1))
+    assert right < -5.9 < wrong
+    assert torch.isnan(sdr_db[0, 1])
+    assert (sdr_db[1] > 60).all()

@@ -1,0 +1,1 @@
+"""Networks of stemd's own: material, training, figures. Never needed to run the program."""

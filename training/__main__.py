@@ -1,0 +1,112 @@
+"""From nothing to networks: material, training, the set with its figures.
+
+    python -m training [material | train | bundle]
+
+Without a name all three, each going on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import stemd.tflite_models
+from packages import cache_folder
+from stemd.tflite_models.errors import ModelError
+from training import bundle, card, render, singers
+from training.learner import Settings
+from training.songs import all_songs
+from training.tracks import Track, read_list
+from training.train import deezers, train
+from voices import MaterialError
+
+BUNDLED = Path(stemd.tflite_models.__file__).parent
+STEPS = ("material", "train", "bundle")
+
+
+def main() -> None:
+    """Do what the command line says."""
+    chosen = _arguments()
+    folder: Path = chosen.folder
+    run = folder / "runs" / chosen.run
+    steps = [chosen.step] if chosen.step else STEPS
+    if "material" in steps:
+        folder.mkdir(parents=True, exist_ok=True)
+        render.render_all(all_songs(render.SECONDS), folder)
+        singers.perform_all(folder)
+    if "train" in steps:
+        settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
+        train(folder, run, read_tracks(folder), settings, deezers(), say=say)
+    if "bundle" in steps:
+        songs = all_songs(render.SECONDS)
+        bundle.build(run, folder, chosen.output, songs, read_tracks(folder))
+        told = card.read(chosen.output / bundle.NAME / bundle.CARD)
+        for table in card.tables(told).values():
+            say(f"{table}\n")
+        if chosen.output == BUNDLED:
+            card.write(told)
+
+
+def _arguments() -> argparse.Namespace:
+    lines = (__doc__ or "").splitlines()
+    parser = argparse.ArgumentParser(prog="training", description=lines[0])
+    parser.add_argument("step", nargs="?", choices=STEPS, help="only this (default: all)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=default_folder(),
+        help="of material and runs, 8 GB (default: %(default)s)",
+    )
+    parser.add_argument("--run", default="4stems", metavar="NAME", help="below the folder's runs")
+    parser.add_argument("--seed", type=int, default=Settings.seed)
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=Settings.steps,
+        help="in all; a run that has taken some goes on with more (default: %(default)s)",
+    )
+    parser.add_argument("--rate", type=float, default=Settings.rate, help="of learning")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=BUNDLED,
+        help="holds 2stems/, receives 4stems/ (default: where the program has them)",
+    )
+    return parser.parse_args()
+
+
+def default_folder() -> Path:
+    """Give where material and runs are where nothing else is said."""
+    return cache_folder().parent / "training"
+
+
+def read_tracks(folder: Path) -> list[Track]:
+    """Give the material that there is.
+
+    Raises
+    ------
+    MaterialError
+        There is none.
+    """
+    try:
+        return [
+            track for name in ("tracks", "voices") for track in read_list(folder / f"{name}.json")
+        ]
+    except FileNotFoundError as missing:
+        raise MaterialError(
+            f"no {missing.filename}; run `python -m training material` first"
+        ) from None
+
+
+def say(text: str) -> None:
+    """Print at once, into files too."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (MaterialError, ModelError, OSError) as error:
+        sys.exit(f"training: {error}")

@@ -1,0 +1,74 @@
+"""Batches of mixtures, made by a process of their own while the networks learn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+
+from stemd.dsp.scheme import HOP_LENGTH, N_FFT
+from training.learner import Settings
+from training.mixing import USUAL, Augmentation, Batch, Mixer
+from training.tracks import Track
+
+AHEAD = 4
+"""Batches made before they are needed."""
+
+
+def frames_of(T: int) -> int:
+    """Give the frames that T spectra are made of."""
+    return N_FFT + (T - 1) * HOP_LENGTH
+
+
+def batches(
+    folder: Path,
+    tracks: Sequence[Track],
+    settings: Settings,
+    first: int,
+    augmentation: Augmentation = USUAL,
+) -> Iterator[Batch]:
+    """Give the batches of a run from a step on.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the tracks' files.
+    tracks : sequence of Track
+    settings : Settings
+    first : int
+        The step.
+    augmentation : Augmentation
+    """
+    mixer = Mixer(folder, tracks, settings.seed, augmentation)
+    with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (mixer,)) as process:
+        ahead: list[Future[Batch]] = [
+            process.submit(_batch, settings, first + n) for n in range(AHEAD)
+        ]
+        for number in range(first, settings.steps):
+            ahead.append(process.submit(_batch, settings, number + AHEAD))
+            yield ahead.pop(0).result()
+        for job in ahead:
+            job.cancel()
+
+
+_mixers: list[Mixer] = []
+
+
+def _prepare(mixer: Mixer) -> None:
+    Thread(target=_leave_with_parent, daemon=True).start()
+    _mixers[:] = [mixer]
+
+
+def _leave_with_parent() -> None:
+    """End this process when the one that trains was killed: it would wait for it for ever."""
+    if parent := parent_process():
+        parent.join()
+    os._exit(1)
+
+
+def _batch(settings: Settings, number: int) -> Batch:
+    T, size = settings.windows[number % len(settings.windows)]
+    return _mixers[0].batch(number, size, frames_of(T))

@@ -1,0 +1,166 @@
+"""Puts trained networks into the program: the set, and the card that tells what became of what."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from packages import version
+from stemd.daemon.presets import PRESETS
+from stemd.tflite_models.graph import write_graph
+from stemd.tflite_models.manifest import MANIFEST, Figures, Manifest, Training
+from stemd.tflite_models.model_reader import read_weights
+from stemd.tflite_models.model_set import ModelSet
+from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.store import write_set
+from training import checkpoints
+from training.evaluate import Way, compiled, means, score_all, score_recording
+from training.heldout import Mix, build_mixes, recordings
+from training.network import unet_of
+from training.render import FONTS
+from training.songs import PACKAGES, Song
+from training.tracks import STEMS, Track
+from training.train import START, bundled_start
+
+NAME = "4stems"
+CARD = "card.json"
+MEASURED_ON = "held-out songs"
+SPEC = GraphSpec(precision="fp16")
+WAYS = {
+    "offline": Way(),
+    "balanced": Way(PRESETS["balanced"][0], "mixed"),
+    "balanced, int8": Way(PRESETS["balanced"][0], "int8"),
+}
+"""How the sets are run to be measured."""
+
+
+def build(
+    run: Path, material: Path, out_dir: Path, songs: Sequence[Song], tracks: Sequence[Track]
+) -> Manifest:
+    """Write the set into `out_dir/4stems`, measure it, and write the card beside it.
+
+    Parameters
+    ----------
+    run : Path
+        The folder of a run.
+    material : Path
+        Where the tracks' files are.
+    out_dir : Path
+        Holds the set that they were trained from.
+    songs : sequence of Song
+    tracks : sequence of Track
+    """
+    state = checkpoints.load(run / "checkpoint.pt")
+    settings = json.loads(state["settings"])
+    heard = _material(songs, tracks)
+    start = bundled_start(out_dir)
+    vocals = start.manifest.files[start.stems.index(STEMS[0])]
+    draft = Manifest(
+        name=NAME,
+        precision="fp16",
+        graph=str(SPEC),
+        files=(vocals.model_copy(update={"set": START}),),
+        provenance=start.manifest.provenance,
+        training=Training(
+            stems=STEMS[1:],
+            steps=state["step"],
+            seed=settings["seed"],
+            material_sha256=_digest(heard),
+            card=CARD,
+        ),
+    )
+    folder = out_dir / NAME
+    manifest = write_set(folder, draft, _graphs(state, start, draft), plain_names=True)
+    plain = {record.stem: record.path(folder) for record in manifest.files}
+    figures = measure(list(build_mixes(material, tracks)), {NAME: plain, START: start.paths})
+    offline = figures["mean"]["offline"][NAME]
+    manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=offline)})
+    (folder / MANIFEST).write_text(manifest.to_json())
+    card = {
+        "training": {"settings": settings, "steps": state["step"], "start": START},
+        "curve": [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()],
+        "figures": figures,
+        "material": heard,
+    }
+    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
+    return manifest
+
+
+def measure(mixes: Sequence[Mix], sets: Mapping[str, Mapping[str, Path]]) -> dict[str, Any]:
+    """Measure plain networks, by name of the set and stem; everything is SDR in decibels.
+
+    Returns
+    -------
+    dict
+        ``mean``: by way, set and stem. ``mixtures``: the same of each mixture, offline.
+        ``recordings``: see `score_recording`, by set and recording.
+    """
+    mean: dict[str, Any] = {way: {} for way in WAYS}
+    mixtures: dict[str, Any] = {mix.name: {} for mix in mixes}
+    recorded: dict[str, Any] = {}
+    for name, plain in sets.items():
+        scores = dict(zip(WAYS, score_all(mixes, plain, list(WAYS.values())), strict=True))
+        for way, each in scores.items():
+            mean[way][name] = _rounded(means(each))
+        for mix, score in zip(mixes, scores["offline"], strict=True):
+            mixtures[mix.name][name] = _rounded(score)
+        with compiled(plain, [Way()]) as (graphs,):
+            recorded[name] = {
+                recording.name: _rounded(score_recording(recording, graphs))
+                for recording in recordings()
+            }
+    return {"mean": mean, "mixtures": mixtures, "recordings": recorded}
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
+    return {stem: None if isnan(db) else round(db, 2) for stem, db in scores.items()}
+
+
+def _graphs(state: dict[str, Any], start: ModelSet, draft: Manifest) -> Iterator[tuple[str, bytes]]:
+    activations = read_weights(start.paths["accompaniment"])[0].activations
+    for stem in STEMS[1:]:
+        unet = unet_of(stem, activations, state["average"][stem])
+        yield stem, write_graph(unet, SPEC, draft.about)
+
+
+def _material(songs: Sequence[Song], tracks: Sequence[Track]) -> dict[str, Any]:
+    """Tell what was heard, with checksums."""
+    program = subprocess.run(
+        ["fluidsynth", "--version"], capture_output=True, text=True, check=True
+    )
+    packages = dict.fromkeys([*PACKAGES, *(font.package for font in FONTS)])
+    return {
+        "packages": {package: version(package) for package in packages},
+        "licences": PACKAGES,
+        "renderer": program.stdout.splitlines()[-1] if program.stdout else "",
+        "fonts": [
+            {
+                "file": font.file,
+                "package": font.package,
+                "licence": font.licence,
+                "splits": font.splits,
+                "parts": font.parts,
+                "sha256": _sha256(font.path),
+            }
+            for font in FONTS
+        ],
+        "songs": {song.name: {"sha256": song.sha256, "split": song.split} for song in songs},
+        "voices": {track.song: track.sha256 for track in tracks if track.stem == "vocals"},
+        "tracks": dict(Counter(f"{track.split} {track.stem}" for track in tracks)),
+        "tracks_sha256": _digest([asdict(track) for track in tracks]),
+    }
+
+
+def _sha256(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(value: Any) -> str:
+    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,98 @@
+"""The tables of docs/models.md, out of the card that stands beside the networks."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from report import DOCS, markdown_table, replace_section
+
+SETS = ("2stems", "4stems")
+SPLITS = ("train", "validation", "test")
+STEMS = ("vocals", "drums", "bass", "other", "accompaniment")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a card."""
+    card: dict[str, Any] = json.loads(path.read_text())
+    return card
+
+
+def tables(card: dict[str, Any]) -> dict[str, str]:
+    """Give the tables by name of their section."""
+    return {
+        "figures": _figures(card["figures"]["mean"]),
+        "mixtures": _mixtures(card["figures"]["mixtures"]),
+        "recordings": _recordings(card["figures"]["recordings"]),
+        "fonts": _fonts(card["material"]),
+        "songs": _songs(card["material"]),
+    }
+
+
+def _figures(means: dict[str, Any]) -> str:
+    rows = (
+        [way, name, *(_db(sets[name].get(stem)) for stem in STEMS)]
+        for way, sets in means.items()
+        for name in SETS
+    )
+    return markdown_table(["run as", "set", *STEMS], rows)
+
+
+def _mixtures(mixtures: dict[str, Any]) -> str:
+    rows = (
+        [
+            song,
+            *(_db(sets["4stems"][stem]) for stem in STEMS[:4]),
+            _db(sets["2stems"]["vocals"]),
+        ]
+        for song, sets in mixtures.items()
+    )
+    return markdown_table(["song", *STEMS[:4], "vocals of 2stems"], rows)
+
+
+def _recordings(recordings: dict[str, Any]) -> str:
+    kinds = [(what, name) for what in ("instruments", "guitar") for name in SETS]
+    rows = (
+        [title, *(_db(recordings[name][title][what]) for what, name in kinds)]
+        for title in recordings["4stems"]
+    )
+    return markdown_table(["recording", *(f"{what}, {name}" for what, name in kinds)], rows)
+
+
+def _fonts(material: dict[str, Any]) -> str:
+    rows = (
+        [
+            Path(font["file"]).name,
+            f"`{font['package']}` {material['packages'][font['package']]}",
+            font["licence"],
+            ", ".join(font["parts"]),
+            ", ".join(font["splits"]),
+        ]
+        for font in material["fonts"]
+    )
+    return markdown_table(["sound font", "Debian package", "licence", "plays", "in"], rows)
+
+
+def _songs(material: dict[str, Any]) -> str:
+    rows = []
+    for package, licence in material["licences"].items():
+        counts = Counter(
+            song["split"]
+            for name, song in material["songs"].items()
+            if name.startswith(f"{package}/")
+        )
+        numbers = (f"{counts[split]}" for split in SPLITS)
+        rows.append([f"`{package}` {material['packages'][package]}", licence, *numbers])
+    return markdown_table(["Debian package", "licence", *SPLITS], rows)
+
+
+def write(card: dict[str, Any]) -> None:
+    """Put the tables into docs/models.md."""
+    for name, table in tables(card).items():
+        replace_section(DOCS / "models.md", name, table)
+
+
+def _db(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

@@ -1,0 +1,147 @@
+"""How well networks separate what they never heard: through the program's own graphs and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+import sliding
+from measures import sdr_db
+from stemd.dsp.arrays import Waveform
+from stemd.dsp.banks import Network as RunsNetwork
+from stemd.dsp.masks import MaskExtension, RatioMask
+from stemd.dsp.scheme import HOP_LENGTH, OFFLINE, Scheme
+from stemd.tflite_models.model_reader import read_weights
+from stemd.tflite_models.network import Network
+from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
+from stemd.tflite_models.streaming import compile_graph
+from training.heldout import Mix, Recording
+from training.mixing import Stems
+from training.tracks import STEMS
+
+PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a set of networks is run.
+
+    Attributes
+    ----------
+    scheme : Scheme
+    precision : str
+    """
+
+    scheme: Scheme = OFFLINE
+    precision: StreamingPrecision = "fp32"
+
+    @property
+    def spec(self) -> GraphSpec:
+        """What the graphs are compiled for."""
+        s = self.scheme
+        return GraphSpec(T=s.T, B=s.B, A=s.A, mirror=s.mirror, precision=self.precision)
+
+
+def separate(mixture: Waveform, networks: Sequence[Network], scheme: Scheme) -> Stems:
+    """Take a mixture apart; the last few hops are missing [shape=(stems, CHANNELS, frames)]."""
+    hops = -(-mixture.shape[1] // HOP_LENGTH // scheme.B) * scheme.B
+    x = np.pad(mixture, ((0, 0), (0, hops * HOP_LENGTH - mixture.shape[1])))
+    spectra = sliding.analyse(x)
+    estimates = sliding.estimate_blocks(
+        sliding.magnitudes_of(spectra),
+        [_emitting(network, scheme.B) for network in networks],
+        (scheme.T, scheme.B, scheme.mirror),
+        scheme.B + scheme.A,
+        sliding.mirror,
+    )
+    emitted = sliding.at_look_ahead(estimates, scheme.B, scheme.A, len(spectra))
+    ratio = RatioMask(len(networks), MaskExtension.MEAN)
+    masked = np.empty((len(networks), *spectra.shape), np.complex64)
+    for n, of_stems in enumerate(emitted):
+        masked[:, n] = ratio.update(of_stems[:, np.newaxis])[0] * spectra[n]
+    return np.stack([sliding.synthesise(stem) for stem in masked])
+
+
+def _emitting(network: Network, B: int) -> RunsNetwork:
+    """Make a network that emits B rows write the first B of more; the others stay as they are."""
+    return lambda window, out: network(window, out[:B])
+
+
+def score(mix: Mix, graphs: Mapping[str, Path], scheme: Scheme) -> dict[str, float]:
+    """Give each stem's SDR in decibels; NaN for one that is silent in the mix.
+
+    Networks of two stems are scored by their vocals, and by the rest of the mixture.
+    """
+    estimates = separate(mix.mixture, [Network(path) for path in graphs.values()], scheme)
+    frames = min(estimates.shape[2], mix.stems.shape[2])
+    whole = mix.stems[..., :frames]
+    truths: dict[str, Waveform] = dict(zip(STEMS, whole, strict=True))
+    truths["accompaniment"] = whole[1:].sum(0)
+    loudness = np.square(mix.mixture).mean()
+    return {
+        stem: sdr_db(truths[stem], estimate[:, :frames])
+        if np.square(truths[stem]).mean() > 1e-3 * loudness
+        else float("nan")
+        for stem, estimate in zip(graphs, estimates, strict=True)
+    }
+
+
+def score_all(
+    mixes: Iterable[Mix], plain: Mapping[str, Path], ways: Sequence[Way]
+) -> list[list[dict[str, float]]]:
+    """Score plain networks, by stem, in several ways; gives for each way each mix's scores."""
+    mixes = list(mixes)
+    results = []
+    with (
+        compiled(plain, ways) as sets,
+        ProcessPoolExecutor(PROCESSES, get_context("spawn")) as processes,
+    ):
+        for way, graphs in zip(ways, sets, strict=True):
+            jobs = [processes.submit(score, mix, graphs, way.scheme) for mix in mixes]
+            results.append([job.result() for job in jobs])
+    return results
+
+
+def score_recording(recording: Recording, graphs: Mapping[str, Path]) -> dict[str, float]:
+    """Tell how a set does on a recording without a voice, offline.
+
+    Returns
+    -------
+    dict
+        ``instruments``: SDR of all stems but the vocals against the whole recording. ``guitar``:
+        that of what should hold the guitar against it; of two stems the accompaniment.
+    """
+    mixture = recording.rest + recording.guitar
+    estimates = separate(mixture, [Network(path) for path in graphs.values()], OFFLINE)
+    frames = min(estimates.shape[2], mixture.shape[1])
+    estimates = estimates[..., :frames]
+    return {
+        "instruments": sdr_db(mixture[:, :frames], estimates[1:].sum(0)),
+        "guitar": sdr_db(recording.guitar[:, :frames], estimates[-1]),
+    }
+
+
+@contextmanager
+def compiled(plain: Mapping[str, Path], ways: Sequence[Way]) -> Iterator[list[dict[str, Path]]]:
+    """Give the graphs of plain networks for each way, by stem, as long as the context lasts."""
+    with TemporaryDirectory() as name:
+        sets = []
+        for n, way in enumerate(ways):
+            graphs = {}
+            for stem, path in plain.items():
+                graphs[stem] = Path(name) / f"{n}-{stem}.tflite"
+                graphs[stem].write_bytes(compile_graph(read_weights(path)[0], way.spec, {}))
+            sets.append(graphs)
+        yield sets
+
+
+def means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Give each stem's mean over the mixes where it is heard."""
+    return {stem: float(np.nanmean([each[stem] for each in scores])) for stem in scores[0]}

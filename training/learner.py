@@ -1,0 +1,199 @@
+"""Networks that learn together, and whose state survives whatever happens to the program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stemd.tflite_models.unet import Activations, UNet
+from training import checkpoints
+from training.network import Weights, estimate, weights_of
+
+CHECKPOINT = "checkpoint.pt"
+THREADS = 2
+WARM_UP = 200
+"""Steps until the rate of learning is at its highest."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What determines a run besides its material.
+
+    Attributes
+    ----------
+    seed : int
+    steps : int
+        The last quarter of them at a falling rate of learning.
+    rate : float
+        Of learning, at its highest.
+    windows : tuple of (T, size)
+        Spectra and mixtures in a batch, in turns.
+    averaged : float
+        How much of the average of the weights stays at each step.
+    clip : float
+        Longest gradient.
+    """
+
+    seed: int = 7
+    steps: int = 8000
+    rate: float = 3e-4
+    windows: tuple[tuple[int, int], ...] = ((64, 4), (128, 2))
+    averaged: float = 0.998
+    clip: float = 1.0
+
+    def rate_at(self, step: int) -> float:
+        """Give the rate of learning: up, level for long, down to nothing."""
+        up = min((step + 1) / WARM_UP, 1)
+        down = min((self.steps - step) / (0.25 * self.steps), 1)
+        return self.rate * min(up, down)
+
+
+class Learner:
+    """Networks of one architecture, some of which learn: made anew, or resumed where they were.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the checkpoint.
+    settings : Settings
+    networks : mapping of str to UNet
+        All of them, by stem, in the order of the estimates.
+    learning : sequence of str
+        The stems whose networks learn.
+    rounded : bool
+        Compute as 8-bit arithmetic would.
+
+    Attributes
+    ----------
+    step : int
+        How many were taken.
+    weights, average : dict
+        Of the networks that learn, by stem: as they are, and on the average of the last steps.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        networks: Mapping[str, UNet],
+        learning: Sequence[str],
+        rounded: bool = False,
+    ) -> None:
+        self.folder, self.settings = folder, settings
+        self.stems = tuple(networks)
+        self.activations: Activations = networks[self.stems[0]].activations
+        self.fixed = {s: weights_of(unet) for s, unet in networks.items() if s not in learning}
+        self.average = {stem: weights_of(networks[stem]) for stem in learning}
+        self.weights = {
+            stem: {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+            for stem, weights in self.average.items()
+        }
+        self.step = 0
+        self._rounded = rounded
+        self._optimizer = torch.optim.Adam(_all(self.weights), settings.rate, fused=True)
+        self._threads = ThreadPoolExecutor(THREADS)
+        if (folder / CHECKPOINT).exists():
+            self._resume()
+
+    def learn(self, magnitudes: Tensor, loss_of: Callable[[Tensor], Tensor]) -> float:
+        """Take one step.
+
+        Parameters
+        ----------
+        magnitudes : float32 [shape=(batch, channels, spectra, bins)]
+        loss_of : callable
+            Takes the estimates [shape=(batch, stems, channels, spectra, bins)].
+
+        Returns
+        -------
+        float
+            The loss before it.
+        """
+        halves = magnitudes.chunk(THREADS)
+        jobs = {
+            (stem, n): self._threads.submit(self._estimate, weights, half, stem in self.weights)
+            for stem, weights in self._networks(self.weights).items()
+            for n, half in enumerate(halves)
+        }
+        parts = {key: job.result() for key, job in jobs.items()}
+        # The loss by itself, so that the networks' gradients can be worked out side by side.
+        leaves = {key: part.detach().requires_grad_() for key, part in parts.items()}
+        whole = [torch.cat([leaves[stem, n] for n in range(len(halves))]) for stem in self.stems]
+        loss = loss_of(torch.stack(whole, 1))
+        loss.backward()
+        backward = [
+            self._threads.submit(part.backward, leaves[key].grad)
+            for key, part in parts.items()
+            if key[0] in self.weights
+        ]
+        for job in backward:
+            job.result()
+        self._descend()
+        return float(loss.detach())
+
+    def estimate(self, magnitudes: Tensor) -> Tensor:
+        """Give all estimates of the averaged networks [shape=(batch, stems, …)]."""
+        jobs = [
+            self._threads.submit(self._estimate, weights, magnitudes, False)
+            for weights in self._networks(self.average).values()
+        ]
+        return torch.stack([job.result() for job in jobs], 1)
+
+    def save(self, name: str = CHECKPOINT) -> None:
+        """Keep everything that the next step needs."""
+        state = {
+            "step": self.step,
+            "settings": json.dumps(asdict(self.settings)),
+            "weights": {
+                s: {n: w.detach() for n, w in ws.items()} for s, ws in self.weights.items()
+            },
+            "average": self.average,
+            "optimizer": self._optimizer.state_dict(),
+        }
+        checkpoints.save(self.folder / name, state)
+
+    def _resume(self) -> None:
+        state = checkpoints.load(self.folder / CHECKPOINT)
+        kept, wanted = json.loads(state["settings"]), json.loads(json.dumps(asdict(self.settings)))
+        if {**kept, "steps": 0} != {**wanted, "steps": 0}:
+            raise SystemExit(
+                f"training: {self.folder} holds a run with {kept}, not with {wanted}; "
+                "name another folder, or remove it"
+            )
+        self.step = state["step"]
+        for mine, its in ((self.weights, state["weights"]), (self.average, state["average"])):
+            for stem, weights in mine.items():
+                for name, weight in weights.items():
+                    weight.data.copy_(its[stem][name])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _networks(self, learning: Mapping[str, Weights]) -> dict[str, Weights]:
+        return {stem: learning.get(stem) or self.fixed[stem] for stem in self.stems}
+
+    def _estimate(self, weights: Weights, magnitudes: Tensor, learning: bool) -> Tensor:
+        torch.set_num_threads(1)  # of each of our own
+        with torch.set_grad_enabled(learning):
+            return estimate(weights, self.activations, magnitudes, self._rounded)
+
+    def _descend(self) -> None:
+        weights = _all(self.weights)
+        torch.nn.utils.clip_grad_norm_(weights, self.settings.clip, foreach=True)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.settings.rate_at(self.step)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.step += 1
+        kept = min(self.settings.averaged, self.step / (self.step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(_all(self.average), [w.detach() for w in weights], 1 - kept)
+
+
+def _all(networks: Mapping[str, Any]) -> list[Tensor]:
+    return [weight for weights in networks.values() for weight in weights.values()]

@@ -1,0 +1,110 @@
+"""Voices to learn what is no instrument from: they speak and sing words of no meaning.
+
+The networks do not learn voices, for which Deezer's own stays: only to leave them alone. None of
+these voices, and none of their words, are heard again when the networks are measured.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import soundfile
+from tqdm import tqdm
+
+from stemd.dsp.scheme import SAMPLERATE
+from training.tracks import PEAK, Track, write_list
+from voices import Singer, Speaker, Voice
+
+SECONDS = 40.0
+LANGUAGES = ("en-us", "de", "fr-fr", "it", "es", "sv", "pl", "pt-br")
+VARIANTS = (
+    "f1",
+    "m2",
+    "Annie",
+    "m4",
+    "Michael",
+    "Linda",
+    "m6",
+    "klatt4",
+    "Alicia",
+    "m8",
+    "Gene",
+    "Belinda",
+)
+SINGERS = 24
+PROCESSES = 2
+
+CONSONANTS = "bdfghklmnprstvw"
+VOWELS = ("a", "e", "i", "o", "u", "ai", "ou")
+SUNG = (
+    *("light", "night", "rain", "home", "sky", "fire", "moon", "sea", "wind", "road", "hand"),
+    *("heart", "day", "low", "high", "blue", "stone", "gold", "dream", "song", "time", "long"),
+    *("way", "new", "old", "sun", "fall", "rise", "hold", "stay"),
+)
+SCALE = ("C", "D", "E", "G", "A")
+
+
+def performers() -> dict[str, Voice]:
+    """Give who is heard in the training, by name; the same on every machine."""
+    speakers: dict[str, Voice] = {}
+    for n, variant in enumerate(VARIANTS):
+        for language in (LANGUAGES[n % 8], LANGUAGES[(n + 3) % 8]):
+            dice = Random(f"speaker {variant} {language}")
+            voice = f"{language}+{variant}"
+            speed, pitch = dice.randrange(110, 190), dice.randrange(20, 80)
+            speakers[f"speaks-{voice}"] = Speaker(voice, speed, pitch, _babble(dice, 120))
+    singers = {
+        f"sings-{n}": Singer(_score(Random(f"singer {n}")), 70 + 3 * n, "ked_diphone")
+        for n in range(SINGERS)
+    }
+    return speakers | singers
+
+
+def perform_all(folder: Path) -> list[Track]:
+    """Let all of them perform, where they have not yet, and write ``voices.json``."""
+    jobs = [(name, voice, folder) for name, voice in performers().items()]
+    with ProcessPoolExecutor(PROCESSES) as processes:
+        tracks = list(tqdm(processes.map(_perform, jobs), total=len(jobs), unit="voice"))
+    write_list(folder / "voices.json", tracks)
+    return tracks
+
+
+def _perform(job: tuple[str, Voice, Path]) -> Track:
+    name, voice, folder = job
+    target = folder / "voices" / f"{name}.flac"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        quantized, _ = soundfile.read(target, dtype="int16")
+    else:
+        samples = voice.perform()[: round(SECONDS * SAMPLERATE)]
+        quantized = np.rint(samples * (PEAK * 32767 / np.abs(samples).max())).astype(np.int16)
+        partial = target.with_suffix(".part")
+        soundfile.write(partial, quantized, SAMPLERATE, format="FLAC")
+        partial.replace(target)
+    digest = sha256(quantized.tobytes()).hexdigest()
+    return Track(f"voices/{target.name}", "train", str(voice), name, "vocals", 1.0, digest)
+
+
+def _babble(dice: Random, words: int) -> str:
+    """Make up words, with a breath after every dozen."""
+    made = []
+    for n in range(words):
+        syllables = (
+            dice.choice(CONSONANTS) + dice.choice(VOWELS) for _ in range(dice.choice((1, 2, 2, 3)))
+        )
+        made.append("".join(syllables) + (", " if n % 12 == 11 else " "))
+    return "".join(made)
+
+
+def _score(dice: Random) -> str:
+    """Make up a tune: a walk through the five notes of a scale, over two of festival's octaves."""
+    step, words = dice.randrange(2, 6), []
+    for _ in range(45):
+        step = min(max(step + dice.choice((-2, -1, -1, 0, 1, 1, 2)), 0), 9)
+        note = f"{SCALE[step % 5]}{3 + step // 5}"
+        words.append(f"{dice.choice(SUNG)}:{note}:{dice.choice((0.5, 1, 1, 1.5, 2, 3))}")
+    return " ".join(words)

@@ -1,0 +1,147 @@
+"""Songs as notes, out of Debian packages, and which of them the networks never hear."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, get_args
+
+import mido
+
+from packages import unpacked
+
+Split = Literal["train", "validation", "test"]
+Part = Literal["drums", "bass", "other"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+PACKAGES = {
+    "freedoom": "BSD-3-clause",
+    "openttd-openmsx": "GPL-2",
+    "planetblupi-music-midi": "GPL-3+",
+    "simutrans-data": "Artistic-1.0",
+    "mma": "GPL-2+",
+}
+"""Debian packages with songs as MIDI files, with the licences that their copyright files name."""
+
+DRUM_CHANNEL = 9  # of General MIDI, counted from 0
+BASSES = range(32, 40)
+VOICES = range(
+    52, 55
+)  # "Choir Aahs", "Voice Oohs", "Synth Voice": no instruments, and nobody sings
+SIXTEENTHS: dict[Split, range] = {"test": range(2), "validation": range(2, 3)}
+"""Of all songs, by the last digit of their sha256; the others are for training."""
+FEWEST_NOTES = 40
+"""Of each part, for a song to be of use."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """One message to an instrument."""
+
+    time_s: float
+    message: mido.Message
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song with drums, bass and something else.
+
+    Attributes
+    ----------
+    name : str
+        As ``package/file``.
+    sha256 : str
+        Of the MIDI file.
+    midi : bytes
+    """
+
+    name: str
+    sha256: str
+    midi: bytes
+
+    @property
+    def package(self) -> str:
+        """The Debian package it comes out of."""
+        return self.name.split("/")[0]
+
+    @property
+    def split(self) -> Split:
+        """What it is for; the same on every machine, and for the same notes in two packages."""
+        digit = int(self.sha256[-1], 16)
+        return next((split for split, digits in SIXTEENTHS.items() if digit in digits), "train")
+
+    def messages(self, seconds: float) -> dict[Part, list[Note]]:
+        """Sort the first messages by part; what is no note, as volume, is in all of them."""
+        parts: dict[Part, list[Note]] = {part: [] for part in PARTS}
+        programs = dict.fromkeys(range(16), 0)
+        time_s = 0.0
+        for message in mido.MidiFile(file=io.BytesIO(self.midi), clip=True):
+            time_s += message.time
+            if time_s > seconds:
+                break
+            if message.is_meta or message.type == "sysex":
+                continue
+            if message.type == "program_change":
+                programs[message.channel] = message.program
+            if message.type in ("note_on", "note_off"):
+                part = part_of(message.channel, programs[message.channel])
+                if part is not None:
+                    parts[part].append(Note(time_s, message))
+            else:
+                for notes in parts.values():
+                    notes.append(Note(time_s, message))
+        return parts
+
+
+def part_of(channel: int, program: int) -> Part | None:
+    """Tell which part a channel plays while it has a program of General MIDI."""
+    if channel == DRUM_CHANNEL:
+        return "drums"
+    if program in VOICES:
+        return None
+    return "bass" if program in BASSES else "other"
+
+
+def all_songs(seconds: float) -> list[Song]:
+    """Give every song with enough notes of each part in its first seconds, each once."""
+    songs: dict[str, Song] = {}
+    for package in PACKAGES:
+        for name, midi in sorted(_midi_files(unpacked(package))):
+            song = Song(f"{package}/{name}", sha256(midi).hexdigest(), midi)
+            if song.sha256 not in songs and _has_all_parts(song, seconds):
+                songs[song.sha256] = song
+    return list(songs.values())
+
+
+def _has_all_parts(song: Song, seconds: float) -> bool:
+    try:
+        parts = song.messages(seconds)
+    except (EOFError, OSError, ValueError, mido.KeySignatureError):  # no MIDI, or a damaged one
+        return False
+    struck = Counter(
+        part for part, notes in parts.items() for note in notes if note.message.type == "note_on"
+    )
+    return all(struck[part] >= FEWEST_NOTES for part in PARTS)
+
+
+def _midi_files(root: Path) -> Iterator[tuple[str, bytes]]:
+    for path in root.rglob("*"):
+        if path.suffix.lower() == ".mid" and path.is_file():
+            yield path.name, path.read_bytes()
+        elif path.suffix == ".wad":
+            yield from read_wad(path.read_bytes())
+
+
+def read_wad(wad: bytes) -> Iterator[tuple[str, bytes]]:
+    """Give the music in a file of Doom's: a directory of lumps, of which D_… are songs."""
+    count, directory = struct.unpack_from("<II", wad, 4)
+    for n in range(count):
+        start, size, raw = struct.unpack_from("<II8s", wad, directory + 16 * n)
+        name = raw.rstrip(b"\0").decode("ascii", "replace")
+        if name.startswith("D_"):
+            yield name, wad[start : start + size]

@@ -1,0 +1,186 @@
+"""Fine-tunes networks for drums, bass and other, all at once, through the masks they share.
+
+What is learnt is what is heard: the error of each stem's masked mixture, in decibels, with the
+vocals' network as it is. Every network sees what the others estimate; a bin that none of them
+claims would go to the vocals.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stemd.tflite_models.library import Library
+from stemd.tflite_models.model_reader import read_weights
+from stemd.tflite_models.model_set import ModelSet
+from stemd.tflite_models.unet import UNet
+from training.batches import batches, frames_of
+from training.learner import Learner, Settings
+from training.mixing import Batch, Mixer
+from training.network import analyse, ratio_masks
+from training.tracks import STEMS, Track
+
+LEARNING = STEMS[1:]
+FLOOR = 1e-3
+"""Of an error's power against the mixture's: what is 30 dB below it is good enough."""
+HEARD = 1e-3
+"""Power of a stem against the mixture's from which on it has an SDR."""
+VALIDATION_BATCHES = 12
+VALIDATION_SEED = 1
+
+Say = Callable[[str], None]
+
+
+START = "2stems"
+"""The set that training begins with."""
+
+
+def bundled_start(folder: Path | None = None) -> ModelSet:
+    """Give Deezer's two networks as they come with the program, whatever the user has installed.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where the bundled sets are; by default where the program has them.
+    """
+    copies = Library(bundled_dir=folder).verify(START)
+    return next(copy for copy in copies if copy.origin == "bundled")
+
+
+def deezers() -> dict[str, UNet]:
+    """Give their weights, by stem."""
+    return {stem: read_weights(path)[0] for stem, path in bundled_start().paths.items()}
+
+
+def loss_of(stems: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
+    """Tell how wrong the masked mixture is.
+
+    Parameters
+    ----------
+    stems : complex64 [shape=(batch, stems, channels, spectra, bins)]
+    estimates : float32 [same shape]
+
+    Returns
+    -------
+    loss : float32 []
+    sdr_db : float32 [shape=(batch, stems)]
+        NaN for a stem that is silent.
+    """
+    mixture = stems.sum(1, keepdim=True)
+    masked = mixture * ratio_masks(estimates)
+    loudness = _power(mixture) + 1e-6
+    error = _power(masked - stems)
+    # The second half hears what is soft: magnitudes count there, not their squares.
+    softer = _sum((masked.abs() - stems.abs()).abs()) / (_sum(mixture.abs()) + 1e-3)
+    loss = torch.log10(error / loudness + FLOOR).mean() + torch.log10(softer + FLOOR).mean()
+    own = _power(stems)
+    sdr_db = 10 * torch.log10(own / (error + 1e-9))
+    return loss, torch.where(own > HEARD * loudness, sdr_db, torch.nan).detach()
+
+
+def loss_against(stems: Tensor, estimates: Tensor) -> Tensor:
+    """Give the loss alone."""
+    return loss_of(stems, estimates)[0]
+
+
+def _power(x: Tensor) -> Tensor:
+    return _sum(x.real.square() + x.imag.square())
+
+
+def _sum(x: Tensor) -> Tensor:
+    return x.sum((2, 3, 4))
+
+
+def train(
+    material: Path,
+    folder: Path,
+    tracks: Sequence[Track],
+    settings: Settings,
+    networks: dict[str, UNet],
+    every: int = 500,
+    say: Say = print,
+) -> Learner:
+    """Train, or go on training; the curve goes into ``curve.jsonl``.
+
+    Parameters
+    ----------
+    material : Path
+        Where the tracks' files are.
+    folder : Path
+        Of the run.
+    tracks : sequence of Track
+    settings : Settings
+    networks : dict of str to UNet
+        What it starts from: vocals, which stay, and accompaniment, whose likeness all others are
+        at first.
+    every : int
+        Steps between checkpoints.
+    say : callable
+        Is told how it goes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    start: dict[str, UNet] = dict.fromkeys(STEMS, networks["accompaniment"])
+    start["vocals"] = networks["vocals"]
+    learner = Learner(folder, settings, start, LEARNING)
+    heard = [track for track in tracks if track.split == "train"]
+    checked = [track for track in tracks if track.split == "validation" or track.stem == "vocals"]
+    mixer = Mixer(material, checked, VALIDATION_SEED)
+    validation = [mixer.batch(n, 4, frames_of(64)) for n in range(VALIDATION_BATCHES)]
+    curve = Curve(folder / "curve.jsonl", learner.step)
+    if learner.step == 0:
+        curve.add(0, None, *validate(learner, validation), say)
+    losses: list[float] = []
+    started = time.monotonic()
+    for waveforms in batches(material, heard, settings, learner.step):
+        stems = analyse(torch.from_numpy(waveforms))
+        losses.append(learner.learn(stems.sum(1).abs(), partial(loss_against, stems)))
+        if learner.step % every == 0 or learner.step == settings.steps:
+            learner.save()
+            pace = (time.monotonic() - started) / len(losses)
+            say(f"{learner.step} of {settings.steps} steps, {pace:.2f} s each")
+            curve.add(learner.step, float(np.mean(losses)), *validate(learner, validation), say)
+            losses, started = [], time.monotonic()
+        if learner.step == round(0.75 * settings.steps):
+            learner.save("steady.pt")  # a longer run can go on from here
+    return learner
+
+
+def validate(learner: Learner, waveforms: Sequence[Batch]) -> tuple[float, dict[str, float]]:
+    """Give the loss, and each stem's mean SDR in decibels, of the averaged weights."""
+    losses, ratios = [], []
+    for each in waveforms:
+        stems = analyse(torch.from_numpy(each))
+        loss, sdr_db = loss_of(stems, learner.estimate(stems.sum(1).abs()))
+        losses.append(float(loss))
+        ratios.append(sdr_db)
+    means = torch.cat(ratios).nanmean(0)
+    return float(np.mean(losses)), {
+        stem: round(float(mean), 3) for stem, mean in zip(STEMS, means, strict=True)
+    }
+
+
+class Curve:
+    """A line for each time that a run was measured; those after its checkpoint are forgotten."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        path.write_text("".join(f"{line}\n" for line in kept))
+
+    def add(
+        self, step: int, heard: float | None, loss: float, sdr_db: dict[str, float], say: Say
+    ) -> None:
+        """Add a step with the mean loss up to it, and what the validation gave."""
+        line = json.dumps({"step": step, "loss": heard, "validation": loss, "sdr_db": sdr_db})
+        with self._path.open("a") as file:
+            file.write(line + "\n")
+        say(line)
