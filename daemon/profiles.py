@@ -62,12 +62,9 @@ def choose_profile(board: Board, stems: Literal[2, 4]) -> Profile:
     stems : 2 or 4
         How many there are networks for.
     """
-    fitting = [
-        (preset, work, expected_load(work, board))
-        for preset, work in _wishes(board, stems)
-        if MEMORY_MB[work.stems - work.remainder] <= MOST_MEMORY * board.memory_mb
-    ] or [(preset, work, expected_load(work, board)) for preset, work in _wishes(board, stems)][-1:]
-    held = [each for each in fitting if each[2] <= MOST_LOAD]
+    wishes = [(preset, work, expected_load(work, board)) for preset, work in _wishes(board, stems)]
+    fitting = [wish for wish in wishes if _fits(wish[1], board)] or wishes[-1:]
+    held = [wish for wish in fitting if wish[2] <= MOST_LOAD]
     preset, work, load = held[0] if held else fitting[-1]
     settings = {
         "stems": work.stems,
@@ -82,6 +79,10 @@ def choose_profile(board: Board, stems: Literal[2, 4]) -> Profile:
         f"{work} {fit} {load:.0%} of the time"
     )
     return Profile(settings, reason)
+
+
+def _fits(work: Work, board: Board) -> bool:
+    return MEMORY_MB[work.stems - work.remainder] <= MOST_MEMORY * board.memory_mb
 
 
 def _wishes(board: Board, stems: Literal[2, 4]) -> Iterator[tuple[str, Work]]:
