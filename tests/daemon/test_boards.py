@@ -30,6 +30,12 @@ ZERO, THREE, FOUR, FIVE = BOARDS
 DESKTOP = Board("x86_64", boards.UNKNOWN[0][1], 8, 16_384)
 
 
+@pytest.fixture(autouse=True)
+def _litert(monkeypatch):
+    """Whatever runtime is installed."""
+    monkeypatch.setattr(profiles, "preferred_precision", lambda: "mixed")
+
+
 @pytest.mark.parametrize("scheme", PRESETS["auto"], ids=str)
 def test_what_is_counted_is_what_the_graphs_have(scheme):
     graphs = {
