@@ -23,6 +23,9 @@ MOST_MEMORY = 1 / 3
 MEMORY_MB = {1: 80, 2: 110, 4: 150}
 """What the daemon takes at most with so many networks in 8 bits or mixed."""
 
+MORE_IN_FLOAT_MB = 30
+"""For each network in float32."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -82,7 +85,9 @@ def choose_profile(board: Board, stems: Literal[2, 4]) -> Profile:
 
 
 def _fits(work: Work, board: Board) -> bool:
-    return MEMORY_MB[work.stems - work.remainder] <= MOST_MEMORY * board.memory_mb
+    networks = work.stems - work.remainder
+    more_mb = MORE_IN_FLOAT_MB * networks if work.precision == "fp32" else 0
+    return MEMORY_MB[networks] + more_mb <= MOST_MEMORY * board.memory_mb
 
 
 def _wishes(board: Board, stems: Literal[2, 4]) -> Iterator[tuple[str, Work]]:

@@ -120,9 +120,13 @@ def test_with_the_runtime_of_old_it_is_float(monkeypatch):
     assert choose_profile(FOUR, 2).settings["precision"] == "fp32"
 
 
-def test_memory_decides_too():
+def test_memory_decides_too(monkeypatch):
     tiny = replace(DESKTOP, memory_mb=256)
     assert choose_profile(tiny, 4).settings["remainder"]
+    small = replace(DESKTOP, memory_mb=400)
+    assert not choose_profile(small, 2).settings["remainder"]
+    monkeypatch.setattr(profiles, "preferred_precision", lambda: "fp32")
+    assert choose_profile(small, 2).settings["remainder"]
 
 
 def test_a_board_that_is_too_slow_gets_the_least_and_is_told():
