@@ -47,6 +47,7 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     yield "the runtime"
     from stemd.daemon.config import SeparationSection
     from stemd.daemon.networks import load_networks
+    from stemd.daemon.scheduling import give_back_memory
     from stemd.dsp.banks import InTurn
     from stemd.dsp.masks import MaskExtension
     from stemd.dsp.pipeline import Pipeline
@@ -57,6 +58,7 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     wishes = SeparationSection.model_validate(given)
     (work,) = wishes.works(2)
     networks = load_networks(work)
+    give_back_memory()  # as the daemon does: what deriving them took
     present = [network for network in networks.values() if network]
     magnitudes = np.ones((work.scheme.T, 1024, CHANNELS), np.float32)
     estimates = np.empty((work.scheme.B, 1024, CHANNELS), np.float32)
@@ -76,11 +78,8 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
 
 def child(precision: str, remainder: bool) -> None:
     """Print how many megabytes there are after each stage, as JSON."""
-    import gc
-
     found = {}
     for stage in stages(precision, remainder):
-        gc.collect()
         found[stage] = private_mb()
     print(json.dumps(found))
 
