@@ -20,7 +20,7 @@ MOST_LOAD = 0.6
 MOST_MEMORY = 1 / 3
 """Of the machine's memory."""
 
-MEMORY_MB = {1: 80, 2: 110, 4: 150}
+MEMORY_MB = {1: 90, 2: 110, 4: 150}
 """What the daemon takes at most with so many networks in 8 bits or mixed."""
 
 MORE_IN_FLOAT_MB = 30

@@ -121,7 +121,7 @@ def test_with_the_runtime_of_old_it_is_float(monkeypatch):
 
 
 def test_memory_decides_too(monkeypatch):
-    tiny = replace(DESKTOP, memory_mb=256)
+    tiny = replace(DESKTOP, memory_mb=300)
     assert choose_profile(tiny, 4).settings["remainder"]
     small = replace(DESKTOP, memory_mb=400)
     assert not choose_profile(small, 2).settings["remainder"]
