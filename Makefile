@@ -210,7 +210,7 @@ $(TRAINING)/done: $(SOURCES)
 	touch $@
 
 # tflite-runtime, which 32-bit boards have to take, and NumPy 1, which it wants; everything else as usual.
-$(FORERUNNER)/done: $(SOURCES)
+$(FORERUNNER)/done: $(SOURCES) tests/tflite_models/requirements-forerunner.txt
 	$(call install-missing,$(FOR_RUN))
 	$(call make-venv,$(FORERUNNER))
 	$(FORERUNNER)/bin/pip install --quiet 'numpy<2' tflite-runtime

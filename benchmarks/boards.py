@@ -1,6 +1,6 @@
 """Tells what small boards can hold, by count; `make boards` runs it.
 
-Writes a table of docs/raspberry-pi.md: an estimate, for nobody has measured it there.
+Writes tables of docs/raspberry-pi.md: an estimate, for nobody has measured it there.
 """
 
 from argparse import ArgumentParser
@@ -35,8 +35,8 @@ def counts() -> str:
                 f"{moved / 1e9 / block_s:.2f} GB/s",
             ]
         )
-    head = ["preset", "block", "MACs", "float in `mixed`", "weights", "activations", "a second", ""]
-    return markdown_table(head, rows)
+    head = ["preset", "block", "MACs", "float in `mixed`", "weights", "activations"]
+    return markdown_table([*head, "multiplied", "moved"], rows)
 
 
 def loads() -> str:

@@ -24,13 +24,13 @@ WAYS = {
 
 def stages(precision: str, remainder: bool) -> Iterator[str]:
     """Load one thing after the other; after each, give its name."""
-    yield "Python"
-    import numpy as np
-
-    yield "NumPy"
     from stemd.daemon.lean import without_openssl
 
+    yield "Python"
     with without_openssl():
+        import numpy as np
+
+        yield "NumPy"
         import stemd.daemon.app
         import stemd.daemon.cli
         import stemd.daemon.control.server  # noqa: F401
@@ -47,6 +47,7 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     yield "the runtime"
     from stemd.daemon.config import SeparationSection
     from stemd.daemon.networks import load_networks
+    from stemd.daemon.scheduling import give_back_memory
     from stemd.dsp.banks import InTurn
     from stemd.dsp.masks import MaskExtension
     from stemd.dsp.pipeline import Pipeline
@@ -57,6 +58,7 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     wishes = SeparationSection.model_validate(given)
     (work,) = wishes.works(2)
     networks = load_networks(work)
+    give_back_memory()  # as the daemon does: what deriving them took
     present = [network for network in networks.values() if network]
     magnitudes = np.ones((work.scheme.T, 1024, CHANNELS), np.float32)
     estimates = np.empty((work.scheme.B, 1024, CHANNELS), np.float32)
@@ -67,28 +69,35 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
         work.scheme, len(networks), InTurn(present), MaskExtension.MEAN, remainder=remainder
     )
     pipeline = Pipeline(separator, 48_000)
-    noise = np.random.default_rng(0).standard_normal((CHANNELS, HOP_LENGTH)).astype(np.float32)
+    # No noise: NumPy's would load OpenSSL.
+    wave = np.tile(np.sin(np.arange(HOP_LENGTH), dtype=np.float32), (CHANNELS, 1))
     for _ in range(4 * work.scheme.B):
-        list(pipeline.process(noise))
+        list(pipeline.process(wave))
     yield "signal processing"
 
 
 def child(precision: str, remainder: bool) -> None:
     """Print how many megabytes there are after each stage, as JSON."""
-    import gc
-
     found = {}
     for stage in stages(precision, remainder):
-        gc.collect()
         found[stage] = private_mb()
     print(json.dumps(found))
 
 
 def private_mb() -> float:
-    """Tell how many megabytes this process has to itself; without imports that would take some."""
-    with open("/proc/self/smaps_rollup", encoding="ascii") as lines:  # noqa: PTH123
-        kilobytes = (line.split()[1] for line in lines if line.startswith("Private_"))
-        return sum(map(int, kilobytes)) / 1024
+    """Tell how many megabytes this process has to itself; without imports that would take some.
+
+    What it shares with other programs in Python counts too, as if none of them ran.
+    """
+    kilobytes, is_pythons = 0, False
+    with open("/proc/self/smaps", encoding="ascii") as lines:  # noqa: PTH123
+        for line in lines:
+            first, *rest = line.split()
+            if not first.endswith(":"):  # the first line of a mapping
+                is_pythons = "python" in line
+            elif first.startswith("Private_") or (is_pythons and first.startswith("Shared_")):
+                kilobytes += int(rest[0])
+    return kilobytes / 1024
 
 
 def measure(precision: str, remainder: bool) -> dict[str, float]:

@@ -271,8 +271,8 @@ def _with_profile(config: Config) -> Config:
         return config
     from stemd.daemon.profiles import profile_here
 
-    chosen = {k: v for k, v in profile_here().items() if k not in wishes.model_fields_set}
-    return config.model_copy(update={"separation": wishes.model_copy(update=chosen)})
+    given = wishes.model_dump(exclude_unset=True)
+    return Config.model_validate({**dict(config), "separation": {**given, **profile_here(given)}})
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -16,6 +16,7 @@ import numpy as np
 
 from stemd.daemon.errors import StemdError
 from stemd.daemon.networks import ByStem, load_networks
+from stemd.daemon.scheduling import give_back_memory
 from stemd.daemon.work import Work
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.banks import Bank
@@ -154,7 +155,9 @@ def main(argument: str) -> None:
     given = json.loads(argument)
     work = Work(**{**given, "scheme": Scheme(**given["scheme"])})
     try:
-        answer = asdict(measure(load_networks(work), work.scheme))
+        networks = load_networks(work)
+        give_back_memory()  # as the daemon does: what deriving them took
+        answer = asdict(measure(networks, work.scheme))
     except (StemdError, ModelError) as error:
         answer = {"error": str(error)}
     print(json.dumps(answer))  # noqa: T201 - the answer

@@ -1,7 +1,7 @@
 """`profile: auto`: the stems, the precision and the preset that a machine can hold."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,8 +20,14 @@ MOST_LOAD = 0.6
 MOST_MEMORY = 1 / 3
 """Of the machine's memory."""
 
-MEMORY_MB = {1: 80, 2: 110, 4: 150}
-"""What the daemon takes at most with so many networks in 8 bits or mixed."""
+MEMORY_MB = 70
+"""What the daemon takes at most besides its networks."""
+
+NETWORK_MB = {"fp32": 50, "mixed": 20, "int8": 20}
+"""What each of them takes at most."""
+
+KEYS = ("stems", "remainder", "precision", "preset", "threads")
+"""Of the section ``separation``: what a profile chooses."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Profile:
     Attributes
     ----------
     settings : dict
-        Keys of the section ``separation``.
+        Keys of the section ``separation``, all of `KEYS`.
     reason : str
         Why.
     """
@@ -40,20 +46,31 @@ class Profile:
     reason: str
 
 
-def profile_here() -> dict[str, Any]:
+def profile_here(given: Mapping[str, Any]) -> dict[str, Any]:
     """Choose for this machine, and tell why; gives keys of the section ``separation``.
+
+    Parameters
+    ----------
+    given : mapping
+        Those that the user has written.
 
     Raises
     ------
     ModelError
         If the user's folders cannot be looked into.
     """
-    profile = choose_profile(this_board(), choose_stems("auto"))
+    wished = {key: given[key] for key in KEYS if key in given}
+    stems = choose_stems(wished.get("stems", "auto"))
+    if wished.get("stems") == "auto":
+        del wished["stems"]
+    profile = choose_profile(this_board(), stems, wished)
     log.info("profile: %s", profile.reason)
     return profile.settings
 
 
-def choose_profile(board: Board, stems: Literal[2, 4]) -> Profile:
+def choose_profile(
+    board: Board, stems: Literal[2, 4], given: Mapping[str, Any] | None = None
+) -> Profile:
     """Choose what a machine is expected to hold, the best first.
 
     Parameters
@@ -61,41 +78,56 @@ def choose_profile(board: Board, stems: Literal[2, 4]) -> Profile:
     board : Board
     stems : 2 or 4
         How many there are networks for.
+    given : mapping, optional
+        What is not to be chosen: some of `KEYS`.
     """
-    fitting = [
-        (preset, work, expected_load(work, board))
-        for preset, work in _wishes(board, stems)
-        if MEMORY_MB[work.stems - work.remainder] <= MOST_MEMORY * board.memory_mb
-    ] or [(preset, work, expected_load(work, board)) for preset, work in _wishes(board, stems)][-1:]
-    held = [each for each in fitting if each[2] <= MOST_LOAD]
-    preset, work, load = held[0] if held else fitting[-1]
-    settings = {
-        "stems": work.stems,
-        "remainder": work.remainder,
-        "precision": work.precision,
-        "preset": preset,
-        "threads": work.threads,
-    }
-    fit = "is expected to take" if load <= MOST_LOAD else "is too slow for anything, and will take"
+    choices = [_choice({**wish, **(given or {})}, board) for wish in _wishes(stems)]
+    fitting = [choice for choice in choices if choice.memory_mb <= MOST_MEMORY * board.memory_mb]
+    held = [choice for choice in fitting if choice.load <= MOST_LOAD]
+    chosen = (held[:1] or fitting[-1:] or choices[-1:])[0]
+    fit = "is expected to take" if chosen.load <= MOST_LOAD else "is too slow, and will take"
     reason = (
-        f"{board.cores} cores ({board.core.name}), {board.memory_mb} MB of memory: {preset} with "
-        f"{work} {fit} {load:.0%} of the time"
+        f"{board.cores} cores ({board.core.name}), {board.memory_mb} MB of memory: "
+        f"{chosen.settings['preset']} with {chosen.work} {fit} {chosen.load:.0%} of the time"
     )
-    return Profile(settings, reason)
+    return Profile(chosen.settings, reason)
 
 
-def _wishes(board: Board, stems: Literal[2, 4]) -> Iterator[tuple[str, Work]]:
+@dataclass(frozen=True)
+class _Choice:
+    """What could be chosen, and what is expected of it."""
+
+    settings: dict[str, Any]
+    work: Work
+    load: float
+    memory_mb: float
+
+
+def _choice(settings: dict[str, Any], board: Board) -> _Choice:
+    """Make one of keys but for threads, of which there are as many as there are cores."""
+    networks = settings["stems"] - settings["remainder"]
+    settings = {"threads": max(1, board.cores // networks), **settings}
+    rest = {key: value for key, value in settings.items() if key != "preset"}
+    work = Work(scheme=PRESETS[settings["preset"]][-1], **rest)
+    memory_mb = MEMORY_MB + networks * NETWORK_MB[work.precision]
+    return _Choice(settings, work, expected_load(work, board), memory_mb)
+
+
+def _wishes(stems: Literal[2, 4]) -> Iterator[dict[str, Any]]:
     """Give what one would like to have, from the best: a delay that can be borne comes first."""
     precisions: tuple[StreamingPrecision, ...] = ("mixed", "int8")
     if preferred_precision() == "fp32":
         precisions = ("fp32",)
+    ways = [(2, False), (2, True)]
+    if stems == 4:
+        ways.insert(0, (4, False))
     for presets in (("balanced", "studio"), ("seed",)):
-        ways: list[tuple[Literal[2, 4], bool]] = [(2, False), (2, True)]
-        if stems == 4:
-            ways.insert(0, (4, False))
         for number, remainder in ways:
             for preset in presets:
                 for precision in precisions:
-                    threads = max(1, board.cores // (number - remainder))
-                    (scheme,) = PRESETS[preset]
-                    yield preset, Work(scheme, number, precision, threads, remainder)
+                    yield {
+                        "stems": number,
+                        "remainder": remainder,
+                        "preset": preset,
+                        "precision": precision,
+                    }

@@ -1,9 +1,11 @@
 """stemd from its wheel on 64-bit ARM: what it pulls, what it computes, and how it plays."""
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -102,13 +104,12 @@ def running(arm, *command: object):
         yield process
     finally:
         for pid in guests(arm, words[0]):
-            pid_path = Path(f"/proc/{pid}")
-            if pid_path.exists():
-                subprocess.run(["kill", "-TERM", str(pid)])
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         try:
             process.wait(120)
         except subprocess.TimeoutExpired:
-            subprocess.run(["kill", "-KILL", f"-{process.pid}"])
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

@@ -18,6 +18,7 @@ from stemd.daemon.boards import (
     this_board,
 )
 from stemd.daemon.config import load_config
+from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.profiles import MOST_LOAD, choose_profile
 from stemd.daemon.work import Work
@@ -28,6 +29,13 @@ from stemd.tflite_models.spec import GraphSpec
 
 ZERO, THREE, FOUR, FIVE = BOARDS
 DESKTOP = Board("x86_64", boards.UNKNOWN[0][1], 8, 16_384)
+SLOW = replace(ZERO, cores=1, core=boards.Core("slow", 0.1, 0.1, 0.1))
+
+
+@pytest.fixture(autouse=True)
+def _litert(monkeypatch):
+    """Whatever runtime is installed."""
+    monkeypatch.setattr(profiles, "preferred_precision", lambda: "mixed")
 
 
 @pytest.mark.parametrize("scheme", PRESETS["auto"], ids=str)
@@ -114,26 +122,56 @@ def test_with_the_runtime_of_old_it_is_float(monkeypatch):
     assert choose_profile(FOUR, 2).settings["precision"] == "fp32"
 
 
-def test_memory_decides_too():
-    tiny = replace(DESKTOP, memory_mb=256)
+def test_memory_decides_too(monkeypatch):
+    tiny = replace(DESKTOP, memory_mb=300)
     assert choose_profile(tiny, 4).settings["remainder"]
+    small = replace(DESKTOP, memory_mb=400)
+    assert not choose_profile(small, 2).settings["remainder"]
+    monkeypatch.setattr(profiles, "preferred_precision", lambda: "fp32")
+    assert choose_profile(small, 2).settings["remainder"]
 
 
 def test_a_board_that_is_too_slow_gets_the_least_and_is_told():
-    slow = replace(ZERO, cores=1, core=boards.Core("slow", 0.1, 0.1, 0.1))
-    chosen = choose_profile(slow, 2)
+    chosen = choose_profile(SLOW, 2)
     assert chosen.settings["preset"] == "seed"
-    assert "is too slow for anything" in chosen.reason
+    assert "is too slow, and will take" in chosen.reason
 
 
-def test_what_the_user_writes_overrules_it(monkeypatch, caplog):
+@pytest.fixture
+def load(monkeypatch):
+    """Read a configuration of `profile: auto` and other keys of the section on a board."""
+
+    def load(board, *keys):
+        monkeypatch.setattr(profiles, "this_board", lambda: board)
+        settings = [f"separation.{key}" for key in ("profile=auto", *keys)]
+        return load_config(None, settings).separation
+
+    return load
+
+
+def test_a_profile_is_told_and_fills_in_what_is_left_out(load, caplog):
     caplog.set_level("INFO")
-    monkeypatch.setattr(profiles, "this_board", lambda: ZERO)
-    chosen = load_config(None, ["separation.profile=auto"]).separation
-    assert chosen.remainder
+    assert load(ZERO).remainder
     assert "profile: 4 cores (Cortex-A53)" in caplog.text
-    settings = ["separation.profile=auto", "separation.preset=seed", "separation.stems=4"]
-    overruled = load_config(None, settings).separation
-    assert (overruled.preset, overruled.stems) == ("seed", 4)
-    assert overruled.precision == chosen.precision
     assert load_config(None).separation.preset == "balanced"
+
+
+def test_what_the_user_writes_counts_and_the_rest_is_chosen_for_it(load):
+    two = load(FIVE, "stems=2")
+    assert (two.stems, two.threads) == (2, 2)
+    four = load(FIVE, "stems=4")
+    assert (four.stems, four.threads, four.preset) == (4, 1, "balanced")
+    assert load(FOUR, "stems=4", "preset=balanced").precision == "int8"
+    assert load(FOUR, "stems=4", "remainder=true").remainder
+    assert load(FOUR, "threads=1").threads == 1
+    assert load(ZERO, "stems=auto").stems == 2
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_that_the_user_writes_stays(load, preset):
+    assert load(ZERO, f"preset={preset}").preset == preset
+
+
+def test_what_the_user_writes_must_go_with_what_is_chosen(load):
+    with pytest.raises(ConfigError, match=r"separation: A \+ B .* at most T \(got .* > 64\)"):
+        load(SLOW, "T=64")
