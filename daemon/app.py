@@ -18,7 +18,7 @@ from stemd.daemon.jack_graph import open_client
 from stemd.daemon.lean import without_openssl
 from stemd.daemon.notifier import Notifier
 from stemd.daemon.plan import Plan, make_plan
-from stemd.daemon.ports import INPUTS, outputs_of
+from stemd.daemon.ports import INPUTS, MIDI, outputs_of
 from stemd.daemon.private_server import private_server
 from stemd.daemon.supervisor import Daemon
 from stemd.tflite_models.errors import ModelError
@@ -192,6 +192,8 @@ def _signals_to(daemon: Daemon) -> Iterator[None]:
 
 
 def _warn_of_unknown_ports(plan: Plan) -> None:
-    stems = plan.networks.by_stem
-    for port in plan.config.jack.autoconnect.keys() - {*INPUTS, *outputs_of(stems)}:
+    stems, wishes = plan.networks.by_stem, plan.config.jack.autoconnect
+    for port in wishes.keys() - {*INPUTS, *outputs_of(stems), MIDI}:
         log.warning("jack.autoconnect.%s: connects nothing, with %d stems", port, len(stems))
+    if MIDI in wishes and not plan.config.midi.enabled:
+        log.warning("jack.autoconnect.%s: connects nothing, for midi.enabled is false", MIDI)

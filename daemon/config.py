@@ -41,6 +41,12 @@ def _off(value: object) -> object:
     return "off" if value is False else value  # which is how YAML reads it
 
 
+def _in_a_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"must be of characters that can be printed (got {text!r})")
+    return text
+
+
 PortName = Annotated[str, AfterValidator(_is_port)]
 
 
@@ -147,10 +153,17 @@ class MixerSection(Section):
 class ControlSection(Section):
     """How stemd is steered while it runs."""
 
-    socket: Annotated[str, Field(min_length=1, max_length=100), BeforeValidator(_off)] = "auto"
+    socket: Annotated[
+        str,
+        Field(min_length=1, max_length=100),
+        BeforeValidator(_off),
+        AfterValidator(_in_a_line),
+    ] = "auto"
     """auto: in the user's runtime folder; off: none; or a path."""
 
-    state_file: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    state_file: (
+        Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_in_a_line)] | None
+    ) = None
     """Where the mixer and what MIDI learned are kept from one run to the next; null: nowhere."""
 
 
@@ -173,7 +186,7 @@ class OscSection(Section):
     port: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = None
     """null: off."""
 
-    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1), AfterValidator(_in_a_line)] = "127.0.0.1"
     """Whose messages are heard; 0.0.0.0: everybody's in the network, who can then steer it."""
 
 
@@ -183,7 +196,7 @@ class MetricsSection(Section):
     port: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = None
     """null: off."""
 
-    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1), AfterValidator(_in_a_line)] = "127.0.0.1"
     """Who may read them; 0.0.0.0: everybody in the network."""
 
 
@@ -237,7 +250,7 @@ def existing_default_path() -> Path | None:
     return path
 
 
-def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:
+def load_config(path: Path | None, settings: Iterable[str] = (), fills_in: bool = True) -> Config:
     """Read, complete and check the configuration.
 
     Parameters
@@ -246,6 +259,8 @@ def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:
         Of the file; without it, the user's own file, where there is one.
     settings : iterable of str
         ``section.key=value``, which win over the file.
+    fills_in : bool
+        Choose what the user leaves to ``profile: auto``.
 
     Raises
     ------
@@ -257,7 +272,8 @@ def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:
     for setting in settings:
         _apply(setting, data)
     try:
-        return _with_profile(Config.model_validate(data))
+        config = Config.model_validate(data)
+        return _with_profile(config) if fills_in else config
     except ValidationError as error:
         lines = [_explain(details) for details in error.errors()]
         origin = f"the configuration {path}" if path else "the configuration of this call"

@@ -127,8 +127,10 @@ def reload(socket: Path | None) -> None:
 @click.command()
 @socket_option
 def stop(socket: Path | None) -> None:
-    """End a daemon that runs."""
-    _ask(socket, "stop")
+    """End a daemon that runs, and wait until it has ended."""
+    with _connect(socket) as client:
+        client.ask("stop")
+        client.wait_for_end()
 
 
 @click.command()
@@ -168,7 +170,7 @@ def _connect(path: Path | None, patience_s: float | None = None) -> "ControlClie
     from stemd.daemon.control.places import find_socket
 
     if path is None:
-        config = load_config(None)
+        config = load_config(None, fills_in=False)
         path = find_socket(config.control.socket, config.jack.client_name)
     if path is None:
         raise StemdError("the configuration has no control socket: set control.socket to auto")

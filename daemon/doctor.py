@@ -296,7 +296,7 @@ def _service() -> Iterator[Finding]:
             continue
         found = "\n".join(filter(None, (condition.state, condition.status)))
         if condition.is_down:
-            yield bad("service", found, f"journalctl {service.manager[-1]} -u stemd tells why")
+            yield bad("service", found, "\n".join(condition.troubles))
         elif condition.troubles:
             yield hint("service", found, "\n".join(condition.troubles))
         else:

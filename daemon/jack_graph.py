@@ -22,6 +22,9 @@ ORDER = "http://jackaudio.org/metadata/order"
 PORT_GROUP = "http://jackaudio.org/metadata/port-group"
 INTEGER = "http://www.w3.org/2001/XMLSchema#int"
 
+ATTEMPTS = 10
+"""How often a question is asked: a port that vanishes meanwhile fails the whole of it."""
+
 CLOSE_S = 3.0
 """How long a server may take to let the client go; one that is dying may never do it."""
 
@@ -96,6 +99,7 @@ class JackClient:
         self._defers_latency = library.kind == "pipewire"
         self._rt: RealtimeSide
         self._outputs: dict[str, Any] = {}
+        self._connections: set[Connection] = set()
         self._undescribed: deque[tuple[int, Any]] = deque()
 
     @property
@@ -195,20 +199,26 @@ class JackClient:
                 self._undescribed.popleft()
 
     def port_names(self) -> list[str]:
-        """Return all there are; a port that vanishes meanwhile fails the whole question."""
-        for _ in range(10):
+        """Return all there are."""
+        for _ in range(ATTEMPTS):
             with suppress(self._jack.JackError):
                 return [port.name for port in self._client.get_ports()]
         return []
 
     def connections(self) -> set[Connection]:
-        """Return those of our own ports."""
+        """Return those of our own ports; as they were seen last, where the question fails."""
+        for _ in range(ATTEMPTS):
+            with suppress(self._jack.JackError):
+                self._connections = self._ask_connections()
+                break
+        return set(self._connections)
+
+    def _ask_connections(self) -> set[Connection]:
         found: set[Connection] = set()
-        with suppress(self._jack.JackError):
-            for port in (*self._client.inports, *self._client.midi_inports):
-                found.update((other.name, port.name) for other in port.connections)
-            for port in self._client.outports:
-                found.update((port.name, other.name) for other in port.connections)
+        for port in (*self._client.inports, *self._client.midi_inports):
+            found.update((other.name, port.name) for other in port.connections)
+        for port in self._client.outports:
+            found.update((port.name, other.name) for other in port.connections)
         return found
 
     def connect(self, connection: Connection) -> bool:

@@ -18,12 +18,12 @@ class Lifeline:
 
     Parameters
     ----------
-    before : set of int
+    before : set of (int, int)
         What `open_sockets` said before the library joined the server.
     """
 
-    def __init__(self, before: set[int]) -> None:
-        self._paths = {_server_path(number) for number in open_sockets() - before} - {""}
+    def __init__(self, before: set[tuple[int, int]]) -> None:
+        self._paths = {_server_path(number) for number, _ in open_sockets() - before} - {""}
         self._connections = [connection for path in self._paths if (connection := _connected(path))]
 
     def is_cut(self) -> bool:
@@ -48,13 +48,17 @@ class Lifeline:
         return any(connections)
 
 
-def open_sockets() -> set[int]:
-    """Return the descriptors of this process that are sockets."""
+def open_sockets() -> set[tuple[int, int]]:
+    """Return the descriptors of this process that are sockets, each with its inode.
+
+    By the number alone a new socket would be taken for one that another thread has just closed.
+    """
     found = set()
     for path in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
-            if stat.S_ISSOCK(os.fstat(int(path.name)).st_mode):
-                found.add(int(path.name))
+            file = os.fstat(int(path.name))
+            if stat.S_ISSOCK(file.st_mode):
+                found.add((int(path.name), file.st_ino))
     return found
 
 

@@ -10,6 +10,9 @@ from time import monotonic
 BURST, REPEAT_S = 3, 60.0
 """The same line is written so often in so long, and then with how often it came meanwhile."""
 
+REMEMBERED_S = 10 * REPEAT_S
+"""For so long it is known how often a line was left out."""
+
 MOST_OF_A_KIND = 60
 """Lines that differ in their details only, in so long; what comes beyond is not written."""
 
@@ -60,6 +63,7 @@ class _Said:
     def __init__(self, most: int) -> None:
         self._most = most
         self._said: dict[str, tuple[float, int]] = {}
+        self._forgot_at = monotonic()
 
     def __contains__(self, what: str) -> bool:
         return what in self._said
@@ -67,10 +71,12 @@ class _Said:
     def may_say(self, what: str, now: float) -> tuple[bool, int]:
         """Tell whether it may be said (again), and how often lately it might not."""
         first, times = self._said.get(what, (now, 0))
+        if now - self._forgot_at >= REPEAT_S:
+            self._forgot_at = now
+            self._said = {each: it for each, it in self._said.items() if now - it[0] < REMEMBERED_S}
         if now - first < REPEAT_S:
             self._said[what] = first, times + 1
             return times < self._most, 0
-        self._said = {each: it for each, it in self._said.items() if now - it[0] < REPEAT_S}
         self._said[what] = now, 1
         return True, max(times - self._most, 0)
 

@@ -44,6 +44,6 @@ class Notifier:
     def _send(self, notice: str, patience_s: float = 0) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, suppress(OSError):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
             out.settimeout(patience_s)
             out.sendto(notice.encode(), self._address)

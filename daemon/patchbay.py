@@ -77,6 +77,7 @@ class Patchbay:
             for each, until in self._wanted.items()
             if until > now and there.issuperset(each)
         }
+        self._note_restored(present)
         removed = self._made - present - self._wanted.keys()
         self._made -= removed
         self._missed |= dict.fromkeys(removed, now)
@@ -106,6 +107,14 @@ class Patchbay:
         self._made.clear()
         self._missed.clear()
         self._seen.clear()
+
+    def _note_restored(self, present: set[Connection]) -> None:
+        """Forget of what a user has made again that it was ever taken down."""
+        restored = present & (self._refused | self._missed.keys())
+        self._made |= restored
+        self._refused -= restored
+        for each in restored:
+            self._missed.pop(each, None)
 
     def _refuse_missed(self, there: set[str], now: float) -> None:
         """Tell what a user took down from what went with its client."""

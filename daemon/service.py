@@ -153,20 +153,21 @@ class Service:
             raise StemdError(f"there is no {self.unit}: stemd service install puts it there")
         keys = ("ActiveState", "SubState", "UnitFileState", "StatusText", "NRestarts", "User")
         told = self._ask(*keys)
+        states = told["ActiveState"], told["SubState"]
+        is_down = "failed" in states or "auto-restart" in states
         return Condition(
-            state=f"{told['ActiveState']} ({told['SubState']}), {told['UnitFileState']}",
+            state=f"{states[0]} ({states[1]}), {told['UnitFileState']}",
             status=told["StatusText"],
-            is_down="failed" in (told["ActiveState"], told["SubState"])
-            or told["SubState"] == "auto-restart",
-            troubles=tuple(self._troubles(told)),
+            is_down=is_down,
+            troubles=tuple(self._troubles(told, is_down)),
         )
 
-    def _troubles(self, told: dict[str, str]) -> Iterator[str]:
+    def _troubles(self, told: dict[str, str], is_down: bool) -> Iterator[str]:
+        kind = self.manager[-1]
         if told["NRestarts"] not in ("", "0"):
-            yield (
-                f"restarted {told['NRestarts']} times: journalctl {self.manager[-1]} -u stemd "
-                "tells why"
-            )
+            yield f"restarted {told['NRestarts']} times: journalctl {kind} -u stemd tells why"
+        elif is_down:
+            yield f"it has failed: journalctl {kind} -u stemd tells why"
         with suppress(OSError):  # what we may not read is somebody else's to mend
             if f"ExecStart={program()} run" not in self.unit.read_text():
                 yield (

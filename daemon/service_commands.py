@@ -72,8 +72,10 @@ def uninstall(of_machine: bool) -> None:
 @service.command()
 @of_machine
 def status(of_machine: bool) -> None:
-    """Tell whether the service runs, and what the machine still lacks for it."""
+    """Tell whether the service runs, and what the machine still lacks; exit code 1 if it failed."""
     found = Service(of_machine).condition()
     for line in (found.state, found.status, *found.troubles):
         if line:
             click.echo(line)
+    if found.is_down:
+        raise SystemExit(1)

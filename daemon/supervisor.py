@@ -144,6 +144,7 @@ class Daemon:
             future.set_result(self._call(lambda: self._apply(plan)).result())
         except (StemdError, ModelError) as error:
             log.error("nothing is changed: %s", error)
+            self.bulletin.publish("reload", error=str(error))
             future.set_exception(StemdError(f"nothing is changed: {error}"))
         except BaseException as error:
             future.set_exception(error)
@@ -213,15 +214,16 @@ class Daemon:
         settle_memory()
         hurry_interpreter()
         self._notifier.ready()
-        while client := self._wait_for_server():
-            try:
-                self._play(client)
-            except ServerGoneError:
-                log.warning("the server went away")
-        self._notifier.stopping()
-        self._work()
-        self._calls.end()
-        self._keeper.close(self._to_keep())
+        try:
+            while client := self._wait_for_server():
+                try:
+                    self._play(client)
+                except ServerGoneError:
+                    log.warning("the server went away")
+        finally:
+            self._notifier.stopping()
+            self._calls.end()
+            self._keeper.close(self._to_keep())
 
     def _wait_for_server(self) -> GraphClient | None:
         """Join a server as soon as one answers; None if it was not to be."""
@@ -278,6 +280,9 @@ class Daemon:
                     self.bulletin.publish("delay", frames=delay)
         finally:
             self.session = None
+            # Nothing is to hold it while the next one is made.
+            self.mixer.attach(self._mixed, lambda *_: None)
+            self._meters, self._loads = Meters(), Loads()
             session.close()
             _sum_up(session)
 

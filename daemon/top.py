@@ -13,7 +13,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.widgets import Footer, Static
 
-from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.client import ControlClient, NoAnswerError
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.errors import StemdError
 
@@ -99,6 +99,8 @@ class Top(App[None]):
             while True:
                 try:
                     client.ask(**self._wishes.get_nowait())
+                except NoAnswerError:
+                    raise
                 except StemdError as error:
                     self.call_from_thread(self.notify, str(error), severity="error")
 

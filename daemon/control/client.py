@@ -18,6 +18,10 @@ ANSWER_S = 40.0
 """How long an answer is waited for; longer than the daemon takes to give up."""
 
 
+class NoAnswerError(StemdError):
+    """The connection is of no use any more."""
+
+
 class ControlClient:
     """A connection to a daemon that runs.
 
@@ -65,8 +69,10 @@ class ControlClient:
 
         Raises
         ------
+        NoAnswerError
+            It was not answered.
         StemdError
-            It was refused, or not answered.
+            It was refused.
         """
         given = {key: value for key, value in arguments.items() if value is not None}
         with suppress(OSError):  # it may have gone with a word, which is read below
@@ -84,8 +90,13 @@ class ControlClient:
         self._socket.settimeout(None)
         return self._follow()
 
+    def wait_for_end(self) -> None:
+        """Wait until the daemon has ended, or does not say so for as long as an answer may take."""
+        for _ in self._follow():
+            pass
+
     def _follow(self) -> Iterator[dict[str, Any]]:
-        with suppress(StemdError):
+        with suppress(NoAnswerError):
             while True:
                 yield self._events.popleft() if self._events else self._read()
 
@@ -94,18 +105,18 @@ class ControlClient:
             line = self._lines.readline(LONGEST_ANSWER)
             data = json.loads(line) if line else None
         except TimeoutError:
-            raise StemdError(
+            raise NoAnswerError(
                 "stemd does not answer: it may hang; another start helps "
                 "(systemctl --user restart stemd, where it is a service), and its log tells more"
             ) from None
-        except ConnectionError:
+        except OSError:
             data = None
         except ValueError:
             data = ()
         if data is None:
-            raise StemdError("stemd has ended meanwhile")
+            raise NoAnswerError("stemd has ended meanwhile")
         if not isinstance(data, dict):
-            raise StemdError(
+            raise NoAnswerError(
                 f"what listens at {self._path} is no stemd: say where it does (--socket)"
             )
         return data

@@ -6,6 +6,7 @@ import socketserver
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from threading import Thread, Timer
+from time import sleep
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -14,6 +15,7 @@ from prometheus_client.exposition import make_wsgi_app
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from stemd.daemon.control.console import Steerable
+from stemd.daemon.control.listening import cannot_listen
 from stemd.daemon.errors import StemdError
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,9 @@ ANSWER_S = 2.0
 
 REQUEST_S = 5.0
 """How long a request may take, from its first byte to the last of the answer."""
+
+PAUSE_S = 0.05
+"""How long after a request nobody is answered."""
 
 OF_SERVER = {
     "periods": "Cycles of the server since it was joined.",
@@ -62,11 +67,8 @@ class MetricsServer:
             self._server = make_server(
                 host, port, _patient(make_wsgi_app(registry)), _Server, _Handler
             )
-        except OSError as error:
-            raise StemdError(
-                f"cannot give metrics on {host}, port {port}: {error.strerror}; choose another "
-                "one (metrics.port)"
-            ) from None
+        except (OSError, TypeError, ValueError) as error:
+            raise cannot_listen("give metrics", "metrics", host, port, error) from None
         self.port: int = self._server.server_port
         self._thread = Thread(target=self._server.serve_forever, name="stemd-metrics", daemon=True)
 
@@ -105,6 +107,11 @@ class _Server(WSGIServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
         self.setup_environ()
+
+    def process_request(self, *request: Any) -> None:
+        """Answer, and nobody else for a while: the interpreter belongs to the music."""
+        super().process_request(*request)
+        sleep(PAUSE_S)
 
     def handle_error(self, *_: object) -> None:
         """Leave it to whoever asked."""

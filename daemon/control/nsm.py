@@ -13,10 +13,10 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
-from pythonosc.osc_message import OscMessage, ParseError
 from pythonosc.osc_message_builder import build_msg
 
 from stemd.daemon.control.bulletin import Event
+from stemd.daemon.control.osc_messages import messages_in
 from stemd.daemon.errors import StemdError
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class NsmClient:
         self._opened: Opened
         self._refusal = ""
         self._news = Flag()
-        self._ending = False
+        self._ending = Flag()
         self._thread = Thread(target=self._listen, name="stemd-nsm", daemon=True)
         program = os.path.basename(sys.argv[0])  # noqa: PTH119 - as the manager found it
         self._send("/nsm/server/announce", NAME, ":", program, API_MAJOR, API_MINOR, os.getpid())
@@ -111,20 +111,21 @@ class NsmClient:
 
     def close(self) -> None:
         """Listen no more."""
-        self._ending = True
+        self._ending.set()
         self._thread.join()
         self._socket.close()
 
     def _listen(self) -> None:
-        while not self._ending:
+        while not self._ending.is_set():
             try:
-                message = OscMessage(self._socket.recv(65_536))
-            except (TimeoutError, ConnectionRefusedError):
+                datagram = self._socket.recv(65_536)
+            except TimeoutError:
                 continue
-            except ParseError:
-                log.debug("NSM: no OSC")
+            except OSError:  # the manager is gone
+                self._ending.wait(LOOK_S)
                 continue
-            self._follow(message.address, list(message))
+            for message in messages_in(datagram):
+                self._follow(message.address, list(message))
 
     def _follow(self, address: str, values: list[Any]) -> None:
         match address, values:

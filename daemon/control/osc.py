@@ -8,30 +8,28 @@ it is used: patterns in addresses, and times of bundles, would let a stranger ke
 
 import logging
 import socket
-from collections.abc import Iterator
 from threading import Event as Flag
 from threading import Thread
 from typing import Any
 
-from pythonosc.osc_message import OscMessage, ParseError
+from pythonosc.osc_message import OscMessage
 
 from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
+from stemd.daemon.control.listening import cannot_listen
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
-from stemd.daemon.errors import StemdError
+from stemd.daemon.control.osc_messages import messages_in
 
 log = logging.getLogger(__name__)
 
-LONGEST_DATAGRAM = 4096
+LONGEST_DATAGRAM = 1024
 """Bytes; what is longer is cut, and then is no OSC."""
 
 PAUSE_S, RELOAD_PAUSE_S = 0.002, 1.0
-"""How long nothing is heard after a message: the interpreter belongs to the music."""
+"""How long nothing is heard after a datagram, and after each message in it: the interpreter belongs
+to the music."""
 
 LOOK_S = 0.5
 """How soon it is noticed that nobody is to listen any more."""
-
-BUNDLE, BUNDLE_HEAD, SIZE = b"#bundle\0", 16, 4
-"""How a bundle begins, its bytes before the first element, and those of each element's size."""
 
 
 class OscServer:
@@ -57,12 +55,9 @@ class OscServer:
         self._socket.settimeout(LOOK_S)
         try:
             self._socket.bind((host, port))
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:
             self._socket.close()
-            raise StemdError(
-                f"cannot listen for OSC on {host}, port {port}: {error.strerror}; choose another "
-                "one (osc.port)"
-            ) from None
+            raise cannot_listen("listen for OSC", "osc", host, port, error) from None
         self.port: int = self._socket.getsockname()[1]
         self._thread = Thread(target=self._listen, name="stemd-osc", daemon=True)
 
@@ -82,11 +77,13 @@ class OscServer:
                 datagram = self._socket.recv(LONGEST_DATAGRAM)
             except OSError:  # nothing came for a while
                 continue
+            self._ending.wait(PAUSE_S)
             for message in messages_in(datagram):
+                if self._ending.is_set():
+                    return
                 self._follow(message)
                 is_reload = message.address == "/stemd/reload"
-                if self._ending.wait(RELOAD_PAUSE_S if is_reload else PAUSE_S):
-                    return
+                self._ending.wait(RELOAD_PAUSE_S if is_reload else PAUSE_S)
 
     def _follow(self, message: OscMessage) -> None:
         match message.address.split("/"):
@@ -114,23 +111,6 @@ class OscServer:
             set_strip(self._daemon, stem, change)
         except UnknownStemError as error:
             log.warning("OSC: %s", error)
-
-
-def messages_in(datagram: bytes) -> Iterator[OscMessage]:
-    """Give the messages of a datagram, which is one, or a bundle; what is no OSC is left out."""
-    if not datagram.startswith(BUNDLE):
-        parts = [datagram]
-    else:
-        parts, rest = [], datagram[BUNDLE_HEAD:]
-        while rest:
-            end = SIZE + int.from_bytes(rest[:SIZE], "big")
-            parts.append(rest[SIZE:end])
-            rest = rest[end:]
-    for part in parts:
-        try:
-            yield OscMessage(part)
-        except (ParseError, ValueError, IndexError):
-            log.debug("OSC: no message")
 
 
 def _number(message: OscMessage) -> float | None:

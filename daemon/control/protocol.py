@@ -87,6 +87,7 @@ class Subscribe(_Request):
 
 Request: TypeAlias = Status | Set | Bypass | Learn | Reload | Stop | Subscribe
 
+_ID: TypeAdapter[RequestId | None] = TypeAdapter(RequestId | None)
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
 
 
@@ -146,9 +147,7 @@ def line(data: Mapping[str, Any]) -> bytes:
 
 def _id_of(data: Mapping[str, Any]) -> RequestId | None:
     try:
-        return TypeAdapter[RequestId | None](RequestId | None).validate_python(
-            data.get("id"), strict=True
-        )
+        return _ID.validate_python(data.get("id"), strict=True)
     except ValidationError:
         return None
 

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import struct
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -29,6 +30,9 @@ REQUESTS_PER_S = 500.0
 
 ANSWER_S = 30.0
 """How long the daemon may take to answer, and a controller that is to be learned to move."""
+
+LOOK_S = 0.5
+"""How soon it is noticed that somebody who wanted a controller learned has left."""
 
 UNREAD = 65_536
 """Bytes that a client may leave unread before events are left out for it."""
@@ -70,12 +74,12 @@ class ControlServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Drop all clients and remove the socket."""
+        """Remove the socket, which the next daemon may need now, and drop all clients."""
+        self.path.unlink(missing_ok=True)
         self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join()
         self._loop.close()
         self._socket.close()
-        self.path.unlink(missing_ok=True)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -105,9 +109,12 @@ class ControlServer:
                     await self.turn()
                     is_one_too_many = self._clients > MAX_CLIENTS
                     await _Conversation(self, reader, writer, stack).hold(is_one_too_many)
+                stack.close()
+                writer.close()
+                await asyncio.wait_for(writer.wait_closed(), WRITE_S)
         finally:
             self._clients -= 1
-            writer.close()
+            writer.transport.abort()  # else it stays open as long as something is unread
 
     async def turn(self) -> None:
         """Wait until the next request may be answered."""
@@ -115,8 +122,14 @@ class ControlServer:
         self._next_request = max(self._next_request + 1 / REQUESTS_PER_S, now)
         await asyncio.sleep(self._next_request - now)
 
-    async def answer(self, request: Request) -> dict[str, Any]:
+    async def answer(self, request: Request, has_left: Callable[[], bool]) -> dict[str, Any]:
         """Do what is asked; return the result.
+
+        Parameters
+        ----------
+        request : Request
+        has_left : callable
+            Tells whether the client has nothing more to say.
 
         Raises
         ------
@@ -133,16 +146,7 @@ class ControlServer:
                 case protocol.Bypass():
                     return {"on": await _result(self._daemon.bypass(request.on))}
                 case protocol.Learn():
-                    wish = Binding(cc=0, **request.model_dump(exclude={"do", "id"}))
-                    learned = self._daemon.learn(wish)
-                    try:
-                        binding = await _result(learned)
-                    except TimeoutError:
-                        learned.cancel()
-                        raise RequestError(
-                            "failed", f"no controller moved for {ANSWER_S:.0f} s", request.id
-                        ) from None
-                    return binding.model_dump(exclude_defaults=True)
+                    return await self._learn(request, has_left)
                 case protocol.Reload():
                     return await _result(self._daemon.reload())
                 case protocol.Stop():
@@ -170,6 +174,17 @@ class ControlServer:
             raise RequestError(
                 "failed", f"{type(error).__name__}, which the log tells more of", request.id
             ) from None
+
+    async def _learn(self, request: protocol.Learn, has_left: Callable[[], bool]) -> dict[str, Any]:
+        """Wait for a controller as long as somebody wants it learned."""
+        learned = self._daemon.learn(Binding(cc=0, **request.model_dump(exclude={"do", "id"})))
+        until = self._loop.time() + ANSWER_S
+        while not has_left() and self._loop.time() < until:
+            with suppress(TimeoutError):
+                binding = await _result(learned, LOOK_S)
+                return binding.model_dump(exclude_defaults=True)
+        learned.cancel()
+        raise RequestError("failed", f"no controller moved for {ANSWER_S:.0f} s", request.id)
 
     def subscribe(self, conversation: "_Conversation", stack: ExitStack) -> None:
         """Have a client told of events until the stack is left."""
@@ -242,7 +257,7 @@ class _Conversation:
     async def _reply(self, line: bytes) -> bytes:
         try:
             request = protocol.parse(line)
-            result = await self._server.answer(request)
+            result = await self._server.answer(request, self._reader.at_eof)
         except RequestError as error:
             return protocol.refusal(error)
         if isinstance(request, protocol.Subscribe):
@@ -264,9 +279,9 @@ class _Conversation:
         await asyncio.wait_for(self._writer.drain(), WRITE_S)
 
 
-async def _result(future: "Future[Result]") -> Result:
+async def _result(future: "Future[Result]", patience_s: float = ANSWER_S) -> Result:
     """Wait for it; what takes longer goes on."""
-    return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), ANSWER_S)
+    return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), patience_s)
 
 
 def _is_owner(connection: socket.socket) -> bool:

@@ -60,10 +60,10 @@ def environment(tmp_path_factory):
 def stemd(environment):
     """A function that runs a command to its end."""
 
-    def run(*arguments, cwd=None):
+    def run(*arguments, cwd=None, **more):
         ended = subprocess.run(
             [STEMD, *arguments],
-            env=environment,
+            env={**environment, **more},
             cwd=cwd,
             capture_output=True,
             text=True,

@@ -18,7 +18,9 @@ from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.protocol import LONGEST_LINE, RequestError
 from stemd.daemon.control.server import MAX_CLIENTS, ControlServer
 from stemd.daemon.errors import StemdError
+from stemd.daemon.lifeline import open_sockets
 from stemd.daemon.ports import STEMS
+from waiting import wait_until
 
 PLAYING = {"state": "playing", "bypass": False}
 
@@ -200,7 +202,7 @@ def test_a_line_that_does_not_end_is_cut_short(raw):
 def test_events_reach_all_who_subscribed(path, daemon):
     with ControlClient(path) as one, ControlClient(path) as other, ControlClient(path) as deaf:
         told = [one.events(), other.events()]
-        threading.Timer(0.05, lambda: deaf.ask("set", stem="vocals", solo=True)).start()
+        deaf.ask("set", stem="vocals", solo=True)
         for events in told:
             strip = {"gain": 0.0, "mute": False, "solo": True}
             assert next(events) == {"event": "mixer", "stem": "vocals", **strip}
@@ -351,3 +353,34 @@ def test_whatever_is_sent_the_socket_answers_on(path, lines):
     while noise.reply()["id"] != "end":
         pass
     noise.close()
+
+
+def test_who_leaves_learns_nothing_any_more(daemon, raw, monkeypatch):
+    monkeypatch.setattr(server, "LOOK_S", 0.01)
+    wished, learned = threading.Event(), Future()
+    cancelled = threading.Event()
+    learned.add_done_callback(lambda _: cancelled.set())
+
+    def learn(_):
+        wished.set()
+        return learned
+
+    daemon.learn = learn
+    client = raw()
+    client.send(b'{"do": "learn", "does": "bypass"}\n')
+    assert wished.wait(10)
+    client.close()
+    assert cancelled.wait(10)
+    assert learned.cancelled()
+
+
+def test_who_leaves_and_never_reads_takes_no_descriptor_along(raw, daemon, monkeypatch):
+    monkeypatch.setattr(server, "WRITE_S", 0.05)
+    slow = raw()
+    slow.send(b'{"do": "subscribe"}\n')
+    assert slow.reply()["ok"]
+    open_before = len(open_sockets())
+    for _ in range(20_000):
+        daemon.bulletin.publish("state", state="playing" * 10)
+    slow.socket.shutdown(socket.SHUT_WR)
+    wait_until(lambda: len(open_sockets()) == open_before - 1)

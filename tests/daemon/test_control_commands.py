@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -108,6 +109,14 @@ def test_what_cannot_be_done_is_one_clear_line(daemon, stemd, arguments, status,
     assert ended.returncode == status
 
 
+def test_a_profile_is_nothing_to_talk_of_where_a_daemon_is_steered(environment, stemd, tmp_path):
+    folder = tmp_path / "stemd"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("separation: {profile: auto}\n")
+    ended = stemd("status", XDG_CONFIG_HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
+    assert ended.stderr.startswith("stemd: no stemd answers")
+
+
 def test_stop_ends_the_daemon(environment, stemd, tmp_path):
     path = str(tmp_path / "socket")
     with (
@@ -118,6 +127,7 @@ def test_stop_ends_the_daemon(environment, stemd, tmp_path):
         ),
     ):
         assert stemd("stop", "--socket", path).returncode == 0
+        assert not Path(path).exists(), "the next daemon has room at once"
         assert process.wait(10) == 0
     assert stemd("status", "--socket", path).returncode == 1
 

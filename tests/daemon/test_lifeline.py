@@ -34,6 +34,21 @@ def test_it_is_cut_when_the_server_ends(listener):
     library.close()
 
 
+def test_a_number_that_another_thread_gave_back_does_not_hide_the_server(listener):
+    other = socket.socket(socket.AF_UNIX)
+    before = open_sockets()
+    other.close()
+    library = socket.socket(socket.AF_UNIX)  # takes the number of the other
+    library.connect(listener.getsockname())
+    lifeline = Lifeline(before)
+    accepted = [listener.accept()[0] for _ in range(2)]
+    for connection in accepted:
+        connection.close()
+    assert lifeline.is_cut()
+    lifeline.close()
+    library.close()
+
+
 def test_it_would_hold_where_somebody_listens_again(listener):
     lifeline, library = join(listener)
     lifeline.close()

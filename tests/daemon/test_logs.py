@@ -64,6 +64,16 @@ def test_lines_that_differ_in_their_details_do_not_flood(log, monkeypatch):
     assert lines[-1].endswith("last")
 
 
+def test_what_was_said_long_ago_is_forgotten(log, monkeypatch):
+    logger, handler, _ = log
+    clock = [logs.monotonic()]
+    monkeypatch.setattr(logs, "monotonic", lambda: clock[0])
+    for number in range(5_000):
+        logger.warning("a client left: %s", number)
+        clock[0] += 1
+    assert len(handler.filters[0]._lines._said) <= logs.REMEMBERED_S + logs.REPEAT_S
+
+
 def test_threads_may_log_at_once(log):
     logger, _, lines = log
     threads = [

@@ -1,5 +1,6 @@
 """What systemd is told, by the protocol of sd_notify(3)."""
 
+import errno
 import os
 import socket
 import threading
@@ -49,6 +50,14 @@ def test_without_a_manager_nothing_happens():
 
 def test_a_manager_that_is_gone_harms_nobody(tmp_path):
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
+
+
+def test_without_a_descriptor_to_spare_nothing_happens(monkeypatch):
+    def none(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("stemd.daemon.notifier.socket.socket", none)
+    Notifier({"NOTIFY_SOCKET": "/run/notify"}).feed_watchdog()
 
 
 def test_a_manager_that_is_busy_does_not_miss_that_it_is_ready(tmp_path):

@@ -113,7 +113,8 @@ def test_an_address_that_is_none_is_one_clear_line(url):
 
 def test_what_is_no_osc_is_borne(manager, client, tmp_path):
     manager.hear()
-    manager._socket.sendto(b"\xff" * 10, manager._client)
+    for noise in (b"\xff" * 10, b"\xff/a\0,s\0\0\xff\0\0\0", b"", b"/nsm/client/open"):
+        manager._socket.sendto(noise, manager._client)
     manager.say("/nsm/client/open", 1, 2)
     manager.say("/nsm/client/open", str(tmp_path), "song", "stemd")
     assert client.wait_for_open().client_name == "stemd"

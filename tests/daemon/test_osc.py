@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from pythonosc.osc_message_builder import build_msg
 
 from fake_daemon import FakeDaemon
+from stemd.daemon.control import osc
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
-from stemd.daemon.control.osc import RELOAD_PAUSE_S, OscServer, messages_in
+from stemd.daemon.control.osc import RELOAD_PAUSE_S, OscServer
+from stemd.daemon.control.osc_messages import MOST_VALUES, messages_in
 from stemd.daemon.errors import StemdError
 from waiting import wait_until
 
@@ -106,8 +108,10 @@ IN_A_CENTURY = 2**63
         build_msg("/stemd/?top", []).dgram,
         bundle(bundle(bundle(BYPASS))),
         b"/stemd/bypass\0\0\0,[[[\0\0\0\0",
+        b"/stemd/bypass\0\0\0," + 900 * b"Q",
+        b"\xff/a\0,i\0\0\0\0\0\1",
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_what_is_no_osc_or_nothing_for_us_is_borne(daemon, port, send, datagram):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noise:
@@ -147,3 +151,28 @@ def test_a_reload_is_done_and_not_again_at_once(daemon, send):
 def test_a_port_that_is_taken_is_one_clear_line(port, daemon):
     with pytest.raises(StemdError, match=rf"cannot listen for OSC on .*{port}.*osc\.port"):
         OscServer("127.0.0.1", port, daemon)
+
+
+def test_many_values_and_other_types_are_not_read(caplog):
+    most = b"/a\0\0," + MOST_VALUES * b"T"
+    assert [list(each) for each in messages_in(most + b"\0\0\0")] == [MOST_VALUES * [True]]
+    assert not list(messages_in(most + b"T\0\0"))
+    assert not list(messages_in(b"/a\0\0,Q\0\0"))
+    assert not caplog.messages, "python-osc tells the root logger of each type it does not know"
+
+
+def test_noise_does_not_take_the_interpreter_from_the_music(daemon, port, send, monkeypatch):
+    monkeypatch.setattr(osc, "PAUSE_S", 0.01)
+    began = monotonic()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noise:
+        for _ in range(20):
+            noise.sendto(b"\xff", ("127.0.0.1", port))
+    send("/stemd/bypass", 1)
+    wait_until(lambda: daemon.is_bypassed)
+    assert monotonic() - began >= 0.2
+
+
+@pytest.mark.parametrize("host", ["\0", 70 * "\u00fc", "192.0.2.1"])
+def test_a_host_that_cannot_be_is_one_clear_line(daemon, host):
+    with pytest.raises(StemdError, match=r"(?s)cannot listen for OSC on .*osc\.host"):
+        OscServer(host, 9000, daemon)

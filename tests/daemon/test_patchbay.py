@@ -88,6 +88,40 @@ def test_what_a_user_disconnects_stays_disconnected(look):
     assert client.attempts == [("mpv:out_1", "stemd:in_L")]
 
 
+def test_what_a_user_connects_again_is_wanted_again(look):
+    client = FakeClient("mpv:out_1")
+    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    look(patchbay, client)
+    client.made.clear()
+    look(patchbay, client)
+    look(patchbay, client)
+    client.made.add(("mpv:out_1", "stemd:in_L"))
+    look(patchbay, client)
+    look(patchbay)
+    after = FakeClient("mpv:out_1")
+    look(patchbay, after)
+    assert after.made == {("mpv:out_1", "stemd:in_L")}
+
+
+def test_what_a_user_connects_again_may_be_disconnected_again(look):
+    client = FakeClient("mpv:out_1")
+    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    look(patchbay, client)
+    for _ in range(2):
+        client.made.clear()
+        look(patchbay, client)
+        look(patchbay, client)
+        client.made.add(("mpv:out_1", "stemd:in_L"))
+        look(patchbay, client)
+    client.made.clear()
+    look(patchbay, client)
+    look(patchbay, client)
+    look(patchbay)
+    after = FakeClient("mpv:out_1")
+    look(patchbay, after)
+    assert not after.made
+
+
 def test_a_port_that_goes_and_comes_again_is_connected_again(look):
     client = FakeClient("mpv:out_1")
     patchbay = Patchbay(patterns(in_L="mpv:.*"))

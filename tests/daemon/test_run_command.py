@@ -82,6 +82,15 @@ def test_run_warns_of_ports_that_it_does_not_have(environment, server):
         assert "jack.autoconnect.drums_L: connects nothing, with 2 stems\n" in log
 
 
+@pytest.mark.parametrize(("enabled", "warned"), [("true", False), ("false", True)])
+def test_midi_may_be_connected_where_it_is_enabled(environment, server, enabled, warned):
+    settings = ["--set", "jack.autoconnect={midi_in: '.*'}", "--set", f"midi.enabled={enabled}"]
+    with running(environment, *settings, JACK_DEFAULT_SERVER=server) as (_, log):
+        line = "jack.autoconnect.midi_in: connects nothing, for midi.enabled is false\n"
+        assert (line in log) is warned
+        assert not any("stems" in each for each in log if "autoconnect" in each)
+
+
 def test_server_without_room_for_the_ports_is_one_clear_line(environment, tmp_path):
     with private_server(blocksize=512, realtime=False) as name:
         crowd = jack.Client("crowd", no_start_server=True, servername=name)

@@ -291,9 +291,13 @@ class TestReload:
 
     def test_a_wrong_one_changes_nothing_and_says_why(self, daemon, replan, caplog):
         replan.append(ConfigError("separation.preset: input should be …"))
-        before = daemon.plan
-        with pytest.raises(StemdError, match=r"nothing is changed: separation\.preset"):
+        before, told = daemon.plan, []
+        with (
+            daemon.bulletin.subscription(told.append),
+            pytest.raises(StemdError, match=r"nothing is changed: separation\.preset"),
+        ):
             daemon.reload().result(5)
+        assert told == [{"event": "reload", "error": "separation.preset: input should be …"}]
         assert daemon.plan is before
         assert "nothing is changed: separation.preset" in caplog.text
         replan.append(load_config(None))
@@ -303,7 +307,7 @@ class TestReload:
         left_alone = Servers()
         left_alone.present = FakeGraph()
         other = new_daemon(left_alone)
-        thread = threading.Thread(target=other.run)
+        thread = threading.Thread(target=other.run, daemon=True)
         thread.start()
         wait_until(lambda: other.session)
         rng = np.random.default_rng(1)
