@@ -1,5 +1,6 @@
 """`stemd run`: puts the daemon together, and takes it apart again."""
 
+import gc
 import logging
 import os
 import signal
@@ -45,6 +46,7 @@ def run(read_config: Callable[[], Config]) -> None:
         If the networks are missing or damaged.
     """
     with ExitStack() as stack:
+        stack.callback(_let_go)
         nsm, adapt = _nsm(stack)
 
         def replan(before: Plan | None) -> Plan:
@@ -84,6 +86,12 @@ def run(read_config: Callable[[], Config]) -> None:
         if nsm:
             stack.enter_context(daemon.bulletin.subscription(partial(nsm.follow, daemon.save)))
         daemon.run()
+
+
+def _let_go() -> None:
+    """Free what is not needed any more: soxr complains of what is left when Python ends."""
+    gc.unfreeze()
+    gc.collect()
 
 
 def _nsm(stack: ExitStack) -> "tuple[NsmClient | None, Callable[[Config], Config]]":

@@ -2,15 +2,17 @@
 
 import json
 import re
+import sys
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stemd.daemon.config import load_config
+from stemd.daemon.config import Config, load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
-from stemd.daemon.errors import StemdError
+from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.ports import STEMS
 
 if TYPE_CHECKING:
@@ -138,6 +140,8 @@ def stop(socket: Path | None) -> None:
 @click.option("--meters", type=click.FloatRange(0.02, 60), help="Seconds between levels.")
 def events(socket: Path | None, meters: float | None) -> None:
     """Print what happens, a line of JSON each, until the daemon ends."""
+    if meters is not None and isnan(meters):
+        raise click.BadParameter("nan is no number of seconds", param_hint="--meters")
     with _connect(socket) as client:
         for event in client.events(meters):
             click.echo(json.dumps(event))
@@ -147,6 +151,8 @@ def events(socket: Path | None, meters: float | None) -> None:
 @socket_option
 def top(socket: Path | None) -> None:
     """Show meters and faders on the terminal, with keys for them."""
+    if not sys.stdout.isatty():
+        raise StemdError("stemd top wants a terminal; stemd status tells the same once")
     try:
         from stemd.daemon.top import Top
     except ImportError:
@@ -170,11 +176,20 @@ def _connect(path: Path | None, patience_s: float | None = None) -> "ControlClie
     from stemd.daemon.control.places import find_socket
 
     if path is None:
-        config = load_config(None, fills_in=False)
+        config = _own_config()
         path = find_socket(config.control.socket, config.jack.client_name)
     if path is None:
         raise StemdError("the configuration has no control socket: set control.socket to auto")
     return ControlClient(path, patience_s or ANSWER_S)
+
+
+def _own_config() -> Config:
+    """Read the configuration; one that is wrong must not keep a daemon from being muted."""
+    try:
+        return load_config(None, fills_in=False)
+    except ConfigError as error:
+        click.echo(f"{error}\nit is not gone by here", err=True)
+        return Config()
 
 
 def _ask(path: Path | None, do: str, **arguments: Any) -> dict[str, Any]:

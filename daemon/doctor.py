@@ -3,12 +3,15 @@
 import json
 import platform
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from time import monotonic
 from typing import Any, TypeAlias
 
@@ -34,6 +37,9 @@ from stemd.daemon.scheduling import (
 from stemd.daemon.service import Service
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.runtime import runtime_name
+
+HUNG_S = 10.0
+"""How long a server may take to be joined and looked at."""
 
 FIRST_CYCLE_S = 1.0
 """How long a server may take to call for the first time."""
@@ -185,7 +191,7 @@ def _libraries(config: Config) -> Iterator[Finding]:
 def _servers(config: Config) -> Iterator[Finding]:
     """Join the graph of every server there is, for a moment."""
     kinds = dict.fromkeys(library.kind for library in libjack.libraries())
-    found = [finding for kind in kinds for finding in _server(kind, config)]
+    found = [finding for kind in kinds for finding in _patiently(partial(_server, kind, config))]
     if not found and config.jack.server != "dummy":
         yield hint(
             "server",
@@ -194,6 +200,16 @@ def _servers(config: Config) -> Iterator[Finding]:
             "a private one without a sound card)",
         )
     yield from found
+
+
+def _patiently(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    """Look on a thread of its own, for a server that hangs keeps whoever joins it."""
+    found: SimpleQueue[list[Finding]] = SimpleQueue()
+    Thread(target=lambda: found.put(list(look())), daemon=True).start()
+    try:
+        return found.get(timeout=HUNG_S)
+    except Empty:
+        return [bad("server", "it takes connections, and answers nobody: it hangs", "restart it")]
 
 
 def _server(kind: str, config: Config) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from time import monotonic, sleep
 
 from stemd.daemon.errors import StemdError
 
@@ -19,6 +20,9 @@ SYSTEM_FOLDER = Path("/etc/systemd/system")
 
 LINGER_FOLDER = Path("/var/lib/systemd/linger")
 """Where logind keeps a file for each user who lingers."""
+
+MANAGER_S, LOOK_S = 10.0, 0.2
+"""How long a user's service manager may take to start, and how often it is looked for."""
 
 FIRST_USER_ID = 1000
 """Below it are the system's own, whom logind lets alone when they log out (login.defs(5))."""
@@ -110,6 +114,7 @@ class Service:
             The unit cannot be written, or systemd refuses.
         """
         unit, text = self.unit, unit_text(self.of_machine, user)
+        run([*self.manager, "daemon-reload"])  # who cannot be asked is to be left nothing
         try:
             is_new = not unit.exists() or unit.read_text() != text
             unit.parent.mkdir(parents=True, exist_ok=True)
@@ -134,11 +139,13 @@ class Service:
         unit = self.unit
         if not unit.exists():
             raise StemdError(f"there is no {unit}: nothing is installed")
-        run([*self.manager, "disable", "--now", NAME])
         try:
-            unit.unlink()
-        except OSError as error:
-            raise StemdError(f"cannot remove {unit}: {error.strerror}; try sudo") from None
+            run([*self.manager, "disable", "--now", NAME])
+        finally:  # whatever systemd says to it
+            try:
+                unit.unlink()
+            except OSError as error:
+                raise StemdError(f"cannot remove {unit}: {error.strerror}; try sudo") from None
         run([*self.manager, "daemon-reload"])
 
     def condition(self) -> Condition:
@@ -150,6 +157,8 @@ class Service:
             It cannot be asked, or nothing is installed.
         """
         if not self.is_installed:
+            if not self.of_machine and Service(of_machine=True).is_installed:
+                raise StemdError(f"there is no {self.unit}; the machine's service: --system")
             raise StemdError(f"there is no {self.unit}: stemd service install puts it there")
         keys = ("ActiveState", "SubState", "UnitFileState", "StatusText", "NRestarts", "User")
         told = self._ask(*keys)
@@ -186,7 +195,7 @@ class Service:
 
 
 def linger(user: str) -> None:
-    """Have logind start a user's services with the machine.
+    """Have logind start a user's services with the machine; from now on, too.
 
     Raises
     ------
@@ -194,6 +203,18 @@ def linger(user: str) -> None:
         It refuses.
     """
     run(["loginctl", "enable-linger", user])
+    if user == user_name():
+        _await(Service().manager)
+
+
+def _await(manager: list[str]) -> None:
+    """Wait for a service manager that logind has just started, but not for ever."""
+    until = monotonic() + MANAGER_S
+    while monotonic() < until:
+        with suppress(StemdError):
+            run([*manager, "show", "--property=Version"])
+            return
+        sleep(LOOK_S)
 
 
 def user_name() -> str:

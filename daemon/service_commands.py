@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from stemd.daemon.config import load_config
 from stemd.daemon.service import Service, linger, user_name
 
 
@@ -51,6 +52,8 @@ def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
     """Put the unit in place, enable it and start it."""
     made = Service(of_machine=system_user is not None)
     user = system_user or user_name()
+    if not made.of_machine:
+        load_config(None, fills_in=False)  # with a wrong one it would fail at once
     if lingers:
         linger(user)
     made.install(user, starts=not no_start)

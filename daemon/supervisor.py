@@ -104,7 +104,8 @@ class Daemon:
         self._stopping = False
         self._reload_wanted = False
         self._told: State | None = None
-        self._mixed: tuple[str, ...] = ()
+        self._mixed = tuple(plan.networks.by_stem)
+        mixer.attach(self._mixed, lambda *_: None)
         self._notifier = notifier
         self._notified_at = float("-inf")
         self._flowed = (0, 0)
@@ -380,7 +381,9 @@ class Daemon:
             "changed": [key for key in keys if not is_at_start(key)],
             "at_next_start": [key for key in keys if is_at_start(key)],
         }
-        log.info("reloaded: %s", ", ".join(keys) or "nothing is different")
+        log.info("reloaded: %s", ", ".join(changes["changed"]) or "nothing is different")
+        if changes["at_next_start"]:
+            log.info("at the next start: %s", ", ".join(changes["at_next_start"]))
         self.bulletin.publish("reload", **changes)
         return changes
 

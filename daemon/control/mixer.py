@@ -5,14 +5,26 @@ from math import log10
 from threading import Lock
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 OFF_DB = -90.0
 """A fader at its lower end lets nothing through."""
 
 MAX_DB = 12.0
 
-Decibels = Annotated[float, Field(ge=OFF_DB, le=MAX_DB, allow_inf_nan=False)]
+
+def _number_of(gain: object) -> object:
+    """Read ``off``, which YAML takes for false, and take no other truth for a number."""
+    if gain is False or gain == "off":
+        return OFF_DB
+    if gain is True:
+        raise ValueError("must be a number of decibels, or off")
+    return gain
+
+
+Decibels = Annotated[
+    float, Field(ge=OFF_DB, le=MAX_DB, allow_inf_nan=False), BeforeValidator(_number_of)
+]
 
 
 class Strip(BaseModel):
@@ -23,9 +35,9 @@ class Strip(BaseModel):
     gain: Decibels = 0.0
     """Of the fader, in dB; `OFF_DB` is silence."""
 
-    mute: bool = False
+    mute: StrictBool = False
 
-    solo: bool = False
+    solo: StrictBool = False
     """Only stems with this are heard, if any has it; a mute wins over it."""
 
 

@@ -104,9 +104,11 @@ class OscServer:
         change: dict[str, float | bool]
         if what in ("mute", "solo"):
             change = {what: value != 0}
+        elif value > (highest := 1.0 if what == "fader" else MAX_DB):
+            log.warning("OSC: a %s is %s at most (got %s)", what, highest, value)
+            return
         else:
-            gain = decibels_at(value) if what == "fader" else value
-            change = {"gain": min(max(gain, OFF_DB), MAX_DB)}
+            change = {"gain": decibels_at(max(value, 0)) if what == "fader" else max(value, OFF_DB)}
         try:
             set_strip(self._daemon, stem, change)
         except UnknownStemError as error:

@@ -38,6 +38,9 @@ def socket_path(wish: str, client_name: str) -> Path:
 def find_socket(wish: str, client_name: str) -> Path | None:
     """Find where a daemon listens: the user's own, or the machine's where that alone answers.
 
+    Without either it is the only one of the user's, which goes by a name that the configuration had
+    before, or that a session manager has given it.
+
     Returns
     -------
     Path or None
@@ -54,7 +57,11 @@ def find_socket(wish: str, client_name: str) -> Path | None:
         return expanded("control.socket", wish)
     name = f"{client_name}.socket"
     own, of_machine = runtime_folder() / name, SYSTEM_FOLDER / name
-    return of_machine if not listens(own) and listens(of_machine) else own
+    for path in (own, of_machine):
+        if listens(path):
+            return path
+    others = [path for path in own.parent.glob("*.socket") if listens(path)]
+    return others[0] if len(others) == 1 else own
 
 
 def listens(path: Path) -> bool:

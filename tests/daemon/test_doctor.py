@@ -6,8 +6,10 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -282,3 +284,19 @@ def test_service_that_fails_again_and_again_is_down(monkeypatch, tmp_path, state
     (tmp_path / "units").mkdir()
     (tmp_path / "units" / "stemd.service").touch()
     assert Service(of_machine=True).condition().is_down is is_down
+
+
+def test_a_server_that_hangs_is_told(monkeypatch):
+    go = threading.Event()
+
+    def hang(*_):
+        go.wait(30)
+        yield from ()
+
+    monkeypatch.setattr(doctor, "HUNG_S", 0.01)
+    monkeypatch.setattr(doctor, "_server", hang)
+    monkeypatch.setattr(doctor.libjack, "libraries", lambda: [SimpleNamespace(kind="jack")])
+    (found,) = doctor._servers(doctor.Config())
+    go.set()
+    assert found.weight is doctor.Weight.BAD
+    assert "it hangs" in found.found

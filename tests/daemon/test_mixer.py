@@ -70,3 +70,14 @@ def test_a_stem_that_there_is_not_cannot_be_set_and_comes_back_as_it_was():
 def test_gains_have_their_limits(gain):
     with pytest.raises(ValidationError):
         Strip(gain=gain)
+
+
+@pytest.mark.parametrize("gain", [False, "off", OFF_DB])
+def test_off_is_silence_however_yaml_reads_it(gain):
+    assert Strip(gain=gain).gain == OFF_DB
+
+
+@pytest.mark.parametrize("wrong", [{"gain": True}, {"gain": "loud"}, {"mute": 1}, {"solo": "on"}])
+def test_what_only_looks_like_a_setting_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        Strip(**wrong)

@@ -42,7 +42,7 @@ def send(port):
     ("address", "value", "change"),
     [
         ("/stemd/vocals/gain", -6.0, {"gain": -6.0}),
-        ("/stemd/vocals/gain", 99, {"gain": MAX_DB}),
+        ("/stemd/vocals/gain", 12, {"gain": MAX_DB}),
         ("/stemd/vocals/gain", -1e6, {"gain": OFF_DB}),
         ("/stemd/vocals/fader", 0.5, {"gain": pytest.approx(decibels_at(0.5))}),
         ("/stemd/vocals/mute", 1, {"mute": True}),
@@ -72,6 +72,8 @@ def test_the_other_verbs(daemon, send):
         ("/stemd/vocals/gain", ["loud"]),
         ("/stemd/vocals/gain", [float("nan")]),
         ("/stemd/vocals/gain", [1.0, 2.0]),
+        ("/stemd/vocals/gain", [12.1]),
+        ("/stemd/vocals/fader", [127]),
         ("/stemd/vocals/pan", [1.0]),
         ("/elsewhere", [1]),
     ],

@@ -77,3 +77,8 @@ def test_what_is_said_is_what_counts(listening):
     listening("machine")
     assert find_socket("off", "stemd") is None
     assert find_socket("/elsewhere/s", "stemd") == places.Path("/elsewhere/s")
+
+
+def test_the_only_one_that_listens_is_found_by_another_name_too(tmp_path, listening):
+    listening("stemd")
+    assert find_socket("auto", "box") == tmp_path / "stemd" / "stemd.socket"

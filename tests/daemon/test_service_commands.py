@@ -66,13 +66,32 @@ def test_a_machine_without_systemd_is_told(monkeypatch, tmp_path):
     assert fault_of("install") == "there is no systemctl: this machine has no systemd"
 
 
-def test_what_systemd_says_is_passed_on(systemd):
+def test_what_systemd_says_is_passed_on_and_nothing_is_left(systemd, tmp_path):
     systemd("echo Failed to connect to bus >&2; exit 1")
     said = fault_of("install")
     assert said == "systemctl --user daemon-reload failed: Failed to connect to bus"
+    assert not list(tmp_path.rglob("stemd.service"))
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_unit_that_systemd_knows_nothing_of_can_be_taken_away(systemd, tmp_path):
+    systemd(shown())
+    run("install")
+    systemd("echo Failed to connect to bus >&2; exit 1")
+    assert "Failed to connect to bus" in fault_of("uninstall")
+    assert not list(tmp_path.rglob("stemd.service"))
+
+
+def test_a_wrong_configuration_is_told_before_anything_is_done(systemd, tmp_path, monkeypatch):
+    systemd(shown())
+    (tmp_path / "stemd").mkdir()
+    (tmp_path / "stemd" / "config.yaml").write_text("foo: bar\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert "foo: unknown key" in fault_of("install")
+    assert not list(tmp_path.rglob("stemd.service"))
+
+
+def test_a_folder_that_cannot_be_written_is_told(systemd, tmp_path):
+    systemd(shown())
     (tmp_path / "system").write_text("")
     assert fault_of("install", "--system", ME).endswith("; try sudo")
 
