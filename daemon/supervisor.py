@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any, TypeVar
@@ -35,6 +36,9 @@ STATUS_S = 2.0
 
 SAVE_S = 5.0
 """How long to wait at most until what is set is kept."""
+
+HUNG_S = 5.0
+"""For how long a server may keep who joins it until that is told."""
 
 LOOK_S = 0.1
 """How often is looked, meanwhile, whether the last server is back."""
@@ -232,7 +236,7 @@ class Daemon:
         self._tell_state()
         while not self._stopping:
             try:
-                return self._join()
+                return self._join_patiently()
             except ServerError as error:
                 if wait_s == FIRST_RETRY_S:
                     log.warning("waiting for a server: %s", error)
@@ -240,6 +244,25 @@ class Daemon:
             is_back = self._wait_for_last_server(least_s, wait_s)
             least_s = min(2 * least_s, LAST_RETRY_S) if is_back else LOOK_S
             wait_s = min(wait_s * 1.5, LAST_RETRY_S)
+        return None
+
+    def _join_patiently(self) -> GraphClient | None:
+        """Join on a thread of its own: a server that hangs keeps whoever joins it, but not us.
+
+        None if it was not to be; the thread is left behind then.
+        """
+        joined: Future[GraphClient] = Future()
+        Thread(target=_do, args=(self._join, joined), name="stemd-join", daemon=True).start()
+        began, is_told = monotonic(), False
+        while not self._stopping:
+            with suppress(TimeoutError):
+                return joined.result(LOOK_S)
+            self._work()
+            if not is_told and monotonic() - began > HUNG_S:
+                is_told = True
+                log.warning(
+                    "the server takes connections, and answers nobody: it hangs; waiting for it"
+                )
         return None
 
     def _wait_for_last_server(self, least_s: float, most_s: float) -> bool:
@@ -406,6 +429,14 @@ class Daemon:
             log.warning("state: %s", self.state)
         self._told = self.state
         self.bulletin.publish("state", state=self.state)
+
+
+def _do(what: Callable[[], Result], future: "Future[Result]") -> None:
+    """Set the future to what comes of it."""
+    try:
+        future.set_result(what())
+    except BaseException as error:  # noqa: BLE001 - it is for whoever waits
+        future.set_exception(error)
 
 
 def _announce(session: Session) -> None:

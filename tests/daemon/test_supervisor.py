@@ -96,6 +96,29 @@ def test_the_last_server_is_joined_as_soon_as_it_is_back(servers, monkeypatch, d
     wait_until(lambda: daemon.session)
 
 
+def test_a_server_that_hangs_while_it_is_joined_keeps_nobody_from_steering(
+    servers, monkeypatch, caplog
+):
+    go = threading.Event()
+
+    def hang():
+        assert go.wait(30)
+        raise ServerError("no server answers")
+
+    monkeypatch.setattr(supervisor, "HUNG_S", 0.01)
+    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(servers, "join", hang)
+    daemon = new_daemon(servers)
+    thread = threading.Thread(target=daemon.run, daemon=True)
+    thread.start()
+    assert daemon.status().result(10)["state"] == "waiting"
+    wait_until(lambda: "answers nobody: it hangs" in caplog.text)
+    daemon.stop()
+    thread.join(10)
+    go.set()
+    assert not thread.is_alive()
+
+
 def test_a_server_that_takes_connections_but_lets_nobody_in_is_left_in_peace(
     servers, monkeypatch, daemon
 ):
