@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from errno import EISDIR, ENOSPC
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
@@ -235,8 +235,8 @@ def writing_stems(
 def _folder(folder: Path) -> Iterator[None]:
     """Make a folder if it is missing; take it away again if nothing stays in it."""
     missing = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)  # in here, for a signal may come behind it
         yield
     finally:
         for each in missing:
@@ -247,9 +247,9 @@ def _folder(folder: Path) -> Iterator[None]:
 @contextmanager
 def _part_of(target: Path) -> Iterator[Path]:
     """Make an empty file beside the target; remove it if it still has its own name."""
-    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-        part = Path(file.name)
+    part = target.with_name(f".{target.name}.{token_hex(8)}")
     try:
+        part.touch(mode=0o600, exist_ok=False)
         yield part
     finally:
         part.unlink(missing_ok=True)
