@@ -1,9 +1,10 @@
-"""What other threads want of the main thread."""
+"""What other threads want of the main thread, and what it leaves to a thread of its own."""
 
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from threading import Thread
 from typing import Any, TypeVar
 
 from stemd.daemon.errors import StemdError
@@ -50,3 +51,17 @@ class Calls:
                 _, future = self._waiting.popleft()
                 if future.set_running_or_notify_cancel():
                     future.set_exception(StemdError("stemd is ending"))
+
+
+def apart(function: Callable[[], Result], name: str) -> "Future[Result]":
+    """Call it on a thread of its own, which may be left behind: a server that hangs keeps it."""
+    future: Future[Result] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:  # noqa: BLE001 - it is for whoever waits
+            future.set_exception(error)
+
+    Thread(target=call, name=name, daemon=True).start()
+    return future

@@ -10,14 +10,13 @@ from enum import StrEnum
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
 from time import monotonic
 from typing import Any, TypeAlias
 
 import click
 
 from stemd.daemon import libjack
+from stemd.daemon.calls import apart
 from stemd.daemon.config import Config, existing_default_path, load_config
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.places import find_socket, listens
@@ -204,11 +203,9 @@ def _servers(config: Config) -> Iterator[Finding]:
 
 def _patiently(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
     """Look on a thread of its own, for a server that hangs keeps whoever joins it."""
-    found: SimpleQueue[list[Finding]] = SimpleQueue()
-    Thread(target=lambda: found.put(list(look())), daemon=True).start()
     try:
-        return found.get(timeout=HUNG_S)
-    except Empty:
+        return apart(lambda: list(look()), "stemd-doctor").result(HUNG_S)
+    except TimeoutError:
         return [bad("server", "it takes connections, and answers nobody: it hangs", "restart it")]
 
 

@@ -8,7 +8,7 @@ from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
-from stemd.daemon.calls import Calls
+from stemd.daemon.calls import Calls, apart
 from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.kept import Keeper, Kept
@@ -251,8 +251,7 @@ class Daemon:
 
         None if it was not to be; the thread is left behind then.
         """
-        joined: Future[GraphClient] = Future()
-        Thread(target=_do, args=(self._join, joined), name="stemd-join", daemon=True).start()
+        joined = apart(self._join, "stemd-join")
         began, is_told = monotonic(), False
         while not self._stopping:
             with suppress(TimeoutError):
@@ -429,14 +428,6 @@ class Daemon:
             log.warning("state: %s", self.state)
         self._told = self.state
         self.bulletin.publish("state", state=self.state)
-
-
-def _do(what: Callable[[], Result], future: "Future[Result]") -> None:
-    """Set the future to what comes of it."""
-    try:
-        future.set_result(what())
-    except BaseException as error:  # noqa: BLE001 - it is for whoever waits
-        future.set_exception(error)
 
 
 def _announce(session: Session) -> None:

@@ -300,3 +300,14 @@ def test_a_server_that_hangs_is_told(monkeypatch):
     go.set()
     assert found.weight is doctor.Weight.BAD
     assert "it hangs" in found.found
+
+
+def test_what_goes_wrong_while_a_server_is_looked_at_is_no_server_that_hangs(monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError
+        yield
+
+    monkeypatch.setattr(doctor, "_server", fail)
+    monkeypatch.setattr(doctor.libjack, "libraries", lambda: [SimpleNamespace(kind="jack")])
+    with pytest.raises(ZeroDivisionError):
+        list(doctor._servers(doctor.Config()))

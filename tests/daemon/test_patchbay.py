@@ -1,6 +1,7 @@
 """Connections as the user wishes: by pattern, restored after a server's end, never forced."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -54,6 +55,31 @@ def look():
     return look
 
 
+@pytest.fixture
+def wants(look):
+    """A patchbay that connected mpv:out_1 to stemd:in_L, a client, and what a user does there."""
+    client = FakeClient("mpv:out_1")
+    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    look(patchbay, client)
+
+    def disconnect():
+        client.made.clear()
+        look(patchbay, client)
+        look(patchbay, client)
+
+    def connect():
+        client.made.add(("mpv:out_1", "stemd:in_L"))
+        look(patchbay, client)
+
+    def made_on_next_server():
+        look(patchbay)
+        after = FakeClient("mpv:out_1")
+        look(patchbay, after)
+        return after.made
+
+    return SimpleNamespace(**locals())
+
+
 def patterns(**by_port: str):
     return {port: re.compile(pattern) for port, pattern in by_port.items()}
 
@@ -74,63 +100,35 @@ def test_own_ports_are_never_connected_to_each_other(look):
     assert not client.attempts
 
 
-def test_what_a_user_disconnects_stays_disconnected(look):
-    client = FakeClient("mpv:out_1")
-    patchbay = Patchbay(patterns(in_L="mpv:.*"))
-    look(patchbay, client)
-    client.made.clear()
-    look(patchbay, client)
-    look(patchbay, client)
-    client.remove("mpv:out_1")
-    look(patchbay, client)
-    client.ports.append("mpv:out_1")
-    look(patchbay, client)
-    assert client.attempts == [("mpv:out_1", "stemd:in_L")]
+def test_what_a_user_disconnects_stays_disconnected(look, wants):
+    wants.disconnect()
+    wants.client.remove("mpv:out_1")
+    look(wants.patchbay, wants.client)
+    wants.client.ports.append("mpv:out_1")
+    look(wants.patchbay, wants.client)
+    assert wants.client.attempts == [("mpv:out_1", "stemd:in_L")]
 
 
-def test_what_a_user_connects_again_is_wanted_again(look):
-    client = FakeClient("mpv:out_1")
-    patchbay = Patchbay(patterns(in_L="mpv:.*"))
-    look(patchbay, client)
-    client.made.clear()
-    look(patchbay, client)
-    look(patchbay, client)
-    client.made.add(("mpv:out_1", "stemd:in_L"))
-    look(patchbay, client)
-    look(patchbay)
-    after = FakeClient("mpv:out_1")
-    look(patchbay, after)
-    assert after.made == {("mpv:out_1", "stemd:in_L")}
+def test_what_a_user_connects_again_is_wanted_again(wants):
+    wants.disconnect()
+    wants.connect()
+    assert wants.made_on_next_server() == {("mpv:out_1", "stemd:in_L")}
 
 
-def test_what_a_user_connects_again_may_be_disconnected_again(look):
-    client = FakeClient("mpv:out_1")
-    patchbay = Patchbay(patterns(in_L="mpv:.*"))
-    look(patchbay, client)
+def test_what_a_user_connects_again_may_be_disconnected_again(wants):
     for _ in range(2):
-        client.made.clear()
-        look(patchbay, client)
-        look(patchbay, client)
-        client.made.add(("mpv:out_1", "stemd:in_L"))
-        look(patchbay, client)
-    client.made.clear()
-    look(patchbay, client)
-    look(patchbay, client)
-    look(patchbay)
-    after = FakeClient("mpv:out_1")
-    look(patchbay, after)
-    assert not after.made
+        wants.disconnect()
+        wants.connect()
+    wants.disconnect()
+    assert not wants.made_on_next_server()
 
 
-def test_a_port_that_goes_and_comes_again_is_connected_again(look):
-    client = FakeClient("mpv:out_1")
-    patchbay = Patchbay(patterns(in_L="mpv:.*"))
-    look(patchbay, client)
-    client.remove("mpv:out_1")
-    look(patchbay, client)
-    client.ports.append("mpv:out_1")
-    look(patchbay, client)
-    assert client.made == {("mpv:out_1", "stemd:in_L")}
+def test_a_port_that_goes_and_comes_again_is_connected_again(look, wants):
+    wants.client.remove("mpv:out_1")
+    look(wants.patchbay, wants.client)
+    wants.client.ports.append("mpv:out_1")
+    look(wants.patchbay, wants.client)
+    assert wants.client.made == {("mpv:out_1", "stemd:in_L")}
 
 
 def test_a_client_that_ends_in_good_order_is_connected_when_it_comes_again():
