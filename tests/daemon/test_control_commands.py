@@ -100,6 +100,8 @@ def test_reload_follows_the_file_and_refuses_a_wrong_one(daemon, stemd):
         (["set", "vocals", "--gain", "loud"], 2, "must be a number of decibels from -90 to 12"),
         (["set", "vocals", "--gain", "40"], 2, "must be a number of decibels from -90 to 12"),
         (["set", "bass", "--mute"], 1, "no stem bass now (there are: vocals, accompaniment)"),
+        (["events", "--meters", "nan"], 2, "nan is no number of seconds"),
+        (["top"], 1, "stemd top wants a terminal; stemd status tells the same once"),
         (["status", "--socket", "/nowhere"], 1, "no stemd answers at /nowhere: No such file"),
     ],
 )
@@ -107,6 +109,15 @@ def test_what_cannot_be_done_is_one_clear_line(daemon, stemd, arguments, status,
     ended = stemd(*arguments)
     assert message in ended.stderr
     assert ended.returncode == status
+
+
+def test_a_wrong_configuration_keeps_no_daemon_from_being_steered(daemon, stemd, tmp_path):
+    (tmp_path / "stemd").mkdir()
+    (tmp_path / "stemd/config.yaml").write_text("separation: {stems: 3}\n")
+    ended = stemd("set", "vocals", "--unmute", XDG_CONFIG_HOME=str(tmp_path))
+    assert ended.returncode == 0
+    assert "separation.stems" in ended.stderr
+    assert "it is not gone by here" in ended.stderr
 
 
 def test_a_profile_is_nothing_to_talk_of_where_a_daemon_is_steered(environment, stemd, tmp_path):

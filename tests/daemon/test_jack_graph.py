@@ -83,6 +83,20 @@ def test_ports_and_connections_are_those_of_the_server(client, bystander):
     assert not client.connect(("bystander:none", "stemd:in_L"))
 
 
+def test_connections_that_cannot_be_asked_for_are_those_seen_last(client, bystander, monkeypatch):
+    bystander.outports.register("out")
+    client.activate()
+    assert client.connect(("bystander:out", "stemd:in_L"))
+    wait_until(client.connections)
+    seen = client.connections()
+
+    def fail():
+        raise jack.JackError("too late")
+
+    monkeypatch.setattr(client, "_ask_connections", fail)
+    assert client.connections() == seen == {("bystander:out", "stemd:in_L")}
+
+
 def test_the_server_calls_the_compiled_callbacks(client, bystander, rt):
     client.activate()
     seen = Event(0)

@@ -72,6 +72,14 @@ def test_each_figure_has_its_name(daemon, server):
     }
 
 
+def test_after_an_answer_nobody_is_answered_for_a_while(daemon, server, monkeypatch):
+    daemon.figures, paused = PLAYING, []
+    monkeypatch.setattr(metrics, "sleep", paused.append)
+    figures(server)
+    figures(server)
+    assert paused[0] == metrics.PAUSE_S
+
+
 def test_without_a_server_there_is_the_state(daemon, server):
     daemon.figures = {"state": "waiting", "server": None}
     assert figures(server) == {"stemd_state[waiting]": 1}

@@ -61,6 +61,12 @@ def test_what_is_not_installed_has_no_status_and_is_not_removed():
     assert "system/stemd.service" in fault_of("status", "--system")
 
 
+def test_one_of_the_machine_is_pointed_out_where_the_users_own_is_asked_for(systemd):
+    systemd(shown(User=ME))
+    run("install", "--system", ME)
+    assert "the machine's service: --system" in fault_of("status")
+
+
 def test_a_machine_without_systemd_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert fault_of("install") == "there is no systemctl: this machine has no systemd"
@@ -145,6 +151,19 @@ def test_lingering_is_for_who_runs_it(systemd, tmp_path):
     systemd(shown())
     run("install", "--linger", "--system", ME)
     assert f"loginctl enable-linger {ME}\n" in (tmp_path / "asked").read_text()
+
+
+def test_a_manager_that_lingering_starts_is_waited_for(systemd, tmp_path, monkeypatch):
+    monkeypatch.setattr(service, "LOOK_S", 0.01)
+    asleep = tmp_path / "asleep"
+    asleep.touch()
+    systemd(
+        f'case "$*" in *Version*) [ ! -e {asleep} ] || {{ rm {asleep}; exit 1; }};; esac\n'
+        + shown(User=ME)
+    )
+    run("install", "--linger", "--system", ME)
+    asked = (tmp_path / "asked").read_text()
+    assert asked.count("systemctl --user show --property=Version\n") == 2
 
 
 def test_status_tells_of_restarts_and_of_a_unit_for_another_stemd(systemd, tmp_path):

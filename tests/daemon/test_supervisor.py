@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from itertools import count
+from math import isfinite
 
 import numpy as np
 import pytest
@@ -54,10 +55,11 @@ class Servers:
         return self.present
 
 
-def new_daemon(servers, environment=None, replan=None):
+def new_daemon(servers, environment=None, replan=None, keeper=None):
     config = load_config(None)
     first = Plan(config, config, SCHEME, LoadedNetworks(lambda: NETWORKS))
-    return Daemon(first, servers.join, replan, Mixer([]), Keeper(None), Notifier(environment or {}))
+    keeper = keeper or Keeper(None)
+    return Daemon(first, servers.join, replan, Mixer([]), keeper, Notifier(environment or {}))
 
 
 @pytest.fixture
@@ -204,6 +206,14 @@ def test_what_is_asked_for_is_done_with_and_without_a_server(servers, daemon):
     assert json.loads(json.dumps(told)).keys() == told.keys()
     assert not daemon.bypass(None).result(5)
     assert daemon.state is State.PLAYING
+
+
+def test_strips_can_be_set_before_there_is_a_server(servers, daemon):
+    assert daemon.status().result(5)["state"] == "waiting"
+    daemon.mixer.set("vocals", mute=True)
+    servers.present = FakeGraph()
+    wait_until(lambda: daemon.session)
+    assert daemon.status().result(5)["mixer"]["vocals"]["mute"]
 
 
 def test_events_tell_what_happens(servers, daemon):
@@ -396,13 +406,18 @@ def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatc
 
 @pytest.fixture
 def unobserved(monkeypatch):
-    """Only the test looks whether the music flows."""
+    """Only the test looks whether the music flows, once the daemon has looked."""
     monkeypatch.setattr(supervisor, "STATUS_S", 3600.0)
+
+
+def await_look(daemon) -> None:
+    wait_until(lambda: daemon.session and isfinite(daemon._notified_at))
+    daemon.status().result(5)  # by the same thread, which is done with looking then
 
 
 def test_music_that_does_not_flow_starves_the_watchdog(unobserved, servers, daemon):
     servers.present = graph = FakeGraph()
-    wait_until(lambda: daemon.session)
+    await_look(daemon)
     silence = np.zeros((2, 256), np.float32)
     link = daemon.session.separation.link
 
@@ -424,7 +439,7 @@ def test_music_that_does_not_flow_starves_the_watchdog(unobserved, servers, daem
 
 def test_networks_that_cannot_be_loaded_again_do_not_starve_it(unobserved, servers, daemon):
     servers.present = graph = FakeGraph()
-    wait_until(lambda: daemon.session)
+    await_look(daemon)
 
     def refuse() -> None:
         raise ModelError("the file is gone")
@@ -453,3 +468,17 @@ def test_a_server_that_refuses_is_not_asked_again(servers, monkeypatch):
         daemon.run()
     assert graph.closed
     assert servers.attempts == 1
+
+
+def test_what_was_set_is_kept_where_it_gives_up_too(servers, monkeypatch, tmp_path):
+    def fail(*_):
+        raise ServerError("it refused the ports")
+
+    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(FakeGraph, "bind", fail)
+    servers.present = FakeGraph()
+    daemon = new_daemon(servers, keeper=Keeper(tmp_path / "state.json"))
+    daemon.mixer.set("vocals", gain=-7)
+    with pytest.raises(ServerError):
+        daemon.run()
+    assert Keeper(tmp_path / "state.json").recall().strips["vocals"].gain == -7
