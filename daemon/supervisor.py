@@ -3,12 +3,11 @@
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 from threading import Lock, Thread
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, TypeVar
 
-from stemd.daemon.calls import Calls, apart
+from stemd.daemon.calls import Calls
 from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.kept import Keeper, Kept
@@ -16,6 +15,7 @@ from stemd.daemon.control.midi import MidiControl
 from stemd.daemon.control.mixer import Mixer, Strip
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import GraphClient
+from stemd.daemon.joining import Joiner
 from stemd.daemon.notifier import Notifier
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.plan import Plan, differences, is_at_start
@@ -28,20 +28,11 @@ from stemd.tflite_models.errors import ModelError
 
 log = logging.getLogger(__name__)
 
-FIRST_RETRY_S, LAST_RETRY_S = 1.0, 5.0
-"""How long to wait between two attempts to join a server, at first and at last."""
-
 STATUS_S = 2.0
 """How often the service manager is told how it is, and what was set is kept."""
 
 SAVE_S = 5.0
 """How long to wait at most until what is set is kept."""
-
-HUNG_S = 5.0
-"""For how long a server may keep who joins it until that is told."""
-
-LOOK_S = 0.1
-"""How often is looked, meanwhile, whether the last server is back."""
 
 Result = TypeVar("Result")
 
@@ -97,13 +88,12 @@ class Daemon:
             learned=list(kept.bindings),
         )
         self._keeper = keeper
-        self._join = join
         self._replan = replan
         self._reloading = Lock()
         self._meters = Meters()
         self._loads = Loads()
         self._calls = Calls()
-        self._last_client: GraphClient | None = None
+        self._joiner = Joiner(join, self._work, lambda: not self._stopping)
         # No lock may be in it: a signal handler sets it wherever the main thread is.
         self._stopping = False
         self._reload_wanted = False
@@ -220,7 +210,7 @@ class Daemon:
         hurry_interpreter()
         self._notifier.ready()
         try:
-            while client := self._wait_for_server():
+            while client := self._next_client():
                 try:
                     self._play(client)
                 except ServerGoneError:
@@ -230,54 +220,11 @@ class Daemon:
             self._calls.end()
             self._keeper.close(self._to_keep())
 
-    def _wait_for_server(self) -> GraphClient | None:
-        """Join a server as soon as one answers; None if it was not to be."""
-        least_s, wait_s = LOOK_S, FIRST_RETRY_S
+    def _next_client(self) -> GraphClient | None:
         self._tell_state()
-        while not self._stopping:
-            try:
-                return self._join_patiently()
-            except ServerError as error:
-                if wait_s == FIRST_RETRY_S:
-                    log.warning("waiting for a server: %s", error)
-            # Where somebody takes connections, and yet cannot be joined, ever less is tried.
-            is_back = self._wait_for_last_server(least_s, wait_s)
-            least_s = min(2 * least_s, LAST_RETRY_S) if is_back else LOOK_S
-            wait_s = min(wait_s * 1.5, LAST_RETRY_S)
-        return None
-
-    def _join_patiently(self) -> GraphClient | None:
-        """Join on a thread of its own: a server that hangs keeps whoever joins it, but not us.
-
-        None if it was not to be; the thread is left behind then.
-        """
-        joined = apart(self._join, "stemd-join")
-        began, is_told = monotonic(), False
-        while not self._stopping:
-            with suppress(TimeoutError):
-                return joined.result(LOOK_S)
-            self._work()
-            if not is_told and monotonic() - began > HUNG_S:
-                is_told = True
-                log.warning(
-                    "the server takes connections, and answers nobody: it hangs; waiting for it"
-                )
-        return None
-
-    def _wait_for_last_server(self, least_s: float, most_s: float) -> bool:
-        """Wait until it is back, so long at least and at most; tell whether it is.
-
-        To look for a socket costs less than to try and join.
-        """
-        began, is_back = monotonic(), False
-        while not self._stopping and monotonic() - began < (least_s if is_back else most_s):
-            sleep(min(LOOK_S, most_s))
-            self._work()
-            is_back = self._last_client is not None and self._last_client.has_server_again()
-        return is_back
+        return self._joiner.wait()
 
     def _play(self, client: GraphClient) -> None:
-        self._last_client = client
         session = self._begin(client)
         self.session = session
         self._attach_mixer(session)

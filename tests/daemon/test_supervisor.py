@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fake_graph import FakeGraph
-from stemd.daemon import plan, supervisor
+from stemd.daemon import joining, plan, supervisor
 from stemd.daemon.config import load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.kept import Keeper
@@ -70,7 +70,7 @@ def servers():
 @pytest.fixture
 def daemon(servers, monkeypatch):
     """A daemon that runs on a thread of its own until the test ends."""
-    monkeypatch.setattr(supervisor, "FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(joining, "FIRST_RETRY_S", 0.01)
     monkeypatch.setattr(supervisor, "TICK_S", 0.01)
     monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
     daemon = new_daemon(servers)
@@ -89,8 +89,8 @@ def test_the_last_server_is_joined_as_soon_as_it_is_back(servers, monkeypatch, d
 
     servers.present = first = Returning()
     wait_until(lambda: daemon.session)
-    monkeypatch.setattr(supervisor, "FIRST_RETRY_S", 60)
-    monkeypatch.setattr(supervisor, "LAST_RETRY_S", 60)
+    monkeypatch.setattr(joining, "FIRST_RETRY_S", 60)
+    monkeypatch.setattr(joining, "LAST_RETRY_S", 60)
     servers.present = None
     first.alive = False
     wait_until(lambda: daemon.state is State.WAITING)
@@ -107,7 +107,7 @@ def test_a_server_that_hangs_while_it_is_joined_keeps_nobody_from_steering(
         assert go.wait(30)
         raise ServerError("no server answers")
 
-    monkeypatch.setattr(supervisor, "HUNG_S", 0.01)
+    monkeypatch.setattr(joining, "HUNG_S", 0.01)
     monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
     monkeypatch.setattr(servers, "join", hang)
     daemon = new_daemon(servers)
@@ -131,7 +131,7 @@ def test_a_server_that_takes_connections_but_lets_nobody_in_is_left_in_peace(
     servers.present = first = Answering()
     wait_until(lambda: daemon.session)
     for name, seconds in (("FIRST_RETRY_S", 60), ("LAST_RETRY_S", 60), ("LOOK_S", 0.02)):
-        monkeypatch.setattr(supervisor, name, seconds)
+        monkeypatch.setattr(joining, name, seconds)
     servers.attempts, servers.present = 0, None
     first.alive = False
     wait_until(lambda: servers.attempts >= 4)
@@ -142,8 +142,8 @@ def test_a_server_that_takes_connections_but_lets_nobody_in_is_left_in_peace(
 def test_a_signal_may_come_wherever_it_waits_for_a_server(servers, monkeypatch):
     """Not even the lock of an event is free everywhere."""
     monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
-    monkeypatch.setattr(supervisor, "LOOK_S", 0.001)
-    monkeypatch.setattr(supervisor.log, "warning", lambda *_: None)  # which takes many steps
+    monkeypatch.setattr(joining, "LOOK_S", 0.001)
+    monkeypatch.setattr(joining.log, "warning", lambda *_: None)  # which takes many steps
 
     def stop_at(number: int) -> None:
         daemon, steps = new_daemon(servers), count()

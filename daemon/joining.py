@@ -1,0 +1,92 @@
+"""Joining a server, however long that takes, while the daemon goes on."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic, sleep
+
+from stemd.daemon.calls import apart
+from stemd.daemon.errors import ServerError
+from stemd.daemon.graph import GraphClient
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S, LAST_RETRY_S = 1.0, 5.0
+"""How long to wait between two attempts to join a server, at first and at last."""
+
+HUNG_S = 5.0
+"""For how long a server may keep who joins it until that is told."""
+
+LOOK_S = 0.1
+"""How often is looked, meanwhile, whether the last server is back, and work is done."""
+
+
+class Joiner:
+    """Joins one server after the other (main thread).
+
+    Parameters
+    ----------
+    join : callable
+        Opens a client, or raises `ServerError` while no server answers.
+    work : callable
+        Does what else there is to do; called while it waits.
+    is_wanted : callable
+        Tells whether a server is still wanted.
+    """
+
+    def __init__(
+        self,
+        join: Callable[[], GraphClient],
+        work: Callable[[], None],
+        is_wanted: Callable[[], bool],
+    ) -> None:
+        self._join = join
+        self._work = work
+        self._is_wanted = is_wanted
+        self._last: GraphClient | None = None
+
+    def wait(self) -> GraphClient | None:
+        """Join a server as soon as one answers; None if it was not to be."""
+        least_s, wait_s = LOOK_S, FIRST_RETRY_S
+        while self._is_wanted():
+            try:
+                return self._join_patiently()
+            except ServerError as error:
+                if wait_s == FIRST_RETRY_S:
+                    log.warning("waiting for a server: %s", error)
+            # Where somebody takes connections, and yet cannot be joined, ever less is tried.
+            is_back = self._wait_for_last(least_s, wait_s)
+            least_s = min(2 * least_s, LAST_RETRY_S) if is_back else LOOK_S
+            wait_s = min(wait_s * 1.5, LAST_RETRY_S)
+        return None
+
+    def _join_patiently(self) -> GraphClient | None:
+        """Join on a thread of its own: a server that hangs keeps whoever joins it, but not us.
+
+        None if it was not to be; the thread is left behind then.
+        """
+        joined = apart(self._join, "stemd-join")
+        began, is_told = monotonic(), False
+        while self._is_wanted():
+            with suppress(TimeoutError):
+                self._last = joined.result(LOOK_S)
+                return self._last
+            self._work()
+            if not is_told and monotonic() - began > HUNG_S:
+                is_told = True
+                log.warning(
+                    "the server takes connections, and answers nobody: it hangs; waiting for it"
+                )
+        return None
+
+    def _wait_for_last(self, least_s: float, most_s: float) -> bool:
+        """Wait until the last one is back, so long at least and at most; tell whether it is.
+
+        To look for a socket costs less than to try and join.
+        """
+        began, is_back = monotonic(), False
+        while self._is_wanted() and monotonic() - began < (least_s if is_back else most_s):
+            sleep(min(LOOK_S, most_s))
+            self._work()
+            is_back = self._last is not None and self._last.has_server_again()
+        return is_back
