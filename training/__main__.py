@@ -33,13 +33,13 @@ def main() -> None:
     steps = [chosen.step] if chosen.step else STEPS
     if "material" in steps:
         folder.mkdir(parents=True, exist_ok=True)
-        render.render_all(all_songs(render.SECONDS), folder)
+        render.render_all(all_songs(), folder)
         singers.perform_all(folder)
     if "train" in steps:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
         train(folder, run, read_tracks(folder), settings, deezers(), say=say)
     if "bundle" in steps:
-        songs = all_songs(render.SECONDS)
+        songs = all_songs()
         bundle.build(run, folder, chosen.output, songs, read_tracks(folder))
         told = card.read(chosen.output / bundle.NAME / bundle.CARD)
         for table in card.tables(told).values():

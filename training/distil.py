@@ -8,19 +8,18 @@ does, and learns to mask as the teacher does. No stems are needed, so any music 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from stemd.tflite_models.unet import UNet
 from training.batches import batches
-from training.learner import Learner, Settings
+from training.learner import Learner, Settings, run
+from training.mixing import Batch
 from training.network import analyse, estimate, ratio_masks, weights_of
 from training.tracks import Track
 from training.train import Say, loss_against
@@ -115,21 +114,19 @@ def distil(
     torch.set_num_threads(1)
     student = Learner(folder, settings, networks, tuple(networks), lesson.rounded)
     teacher = [(weights_of(unet), unet.activations) for unet in networks.values()]
-    losses: list[float] = []
-    started = time.monotonic()
-    for waveforms in batches(material, tracks, settings, student.step):
+
+    def learn(waveforms: Batch) -> float:
         mixture = analyse(torch.from_numpy(waveforms.sum(1)))
         with torch.no_grad():
             estimates = [estimate(*network, mixture.abs()) for network in teacher]
         masks = ratio_masks(torch.stack(estimates, 1))
         stems = lesson.of_teacher(mixture[:, None] * masks)
-        loss = partial(_loss, lesson, stems)
-        losses.append(student.learn(lesson.window(mixture.abs()), loss))
-        if student.step % every == 0 or student.step == settings.steps:
-            student.save()
-            pace = (time.monotonic() - started) / len(losses)
-            say(json.dumps({"step": student.step, "loss": float(np.mean(losses)), "pace_s": pace}))
-            losses, started = [], time.monotonic()
+        return student.learn(lesson.window(mixture.abs()), partial(_loss, lesson, stems))
+
+    def report(loss: float, pace_s: float) -> None:
+        say(json.dumps({"step": student.step, "loss": loss, "pace_s": pace_s}))
+
+    run(student, batches(material, tracks, settings, student.step), learn, report, every)
     return student
 
 
