@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
         "--folder",
         type=Path,
         default=default_folder(),
-        help="of material and runs, 8 GB (default: %(default)s)",
+        help="of material and runs, 11 GB (default: %(default)s)",
     )
     parser.add_argument("--run", default="4stems", metavar="NAME", help="below the folder's runs")
     parser.add_argument("--seed", type=int, default=Settings.seed)
