@@ -18,6 +18,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from packages import cache_folder, unpacked
+from training.processes import PROCESSES
 from voices import MaterialError
 
 PACKAGE = "mma"
@@ -32,7 +33,6 @@ CHORDS = (
 )
 SILENT = "none"
 """The file of the groove that plays nothing."""
-PROCESSES = 2
 
 
 def accompaniments() -> Iterator[tuple[str, bytes]]:

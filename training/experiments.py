@@ -10,7 +10,6 @@ less like its teacher there. With all mixes measured the table goes into docs/mo
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,19 +27,18 @@ from stemd.daemon.demo import SONG, read
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import OFFLINE, Scheme
-from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.streaming import compile_graph
 from stemd.tflite_models.unet import UNet
-from training.__main__ import default_folder, read_tracks, say
+from training.__main__ import default_folder, positive, read_tracks, say
 from training.distil import LESSONS, SETTINGS, distil
+from training.errors import tell
 from training.evaluate import Way, separate
 from training.learner import Learner, Settings
 from training.network import unet_of
 from training.recordings import record_all
 from training.train import deezers
 from variants import score_scheme
-from voices import MaterialError
 
 SHORTEST = Scheme(T=64, B=1, A=0, mirror=8)
 """No preset, for its quality: 0.116 s."""
@@ -153,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("lesson", choices=LESSONS)
     parser.add_argument("--folder", type=Path, default=default_folder())
-    parser.add_argument("--steps", type=int, default=SETTINGS.steps)
+    parser.add_argument("--steps", type=positive, default=SETTINGS.steps)
     parser.add_argument("--rate", type=float, default=SETTINGS.rate, help="of learning")
     parser.add_argument("--songs", type=int, default=len(RECIPES), metavar="N", help="first N only")
     chosen = parser.parse_args()
@@ -174,7 +172,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (MaterialError, ModelError, OSError) as error:
-        sys.exit(f"experiments: {error}")
+    tell("experiments", main)

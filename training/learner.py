@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stemd.tflite_models.unet import Activations, UNet
 from training import checkpoints
+from training.errors import TrainingError
 from training.mixing import Batch
 from training.network import Weights, estimate, weights_of
 
@@ -171,8 +172,8 @@ class Learner:
         state = checkpoints.load(self.folder / CHECKPOINT)
         kept, wanted = json.loads(state["settings"]), json.loads(json.dumps(asdict(self.settings)))
         if {**kept, "steps": 0} != {**wanted, "steps": 0}:
-            raise SystemExit(
-                f"training: {self.folder} holds a run with {kept}, not with {wanted}; "
+            raise TrainingError(
+                f"{self.folder} holds a run with {kept}, not with {wanted}; "
                 "name another folder, or remove it"
             )
         self.step = state["step"]

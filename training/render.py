@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +22,7 @@ from tqdm import tqdm
 from packages import unpacked
 from stemd.dsp.scheme import SAMPLERATE
 from training.casting import in_first_channel, recast, transposed, without_programs
+from training.processes import workers
 from training.songs import PARTS, Note, Part, Song, Split
 from training.tracks import PEAK, Track, write_list
 from voices import MaterialError
@@ -35,7 +35,6 @@ TRANSPOSITIONS = range(-3, 4)
 CASTS = {False: 2, True: 1}
 """How often other instruments play a part of a song, and of one that is made up."""
 SILENCE = 1e-4
-PROCESSES = 2
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def render_all(songs: Iterable[Song], folder: Path) -> list[Track]:
     jobs = [(performance, folder) for performance in performances(songs)]
     for font in FONTS:
         font.path  # noqa: B018 # fetched once, before several processes want it
-    with ProcessPoolExecutor(PROCESSES) as processes:
+    with workers() as processes:
         done = list(tqdm(processes.map(_render, jobs), total=len(jobs), unit="track"))
     tracks = [track for track in done if track is not None]
     write_list(folder / "tracks.json", tracks)
