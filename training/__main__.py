@@ -8,13 +8,12 @@ Without a name all three, each going on where it was interrupted.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import stemd.tflite_models
 from packages import cache_folder
-from stemd.tflite_models.errors import ModelError
 from training import bundle, card, render, singers
+from training.errors import tell
 from training.learner import Settings
 from training.songs import all_songs
 from training.tracks import Track, read_list
@@ -33,14 +32,13 @@ def main() -> None:
     steps = [chosen.step] if chosen.step else STEPS
     if "material" in steps:
         folder.mkdir(parents=True, exist_ok=True)
-        render.render_all(all_songs(render.SECONDS), folder)
+        render.render_all(all_songs(), folder)
         singers.perform_all(folder)
     if "train" in steps:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
         train(folder, run, read_tracks(folder), settings, deezers(), say=say)
     if "bundle" in steps:
-        songs = all_songs(render.SECONDS)
-        bundle.build(run, folder, chosen.output, songs, read_tracks(folder))
+        bundle.build(run, folder, chosen.output, read_tracks(folder))
         told = card.read(chosen.output / bundle.NAME / bundle.CARD)
         for table in card.tables(told).values():
             say(f"{table}\n")
@@ -56,13 +54,13 @@ def _arguments() -> argparse.Namespace:
         "--folder",
         type=Path,
         default=default_folder(),
-        help="of material and runs, 8 GB (default: %(default)s)",
+        help="of material and runs, 11 GB (default: %(default)s)",
     )
     parser.add_argument("--run", default="4stems", metavar="NAME", help="below the folder's runs")
     parser.add_argument("--seed", type=int, default=Settings.seed)
     parser.add_argument(
         "--steps",
-        type=int,
+        type=positive,
         default=Settings.steps,
         help="in all; a run that has taken some goes on with more (default: %(default)s)",
     )
@@ -75,6 +73,14 @@ def _arguments() -> argparse.Namespace:
         help="holds 2stems/, receives 4stems/ (default: where the program has them)",
     )
     return parser.parse_args()
+
+
+def positive(text: str) -> int:
+    """Read a number of steps."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more (got {number})")
+    return number
 
 
 def default_folder() -> Path:
@@ -106,7 +112,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (MaterialError, ModelError, OSError) as error:
-        sys.exit(f"training: {error}")
+    tell("training", main)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from concurrent.futures import Future
 from pathlib import Path
-from threading import Thread
 
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT
 from training.learner import Settings
 from training.mixing import USUAL, Augmentation, Batch, Mixer
+from training.processes import workers
 from training.tracks import Track
 
 AHEAD = 4
@@ -43,7 +41,7 @@ def batches(
     augmentation : Augmentation
     """
     mixer = Mixer(folder, tracks, settings.seed, augmentation)
-    with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (mixer,)) as process:
+    with workers(1, _prepare, mixer) as process:
         ahead: list[Future[Batch]] = [
             process.submit(_batch, settings, first + n) for n in range(AHEAD)
         ]
@@ -58,15 +56,7 @@ _mixers: list[Mixer] = []
 
 
 def _prepare(mixer: Mixer) -> None:
-    Thread(target=_leave_with_parent, daemon=True).start()
     _mixers[:] = [mixer]
-
-
-def _leave_with_parent() -> None:
-    """End this process when the one that trains was killed: it would wait for it for ever."""
-    if parent := parent_process():
-        parent.join()
-    os._exit(1)
 
 
 def _batch(settings: Settings, number: int) -> Batch:

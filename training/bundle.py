@@ -25,7 +25,7 @@ from training.evaluate import Way, compiled, means, score_all, score_recording
 from training.heldout import Mix, build_mixes, recordings
 from training.network import unet_of
 from training.render import FONTS
-from training.songs import PACKAGES, Song
+from training.songs import PACKAGES, Song, all_songs
 from training.tracks import STEMS, Track
 from training.train import START, bundled_start
 
@@ -41,9 +41,7 @@ WAYS = {
 """How the sets are run to be measured."""
 
 
-def build(
-    run: Path, material: Path, out_dir: Path, songs: Sequence[Song], tracks: Sequence[Track]
-) -> Manifest:
+def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> Manifest:
     """Write the set into `out_dir/4stems`, measure it, and write the card beside it.
 
     Parameters
@@ -54,12 +52,11 @@ def build(
         Where the tracks' files are.
     out_dir : Path
         Holds the set that they were trained from.
-    songs : sequence of Song
     tracks : sequence of Track
     """
     state = checkpoints.load(run / "checkpoint.pt")
     settings = json.loads(state["settings"])
-    heard = _material(songs, tracks)
+    heard = _material(all_songs(), tracks)
     start = bundled_start(out_dir)
     vocals = start.manifest.files[start.stems.index(STEMS[0])]
     draft = Manifest(

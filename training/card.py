@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +76,18 @@ def _fonts(material: dict[str, Any]) -> str:
 
 
 def _songs(material: dict[str, Any]) -> str:
-    rows = []
-    for package, licence in material["licences"].items():
-        counts = Counter(
-            song["split"]
-            for name, song in material["songs"].items()
-            if name.startswith(f"{package}/")
-        )
-        numbers = (f"{counts[split]}" for split in SPLITS)
-        rows.append([f"`{package}` {material['packages'][package]}", licence, *numbers])
+    versions, licences = material["packages"], material["licences"]
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for name, song in material["songs"].items():
+        counts[name.split("/")[0]][song["split"]] += 1
+    rows = (
+        [
+            f"`{origin}` {versions[origin]}" if origin in licences else origin,
+            licences.get(origin, ""),
+            *(f"{count[split]}" for split in SPLITS),
+        ]
+        for origin, count in counts.items()
+    )
     return markdown_table(["Debian package", "licence", *SPLITS], rows)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+
+from training.errors import TrainingError
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -20,6 +23,20 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a state: tensors, numbers and text, and nothing that could be run."""
-    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    """Read a state: tensors, numbers and text, and nothing that could be run.
+
+    Raises
+    ------
+    TrainingError
+        There is none, or it is damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except FileNotFoundError:
+        raise TrainingError(
+            f"there is no {path}: train first (make train ARGS=train), or name another run (--run)"
+        ) from None
+    except (EOFError, RuntimeError, UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it ends too soon"
+        raise TrainingError(f"{path} is damaged ({reason}): remove it, and train anew") from None
     return state

@@ -2,15 +2,15 @@
 
 The teacher is the set as it is, which sees what comes before and after. The student sees what the
 daemon sees, the newest spectra mirrored in place of those to come, or computes as 8-bit arithmetic
-does, and learns to mask as the teacher does. No stems are needed, so any music will do.
+does, and learns to mask as the teacher does. No stems are needed, so any music will do. Or it
+learns from the stems themselves, where the material has them.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from stemd.tflite_models.unet import UNet
 from training.batches import batches
-from training.learner import Learner, Settings
+from training.learner import Learner, Settings, run
+from training.mixing import Batch
 from training.network import analyse, estimate, ratio_masks, weights_of
 from training.tracks import Track
 from training.train import Say, loss_against
@@ -42,6 +43,8 @@ class Lesson:
         How many are compared with the teacher's.
     rounded : bool
         Whether it computes in 8 bits.
+    by_stems : bool
+        Whether the material's own stems are the teacher.
     """
 
     T: int = 64
@@ -49,6 +52,7 @@ class Lesson:
     ahead: int = 0
     rows: int = 8
     rounded: bool = False
+    by_stems: bool = False
 
     def window(self, magnitudes: Tensor) -> Tensor:
         """Give what the student sees of what the teacher sees [shape=(…, spectra, bins)].
@@ -76,7 +80,11 @@ WITHOUT_FUTURE = Lesson()
 """As `live`: nothing after the newest spectrum."""
 IN_8_BITS = Lesson(mirror=0, ahead=8, rows=16, rounded=True)
 """As `balanced`."""
-LESSONS = {"live": WITHOUT_FUTURE, "int8": IN_8_BITS}
+LESSONS = {
+    "live": WITHOUT_FUTURE,
+    "live-by-stems": replace(WITHOUT_FUTURE, by_stems=True),
+    "int8": IN_8_BITS,
+}
 
 SETTINGS = Settings(steps=3000, rate=3e-5, windows=((128, 4),))
 """Slow, so that nothing is forgotten that is not in the material, as singing."""
@@ -104,7 +112,7 @@ def distil(
     settings : Settings
         Its windows are the teacher's.
     networks : mapping of str to UNet
-        The teacher's, by stem; the student begins as its likeness.
+        The teacher's, vocals and accompaniment; the student begins as its likeness.
     lesson : Lesson
     every : int
         Steps between checkpoints.
@@ -115,21 +123,23 @@ def distil(
     torch.set_num_threads(1)
     student = Learner(folder, settings, networks, tuple(networks), lesson.rounded)
     teacher = [(weights_of(unet), unet.activations) for unet in networks.values()]
-    losses: list[float] = []
-    started = time.monotonic()
-    for waveforms in batches(material, tracks, settings, student.step):
+
+    def learn(waveforms: Batch) -> float:
         mixture = analyse(torch.from_numpy(waveforms.sum(1)))
-        with torch.no_grad():
-            estimates = [estimate(*network, mixture.abs()) for network in teacher]
-        masks = ratio_masks(torch.stack(estimates, 1))
-        stems = lesson.of_teacher(mixture[:, None] * masks)
-        loss = partial(_loss, lesson, stems)
-        losses.append(student.learn(lesson.window(mixture.abs()), loss))
-        if student.step % every == 0 or student.step == settings.steps:
-            student.save()
-            pace = (time.monotonic() - started) / len(losses)
-            say(json.dumps({"step": student.step, "loss": float(np.mean(losses)), "pace_s": pace}))
-            losses, started = [], time.monotonic()
+        if lesson.by_stems:
+            pair = np.stack([waveforms[:, 0], waveforms[:, 1:].sum(1)], 1)
+            stems = analyse(torch.from_numpy(pair))
+        else:
+            with torch.no_grad():
+                estimates = [estimate(*network, mixture.abs()) for network in teacher]
+            stems = mixture[:, None] * ratio_masks(torch.stack(estimates, 1))
+        loss = partial(_loss, lesson, lesson.of_teacher(stems))
+        return student.learn(lesson.window(mixture.abs()), loss)
+
+    def report(loss: float, pace_s: float) -> None:
+        say(json.dumps({"step": student.step, "loss": loss, "pace_s": pace_s}))
+
+    run(student, batches(material, tracks, settings, student.step), learn, report, every)
     return student
 
 

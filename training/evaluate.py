@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,9 +22,8 @@ from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.streaming import compile_graph
 from training.heldout import Mix, Recording
 from training.mixing import Stems
+from training.processes import workers
 from training.tracks import STEMS
-
-PROCESSES = 2
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def score_all(
     results = []
     with (
         compiled(plain, ways) as sets,
-        ProcessPoolExecutor(PROCESSES, get_context("spawn")) as processes,
+        workers() as processes,
     ):
         for way, graphs in zip(ways, sets, strict=True):
             jobs = [processes.submit(score, mix, graphs, way.scheme) for mix in mixes]

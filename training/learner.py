@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from stemd.tflite_models.unet import Activations, UNet
 from training import checkpoints
+from training.errors import TrainingError
+from training.mixing import Batch
 from training.network import Weights, estimate, weights_of
 
 CHECKPOINT = "checkpoint.pt"
@@ -48,10 +52,15 @@ class Settings:
     averaged: float = 0.998
     clip: float = 1.0
 
+    @property
+    def level_steps(self) -> int:
+        """After how many the rate of learning begins to fall."""
+        return int(0.75 * self.steps)
+
     def rate_at(self, step: int) -> float:
         """Give the rate of learning: up, level for long, down to nothing."""
         up = min((step + 1) / WARM_UP, 1)
-        down = min((self.steps - step) / (0.25 * self.steps), 1)
+        down = min((self.steps - step) / (self.steps - self.level_steps), 1)
         return self.rate * min(up, down)
 
 
@@ -163,8 +172,8 @@ class Learner:
         state = checkpoints.load(self.folder / CHECKPOINT)
         kept, wanted = json.loads(state["settings"]), json.loads(json.dumps(asdict(self.settings)))
         if {**kept, "steps": 0} != {**wanted, "steps": 0}:
-            raise SystemExit(
-                f"training: {self.folder} holds a run with {kept}, not with {wanted}; "
+            raise TrainingError(
+                f"{self.folder} holds a run with {kept}, not with {wanted}; "
                 "name another folder, or remove it"
             )
         self.step = state["step"]
@@ -193,6 +202,36 @@ class Learner:
         kept = min(self.settings.averaged, self.step / (self.step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(_all(self.average), [w.detach() for w in weights], 1 - kept)
+
+
+def run(
+    learner: Learner,
+    batches: Iterable[Batch],
+    learn: Callable[[Batch], float],
+    report: Callable[[float, float], None],
+    every: int,
+) -> None:
+    """Take a step for each batch, and save the state now and then, and at the end.
+
+    Parameters
+    ----------
+    learner : Learner
+    batches : iterable of Batch
+    learn : callable
+        Takes a step with a batch, and gives the loss.
+    report : callable
+        Told after each save the mean loss since the last one, and how many seconds a step took.
+    every : int
+        Steps between saves.
+    """
+    losses: list[float] = []
+    started = time.monotonic()
+    for batch in batches:
+        losses.append(learn(batch))
+        if learner.step % every == 0 or learner.step == learner.settings.steps:
+            learner.save()
+            report(float(np.mean(losses)), (time.monotonic() - started) / len(losses))
+            losses, started = [], time.monotonic()
 
 
 def _all(networks: Mapping[str, Any]) -> list[Tensor]:

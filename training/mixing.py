@@ -45,6 +45,10 @@ class Augmentation:
     silent : float
         Share of parts that pause.
     level_db : float
+    driven : float
+        Share of basses and others that go through an amplifier that distorts.
+    drive_db : (float, float)
+        How far into it, from and to.
     equalised : float
     equaliser_db : float
     transposition : float
@@ -62,6 +66,8 @@ class Augmentation:
     sung: float = 0.6
     silent: float = 0.1
     level_db: float = 4.0
+    driven: float = 0.15
+    drive_db: tuple[float, float] = (6, 30)
     equalised: float = 0.7
     equaliser_db: float = 4.0
     transposition: float = 1.5
@@ -144,6 +150,8 @@ class Mixer:
         dry = _read(self._folder / track.file, place, round(whole * speed))
         x = soxr.resample(dry, SAMPLERATE * speed, SAMPLERATE, quality="LQ")[:whole]
         x = np.pad(x, ((0, whole - len(x)), (0, 0))).T
+        if rng.random() < chances.driven and track.stem in ("bass", "other"):
+            x = _driven(rng, x, chances.drive_db)
         x = _widened(rng, x)
         equalised = rng.random() < chances.equalised
         reverberant = rng.random() < chances.reverberant and track.stem != "bass"
@@ -183,6 +191,16 @@ def _level(
     # A part that is nearly silent here stays so.
     rms = max(float(np.sqrt(np.mean(np.square(x)))), 0.02)
     return np.float32(0.1 / rms * jitter)
+
+
+def _driven(rng: Generator, x: Waveform, drive_db: tuple[float, float]) -> Waveform:
+    """Distort as an amplifier does, softly, and make it as loud as before."""
+    peak = np.abs(x).max()
+    if peak == 0:
+        return x
+    distorted = np.tanh(x * (10 ** (rng.uniform(*drive_db) / 20) / peak))
+    gain = np.sqrt(np.square(x).mean() / np.square(distorted).mean())
+    return np.asarray(distorted * gain, np.float32)
 
 
 def _widened(rng: Generator, x: Waveform) -> Waveform:

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,20 +19,22 @@ import soundfile
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from packages import unpacked, version
+from packages import unpacked
 from stemd.dsp.scheme import SAMPLERATE
-from training.songs import DRUM_CHANNEL, PARTS, Note, Part, Song, Split
+from training.casting import in_first_channel, recast, transposed, without_programs
+from training.processes import workers
+from training.songs import PARTS, Note, Part, Song, Split
 from training.tracks import PEAK, Track, write_list
 from voices import MaterialError
 
-SECONDS = 75.0
+SECONDS = 45.0
 """Of each song, from its beginning."""
 TICKS_PER_S = 960
 TRANSPOSITIONS = range(-3, 4)
-"""Semitones, one for each song and font of the training; drums stay."""
+"""Semitones, one for each song to learn from, so that its parts agree; drums stay."""
+CASTS = {False: 2, True: 1}
+"""How often other instruments play a part of a song, and of one that is made up."""
 SILENCE = 1e-4
-BANK_SELECT = (0, 32)  # controllers
-PROCESSES = 2
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ FONTS = (
     Font("fluid", "fluid-soundfont-gm", "sf2/FluidR3_GM.sf2", _LEARNT, "MIT"),
     Font("timgm", "timgm6mb-soundfont", "sf2/TimGM6mb.sf2", _LEARNT, "GPL-2"),
     Font("csound", "csound-soundfont", "sf2/sf_GMbank.sf2", ("train",), "LGPL-2.1+"),
+    Font("opl3", "opl3-soundfont", "sf2/OPL-3_FM_128M.sf2", ("train",), "CC-BY-SA-4.0"),
     *(
         Font(
             name,
@@ -98,6 +100,44 @@ FONTS = (
 )
 
 
+@dataclass(frozen=True)
+class Performance:
+    """A part of a song through a sound font.
+
+    Attributes
+    ----------
+    song : Song
+    font : Font
+    part : Part
+    cast : int
+        0 as written; else by other instruments, others for each number.
+    """
+
+    song: Song
+    font: Font
+    part: Part
+    cast: int = 0
+
+    @property
+    def name(self) -> str:
+        """That of its file."""
+        cast = f"-{self.cast}" if self.cast else ""
+        return f"{self.song.sha256[:12]}-{self.font.name}-{self.part}{cast}"
+
+    def notes(self) -> list[Note]:
+        """Give what is played, the same on every machine."""
+        notes = self.song.messages(SECONDS)[self.part]
+        dice = Random(self.name)
+        if self.cast:
+            notes = recast(notes, self.part, dice)
+        elif not self.font.has_programs:
+            notes = in_first_channel(without_programs(notes))
+        if self.song.split == "train" and self.part != "drums":
+            shift = Random(self.song.sha256).choice(TRANSPOSITIONS)
+            notes = [transposed(note, shift) for note in notes]
+        return notes
+
+
 def render_all(songs: Iterable[Song], folder: Path) -> list[Track]:
     """Render what is not there yet, and write ``tracks.json`` with all of it.
 
@@ -108,52 +148,39 @@ def render_all(songs: Iterable[Song], folder: Path) -> list[Track]:
     """
     if not shutil.which("fluidsynth"):
         raise MaterialError("no fluidsynth here; run `sudo apt-get install fluidsynth`")
-    jobs = [(song, font, part, folder) for song, font, part in _jobs(songs)]
+    jobs = [(performance, folder) for performance in performances(songs)]
     for font in FONTS:
         font.path  # noqa: B018 # fetched once, before several processes want it
-    with ProcessPoolExecutor(PROCESSES) as processes:
+    with workers() as processes:
         done = list(tqdm(processes.map(_render, jobs), total=len(jobs), unit="track"))
     tracks = [track for track in done if track is not None]
     write_list(folder / "tracks.json", tracks)
     return tracks
 
 
-def describe_fonts() -> list[list[str]]:
-    """Give a row for each font: name, package and version, licence, what it is for."""
-    return [
-        [
-            Path(font.file).name,
-            f"`{font.package}` {version(font.package)}",
-            font.licence,
-            ", ".join(font.parts),
-            ", ".join(font.splits),
-        ]
-        for font in FONTS
-    ]
-
-
-def _jobs(songs: Iterable[Song]) -> Iterator[tuple[Song, Font, Part]]:
+def performances(songs: Iterable[Song]) -> Iterator[Performance]:
+    """Tell who plays what: songs as written, and those to learn from by other instruments too."""
     for song in songs:
-        for font in FONTS:
-            if song.split in font.splits:
-                for part in font.parts:
-                    yield song, font, part
+        fonts = [font for font in FONTS if song.split in font.splits]
+        for part in PARTS:
+            able = [font for font in fonts if part in font.parts]
+            dice = Random(f"{song.sha256} {part}")
+            written = [dice.choice(able)] if song.is_made_up else able
+            yield from (Performance(song, font, part) for font in written)
+            if song.split == "train":
+                for cast in range(1, CASTS[song.is_made_up] + 1):
+                    font = dice.choice([font for font in able if font.has_programs])
+                    yield Performance(song, font, part, cast)
 
 
-def _render(job: tuple[Song, Font, Part, Path]) -> Track | None:
+def _render(job: tuple[Performance, Path]) -> Track | None:
     """Render a part, unless it is there; None for one that is silent, as where a font lacks it."""
-    song, font, part, folder = job
-    name = f"{song.sha256[:12]}-{font.name}-{part}"
-    target, note = (folder / "tracks" / f"{name}{suffix}" for suffix in (".flac", ".json"))
+    performance, folder = job
+    song, font, part = performance.song, performance.font, performance.part
+    target, note = (folder / f"tracks/{performance.name}{suffix}" for suffix in (".flac", ".json"))
     if not note.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        notes = song.messages(SECONDS)[part]
-        if not font.has_programs:
-            notes = [_in_first_channel(note) for note in notes if _plays(note)]
-        shift = 0
-        if song.split == "train" and part != "drums":
-            shift = Random(f"{song.sha256} {font.name}").choice(TRANSPOSITIONS)
-        samples = synthesize(notes, font, shift)
+        samples = synthesize(performance.notes(), font)
         peak = float(np.abs(samples).max(initial=0))
         gain = peak / PEAK
         if peak > SILENCE:
@@ -170,27 +197,13 @@ def _render(job: tuple[Song, Font, Part, Path]) -> Track | None:
     return track if track.sha256 else None
 
 
-def _plays(note: Note) -> bool:
-    """Tell whether it is no choice of a program."""
-    message = note.message
-    bank = message.type == "control_change" and message.control in BANK_SELECT
-    return not bank and message.type != "program_change"
-
-
-def _in_first_channel(note: Note) -> Note:
-    """Move a note out of the drums' channel, where FluidSynth looks for a font's bank of drums."""
-    return Note(note.time_s, note.message.copy(channel=0))
-
-
-def synthesize(notes: list[Note], font: Font, shift: int = 0) -> NDArray[np.float32]:
+def synthesize(notes: list[Note], font: Font) -> NDArray[np.float32]:
     """Play notes through a sound font.
 
     Parameters
     ----------
     notes : list of Note
     font : Font
-    shift : int
-        Semitones.
 
     Returns
     -------
@@ -199,7 +212,7 @@ def synthesize(notes: list[Note], font: Font, shift: int = 0) -> NDArray[np.floa
     with TemporaryDirectory() as name:
         midi, wav = Path(name) / "part.mid", Path(name) / "part.wav"
         with midi.open("wb") as file:
-            write_midi(notes, file, shift)
+            write_midi(notes, file)
         command = ["fluidsynth", "-niq", "-r", str(SAMPLERATE), "-g", "0.5", "-O", "float"]
         command += ["-o", "synth.dynamic-sample-loading=1"]  # of a big font, only what sounds
         command += ["-T", "wav", "-F", str(wav), str(font.path), str(midi)]
@@ -214,15 +227,13 @@ def synthesize(notes: list[Note], font: Font, shift: int = 0) -> NDArray[np.floa
     return whole
 
 
-def write_midi(notes: list[Note], file: BinaryIO, shift: int) -> None:
+def write_midi(notes: list[Note], file: BinaryIO) -> None:
     """Write notes as a MIDI file of one track, at a tempo that makes a tick a round time."""
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=500_000)])
     ticks = 0
     sounding: set[tuple[int, int]] = set()
     for each in notes:
         message, now = each.message, round(each.time_s * TICKS_PER_S)
-        if message.type in ("note_on", "note_off") and message.channel != DRUM_CHANNEL:
-            message = message.copy(note=min(max(message.note + shift, 0), 127))
         if message.type == "note_on" and message.velocity:
             sounding.add((message.channel, message.note))
         elif message.type in ("note_on", "note_off"):

@@ -6,7 +6,6 @@ these voices, and none of their words, are heard again when the networks are mea
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -16,6 +15,7 @@ import soundfile
 from tqdm import tqdm
 
 from stemd.dsp.scheme import SAMPLERATE
+from training.processes import workers
 from training.tracks import PEAK, Track, write_list
 from voices import Singer, Speaker, Voice
 
@@ -36,7 +36,6 @@ VARIANTS = (
     "Belinda",
 )
 SINGERS = 24
-PROCESSES = 2
 
 CONSONANTS = "bdfghklmnprstvw"
 VOWELS = ("a", "e", "i", "o", "u", "ai", "ou")
@@ -67,7 +66,7 @@ def performers() -> dict[str, Voice]:
 def perform_all(folder: Path) -> list[Track]:
     """Let all of them perform, where they have not yet, and write ``voices.json``."""
     jobs = [(name, voice, folder) for name, voice in performers().items()]
-    with ProcessPoolExecutor(PROCESSES) as processes:
+    with workers() as processes:
         tracks = list(tqdm(processes.map(_perform, jobs), total=len(jobs), unit="voice"))
     write_list(folder / "voices.json", tracks)
     return tracks

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 import mido
 
 from packages import unpacked
+from training.accompaniments import accompaniments
 
 Split = Literal["train", "validation", "test"]
 Part = Literal["drums", "bass", "other"]
@@ -35,8 +36,10 @@ VOICES = range(
 )  # "Choir Aahs", "Voice Oohs", "Synth Voice": no instruments, and nobody sings
 SIXTEENTHS: dict[Split, range] = {"test": range(2), "validation": range(2, 3)}
 """Of all songs, by the last digit of their sha256; the others are for training."""
+BEGINNING_S = 75.0
 FEWEST_NOTES = 40
-"""Of each part, for a song to be of use."""
+"""Of each part in the beginning, for a song to be of use."""
+MADE_UP = "made up by mma"
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,14 @@ class Song:
     sha256 : str
         Of the MIDI file.
     midi : bytes
+    is_made_up : bool
+        By chance, for learning only.
     """
 
     name: str
     sha256: str
     midi: bytes
+    is_made_up: bool = False
 
     @property
     def package(self) -> str:
@@ -72,6 +78,8 @@ class Song:
     @property
     def split(self) -> Split:
         """What it is for; the same on every machine, and for the same notes in two packages."""
+        if self.is_made_up:
+            return "train"
         digit = int(self.sha256[-1], 16)
         return next((split for split, digits in SIXTEENTHS.items() if digit in digits), "train")
 
@@ -107,20 +115,29 @@ def part_of(channel: int, program: int) -> Part | None:
     return "bass" if program in BASSES else "other"
 
 
-def all_songs(seconds: float) -> list[Song]:
-    """Give every song with enough notes of each part in its first seconds, each once."""
+def all_songs() -> list[Song]:
+    """Give every song with enough notes of each part, each once; those made up come last."""
     songs: dict[str, Song] = {}
-    for package in PACKAGES:
-        for name, midi in sorted(_midi_files(unpacked(package))):
-            song = Song(f"{package}/{name}", sha256(midi).hexdigest(), midi)
-            if song.sha256 not in songs and _has_all_parts(song, seconds):
-                songs[song.sha256] = song
+    for song in (*_packaged_songs(), *_songs_made_up()):
+        if song.sha256 not in songs and _has_all_parts(song):
+            songs[song.sha256] = song
     return list(songs.values())
 
 
-def _has_all_parts(song: Song, seconds: float) -> bool:
+def _packaged_songs() -> Iterator[Song]:
+    for package in PACKAGES:
+        for name, midi in sorted(_midi_files(unpacked(package))):
+            yield Song(f"{package}/{name}", sha256(midi).hexdigest(), midi)
+
+
+def _songs_made_up() -> Iterator[Song]:
+    for name, midi in accompaniments():
+        yield Song(f"{MADE_UP}/{name}", sha256(midi).hexdigest(), midi, is_made_up=True)
+
+
+def _has_all_parts(song: Song) -> bool:
     try:
-        parts = song.messages(seconds)
+        parts = song.messages(BEGINNING_S)
     except (EOFError, OSError, ValueError, mido.KeySignatureError):  # no MIDI, or a damaged one
         return False
     struck = Counter(

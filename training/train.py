@@ -8,7 +8,6 @@ claims would go to the vocals.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.unet import UNet
 from training.batches import batches, frames_of
-from training.learner import Learner, Settings
+from training.learner import Learner, Settings, run
 from training.mixing import Batch, Mixer
 from training.network import analyse, ratio_masks
 from training.tracks import STEMS, Track
@@ -32,6 +31,8 @@ FLOOR = 1e-3
 """Of an error's power against the mixture's: what is 30 dB below it is good enough."""
 HEARD = 1e-3
 """Power of a stem against the mixture's from which on it has an SDR."""
+STEADY = "steady.pt"
+"""The state before the rate of learning falls, from where a longer run can go on."""
 VALIDATION_BATCHES = 12
 VALIDATION_SEED = 1
 
@@ -137,19 +138,18 @@ def train(
     curve = Curve(folder / "curve.jsonl", learner.step)
     if learner.step == 0:
         curve.add(0, None, *validate(learner, validation), say)
-    losses: list[float] = []
-    started = time.monotonic()
-    for waveforms in batches(material, heard, settings, learner.step):
+
+    def learn(waveforms: Batch) -> float:
+        if learner.step == settings.level_steps:
+            learner.save(STEADY)
         stems = analyse(torch.from_numpy(waveforms))
-        losses.append(learner.learn(stems.sum(1).abs(), partial(loss_against, stems)))
-        if learner.step % every == 0 or learner.step == settings.steps:
-            learner.save()
-            pace = (time.monotonic() - started) / len(losses)
-            say(f"{learner.step} of {settings.steps} steps, {pace:.2f} s each")
-            curve.add(learner.step, float(np.mean(losses)), *validate(learner, validation), say)
-            losses, started = [], time.monotonic()
-        if learner.step == round(0.75 * settings.steps):
-            learner.save("steady.pt")  # a longer run can go on from here
+        return learner.learn(stems.sum(1).abs(), partial(loss_against, stems))
+
+    def report(loss: float, pace_s: float) -> None:
+        say(f"{learner.step} of {settings.steps} steps, {pace_s:.2f} s each")
+        curve.add(learner.step, loss, *validate(learner, validation), say)
+
+    run(learner, batches(material, heard, settings, learner.step), learn, report, every)
     return learner
 
 

@@ -1,13 +1,21 @@
 """The student sees what the daemon would show it, and is compared where it would be heard."""
 
+import numpy as np
 import pytest
 import torch
 
 import tiny_model as tiny
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.variables import read_unet
-from training.distil import IN_8_BITS, WITHOUT_FUTURE, Lesson, distil
-from training.learner import Settings
+from training.batches import batches
+from training.distil import IN_8_BITS, LESSONS, WITHOUT_FUTURE, Lesson, distil
+from training.learner import Learner, Settings
+from training.network import analyse
+
+
+def tiny_networks(folder):
+    checkpoint = Checkpoint(tiny.write_checkpoint(folder / "checkpoint", tiny.variables()))
+    return {stem: read_unet(checkpoint, tiny.ARCHITECTURE, stem) for stem in tiny.STEMS}
 
 
 def numbered(rows):
@@ -29,11 +37,31 @@ def test_the_same_spectra_are_compared(lesson):
     assert its[0, 0, -1, 0] == 63 - lesson.ahead
 
 
-@pytest.mark.parametrize("lesson", [WITHOUT_FUTURE, IN_8_BITS])
+def test_who_is_taught_by_stems_is_right_where_it_gives_them(tmp_path, tracks, monkeypatch):
+    losses = []
+
+    def learn(student, magnitudes, loss_of):
+        waveforms = next(given)
+        pair = np.stack([waveforms[:, 0], waveforms[:, 1:].sum(1)], 1)
+        true = lesson.window(analyse(torch.from_numpy(pair)).abs())
+        assert torch.isfinite(true).all()
+        losses.append([float(loss_of(each)) for each in (true, true.flip(1))])
+        student.step += 1
+        return losses[-1][0]
+
+    lesson = LESSONS["live-by-stems"]
+    settings = Settings(steps=1, windows=((128, 2),))
+    networks = tiny_networks(tmp_path)
+    given = batches(tmp_path, tracks, settings, 0)
+    monkeypatch.setattr(Learner, "learn", learn)
+    distil(tmp_path, tmp_path / "run", tracks, settings, networks, lesson, say=lambda _: None)
+    ((right, exchanged),) = losses
+    assert right < exchanged - 1
+
+
+@pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
 def test_students_learn(tmp_path, tracks, lesson):
-    checkpoint = Checkpoint(tiny.write_checkpoint(tmp_path / "checkpoint", tiny.variables()))
-    networks = {stem: read_unet(checkpoint, tiny.ARCHITECTURE, stem) for stem in tiny.STEMS}
-    settings = Settings(steps=2, windows=((128, 2),))
+    settings, networks = Settings(steps=2, windows=((128, 2),)), tiny_networks(tmp_path)
     said = []
     student = distil(
         tmp_path, tmp_path / "run", tracks, settings, networks, lesson, every=1, say=said.append

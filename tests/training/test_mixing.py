@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from training.mixing import Augmentation, Mixer
+from training.mixing import Augmentation, Mixer, _driven
 
 FRAMES = 30_000
-ALWAYS = Augmentation(equalised=1, reverberant=1, coded=1, silent=0, sung=1)
-PLAIN = Augmentation(equalised=0, reverberant=0, coded=0, silent=0, sung=1, transposition=0)
+ALWAYS = Augmentation(driven=1, equalised=1, reverberant=1, coded=1, silent=0, sung=1)
+PLAIN = Augmentation(
+    driven=0, equalised=0, reverberant=0, coded=0, silent=0, sung=1, transposition=0
+)
 
 
 def test_a_batch_is_a_function_of_seed_and_number(tmp_path, tracks):
@@ -35,6 +37,16 @@ def test_stems_pause_and_nobody_sings_where_that_is_wanted(tmp_path, tracks):
     assert not batch[:, 0].any()
     assert batch[:, 1:].any((2, 3)).all()
     assert not Mixer(tmp_path, tracks, 1, Augmentation(silent=1, sung=0)).batch(0, 1, FRAMES).any()
+
+
+def test_an_amplifier_that_distorts_changes_the_peaks_but_not_the_loudness():
+    rng = np.random.default_rng(1)
+    x = (0.1 * rng.standard_normal((2, 10_000))).astype(np.float32)
+    for decibels in (6, 30):
+        driven = _driven(rng, x, (decibels, decibels))
+        assert np.square(driven).mean() == pytest.approx(np.square(x).mean(), rel=1e-4)
+        assert np.abs(driven).max() < 0.8 * np.abs(x).max()
+    assert not _driven(rng, np.zeros_like(x), (6, 30)).any()
 
 
 def test_nothing_is_longer_or_shorter_than_asked(tmp_path, tracks):

@@ -6,6 +6,7 @@ import struct
 import mido
 import pytest
 
+from training.casting import transposed
 from training.render import SECONDS, write_midi
 from training.songs import Note, Song, part_of, read_wad
 
@@ -61,7 +62,7 @@ def test_a_part_keeps_its_time_and_ends():
         Note(1.0, mido.Message("note_off", channel=9, note=36)),
     ]
     file = io.BytesIO()
-    write_midi(notes, file, shift=2)
+    write_midi([transposed(note, 2) for note in notes], file)
     file.seek(0)
     played, time_s = [], 0.0
     for message in mido.MidiFile(file=file):

@@ -11,6 +11,7 @@ from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.variables import read_unet
 from training import checkpoints, learner
 from training import train as training
+from training.errors import TrainingError
 from training.learner import Learner, Settings
 from training.network import unet_of
 from training.train import LEARNING, loss_of, train
@@ -73,9 +74,20 @@ def test_the_networks_learn_and_the_vocals_do_not(run, start):
 
 def test_other_settings_are_refused_but_for_more_steps(run):
     run("run")
-    with pytest.raises(SystemExit, match=r"holds a run with .*'rate': 0\.01.*, not with"):
+    with pytest.raises(TrainingError, match=r"holds a run with .*'rate': 0\.01.*, not with"):
         run("run", settings=Settings(steps=STEPS, windows=((64, 2),)))
     assert run("run", settings=Settings(steps=6, windows=((64, 2),), rate=1e-2)).step == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "there is no"), (b"", "is damaged"), (b"PK", "is damaged")]
+)
+def test_a_checkpoint_that_cannot_be_read_is_one_clear_line(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(TrainingError, match=f"{said}.*train") as told:
+        checkpoints.load(tmp_path / "checkpoint.pt")
+    assert "\n" not in str(told.value)
 
 
 def test_a_checkpoint_half_written_does_not_count(tmp_path):

@@ -1,0 +1,101 @@
+"""`python -m training`: what it is told, and what it says where it cannot do it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training import __main__ as command
+from training import errors
+from training.errors import TrainingError, tell
+from training.learner import Settings
+from training.tracks import write_list
+from voices import MaterialError
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "training", *arguments],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": "benchmarks", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["train", "--steps", "0"], 2, "--steps: must be 1 or more (got 0)"),
+        (["train"], 1, "run `python -m training material` first"),
+        (["bundle", "--run", "none"], 1, "run `python -m training material` first"),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_line(tmp_path, arguments, status, said):
+    ended = run(*arguments, "--folder", str(tmp_path))
+    assert ended.returncode == status
+    assert said in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_set_of_a_run_that_there_is_not_is_one_clear_line(tmp_path, tracks):
+    for name in ("tracks", "voices"):
+        write_list(tmp_path / f"{name}.json", tracks)
+    ended = run("bundle", "--run", "none", "--folder", str(tmp_path))
+    assert ended.returncode == 1
+    assert "runs/none/checkpoint.pt: train first" in ended.stderr.splitlines()[-1]
+
+
+def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
+    told = {}
+
+    def train(material, folder, heard, settings, networks, say):
+        told.update(material=material, folder=folder, tracks=heard, settings=settings)
+
+    def build(run, material, out_dir, heard):
+        told.update(run=run, out_dir=out_dir)
+        raise TrainingError("far enough")
+
+    for name in ("tracks", "voices"):
+        write_list(tmp_path / f"{name}.json", tracks)
+    monkeypatch.setattr(command, "train", train)
+    monkeypatch.setattr(command.bundle, "build", build)
+    wishes = ["--folder", str(tmp_path), "--run", "mine", "-o", "out"]
+    wishes += ["--seed", "3", "--steps", "5", "--rate", "0.1"]
+    monkeypatch.setattr(sys, "argv", ["training", "train", *wishes])
+    command.main()
+    monkeypatch.setattr(sys, "argv", ["training", "bundle", *wishes])
+    with pytest.raises(TrainingError, match="far enough"):
+        command.main()
+    assert told == {
+        "material": tmp_path,
+        "folder": tmp_path / "runs" / "mine",
+        "run": tmp_path / "runs" / "mine",
+        "tracks": [*tracks, *tracks],
+        "settings": Settings(seed=3, steps=5, rate=0.1),
+        "out_dir": Path("out"),
+    }
+
+
+@pytest.mark.parametrize(
+    "error", [MaterialError("x"), OSError("x"), errors.LibsndfileError(2, "x"), TrainingError("x")]
+)
+def test_what_a_user_can_mend_is_a_line(error):
+    def fail():
+        raise error
+
+    with pytest.raises(SystemExit, match=f"^training: .*{error}"):
+        tell("training", fail)
+
+
+def test_who_is_interrupted_says_that_it_goes_on(capsys):
+    def fail():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        tell("training", fail)
+    assert ended.value.code == 130
+    assert "goes on where it was" in capsys.readouterr().err

@@ -1,0 +1,85 @@
+"""Songs that mma makes up: one for each file of its library of grooves, over chords by chance.
+
+MMA (Musical MIDI Accompaniment, Bob van der Poel) plays what a band would to a list of chords. That
+gives many more ways to play drums, bass and chords than there are songs in Debian's packages; they
+have no tune.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+from packages import cache_folder, unpacked
+from training.processes import PROCESSES
+from voices import MaterialError
+
+PACKAGE = "mma"
+HELD_OUT = frozenset({"50srock", "jazzguitar", "rhumba", "swing"})
+"""Files of the grooves in those of mma's own songs that nobody may learn from."""
+TEMPOS = range(70, 170)
+GROOVES, BARS = 3, 12
+"""Of one file, one after the other, and how many bars of each."""
+CHORDS = (
+    *("C", "Dm", "Em", "F", "G", "Am", "Bb", "Gm", "Fm", "D", "E", "A"),
+    *("Cmaj7", "Dm7", "Em7", "Fmaj7", "G7", "Am7", "C7", "D7", "E7", "A7", "Bdim", "Gsus4"),
+)
+SILENT = "none"
+"""The file of the groove that plays nothing."""
+
+
+def accompaniments() -> Iterator[tuple[str, bytes]]:
+    """Give each song's name and MIDI file, the same on every machine; they are kept.
+
+    Raises
+    ------
+    MaterialError
+        If mma cannot be had, or fails.
+    """
+    root = unpacked(PACKAGE) / "usr/share/mma"
+    folder = cache_folder() / "accompaniments"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [
+        path
+        for path in sorted((root / "lib").rglob("*.mma"))
+        if path.stem not in {*HELD_OUT, SILENT} and _grooves_of(path)
+    ]
+    with ThreadPoolExecutor(PROCESSES) as threads:
+        yield from threads.map(partial(_play, root, folder), files)
+
+
+def compose(name: str, grooves: list[str]) -> str:
+    """Write a song in mma's language; the name decides what the dice say."""
+    dice = Random(name)
+    lines = [f"RndSeed {dice.randrange(10_000)}", f"Tempo {dice.choice(TEMPOS)}"]
+    for n in range(GROOVES):
+        lines.append(f"Groove {name}:{dice.choice(grooves)}")
+        lines += [f"{n * BARS + bar} {dice.choice(CHORDS)}" for bar in range(1, BARS + 1)]
+    return "\n".join(lines) + "\n"
+
+
+def _play(root: Path, folder: Path, grooves: Path) -> tuple[str, bytes]:
+    name = str(grooves.relative_to(root / "lib").with_suffix(""))
+    target = folder / f"{name.replace('/', '-')}.mid"
+    if not target.exists():
+        with TemporaryDirectory(dir=folder) as temporary:
+            source, midi = Path(temporary) / "song.mma", Path(temporary) / "song.mid"
+            source.write_text(compose(name, _grooves_of(grooves)))
+            command = [sys.executable, str(root / "../../bin/mma"), "-f", str(midi), str(source)]
+            done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+            if done.returncode:
+                reason = " ".join((done.stdout + done.stderr).split())[-200:]
+                raise MaterialError(f"mma failed on {grooves}: {reason}")
+            midi.replace(target)
+    return name, target.read_bytes()
+
+
+def _grooves_of(path: Path) -> list[str]:
+    return re.findall(r"(?im)^\s*defgroove\s+(\S+)", path.read_text(errors="replace"))
