@@ -91,6 +91,7 @@ class ControlServer:
         )
         await self._ending.wait()
         server.close()
+        await asyncio.sleep(0)  # who was accepted at the last moment is a client from here on
         clients = asyncio.all_tasks() - {asyncio.current_task()}
         for client in clients:
             client.cancel()
