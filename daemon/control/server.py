@@ -112,7 +112,8 @@ class ControlServer:
                     await _Conversation(self, reader, writer, stack).hold(is_one_too_many)
                 stack.close()
                 writer.close()
-                await asyncio.wait_for(writer.wait_closed(), WRITE_S)
+                async with asyncio.timeout(WRITE_S):
+                    await writer.wait_closed()
         finally:
             self._clients -= 1
             writer.transport.abort()  # else it stays open as long as something is unread
@@ -277,12 +278,15 @@ class _Conversation:
 
     async def _write(self, reply: bytes) -> None:
         self._writer.write(reply)
-        await asyncio.wait_for(self._writer.drain(), WRITE_S)
+        # Not `wait_for`, which forgets to end where both happen at once (Python 3.11).
+        async with asyncio.timeout(WRITE_S):
+            await self._writer.drain()
 
 
 async def _result(future: "Future[Result]", patience_s: float = ANSWER_S) -> Result:
     """Wait for it; what takes longer goes on."""
-    return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), patience_s)
+    async with asyncio.timeout(patience_s):
+        return await asyncio.shield(asyncio.wrap_future(future))
 
 
 def _is_owner(connection: socket.socket) -> bool:
