@@ -87,11 +87,12 @@ class Singer:
             script.write_text(
                 FESTIVAL_SCRIPT.format(voice=self.voice, source=source, target=target)
             )
-            _run(["festival", "-b", str(script)], "festival festvox-kallpc16k")
+            package = FESTIVAL_VOICES[self.voice]
+            _run(["festival", "-b", str(script)], f"festival {package}")
             if not target.exists():
                 raise MaterialError(
                     "festival sang nothing: its voice is missing; "
-                    "run `sudo apt-get install festvox-kallpc16k`"
+                    f"run `sudo apt-get install {package}`"
                 )
             return _read_mono(target)
 
@@ -106,6 +107,9 @@ class Singer:
     def __str__(self) -> str:
         return f"festival {self.voice}, singing at {self.beats_per_minute} beats/min"
 
+
+FESTIVAL_VOICES = {"kal_diphone": "festvox-kallpc16k", "ked_diphone": "festvox-kdlpc16k"}
+"""Debian's packages of those that sing."""
 
 # Inside the file, because the one that festival ships needs others that its package lacks.
 SINGING_DTD = """<?xml version="1.0"?>
@@ -125,7 +129,22 @@ FESTIVAL_SCRIPT = """
 """
 
 
-def _run(command: list[str], packages: str) -> None:
+def programs() -> str:
+    """Tell which programs the voices are of.
+
+    Raises
+    ------
+    MaterialError
+        One of them is not here.
+    """
+    told = (
+        _run([name, "--version"], packages)
+        for name, packages in (("espeak-ng", "espeak-ng"), ("festival", "festival"))
+    )
+    return "; ".join(text.splitlines()[0].split("  ")[0] for text in told)
+
+
+def _run(command: list[str], packages: str) -> str:
     if not shutil.which(command[0]):
         raise MaterialError(f"no {command[0]} here; run `sudo apt-get install {packages}`")
     # The C locale: a decimal comma in the user's would change what festival reads.
@@ -134,6 +153,7 @@ def _run(command: list[str], packages: str) -> None:
     if done.returncode:
         reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         raise MaterialError(f"{command[0]} failed: {reason}")
+    return done.stdout
 
 
 def _read_mono(path: Path) -> NDArray[np.float32]:

@@ -45,13 +45,15 @@ class FakeRig:
         """Play ``x`` and record.
 
         Returns the daemon's frame count when the recording began, what went in and what came out
-        from then on [shape=(channels, frames)]. ``frames_so_far`` tells that count.
+        from then on [shape=(channels, frames)]. ``frames_so_far`` tells that count, and is asked
+        when the music begins and when it has ended.
         """
         self.client.freewheel(True)
         start = frames_so_far()
         size = self.client.period
         x = np.pad(x, ((0, 0), (0, -x.shape[1] % size)))
         blocks = [self.client.cycle(x[:, i : i + size]) for i in range(0, x.shape[1], size)]
+        frames_so_far()
         return start, x, np.concatenate(blocks, axis=1)
 
     def ports(self) -> list[str]:
@@ -186,16 +188,20 @@ def session_on(rig, scheme: Scheme):
 
 
 class Watch:
-    """Tells the daemon's frame count, and keeps what was reported when it was first asked."""
+    """Tells the daemon's frame count, and keeps what was reported when it was asked.
+
+    What it reports later is of another time: after the music jackd runs at its own pace again, and
+    a period longer than `LONGEST_PERIOD` may then be late.
+    """
 
     def __init__(self, separation) -> None:
         self._separation = separation
-        self.first = None
+        self.first = self.last = None
 
     def __call__(self) -> int:
-        counters = self._separation.link.counters()
-        self.first = self.first or counters
-        return counters.frames
+        self.last = self._separation.link.counters()
+        self.first = self.first or self.last
+        return self.last.frames
 
 
 def latency(jack, client, name: str, mode: int) -> tuple[int, int]:

@@ -106,6 +106,19 @@ class Library:
         found.verify()
         return found
 
+    def find_bundled(self, name: str) -> ModelSet:
+        """Give the set that comes along, checked, whatever the user has installed.
+
+        Raises
+        ------
+        ModelError
+            It is missing or damaged.
+        """
+        folder = self._bundled_dir / self.release(name).name
+        found = self._open(name, "bundled", folder)
+        found.verify()
+        return found
+
     def verify(self, name: str) -> list[ModelSet]:
         """Check every copy of a set, the hidden one too.
 

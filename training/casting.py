@@ -6,14 +6,17 @@ from random import Random
 
 import mido
 
-from training.songs import BASSES, DRUM_CHANNEL, Note, Part
+from training.songs import BASSES, DRUM_CHANNEL, VOICES, Note, Part
 
 BANK_SELECT = (0, 32)  # controllers
+ORCHESTRA_HIT = 55
 INSTRUMENTS: dict[Part, tuple[int, ...]] = {
     "drums": (0, 8, 16, 24, 25, 32, 40, 48),  # kits of Roland's GS, which most fonts have
     "bass": tuple(BASSES),
-    # No basses, no choirs, no hits of an orchestra, nothing that is a noise rather than a note.
-    "other": (*range(32), *range(40, 52), *range(56, 112)),
+    # No hits of an orchestra, nothing that is a noise rather than a note.
+    "other": tuple(
+        program for program in range(112) if program not in (*BASSES, *VOICES, ORCHESTRA_HIT)
+    ),
 }
 OCTAVES: dict[Part, tuple[int, ...]] = {
     "drums": (0,),

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 
 from soundfile import LibsndfileError
 
@@ -20,6 +21,11 @@ def tell(name: str, main: Callable[[], None]) -> None:
     """Run a program, and end it with a line where it fails of what its user can mend."""
     try:
         main()
+    except BrokenProcessPool:
+        sys.exit(
+            f"{name}: one of its processes was killed, as for want of memory; started again, it "
+            "goes on where it was"
+        )
     except (MaterialError, ModelError, TrainingError, OSError, LibsndfileError) as error:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:

@@ -94,10 +94,9 @@ def recordings() -> Iterator[Recording]:
 
 def _excerpt(path: Path) -> Waveform:
     with soundfile.SoundFile(path) as file:
-        file.seek(START_S * SAMPLERATE)
-        return np.asarray(
-            file.read(SECONDS * SAMPLERATE, dtype="float32", always_2d=True).T, np.float32
-        )
+        file.seek(min(START_S * SAMPLERATE, file.frames))
+        heard = file.read(SECONDS * SAMPLERATE, dtype="float32", always_2d=True, fill_value=0)
+        return np.asarray(heard.T, np.float32)
 
 
 _performances: dict[str, Waveform] = {}

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -21,6 +22,10 @@ from training.mixing import Batch
 from training.network import Weights, estimate, weights_of
 
 CHECKPOINT = "checkpoint.pt"
+STEADY = "steady.pt"
+"""The state before the rate of learning falls, from where a longer run goes on."""
+CURVE = "curve.jsonl"
+"""The curve again, for whoever looks on."""
 THREADS = 2
 WARM_UP = 200
 """Steps until the rate of learning is at its highest."""
@@ -76,6 +81,8 @@ class Learner:
         All of them, by stem, in the order of the estimates.
     learning : sequence of str
         The stems whose networks learn.
+    lesson : mapping of str to str
+        What else determines the run, by what it is called.
     rounded : bool
         Compute as 8-bit arithmetic would.
 
@@ -85,6 +92,13 @@ class Learner:
         How many were taken.
     weights, average : dict
         Of the networks that learn, by stem: as they are, and on the average of the last steps.
+    curve : list of dict
+        What was measured, by `run`.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds another run, or one that cannot be made so long.
     """
 
     def __init__(
@@ -93,9 +107,11 @@ class Learner:
         settings: Settings,
         networks: Mapping[str, UNet],
         learning: Sequence[str],
+        lesson: Mapping[str, str],
         rounded: bool = False,
     ) -> None:
         self.folder, self.settings = folder, settings
+        self._about = {"networks": _digest(networks), **lesson}
         self.stems = tuple(networks)
         self.activations: Activations = networks[self.stems[0]].activations
         self.fixed = {s: weights_of(unet) for s, unet in networks.items() if s not in learning}
@@ -105,6 +121,7 @@ class Learner:
             for stem, weights in self.average.items()
         }
         self.step = 0
+        self.curve: list[dict[str, Any]] = []
         self._rounded = rounded
         self._optimizer = torch.optim.Adam(_all(self.weights), settings.rate, fused=True)
         self._threads = ThreadPoolExecutor(THREADS)
@@ -160,6 +177,8 @@ class Learner:
         state = {
             "step": self.step,
             "settings": json.dumps(asdict(self.settings)),
+            "about": self._about,
+            "curve": self.curve,
             "weights": {
                 s: {n: w.detach() for n, w in ws.items()} for s, ws in self.weights.items()
             },
@@ -170,18 +189,44 @@ class Learner:
 
     def _resume(self) -> None:
         state = checkpoints.load(self.folder / CHECKPOINT)
-        kept, wanted = json.loads(state["settings"]), json.loads(json.dumps(asdict(self.settings)))
-        if {**kept, "steps": 0} != {**wanted, "steps": 0}:
-            raise TrainingError(
-                f"{self.folder} holds a run with {kept}, not with {wanted}; "
-                "name another folder, or remove it"
-            )
-        self.step = state["step"]
+        kept, wanted = ({**each, "steps": 0} for each in (_settings_in(state), self._settings()))
+        if kept != wanted:
+            self._refuse(f"with {kept}, not with {wanted}")
+        kept_about = state.get("about", {})
+        others = [name for name, of in self._about.items() if kept_about.get(name) != of]
+        if others:
+            self._refuse(f"with other {' and '.join(others)}")
+        state = self._from_where_it_can_go_on(state)
+        self.step, self.curve = state["step"], state["curve"]
         for mine, its in ((self.weights, state["weights"]), (self.average, state["average"])):
             for stem, weights in mine.items():
                 for name, weight in weights.items():
                     weight.data.copy_(its[stem][name])
         self._optimizer.load_state_dict(state["optimizer"])
+
+    def _from_where_it_can_go_on(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Give the last state whose steps a run of another length would have taken, too."""
+        before = Settings(steps=_settings_in(state)["steps"])
+        if before.steps == self.settings.steps:
+            return state
+        if state["step"] > before.level_steps:
+            state = checkpoints.load(self.folder / STEADY)
+        if state["step"] > self.settings.level_steps:
+            raise TrainingError(
+                f"{self.folder} has taken {state['step']} steps at the full rate of learning, and "
+                f"a run of {self.settings.steps} takes {self.settings.level_steps}: ask for more "
+                "(--steps)"
+            )
+        return state
+
+    def _settings(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(json.dumps(asdict(self.settings)))
+        return told
+
+    def _refuse(self, reason: str) -> NoReturn:
+        raise TrainingError(
+            f"{self.folder} holds a run {reason}; name another run (--run), or remove that one"
+        )
 
     def _networks(self, learning: Mapping[str, Weights]) -> dict[str, Weights]:
         return {stem: learning.get(stem) or self.fixed[stem] for stem in self.stems}
@@ -208,10 +253,11 @@ def run(
     learner: Learner,
     batches: Iterable[Batch],
     learn: Callable[[Batch], float],
-    report: Callable[[float, float], None],
+    measure: Callable[[], dict[str, Any]],
     every: int,
+    say: Callable[[str], None],
 ) -> None:
-    """Take a step for each batch, and save the state now and then, and at the end.
+    """Take a step for each batch; measure and save the state now and then, and at the end.
 
     Parameters
     ----------
@@ -219,19 +265,49 @@ def run(
     batches : iterable of Batch
     learn : callable
         Takes a step with a batch, and gives the loss.
-    report : callable
-        Told after each save the mean loss since the last one, and how many seconds a step took.
+    measure : callable
+        Gives what goes into the curve, with the step and the mean loss since the last time.
     every : int
         Steps between saves.
+    say : callable
+        Is told how it goes.
     """
+
+    def measured(loss: float | None) -> None:
+        learner.curve.append({"step": learner.step, "loss": loss, **measure()})
+        learner.save()
+        lines = [json.dumps(point) for point in learner.curve]
+        (learner.folder / CURVE).write_text("".join(f"{line}\n" for line in lines))
+        say(lines[-1])
+
+    if not learner.curve:
+        measured(None)
     losses: list[float] = []
     started = time.monotonic()
     for batch in batches:
+        if learner.step == learner.settings.level_steps:
+            learner.save(STEADY)
         losses.append(learn(batch))
         if learner.step % every == 0 or learner.step == learner.settings.steps:
-            learner.save()
-            report(float(np.mean(losses)), (time.monotonic() - started) / len(losses))
+            pace_s = (time.monotonic() - started) / len(losses)
+            say(f"{learner.step} of {learner.settings.steps} steps, {pace_s:.2f} s each")
+            measured(float(np.mean(losses)))
             losses, started = [], time.monotonic()
+
+
+def _settings_in(state: dict[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(state["settings"])
+    return told
+
+
+def _digest(networks: Mapping[str, UNet]) -> str:
+    """Tell networks from all others."""
+    digest = sha256()
+    for stem, unet in networks.items():
+        digest.update(f"{stem} {unet.activations}".encode())
+        for name, array in unet.tensors().items():
+            digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def _all(networks: Mapping[str, Any]) -> list[Tensor]:

@@ -22,7 +22,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
-from training.tracks import STEMS, Stem, Track
+from training.tracks import RECORDING, STEMS, Stem, Track
 
 Stems: TypeAlias = NDArray[np.float32]
 """[shape=(stems, CHANNELS, frames)], in the order of STEMS."""
@@ -60,6 +60,8 @@ class Augmentation:
         Level of a room's answer, from and to.
     coded : float
         Share of parts that went through a lossy codec.
+    recorded : float
+        Share of mixtures that are a recording by itself, where there are any.
     """
 
     together: float = 0.5
@@ -75,6 +77,7 @@ class Augmentation:
     reverberation_s: tuple[float, float] = (0.2, 1.2)
     reverberation_db: tuple[float, float] = (-18, -6)
     coded: float = 0.1
+    recorded: float = 0.0
 
 
 USUAL = Augmentation()
@@ -102,7 +105,10 @@ class Mixer:
         self._folder, self._seed, self._chances = folder, seed, augmentation
         self._by_stem: dict[Stem, list[Track]] = defaultdict(list)
         by_song: dict[str, dict[Stem, list[Track]]] = defaultdict(lambda: defaultdict(list))
+        self._recordings = [track for track in tracks if track.player == RECORDING]
         for track in tracks:
+            if track.player == RECORDING:
+                continue
             self._by_stem[track.stem].append(track)
             by_song[track.song][track.stem].append(track)
         self._songs = [song for song in by_song.values() if set(song) >= set(STEMS[1:])]
@@ -114,6 +120,8 @@ class Mixer:
 
     def _mix(self, rng: Generator, frames: int) -> Stems:
         chances = self._chances
+        if self._recordings and rng.random() < chances.recorded:
+            return self._record(rng, frames)
         together = rng.random() < chances.together and bool(self._songs)
         song = self._songs[rng.integers(len(self._songs))] if self._songs else {}
         speed = _speed(rng, chances.transposition)
@@ -135,10 +143,15 @@ class Mixer:
             track = tracks[rng.integers(len(tracks))]
             part = self._played(rng, track, at, own_speed, frames)
             out[:] = part * _level(rng, part, track, chances.level_db, together)
-        peak = np.abs(stems.sum(0)).max()
-        if peak > 0:
-            stems *= np.float32(rng.uniform(0.2, 1.0) / peak)
-        return stems
+        return _at_some_level(rng, stems)
+
+    def _record(self, rng: Generator, frames: int) -> Stems:
+        """Give an excerpt of a recording, all of it as one stem."""
+        track = self._recordings[rng.integers(len(self._recordings))]
+        speed = _speed(rng, self._chances.transposition)
+        stems = np.zeros((len(STEMS), CHANNELS, frames), np.float32)
+        stems[STEMS.index(track.stem)] = self._played(rng, track, rng.random(), speed, frames)
+        return _at_some_level(rng, stems)
 
     def _played(
         self, rng: Generator, track: Track, place: float, speed: float, frames: int
@@ -166,6 +179,11 @@ class Mixer:
             x = irfft(spectrum, n)[:, :whole]
         heard = np.asarray(x[:, lead:], np.float32)
         return _coded(rng, heard) if rng.random() < chances.coded else heard
+
+
+def _at_some_level(rng: Generator, stems: Stems) -> Stems:
+    peak = np.abs(stems.sum(0)).max()
+    return stems * np.float32(rng.uniform(0.2, 1.0) / peak) if peak > 0 else stems
 
 
 def _read(path: Path, place: float, frames: int) -> NDArray[np.float32]:

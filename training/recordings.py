@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
+from numpy.typing import NDArray
 
-from packages import unpacked
+from packages import unpacked, version
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
-from training.tracks import PEAK, Track, write_list
+from training.tracks import RECORDING, Track, keep, write_list
 
 SECONDS = 90
 """Of each piece, from its tenth second on."""
@@ -31,28 +31,24 @@ def record_all(folder: Path) -> list[Track]:
         for package in PACKAGES
         for path in sorted(unpacked(package).rglob("*"))
         if path.suffix in KINDS and path.is_file()
-        if (track := _cut(path, f"{package}/{path.name}", folder))
+        if (track := _kept(package, path, folder))
     ]
     write_list(folder / "recordings.json", tracks)
     return tracks
 
 
-def _cut(path: Path, name: str, folder: Path) -> Track | None:
-    """Cut one out; None where it is too short."""
-    target = folder / "recordings" / f"{sha256(str(path).encode()).hexdigest()[:12]}.flac"
-    if not target.exists():
-        with soundfile.SoundFile(path) as file:
-            if file.frames < (START_S + SECONDS) * file.samplerate or file.channels > CHANNELS:
-                return None
-            file.seek(START_S * file.samplerate)
-            x = file.read(SECONDS * file.samplerate, dtype="float32", always_2d=True)
-            rate = file.samplerate
-        x = soxr.resample(x, rate, SAMPLERATE)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".part")
-        quantized = np.rint(x * (PEAK * 32767 / np.abs(x).max())).astype(np.int16)
-        soundfile.write(partial, quantized, SAMPLERATE, format="FLAC")
-        partial.replace(target)
-    quantized, _ = soundfile.read(target, dtype="int16")
-    digest = sha256(quantized.tobytes()).hexdigest()
-    return Track(f"recordings/{target.name}", "train", "recording", name, "other", 1.0, digest)
+def _kept(package: str, path: Path, folder: Path) -> Track | None:
+    name = f"{package}/{path.relative_to(unpacked(package))}"
+    made_of = (name, version(package), f"{START_S} {SECONDS}")
+    kept = keep(folder, "recordings", made_of, lambda: _cut(path))
+    return Track(kept.file, "train", RECORDING, name, "other", 1.0, kept.sha256) if kept else None
+
+
+def _cut(path: Path) -> NDArray[np.float32]:
+    """Read what is to be kept [shape=(frames, channels)]; nothing of what is too short."""
+    with soundfile.SoundFile(path) as file:
+        if file.frames < (START_S + SECONDS) * file.samplerate or file.channels > CHANNELS:
+            return np.zeros((0, CHANNELS), np.float32)
+        file.seek(START_S * file.samplerate)
+        x = file.read(SECONDS * file.samplerate, dtype="float32", always_2d=True)
+        return np.asarray(soxr.resample(x, file.samplerate, SAMPLERATE), np.float32)

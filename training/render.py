@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import io
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
 
 import mido
 import numpy as np
@@ -23,18 +23,20 @@ from packages import unpacked
 from stemd.dsp.scheme import SAMPLERATE
 from training.casting import in_first_channel, recast, transposed, without_programs
 from training.processes import workers
-from training.songs import PARTS, Note, Part, Song, Split
-from training.tracks import PEAK, Track, write_list
+from training.songs import PARTS, SECONDS, Note, Part, Song, Split
+from training.tracks import Track, keep, write_list
 from voices import MaterialError
 
-SECONDS = 45.0
-"""Of each song, from its beginning."""
 TICKS_PER_S = 960
 TRANSPOSITIONS = range(-3, 4)
 """Semitones, one for each song to learn from, so that its parts agree; drums stay."""
 CASTS = {False: 2, True: 1}
 """How often other instruments play a part of a song, and of one that is made up."""
-SILENCE = 1e-4
+OPTIONS = (
+    *("-niq", "-r", str(SAMPLERATE), "-g", "0.5", "-O", "float", "-T", "wav"),
+    *("-o", "synth.dynamic-sample-loading=1"),  # of a big font, only what sounds
+)
+"""FluidSynth's."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ class Font:
     def path(self) -> Path:
         """The file; its package is fetched if need be."""
         return unpacked(self.package) / "usr/share/sounds" / self.file
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file."""
+        return sha256(self.path.read_bytes()).hexdigest()
 
 
 _LEARNT: tuple[Split, ...] = ("train", "validation")
@@ -120,13 +127,13 @@ class Performance:
 
     @property
     def name(self) -> str:
-        """That of its file."""
+        """Tell it from all others."""
         cast = f"-{self.cast}" if self.cast else ""
         return f"{self.song.sha256[:12]}-{self.font.name}-{self.part}{cast}"
 
     def notes(self) -> list[Note]:
         """Give what is played, the same on every machine."""
-        notes = self.song.messages(SECONDS)[self.part]
+        notes = self.song.parts()[self.part]
         dice = Random(self.name)
         if self.cast:
             notes = recast(notes, self.part, dice)
@@ -146,11 +153,10 @@ def render_all(songs: Iterable[Song], folder: Path) -> list[Track]:
     MaterialError
         If FluidSynth or a font cannot be had.
     """
-    if not shutil.which("fluidsynth"):
-        raise MaterialError("no fluidsynth here; run `sudo apt-get install fluidsynth`")
-    jobs = [(performance, folder) for performance in performances(songs)]
+    renderer = renderer_version()
     for font in FONTS:
-        font.path  # noqa: B018 # fetched once, before several processes want it
+        font.sha256  # noqa: B018 # fetched and read once, before several processes want it
+    jobs = [(performance, renderer, folder) for performance in performances(songs)]
     with workers() as processes:
         done = list(tqdm(processes.map(_render, jobs), total=len(jobs), unit="track"))
     tracks = [track for track in done if track is not None]
@@ -173,36 +179,38 @@ def performances(songs: Iterable[Song]) -> Iterator[Performance]:
                     yield Performance(song, font, part, cast)
 
 
-def _render(job: tuple[Performance, Path]) -> Track | None:
+def renderer_version() -> str:
+    """Tell which FluidSynth renders.
+
+    Raises
+    ------
+    MaterialError
+        There is none.
+    """
+    if not shutil.which("fluidsynth"):
+        raise MaterialError("no fluidsynth here; run `sudo apt-get install fluidsynth`")
+    told = subprocess.run(["fluidsynth", "--version"], capture_output=True, text=True, check=False)
+    return told.stdout.splitlines()[-1] if told.stdout else ""
+
+
+def _render(job: tuple[Performance, str, Path]) -> Track | None:
     """Render a part, unless it is there; None for one that is silent, as where a font lacks it."""
-    performance, folder = job
+    performance, renderer, folder = job
     song, font, part = performance.song, performance.font, performance.part
-    target, note = (folder / f"tracks/{performance.name}{suffix}" for suffix in (".flac", ".json"))
-    if not note.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        samples = synthesize(performance.notes(), font)
-        peak = float(np.abs(samples).max(initial=0))
-        gain = peak / PEAK
-        if peak > SILENCE:
-            quantized = np.rint(samples / gain * 32767).astype(np.int16)
-            soundfile.write(target, quantized, SAMPLERATE, format="FLAC")
-            digest = sha256(quantized.tobytes()).hexdigest()
-        else:
-            digest = ""
-        track = Track(f"tracks/{target.name}", song.split, font.name, song.name, part, gain, digest)
-        part_file = note.with_suffix(".part")
-        part_file.write_text(json.dumps(asdict(track)))
-        part_file.replace(note)
-    track = Track(**json.loads(note.read_text()))
-    return track if track.sha256 else None
+    midi = midi_of(performance.notes())
+    made_of = (sha256(midi).hexdigest(), f"{SECONDS} s", font.sha256, renderer, *OPTIONS)
+    kept = keep(folder, "tracks", made_of, lambda: synthesize(midi, font))
+    if not kept:
+        return None
+    return Track(kept.file, song.split, font.name, song.name, part, kept.gain, kept.sha256)
 
 
-def synthesize(notes: list[Note], font: Font) -> NDArray[np.float32]:
-    """Play notes through a sound font.
+def synthesize(midi: bytes, font: Font) -> NDArray[np.float32]:
+    """Play a MIDI file through a sound font.
 
     Parameters
     ----------
-    notes : list of Note
+    midi : bytes
     font : Font
 
     Returns
@@ -210,12 +218,9 @@ def synthesize(notes: list[Note], font: Font) -> NDArray[np.float32]:
     float32 [shape=(frames, 2)], SECONDS long.
     """
     with TemporaryDirectory() as name:
-        midi, wav = Path(name) / "part.mid", Path(name) / "part.wav"
-        with midi.open("wb") as file:
-            write_midi(notes, file)
-        command = ["fluidsynth", "-niq", "-r", str(SAMPLERATE), "-g", "0.5", "-O", "float"]
-        command += ["-o", "synth.dynamic-sample-loading=1"]  # of a big font, only what sounds
-        command += ["-T", "wav", "-F", str(wav), str(font.path), str(midi)]
+        source, wav = Path(name) / "part.mid", Path(name) / "part.wav"
+        source.write_bytes(midi)
+        command = ["fluidsynth", *OPTIONS, "-F", str(wav), str(font.path), str(source)]
         done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode or not wav.exists():
             reason = " ".join(done.stderr.decode(errors="replace").split())
@@ -227,8 +232,8 @@ def synthesize(notes: list[Note], font: Font) -> NDArray[np.float32]:
     return whole
 
 
-def write_midi(notes: list[Note], file: BinaryIO) -> None:
-    """Write notes as a MIDI file of one track, at a tempo that makes a tick a round time."""
+def midi_of(notes: list[Note]) -> bytes:
+    """Give notes as a MIDI file of one track, at a tempo that makes a tick a round time."""
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=500_000)])
     ticks = 0
     sounding: set[tuple[int, int]] = set()
@@ -244,5 +249,6 @@ def write_midi(notes: list[Note], file: BinaryIO) -> None:
     for channel, note in sorted(sounding):
         track.append(mido.Message("note_off", channel=channel, note=note, time=rest))
         rest = 0
-    midi = mido.MidiFile(ticks_per_beat=TICKS_PER_S // 2, tracks=[track])
-    midi.save(file=file)
+    file = io.BytesIO()
+    mido.MidiFile(ticks_per_beat=TICKS_PER_S // 2, tracks=[track]).save(file=file)
+    return file.getvalue()

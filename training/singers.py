@@ -1,23 +1,21 @@
 """Voices to learn what is no instrument from: they speak and sing words of no meaning.
 
 The networks do not learn voices, for which Deezer's own stays: only to leave them alone. None of
-these voices, and none of their words, are heard again when the networks are measured.
+these voices is heard again when the networks are measured.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 from random import Random
 
-import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from stemd.dsp.scheme import SAMPLERATE
 from training.processes import workers
-from training.tracks import PEAK, Track, write_list
-from voices import Singer, Speaker, Voice
+from training.songs import Split
+from training.tracks import Track, keep, write_list
+from voices import MaterialError, Singer, Speaker, Voice, programs
 
 SECONDS = 40.0
 LANGUAGES = ("en-us", "de", "fr-fr", "it", "es", "sv", "pl", "pt-br")
@@ -36,6 +34,8 @@ VARIANTS = (
     "Belinda",
 )
 SINGERS = 24
+EIGHTHS_HELD_OUT = 1
+"""Of all voices, for the curve while networks learn."""
 
 CONSONANTS = "bdfghklmnprstvw"
 VOWELS = ("a", "e", "i", "o", "u", "ai", "ou")
@@ -65,27 +65,28 @@ def performers() -> dict[str, Voice]:
 
 def perform_all(folder: Path) -> list[Track]:
     """Let all of them perform, where they have not yet, and write ``voices.json``."""
-    jobs = [(name, voice, folder) for name, voice in performers().items()]
+    made_by = programs()
+    jobs = [
+        (name, voice, _split(number), made_by, folder)
+        for number, (name, voice) in enumerate(performers().items())
+    ]
     with workers() as processes:
         tracks = list(tqdm(processes.map(_perform, jobs), total=len(jobs), unit="voice"))
     write_list(folder / "voices.json", tracks)
     return tracks
 
 
-def _perform(job: tuple[str, Voice, Path]) -> Track:
-    name, voice, folder = job
-    target = folder / "voices" / f"{name}.flac"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        quantized, _ = soundfile.read(target, dtype="int16")
-    else:
-        samples = voice.perform()[: round(SECONDS * SAMPLERATE)]
-        quantized = np.rint(samples * (PEAK * 32767 / np.abs(samples).max())).astype(np.int16)
-        partial = target.with_suffix(".part")
-        soundfile.write(partial, quantized, SAMPLERATE, format="FLAC")
-        partial.replace(target)
-    digest = sha256(quantized.tobytes()).hexdigest()
-    return Track(f"voices/{target.name}", "train", str(voice), name, "vocals", 1.0, digest)
+def _split(number: int) -> Split:
+    return "validation" if number % 8 < EIGHTHS_HELD_OUT else "train"
+
+
+def _perform(job: tuple[str, Voice, Split, str, Path]) -> Track:
+    name, voice, split, made_by, folder = job
+    frames = round(SECONDS * SAMPLERATE)
+    kept = keep(folder, "voices", (repr(voice), made_by), lambda: voice.perform()[:frames])
+    if not kept:
+        raise MaterialError(f"{voice} is silent; look whether its program works")
+    return Track(kept.file, split, str(voice), name, "vocals", 1.0, kept.sha256)
 
 
 def _babble(dice: Random, words: int) -> str:

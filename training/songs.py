@@ -7,6 +7,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, get_args
@@ -31,15 +32,16 @@ PACKAGES = {
 
 DRUM_CHANNEL = 9  # of General MIDI, counted from 0
 BASSES = range(32, 40)
-VOICES = range(
-    52, 55
-)  # "Choir Aahs", "Voice Oohs", "Synth Voice": no instruments, and nobody sings
+VOICES = (52, 53, 54, 85, 91)
+"""Choirs, and those of synthesizers: no instruments, and nobody sings."""
 SIXTEENTHS: dict[Split, range] = {"test": range(2), "validation": range(2, 3)}
 """Of all songs, by the last digit of their sha256; the others are for training."""
-BEGINNING_S = 75.0
-FEWEST_NOTES = 40
-"""Of each part in the beginning, for a song to be of use."""
-MADE_UP = "made up by mma"
+SECONDS = 45.0
+"""What is heard of each song, from its beginning."""
+FEWEST_NOTES = 24
+"""Of each part in that time, for a song to be of use."""
+LEARNT_ONLY = "mma"
+"""Its own songs play what its grooves play, out of which others are made up."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Song:
     Attributes
     ----------
     name : str
-        As ``package/file``.
+        As ``package/path``.
     sha256 : str
         Of the MIDI file.
     midi : bytes
@@ -78,32 +80,38 @@ class Song:
     @property
     def split(self) -> Split:
         """What it is for; the same on every machine, and for the same notes in two packages."""
-        if self.is_made_up:
+        if self.package == LEARNT_ONLY:
             return "train"
         digit = int(self.sha256[-1], 16)
         return next((split for split, digits in SIXTEENTHS.items() if digit in digits), "train")
 
-    def messages(self, seconds: float) -> dict[Part, list[Note]]:
-        """Sort the first messages by part; what is no note, as volume, is in all of them."""
-        parts: dict[Part, list[Note]] = {part: [] for part in PARTS}
-        programs = dict.fromkeys(range(16), 0)
-        time_s = 0.0
-        for message in mido.MidiFile(file=io.BytesIO(self.midi), clip=True):
-            time_s += message.time
-            if time_s > seconds:
-                break
-            if message.is_meta or message.type == "sysex":
-                continue
-            if message.type == "program_change":
-                programs[message.channel] = message.program
-            if message.type in ("note_on", "note_off"):
-                part = part_of(message.channel, programs[message.channel])
-                if part is not None:
-                    parts[part].append(Note(time_s, message))
-            else:
-                for notes in parts.values():
-                    notes.append(Note(time_s, message))
-        return parts
+    def parts(self) -> dict[Part, list[Note]]:
+        """Sort the messages by part; what is no note, as volume, is in all of them."""
+        return _parts_of(self.midi)
+
+
+@lru_cache(maxsize=4)
+def _parts_of(midi: bytes) -> dict[Part, list[Note]]:
+    """Do so once for all who play the same song one after the other."""
+    parts: dict[Part, list[Note]] = {part: [] for part in PARTS}
+    programs = dict.fromkeys(range(16), 0)
+    time_s = 0.0
+    for message in mido.MidiFile(file=io.BytesIO(midi), clip=True):
+        time_s += message.time
+        if time_s > SECONDS:
+            break
+        if message.is_meta or message.type == "sysex":
+            continue
+        if message.type == "program_change":
+            programs[message.channel] = message.program
+        if message.type in ("note_on", "note_off"):
+            part = part_of(message.channel, programs[message.channel])
+            if part is not None:
+                parts[part].append(Note(time_s, message))
+        else:
+            for notes in parts.values():
+                notes.append(Note(time_s, message))
+    return parts
 
 
 def part_of(channel: int, program: int) -> Part | None:
@@ -126,32 +134,39 @@ def all_songs() -> list[Song]:
 
 def _packaged_songs() -> Iterator[Song]:
     for package in PACKAGES:
-        for name, midi in sorted(_midi_files(unpacked(package))):
+        for name, midi in sorted(midi_files(unpacked(package))):
             yield Song(f"{package}/{name}", sha256(midi).hexdigest(), midi)
 
 
 def _songs_made_up() -> Iterator[Song]:
     for name, midi in accompaniments():
-        yield Song(f"{MADE_UP}/{name}", sha256(midi).hexdigest(), midi, is_made_up=True)
+        made_up = f"{LEARNT_ONLY}/made up/{name}"
+        yield Song(made_up, sha256(midi).hexdigest(), midi, is_made_up=True)
 
 
 def _has_all_parts(song: Song) -> bool:
     try:
-        parts = song.messages(BEGINNING_S)
+        parts = song.parts()
     except (EOFError, OSError, ValueError, mido.KeySignatureError):  # no MIDI, or a damaged one
         return False
     struck = Counter(
-        part for part, notes in parts.items() for note in notes if note.message.type == "note_on"
+        part
+        for part, notes in parts.items()
+        for note in notes
+        if note.message.type == "note_on" and note.message.velocity
     )
     return all(struck[part] >= FEWEST_NOTES for part in PARTS)
 
 
-def _midi_files(root: Path) -> Iterator[tuple[str, bytes]]:
+def midi_files(root: Path) -> Iterator[tuple[str, bytes]]:
+    """Give the MIDI files below a folder with their paths there, those in files of Doom's too."""
     for path in root.rglob("*"):
+        name = str(path.relative_to(root))
         if path.suffix.lower() == ".mid" and path.is_file():
-            yield path.name, path.read_bytes()
+            yield name, path.read_bytes()
         elif path.suffix == ".wad":
-            yield from read_wad(path.read_bytes())
+            for lump, midi in read_wad(path.read_bytes()):
+                yield f"{name}/{lump}", midi
 
 
 def read_wad(wad: bytes) -> Iterator[tuple[str, bytes]]:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from stemd.dsp.scheme import CHANNELS, SAMPLERATE
+from training.errors import TrainingError
 from training.songs import Split
 
 Stem = Literal["vocals", "drums", "bass", "other"]
@@ -15,6 +23,10 @@ STEMS: tuple[Stem, ...] = get_args(Stem)
 
 PEAK = 0.95
 """Of every file."""
+RECORDING = "recording"
+"""The player of tracks in which a whole band plays."""
+SILENCE = 1e-4
+"""What peaks below it is not kept."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,114 @@ class Track:
     stem: Stem
     gain: float
     sha256: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file of samples.
+
+    Attributes
+    ----------
+    file : str
+        Below the folder of the material.
+    gain, sha256
+        As a `Track` has them.
+    """
+
+    file: str
+    gain: float
+    sha256: str
+
+
+def keep(
+    folder: Path, kind: str, made_of: Sequence[str], make: Callable[[], NDArray[np.float32]]
+) -> Kept | None:
+    """Make a file of samples, unless it is there; None for silence.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the material.
+    kind : str
+        Name of the folder therein.
+    made_of : sequence of str
+        All that determines the samples; it names the file, so that what is made otherwise is made
+        anew.
+    make : callable
+        Gives the samples [shape=(frames, channels)] or [shape=(frames,)], at SAMPLERATE.
+    """
+    key = sha256(json.dumps(made_of).encode()).hexdigest()[:24]
+    file, note = f"{kind}/{key}.flac", folder / kind / f"{key}.json"
+    if not note.exists():
+        note.parent.mkdir(parents=True, exist_ok=True)
+        samples = make()
+        gain, digest = float(np.abs(samples).max(initial=0)) / PEAK, ""
+        if gain * PEAK > SILENCE:
+            quantized = np.rint(samples / gain * 32767).astype(np.int16)
+            soundfile.write(folder / file, quantized, SAMPLERATE, format="FLAC")
+            digest = sha256(quantized.tobytes()).hexdigest()
+        # The note comes last, and at once: with it the file is whole.
+        partial = note.with_suffix(".part")
+        partial.write_text(json.dumps(asdict(Kept(file, gain, digest))))
+        partial.replace(note)
+    kept = Kept(**json.loads(note.read_text()))
+    return kept if kept.sha256 else None
+
+
+class _Own(BaseModel):
+    """A track of the user's own, as ``own.json`` has it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: str
+    split: Split
+    song: str
+    stem: Stem
+    gain: float = Field(1.0, gt=0)
+
+
+def read_own(folder: Path) -> list[Track]:
+    """Give the user's own tracks, which ``own.json`` names; none where there is no such file.
+
+    Raises
+    ------
+    TrainingError
+        The file, or one that it names, is not as it must be.
+    """
+    path = folder / "own.json"
+    try:
+        listed = TypeAdapter(list[_Own]).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return []
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "text"
+        raise TrainingError(
+            f"{path}: {place}: {first['msg']} (got {first['input']!r}); see docs/models.md"
+        ) from None
+    return [
+        Track(own.file, own.split, "own", own.song, own.stem, own.gain, _checked(folder / own.file))
+        for own in listed
+    ]
+
+
+def _checked(path: Path) -> str:
+    """Give the checksum of a file's samples."""
+    try:
+        samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise TrainingError(f"cannot read {path}: {error}; mend or leave it out") from None
+    if rate != SAMPLERATE or samples.shape[1] > CHANNELS:
+        raise TrainingError(
+            f"{path} has {samples.shape[1]} channels at {rate} Hz, and must have 1 or {CHANNELS} "
+            f"at {SAMPLERATE}: convert it, as with `sox IN {path.stem}.flac rate 44100 channels 2`"
+        )
+    return sha256(samples.tobytes()).hexdigest()
+
+
+def digest_of(tracks: Iterable[Track]) -> str:
+    """Tell material from all other."""
+    return sha256(json.dumps([asdict(track) for track in tracks]).encode()).hexdigest()
 
 
 def write_list(path: Path, tracks: Iterable[Track]) -> None:

@@ -7,10 +7,10 @@ claims would go to the vocals.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,15 +24,13 @@ from training.batches import batches, frames_of
 from training.learner import Learner, Settings, run
 from training.mixing import Batch, Mixer
 from training.network import analyse, ratio_masks
-from training.tracks import STEMS, Track
+from training.tracks import STEMS, Track, digest_of
 
 LEARNING = STEMS[1:]
 FLOOR = 1e-3
 """Of an error's power against the mixture's: what is 30 dB below it is good enough."""
 HEARD = 1e-3
 """Power of a stem against the mixture's from which on it has an SDR."""
-STEADY = "steady.pt"
-"""The state before the rate of learning falls, from where a longer run can go on."""
 VALIDATION_BATCHES = 12
 VALIDATION_SEED = 1
 
@@ -50,9 +48,13 @@ def bundled_start(folder: Path | None = None) -> ModelSet:
     ----------
     folder : Path, optional
         Where the bundled sets are; by default where the program has them.
+
+    Raises
+    ------
+    ModelError
+        They are missing or damaged.
     """
-    copies = Library(bundled_dir=folder).verify(START)
-    return next(copy for copy in copies if copy.origin == "bundled")
+    return Library(bundled_dir=folder).find_bundled(START)
 
 
 def deezers() -> dict[str, UNet]:
@@ -108,7 +110,7 @@ def train(
     every: int = 500,
     say: Say = print,
 ) -> Learner:
-    """Train, or go on training; the curve goes into ``curve.jsonl``.
+    """Train, or go on training.
 
     Parameters
     ----------
@@ -130,30 +132,28 @@ def train(
     torch.set_num_threads(1)
     start: dict[str, UNet] = dict.fromkeys(STEMS, networks["accompaniment"])
     start["vocals"] = networks["vocals"]
-    learner = Learner(folder, settings, start, LEARNING)
+    learner = Learner(folder, settings, start, LEARNING, {"material": digest_of(tracks)})
     heard = [track for track in tracks if track.split == "train"]
-    checked = [track for track in tracks if track.split == "validation" or track.stem == "vocals"]
+    checked = [track for track in tracks if track.split == "validation"]
     mixer = Mixer(material, checked, VALIDATION_SEED)
     validation = [mixer.batch(n, 4, frames_of(64)) for n in range(VALIDATION_BATCHES)]
-    curve = Curve(folder / "curve.jsonl", learner.step)
-    if learner.step == 0:
-        curve.add(0, None, *validate(learner, validation), say)
 
     def learn(waveforms: Batch) -> float:
-        if learner.step == settings.level_steps:
-            learner.save(STEADY)
         stems = analyse(torch.from_numpy(waveforms))
         return learner.learn(stems.sum(1).abs(), partial(loss_against, stems))
 
-    def report(loss: float, pace_s: float) -> None:
-        say(f"{learner.step} of {settings.steps} steps, {pace_s:.2f} s each")
-        curve.add(learner.step, loss, *validate(learner, validation), say)
-
-    run(learner, batches(material, heard, settings, learner.step), learn, report, every)
+    run(
+        learner,
+        batches(material, heard, settings, learner.step),
+        learn,
+        partial(validate, learner, validation),
+        every,
+        say,
+    )
     return learner
 
 
-def validate(learner: Learner, waveforms: Sequence[Batch]) -> tuple[float, dict[str, float]]:
+def validate(learner: Learner, waveforms: Sequence[Batch]) -> dict[str, Any]:
     """Give the loss, and each stem's mean SDR in decibels, of the averaged weights."""
     losses, ratios = [], []
     for each in waveforms:
@@ -162,25 +162,5 @@ def validate(learner: Learner, waveforms: Sequence[Batch]) -> tuple[float, dict[
         losses.append(float(loss))
         ratios.append(sdr_db)
     means = torch.cat(ratios).nanmean(0)
-    return float(np.mean(losses)), {
-        stem: round(float(mean), 3) for stem, mean in zip(STEMS, means, strict=True)
-    }
-
-
-class Curve:
-    """A line for each time that a run was measured; those after its checkpoint are forgotten."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self._path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        path.write_text("".join(f"{line}\n" for line in kept))
-
-    def add(
-        self, step: int, heard: float | None, loss: float, sdr_db: dict[str, float], say: Say
-    ) -> None:
-        """Add a step with the mean loss up to it, and what the validation gave."""
-        line = json.dumps({"step": step, "loss": heard, "validation": loss, "sdr_db": sdr_db})
-        with self._path.open("a") as file:
-            file.write(line + "\n")
-        say(line)
+    sdr_db = {stem: round(float(mean), 3) for stem, mean in zip(STEMS, means, strict=True)}
+    return {"validation": float(np.mean(losses)), "sdr_db": sdr_db}

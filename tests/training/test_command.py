@@ -2,15 +2,16 @@
 
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
 from training import __main__ as command
-from training import errors
+from training import checkpoints, errors
 from training.errors import TrainingError, tell
-from training.learner import Settings
-from training.tracks import write_list
+from training.learner import CHECKPOINT, Settings
+from training.tracks import digest_of, write_list
 from voices import MaterialError
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,8 @@ def run(*arguments):
     ("arguments", "status", "said"),
     [
         (["train", "--steps", "0"], 2, "--steps: must be 1 or more (got 0)"),
+        (["train", "--seed", "-1"], 2, "--seed: must be 0 or more (got -1)"),
+        (["train", "--rate", "-1"], 2, "--rate: must be above 0, and 1 at most (got -1)"),
         (["train"], 1, "run `python -m training material` first"),
         (["bundle", "--run", "none"], 1, "run `python -m training material` first"),
     ],
@@ -89,6 +92,26 @@ def test_what_a_user_can_mend_is_a_line(error):
 
     with pytest.raises(SystemExit, match=f"^training: .*{error}"):
         tell("training", fail)
+
+
+def test_a_process_that_was_killed_is_a_line():
+    def fail():
+        raise BrokenProcessPool
+
+    with pytest.raises(SystemExit, match=r"^training: one of its processes was killed"):
+        tell("training", fail)
+
+
+def test_a_set_needs_the_one_that_it_was_trained_from(tmp_path, tracks):
+    for name in ("tracks", "voices"):
+        write_list(tmp_path / f"{name}.json", tracks)
+    state = {"settings": "{}", "about": {"material": digest_of([*tracks, *tracks])}}
+    (tmp_path / "runs" / "4stems").mkdir(parents=True)
+    checkpoints.save(tmp_path / "runs" / "4stems" / CHECKPOINT, state)
+    ended = run("bundle", "--folder", str(tmp_path), "-o", str(tmp_path / "nowhere"))
+    assert ended.returncode == 1
+    assert "nowhere/2stems" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
 
 
 def test_who_is_interrupted_says_that_it_goes_on(capsys):

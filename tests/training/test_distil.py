@@ -5,10 +5,11 @@ import pytest
 import torch
 
 import tiny_model as tiny
+from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.variables import read_unet
 from training.batches import batches
-from training.distil import IN_8_BITS, LESSONS, WITHOUT_FUTURE, Lesson, distil
+from training.distil import LESSONS, Lesson, distil
 from training.learner import Learner, Settings
 from training.network import analyse
 
@@ -24,17 +25,21 @@ def numbered(rows):
 
 
 def test_the_window_ends_with_the_newest_spectra_mirrored():
-    window = Lesson(T=64, mirror=3).window(numbered(128)).flatten().tolist()
+    window = (
+        Lesson(Scheme(T=64, B=1, A=0, mirror=3), rows=1).window(numbered(128)).flatten().tolist()
+    )
     assert window == [*range(3, 64), 62, 61, 60]
 
 
-@pytest.mark.parametrize("lesson", [WITHOUT_FUTURE, IN_8_BITS, Lesson(mirror=5, ahead=2, rows=4)])
+@pytest.mark.parametrize(
+    "lesson", [*LESSONS.values(), Lesson(Scheme(T=64, B=4, A=2, mirror=5), rows=4)]
+)
 def test_the_same_spectra_are_compared(lesson):
     x = numbered(128)
     ours, its = lesson.of_student(lesson.window(x)), lesson.of_teacher(x)
     assert torch.equal(ours, its)
     assert its.shape[-2] == lesson.rows
-    assert its[0, 0, -1, 0] == 63 - lesson.ahead
+    assert its[0, 0, -1, 0] == 63 - lesson.scheme.A
 
 
 def test_who_is_taught_by_stems_is_right_where_it_gives_them(tmp_path, tracks, monkeypatch):
@@ -66,5 +71,7 @@ def test_students_learn(tmp_path, tracks, lesson):
     student = distil(
         tmp_path, tmp_path / "run", tracks, settings, networks, lesson, every=1, say=said.append
     )
-    assert student.step == len(said) == 2
+    assert student.step == 2
+    assert [point["step"] for point in student.curve] == [0, 1, 2]
+    assert len(said) == 5  # each measure, and the pace of each step
     assert (tmp_path / "run" / "checkpoint.pt").exists()

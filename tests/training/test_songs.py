@@ -6,14 +6,22 @@ import struct
 import mido
 import pytest
 
+from training import songs
 from training.casting import transposed
-from training.render import SECONDS, write_midi
-from training.songs import Note, Song, part_of, read_wad
+from training.render import midi_of
+from training.songs import SECONDS, Note, Song, all_songs, midi_files, part_of, read_wad
 
 
 @pytest.mark.parametrize(
     ("channel", "program", "part"),
-    [(9, 0, "drums"), (9, 33, "drums"), (0, 33, "bass"), (3, 0, "other"), (3, 53, None)],
+    [
+        (9, 0, "drums"),
+        (9, 53, "drums"),
+        (0, 33, "bass"),
+        (3, 0, "other"),
+        (3, 53, None),
+        (3, 91, None),
+    ],
 )
 def test_parts_go_by_channel_and_program(channel, program, part):
     assert part_of(channel, program) == part
@@ -26,7 +34,11 @@ def test_the_checksum_decides_what_a_song_is_for(digit, split):
     assert Song("package/name", "a" * 63 + digit, b"").split == split
 
 
-def midi_of(*messages):
+def test_songs_of_mma_are_for_learning_whatever_their_checksum():
+    assert Song("mma/name", "0" * 64, b"").split == "train"
+
+
+def file_of(*messages):
     file = io.BytesIO()
     mido.MidiFile(tracks=[mido.MidiTrack(messages)], ticks_per_beat=100).save(file=file)
     return file.getvalue()
@@ -36,15 +48,15 @@ def test_each_note_is_in_one_part_and_the_rest_in_all():
     song = Song(
         "p/n",
         "0" * 64,
-        midi_of(
+        file_of(
             mido.Message("program_change", channel=0, program=33),
             mido.Message("control_change", channel=0, control=7, value=90),
             mido.Message("note_on", channel=0, note=40),
             mido.Message("note_on", channel=9, note=36, time=100),
-            mido.Message("note_on", channel=9, note=38, time=1000),
+            mido.Message("note_on", channel=9, note=38, time=9000),
         ),
     )
-    parts = song.messages(seconds=2)
+    parts = song.parts()
     struck = {
         part: [(each.time_s, each.message.note) for each in notes if each.message.type == "note_on"]
         for part, notes in parts.items()
@@ -61,9 +73,7 @@ def test_a_part_keeps_its_time_and_ends():
         Note(0.75, mido.Message("note_on", channel=9, note=36)),
         Note(1.0, mido.Message("note_off", channel=9, note=36)),
     ]
-    file = io.BytesIO()
-    write_midi([transposed(note, 2) for note in notes], file)
-    file.seek(0)
+    file = io.BytesIO(midi_of([transposed(note, 2) for note in notes]))
     played, time_s = [], 0.0
     for message in mido.MidiFile(file=file):
         time_s += message.time
@@ -85,3 +95,41 @@ def test_music_is_found_in_a_wad():
         data += content
     wad = b"PWAD" + struct.pack("<II", len(lumps), 12 + len(data)) + data + directory
     assert dict(read_wad(wad)) == {"D_ONE": b"MThd1", "D_TWO": b"MThd22"}
+
+
+def test_songs_of_one_name_in_two_folders_stay_two(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "song.mid").write_bytes(folder.encode())
+    assert sorted(midi_files(tmp_path)) == [("a/song.mid", b"a"), ("b/song.mid", b"b")]
+
+
+def band(notes: int, pitch: int = 60) -> bytes:
+    """Drums, a bass and a piano, so many notes each, one after the other."""
+    return file_of(
+        mido.Message("program_change", channel=0, program=33),
+        *(
+            mido.Message("note_on", channel=channel, note=pitch, time=time)
+            for _ in range(notes)
+            for channel, time in ((9, 10), (0, 0), (1, 0))
+        ),
+    )
+
+
+def test_songs_are_taken_once_where_all_parts_play_in_them(tmp_path, monkeypatch):
+    files = {
+        "a/full.mid": band(24),
+        "a/sparse.mid": band(23),
+        "b/again.mid": band(24),
+        "b/broken.mid": b"MThd",
+        "b/full.mid": band(24, pitch=61),
+    }
+    for name, midi in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(midi)
+    monkeypatch.setattr(songs, "PACKAGES", {"a": "", "b": ""})
+    monkeypatch.setattr(songs, "unpacked", lambda package: tmp_path / package)
+    monkeypatch.setattr(songs, "accompaniments", lambda: iter([("rock", band(30))]))
+    found = all_songs()
+    assert [song.name for song in found] == ["a/full.mid", "b/full.mid", "mma/made up/rock"]
+    assert [song.is_made_up for song in found] == [False, False, True]

@@ -1,6 +1,8 @@
 """A run that is interrupted goes on as if it had not been."""
 
 import json
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +14,9 @@ from stemd.tflite_models.variables import read_unet
 from training import checkpoints, learner
 from training import train as training
 from training.errors import TrainingError
-from training.learner import Learner, Settings
+from training.learner import CURVE, Learner, Settings
 from training.network import unet_of
-from training.train import LEARNING, loss_of, train
+from training.train import LEARNING, loss_against, loss_of, train
 
 STEPS = 4
 SETTINGS = Settings(steps=STEPS, windows=((64, 2),), rate=1e-2)
@@ -50,17 +52,19 @@ def run(tmp_path, tracks, start, monkeypatch):
 
 def test_it_goes_on_where_it_was(run, tmp_path):
     whole = run("whole")
-    with pytest.raises(KeyboardInterrupt):
-        run("broken", until=3)  # a step after the checkpoint
+    for step in (0, 3):  # at once, and a step after a checkpoint
+        with pytest.raises(KeyboardInterrupt):
+            run("broken", until=step)
     resumed = run("broken")
     assert resumed.step == whole.step == STEPS
     for weights in ("weights", "average"):
         for stem in LEARNING:
             for name, weight in getattr(whole, weights)[stem].items():
                 assert torch.equal(weight, getattr(resumed, weights)[stem][name]), (stem, name)
-    curves = [(tmp_path / name / "curve.jsonl").read_text() for name in ("whole", "broken")]
-    steps = [[json.loads(line)["step"] for line in curve.splitlines()] for curve in curves]
-    assert steps == [[0, 2, 4]] * 2
+    assert resumed.curve == whole.curve
+    assert [point["step"] for point in whole.curve] == [0, 2, 4]
+    lines = (tmp_path / "broken" / CURVE).read_text().splitlines()
+    assert [json.loads(line) for line in lines] == whole.curve
 
 
 def test_the_networks_learn_and_the_vocals_do_not(run, start):
@@ -72,11 +76,76 @@ def test_the_networks_learn_and_the_vocals_do_not(run, start):
     assert not torch.equal(drums, bass)
 
 
-def test_other_settings_are_refused_but_for_more_steps(run):
+def test_who_is_told_while_measuring_goes_on_there(run, monkeypatch):
+    whole = run("whole")
+    calls = []
+
+    def broken(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return validate(*arguments)
+
+    validate = training.validate
+    monkeypatch.setattr(training, "validate", broken)
+    with pytest.raises(KeyboardInterrupt):
+        run("broken")
+    assert run("broken").curve == whole.curve
+
+
+def test_a_run_made_longer_is_as_if_it_had_been_so_long_from_the_start(run):
+    settings = replace(SETTINGS, steps=8)
+    whole = run("whole", settings=settings)
+    run("longer")
+    longer = run("longer", settings=settings)
+    assert longer.step == 8
+    for stem in LEARNING:
+        for name, weight in whole.average[stem].items():
+            assert torch.equal(weight, longer.average[stem][name]), (stem, name)
+
+
+def test_a_run_cannot_become_shorter_than_it_is(run):
+    run("run")
+    with pytest.raises(TrainingError, match=r"has taken 3 steps .*a run of 2 takes 1: .*--steps"):
+        run("run", settings=replace(SETTINGS, steps=2))
+
+
+def test_other_runs_are_refused(run, tracks, start):
     run("run")
     with pytest.raises(TrainingError, match=r"holds a run with .*'rate': 0\.01.*, not with"):
         run("run", settings=Settings(steps=STEPS, windows=((64, 2),)))
-    assert run("run", settings=Settings(steps=6, windows=((64, 2),), rate=1e-2)).step == 6
+    tracks.append(replace(tracks[0], song="three"))
+    with pytest.raises(TrainingError, match=r"holds a run with other material; .*--run"):
+        run("run")
+    tracks.pop()
+    start["accompaniment"] = start["vocals"]
+    with pytest.raises(TrainingError, match=r"holds a run with other networks; .*--run"):
+        run("run")
+
+
+def test_what_is_held_out_is_not_learnt_from(run, tracks, monkeypatch):
+    heard = []
+
+    def batches(material, tracks, *_):
+        heard.extend(tracks)
+        return iter(())
+
+    monkeypatch.setattr(training, "batches", batches)
+    tracks.append(replace(tracks[0], split="test"))
+    run("run")
+    assert heard
+    assert {track.split for track in heard} == {"train"}
+
+
+def test_the_loss_falls(tmp_path, start, monkeypatch):
+    monkeypatch.setattr(learner, "WARM_UP", 1)
+    networks = {"vocals": start["vocals"], **dict.fromkeys(LEARNING, start["accompaniment"])}
+    made = Learner(tmp_path, replace(SETTINGS, steps=20), networks, LEARNING, {})
+    bands = torch.eye(4).repeat_interleave(256, 1)[None, :, None, None, :]
+    stems = torch.randn((2, 4, 2, 64, 1024), dtype=torch.complex64) * bands
+    magnitudes, loss = stems.sum(1).abs(), partial(loss_against, stems)
+    losses = [made.learn(magnitudes, loss) for _ in range(20)]
+    assert losses[-1] < losses[0] - 0.1, losses
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""From a run to a set that the program takes, with figures and a card that belong to it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+
+import tiny_model as tiny
+from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.convert import checkpoint_sha256, convert
+from stemd.tflite_models.library import Library
+from stemd.tflite_models.store import write_set
+from training import bundle, card
+from training import train as training
+from training.errors import TrainingError
+from training.evaluate import Way, compiled, means, score
+from training.heldout import Mix, build_mixes
+from training.learner import Settings
+from training.tracks import STEMS, digest_of
+from training.train import bundled_start, deezers, train
+
+FRAMES = 44_100
+
+
+@pytest.fixture
+def out_dir(tmp_path):
+    """The program's folder of sets, with a small one to start from."""
+    checkpoint = tiny.write_checkpoint(tmp_path / "checkpoint", tiny.variables())
+    release = tiny.release(checkpoint, tiny.write_archive(tmp_path / "2.tar.gz", checkpoint))
+    folder = tmp_path / "sets" / "2stems"
+    found = checkpoint_sha256(release, checkpoint)
+    write_set(folder, *convert(release, checkpoint, found, "fp16"), plain_names=True)
+    return folder.parent
+
+
+@pytest.fixture
+def run(tmp_path, tracks, out_dir, monkeypatch):
+    """A run of two steps."""
+    monkeypatch.setattr(training, "VALIDATION_BATCHES", 1)
+    folder = tmp_path / "run"
+    settings = Settings(steps=2, windows=((64, 1),))
+    start = {s: training.read_weights(p)[0] for s, p in bundled_start(out_dir).paths.items()}
+    train(tmp_path, folder, tracks, settings, start, every=1, say=lambda _: None)
+    return folder
+
+
+@pytest.fixture
+def build(run, tmp_path, out_dir, tracks, monkeypatch):
+    """Bundles the run, measured on a second of noise."""
+    rng = np.random.default_rng(1)
+    mix = Mix("p/song", (0.1 * rng.standard_normal((4, 2, FRAMES))).astype(np.float32))
+    monkeypatch.setattr(bundle, "build_mixes", lambda *_: [mix])
+    monkeypatch.setattr(bundle, "recordings", lambda: [])
+    monkeypatch.setattr(bundle, "all_songs", lambda: [])
+    monkeypatch.setattr(bundle, "_material", lambda *_: {"songs": {}})
+    return lambda material=tracks: bundle.build(run, tmp_path, out_dir, material)
+
+
+def test_a_run_becomes_a_set_with_its_card(build, out_dir, tmp_path):
+    manifest = build()
+    found = Library(tmp_path / "data", tmp_path / "cache", out_dir).find("4stems")
+    assert found.manifest == manifest
+    assert found.stems == STEMS
+    assert found.paths["vocals"] == out_dir / "2stems" / "vocals.tflite"
+    told = card.read(out_dir / "4stems" / "card.json")
+    assert told["training"]["steps"] == manifest.training.steps == 2
+    assert [point["step"] for point in told["curve"]] == [0, 1, 2]
+    assert told["figures"]["mean"]["offline"]["4stems"] == manifest.figures.sdr_db
+    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems"]
+
+
+def test_the_same_run_gives_the_same_set(build, out_dir):
+    first = build()
+    assert build() == first
+    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems"]
+
+
+def test_a_set_that_cannot_be_measured_leaves_the_old_one(build, out_dir, monkeypatch):
+    build()
+    before = {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()}
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bundle, "measure", fail)
+    with pytest.raises(KeyboardInterrupt):
+        build()
+    assert {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()} == before
+    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems"]
+
+
+def test_other_material_than_was_heard_is_refused(build, tracks, out_dir):
+    with pytest.raises(TrainingError, match=r"has heard other material .*--run"):
+        build(tracks[1:])
+    assert not (out_dir / "4stems").exists()
+    assert digest_of(tracks) != digest_of(tracks[1:])
+
+
+def test_an_installed_set_however_damaged_is_not_looked_at(tmp_path, monkeypatch):
+    damaged = tmp_path / "stemd" / "models" / "2stems"
+    damaged.mkdir(parents=True)
+    (damaged / "manifest.json").write_text("no manifest")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert set(deezers()) == {"vocals", "accompaniment"}
+
+
+def write_song(folder, tracks, stem):
+    """Give the tracks of one song that is for testing, one stem of which is silent."""
+    tested = [replace(t, split="test") for t in tracks if t.song == "one" and t.stem != "vocals"]
+    for number, track in enumerate(tested):
+        x = np.random.default_rng(number).uniform(-0.5, 0.5, (45 * 44_100, 2))
+        soundfile.write(folder / track.file, 0 * x if track.stem == stem else x, 44_100)
+    return tested
+
+
+def test_mixes_sum_up_and_their_stems_are_equally_loud(tmp_path, tracks, monkeypatch):
+    monkeypatch.setattr("training.heldout._performance", lambda _: np.ones(30 * 44_100, np.float32))
+    (mix,) = build_mixes(tmp_path, write_song(tmp_path, tracks, "bass"))
+    assert mix.name == "one"
+    loudness = np.sqrt(np.square(mix.stems).mean((1, 2)))
+    np.testing.assert_allclose(loudness[[0, 1, 3]], loudness[0], rtol=1e-4)
+    assert loudness[2] == 0
+    np.testing.assert_allclose(mix.mixture, mix.stems.sum(0), atol=1e-6)
+    assert np.abs(mix.mixture).max() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_what_is_silent_has_no_figure(out_dir):
+    stems = np.random.default_rng(1).standard_normal((4, 2, FRAMES)).astype(np.float32)
+    stems[1:] = 0
+    paths = bundled_start(out_dir).paths
+    with compiled(paths, [Way(Scheme(T=64, B=4, A=8))]) as (graphs,):
+        scores = score(Mix("m", stems), graphs, Scheme(T=64, B=4, A=8))
+    assert np.isfinite(scores["vocals"])
+    assert np.isnan(scores["accompaniment"])
+    assert means([scores, {"vocals": 1.0, "accompaniment": 2.0}])["accompaniment"] == 2.0
+
+
+def test_the_card_says_nothing_where_there_is_no_figure():
+    assert json.loads(json.dumps(bundle._rounded({"drums": float("nan"), "bass": 1.234}))) == {
+        "drums": None,
+        "bass": 1.23,
+    }

@@ -1,0 +1,69 @@
+"""What is compared, what the table says, and when it may be written into the documents."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from stemd.dsp.scheme import Scheme
+from training import experiments
+from training.distil import LESSONS, SETTINGS
+from training.evaluate import Way
+from training.experiments import WAYS, Comparison, table
+
+WAY = Way(Scheme(T=64, B=3, A=0, mirror=8))
+
+
+def test_each_lesson_is_measured_in_ways_of_its_own():
+    assert set(WAYS) == set(LESSONS)
+    for lesson, ways in WAYS.items():
+        assert len(set(ways)) == len(ways)
+        precisions = {way.precision for way in ways}
+        assert precisions == ({"fp32", "int8"} if lesson == "int8" else {"fp32"})
+
+
+def test_the_table_tells_the_mean_and_the_extremes_of_what_is_gained():
+    mixes = np.array([[7.0, 5.0, 3.0], [7.5, 4.75, 3.5]])
+    row = table([WAY], [Comparison(mixes, (9.96, 9.84))]).splitlines()[-1]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells == [
+        *("64, 3, 0, 8", "fp32", "5.00", "5.25"),
+        *("+0.25", "-0.25", "+0.50", "10.0", "9.8"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "written"),
+    [([], True), (["--songs", "3"], False), (["--steps", "5"], False)],
+)
+def test_documents_get_only_what_was_taught_and_measured_as_usual(
+    tmp_path, monkeypatch, wishes, written
+):
+    told, taught = [], []
+
+    def distil(folder, run, heard, settings, teacher, lesson, mixing, say):
+        taught.append((settings, lesson, mixing.recorded))
+
+    compared = [Comparison(np.zeros((2, 10)), (0, 0)) for _ in WAYS["live"]]
+    monkeypatch.setattr(experiments, "read_tracks", lambda _: [])
+    monkeypatch.setattr(experiments, "record_all", lambda _: [])
+    monkeypatch.setattr(experiments, "deezers", dict)
+    monkeypatch.setattr(experiments, "distil", distil)
+    monkeypatch.setattr(experiments, "taught", lambda _: {})
+    monkeypatch.setattr(experiments, "compare", lambda *_: compared)
+    monkeypatch.setattr(experiments, "replace_section", lambda *arguments: told.append(arguments))
+    arguments = ["experiments", "live", "--folder", str(tmp_path), *wishes]
+    monkeypatch.setattr(sys, "argv", arguments)
+    experiments.main()
+    ((settings, lesson, recorded),) = taught
+    assert (settings == SETTINGS) == ("--steps" not in wishes)
+    assert lesson == LESSONS["live"]
+    assert recorded > 0
+    assert bool(told) == written
+
+
+def test_more_songs_than_there_are_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["experiments", "live", "--songs", "11"])
+    with pytest.raises(SystemExit):
+        experiments.main()
+    assert "--songs" in capsys.readouterr().err

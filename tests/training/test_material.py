@@ -1,0 +1,259 @@
+"""What is rendered, sung and recorded is kept by what it is made of; one's own is looked over."""
+
+import json
+import shutil
+from dataclasses import replace
+from random import Random
+
+import mido
+import numpy as np
+import pytest
+import soundfile
+
+import voices
+from stemd.dsp.scheme import SAMPLERATE
+from training import recordings, render, singers
+from training.errors import TrainingError
+from training.songs import PARTS, Note, Song
+from training.tracks import PEAK, RECORDING, STEMS, keep, read_list, read_own
+
+
+def noise(seconds=0.1, level=0.5, seed=1):
+    samples = np.random.default_rng(seed).uniform(-1, 1, (round(seconds * SAMPLERATE), 2))
+    samples[0] = 1
+    return (level * samples).astype(np.float32)
+
+
+def test_what_is_kept_is_as_loud_as_can_be_and_made_once(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return noise(level=0.25)
+
+    first, again = (keep(tmp_path, "kind", ["this"], make) for _ in range(2))
+    assert first == again
+    assert made == [1]
+    samples, _ = soundfile.read(tmp_path / first.file)
+    assert np.abs(samples).max() == pytest.approx(PEAK, abs=1e-3)
+    np.testing.assert_allclose(samples * first.gain, noise(level=0.25), atol=1e-4)
+
+
+def test_what_is_made_of_something_else_is_made_anew(tmp_path):
+    files = [keep(tmp_path, "kind", of, noise).file for of in (["a"], ["b"], ["a", "b"], ["ab"])]
+    assert len(set(files)) == 4
+
+
+def test_silence_is_not_kept_nor_made_again(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return np.zeros((100, 2), np.float32)
+
+    assert keep(tmp_path, "kind", ["this"], make) is None
+    assert keep(tmp_path, "kind", ["this"], make) is None
+    assert made == [1]
+
+
+def test_a_file_that_was_not_finished_is_made_again(tmp_path):
+    file = tmp_path / keep(tmp_path, "kind", ["this"], noise).file
+    whole = file.read_bytes()
+    file.write_bytes(b"half")
+    file.with_suffix(".json").unlink()
+    keep(tmp_path, "kind", ["this"], noise)
+    assert file.read_bytes() == whole
+
+
+class InThisProcess:
+    """Instead of several."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    map = map
+
+
+@pytest.fixture
+def fonts(tmp_path, monkeypatch):
+    """One to learn from and one to be tested with, which are empty, and play noise."""
+    chosen = [font for font in render.FONTS if font.name in ("fluid", "musescore")]
+    root = tmp_path / "package"
+    for font in chosen:
+        path = root / "usr/share/sounds" / font.file
+        path.parent.mkdir(parents=True)
+        path.write_text(font.name)
+    made = [replace(font) for font in chosen]
+    monkeypatch.setattr(render, "unpacked", lambda _: root)
+    monkeypatch.setattr(render, "FONTS", made)
+    monkeypatch.setattr(render, "workers", InThisProcess)
+    monkeypatch.setattr(render, "renderer_version", lambda: "1.0")
+    return made
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """Counts what is rendered."""
+    made = []
+
+    def synthesize(midi, font):
+        made.append(font.name)
+        return noise(seed=len(midi))
+
+    monkeypatch.setattr(Song, "parts", lambda _: {part: [] for part in PARTS})
+    monkeypatch.setattr(render, "synthesize", synthesize)
+    return made
+
+
+SONGS = [Song("p/learnt", "f" * 64, b""), Song("p/tested", "0" * 64, b"")]
+
+
+def test_all_songs_are_rendered_once_through_the_fonts_of_their_split(tmp_path, fonts, rendered):
+    tracks = render.render_all(SONGS, tmp_path)
+    assert tracks == read_list(tmp_path / "tracks.json")
+    assert {(track.song, track.split, track.player) for track in tracks} == {
+        ("p/learnt", "train", "fluid"),
+        ("p/tested", "test", "musescore"),
+    }
+    assert {track.stem for track in tracks} == set(STEMS[1:])
+    count = len(rendered)
+    assert render.render_all(SONGS, tmp_path) == tracks
+    assert len(rendered) == count
+
+
+@pytest.mark.parametrize("changed", ["font", "program", "length", "notes"])
+def test_what_would_sound_otherwise_is_rendered_anew(
+    tmp_path, fonts, rendered, monkeypatch, changed
+):
+    before = {track.file for track in render.render_all(SONGS, tmp_path)}
+    match changed:
+        case "font":
+            for font in fonts:
+                font.path.write_text("another")
+            monkeypatch.setattr(render, "FONTS", [replace(font) for font in fonts])
+        case "program":
+            monkeypatch.setattr(render, "renderer_version", lambda: "1.1")
+        case "length":
+            monkeypatch.setattr(render, "SECONDS", 46.0)
+        case "notes":
+            note = Note(1.0, mido.Message("note_on", note=60))
+            monkeypatch.setattr(Song, "parts", lambda _: {part: [note] for part in PARTS})
+    assert not before & {track.file for track in render.render_all(SONGS, tmp_path)}
+
+
+def test_voices_are_told_apart_by_split_and_made_once(tmp_path, monkeypatch):
+    made = []
+
+    def perform(voice):
+        made.append(voice)
+        return noise(0.1)[:, 0]
+
+    monkeypatch.setattr(voices.Speaker, "perform", perform)
+    monkeypatch.setattr(voices.Singer, "perform", perform)
+    monkeypatch.setattr(singers, "programs", lambda: "1.0")
+    monkeypatch.setattr(singers, "workers", InThisProcess)
+    tracks = singers.perform_all(tmp_path)
+    assert tracks == read_list(tmp_path / "voices.json") == singers.perform_all(tmp_path)
+    assert len(made) == len(tracks) == len(singers.performers())
+    assert {track.stem for track in tracks} == {"vocals"}
+    by_split = {
+        split: {track.song for track in tracks if track.split == split}
+        for split in ("train", "validation")
+    }
+    assert all(by_split.values())
+    assert not by_split["train"] & by_split["validation"]
+    for kind in ("speaks", "sings"):
+        assert {any(name.startswith(kind) for name in names) for names in by_split.values()} == {
+            True
+        }
+
+
+def test_voices_are_the_same_on_every_machine():
+    assert singers.performers() == singers.performers()
+    assert singers._babble(Random("x"), 20) == singers._babble(Random("x"), 20)
+
+
+def test_recordings_are_cut_where_they_are_long_enough(tmp_path, monkeypatch):
+    monkeypatch.setattr(recordings, "unpacked", lambda package: tmp_path / package)
+    monkeypatch.setattr(recordings, "version", lambda _: "1")
+    monkeypatch.setattr(recordings, "PACKAGES", ("music",))
+    monkeypatch.setattr(recordings, "START_S", 1)
+    monkeypatch.setattr(recordings, "SECONDS", 2)
+    (tmp_path / "music" / "deep").mkdir(parents=True)
+    for name, seconds, rate in (("long", 3, 22_050), ("deep/short", 2.9, 44_100)):
+        samples = np.resize(noise(1), (round(seconds * rate), 2))
+        soundfile.write(tmp_path / f"music/{name}.ogg", samples, rate, format="OGG")
+    (tmp_path / "music" / "readme.txt").write_text("x")
+    (track,) = recordings.record_all(tmp_path)
+    assert (track.song, track.player, track.stem) == ("music/long.ogg", RECORDING, "other")
+    assert soundfile.info(tmp_path / track.file).frames == 2 * SAMPLERATE
+    assert read_list(tmp_path / "recordings.json") == [track]
+
+
+OWN = {"file": "mine/drums.flac", "split": "train", "song": "mine", "stem": "drums"}
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Writes a list of one's own tracks, with a file that is as it must be."""
+    (tmp_path / "mine").mkdir()
+    soundfile.write(tmp_path / OWN["file"], noise(), SAMPLERATE)
+
+    def write(*tracks):
+        (tmp_path / "own.json").write_text(json.dumps(tracks))
+        return tmp_path
+
+    return write
+
+
+def test_tracks_of_ones_own_are_taken(own):
+    (track,) = read_own(own(OWN))
+    assert (track.file, track.stem, track.gain) == (OWN["file"], "drums", 1.0)
+    assert len(track.sha256) == 64
+
+
+def test_without_tracks_of_ones_own_there_are_none(tmp_path):
+    assert read_own(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"stem": "drum"}, "own.json: 0.stem: .*'drum'"),
+        ({"split": "training"}, "own.json: 0.split: "),
+        ({"gain": 0}, "own.json: 0.gain: "),
+        ({"volume": 1}, "own.json: 0.volume: "),
+        ({"file": "mine/none.flac"}, "cannot read .*none.flac: .*; mend or leave it out"),
+    ],
+)
+def test_what_is_wrong_with_ones_own_is_said(own, change, said):
+    with pytest.raises(TrainingError, match=said) as told:
+        read_own(own({**OWN, **change}))
+    assert "\n" not in str(told.value)
+
+
+def test_ones_own_must_be_at_the_networks_rate(own, tmp_path):
+    soundfile.write(tmp_path / OWN["file"], noise(), 48_000)
+    with pytest.raises(
+        TrainingError, match="2 channels at 48000 Hz, and must have 1 or 2 at 44100"
+    ):
+        read_own(own(OWN))
+
+
+def test_without_a_synthesizer_the_remedy_is_named(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(voices.MaterialError, match="apt-get install fluidsynth"):
+        render.renderer_version()
+
+
+@pytest.mark.parametrize(
+    ("voice", "package"),
+    [("kal_diphone", "festvox-kallpc16k"), ("ked_diphone", "festvox-kdlpc16k")],
+)
+def test_without_a_voice_its_own_package_is_named(monkeypatch, voice, package):
+    monkeypatch.setattr(voices, "_run", lambda *_: "")
+    with pytest.raises(voices.MaterialError, match=package):
+        voices.Singer("la:A4:1", 100, voice).perform()
