@@ -19,6 +19,7 @@ from torch import Tensor
 
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.unet import UNet
 from training.batches import batches
 from training.learner import Learner, Settings, run
@@ -49,6 +50,12 @@ class Lesson:
     rows: int
     rounded: bool = False
     by_stems: bool = False
+
+    @property
+    def arithmetic(self) -> GraphSpec | None:
+        """The graph in whose 8 bits it computes, if it does; it emits what is compared."""
+        s = self.scheme
+        return GraphSpec(s.T, self.rows, s.A, s.mirror, "int8") if self.rounded else None
 
     def window(self, magnitudes: Tensor) -> Tensor:
         """Give what the student sees of what the teacher sees [shape=(…, spectra, bins)].
@@ -84,7 +91,7 @@ LESSONS = {
     "int8": replace(WITH_FUTURE, rounded=True),
 }
 
-SETTINGS = Settings(steps=3000, rate=3e-5, windows=((128, 4),))
+SETTINGS = Settings(steps=2000, rate=3e-5, windows=((128, 4),))
 """Slow, so that nothing is forgotten that is not in the material, as singing."""
 
 
@@ -122,7 +129,7 @@ def distil(
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     about = {"material": digest_of(tracks), "lesson": str(lesson)}
-    student = Learner(folder, settings, networks, tuple(networks), about, lesson.rounded)
+    student = Learner(folder, settings, networks, tuple(networks), about, lesson.arithmetic)
     teacher = [(weights_of(unet), unet.activations) for unet in networks.values()]
 
     def learn(waveforms: Batch) -> float:

@@ -174,6 +174,7 @@ def main() -> None:
     run = folder / "runs" / chosen.lesson
     student = taught(distil(folder, run, heard, settings, teacher, lesson, mixing, say=say))
     text = table(ways, compare(teacher, student, ways, chosen.songs))
+    text = f"{settings.steps} steps at a rate of {settings.rate:g}, seed {settings.seed}:\n\n{text}"
     say(text)
     if settings == SETTINGS and chosen.songs == len(RECIPES):
         replace_section(DOCS / "models.md", chosen.lesson, text)

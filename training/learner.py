@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.unet import Activations, UNet
 from training import checkpoints
 from training.errors import TrainingError
 from training.mixing import Batch
-from training.network import Weights, estimate, weights_of
+from training.network import estimate, weights_of
+from training.rounding import Weights
 
 CHECKPOINT = "checkpoint.pt"
 STEADY = "steady.pt"
@@ -83,8 +85,8 @@ class Learner:
         The stems whose networks learn.
     lesson : mapping of str to str
         What else determines the run, by what it is called.
-    rounded : bool
-        Compute as 8-bit arithmetic would.
+    rounded : GraphSpec, optional
+        Compute in 8 bits, as its graph does.
 
     Attributes
     ----------
@@ -108,7 +110,7 @@ class Learner:
         networks: Mapping[str, UNet],
         learning: Sequence[str],
         lesson: Mapping[str, str],
-        rounded: bool = False,
+        rounded: GraphSpec | None = None,
     ) -> None:
         self.folder, self.settings = folder, settings
         self._about = {"networks": _digest(networks), **lesson}

@@ -7,6 +7,7 @@ spectra in a batch, statistics of one's own would be worth nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional
 from stemd.dsp.masks import EPSILON
 from stemd.dsp.scheme import HOP_LENGTH, MODEL_BINS, N_FFT
 from stemd.dsp.stft import hann
+from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.unet import (
     DEPTH,
     LEAKY_SLOPE,
@@ -25,16 +27,8 @@ from stemd.tflite_models.unet import (
     UNet,
     from_tensors,
 )
-
-Weights = Mapping[str, Tensor]
-"""By the names of `UNet.tensors`; kernels in PyTorch's order of axes."""
-
-BY_OUTPUT = (1, 2, 3)
-"""One scale for each output of a kernel."""
-BY_OUTPUT_TRANSPOSED = (0, 2, 3)
-"""The same, where PyTorch has the inputs first."""
-BY_MIXTURE = (1, 2, 3)
-"""One scale for each mixture, whatever the channel."""
+from training import rounding
+from training.rounding import Weights
 
 _TO_TORCH = {"encoder": (0, 3, 1, 2), "decoder": (3, 0, 1, 2), "head": (0, 3, 1, 2)}
 _TO_TFLITE = {"encoder": (0, 2, 3, 1), "decoder": (1, 2, 3, 0), "head": (0, 2, 3, 1)}
@@ -63,7 +57,10 @@ def _moved(array: FloatArray, name: str, axes: Mapping[str, tuple[int, ...]]) ->
 
 
 def estimate(
-    weights: Weights, activations: Activations, magnitudes: Tensor, rounded: bool = False
+    weights: Weights,
+    activations: Activations,
+    magnitudes: Tensor,
+    rounded: GraphSpec | None = None,
 ) -> Tensor:
     """Estimate a stem's magnitudes.
 
@@ -73,22 +70,21 @@ def estimate(
     activations : Activations
     magnitudes : float32 [shape=(batch, channels, spectra, MODEL_BINS)]
         Of the mixture; spectra a multiple of 64.
-    rounded : bool
-        Round what goes into each convolution to 8 bits, as the interpreter's does, and the kernels
-        too; gradients pass as if nothing was rounded.
+    rounded : GraphSpec, optional
+        Compute in 8 bits as the graph of this spec does, see `rounding`.
 
     Returns
     -------
     float32, of the same shape
     """
-    rounding = rounded_to_8_bits if rounded else _as_it_is
+    read = partial(rounding.read, spec=rounded) if rounded else _as_it_is
     x = magnitudes
     skips = []
     for level in range(1, DEPTH + 1):
         name = f"encoder/{level}"
+        x, kernel = read(x, weights, name)
         # Of TensorFlow's three rows and bins of padding, one comes before.
-        padded = functional.pad(rounding(x, BY_MIXTURE), (1, 2, 1, 2))
-        kernel = rounding(weights[f"{name}/kernel"], BY_OUTPUT)
+        padded = functional.pad(x, (1, 2, 1, 2))
         y = functional.conv2d(padded, kernel, weights[f"{name}/bias"], stride=2)
         skips.append(y)
         if level < DEPTH:
@@ -96,35 +92,19 @@ def estimate(
     x = skips.pop()
     for level in range(1, DEPTH + 1):
         name = f"decoder/{level}"
-        kernel = rounding(weights[f"{name}/kernel"], BY_OUTPUT_TRANSPOSED)
-        y = functional.conv_transpose2d(
-            rounding(x, BY_MIXTURE), kernel, weights[f"{name}/bias"], stride=2, padding=1
-        )[..., :-1, :-1]
+        x, kernel = read(x, weights, name)
+        y = functional.conv_transpose2d(x, kernel, weights[f"{name}/bias"], stride=2, padding=1)
+        y = y[..., :-1, :-1]
         y = _normed(_activated(y, activations.decoder), weights, name)
         x = torch.cat([skips.pop(), y], 1) if skips else y
-    padded = functional.pad(rounding(x, BY_MIXTURE), (3, 3, 3, 3))
-    kernel = rounding(weights["head/kernel"], BY_OUTPUT)
+    x, kernel = read(x, weights, "head")
+    padded = functional.pad(x, (3, 3, 3, 3))
     logits = functional.conv2d(padded, kernel, weights["head/bias"], dilation=2)
     return torch.sigmoid(logits) * magnitudes
 
 
-def rounded_to_8_bits(x: Tensor, together: tuple[int, ...]) -> Tensor:
-    """Round to the 255 steps that span the largest magnitude; gradients pass unchanged.
-
-    Parameters
-    ----------
-    x : float32
-    together : tuple of int
-        Axes along which one scale holds.
-    """
-    with torch.no_grad():
-        scale = x.abs().amax(together, keepdim=True).clamp_min(1e-12) / 127
-        change = torch.round(x / scale) * scale - x
-    return x + change
-
-
-def _as_it_is(x: Tensor, _: tuple[int, ...]) -> Tensor:
-    return x
+def _as_it_is(x: Tensor, weights: Weights, name: str) -> tuple[Tensor, Tensor]:
+    return x, weights[f"{name}/kernel"]
 
 
 def _normed(x: Tensor, weights: Weights, name: str) -> Tensor:

@@ -1,9 +1,13 @@
 """Mixtures are new each time, and the same again for the same number."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import soundfile
 
 from training.mixing import Augmentation, Mixer, _driven
+from training.tracks import RECORDING
 
 FRAMES = 30_000
 ALWAYS = Augmentation(driven=1, equalised=1, reverberant=1, coded=1, silent=0, sung=1)
@@ -52,3 +56,26 @@ def test_an_amplifier_that_distorts_changes_the_peaks_but_not_the_loudness():
 def test_nothing_is_longer_or_shorter_than_asked(tmp_path, tracks):
     for frames in (4096, 3 * 44_100 + 5000):  # longer than the files
         assert Mixer(tmp_path, tracks, 1, ALWAYS).batch(0, 1, frames).shape[-1] == frames
+
+
+def test_parts_of_one_song_are_heard_at_one_time_and_speed(tmp_path, tracks):
+    sound = 0.2 * np.random.default_rng(1).standard_normal(3 * 44_100)
+    for track in tracks:
+        soundfile.write(tmp_path / track.file, sound, 44_100)
+    plain = replace(PLAIN, transposition=1.5, sung=0)
+    for together in (True, False):
+        mixer = Mixer(tmp_path, tracks, 1, replace(plain, together=together))
+        for _, drums, bass, other in mixer.batch(0, 4, FRAMES):
+            for each in (bass, other):
+                likeness = abs(np.corrcoef(drums[0], each[0])[0, 1])
+                assert likeness > 0.99 if together else likeness < 0.5
+
+
+def test_a_recording_is_alone_in_its_mixture(tmp_path, tracks):
+    band = replace(tracks[0], stem="other", player=RECORDING, song="band")
+    for share in (0, 1):
+        mixer = Mixer(tmp_path, [*tracks, band], 1, replace(PLAIN, silent=0, recorded=share))
+        heard = mixer.batch(0, 4, FRAMES).any((2, 3))
+        assert (heard == ([False, False, False, True] if share else True)).all()
+    without = Mixer(tmp_path, tracks, 1, replace(PLAIN, silent=0, recorded=1))
+    assert without.batch(0, 1, FRAMES).any((2, 3)).all()

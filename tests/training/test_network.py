@@ -18,7 +18,6 @@ from training.network import (
     analyse,
     estimate,
     ratio_masks,
-    rounded_to_8_bits,
     unet_of,
     weights_of,
 )
@@ -68,20 +67,3 @@ def test_spectra_are_those_of_the_program():
     np.testing.assert_allclose(
         spectra.numpy(), expected[3:, :, :MODEL_BINS].swapaxes(0, 1), atol=1e-3
     )
-
-
-def test_rounding_keeps_what_8_bits_can_hold_and_passes_gradients():
-    x = torch.tensor([[-127.0, 3.0, 64.0], [0.0, 0.0, 0.0]], requires_grad=True)
-    y = rounded_to_8_bits(x * 0.01, (1,))
-    torch.testing.assert_close(y, x * 0.01)  # whole steps of the largest
-    y.sum().backward()
-    torch.testing.assert_close(x.grad, torch.full_like(x, 0.01))
-    z = torch.linspace(-1, 1, 1001)
-    assert (rounded_to_8_bits(z, (0,)) - z).abs().max() <= 0.5 / 127 + 1e-6
-
-
-def test_rounded_networks_are_near_the_others(unet):
-    x = torch.rand(1, 2, 64, MODEL_BINS)
-    weights = weights_of(unet)
-    exact, rounded = (estimate(weights, unet.activations, x, each) for each in (False, True))
-    assert 0 < (rounded - exact).abs().mean() < 0.02

@@ -1,0 +1,117 @@
+"""8-bit arithmetic as the graphs of `stemd.tflite_models.streaming` have it, for what learns.
+
+The interpreter rounds what a convolution reads to one scale for the whole tensor, and the kernel to
+one for each of its outputs. Which numbers share a scale, and how loud each channel is among them,
+is as `streaming` writes it: norms are in the kernels around them, channels as loud as their reader
+weighs them, a transposed convolution is four, one for each parity of row and bin, and of the
+decoder's rows only those count that reach the emitted ones. Gradients pass as if nothing was
+rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.streaming import MOST_SHIFT, rows_needed
+from stemd.tflite_models.unet import DEPTH
+
+Weights = Mapping[str, Tensor]
+"""By the names of `UNet.tensors`; kernels in PyTorch's order of axes."""
+
+TINY = 1e-12
+PARITIES = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+
+def read(x: Tensor, weights: Weights, name: str, spec: GraphSpec) -> tuple[Tensor, Tensor]:
+    """Round what a layer reads, and its kernel.
+
+    Parameters
+    ----------
+    x : float32 [shape=(batch, channels, spectra, bins)]
+    weights : Weights
+    name : str
+        Of the layer, as encoder/1, decoder/6 or head.
+    spec : GraphSpec
+        Of the graph whose arithmetic it is.
+
+    Returns
+    -------
+    x, kernel : float32
+    """
+    kernel = weights[f"{name}/kernel"]
+    with torch.no_grad():
+        loudness = _as_written(weights, name)[:, None, None]
+        by_input = loudness[:, None] if _is_transposed(name) else loudness
+        rounded = _rounded(x * loudness, slice(*_rows(name, spec))).div_(loudness)
+        rounded_kernel = _rounded_kernel(kernel / by_input, name).mul_(by_input)
+    return x + rounded.sub_(x.detach()), kernel + rounded_kernel.sub_(kernel.detach())
+
+
+def _rounded(x: Tensor, rows: slice) -> Tensor:
+    """Round in place to 255 steps from the smallest to the largest, one of which is 0."""
+    needed = x[..., rows, :]
+    low = needed.amin((1, 2, 3), keepdim=True).clamp_max(0)
+    high = needed.amax((1, 2, 3), keepdim=True).clamp_min(0)
+    step = ((high - low) / 255).clamp_min(TINY)
+    zero = torch.round(-low / step)
+    return x.div_(step).round_().clamp_(-zero, 255 - zero).mul_(step)
+
+
+def _rounded_kernel(kernel: Tensor, name: str) -> Tensor:
+    """Round in place to 127 steps up and down, for each output."""
+    if not _is_transposed(name):
+        largest = _largest(kernel, (1, 2, 3))
+    else:
+        largest = torch.empty_like(kernel[:1])
+        for row, column in PARITIES:
+            of_parity = kernel[..., row::2, column::2]
+            largest[..., row::2, column::2] = _largest(of_parity, (0, 2, 3))
+    step = (largest / 127).clamp_min(TINY)
+    return kernel.div_(step).round_().mul_(step)
+
+
+def _largest(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return torch.maximum(x.amax(axes, keepdim=True), -x.amin(axes, keepdim=True))
+
+
+def _rows(name: str, spec: GraphSpec) -> tuple[int, int]:
+    """Tell which rows of what a layer reads are computed."""
+    kind, _, number = name.partition("/")
+    if kind == "encoder":
+        return 0, spec.T >> (int(number) - 1)
+    return rows_needed(spec)[0 if kind == "head" else DEPTH + 1 - int(number)]
+
+
+def _is_transposed(name: str) -> bool:
+    return name.startswith("decoder")
+
+
+def _as_written(weights: Weights, name: str) -> Tensor:
+    """Tell by what `streaming` multiplies the channels that a layer reads.
+
+    Returns
+    -------
+    float32 [shape=(channels,)]
+    """
+    kind, _, number = name.partition("/")
+    kernel = weights[f"{name}/kernel"]
+    by_input = kernel if _is_transposed(name) else kernel.transpose(0, 1)
+    if kind == "encoder" or number == "1":
+        return torch.ones(len(by_input))
+    before = DEPTH if kind == "head" else int(number) - 1
+    scale = weights[f"decoder/{before}/scale"]
+    weight = by_input[-len(scale) :].flatten(1).norm(dim=1)
+    weight[weight == 0] = 1
+    ups = weight / weight.log().mean().exp() * torch.where(scale < 0, -1, 1)
+    return ups if kind == "head" else torch.cat([_skips(weights, DEPTH - before), ups])
+
+
+def _skips(weights: Weights, level: int) -> Tensor:
+    scale, shift = (weights[f"encoder/{level}/{part}"] for part in ("scale", "shift"))
+    size = scale.abs()
+    can_be_taken_back = (size > 0).all() and (shift.abs() <= MOST_SHIFT * size).all()
+    return scale if can_be_taken_back else torch.ones_like(scale)
