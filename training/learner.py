@@ -29,6 +29,7 @@ STEADY = "steady.pt"
 CURVE = "curve.jsonl"
 """The curve again, for whoever looks on."""
 THREADS = 2
+"""No more: a sum of two is the same whichever comes first, and so is every gradient."""
 WARM_UP = 200
 """Steps until the rate of learning is at its highest."""
 
