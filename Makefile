@@ -115,9 +115,11 @@ boards: $(VENV)/run
 	$(VENV)/bin/python benchmarks/budget.py $(ARGS)
 	$(VENV)/bin/python benchmarks/boards.py $(ARGS)
 
-# One thread for each process: two of them for the small convolutions take longer than one.
+# One thread for each process: two of them for the small convolutions take longer than one. And what
+# is freed is kept for the next step: given back to the kernel, it comes as pages to be zeroed anew.
 train: $(TRAINING)/done
-	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks $(TRAINING)/bin/python -m training $(ARGS)
+	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 PYTHONPATH=benchmarks \
+	  $(TRAINING)/bin/python -m training $(ARGS)
 
 training-test: $(TRAINING)/done
 	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest -p no:cacheprovider tests/training $(ARGS)

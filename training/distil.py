@@ -22,7 +22,7 @@ from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.unet import UNet
 from training.batches import batches
-from training.learner import Learner, Settings, run
+from training.learner import THREADS, Learner, Settings, run
 from training.mixing import USUAL, Augmentation, Batch
 from training.network import analyse, estimate, ratio_masks, weights_of
 from training.tracks import Track, digest_of
@@ -127,7 +127,7 @@ def distil(
         Is told how it goes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)  # of what the networks share
     about = {"material": digest_of(tracks), "lesson": str(lesson)}
     student = Learner(folder, settings, networks, tuple(networks), about, lesson.arithmetic)
     teacher = [(weights_of(unet), unet.activations) for unet in networks.values()]

@@ -21,7 +21,7 @@ from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.unet import UNet
 from training.batches import batches, frames_of
-from training.learner import Learner, Settings, run
+from training.learner import THREADS, Learner, Settings, run
 from training.mixing import Batch, Mixer
 from training.network import analyse, ratio_masks
 from training.tracks import STEMS, Track, digest_of
@@ -129,7 +129,7 @@ def train(
         Is told how it goes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)  # of what the networks share
     start: dict[str, UNet] = dict.fromkeys(STEMS, networks["accompaniment"])
     start["vocals"] = networks["vocals"]
     learner = Learner(folder, settings, start, LEARNING, {"material": digest_of(tracks)})
