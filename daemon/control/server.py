@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -65,7 +65,7 @@ class ControlServer:
         self._socket = _listen(path)
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
-        self._clients = 0
+        self._clients: set[asyncio.Task[None]] = set()
         self._next_request = 0.0
         self._thread = Thread(target=self._run, name="stemd-control", daemon=True)
 
@@ -90,32 +90,36 @@ class ControlServer:
             self._serve, sock=self._socket, limit=protocol.LONGEST_LINE
         )
         await self._ending.wait()
+        # One who was accepted at the last moment is still on the way to `_serve`: cancelled before
+        # its first line, or without the server, it would never close its connection.
+        self._loop.remove_reader(self._socket)
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for client in self._clients:
+                client.cancel()
+            await asyncio.wait(tasks)
         server.close()
-        await asyncio.sleep(0)  # who was accepted at the last moment is a client from here on
-        clients = asyncio.all_tasks() - {asyncio.current_task()}
-        for client in clients:
-            client.cancel()
-        await asyncio.gather(*clients, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a client until it leaves."""
-        self._clients += 1
+        client = cast("asyncio.Task[None]", asyncio.current_task())
+        self._clients.add(client)
         try:
             # Cancelled: the daemon ends.
             with (
                 ExitStack() as stack,
                 suppress(ConnectionError, TimeoutError, asyncio.CancelledError),
             ):
-                if self._clients <= 2 * MAX_CLIENTS:  # else there is no time even for a refusal
+                # Beyond that many there is no time even for a refusal.
+                if len(self._clients) <= 2 * MAX_CLIENTS and not self._ending.is_set():
                     await self.turn()
-                    is_one_too_many = self._clients > MAX_CLIENTS
+                    is_one_too_many = len(self._clients) > MAX_CLIENTS
                     await _Conversation(self, reader, writer, stack).hold(is_one_too_many)
                 stack.close()
                 writer.close()
                 async with asyncio.timeout(WRITE_S):
                     await writer.wait_closed()
         finally:
-            self._clients -= 1
+            self._clients.remove(client)
             writer.transport.abort()  # else it stays open as long as something is unread
 
     async def turn(self) -> None:

@@ -1,5 +1,6 @@
 """The control socket: every reply is right or a clear error, whoever the clients are."""
 
+import gc
 import json
 import os
 import socket
@@ -143,6 +144,21 @@ def test_the_end_with_clients_says_nothing_on_standard_error(daemon, tmp_path, c
             client.ask("subscribe", meters=0.02)
             listening.close()
     assert not capfd.readouterr().err
+
+
+def test_whoever_is_accepted_while_it_ends_is_let_go(daemon, tmp_path, caplog):
+    for _ in range(50):
+        listening = ControlServer(tmp_path / "s", daemon)
+        waiting = [socket.socket(socket.AF_UNIX) for _ in range(5)]
+        for each in waiting:
+            each.connect(str(tmp_path / "s"))
+        listening.start()
+        listening.close()  # and what is not closed then warns, which fails a test
+        for each in waiting:
+            each.close()
+    del listening
+    gc.collect()
+    assert not caplog.text
 
 
 def test_a_refusal_says_why(client, daemon):
