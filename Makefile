@@ -18,7 +18,8 @@
 # make runtimes-test  what every runtime must do alike, with tflite-runtime instead of LiteRT
 # make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
 # make train    four stems from two: material, training, the set in tflite_models/; hours, goes on where it was
-# make training-test  the tests of that
+# make teach    whether networks can do with less, as ARGS=live: docs/models.md has the tables; an hour each
+# make training-test  the tests of both
 # make man      the man pages in docs/man, out of what --help says
 # make clean    forget the environments and everything built
 
@@ -34,7 +35,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test arm64-test runtimes-test boards train training-test man clean
+.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test arm64-test runtimes-test boards train teach training-test man clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -117,9 +118,14 @@ boards: $(VENV)/run
 
 # One thread for each process: two of them for the small convolutions take longer than one. And what
 # is freed is kept for the next step: given back to the kernel, it comes as pages to be zeroed anew.
+LEARN := OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 \
+  PYTHONPATH=benchmarks $(TRAINING)/bin/python
+
 train: $(TRAINING)/done
-	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 PYTHONPATH=benchmarks \
-	  $(TRAINING)/bin/python -m training $(ARGS)
+	$(LEARN) -m training $(ARGS)
+
+teach: $(TRAINING)/done
+	$(LEARN) -m training.experiments $(ARGS)
 
 training-test: $(TRAINING)/done
 	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest -p no:cacheprovider tests/training $(ARGS)

@@ -29,6 +29,9 @@ class Voice(Protocol):
     def __str__(self) -> str:
         """Say who it is."""
 
+    def __hash__(self) -> int:
+        """Tell it from whoever makes another one."""
+
 
 @dataclass(frozen=True)
 class Speaker:

@@ -42,7 +42,7 @@ def main() -> None:
         told = card.read(chosen.output / bundle.NAME / bundle.CARD)
         for table in card.tables(told).values():
             say(f"{table}\n")
-        if chosen.output == BUNDLED:
+        if chosen.output.resolve() == BUNDLED.resolve() and not read_own(folder):
             card.write(told)
 
 

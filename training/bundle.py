@@ -23,12 +23,12 @@ from training import checkpoints
 from training.errors import TrainingError
 from training.evaluate import Way, compiled, means, score_all, score_recording
 from training.heldout import Mix, build_mixes, recordings
-from training.learner import CHECKPOINT
+from training.learner import CHECKPOINT, digest_of_networks
 from training.network import unet_of
 from training.render import FONTS, renderer_version
 from training.songs import PACKAGES, Song, all_songs
 from training.tracks import STEMS, Track, digest_of
-from training.train import START, bundled_start
+from training.train import START, bundled_start, likeness, read_all
 
 NAME = "4stems"
 CARD = "card.json"
@@ -58,7 +58,8 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
     Raises
     ------
     TrainingError
-        There is no such run, or the material is not what it has heard.
+        There is no such run, it has not ended, or it began with other networks or heard other
+        material.
     ModelError
         The set that they were trained from is missing or damaged.
     """
@@ -69,7 +70,17 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
             f"{run} has heard other material than there is in {material}, so the card would be "
             "wrong: train anew under another name (--run)"
         )
+    if state["step"] < settings["steps"]:
+        raise TrainingError(
+            f"{run} has taken {state['step']} of its {settings['steps']} steps: let it end first "
+            "(make train ARGS=train)"
+        )
     start = bundled_start(out_dir)
+    if about["networks"] != digest_of_networks(likeness(read_all(start))):
+        raise TrainingError(
+            f"{run} began with other networks than those of {start.folder}, which its set would "
+            "have the vocals of: put those there (-o)"
+        )
     heard = _material(all_songs(), tracks)
     vocals = start.manifest.files[start.stems.index(STEMS[0])]
     draft = Manifest(
@@ -108,9 +119,15 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
 
 def _put(folder: Path, target: Path) -> None:
     """Put a folder in the place of another one, which goes with the first one's parent."""
-    if target.exists():
-        target.rename(folder.with_name("before"))
-    folder.rename(target)
+    before = folder.with_name("before")
+    try:
+        if target.exists():
+            target.rename(before)
+        folder.rename(target)
+    except BaseException:  # of Ctrl+C too
+        if before.exists() and not target.exists():
+            before.rename(target)
+        raise
 
 
 def measure(mixes: Sequence[Mix], sets: Mapping[str, Mapping[str, Path]]) -> dict[str, Any]:

@@ -99,8 +99,8 @@ def write(card: dict[str, Any]) -> None:
 
 def _short(song: str) -> str:
     """Leave out the folders."""
-    package, *_, name = song.split("/")
-    return f"{package}/{name}"
+    names = song.split("/")
+    return "/".join(dict.fromkeys((names[0], names[-1])))
 
 
 def _db(value: float | None) -> str:

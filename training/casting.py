@@ -48,8 +48,15 @@ def without_programs(notes: list[Note]) -> list[Note]:
 
 
 def in_first_channel(notes: list[Note]) -> list[Note]:
-    """Move a part out of the drums' channel, where FluidSynth looks for a font's bank of drums."""
-    return [Note(each.time_s, each.message.copy(channel=0)) for each in notes]
+    """Move drums out of their channel, where FluidSynth looks for a font's bank of drums.
+
+    What other channels are told, as to bend, stays behind: it is not for the drums.
+    """
+    return [
+        Note(each.time_s, each.message.copy(channel=0))
+        for each in notes
+        if each.message.channel == DRUM_CHANNEL
+    ]
 
 
 def transposed(note: Note, semitones: int) -> Note:

@@ -128,7 +128,11 @@ def distil(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(THREADS)  # of what the networks share
-    about = {"material": digest_of(tracks), "lesson": str(lesson)}
+    about = {
+        "material": digest_of(tracks),
+        "lesson": str(lesson),
+        "augmentation": str(augmentation),
+    }
     student = Learner(folder, settings, networks, tuple(networks), about, lesson.arithmetic)
     teacher = [(weights_of(unet), unet.activations) for unet in networks.values()]
 

@@ -1,6 +1,6 @@
 """Whether networks can be taught to do with less: a table for each lesson.
 
-    python -m training.experiments live | live-by-stems | balanced-by-stems | int8
+    make teach ARGS=LESSON    # live | live-by-stems | balanced-by-stems | int8
 
 Each teaches the two-stem networks (`distil`), then has teacher and student separate the benchmarks'
 mixes, and the demo's song, which is really sung: a student that forgets what singing is becomes
@@ -38,6 +38,7 @@ from training.learner import Learner
 from training.mixing import USUAL
 from training.network import unet_of
 from training.recordings import record_all
+from training.tracks import read_own
 from training.train import deezers
 from variants import score_scheme
 
@@ -153,6 +154,7 @@ def main() -> None:
     parser.add_argument("lesson", choices=LESSONS)
     parser.add_argument("--folder", type=Path, default=default_folder())
     parser.add_argument("--steps", type=positive, default=SETTINGS.steps)
+    parser.add_argument("--run", metavar="NAME", help="below the folder's runs (default: LESSON)")
     parser.add_argument(
         "--songs",
         type=int,
@@ -171,12 +173,13 @@ def main() -> None:
         heard += record_all(folder)
         mixing = replace(USUAL, recorded=RECORDED)
     teacher = deezers()
-    run = folder / "runs" / chosen.lesson
+    run = folder / "runs" / (chosen.run or chosen.lesson)
     student = taught(distil(folder, run, heard, settings, teacher, lesson, mixing, say=say))
     text = table(ways, compare(teacher, student, ways, chosen.songs))
     text = f"{settings.steps} steps at a rate of {settings.rate:g}, seed {settings.seed}:\n\n{text}"
     say(text)
-    if settings == SETTINGS and chosen.songs == len(RECIPES):
+    as_usual = settings == SETTINGS and chosen.songs == len(RECIPES) and not chosen.run
+    if as_usual and not read_own(folder):
         replace_section(DOCS / "models.md", chosen.lesson, text)
 
 

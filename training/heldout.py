@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import soundfile
 from material import PEAK, RECIPES
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
+from training.errors import TrainingError
 from training.mixing import Stems
 from training.tracks import STEMS, Track
 from voices import Voice
@@ -48,7 +50,9 @@ class Mix:
 
 
 def build_mixes(folder: Path, tracks: Sequence[Track]) -> Iterator[Mix]:
-    """Give every song that is for testing with one of the benchmarks' voices, each in its turn.
+    """Give every song that is for testing, with one of the benchmarks' voices if it has none.
+
+    The voices come each in its turn.
 
     All four stems are equally loud on the whole, so that each is 4.8 dB below the others together:
     a song's own balance would tell more of its author than of the networks.
@@ -58,6 +62,11 @@ def build_mixes(folder: Path, tracks: Sequence[Track]) -> Iterator[Mix]:
     folder : Path
         Of the tracks' files.
     tracks : sequence of Track
+
+    Raises
+    ------
+    TrainingError
+        One of them is too short.
     """
     tested = [track for track in tracks if track.split == "test"]
     for number, song in enumerate(sorted({track.song for track in tested})):
@@ -65,7 +74,8 @@ def build_mixes(folder: Path, tracks: Sequence[Track]) -> Iterator[Mix]:
         for track in tested:
             if track.song == song:
                 stems[STEMS.index(track.stem)] = _excerpt(folder / track.file)
-        stems[STEMS.index("vocals")] = _performance(RECIPES[number % len(RECIPES)].voice)
+        if not stems[STEMS.index("vocals")].any():
+            stems[STEMS.index("vocals")] = _performance(RECIPES[number % len(RECIPES)].voice)
         stems /= np.maximum(np.sqrt(np.square(stems).mean((1, 2), keepdims=True)), SOFTEST)
         stems *= np.float32(PEAK / np.abs(stems.sum(0)).max())
         yield Mix(song, stems)
@@ -94,16 +104,16 @@ def recordings() -> Iterator[Recording]:
 
 def _excerpt(path: Path) -> Waveform:
     with soundfile.SoundFile(path) as file:
-        file.seek(min(START_S * SAMPLERATE, file.frames))
+        if file.frames <= START_S * SAMPLERATE:
+            raise TrainingError(
+                f"{path} ends before {START_S} s, where what is measured begins: leave it out, or "
+                "learn from it (split train)"
+            )
+        file.seek(START_S * SAMPLERATE)
         heard = file.read(SECONDS * SAMPLERATE, dtype="float32", always_2d=True, fill_value=0)
         return np.asarray(heard.T, np.float32)
 
 
-_performances: dict[str, Waveform] = {}
-
-
+@cache
 def _performance(voice: Voice) -> Waveform:
-    key = str(voice)
-    if key not in _performances:
-        _performances[key] = np.resize(voice.perform(), SECONDS * SAMPLERATE)
-    return _performances[key]
+    return np.resize(voice.perform(), SECONDS * SAMPLERATE)

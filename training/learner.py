@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -28,6 +30,8 @@ STEADY = "steady.pt"
 """The state before the rate of learning falls, from where a longer run goes on."""
 CURVE = "curve.jsonl"
 """The curve again, for whoever looks on."""
+LOCK = "lock"
+"""Held by the program that goes on with the run."""
 THREADS = 2
 """No more: a sum of two is the same whichever comes first, and so is every gradient."""
 WARM_UP = 200
@@ -114,7 +118,7 @@ class Learner:
         rounded: GraphSpec | None = None,
     ) -> None:
         self.folder, self.settings = folder, settings
-        self._about = {"networks": _digest(networks), **lesson}
+        self._about = {"networks": digest_of_networks(networks), **lesson}
         self.stems = tuple(networks)
         self.activations: Activations = networks[self.stems[0]].activations
         self.fixed = {s: weights_of(unet) for s, unet in networks.items() if s not in learning}
@@ -274,6 +278,11 @@ def run(
         Steps between saves.
     say : callable
         Is told how it goes.
+
+    Raises
+    ------
+    TrainingError
+        Another program goes on with the same run.
     """
 
     def measured(loss: float | None) -> None:
@@ -283,19 +292,33 @@ def run(
         (learner.folder / CURVE).write_text("".join(f"{line}\n" for line in lines))
         say(lines[-1])
 
-    if not learner.curve:
-        measured(None)
-    losses: list[float] = []
-    started = time.monotonic()
-    for batch in batches:
-        if learner.step == learner.settings.level_steps:
-            learner.save(STEADY)
-        losses.append(learn(batch))
-        if learner.step % every == 0 or learner.step == learner.settings.steps:
-            pace_s = (time.monotonic() - started) / len(losses)
-            say(f"{learner.step} of {learner.settings.steps} steps, {pace_s:.2f} s each")
-            measured(float(np.mean(losses)))
-            losses, started = [], time.monotonic()
+    with _alone_in(learner.folder):
+        if not learner.curve:
+            measured(None)
+        losses: list[float] = []
+        started = time.monotonic()
+        for batch in batches:
+            if learner.step == learner.settings.level_steps:
+                learner.save(STEADY)
+            losses.append(learn(batch))
+            if learner.step % every == 0 or learner.step == learner.settings.steps:
+                pace_s = (time.monotonic() - started) / len(losses)
+                say(f"{learner.step} of {learner.settings.steps} steps, {pace_s:.2f} s each")
+                measured(float(np.mean(losses)))
+                losses, started = [], time.monotonic()
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(
+                f"another program goes on with the run in {folder}: wait for its end, or name "
+                "another run (--run)"
+            ) from None
+        yield
 
 
 def _settings_in(state: dict[str, Any]) -> dict[str, Any]:
@@ -303,7 +326,7 @@ def _settings_in(state: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _digest(networks: Mapping[str, UNet]) -> str:
+def digest_of_networks(networks: Mapping[str, UNet]) -> str:
     """Tell networks from all others."""
     digest = sha256()
     for stem, unet in networks.items():

@@ -39,7 +39,7 @@ class Augmentation:
     Attributes
     ----------
     together : float
-        Share of mixtures whose parts are of one song, at one time.
+        Share of mixtures whose parts are of one song, at one time; so is the voice, if it has one.
     sung : float
         Share of mixtures with a voice.
     silent : float
@@ -130,19 +130,18 @@ class Mixer:
         for stem, out in zip(STEMS, stems, strict=True):
             if rng.random() < (1 - chances.sung if stem == "vocals" else chances.silent):
                 continue
-            if stem == "vocals":
-                tracks, at = self._by_stem[stem], rng.random()
-                own_speed = _speed(rng, 2 * chances.transposition)
-            elif together:
+            is_songs = together and stem in song
+            if is_songs:
                 tracks, at, own_speed = song[stem], place, speed
             else:
                 tracks, at = self._by_stem[stem], rng.random()
-                own_speed = _speed(rng, chances.transposition)
+                semitones = chances.transposition * (2 if stem == "vocals" else 1)
+                own_speed = _speed(rng, semitones)
             if not tracks:
                 continue
             track = tracks[rng.integers(len(tracks))]
             part = self._played(rng, track, at, own_speed, frames)
-            out[:] = part * _level(rng, part, track, chances.level_db, together)
+            out[:] = part * _level(rng, part, track, chances.level_db, is_songs)
         return _at_some_level(rng, stems)
 
     def _record(self, rng: Generator, frames: int) -> Stems:
@@ -200,11 +199,11 @@ def _speed(rng: Generator, semitones: float) -> float:
 
 
 def _level(
-    rng: Generator, x: Waveform, track: Track, spread_db: float, together: bool
+    rng: Generator, x: Waveform, track: Track, spread_db: float, is_songs: bool
 ) -> np.float32:
     """Give a gain: about the song's own balance, or about one loudness for all."""
     jitter = 10 ** (rng.normal(0, spread_db) / 20)
-    if together and track.stem != "vocals":
+    if is_songs:
         return np.float32(track.gain * jitter)
     # A part that is nearly silent here stays so.
     rms = max(float(np.sqrt(np.mean(np.square(x)))), 0.02)

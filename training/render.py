@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -117,7 +118,7 @@ class Performance:
     font : Font
     part : Part
     cast : int
-        0 as written; else by other instruments, others for each number.
+        0 as written; else by other instruments.
     """
 
     song: Song
@@ -159,7 +160,9 @@ def render_all(songs: Iterable[Song], folder: Path) -> list[Track]:
     jobs = [(performance, renderer, folder) for performance in performances(songs)]
     with workers() as processes:
         done = list(tqdm(processes.map(_render, jobs), total=len(jobs), unit="track"))
-    tracks = [track for track in done if track is not None]
+    # A kit that a font has not is played by another one, which may be heard already.
+    different = {(track.song, track.stem, track.sha256): track for track in done if track}
+    tracks = list(different.values())
     write_list(folder / "tracks.json", tracks)
     return tracks
 
@@ -174,8 +177,9 @@ def performances(songs: Iterable[Song]) -> Iterator[Performance]:
             written = [dice.choice(able)] if song.is_made_up else able
             yield from (Performance(song, font, part) for font in written)
             if song.split == "train":
-                for cast in range(1, CASTS[song.is_made_up] + 1):
-                    font = dice.choice([font for font in able if font.has_programs])
+                programmed = [font for font in able if font.has_programs]
+                casts = min(CASTS[song.is_made_up], len(programmed))
+                for cast, font in enumerate(dice.sample(programmed, casts), 1):
                     yield Performance(song, font, part, cast)
 
 
@@ -185,12 +189,17 @@ def renderer_version() -> str:
     Raises
     ------
     MaterialError
-        There is none.
+        There is none, or it does not tell.
     """
     if not shutil.which("fluidsynth"):
         raise MaterialError("no fluidsynth here; run `sudo apt-get install fluidsynth`")
     told = subprocess.run(["fluidsynth", "--version"], capture_output=True, text=True, check=False)
-    return told.stdout.splitlines()[-1] if told.stdout else ""
+    version = re.search(r"runtime version (\S+)", told.stdout)
+    if not version:
+        raise MaterialError(
+            f"`fluidsynth --version` names no version (got {told.stdout!r}); install FluidSynth 2"
+        )
+    return f"FluidSynth {version[1]}"
 
 
 def _render(job: tuple[Performance, str, Path]) -> Track | None:

@@ -83,7 +83,8 @@ def _split(number: int) -> Split:
 def _perform(job: tuple[str, Voice, Split, str, Path]) -> Track:
     name, voice, split, made_by, folder = job
     frames = round(SECONDS * SAMPLERATE)
-    kept = keep(folder, "voices", (repr(voice), made_by), lambda: voice.perform()[:frames])
+    made_of = (repr(voice), f"{SECONDS} s", made_by)
+    kept = keep(folder, "voices", made_of, lambda: voice.perform()[:frames])
     if not kept:
         raise MaterialError(f"{voice} is silent; look whether its program works")
     return Track(kept.file, split, str(voice), name, "vocals", 1.0, kept.sha256)

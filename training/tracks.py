@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -96,14 +98,22 @@ def keep(
         gain, digest = float(np.abs(samples).max(initial=0)) / PEAK, ""
         if gain * PEAK > SILENCE:
             quantized = np.rint(samples / gain * 32767).astype(np.int16)
-            soundfile.write(folder / file, quantized, SAMPLERATE, format="FLAC")
+            with _at_once(folder / file) as partial:
+                soundfile.write(partial, quantized, SAMPLERATE, format="FLAC")
             digest = sha256(quantized.tobytes()).hexdigest()
-        # The note comes last, and at once: with it the file is whole.
-        partial = note.with_suffix(".part")
-        partial.write_text(json.dumps(asdict(Kept(file, gain, digest))))
-        partial.replace(note)
+        # The note comes last: with it the file is whole.
+        with _at_once(note) as partial:
+            partial.write_text(json.dumps(asdict(Kept(file, gain, digest))))
     kept = Kept(**json.loads(note.read_text()))
     return kept if kept.sha256 else None
+
+
+@contextmanager
+def _at_once(path: Path) -> Iterator[Path]:
+    """Give a place to write that becomes the file when all is written, whoever else makes it."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    yield partial
+    partial.replace(path)
 
 
 class _Own(BaseModel):
@@ -137,14 +147,22 @@ def read_own(folder: Path) -> list[Track]:
         raise TrainingError(
             f"{path}: {place}: {first['msg']} (got {first['input']!r}); see docs/models.md"
         ) from None
-    return [
-        Track(own.file, own.split, "own", own.song, own.stem, own.gain, _checked(folder / own.file))
-        for own in listed
-    ]
+    tracks = []
+    frames: dict[str, int] = {}
+    for own in listed:
+        samples = _samples(folder / own.file)
+        if len(samples) != frames.setdefault(own.song, len(samples)):
+            raise TrainingError(
+                f"{folder / own.file} has {len(samples)} frames, and another track of {own.song} "
+                f"has {frames[own.song]}: cut or pad them to one length"
+            )
+        digest = sha256(samples.tobytes()).hexdigest()
+        tracks.append(Track(own.file, own.split, "own", own.song, own.stem, own.gain, digest))
+    return tracks
 
 
-def _checked(path: Path) -> str:
-    """Give the checksum of a file's samples."""
+def _samples(path: Path) -> NDArray[np.int16]:
+    """Read a file of the user's own [shape=(frames, channels)]."""
     try:
         samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:
@@ -154,7 +172,8 @@ def _checked(path: Path) -> str:
             f"{path} has {samples.shape[1]} channels at {rate} Hz, and must have 1 or {CHANNELS} "
             f"at {SAMPLERATE}: convert it, as with `sox IN {path.stem}.flac rate 44100 channels 2`"
         )
-    return sha256(samples.tobytes()).hexdigest()
+    read: NDArray[np.int16] = samples
+    return read
 
 
 def digest_of(tracks: Iterable[Track]) -> str:

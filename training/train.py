@@ -7,7 +7,7 @@ claims would go to the vocals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.unet import UNet
 from training.batches import batches, frames_of
 from training.learner import THREADS, Learner, Settings, run
-from training.mixing import Batch, Mixer
+from training.mixing import USUAL, Batch, Mixer
 from training.network import analyse, ratio_masks
 from training.tracks import STEMS, Track, digest_of
 
@@ -59,7 +59,12 @@ def bundled_start(folder: Path | None = None) -> ModelSet:
 
 def deezers() -> dict[str, UNet]:
     """Give their weights, by stem."""
-    return {stem: read_weights(path)[0] for stem, path in bundled_start().paths.items()}
+    return read_all(bundled_start())
+
+
+def read_all(networks: ModelSet) -> dict[str, UNet]:
+    """Give the weights of a set, by stem."""
+    return {stem: read_weights(path)[0] for stem, path in networks.paths.items()}
 
 
 def loss_of(stems: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,9 +135,9 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(THREADS)  # of what the networks share
-    start: dict[str, UNet] = dict.fromkeys(STEMS, networks["accompaniment"])
-    start["vocals"] = networks["vocals"]
-    learner = Learner(folder, settings, start, LEARNING, {"material": digest_of(tracks)})
+    start = likeness(networks)
+    about = {"material": digest_of(tracks), "augmentation": str(USUAL)}
+    learner = Learner(folder, settings, start, LEARNING, about)
     heard = [track for track in tracks if track.split == "train"]
     checked = [track for track in tracks if track.split == "validation"]
     mixer = Mixer(material, checked, VALIDATION_SEED)
@@ -151,6 +156,11 @@ def train(
         say,
     )
     return learner
+
+
+def likeness(networks: Mapping[str, UNet]) -> dict[str, UNet]:
+    """Give what four networks are at first: the vocals' own, and that of all the rest for each."""
+    return {**dict.fromkeys(STEMS, networks["accompaniment"]), "vocals": networks["vocals"]}
 
 
 def validate(learner: Learner, waveforms: Sequence[Batch]) -> dict[str, Any]:

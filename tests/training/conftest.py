@@ -27,3 +27,14 @@ def tracks(tmp_path: Path) -> list:
             split = "train" if song == "one" else "validation"
             made.append(Track(file, split, "noise", song, stem, 0.5, "0" * 64))
     return made
+
+
+@pytest.fixture
+def networks(tmp_path: Path) -> dict:
+    """Two small networks, by stem."""
+    import tiny_model as tiny
+    from stemd.tflite_models.checkpoint import Checkpoint
+    from stemd.tflite_models.variables import read_unet
+
+    checkpoint = Checkpoint(tiny.write_checkpoint(tmp_path / "checkpoint", tiny.variables()))
+    return {stem: read_unet(checkpoint, tiny.ARCHITECTURE, stem) for stem in tiny.STEMS}

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.convert import checkpoint_sha256, convert
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.store import write_set
-from training import bundle, card
+from training import bundle, card, checkpoints, heldout
 from training import train as training
 from training.errors import TrainingError
-from training.evaluate import Way, compiled, means, score
-from training.heldout import Mix, build_mixes
-from training.learner import Settings
+from training.evaluate import Way, compiled, means, score, score_recording
+from training.heldout import START_S, Mix, Recording, build_mixes
+from training.learner import CHECKPOINT, Settings
 from training.tracks import STEMS, digest_of
-from training.train import bundled_start, deezers, train
+from training.train import bundled_start, deezers, read_all, train
+from voices import Singer
 
 FRAMES = 44_100
 
@@ -41,7 +43,7 @@ def run(tmp_path, tracks, out_dir, monkeypatch):
     monkeypatch.setattr(training, "VALIDATION_BATCHES", 1)
     folder = tmp_path / "run"
     settings = Settings(steps=2, windows=((64, 1),))
-    start = {s: training.read_weights(p)[0] for s, p in bundled_start(out_dir).paths.items()}
+    start = read_all(bundled_start(out_dir))
     train(tmp_path, folder, tracks, settings, start, every=1, say=lambda _: None)
     return folder
 
@@ -98,6 +100,40 @@ def test_other_material_than_was_heard_is_refused(build, tracks, out_dir):
     assert digest_of(tracks) != digest_of(tracks[1:])
 
 
+def test_a_run_that_has_not_ended_is_refused(build, run, out_dir):
+    state = checkpoints.load(run / CHECKPOINT)
+    checkpoints.save(run / CHECKPOINT, {**state, "step": 1})
+    with pytest.raises(TrainingError, match=r"has taken 1 of its 2 steps: let it end first"):
+        build()
+    assert not (out_dir / "4stems").exists()
+
+
+def test_other_networks_than_it_began_with_are_refused(build, out_dir, monkeypatch):
+    begun = read_all(bundled_start(out_dir))
+    monkeypatch.setattr(bundle, "read_all", lambda _: {**begun, "vocals": begun["accompaniment"]})
+    with pytest.raises(
+        TrainingError, match=r"began with other networks .*: put those there \(-o\)"
+    ):
+        build()
+    assert not (out_dir / "4stems").exists()
+
+
+def test_a_set_that_cannot_be_put_leaves_the_old_one(build, out_dir, monkeypatch):
+    build()
+    before = {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()}
+    rename = Path.rename
+
+    def broken(path, target):
+        if Path(target) == out_dir / "4stems" and path.name != "before":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    with pytest.raises(KeyboardInterrupt):
+        build()
+    assert {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()} == before
+
+
 def test_an_installed_set_however_damaged_is_not_looked_at(tmp_path, monkeypatch):
     damaged = tmp_path / "stemd" / "models" / "2stems"
     damaged.mkdir(parents=True)
@@ -106,9 +142,9 @@ def test_an_installed_set_however_damaged_is_not_looked_at(tmp_path, monkeypatch
     assert set(deezers()) == {"vocals", "accompaniment"}
 
 
-def write_song(folder, tracks, stem):
-    """Give the tracks of one song that is for testing, one stem of which is silent."""
-    tested = [replace(t, split="test") for t in tracks if t.song == "one" and t.stem != "vocals"]
+def write_song(folder, tracks, stem, sung="vocals"):
+    """Give the tracks of one song that is for testing but one; one stem is silent."""
+    tested = [replace(t, split="test") for t in tracks if t.song == "one" and t.stem != sung]
     for number, track in enumerate(tested):
         x = np.random.default_rng(number).uniform(-0.5, 0.5, (45 * 44_100, 2))
         soundfile.write(folder / track.file, 0 * x if track.stem == stem else x, 44_100)
@@ -126,6 +162,28 @@ def test_mixes_sum_up_and_their_stems_are_equally_loud(tmp_path, tracks, monkeyp
     assert np.abs(mix.mixture).max() == pytest.approx(0.9, abs=1e-3)
 
 
+def test_a_song_with_a_voice_keeps_it(tmp_path, tracks, monkeypatch):
+    monkeypatch.setattr("training.heldout._performance", lambda _: pytest.fail("has a voice"))
+    (mix,) = build_mixes(tmp_path, write_song(tmp_path, tracks, "bass", sung=None))
+    assert mix.stems[0].any()
+
+
+def test_each_singer_performs_a_song_of_its_own(monkeypatch):
+    monkeypatch.setattr(Singer, "perform", lambda it: np.full(10, len(it.score), np.float32))
+    singers = [Singer(score, 80) for score in ("la:A4:1", "la:A4:1 la:B4:1")]
+    assert str(singers[0]) == str(singers[1])
+    first, second = (heldout._performance(singer) for singer in singers)
+    assert (first == 7).all()
+    assert (second == 15).all()
+
+
+def test_a_song_too_short_to_be_measured_is_said(tmp_path, tracks):
+    tested = write_song(tmp_path, tracks, "bass")
+    soundfile.write(tmp_path / tested[0].file, np.zeros((START_S * 44_100, 2)), 44_100)
+    with pytest.raises(TrainingError, match=r"drums.flac ends before 15 s, .*: leave it out"):
+        list(build_mixes(tmp_path, tested))
+
+
 def test_what_is_silent_has_no_figure(out_dir):
     stems = np.random.default_rng(1).standard_normal((4, 2, FRAMES)).astype(np.float32)
     stems[1:] = 0
@@ -135,6 +193,21 @@ def test_what_is_silent_has_no_figure(out_dir):
     assert np.isfinite(scores["vocals"])
     assert np.isnan(scores["accompaniment"])
     assert means([scores, {"vocals": 1.0, "accompaniment": 2.0}])["accompaniment"] == 2.0
+
+
+def test_a_recording_is_scored_by_what_is_no_voice_and_by_its_guitar(out_dir, monkeypatch):
+    rest, guitar = np.random.default_rng(1).standard_normal((2, 2, FRAMES)).astype(np.float32)
+    to_the_singer = 0.1 * guitar
+    estimates = np.stack([to_the_singer, rest, 0.9 * guitar])
+    monkeypatch.setattr("training.evaluate.separate", lambda *_: estimates)
+    scores = score_recording(Recording("r", rest, guitar), bundled_start(out_dir).paths)
+    assert scores["guitar"] == pytest.approx(20, abs=0.1)
+    assert scores["instruments"] == pytest.approx(23, abs=0.1)
+
+
+def test_a_song_is_named_without_its_folders():
+    assert card._short("freedoom/musics/dm_01.mid") == "freedoom/dm_01.mid"
+    assert card._short("mine") == "mine"
 
 
 def test_the_card_says_nothing_where_there_is_no_figure():

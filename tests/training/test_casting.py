@@ -7,7 +7,7 @@ import pytest
 
 from training import render
 from training.accompaniments import compose
-from training.casting import INSTRUMENTS, recast
+from training.casting import INSTRUMENTS, in_first_channel, recast
 from training.render import FONTS, performances
 from training.songs import PARTS, VOICES, Note, Song
 
@@ -43,6 +43,15 @@ def test_another_cast_plays_the_same_at_the_same_time(part, channel):
     assert seen == set(INSTRUMENTS[part])
 
 
+def test_drums_in_the_first_channel_hear_nothing_of_others():
+    others = [
+        Note(0.0, mido.Message("pitchwheel", channel=0, pitch=8191)),
+        Note(0.0, mido.Message("control_change", channel=2, control=7, value=0)),
+    ]
+    moved = in_first_channel([*others, *notes_of(9)])
+    assert [each.message for each in moved] == [each.message for each in notes_of(0)]
+
+
 def test_no_cast_sings_and_no_other_plays_the_bass():
     assert not set(INSTRUMENTS["other"]) & {*VOICES, *INSTRUMENTS["bass"]}
 
@@ -61,6 +70,12 @@ def test_what_is_held_out_is_played_as_written_by_its_own_fonts(held_out):
 
 def test_no_font_of_the_test_is_learnt_from():
     assert all(font.splits == ("test",) for font in FONTS if "test" in font.splits)
+
+
+def test_no_font_plays_a_part_in_another_cast_twice():
+    for digit in "3456789abcdef":
+        casts = [(each.part, each.font.name) for each in performances([song(digit)]) if each.cast]
+        assert len(casts) == len(set(casts)) == len(PARTS) * render.CASTS[False]
 
 
 def test_each_performance_has_a_file_of_its_own():

@@ -105,7 +105,11 @@ def test_a_process_that_was_killed_is_a_line():
 def test_a_set_needs_the_one_that_it_was_trained_from(tmp_path, tracks):
     for name in ("tracks", "voices"):
         write_list(tmp_path / f"{name}.json", tracks)
-    state = {"settings": "{}", "about": {"material": digest_of([*tracks, *tracks])}}
+    state = {
+        "step": 1,
+        "settings": '{"steps": 1}',
+        "about": {"material": digest_of([*tracks, *tracks])},
+    }
     (tmp_path / "runs" / "4stems").mkdir(parents=True)
     checkpoints.save(tmp_path / "runs" / "4stems" / CHECKPOINT, state)
     ended = run("bundle", "--folder", str(tmp_path), "-o", str(tmp_path / "nowhere"))

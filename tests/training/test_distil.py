@@ -4,19 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-import tiny_model as tiny
 from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.checkpoint import Checkpoint
-from stemd.tflite_models.variables import read_unet
 from training.batches import batches
 from training.distil import LESSONS, Lesson, distil
 from training.learner import Learner, Settings
-from training.network import analyse
-
-
-def tiny_networks(folder):
-    checkpoint = Checkpoint(tiny.write_checkpoint(folder / "checkpoint", tiny.variables()))
-    return {stem: read_unet(checkpoint, tiny.ARCHITECTURE, stem) for stem in tiny.STEMS}
+from training.network import analyse, weights_of
 
 
 def numbered(rows):
@@ -42,7 +34,9 @@ def test_the_same_spectra_are_compared(lesson):
     assert its[0, 0, -1, 0] == 63 - lesson.scheme.A
 
 
-def test_who_is_taught_by_stems_is_right_where_it_gives_them(tmp_path, tracks, monkeypatch):
+def test_who_is_taught_by_stems_is_right_where_it_gives_them(
+    tmp_path, tracks, networks, monkeypatch
+):
     losses = []
 
     def learn(student, magnitudes, loss_of):
@@ -56,7 +50,6 @@ def test_who_is_taught_by_stems_is_right_where_it_gives_them(tmp_path, tracks, m
 
     lesson = LESSONS["live-by-stems"]
     settings = Settings(steps=1, windows=((128, 2),))
-    networks = tiny_networks(tmp_path)
     given = batches(tmp_path, tracks, settings, 0)
     monkeypatch.setattr(Learner, "learn", learn)
     distil(tmp_path, tmp_path / "run", tracks, settings, networks, lesson, say=lambda _: None)
@@ -65,13 +58,17 @@ def test_who_is_taught_by_stems_is_right_where_it_gives_them(tmp_path, tracks, m
 
 
 @pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
-def test_students_learn(tmp_path, tracks, lesson):
-    settings, networks = Settings(steps=2, windows=((128, 2),)), tiny_networks(tmp_path)
+def test_students_learn(tmp_path, tracks, networks, lesson):
+    settings = Settings(steps=2, windows=((128, 2),))
     said = []
     student = distil(
         tmp_path, tmp_path / "run", tracks, settings, networks, lesson, every=1, say=said.append
     )
     assert student.step == 2
     assert [point["step"] for point in student.curve] == [0, 1, 2]
+    assert np.isfinite([point["loss"] for point in student.curve[1:]]).all()
+    for stem, unet in networks.items():
+        before = weights_of(unet)
+        assert any(not torch.equal(student.weights[stem][name], before[name]) for name in before)
     assert len(said) == 5  # each measure, and the pace of each step
     assert (tmp_path / "run" / "checkpoint.pt").exists()

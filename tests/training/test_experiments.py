@@ -34,7 +34,12 @@ def test_the_table_tells_the_mean_and_the_extremes_of_what_is_gained():
 
 @pytest.mark.parametrize(
     ("wishes", "written"),
-    [([], True), (["--songs", "3"], False), (["--steps", "5"], False)],
+    [
+        ([], True),
+        (["--songs", "3"], False),
+        (["--steps", "5"], False),
+        (["--run", "mine"], False),
+    ],
 )
 def test_documents_get_only_what_was_taught_and_measured_as_usual(
     tmp_path, monkeypatch, wishes, written
@@ -42,7 +47,7 @@ def test_documents_get_only_what_was_taught_and_measured_as_usual(
     told, taught = [], []
 
     def distil(folder, run, heard, settings, teacher, lesson, mixing, say):
-        taught.append((settings, lesson, mixing.recorded))
+        taught.append((settings, lesson, mixing.recorded, run.name))
 
     compared = [Comparison(np.zeros((2, 10)), (0, 0)) for _ in WAYS["live"]]
     monkeypatch.setattr(experiments, "read_tracks", lambda _: [])
@@ -55,11 +60,34 @@ def test_documents_get_only_what_was_taught_and_measured_as_usual(
     arguments = ["experiments", "live", "--folder", str(tmp_path), *wishes]
     monkeypatch.setattr(sys, "argv", arguments)
     experiments.main()
-    ((settings, lesson, recorded),) = taught
+    ((settings, lesson, recorded, name),) = taught
+    assert name == ("mine" if "--run" in wishes else "live")
     assert (settings == SETTINGS) == ("--steps" not in wishes)
     assert lesson == LESSONS["live"]
     assert recorded > 0
     assert bool(told) == written
+
+
+def test_who_is_compared_with_himself_gains_nothing(networks, monkeypatch):
+    def score(scheme, recipe, graphs):
+        x = np.random.default_rng(recipe).standard_normal((2, 44_100)).astype(np.float32)
+        return float(np.square(experiments._vocals(x, graphs, scheme)).mean())
+
+    def on_every_mix(work, jobs, recipes, count):
+        return [[work(*subject) for subject in ((s, r, g) for r in recipes)] for s, g in jobs]
+
+    song = 0.1 * np.random.default_rng(1).standard_normal((2, 44_100)).astype(np.float32)
+    monkeypatch.setattr(experiments, "build_mixes", lambda _: None)
+    monkeypatch.setattr(experiments, "read", lambda _: song)
+    monkeypatch.setattr(experiments, "RECIPES", [1, 2, 3])
+    monkeypatch.setattr(experiments, "score_scheme", score)
+    monkeypatch.setattr(experiments, "on_every_mix", on_every_mix)
+    other = dict.fromkeys(networks, networks["vocals"])
+    for student, is_same in ((networks, True), (other, False)):
+        (compared,) = experiments.compare(networks, student, [WAY], 2)
+        assert compared.mixes.shape == (2, 2)
+        assert (compared.mixes[0] == compared.mixes[1]).all() == is_same
+        assert (compared.song[0] == compared.song[1]) == is_same
 
 
 def test_more_songs_than_there_are_is_refused(monkeypatch, capsys):

@@ -1,9 +1,12 @@
 """What is rendered, sung and recorded is kept by what it is made of; one's own is looked over."""
 
+import io
 import json
 import shutil
+import subprocess
 from dataclasses import replace
 from random import Random
+from zipfile import ZipFile
 
 import mido
 import numpy as np
@@ -12,7 +15,7 @@ import soundfile
 
 import voices
 from stemd.dsp.scheme import SAMPLERATE
-from training import recordings, render, singers
+from training import recordings, render, singers, tracks
 from training.errors import TrainingError
 from training.songs import PARTS, Note, Song
 from training.tracks import PEAK, RECORDING, STEMS, keep, read_list, read_own
@@ -63,6 +66,17 @@ def test_a_file_that_was_not_finished_is_made_again(tmp_path):
     file.with_suffix(".json").unlink()
     keep(tmp_path, "kind", ["this"], noise)
     assert file.read_bytes() == whole
+
+
+def test_a_file_is_whole_whenever_it_is_there(tmp_path, monkeypatch):
+    def broken(path, samples, *_, **__):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(tracks.soundfile, "write", broken)
+    with pytest.raises(OSError, match="disk full"):
+        keep(tmp_path, "kind", ["this"], noise)
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".flac", ".json")]
 
 
 class InThisProcess:
@@ -124,6 +138,12 @@ def test_all_songs_are_rendered_once_through_the_fonts_of_their_split(tmp_path, 
     assert len(rendered) == count
 
 
+def test_what_sounds_the_same_counts_once(tmp_path, fonts, rendered):
+    render.FONTS.append(replace(render.FONTS[0], name="likewise"))
+    heard = [(track.song, track.stem, track.sha256) for track in render.render_all(SONGS, tmp_path)]
+    assert len(heard) == len(set(heard))
+
+
 @pytest.mark.parametrize("changed", ["font", "program", "length", "notes"])
 def test_what_would_sound_otherwise_is_rendered_anew(
     tmp_path, fonts, rendered, monkeypatch, changed
@@ -171,26 +191,75 @@ def test_voices_are_told_apart_by_split_and_made_once(tmp_path, monkeypatch):
         }
 
 
+def test_another_length_of_voices_is_performed_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(voices.Speaker, "perform", lambda _: noise()[:, 0])
+    monkeypatch.setattr(voices.Singer, "perform", lambda _: noise()[:, 0])
+    monkeypatch.setattr(singers, "programs", lambda: "1.0")
+    monkeypatch.setattr(singers, "workers", InThisProcess)
+    before = {track.file for track in singers.perform_all(tmp_path)}
+    monkeypatch.setattr(singers, "SECONDS", 0.05)
+    assert not before & {track.file for track in singers.perform_all(tmp_path)}
+
+
 def test_voices_are_the_same_on_every_machine():
     assert singers.performers() == singers.performers()
     assert singers._babble(Random("x"), 20) == singers._babble(Random("x"), 20)
 
 
-def test_recordings_are_cut_where_they_are_long_enough(tmp_path, monkeypatch):
+def ogg(seconds=3.0, rate=22_050, seed=1):
+    file = io.BytesIO()
+    samples = np.resize(noise(1, seed=seed), (round(seconds * rate), 2))
+    soundfile.write(file, samples, rate, format="OGG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of music, of which two seconds are cut from the second one on."""
     monkeypatch.setattr(recordings, "unpacked", lambda package: tmp_path / package)
     monkeypatch.setattr(recordings, "version", lambda _: "1")
     monkeypatch.setattr(recordings, "PACKAGES", ("music",))
     monkeypatch.setattr(recordings, "START_S", 1)
     monkeypatch.setattr(recordings, "SECONDS", 2)
     (tmp_path / "music" / "deep").mkdir(parents=True)
-    for name, seconds, rate in (("long", 3, 22_050), ("deep/short", 2.9, 44_100)):
-        samples = np.resize(noise(1), (round(seconds * rate), 2))
-        soundfile.write(tmp_path / f"music/{name}.ogg", samples, rate, format="OGG")
-    (tmp_path / "music" / "readme.txt").write_text("x")
+    return tmp_path / "music"
+
+
+def test_recordings_are_cut_where_they_are_long_enough(package, tmp_path):
+    (package / "long.ogg").write_bytes(ogg())
+    (package / "deep/short.ogg").write_bytes(ogg(2.9, 44_100))
+    (package / "readme.txt").write_text("x")
     (track,) = recordings.record_all(tmp_path)
     assert (track.song, track.player, track.stem) == ("music/long.ogg", RECORDING, "other")
     assert soundfile.info(tmp_path / track.file).frames == 2 * SAMPLERATE
     assert read_list(tmp_path / "recordings.json") == [track]
+
+
+def test_recordings_are_found_in_archives_too(package, tmp_path):
+    with ZipFile(package / "data.pk3", "w") as archive:
+        archive.writestr("sound/cdtracks/piece.ogg", ogg())
+        archive.writestr("maps/readme.txt", "x")
+    (track,) = recordings.record_all(tmp_path)
+    assert track.song == "music/data.pk3/sound/cdtracks/piece.ogg"
+
+
+def test_files_of_one_piece_are_heard_together(package, tmp_path):
+    for seed, part in enumerate(("guitar", "rhythm", "song")):
+        (package / "deep" / f"{part}.ogg").write_bytes(ogg(rate=44_100, seed=seed))
+    (together,) = recordings.record_all(tmp_path)
+    assert together.song == "music/deep"
+    sounds = [
+        soundfile.read(package / "deep" / f"{part}.ogg")[0] for part in ("guitar", "rhythm", "song")
+    ]
+    cut, _ = soundfile.read(tmp_path / together.file)
+    whole = sum(sounds)[SAMPLERATE:]
+    assert np.corrcoef(cut[:, 0], whole[:, 0])[0, 1] > 0.999
+
+
+def test_a_package_without_music_is_said(package, tmp_path):
+    (package / "short.ogg").write_bytes(ogg(2.9))
+    with pytest.raises(voices.MaterialError, match=r"no piece of 3 s in music 1; leave it out"):
+        recordings.record_all(tmp_path)
 
 
 OWN = {"file": "mine/drums.flac", "split": "train", "song": "mine", "stem": "drums"}
@@ -213,6 +282,12 @@ def test_tracks_of_ones_own_are_taken(own):
     (track,) = read_own(own(OWN))
     assert (track.file, track.stem, track.gain) == (OWN["file"], "drums", 1.0)
     assert len(track.sha256) == 64
+
+
+def test_tracks_of_one_song_are_of_one_length(own, tmp_path):
+    soundfile.write(tmp_path / "mine/bass.flac", noise(0.2), SAMPLERATE)
+    with pytest.raises(TrainingError, match=r"bass.flac has 8820 frames, and another .*has 4410"):
+        read_own(own(OWN, {**OWN, "file": "mine/bass.flac", "stem": "bass"}))
 
 
 def test_without_tracks_of_ones_own_there_are_none(tmp_path):
@@ -246,6 +321,30 @@ def test_ones_own_must_be_at_the_networks_rate(own, tmp_path):
 def test_without_a_synthesizer_the_remedy_is_named(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(voices.MaterialError, match="apt-get install fluidsynth"):
+        render.renderer_version()
+
+
+FLUIDSYNTH = """\
+FluidSynth runtime version 2.3.1
+Copyright (C) 2000-2022 Peter Hanappe and others.
+Distributed under the LGPL license.
+SoundFont(R) is a registered trademark of Creative Technology Ltd.
+
+FluidSynth executable version 2.3.1
+Sample type=double
+"""
+
+
+def test_the_synthesizer_is_told_by_its_version(monkeypatch):
+    def says(text):
+        told = subprocess.CompletedProcess([], 0, text)
+        monkeypatch.setattr(subprocess, "run", lambda *_, **__: told)
+
+    monkeypatch.setattr(shutil, "which", lambda _: "fluidsynth")
+    says(FLUIDSYNTH)
+    assert render.renderer_version() == "FluidSynth 2.3.1"
+    says("Sample type=double")
+    with pytest.raises(voices.MaterialError, match=r"names no version .*; install FluidSynth 2"):
         render.renderer_version()
 
 

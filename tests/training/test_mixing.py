@@ -71,6 +71,15 @@ def test_parts_of_one_song_are_heard_at_one_time_and_speed(tmp_path, tracks):
                 assert likeness > 0.99 if together else likeness < 0.5
 
 
+def test_a_voice_of_the_song_sings_with_it(tmp_path, tracks):
+    sound = 0.2 * np.random.default_rng(1).standard_normal(3 * 44_100)
+    for track in tracks:
+        soundfile.write(tmp_path / track.file, sound, 44_100)
+    mixer = Mixer(tmp_path, tracks, 1, replace(PLAIN, transposition=1.5, together=1))
+    for vocals, drums, *_ in mixer.batch(0, 4, FRAMES):
+        assert abs(np.corrcoef(vocals[0], drums[0])[0, 1]) > 0.99
+
+
 def test_a_recording_is_alone_in_its_mixture(tmp_path, tracks):
     band = replace(tracks[0], stem="other", player=RECORDING, song="band")
     for share in (0, 1):

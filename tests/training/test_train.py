@@ -1,5 +1,6 @@
 """A run that is interrupted goes on as if it had not been."""
 
+import fcntl
 import json
 from dataclasses import replace
 from functools import partial
@@ -8,13 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-import tiny_model as tiny
-from stemd.tflite_models.checkpoint import Checkpoint
-from stemd.tflite_models.variables import read_unet
 from training import checkpoints, learner
 from training import train as training
 from training.errors import TrainingError
-from training.learner import CURVE, Learner, Settings
+from training.learner import CURVE, LOCK, Learner, Settings
 from training.network import unet_of
 from training.train import LEARNING, loss_against, loss_of, train
 
@@ -23,13 +21,7 @@ SETTINGS = Settings(steps=STEPS, windows=((64, 2),), rate=1e-2)
 
 
 @pytest.fixture
-def start(tmp_path):
-    checkpoint = Checkpoint(tiny.write_checkpoint(tmp_path / "checkpoint", tiny.variables()))
-    return {stem: read_unet(checkpoint, tiny.ARCHITECTURE, stem) for stem in tiny.STEMS}
-
-
-@pytest.fixture
-def run(tmp_path, tracks, start, monkeypatch):
+def run(tmp_path, tracks, networks, monkeypatch):
     """Train in a folder, for so many steps before something breaks."""
     monkeypatch.setattr(training, "VALIDATION_BATCHES", 1)
     learn = Learner.learn
@@ -44,7 +36,7 @@ def run(tmp_path, tracks, start, monkeypatch):
     def go(name, until=None, settings=SETTINGS):
         interrupted.at = until
         return train(
-            tmp_path, tmp_path / name, tracks, settings, start, every=2, say=lambda _: None
+            tmp_path, tmp_path / name, tracks, settings, networks, every=2, say=lambda _: None
         )
 
     return go
@@ -67,10 +59,10 @@ def test_it_goes_on_where_it_was(run, tmp_path):
     assert [json.loads(line) for line in lines] == whole.curve
 
 
-def test_the_networks_learn_and_the_vocals_do_not(run, start):
+def test_the_networks_learn_and_the_vocals_do_not(run, networks):
     done = run("run")
     vocals = unet_of("vocals", done.activations, done.fixed["vocals"]).tensors()
-    for name, array in start["vocals"].tensors().items():
+    for name, array in networks["vocals"].tensors().items():
         np.testing.assert_array_equal(vocals[name], array)
     drums, bass = (done.weights[stem]["head/kernel"] for stem in ("drums", "bass"))
     assert not torch.equal(drums, bass)
@@ -110,7 +102,7 @@ def test_a_run_cannot_become_shorter_than_it_is(run):
         run("run", settings=replace(SETTINGS, steps=2))
 
 
-def test_other_runs_are_refused(run, tracks, start):
+def test_other_runs_are_refused(run, tracks, networks):
     run("run")
     with pytest.raises(TrainingError, match=r"holds a run with .*'rate': 0\.01.*, not with"):
         run("run", settings=Settings(steps=STEPS, windows=((64, 2),)))
@@ -118,9 +110,19 @@ def test_other_runs_are_refused(run, tracks, start):
     with pytest.raises(TrainingError, match=r"holds a run with other material; .*--run"):
         run("run")
     tracks.pop()
-    start["accompaniment"] = start["vocals"]
+    networks["accompaniment"] = networks["vocals"]
     with pytest.raises(TrainingError, match=r"holds a run with other networks; .*--run"):
         run("run")
+
+
+def test_two_programs_do_not_go_on_with_one_run(run, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run("run", until=3)
+    with (tmp_path / "run" / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match=r"another program goes on .*run: .*--run"):
+            run("run")
+    assert run("run").step == STEPS
 
 
 def test_what_is_held_out_is_not_learnt_from(run, tracks, monkeypatch):
@@ -137,9 +139,9 @@ def test_what_is_held_out_is_not_learnt_from(run, tracks, monkeypatch):
     assert {track.split for track in heard} == {"train"}
 
 
-def test_the_loss_falls(tmp_path, start, monkeypatch):
+def test_the_loss_falls(tmp_path, networks, monkeypatch):
     monkeypatch.setattr(learner, "WARM_UP", 1)
-    networks = {"vocals": start["vocals"], **dict.fromkeys(LEARNING, start["accompaniment"])}
+    networks = {"vocals": networks["vocals"], **dict.fromkeys(LEARNING, networks["accompaniment"])}
     made = Learner(tmp_path, replace(SETTINGS, steps=20), networks, LEARNING, {})
     bands = torch.eye(4).repeat_interleave(256, 1)[None, :, None, None, :]
     stems = torch.randn((2, 4, 2, 64, 1024), dtype=torch.complex64) * bands
