@@ -1,5 +1,6 @@
 """Tracks of noise, and small networks; PyTorch and mido are only where networks are trained."""
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +10,22 @@ import soundfile
 
 if find_spec("torch") is None or find_spec("mido") is None:
     collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(autouse=True)
+def processes(request, monkeypatch) -> None:
+    """A thread instead of each pool of processes, which take seconds to begin, if not marked."""
+    if request.node.get_closest_marker("processes"):
+        return
+    from training import processes
+
+    def thread(count, context, begin, arguments):
+        prepare, given = arguments
+        if prepare:
+            prepare(*given)
+        return ThreadPoolExecutor(1)
+
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", thread)
 
 
 @pytest.fixture

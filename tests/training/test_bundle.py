@@ -60,6 +60,7 @@ def build(run, tmp_path, out_dir, tracks, monkeypatch):
     return lambda material=tracks: bundle.build(run, tmp_path, out_dir, material)
 
 
+@pytest.mark.processes
 def test_a_run_becomes_a_set_with_its_card(build, out_dir, tmp_path):
     manifest = build()
     found = Library(tmp_path / "data", tmp_path / "cache", out_dir).find("4stems")

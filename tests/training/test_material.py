@@ -79,18 +79,6 @@ def test_a_file_is_whole_whenever_it_is_there(tmp_path, monkeypatch):
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".flac", ".json")]
 
 
-class InThisProcess:
-    """Instead of several."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    map = map
-
-
 @pytest.fixture
 def fonts(tmp_path, monkeypatch):
     """One to learn from and one to be tested with, which are empty, and play noise."""
@@ -103,7 +91,6 @@ def fonts(tmp_path, monkeypatch):
     made = [replace(font) for font in chosen]
     monkeypatch.setattr(render, "unpacked", lambda _: root)
     monkeypatch.setattr(render, "FONTS", made)
-    monkeypatch.setattr(render, "workers", InThisProcess)
     monkeypatch.setattr(render, "renderer_version", lambda: "1.0")
     return made
 
@@ -174,7 +161,6 @@ def test_voices_are_told_apart_by_split_and_made_once(tmp_path, monkeypatch):
     monkeypatch.setattr(voices.Speaker, "perform", perform)
     monkeypatch.setattr(voices.Singer, "perform", perform)
     monkeypatch.setattr(singers, "programs", lambda: "1.0")
-    monkeypatch.setattr(singers, "workers", InThisProcess)
     tracks = singers.perform_all(tmp_path)
     assert tracks == read_list(tmp_path / "voices.json") == singers.perform_all(tmp_path)
     assert len(made) == len(tracks) == len(singers.performers())
@@ -195,7 +181,6 @@ def test_another_length_of_voices_is_performed_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(voices.Speaker, "perform", lambda _: noise()[:, 0])
     monkeypatch.setattr(voices.Singer, "perform", lambda _: noise()[:, 0])
     monkeypatch.setattr(singers, "programs", lambda: "1.0")
-    monkeypatch.setattr(singers, "workers", InThisProcess)
     before = {track.file for track in singers.perform_all(tmp_path)}
     monkeypatch.setattr(singers, "SECONDS", 0.05)
     assert not before & {track.file for track in singers.perform_all(tmp_path)}

@@ -59,6 +59,7 @@ def test_it_goes_on_where_it_was(run, tmp_path):
     assert [json.loads(line) for line in lines] == whole.curve
 
 
+@pytest.mark.processes
 def test_the_networks_learn_and_the_vocals_do_not(run, networks):
     done = run("run")
     vocals = unet_of("vocals", done.activations, done.fixed["vocals"]).tensors()
