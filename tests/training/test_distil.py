@@ -1,5 +1,7 @@
 """The student sees what the daemon would show it, and is compared where it would be heard."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,9 @@ import torch
 from stemd.dsp.scheme import Scheme
 from training.batches import batches
 from training.distil import LESSONS, Lesson, distil
+from training.errors import TrainingError
 from training.learner import Learner, Settings
+from training.mixing import USUAL
 from training.network import analyse, weights_of
 
 
@@ -55,6 +59,14 @@ def test_who_is_taught_by_stems_is_right_where_it_gives_them(
     distil(tmp_path, tmp_path / "run", tracks, settings, networks, lesson, say=lambda _: None)
     ((right, exchanged),) = losses
     assert right < exchanged - 1
+
+
+def test_a_run_with_other_mixtures_is_refused(tmp_path, tracks, networks):
+    arguments = (tmp_path, tmp_path / "run", tracks, Settings(steps=1, windows=((128, 2),)))
+    taught = (networks, LESSONS["live"])
+    distil(*arguments, *taught, say=lambda _: None)
+    with pytest.raises(TrainingError, match="augmentation"):
+        distil(*arguments, *taught, replace(USUAL, sung=0.1), say=lambda _: None)
 
 
 @pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)

@@ -33,16 +33,17 @@ def test_the_table_tells_the_mean_and_the_extremes_of_what_is_gained():
 
 
 @pytest.mark.parametrize(
-    ("wishes", "written"),
+    ("wishes", "own", "written"),
     [
-        ([], True),
-        (["--songs", "3"], False),
-        (["--steps", "5"], False),
-        (["--run", "mine"], False),
+        ([], [], True),
+        ([], ["a track of one's own"], False),
+        (["--songs", "3"], [], False),
+        (["--steps", "5"], [], False),
+        (["--run", "mine"], [], False),
     ],
 )
 def test_documents_get_only_what_was_taught_and_measured_as_usual(
-    tmp_path, monkeypatch, wishes, written
+    tmp_path, monkeypatch, wishes, own, written
 ):
     told, taught = [], []
 
@@ -51,6 +52,7 @@ def test_documents_get_only_what_was_taught_and_measured_as_usual(
 
     compared = [Comparison(np.zeros((2, 10)), (0, 0)) for _ in WAYS["live"]]
     monkeypatch.setattr(experiments, "read_tracks", lambda _: [])
+    monkeypatch.setattr(experiments, "read_own", lambda _: own)
     monkeypatch.setattr(experiments, "record_all", lambda _: [])
     monkeypatch.setattr(experiments, "deezers", dict)
     monkeypatch.setattr(experiments, "distil", distil)

@@ -131,6 +131,13 @@ def test_what_sounds_the_same_counts_once(tmp_path, fonts, rendered):
     assert len(heard) == len(set(heard))
 
 
+def test_other_instruments_play_through_as_many_fonts():
+    learnt = [Song(f"p/{n}", f"{n:x}f", b"") for n in range(20)]
+    casts = [each for each in render.performances(learnt) if each.cast]
+    assert len(casts) > len(learnt) * len(PARTS)
+    assert len({(each.song, each.part, each.font) for each in casts}) == len(casts)
+
+
 @pytest.mark.parametrize("changed", ["font", "program", "length", "notes"])
 def test_what_would_sound_otherwise_is_rendered_anew(
     tmp_path, fonts, rendered, monkeypatch, changed

@@ -120,7 +120,7 @@ def test_two_programs_do_not_go_on_with_one_run(run, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run("run", until=3)
     with (tmp_path / "run" / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH)
         with pytest.raises(TrainingError, match=r"another program goes on .*run: .*--run"):
             run("run")
     assert run("run").step == STEPS
