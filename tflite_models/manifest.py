@@ -77,7 +77,9 @@ class Training(_Strict):
     stems: tuple[str, ...]
     """The stems whose networks were trained; the others are as they came."""
     steps: int
+    """Of all runs, one after the other."""
     seed: int
+    """Of the last one."""
     material_sha256: Sha256
     """Of the list of what was heard, in the card."""
     card: FileName

@@ -16,8 +16,9 @@ from training import bundle, card, render, singers
 from training.errors import tell
 from training.learner import Settings
 from training.songs import all_songs
+from training.start import CARD, DEEZERS, OURS, STARTS, bundled_start, refuse_held_out
 from training.tracks import Track, read_list, read_own
-from training.train import deezers, train
+from training.train import train
 from voices import MaterialError
 
 BUNDLED = Path(stemd.tflite_models.__file__).parent
@@ -36,10 +37,13 @@ def main() -> None:
         singers.perform_all(folder)
     if "train" in steps:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
-        train(folder, run, read_tracks(folder), settings, deezers(), say=say)
+        start = bundled_start(chosen.start)
+        if start.before:
+            refuse_held_out(start, all_songs(), render.FONTS)
+        train(folder, run, read_tracks(folder), settings, start, say=say)
     if "bundle" in steps:
         bundle.build(run, folder, chosen.output, read_tracks(folder))
-        told = card.read(chosen.output / bundle.NAME / bundle.CARD)
+        told = card.read(chosen.output / OURS / CARD)
         for table in card.tables(told).values():
             say(f"{table}\n")
         if chosen.output.resolve() == BUNDLED.resolve() and not read_own(folder):
@@ -57,6 +61,13 @@ def _arguments() -> argparse.Namespace:
         help="of material and runs, 11 GB (default: %(default)s)",
     )
     parser.add_argument("--run", default="4stems", metavar="NAME", help="below the folder's runs")
+    parser.add_argument(
+        "--start",
+        choices=STARTS,
+        default=DEEZERS,
+        help="the bundled set to begin with, Deezer's or the one that has learnt before (default: "
+        "%(default)s)",
+    )
     parser.add_argument("--seed", type=not_negative, default=Settings.seed)
     parser.add_argument(
         "--steps",

@@ -27,11 +27,10 @@ from training.learner import CHECKPOINT, digest_of_networks
 from training.network import unet_of
 from training.render import FONTS, renderer_version
 from training.songs import PACKAGES, Song, all_songs
+from training.start import CARD, DEEZERS, OURS, bundled, read_all
 from training.tracks import STEMS, Track, digest_of
-from training.train import START, bundled_start, likeness, read_all
+from training.train import BEFORE
 
-NAME = "4stems"
-CARD = "card.json"
 MEASURED_ON = "held-out songs"
 SPEC = GraphSpec(precision="fp16")
 WAYS = {
@@ -75,46 +74,53 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
             f"{run} has taken {state['step']} of its {settings['steps']} steps: let it end first "
             "(make train ARGS=train)"
         )
-    start = bundled_start(out_dir)
-    if about["networks"] != digest_of_networks(likeness(read_all(start))):
+    start = bundled(DEEZERS, out_dir)
+    if about["vocals"] != digest_of_networks({"vocals": read_all(start)["vocals"]}):
         raise TrainingError(
-            f"{run} began with other networks than those of {start.folder}, which its set would "
-            "have the vocals of: put those there (-o)"
+            f"{run} learnt beside other vocals than those of {start.folder}, which its set would "
+            "have: put those there (-o)"
         )
+    before = json.loads((run / BEFORE).read_text())
     heard = _material(all_songs(), tracks)
     vocals = start.manifest.files[start.stems.index(STEMS[0])]
     draft = Manifest(
-        name=NAME,
+        name=OURS,
         precision="fp16",
         graph=str(SPEC),
-        files=(vocals.model_copy(update={"set": START}),),
+        files=(vocals.model_copy(update={"set": DEEZERS}),),
         provenance=start.manifest.provenance,
         training=Training(
             stems=STEMS[1:],
-            steps=state["step"],
+            steps=state["step"] + steps_of(before),
             seed=settings["seed"],
             material_sha256=_digest(heard),
             card=CARD,
         ),
     )
     with TemporaryDirectory(dir=out_dir) as temporary:
-        folder = Path(temporary) / NAME
-        folder.with_name(START).symlink_to(start.folder.resolve())
+        folder = Path(temporary) / OURS
+        folder.with_name(DEEZERS).symlink_to(start.folder.resolve())
         manifest = write_set(folder, draft, _graphs(state, start, draft), plain_names=True)
         plain = {record.stem: record.path(folder) for record in manifest.files}
-        figures = measure(list(build_mixes(material, tracks)), {NAME: plain, START: start.paths})
-        offline = figures["mean"]["offline"][NAME]
+        figures = measure(list(build_mixes(material, tracks)), {OURS: plain, DEEZERS: start.paths})
+        offline = figures["mean"]["offline"][OURS]
         manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=offline)})
         (folder / MANIFEST).write_text(manifest.to_json())
         card = {
-            "training": {"settings": settings, "steps": state["step"], "start": START},
+            "training": {"settings": settings, "steps": state["step"], "start": about["start"]},
+            "before": before,
             "curve": state["curve"],
             "figures": figures,
             "material": heard,
         }
         (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
-        _put(folder, out_dir / NAME)
+        _put(folder, out_dir / OURS)
     return manifest
+
+
+def steps_of(card: dict[str, Any] | None) -> int:
+    """Tell how many steps the runs of a card took, one after the other."""
+    return card["training"]["steps"] + steps_of(card.get("before")) if card else 0
 
 
 def _put(folder: Path, target: Path) -> None:

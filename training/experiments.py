@@ -38,8 +38,8 @@ from training.learner import Learner
 from training.mixing import USUAL
 from training.network import unet_of
 from training.recordings import record_all
+from training.start import DEEZERS, bundled, read_all
 from training.tracks import read_own
-from training.train import deezers
 from variants import score_scheme
 
 RECORDED = 0.5
@@ -172,7 +172,7 @@ def main() -> None:
     if not lesson.by_stems:
         heard += record_all(folder)
         mixing = replace(USUAL, recorded=RECORDED)
-    teacher = deezers()
+    teacher = read_all(bundled(DEEZERS))
     run = folder / "runs" / (chosen.run or chosen.lesson)
     student = taught(distil(folder, run, heard, settings, teacher, lesson, mixing, say=say))
     text = table(ways, compare(teacher, student, ways, chosen.songs))

@@ -7,7 +7,8 @@ claims would go to the vocals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.model_reader import read_weights
-from stemd.tflite_models.model_set import ModelSet
-from stemd.tflite_models.unet import UNet
 from training.batches import batches, frames_of
-from training.learner import THREADS, Learner, Settings, run
+from training.learner import THREADS, Learner, Settings, digest_of_networks, run
 from training.mixing import USUAL, Batch, Mixer
 from training.network import analyse, ratio_masks
+from training.start import Start
 from training.tracks import STEMS, Track, digest_of
 
 LEARNING = STEMS[1:]
@@ -33,38 +31,10 @@ HEARD = 1e-3
 """Power of a stem against the mixture's from which on it has an SDR."""
 VALIDATION_BATCHES = 12
 VALIDATION_SEED = 1
+BEFORE = "before.json"
+"""What the networks had learnt when the run began, as `Start` has it."""
 
 Say = Callable[[str], None]
-
-
-START = "2stems"
-"""The set that training begins with."""
-
-
-def bundled_start(folder: Path | None = None) -> ModelSet:
-    """Give Deezer's two networks as they come with the program, whatever the user has installed.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        Where the bundled sets are; by default where the program has them.
-
-    Raises
-    ------
-    ModelError
-        They are missing or damaged.
-    """
-    return Library(bundled_dir=folder).find_bundled(START)
-
-
-def deezers() -> dict[str, UNet]:
-    """Give their weights, by stem."""
-    return read_all(bundled_start())
-
-
-def read_all(networks: ModelSet) -> dict[str, UNet]:
-    """Give the weights of a set, by stem."""
-    return {stem: read_weights(path)[0] for stem, path in networks.paths.items()}
 
 
 def loss_of(stems: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,7 +81,7 @@ def train(
     folder: Path,
     tracks: Sequence[Track],
     settings: Settings,
-    networks: dict[str, UNet],
+    start: Start,
     every: int = 500,
     say: Say = print,
 ) -> Learner:
@@ -125,9 +95,8 @@ def train(
         Of the run.
     tracks : sequence of Track
     settings : Settings
-    networks : dict of str to UNet
-        What it starts from: vocals, which stay, and accompaniment, whose likeness all others are
-        at first.
+    start : Start
+        What it begins with; the vocals stay as they are.
     every : int
         Steps between checkpoints.
     say : callable
@@ -135,9 +104,14 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(THREADS)  # of what the networks share
-    start = likeness(networks)
-    about = {"material": digest_of(tracks), "augmentation": str(USUAL)}
-    learner = Learner(folder, settings, start, LEARNING, about)
+    about = {
+        "material": digest_of(tracks),
+        "augmentation": str(USUAL),
+        "start": start.name,
+        "vocals": digest_of_networks({"vocals": start.networks["vocals"]}),
+    }
+    learner = Learner(folder, settings, start.networks, LEARNING, about)
+    (folder / BEFORE).write_text(json.dumps(start.before))
     heard = [track for track in tracks if track.split == "train"]
     checked = [track for track in tracks if track.split == "validation"]
     mixer = Mixer(material, checked, VALIDATION_SEED)
@@ -156,11 +130,6 @@ def train(
         say,
     )
     return learner
-
-
-def likeness(networks: Mapping[str, UNet]) -> dict[str, UNet]:
-    """Give what four networks are at first: the vocals' own, and that of all the rest for each."""
-    return {**dict.fromkeys(STEMS, networks["accompaniment"]), "vocals": networks["vocals"]}
 
 
 def validate(learner: Learner, waveforms: Sequence[Batch]) -> dict[str, Any]:

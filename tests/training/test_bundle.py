@@ -19,8 +19,9 @@ from training.errors import TrainingError
 from training.evaluate import Way, compiled, means, score, score_recording
 from training.heldout import START_S, Mix, Recording, build_mixes
 from training.learner import CHECKPOINT, Settings
+from training.start import bundled, bundled_start, read_all
 from training.tracks import STEMS, digest_of
-from training.train import bundled_start, deezers, read_all, train
+from training.train import train
 from voices import Singer
 
 FRAMES = 44_100
@@ -37,15 +38,18 @@ def out_dir(tmp_path):
     return folder.parent
 
 
-@pytest.fixture
-def run(tmp_path, tracks, out_dir, monkeypatch):
+def learn(tmp_path, name, tracks, start):
     """A run of two steps."""
-    monkeypatch.setattr(training, "VALIDATION_BATCHES", 1)
-    folder = tmp_path / "run"
+    folder = tmp_path / name
     settings = Settings(steps=2, windows=((64, 1),))
-    start = read_all(bundled_start(out_dir))
     train(tmp_path, folder, tracks, settings, start, every=1, say=lambda _: None)
     return folder
+
+
+@pytest.fixture
+def run(tmp_path, tracks, out_dir, monkeypatch):
+    monkeypatch.setattr(training, "VALIDATION_BATCHES", 1)
+    return learn(tmp_path, "run", tracks, bundled_start(folder=out_dir))
 
 
 @pytest.fixture
@@ -57,7 +61,11 @@ def build(run, tmp_path, out_dir, tracks, monkeypatch):
     monkeypatch.setattr(bundle, "recordings", lambda: [])
     monkeypatch.setattr(bundle, "all_songs", lambda: [])
     monkeypatch.setattr(bundle, "_material", lambda *_: {"songs": {}})
-    return lambda material=tracks: bundle.build(run, tmp_path, out_dir, material)
+
+    def build(material=tracks, of=run):
+        return bundle.build(of, tmp_path, out_dir, material)
+
+    return build
 
 
 @pytest.mark.processes
@@ -78,6 +86,21 @@ def test_the_same_run_gives_the_same_set(build, out_dir):
     first = build()
     assert build() == first
     assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems"]
+
+
+def test_a_set_that_learnt_on_tells_what_it_had_learnt_before(build, out_dir, tmp_path, tracks):
+    build()
+    start = bundled_start("4stems", out_dir)
+    manifest = build(of=learn(tmp_path, "on", tracks, start))
+    told = card.read(out_dir / "4stems" / "card.json")
+    assert told["training"]["start"] == "4stems"
+    assert told["before"] == start.before
+    assert start.before["training"] == {**told["training"], "start": "2stems"}
+    assert "figures" not in start.before
+    assert [told["training"]["steps"], manifest.training.steps] == [2, 4]
+    drums = read_all(bundled("4stems", out_dir))["drums"].tensors()["head/kernel"]
+    before = start.networks["drums"].tensors()["head/kernel"]
+    assert 0 < np.abs(drums - before).max() < 0.01
 
 
 def test_a_set_that_cannot_be_measured_leaves_the_old_one(build, out_dir, monkeypatch):
@@ -109,11 +132,11 @@ def test_a_run_that_has_not_ended_is_refused(build, run, out_dir):
     assert not (out_dir / "4stems").exists()
 
 
-def test_other_networks_than_it_began_with_are_refused(build, out_dir, monkeypatch):
-    begun = read_all(bundled_start(out_dir))
-    monkeypatch.setattr(bundle, "read_all", lambda _: {**begun, "vocals": begun["accompaniment"]})
+def test_other_vocals_than_it_learnt_beside_are_refused(build, out_dir, monkeypatch):
+    others = {"vocals": read_all(bundled("2stems", out_dir))["accompaniment"]}
+    monkeypatch.setattr(bundle, "read_all", lambda _: others)
     with pytest.raises(
-        TrainingError, match=r"began with other networks .*: put those there \(-o\)"
+        TrainingError, match=r"learnt beside other vocals .*: put those there \(-o\)"
     ):
         build()
     assert not (out_dir / "4stems").exists()
@@ -140,7 +163,7 @@ def test_an_installed_set_however_damaged_is_not_looked_at(tmp_path, monkeypatch
     damaged.mkdir(parents=True)
     (damaged / "manifest.json").write_text("no manifest")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert set(deezers()) == {"vocals", "accompaniment"}
+    assert bundled("2stems").stems == ("vocals", "accompaniment")
 
 
 def write_song(folder, tracks, stem, sung="vocals"):
@@ -188,7 +211,7 @@ def test_a_song_too_short_to_be_measured_is_said(tmp_path, tracks):
 def test_what_is_silent_has_no_figure(out_dir):
     stems = np.random.default_rng(1).standard_normal((4, 2, FRAMES)).astype(np.float32)
     stems[1:] = 0
-    paths = bundled_start(out_dir).paths
+    paths = bundled("2stems", out_dir).paths
     with compiled(paths, [Way(Scheme(T=64, B=4, A=8))]) as (graphs,):
         scores = score(Mix("m", stems), graphs, Scheme(T=64, B=4, A=8))
     assert np.isfinite(scores["vocals"])
@@ -201,7 +224,7 @@ def test_a_recording_is_scored_by_what_is_no_voice_and_by_its_guitar(out_dir, mo
     to_the_singer = 0.1 * guitar
     estimates = np.stack([to_the_singer, rest, 0.9 * guitar])
     monkeypatch.setattr("training.evaluate.separate", lambda *_: estimates)
-    scores = score_recording(Recording("r", rest, guitar), bundled_start(out_dir).paths)
+    scores = score_recording(Recording("r", rest, guitar), bundled("2stems", out_dir).paths)
     assert scores["guitar"] == pytest.approx(20, abs=0.1)
     assert scores["instruments"] == pytest.approx(23, abs=0.1)
 

@@ -73,8 +73,9 @@ def test_a_set_of_a_run_that_there_is_not_is_one_clear_line(end, tmp_path, track
 def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
     told = {}
 
-    def train(material, folder, heard, settings, networks, say):
+    def train(material, folder, heard, settings, start, say):
         told.update(material=material, folder=folder, tracks=heard, settings=settings)
+        told.update(start=start.name)
 
     def build(run, material, out_dir, heard):
         told.update(run=run, out_dir=out_dir)
@@ -83,9 +84,10 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
     for name in ("tracks", "voices"):
         write_list(tmp_path / f"{name}.json", tracks)
     monkeypatch.setattr(command, "train", train)
+    monkeypatch.setattr(command, "all_songs", list)
     monkeypatch.setattr(command.bundle, "build", build)
     wishes = ["--folder", str(tmp_path), "--run", "mine", "-o", "out"]
-    wishes += ["--seed", "3", "--steps", "5", "--rate", "0.1"]
+    wishes += ["--seed", "3", "--steps", "5", "--rate", "0.1", "--start", "4stems"]
     monkeypatch.setattr(sys, "argv", ["training", "train", *wishes])
     command.main()
     monkeypatch.setattr(sys, "argv", ["training", "bundle", *wishes])
@@ -96,6 +98,7 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
         "folder": tmp_path / "runs" / "mine",
         "run": tmp_path / "runs" / "mine",
         "tracks": [*tracks, *tracks],
+        "start": "4stems",
         "settings": Settings(seed=3, steps=5, rate=0.1),
         "out_dir": Path("out"),
     }

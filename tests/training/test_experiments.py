@@ -54,7 +54,7 @@ def test_documents_get_only_what_was_taught_and_measured_as_usual(
     monkeypatch.setattr(experiments, "read_tracks", lambda _: [])
     monkeypatch.setattr(experiments, "read_own", lambda _: own)
     monkeypatch.setattr(experiments, "record_all", lambda _: [])
-    monkeypatch.setattr(experiments, "deezers", dict)
+    monkeypatch.setattr(experiments, "read_all", lambda _: {})
     monkeypatch.setattr(experiments, "distil", distil)
     monkeypatch.setattr(experiments, "taught", lambda _: {})
     monkeypatch.setattr(experiments, "compare", lambda *_: compared)

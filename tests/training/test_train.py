@@ -14,6 +14,7 @@ from training import train as training
 from training.errors import TrainingError
 from training.learner import CURVE, LOCK, Learner, Settings
 from training.network import unet_of
+from training.start import Start, likeness
 from training.train import LEARNING, loss_against, loss_of, train
 
 STEPS = 4
@@ -36,7 +37,13 @@ def run(tmp_path, tracks, networks, monkeypatch):
     def go(name, until=None, settings=SETTINGS):
         interrupted.at = until
         return train(
-            tmp_path, tmp_path / name, tracks, settings, networks, every=2, say=lambda _: None
+            tmp_path,
+            tmp_path / name,
+            tracks,
+            settings,
+            Start("2stems", likeness(networks)),
+            every=2,
+            say=lambda _: None,
         )
 
     return go
@@ -142,8 +149,8 @@ def test_what_is_held_out_is_not_learnt_from(run, tracks, monkeypatch):
 
 def test_the_loss_falls(tmp_path, networks, monkeypatch):
     monkeypatch.setattr(learner, "WARM_UP", 1)
-    networks = {"vocals": networks["vocals"], **dict.fromkeys(LEARNING, networks["accompaniment"])}
-    made = Learner(tmp_path, replace(SETTINGS, steps=20), networks, LEARNING, {})
+    settings = replace(SETTINGS, steps=20)
+    made = Learner(tmp_path, settings, likeness(networks), LEARNING, {})
     bands = torch.eye(4).repeat_interleave(256, 1)[None, :, None, None, :]
     stems = torch.randn((2, 4, 2, 64, 1024), dtype=torch.complex64) * bands
     magnitudes, loss = stems.sum(1).abs(), partial(loss_against, stems)
