@@ -55,8 +55,13 @@ def running(environment, *arguments, **more):
             raise AssertionError("".join(log))
         yield process, log
     finally:
-        process.kill()
-        process.wait()
+        # Asked first: one that is killed may hold what JACK's other programs then wait for.
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         process.stderr.close()
 
 

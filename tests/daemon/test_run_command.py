@@ -127,8 +127,8 @@ def test_run_waits_for_the_next_server_and_restores_what_was_connected(environme
             bystander = jack.Client("bystander", no_start_server=True, servername=name)
             bystander.connect(*users)
             wait_until(lambda: connected(bystander, *users))
-            time.sleep(1.5)  # a connection must have lasted to be restored
             bystander.close()
+            time.sleep(1.5)  # a connection must have lasted to be restored
             os.kill(process_of(name), number)
             await_line(process, "the server went away")
             await_line(process, "waiting for a server: no JACK or PipeWire server answers")

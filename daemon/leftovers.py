@@ -1,0 +1,67 @@
+"""What JACK2 leaves behind where it is killed, and what then keeps everybody out."""
+
+import fcntl
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+REGION = "__db.001"
+"""The file of Berkeley DB's in which the locks lie."""
+
+
+def metadata_folder() -> Path:
+    """Give where JACK2 keeps the metadata of this user's servers and clients, all in one."""
+    return Path(f"/dev/shm/jack_db-{os.getuid()}")  # noqa: S108 # it is JACK2's choice
+
+
+def remove_dead_metadata(folder: Path | None = None) -> None:
+    """Remove JACK2's database of metadata where nobody has it open, as a server does that ends.
+
+    Its locks outlive who holds them: after a server or a client that was killed with one in hand,
+    whoever opens a client waits for ever, under every server. With nobody there, nothing is lost.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        By default that of this user.
+    """
+    folder = folder or metadata_folder()
+    with ExitStack() as held:
+        try:
+            place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            held.callback(os.close, place)
+            with os.scandir(place) as entries:
+                names = [entry.name for entry in entries]
+            # A folder that a server has just made is still empty.
+            if os.fstat(place).st_uid != os.getuid() or REGION not in names:
+                return
+            for name in names:
+                held.enter_context(_alone_with(name, place))
+            for name in names:
+                os.unlink(name, dir_fd=place)
+            folder.rmdir()
+        except OSError as reason:  # not there, or in use
+            log.debug("left %s as it is: %s", folder, reason)
+            return
+    log.debug("removed %s, which a JACK server that was killed had left", folder)
+
+
+@contextmanager
+def _alone_with(name: str, place: int) -> Iterator[None]:
+    """Hold a file that nobody else has open or mapped; else BlockingIOError.
+
+    A lease is granted under just that condition, and lasts until the file is closed.
+    """
+    file = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+    try:
+        # Who wants to open it meanwhile makes the kernel tell us, by a signal that would end us.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield
+    finally:
+        os.close(file)

@@ -1,0 +1,100 @@
+"""A database of JACK2's that nobody has open is removed, and no other one."""
+
+import os
+import signal
+
+import pytest
+
+from processes import process_of
+from stemd.daemon.jack_graph import open_client
+from stemd.daemon.leftovers import metadata_folder, remove_dead_metadata
+from stemd.daemon.private_server import private_server
+from waiting import wait_until
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A database, as Berkeley DB has its files."""
+    folder = tmp_path / "jack_db"
+    folder.mkdir()
+    for name in ("__db.001", "__db.002", "metadata.db"):
+        (folder / name).write_bytes(b"locks")
+    return folder
+
+
+def test_what_nobody_has_open_is_removed(folder):
+    remove_dead_metadata(folder)
+    assert not folder.exists()
+    remove_dead_metadata(folder)  # nor is it missed
+
+
+@pytest.mark.parametrize("name", ["__db.001", "metadata.db"])
+def test_what_somebody_has_open_stays(folder, name):
+    with (folder / name).open("rb+"):
+        remove_dead_metadata(folder)
+        assert len(list(folder.iterdir())) == 3
+    remove_dead_metadata(folder)
+    assert not folder.exists()
+
+
+def test_what_a_server_is_about_to_fill_stays(folder):
+    for file in folder.iterdir():
+        file.unlink()
+    remove_dead_metadata(folder)
+    assert folder.exists()
+
+
+def test_a_link_that_somebody_laid_is_not_followed(folder, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    remove_dead_metadata(link)
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_nor_is_one_inside(folder, tmp_path):
+    (folder / "__db.001").rename(tmp_path / "of somebody")
+    (folder / "__db.001").symlink_to(tmp_path / "of somebody")
+    remove_dead_metadata(folder)
+    assert (folder / "__db.001").is_symlink()
+    assert (folder / "metadata.db").exists()
+
+
+def test_somebody_elses_stays(folder, monkeypatch):
+    somebody = folder.stat().st_uid + 1
+    monkeypatch.setattr(os, "getuid", lambda: somebody)
+    remove_dead_metadata(folder)
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_a_server_that_lives_keeps_its_own_and_what_a_killed_one_left_is_removed():
+    def region():
+        return (metadata_folder() / "__db.001").stat().st_ino
+
+    with private_server(realtime=False) as name:
+        living = region()
+        open_client("guest", "jack", name).close()
+        assert region() == living
+        process = process_of(name)
+        os.kill(process, signal.SIGKILL)
+        wait_until(lambda: jack_is_gone(name))
+        assert region() == living  # or there would be nothing to remove
+    with private_server(realtime=False):
+        assert region() != living
+
+
+def jack_is_gone(name: str) -> bool:
+    try:
+        process_of(name)
+    except AssertionError:
+        return True
+    return False
+
+
+def test_its_signals_end_nobody(folder):
+    """Who opens a file while it is held makes the kernel tell who holds it."""
+    from stemd.daemon.leftovers import _alone_with
+
+    place = os.open(folder, os.O_RDONLY)
+    with _alone_with("metadata.db", place), pytest.raises(BlockingIOError):
+        os.close(os.open(folder / "metadata.db", os.O_RDWR | os.O_NONBLOCK))
+    os.close(place)
