@@ -22,6 +22,7 @@ from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.places import find_socket, listens
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
 from stemd.daemon.jack_graph import open_client
+from stemd.daemon.leftovers import remove_dead_metadata
 from stemd.daemon.machine import HEADROOM, is_held
 from stemd.daemon.measuring import measured
 from stemd.daemon.memory import processor_name
@@ -203,6 +204,7 @@ def _servers(config: Config) -> Iterator[Finding]:
 
 def _patiently(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
     """Look on a thread of its own, for a server that hangs keeps whoever joins it."""
+    remove_dead_metadata()  # with which everything would seem to hang
     try:
         return apart(lambda: list(look()), "stemd-doctor").result(HUNG_S)
     except TimeoutError:

@@ -12,7 +12,6 @@ from typing import Any
 from stemd.daemon import libjack
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import Connection
-from stemd.daemon.leftovers import remove_dead_metadata
 from stemd.daemon.lifeline import Lifeline, open_sockets
 from stemd.daemon.realtime import RealtimeSide, Server
 
@@ -60,8 +59,6 @@ def open_client(name: str, server: str, server_name: str | None = None) -> "Jack
     candidates = libjack.candidates(server)
     for library in candidates:
         jack = libjack.load(library)
-        if library.kind == "jack":
-            remove_dead_metadata()  # which would have us wait for ever
         try:
             return JackClient(jack, library, name, server_name)
         except jack.JackOpenError as error:

@@ -8,6 +8,7 @@ from time import monotonic, sleep
 from stemd.daemon.calls import apart
 from stemd.daemon.errors import ServerError
 from stemd.daemon.graph import GraphClient
+from stemd.daemon.leftovers import remove_dead_metadata
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Joiner:
 
     def wait(self) -> GraphClient | None:
         """Join a server as soon as one answers; None if it was not to be."""
+        remove_dead_metadata()  # which would have us wait for ever
         least_s, wait_s = LOOK_S, FIRST_RETRY_S
         while self._is_wanted():
             try:

@@ -1,4 +1,8 @@
-"""What JACK2 leaves behind where it is killed, and what then keeps everybody out."""
+"""What JACK2 leaves behind where it is killed, and what then keeps everybody out.
+
+Without a server, each attempt to open a client makes these files anew. They are removed before the
+first attempt, not before each, so as not to come between a server that starts meanwhile and them.
+"""
 
 import fcntl
 import logging
@@ -42,13 +46,13 @@ def remove_dead_metadata(folder: Path | None = None) -> None:
                 return
             for name in names:
                 held.enter_context(_alone_with(name, place))
-            for name in names:
+            # The locks last: while they are there, the rest is looked for again.
+            for name in sorted(names, key=REGION.__eq__):
                 os.unlink(name, dir_fd=place)
-            folder.rmdir()
         except OSError as reason:  # not there, or in use
             log.debug("left %s as it is: %s", folder, reason)
             return
-    log.debug("removed %s, which a JACK server that was killed had left", folder)
+    log.debug("removed the metadata in %s, which nobody has open", folder)
 
 
 @contextmanager

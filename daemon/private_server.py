@@ -12,6 +12,7 @@ from typing import IO
 
 from stemd.daemon.errors import ServerError
 from stemd.daemon.jack_graph import open_client
+from stemd.daemon.leftovers import remove_dead_metadata
 from stemd.daemon.scheduling import may_have_priority
 
 NAMES = ("stemd-1", "stemd-2", "stemd-3", "stemd-4")
@@ -70,6 +71,7 @@ def private_server(
     command = [program, "--port-max", "128"]
     command += ["-R", "-P", str(PRIORITY)] if realtime and may_have_priority(PRIORITY) else ["-r"]
     driver = ["-d", "dummy", "-r", str(samplerate), "-p", str(blocksize)]
+    remove_dead_metadata()  # which would have the server wait for ever
     with _name_of_ours() as (name, lock), TemporaryFile() as chatter:
         process = subprocess.Popen(
             [*_dying_with_us(), *command, "-n", name, *driver],

@@ -6,10 +6,16 @@ import signal
 import pytest
 
 from processes import process_of
+from stemd.daemon import doctor, leftovers
 from stemd.daemon.jack_graph import open_client
+from stemd.daemon.joining import Joiner
 from stemd.daemon.leftovers import metadata_folder, remove_dead_metadata
 from stemd.daemon.private_server import private_server
 from waiting import wait_until
+
+
+def joining_a_server(join):
+    Joiner(join, lambda: None, lambda: True).wait()
 
 
 @pytest.fixture
@@ -24,7 +30,8 @@ def folder(tmp_path):
 
 def test_what_nobody_has_open_is_removed(folder):
     remove_dead_metadata(folder)
-    assert not folder.exists()
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
     remove_dead_metadata(folder)  # nor is it missed
 
 
@@ -34,14 +41,16 @@ def test_what_somebody_has_open_stays(folder, name):
         remove_dead_metadata(folder)
         assert len(list(folder.iterdir())) == 3
     remove_dead_metadata(folder)
-    assert not folder.exists()
+    assert list(folder.iterdir()) == []
 
 
-def test_what_a_server_is_about_to_fill_stays(folder):
-    for file in folder.iterdir():
-        file.unlink()
+def test_the_locks_go_last(folder, monkeypatch):
+    """Whoever is killed halfway leaves what is recognised the next time."""
+    gone = []
+    monkeypatch.setattr(os, "unlink", lambda name, dir_fd: gone.append(name))
     remove_dead_metadata(folder)
-    assert folder.exists()
+    assert sorted(gone) == ["__db.001", "__db.002", "metadata.db"]
+    assert gone[-1] == "__db.001"
 
 
 def test_a_link_that_somebody_laid_is_not_followed(folder, tmp_path):
@@ -80,6 +89,17 @@ def test_a_server_that_lives_keeps_its_own_and_what_a_killed_one_left_is_removed
         assert region() == living  # or there would be nothing to remove
     with private_server(realtime=False):
         assert region() != living
+
+
+@pytest.mark.parametrize("who", [joining_a_server, doctor._patiently])
+def test_who_looks_for_a_server_removes_it_first(who, folder, monkeypatch):
+    monkeypatch.setattr(leftovers, "metadata_folder", lambda: folder)
+
+    def look():
+        assert list(folder.iterdir()) == []
+        return iter(())
+
+    who(look)
 
 
 def jack_is_gone(name: str) -> bool:
