@@ -25,7 +25,9 @@ def test_the_documents_have_the_cards_tables(told):
 
 def test_the_manifest_has_the_cards_run_and_figures(told):
     manifest = json.loads((FOLDER / "manifest.json").read_text())
-    assert manifest["training"]["steps"] == told["training"]["steps"]
+    steps = [run["training"]["steps"] for run in card.runs_of(told)]
+    assert manifest["training"]["steps"] == sum(steps)
+    assert manifest["training"]["material_sha256"] == card.digest_of_heard(told["material"])
     assert manifest["training"]["seed"] == told["training"]["settings"]["seed"]
     assert manifest["figures"]["sdr_db"] == told["figures"]["mean"]["offline"]["4stems"]
 
@@ -33,15 +35,30 @@ def test_the_manifest_has_the_cards_run_and_figures(told):
 def test_no_song_is_heard_and_measured(told):
     songs = told["material"]["songs"]
     tested = {song["sha256"] for song in songs.values() if song["split"] == "test"}
-    heard = {song["sha256"] for song in songs.values() if song["split"] == "train"}
+    heard = {
+        song["sha256"]
+        for run in card.runs_of(told)
+        for song in run["material"]["songs"].values()
+        if song["split"] == "train"
+    }
     assert tested
     assert heard
     assert not tested & heard
     assert set(told["figures"]["mixtures"]) <= {
         name for name, song in songs.items() if song["split"] == "test"
     }
-    for font in told["material"]["fonts"]:
-        assert not {"train", "test"} <= set(font["splits"])
+    fonts = {
+        split: {
+            font["sha256"]
+            for run in card.runs_of(told)
+            for font in run["material"]["fonts"]
+            if split in font["splits"]
+        }
+        for split in ("train", "test")
+    }
+    assert fonts["train"]
+    assert fonts["test"]
+    assert not fonts["train"] & fonts["test"]
 
 
 def test_the_bundled_four_stems_are_whole_and_the_vocals_are_deezers():

@@ -81,7 +81,7 @@ class Training(_Strict):
     seed: int
     """Of the last one."""
     material_sha256: Sha256
-    """Of the list of what was heard, in the card."""
+    """Of the list of what was heard in the last run, in the card."""
     card: FileName
 
 

@@ -16,7 +16,7 @@ from training import bundle, card, render, singers
 from training.errors import tell
 from training.learner import Settings
 from training.songs import all_songs
-from training.start import CARD, DEEZERS, OURS, STARTS, bundled_start, refuse_held_out
+from training.start import DEEZERS, OURS, STARTS, bundled_start, refuse_heard
 from training.tracks import Track, read_list, read_own
 from training.train import train
 from voices import MaterialError
@@ -39,11 +39,11 @@ def main() -> None:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
         start = bundled_start(chosen.start)
         if start.before:
-            refuse_held_out(start, all_songs(), render.FONTS)
+            refuse_heard(start, chosen.seed, all_songs(), render.FONTS, read_own(folder))
         train(folder, run, read_tracks(folder), settings, start, say=say)
     if "bundle" in steps:
         bundle.build(run, folder, chosen.output, read_tracks(folder))
-        told = card.read(chosen.output / OURS / CARD)
+        told = card.read(chosen.output / OURS / card.CARD)
         for table in card.tables(told).values():
             say(f"{table}\n")
         if chosen.output.resolve() == BUNDLED.resolve() and not read_own(folder):

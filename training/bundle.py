@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
 from math import isnan
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +19,7 @@ from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.store import write_set
 from training import checkpoints
+from training.card import CARD, digest_of_heard, runs_of
 from training.errors import TrainingError
 from training.evaluate import Way, compiled, means, score_all, score_recording
 from training.heldout import Mix, build_mixes, recordings
@@ -27,9 +27,8 @@ from training.learner import CHECKPOINT, digest_of_networks
 from training.network import unet_of
 from training.render import FONTS, renderer_version
 from training.songs import PACKAGES, Song, all_songs
-from training.start import CARD, DEEZERS, OURS, bundled, read_all
-from training.tracks import STEMS, Track, digest_of
-from training.train import BEFORE
+from training.start import DEEZERS, OURS, bundled, read_all
+from training.tracks import OWN, STEMS, Track, digest_of
 
 MEASURED_ON = "held-out songs"
 SPEC = GraphSpec(precision="fp16")
@@ -51,58 +50,45 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
     material : Path
         Where the tracks' files are.
     out_dir : Path
-        Holds the set that they were trained from.
+        Holds Deezer's set, whose vocals the new one has.
     tracks : sequence of Track
 
     Raises
     ------
     TrainingError
-        There is no such run, it has not ended, or it began with other networks or heard other
+        There is no such run, it has not ended, or it learnt beside other vocals or from other
         material.
     ModelError
-        The set that they were trained from is missing or damaged.
+        Deezer's set is missing or damaged.
     """
     state = checkpoints.load(run / CHECKPOINT)
-    settings, about = json.loads(state["settings"]), state.get("about", {})
-    if about.get("material") != digest_of(tracks):
-        raise TrainingError(
-            f"{run} has heard other material than there is in {material}, so the card would be "
-            "wrong: train anew under another name (--run)"
-        )
-    if state["step"] < settings["steps"]:
-        raise TrainingError(
-            f"{run} has taken {state['step']} of its {settings['steps']} steps: let it end first "
-            "(make train ARGS=train)"
-        )
-    start = bundled(DEEZERS, out_dir)
-    if about["vocals"] != digest_of_networks({"vocals": read_all(start)["vocals"]}):
-        raise TrainingError(
-            f"{run} learnt beside other vocals than those of {start.folder}, which its set would "
-            "have: put those there (-o)"
-        )
-    before = json.loads((run / BEFORE).read_text())
+    deezers = bundled(DEEZERS, out_dir)
+    _refuse_what_does_not_belong(state, run, deezers, material, tracks)
+    settings, about = json.loads(state["settings"]), state["about"]
+    before = json.loads(about["history"])
     heard = _material(all_songs(), tracks)
-    vocals = start.manifest.files[start.stems.index(STEMS[0])]
+    vocals = deezers.manifest.files[deezers.stems.index(STEMS[0])]
     draft = Manifest(
         name=OURS,
         precision="fp16",
         graph=str(SPEC),
         files=(vocals.model_copy(update={"set": DEEZERS}),),
-        provenance=start.manifest.provenance,
+        provenance=deezers.manifest.provenance,
         training=Training(
             stems=STEMS[1:],
-            steps=state["step"] + steps_of(before),
+            steps=state["step"] + sum(card["training"]["steps"] for card in runs_of(before)),
             seed=settings["seed"],
-            material_sha256=_digest(heard),
+            material_sha256=digest_of_heard(heard),
             card=CARD,
         ),
     )
     with TemporaryDirectory(dir=out_dir) as temporary:
         folder = Path(temporary) / OURS
-        folder.with_name(DEEZERS).symlink_to(start.folder.resolve())
-        manifest = write_set(folder, draft, _graphs(state, start, draft), plain_names=True)
+        folder.with_name(DEEZERS).symlink_to(deezers.folder.resolve())
+        manifest = write_set(folder, draft, _graphs(state, deezers, draft), plain_names=True)
         plain = {record.stem: record.path(folder) for record in manifest.files}
-        figures = measure(list(build_mixes(material, tracks)), {OURS: plain, DEEZERS: start.paths})
+        mixes = list(build_mixes(material, tracks))
+        figures = measure(mixes, {OURS: plain, DEEZERS: deezers.paths})
         offline = figures["mean"]["offline"][OURS]
         manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=offline)})
         (folder / MANIFEST).write_text(manifest.to_json())
@@ -118,9 +104,31 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
     return manifest
 
 
-def steps_of(card: dict[str, Any] | None) -> int:
-    """Tell how many steps the runs of a card took, one after the other."""
-    return card["training"]["steps"] + steps_of(card.get("before")) if card else 0
+def _refuse_what_does_not_belong(
+    state: Mapping[str, Any], run: Path, deezers: ModelSet, material: Path, tracks: Sequence[Track]
+) -> None:
+    """Raise a TrainingError where run, material and vocals are not of each other."""
+    about, steps = state.get("about", {}), json.loads(state["settings"])["steps"]
+    if not {"start", "vocals", "history"} <= set(about):
+        raise TrainingError(
+            f"{run} is of an older version, and does not tell what it began with: train anew under "
+            "another name (--run)"
+        )
+    if about["material"] != digest_of(tracks):
+        raise TrainingError(
+            f"{run} has heard other material than there is in {material}, so the card would be "
+            "wrong: train anew under another name (--run)"
+        )
+    if state["step"] < steps:
+        raise TrainingError(
+            f"{run} has taken {state['step']} of its {steps} steps: let it end first "
+            "(make train ARGS=train)"
+        )
+    if about["vocals"] != digest_of_networks({"vocals": read_all(deezers)["vocals"]}):
+        raise TrainingError(
+            f"{run} learnt beside other vocals than those of {deezers.folder}, which its set would "
+            "have: put those there (-o)"
+        )
 
 
 def _put(folder: Path, target: Path) -> None:
@@ -166,8 +174,10 @@ def _rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
     return {stem: None if isnan(db) else round(db, 2) for stem, db in scores.items()}
 
 
-def _graphs(state: dict[str, Any], start: ModelSet, draft: Manifest) -> Iterator[tuple[str, bytes]]:
-    activations = read_weights(start.paths["accompaniment"])[0].activations
+def _graphs(
+    state: Mapping[str, Any], deezers: ModelSet, draft: Manifest
+) -> Iterator[tuple[str, bytes]]:
+    activations = read_weights(deezers.paths["accompaniment"])[0].activations
     for stem in STEMS[1:]:
         unet = unet_of(stem, activations, state["average"][stem])
         yield stem, write_graph(unet, SPEC, draft.about)
@@ -193,10 +203,11 @@ def _material(songs: Sequence[Song], tracks: Sequence[Track]) -> dict[str, Any]:
         ],
         "songs": {song.name: {"sha256": song.sha256, "split": song.split} for song in songs},
         "voices": {track.song: track.sha256 for track in tracks if track.stem == "vocals"},
+        "own": [
+            {"file": track.file, "song": track.song, "sha256": track.sha256, "split": track.split}
+            for track in tracks
+            if track.player == OWN
+        ],
         "tracks": dict(Counter(f"{track.split} {track.stem}" for track in tracks)),
         "tracks_sha256": digest_of(tracks),
     }
-
-
-def _digest(value: Any) -> str:
-    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

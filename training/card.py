@@ -1,14 +1,17 @@
-"""The tables of docs/models.md, out of the card that stands beside the networks."""
+"""The card beside networks that learnt, which tells what of, and the tables of docs/models.md."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from report import DOCS, markdown_table, replace_section
 
+CARD = "card.json"
 SETS = ("2stems", "4stems")
 SPLITS = ("train", "validation", "test")
 STEMS = ("vocals", "drums", "bass", "other", "accompaniment")
@@ -20,12 +23,25 @@ def read(path: Path) -> dict[str, Any]:
     return card
 
 
+def runs_of(card: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+    """Give a card and those of the runs before, the last one first."""
+    while card is not None:
+        yield card
+        card = card.get("before")
+
+
+def digest_of_heard(material: Any) -> str:
+    """Tell what a card says of its run's material from all else."""
+    return sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()
+
+
 def tables(card: dict[str, Any]) -> dict[str, str]:
     """Give the tables by name of their section."""
     return {
         "figures": _figures(card["figures"]["mean"]),
         "mixtures": _mixtures(card["figures"]["mixtures"]),
         "recordings": _recordings(card["figures"]["recordings"]),
+        "runs": _runs(card),
         "fonts": _fonts(card["material"]),
         "songs": _songs(card["material"]),
     }
@@ -59,6 +75,19 @@ def _recordings(recordings: dict[str, Any]) -> str:
         for title in recordings["4stems"]
     )
     return markdown_table(["recording", *(f"{what}, {name}" for what, name in kinds)], rows)
+
+
+def _runs(card: dict[str, Any]) -> str:
+    """Tell of each run, the first one first."""
+    rows = []
+    for number, run in enumerate(reversed([*runs_of(card)]), 1):
+        training, material = run["training"], run["material"]
+        songs = Counter(song["split"] for song in material["songs"].values())
+        fonts = sum("train" in font["splits"] for font in material["fonts"])
+        told = (training["start"], training["steps"], training["settings"]["seed"])
+        rows.append([f"{value}" for value in (number, *told, songs["train"], fonts)])
+    head = ["run", "began with", "steps", "seed", "songs learnt from", "sound fonts"]
+    return markdown_table(head, rows)
 
 
 def _fonts(material: dict[str, Any]) -> str:

@@ -232,7 +232,8 @@ class Learner:
 
     def _refuse(self, reason: str) -> NoReturn:
         raise TrainingError(
-            f"{self.folder} holds a run {reason}; name another run (--run), or remove that one"
+            f"{self.folder} holds a run {reason}; go on as it began (--start, --seed, --rate), "
+            "name another run (--run), or remove that one"
         )
 
     def _networks(self, learning: Mapping[str, Weights]) -> dict[str, Weights]:

@@ -12,16 +12,15 @@ from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.unet import UNet
+from training.card import CARD, digest_of_heard, runs_of
 from training.errors import TrainingError
 from training.render import Font
 from training.songs import Song
-from training.tracks import STEMS
+from training.tracks import STEMS, Track
 
 DEEZERS = "2stems"
 OURS = "4stems"
 STARTS = (DEEZERS, OURS)
-CARD = "card.json"
-"""Stands beside networks that learnt, and tells of what."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +72,34 @@ def bundled_start(name: str = DEEZERS, folder: Path | None = None) -> Start:
     ------
     ModelError
         It is missing or damaged.
+    TrainingError
+        Its card is, or belongs to other networks.
     """
     found = bundled(name, folder)
     networks = read_all(found)
     if name == DEEZERS:
         return Start(name, likeness(networks))
-    card = json.loads((found.folder / CARD).read_text())
-    del card["figures"]
-    return Start(name, networks, card)
+    return Start(name, networks, _card_of(found))
+
+
+def _card_of(found: ModelSet) -> dict[str, Any]:
+    path = found.folder / CARD
+    try:
+        card: dict[str, Any] = json.loads(path.read_text())
+        digest = digest_of_heard(card["material"])
+        del card["figures"]
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"{path} does not tell what {found.folder.name} has learnt ({error!r}): bring it back, "
+            f"or begin with {DEEZERS} (--start {DEEZERS})"
+        ) from None
+    told = found.manifest.training
+    if told is None or digest != told.material_sha256:
+        raise TrainingError(
+            f"{path} is not that of the networks beside it: its material has sha256 {digest}, the "
+            f"manifest names {told and told.material_sha256}; bring the right one back"
+        )
+    return card
 
 
 def likeness(networks: Mapping[str, UNet]) -> dict[str, UNet]:
@@ -88,17 +107,30 @@ def likeness(networks: Mapping[str, UNet]) -> dict[str, UNet]:
     return {**dict.fromkeys(STEMS, networks["accompaniment"]), "vocals": networks["vocals"]}
 
 
-def refuse_held_out(start: Start, songs: Iterable[Song], fonts: Iterable[Font]) -> None:
-    """See to it that nothing that is held out was learnt from before.
+def refuse_heard(
+    start: Start, seed: int, songs: Iterable[Song], fonts: Iterable[Font], own: Iterable[Track]
+) -> None:
+    """See to it that no song or font that is held out was learnt from before, and nothing again.
+
+    Voices are not looked at: those of the figures are never learnt from, and in the curve they
+    stay with the vocals' network, which does not learn.
 
     Raises
     ------
     TrainingError
-        Something was; the figures would be too good.
+        Something was, so that the figures would be too good; or the seed would give the mixtures
+        of a run before.
     """
-    learnt = _learnt(start.before)
+    learnt: set[str] = set()
+    for card in runs_of(start.before):
+        if card["training"]["settings"]["seed"] == seed:
+            raise TrainingError(
+                f"{start.name} has heard the mixtures of seed {seed}: take another (--seed)"
+            )
+        learnt |= _learnt(card["material"])
     held_out = [(song.name, song.sha256) for song in songs if song.split != "train"]
     held_out += [(font.file, font.sha256) for font in fonts if "train" not in font.splits]
+    held_out += [(track.file, track.sha256) for track in own if track.split != "train"]
     for name, digest in held_out:
         if digest in learnt:
             raise TrainingError(
@@ -107,13 +139,11 @@ def refuse_held_out(start: Start, songs: Iterable[Song], fonts: Iterable[Font]) 
             )
 
 
-def _learnt(card: dict[str, Any] | None) -> set[str]:
-    """Give the checksums of all songs and fonts that the runs of a card learnt from."""
-    if card is None:
-        return set()
-    songs, fonts = card["material"]["songs"].values(), card["material"]["fonts"]
+def _learnt(material: Mapping[str, Any]) -> set[str]:
+    """Give the checksums of the songs, fonts and tracks that a run learnt from."""
+    songs, fonts = material["songs"].values(), material["fonts"]
     return {
         *(song["sha256"] for song in songs if song["split"] == "train"),
         *(font["sha256"] for font in fonts if "train" in font["splits"]),
-        *_learnt(card.get("before")),
+        *(track["sha256"] for track in material.get("own", ()) if track["split"] == "train"),
     }

@@ -27,8 +27,12 @@ PEAK = 0.95
 """Of every file."""
 RECORDING = "recording"
 """The player of tracks in which a whole band plays."""
+OWN = "own"
+"""The player of the user's own tracks."""
 SILENCE = 1e-4
 """What peaks below it is not kept."""
+LONGEST_TOLD = 60
+"""Characters of a wrong value that are told: of text that is no JSON it is all of it."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,11 @@ def keep(
 def _at_once(path: Path) -> Iterator[Path]:
     """Give a place to write that becomes the file when all is written, whoever else makes it."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    yield partial
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class _Own(BaseModel):
@@ -144,8 +151,10 @@ def read_own(folder: Path) -> list[Track]:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "text"
+        got = repr(first["input"])
+        got = got if len(got) <= LONGEST_TOLD else f"{got[:LONGEST_TOLD]}…"
         raise TrainingError(
-            f"{path}: {place}: {first['msg']} (got {first['input']!r}); see docs/models.md"
+            f"{path}: {place}: {first['msg']} (got {got}); see docs/models.md"
         ) from None
     tracks = []
     frames: dict[str, int] = {}
@@ -157,7 +166,7 @@ def read_own(folder: Path) -> list[Track]:
                 f"has {frames[own.song]}: cut or pad them to one length"
             )
         digest = sha256(samples.tobytes()).hexdigest()
-        tracks.append(Track(own.file, own.split, "own", own.song, own.stem, own.gain, digest))
+        tracks.append(Track(own.file, own.split, OWN, own.song, own.stem, own.gain, digest))
     return tracks
 
 

@@ -31,8 +31,6 @@ HEARD = 1e-3
 """Power of a stem against the mixture's from which on it has an SDR."""
 VALIDATION_BATCHES = 12
 VALIDATION_SEED = 1
-BEFORE = "before.json"
-"""What the networks had learnt when the run began, as `Start` has it."""
 
 Say = Callable[[str], None]
 
@@ -109,9 +107,9 @@ def train(
         "augmentation": str(USUAL),
         "start": start.name,
         "vocals": digest_of_networks({"vocals": start.networks["vocals"]}),
+        "history": json.dumps(start.before),
     }
     learner = Learner(folder, settings, start.networks, LEARNING, about)
-    (folder / BEFORE).write_text(json.dumps(start.before))
     heard = [track for track in tracks if track.split == "train"]
     checked = [track for track in tracks if track.split == "validation"]
     mixer = Mixer(material, checked, VALIDATION_SEED)

@@ -60,7 +60,7 @@ def build(run, tmp_path, out_dir, tracks, monkeypatch):
     monkeypatch.setattr(bundle, "build_mixes", lambda *_: [mix])
     monkeypatch.setattr(bundle, "recordings", lambda: [])
     monkeypatch.setattr(bundle, "all_songs", lambda: [])
-    monkeypatch.setattr(bundle, "_material", lambda *_: {"songs": {}})
+    monkeypatch.setattr(bundle, "_material", lambda *_: {"songs": {}, "fonts": []})
 
     def build(material=tracks, of=run):
         return bundle.build(of, tmp_path, out_dir, material)
@@ -130,6 +130,14 @@ def test_a_run_that_has_not_ended_is_refused(build, run, out_dir):
     with pytest.raises(TrainingError, match=r"has taken 1 of its 2 steps: let it end first"):
         build()
     assert not (out_dir / "4stems").exists()
+
+
+def test_a_run_of_an_older_version_is_refused(build, run):
+    state = checkpoints.load(run / CHECKPOINT)
+    for about in ({}, {"material": state["about"]["material"]}):
+        checkpoints.save(run / CHECKPOINT, {**state, "about": about})
+        with pytest.raises(TrainingError, match=r"is of an older version, .*--run"):
+            build()
 
 
 def test_other_vocals_than_it_learnt_beside_are_refused(build, out_dir, monkeypatch):

@@ -76,7 +76,7 @@ def test_a_file_is_whole_whenever_it_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr(tracks.soundfile, "write", broken)
     with pytest.raises(OSError, match="disk full"):
         keep(tmp_path, "kind", ["this"], noise)
-    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".flac", ".json")]
+    assert [path.name for path in tmp_path.rglob("*")] == ["kind"]
 
 
 @pytest.fixture
@@ -300,6 +300,13 @@ def test_what_is_wrong_with_ones_own_is_said(own, change, said):
     with pytest.raises(TrainingError, match=said) as told:
         read_own(own({**OWN, **change}))
     assert "\n" not in str(told.value)
+
+
+def test_a_list_that_is_no_json_is_not_told_whole(tmp_path):
+    (tmp_path / "own.json").write_text('[{"file": "a.flac" "split": "train"}]' * 100)
+    with pytest.raises(TrainingError, match=r"own.json: text: .*column 20.* \(got .*…\)") as told:
+        read_own(tmp_path)
+    assert len(str(told.value)) < 400
 
 
 def test_ones_own_must_be_at_the_networks_rate(own, tmp_path):

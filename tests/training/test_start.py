@@ -1,17 +1,23 @@
 """What a run begins with, and that it has not heard what it is measured by."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 
 import pytest
 
+from training import start
 from training.errors import TrainingError
-from training.start import Start, likeness, refuse_held_out
-from training.tracks import STEMS
+from training.render import FONTS
+from training.songs import Song
+from training.start import Start, bundled, bundled_start, likeness, refuse_heard
+from training.tracks import STEMS, Track
+
+SEED = 8
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A song or a font, as far as it matters here."""
+    """A song, a font or a track of the user's own, as far as it matters here."""
 
     sha256: str
     split: str = "train"
@@ -27,12 +33,14 @@ class Heard:
         return (self.split,)
 
 
-def card(songs, fonts, before=None):
+def card(songs, fonts, own=(), before=None):
     material = {
         "songs": {song.name: {"sha256": song.sha256, "split": song.split} for song in songs},
         "fonts": [{"sha256": font.sha256, "splits": list(font.splits)} for font in fonts],
+        "own": [{"sha256": track.sha256, "split": track.split} for track in own],
     }
-    return {"material": material, "before": before}
+    training = {"settings": {"seed": 7}}
+    return {"training": training, "material": material, "before": before}
 
 
 def test_two_networks_become_four():
@@ -42,25 +50,89 @@ def test_two_networks_become_four():
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-@pytest.mark.parametrize("what", ["songs", "fonts"])
+@pytest.mark.parametrize("what", ["songs", "fonts", "own"])
 @pytest.mark.parametrize("runs_ago", [1, 2])
 def test_what_learnt_from_something_held_out_is_refused(split, what, runs_ago):
-    learnt = {"songs": [Heard("song")], "fonts": [Heard("font")]}
+    learnt = {"songs": [Heard("song")], "fonts": [Heard("font")], "own": [Heard("track")]}
     before = card(**learnt)
     if runs_ago == 2:
-        before = card([], [], before)
-    start = Start("4stems", {}, before)
-    refuse_held_out(start, **learnt)
-    held_out = learnt | {what: [Heard(learnt[what][0].sha256, split)]}
-    said = rf"4stems has learnt from of {what[:-1]}, which is held out: .*--start 2stems"
+        before = card([], [], before=before)
+    begun = Start("4stems", {}, before)
+    refuse_heard(begun, SEED, **learnt)
+    held_out = learnt | {what: [replace(learnt[what][0], split=split)]}
+    said = rf"4stems has learnt from of {learnt[what][0].sha256}, .* held out: .*--start 2stems"
     with pytest.raises(TrainingError, match=said):
-        refuse_held_out(start, **held_out)
+        refuse_heard(begun, SEED, **held_out)
 
 
 def test_what_was_held_out_before_may_be_held_out_again():
-    same = {"songs": [Heard("song", "test")], "fonts": [Heard("font", "test")]}
-    refuse_held_out(Start("4stems", {}, card(**same)), **same)
+    same = {"songs": [Heard("s", "test")], "fonts": [Heard("f", "test")], "own": []}
+    refuse_heard(Start("4stems", {}, card(**same)), SEED, **same)
+
+
+def test_the_mixtures_of_a_run_before_are_refused():
+    before = card([], [], before=card([], []))
+    with pytest.raises(TrainingError, match=r"has heard the mixtures of seed 7: .*--seed"):
+        refuse_heard(Start("4stems", {}, before), 7, [], [], [])
 
 
 def test_who_has_learnt_nothing_may_learn_anything():
-    refuse_held_out(Start("2stems", {}), [Heard("song", "test")], [])
+    refuse_heard(Start("2stems", {}), 7, [Heard("song", "test")], [], [])
+
+
+def test_the_set_that_comes_along_tells_what_it_has_learnt():
+    begun = bundled_start("4stems")
+    assert tuple(begun.networks) == STEMS
+    font = next(iter(begun.before["material"]["fonts"]))
+    song = next(s for s in begun.before["material"]["songs"].values() if s["split"] == "train")
+    for learnt in (font["sha256"], song["sha256"]):
+        with pytest.raises(TrainingError, match="held out"):
+            refuse_heard(begun, SEED, [Heard(learnt, "test")], [], [])
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """The bundled sets in a folder of their own, to have their card damaged."""
+    for name in ("2stems", "4stems"):
+        folder = bundled(name).folder
+        (tmp_path / name).mkdir()
+        for file in folder.iterdir():
+            (tmp_path / name / file.name).symlink_to(file)
+    path = tmp_path / "4stems" / "card.json"
+    told = json.loads(path.read_text())
+    path.unlink()
+
+    def begin(text):
+        if text is not None:
+            path.write_text(text)
+        return bundled_start("4stems", tmp_path)
+
+    begin.told = told
+    return begin
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", '{"material": {}}'])
+def test_a_card_that_does_not_tell_is_refused(damaged, text):
+    with pytest.raises(TrainingError, match=r"card.json does not tell what 4stems .*--start"):
+        damaged(text)
+
+
+def test_the_card_of_other_networks_is_refused(damaged):
+    damaged.told["material"]["songs"].popitem()
+    with pytest.raises(TrainingError, match=r"card.json is not that of the networks beside it"):
+        damaged(json.dumps(damaged.told))
+
+
+def test_what_the_bundle_writes_of_its_material_is_what_is_looked_for(monkeypatch, tmp_path):
+    """The writer of the card and its reader have the same words for everything."""
+    from training import bundle
+
+    monkeypatch.setattr(bundle, "version", lambda _: "1")
+    monkeypatch.setattr(bundle, "renderer_version", lambda: "FluidSynth 2")
+    font = replace(FONTS[0])
+    font.__dict__["sha256"] = "f" * 64
+    monkeypatch.setattr(bundle, "FONTS", (font,))
+    song = Song("p/song", "3" * 64, b"")
+    track = Track("own/a.flac", "train", "own", "mine", "bass", 1.0, "a" * 64)
+    material = bundle._material([song], [track])
+    assert start._learnt(material) == {song.sha256, font.sha256, track.sha256}
