@@ -6,7 +6,7 @@ from contextlib import suppress
 from time import monotonic, sleep
 
 from stemd.daemon.calls import apart
-from stemd.daemon.errors import ServerError
+from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import GraphClient
 from stemd.daemon.leftovers import remove_dead_metadata
 
@@ -17,6 +17,10 @@ FIRST_RETRY_S, LAST_RETRY_S = 1.0, 5.0
 
 HUNG_S = 5.0
 """For how long a server may keep who joins it until that is told."""
+
+STUCK_S = 60.0
+"""For how long, until nothing is expected of it any more. The call has not come back then, and what
+it waits for in this process may never come, even after the server was restarted."""
 
 LOOK_S = 0.1
 """How often is looked, meanwhile, whether the last server is back, and work is done."""
@@ -47,7 +51,13 @@ class Joiner:
         self._last: GraphClient | None = None
 
     def wait(self) -> GraphClient | None:
-        """Join a server as soon as one answers; None if it was not to be."""
+        """Join a server as soon as one answers; None if it was not to be.
+
+        Raises
+        ------
+        StemdError
+            One has kept us for too long; this process should end, and another may try.
+        """
         remove_dead_metadata()  # which would have us wait for ever
         least_s, wait_s = LOOK_S, FIRST_RETRY_S
         while self._is_wanted():
@@ -74,7 +84,13 @@ class Joiner:
                 self._last = joined.result(LOOK_S)
                 return self._last
             self._work()
-            if not is_told and monotonic() - began > HUNG_S:
+            hung_s = monotonic() - began
+            if hung_s > STUCK_S:
+                raise StemdError(
+                    f"the server takes connections, and has answered nobody for {STUCK_S:.0f} s: "
+                    "restart it, then stemd"
+                )
+            if not is_told and hung_s > HUNG_S:
                 is_told = True
                 log.warning(
                     "the server takes connections, and answers nobody: it hangs; waiting for it"

@@ -121,6 +121,16 @@ def test_a_server_that_hangs_while_it_is_joined_keeps_nobody_from_steering(
     assert not thread.is_alive()
 
 
+def test_a_server_that_keeps_who_joins_it_for_too_long_ends_the_daemon(servers, monkeypatch):
+    go = threading.Event()
+    monkeypatch.setattr(joining, "STUCK_S", 0.01)
+    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(servers, "join", lambda: go.wait(30))
+    with pytest.raises(StemdError, match=r"has answered nobody for 0 s: restart it, then stemd"):
+        new_daemon(servers).run()
+    go.set()
+
+
 def test_a_server_that_takes_connections_but_lets_nobody_in_is_left_in_peace(
     servers, monkeypatch, daemon
 ):
