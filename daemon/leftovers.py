@@ -41,9 +41,8 @@ def remove_dead_metadata(folder: Path | None = None) -> None:
             held.callback(os.close, place)
             with os.scandir(place) as entries:
                 names = [entry.name for entry in entries]
-            # A folder that a server has just made is still empty.
             if os.fstat(place).st_uid != os.getuid() or REGION not in names:
-                return
+                return  # somebody else's, or no database
             for name in names:
                 held.enter_context(_alone_with(name, place))
             # The locks last: while they are there, the rest is looked for again.

@@ -232,8 +232,8 @@ class Learner:
 
     def _refuse(self, reason: str) -> NoReturn:
         raise TrainingError(
-            f"{self.folder} holds a run {reason}; go on as it began (--start, --seed, --rate), "
-            "name another run (--run), or remove that one"
+            f"{self.folder} holds a run {reason}; go on with it as it began, name another run "
+            "(--run), or remove that one"
         )
 
     def _networks(self, learning: Mapping[str, Weights]) -> dict[str, Weights]:

@@ -53,6 +53,12 @@ def test_the_locks_go_last(folder, monkeypatch):
     assert gone[-1] == "__db.001"
 
 
+def test_what_is_no_database_stays(folder):
+    (folder / "__db.001").unlink()
+    remove_dead_metadata(folder)
+    assert len(list(folder.iterdir())) == 2
+
+
 def test_a_link_that_somebody_laid_is_not_followed(folder, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(folder)
@@ -112,9 +118,7 @@ def jack_is_gone(name: str) -> bool:
 
 def test_its_signals_end_nobody(folder):
     """Who opens a file while it is held makes the kernel tell who holds it."""
-    from stemd.daemon.leftovers import _alone_with
-
     place = os.open(folder, os.O_RDONLY)
-    with _alone_with("metadata.db", place), pytest.raises(BlockingIOError):
+    with leftovers._alone_with("metadata.db", place), pytest.raises(BlockingIOError):
         os.close(os.open(folder / "metadata.db", os.O_RDWR | os.O_NONBLOCK))
     os.close(place)
