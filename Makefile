@@ -170,6 +170,7 @@ FOR_BENCH := $(FOR_RUN) \
 
 FOR_TRAINING := $(FOR_BENCH) \
   $(call need,command -v fluidsynth,fluidsynth) \
+  $(call need,command -v wildmidi,wildmidi) \
   $(call need,ls -d /usr/share/festival/voices/*/ked_diphone,festvox-kdlpc16k)
 
 define install-missing

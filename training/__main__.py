@@ -14,6 +14,7 @@ import stemd.tflite_models
 from packages import cache_folder
 from training import bundle, card, render, singers
 from training.errors import tell
+from training.fonts import FONTS
 from training.learner import Settings
 from training.songs import all_songs
 from training.start import DEEZERS, OURS, STARTS, bundled_start, refuse_heard
@@ -39,7 +40,7 @@ def main() -> None:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
         start = bundled_start(chosen.start)
         if start.before:
-            refuse_heard(start, chosen.seed, all_songs(), render.FONTS, read_own(folder))
+            refuse_heard(start, chosen.seed, all_songs(), FONTS, read_own(folder))
         train(folder, run, read_tracks(folder), settings, start, say=say)
     if "bundle" in steps:
         bundle.build(run, folder, chosen.output, read_tracks(folder))

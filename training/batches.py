@@ -16,9 +16,9 @@ AHEAD = 4
 """Batches made before they are needed."""
 
 
-def frames_of(T: int) -> int:
-    """Give the frames that T spectra are made of."""
-    return N_FFT + (T - 1) * HOP_LENGTH
+def frames_of(spectra: int) -> int:
+    """Give the frames that spectra are made of."""
+    return N_FFT + (spectra - 1) * HOP_LENGTH
 
 
 def batches(
@@ -60,5 +60,5 @@ def _prepare(mixer: Mixer) -> None:
 
 
 def _batch(settings: Settings, number: int) -> Batch:
-    T, size = settings.windows[number % len(settings.windows)]
-    return _mixers[0].batch(number, size, frames_of(T))
+    window, size = settings.batch_at(number)
+    return _mixers[0].batch(number, size, frames_of(window.heard))

@@ -12,6 +12,7 @@ from typing import Any
 
 from packages import version
 from stemd.daemon.presets import PRESETS
+from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.manifest import MANIFEST, Figures, Manifest, Training
 from stemd.tflite_models.model_reader import read_weights
@@ -19,13 +20,13 @@ from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.store import write_set
 from training import checkpoints
-from training.card import CARD, digest_of_heard, runs_of
+from training.card import CARD, REPLACED, digest_of_heard, runs_of
 from training.errors import TrainingError
 from training.evaluate import Way, compiled, means, score_all, score_recording
+from training.fonts import FONTS
 from training.heldout import Mix, build_mixes, recordings
 from training.learner import CHECKPOINT, digest_of_networks
 from training.network import unet_of
-from training.render import FONTS, renderer_version
 from training.songs import PACKAGES, Song, all_songs
 from training.start import DEEZERS, OURS, bundled, read_all
 from training.tracks import OWN, STEMS, Track, digest_of
@@ -88,7 +89,10 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
         manifest = write_set(folder, draft, _graphs(state, deezers, draft), plain_names=True)
         plain = {record.stem: record.path(folder) for record in manifest.files}
         mixes = list(build_mixes(material, tracks))
-        figures = measure(mixes, {OURS: plain, DEEZERS: deezers.paths})
+        sets = {OURS: plain, DEEZERS: deezers.paths}
+        if replaced := _other_than(manifest, out_dir):
+            sets[REPLACED] = replaced.paths
+        figures = measure(mixes, sets)
         offline = figures["mean"]["offline"][OURS]
         manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=offline)})
         (folder / MANIFEST).write_text(manifest.to_json())
@@ -102,6 +106,15 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
         (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
         _put(folder, out_dir / OURS)
     return manifest
+
+
+def _other_than(manifest: Manifest, out_dir: Path) -> ModelSet | None:
+    """Give the set that is there, unless there is none, it is damaged, or the same."""
+    try:
+        there = bundled(OURS, out_dir)
+    except ModelError:
+        return None
+    return None if there.manifest.files == manifest.files else there
 
 
 def _refuse_what_does_not_belong(
@@ -189,7 +202,7 @@ def _material(songs: Sequence[Song], tracks: Sequence[Track]) -> dict[str, Any]:
     return {
         "packages": {package: version(package) for package in packages},
         "licences": PACKAGES,
-        "renderer": renderer_version(),
+        "renderers": sorted({font.made_by[0] for font in FONTS}),
         "fonts": [
             {
                 "file": font.file,

@@ -13,6 +13,8 @@ from report import DOCS, markdown_table, replace_section
 
 CARD = "card.json"
 SETS = ("2stems", "4stems")
+REPLACED = "4stems before"
+"""What the figures of the set that was replaced are called, of the same mixtures."""
 SPLITS = ("train", "validation", "test")
 STEMS = ("vocals", "drums", "bass", "other", "accompaniment")
 
@@ -51,7 +53,8 @@ def _figures(means: dict[str, Any]) -> str:
     rows = (
         [way, name, *(_db(sets[name].get(stem)) for stem in STEMS)]
         for way, sets in means.items()
-        for name in SETS
+        for name in (*SETS, REPLACED)
+        if name in sets
     )
     return markdown_table(["run as", "set", *STEMS], rows)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from random import Random
 
 import mido
@@ -9,6 +11,7 @@ import mido
 from training.songs import BASSES, DRUM_CHANNEL, VOICES, Note, Part
 
 BANK_SELECT = (0, 32)  # controllers
+_NRPN = (99, 98)
 ORCHESTRA_HIT = 55
 INSTRUMENTS: dict[Part, tuple[int, ...]] = {
     "drums": (0, 8, 16, 24, 25, 32, 40, 48),  # kits of Roland's GS, which most fonts have
@@ -26,8 +29,59 @@ OCTAVES: dict[Part, tuple[int, ...]] = {
 """In semitones, to draw from."""
 
 
+@dataclass(frozen=True)
+class Reshaping:
+    """One of a sound font's numbers, changed within these bounds for a channel.
+
+    Attributes
+    ----------
+    generator : int
+        As "SoundFont Technical Specification 2.04", section 8.1.2, numbers them.
+    low, high : float
+        What is added to it, in its own unit.
+    step : int
+        Of a message's unit in that unit (section 9.6.2).
+    """
+
+    generator: int
+    low: float
+    high: float
+    step: int = 1
+
+
+_DULLER = Reshaping(8, -5400, 0, 2)  # cents of the filter's cutoff
+_RESONANT = Reshaping(9, 0, 150)  # centibels
+_PLUCKED = (Reshaping(36, 7000, 11_500, 2), Reshaping(37, 100, 960))  # decay timecents, centibels
+RESHAPINGS: dict[Part, tuple[tuple[Reshaping, ...], ...]] = {
+    "drums": (
+        (_DULLER,),
+        (Reshaping(51, -4, 4),),  # semitones
+        (Reshaping(36, 9000, 11_500, 2), Reshaping(37, 960, 960)),  # shorter
+    ),
+    "bass": (
+        (_DULLER, _RESONANT),
+        _PLUCKED,
+        (Reshaping(34, 0, 6000, 2),),  # timecents of the attack
+        (Reshaping(11, 0, 3600, 2), Reshaping(28, 7000, 11_500, 2), Reshaping(29, 1000, 1000)),
+        (Reshaping(52, -12, 12),),  # cents
+    ),
+}
+"""By part, what is changed together."""
+RESHAPINGS["other"] = (
+    *RESHAPINGS["bass"],
+    (Reshaping(38, 0, 3600, 2),),  # timecents of the release
+    (Reshaping(6, 5, 25, 2),),  # cents of vibrato
+    (Reshaping(13, 10, 40),),  # centibels of tremolo
+)
+RESHAPED = 0.35
+"""Share of channels for which each is."""
+
+
 def recast(notes: list[Note], part: Part, dice: Random) -> list[Note]:
-    """Give a part to other instruments, one for each channel, some an octave up or down."""
+    """Give a part to other instruments, one for each channel, some an octave up or down.
+
+    Their sounds are changed by chance, too, where it is a sound font that plays.
+    """
     channels = sorted({each.message.channel for each in notes if _is_note(each)})
     cast = {channel: dice.choice(INSTRUMENTS[part]) for channel in channels}
     octaves = {channel: dice.choice(OCTAVES[part]) for channel in channels}
@@ -35,11 +89,26 @@ def recast(notes: list[Note], part: Part, dice: Random) -> list[Note]:
         Note(0.0, mido.Message("program_change", channel=channel, program=program))
         for channel, program in cast.items()
     ]
+    chosen += [note for channel in channels for note in _reshaped(channel, part, dice)]
     played = [
         transposed(each, octaves[each.message.channel]) if _is_note(each) else each
         for each in without_programs(notes)
     ]
     return chosen + played
+
+
+def _reshaped(channel: int, part: Part, dice: Random) -> Iterator[Note]:
+    """Give messages that change a channel's instrument (section 9.6 of the specification)."""
+    for together in RESHAPINGS[part]:
+        if dice.random() < RESHAPED:
+            for each in together:
+                value = 8192 + round(dice.uniform(each.low, each.high) / each.step)
+                numbers = (_NRPN[0], 120), (_NRPN[1], each.generator), (38, value % 128)
+                for control, number in (*numbers, (6, value // 128)):
+                    message = mido.Message(
+                        "control_change", channel=channel, control=control, value=number
+                    )
+                    yield Note(0.0, message)
 
 
 def without_programs(notes: list[Note]) -> list[Note]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from training.mixing import USUAL, Augmentation, Batch
 from training.network import analyse, estimate, ratio_masks, weights_of
 from training.tracks import Track, digest_of
 from training.train import Say, loss_against
+from training.windows import Window, window_of
 
 
 @dataclass(frozen=True)
@@ -57,26 +57,18 @@ class Lesson:
         s = self.scheme
         return GraphSpec(s.T, self.rows, s.A, s.mirror, "int8") if self.rounded else None
 
-    def window(self, magnitudes: Tensor) -> Tensor:
-        """Give what the student sees of what the teacher sees [shape=(…, spectra, bins)].
+    @property
+    def window(self) -> Window:
+        """What the student sees, and what of it is compared."""
+        return window_of(self.scheme, self.rows)
 
-        The newest spectrum that it hears is the teacher's middle one.
+    def heard(self, x: Tensor) -> Tensor:
+        """Give what the student hears of what the teacher does [shape=(…, spectra, bins)].
+
+        Its newest spectrum is the teacher's middle one.
         """
-        end, mirror = magnitudes.shape[-2] // 2, self.scheme.mirror
-        heard = magnitudes[..., end - self.scheme.heard : end, :]
-        if not mirror:
-            return heard
-        return torch.cat([heard, heard[..., -1 - mirror : -1, :].flip(-2)], -2)
-
-    def of_teacher(self, x: Tensor) -> Tensor:
-        """Give the rows that are compared, of the teacher's."""
-        end = x.shape[-2] // 2 - self.scheme.A
-        return x[..., end - self.rows : end, :]
-
-    def of_student(self, x: Tensor) -> Tensor:
-        """Give the same rows of the student's."""
-        end = self.scheme.heard - self.scheme.A
-        return x[..., end - self.rows : end, :]
+        end = x.shape[-2] // 2
+        return x[..., end - self.window.heard : end, :]
 
 
 SHORTEST = Scheme(T=64, B=1, A=0, mirror=8)
@@ -91,7 +83,7 @@ LESSONS = {
     "int8": replace(WITH_FUTURE, rounded=True),
 }
 
-SETTINGS = Settings(steps=2000, rate=3e-5, windows=((128, 4),))
+SETTINGS = Settings(steps=1000, rate=3e-5, windows=((Window(128), 4),))
 """Slow, so that nothing is forgotten that is not in the material, as singing."""
 
 
@@ -145,13 +137,13 @@ def distil(
             with torch.no_grad():
                 estimates = [estimate(*network, mixture.abs()) for network in teacher]
             stems = mixture[:, None] * ratio_masks(torch.stack(estimates, 1))
-        loss = partial(_loss, lesson, lesson.of_teacher(stems))
-        return student.learn(lesson.window(mixture.abs()), loss)
+        truth = lesson.window.counted(lesson.heard(stems))
+
+        def loss(estimates: Tensor) -> Tensor:
+            return loss_against(truth, lesson.window.counted(estimates))
+
+        return student.learn(lesson.window.seen(lesson.heard(mixture.abs())), loss)
 
     heard = batches(material, tracks, settings, student.step, augmentation)
     run(student, heard, learn, dict, every, say)
     return student
-
-
-def _loss(lesson: Lesson, stems: Tensor, estimates: Tensor) -> Tensor:
-    return loss_against(stems, lesson.of_student(estimates))

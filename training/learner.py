@@ -24,6 +24,7 @@ from training.errors import TrainingError
 from training.mixing import Batch
 from training.network import estimate, weights_of
 from training.rounding import Weights
+from training.windows import Window
 
 CHECKPOINT = "checkpoint.pt"
 STEADY = "steady.pt"
@@ -38,6 +39,15 @@ WARM_UP = 200
 """Steps until the rate of learning is at its highest."""
 
 
+WINDOWS = (
+    (Window(64), 4),
+    (Window(128), 2),
+    # As little future as the daemon's presets have.
+    (Window(64, A=4, rows=16), 4),
+    (Window(64, mirror=8, rows=8), 4),
+)
+
+
 @dataclass(frozen=True)
 class Settings:
     """What determines a run besides its material.
@@ -49,8 +59,8 @@ class Settings:
         The last quarter of them at a falling rate of learning.
     rate : float
         Of learning, at its highest.
-    windows : tuple of (T, size)
-        Spectra and mixtures in a batch, in turns.
+    windows : tuple of (Window, size)
+        What is seen of how many mixtures in a batch, in turns.
     averaged : float
         How much of the average of the weights stays at each step.
     clip : float
@@ -60,9 +70,13 @@ class Settings:
     seed: int = 7
     steps: int = 8000
     rate: float = 3e-4
-    windows: tuple[tuple[int, int], ...] = ((64, 4), (128, 2))
+    windows: tuple[tuple[Window, int], ...] = WINDOWS
     averaged: float = 0.998
     clip: float = 1.0
+
+    def batch_at(self, step: int) -> tuple[Window, int]:
+        """Give the window and the size of a step's batch."""
+        return self.windows[step % len(self.windows)]
 
     @property
     def level_steps(self) -> int:

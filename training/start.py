@@ -14,7 +14,7 @@ from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.unet import UNet
 from training.card import CARD, digest_of_heard, runs_of
 from training.errors import TrainingError
-from training.render import Font
+from training.fonts import Font
 from training.songs import Song
 from training.tracks import STEMS, Track
 

@@ -117,7 +117,12 @@ def train(
 
     def learn(waveforms: Batch) -> float:
         stems = analyse(torch.from_numpy(waveforms))
-        return learner.learn(stems.sum(1).abs(), partial(loss_against, stems))
+        window, _ = settings.batch_at(learner.step)
+
+        def loss(estimates: Tensor) -> Tensor:
+            return loss_against(window.counted(stems), window.counted(estimates))
+
+        return learner.learn(window.seen(stems.sum(1).abs()), loss)
 
     run(
         learner,

@@ -22,6 +22,7 @@ from training.learner import CHECKPOINT, Settings
 from training.start import bundled, bundled_start, read_all
 from training.tracks import STEMS, digest_of
 from training.train import train
+from training.windows import Window
 from voices import Singer
 
 FRAMES = 44_100
@@ -41,7 +42,7 @@ def out_dir(tmp_path):
 def learn(tmp_path, name, tracks, start):
     """A run of two steps."""
     folder = tmp_path / name
-    settings = Settings(steps=2, windows=((64, 1),))
+    settings = Settings(steps=2, windows=((Window(64), 1),))
     train(tmp_path, folder, tracks, settings, start, every=1, say=lambda _: None)
     return folder
 
@@ -85,12 +86,14 @@ def test_a_run_becomes_a_set_with_its_card(build, out_dir, tmp_path):
 def test_the_same_run_gives_the_same_set(build, out_dir):
     first = build()
     assert build() == first
+    assert "4stems before" not in card.read(out_dir / "4stems" / "card.json")["figures"]["mean"]
     assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems"]
 
 
 def test_a_set_that_learnt_on_tells_what_it_had_learnt_before(build, out_dir, tmp_path, tracks):
     build()
     start = bundled_start("4stems", out_dir)
+    replaced = card.read(out_dir / "4stems" / "card.json")["figures"]["mean"]
     manifest = build(of=learn(tmp_path, "on", tracks, start))
     told = card.read(out_dir / "4stems" / "card.json")
     assert told["training"]["start"] == "4stems"
@@ -101,6 +104,10 @@ def test_a_set_that_learnt_on_tells_what_it_had_learnt_before(build, out_dir, tm
     drums = read_all(bundled("4stems", out_dir))["drums"].tensors()["head/kernel"]
     before = start.networks["drums"].tensors()["head/kernel"]
     assert 0 < np.abs(drums - before).max() < 0.01
+    figures = told["figures"]["mean"]
+    for way, mean in figures.items():
+        assert mean["4stems before"] == replaced[way]["4stems"]
+    assert "| 4stems before |" in card._figures(figures)
 
 
 def test_a_set_that_cannot_be_measured_leaves_the_old_one(build, out_dir, monkeypatch):

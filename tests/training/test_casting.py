@@ -1,5 +1,6 @@
 """Other instruments play the same notes, and what is held out is played as written."""
 
+from collections import Counter
 from random import Random
 
 import mido
@@ -7,9 +8,13 @@ import pytest
 
 from training import render
 from training.accompaniments import compose
-from training.casting import INSTRUMENTS, in_first_channel, recast
-from training.render import FONTS, performances
+from training.casting import INSTRUMENTS, RESHAPINGS, in_first_channel, recast
+from training.fonts import FONTS
+from training.render import performances
 from training.songs import PARTS, VOICES, Note, Song
+
+NUMBERED = (99, 98, 38, 6)
+"""Controllers that choose a sound font's number and tell what is added to it."""
 
 
 def struck(notes: list[Note]) -> list[tuple[float, int]]:
@@ -32,7 +37,8 @@ def test_another_cast_plays_the_same_at_the_same_time(part, channel):
         played = recast(written, part, Random(seed))
         (program,) = (each.message.program for each in played if hasattr(each.message, "program"))
         assert played[0].message.type == "program_change", "before the first note"
-        assert [each.message.control for each in played if hasattr(each.message, "control")] == [7]
+        controls = [each.message.control for each in played if hasattr(each.message, "control")]
+        assert [control for control in controls if control not in NUMBERED] == [7]
         octaves = {
             new[1] - old[1] for new, old in zip(struck(played), struck(written), strict=True)
         }
@@ -56,6 +62,29 @@ def test_no_cast_sings_and_no_other_plays_the_bass():
     assert not set(INSTRUMENTS["other"]) & {*VOICES, *INSTRUMENTS["bass"]}
 
 
+@pytest.mark.parametrize(("part", "channel"), [("drums", 9), ("bass", 2), ("other", 0)])
+def test_sounds_are_changed_within_bounds_before_the_first_note(part, channel):
+    bounds = {each.generator: each for together in RESHAPINGS[part] for each in together}
+    seen = set()
+    for seed in range(200):
+        played = recast(notes_of(channel), part, Random(seed))
+        first = next(n for n, each in enumerate(played) if each.message.type == "note_on")
+        sent = [
+            (each.message.control, each.message.value)
+            for each in played[:first]
+            if getattr(each.message, "control", None) in NUMBERED
+        ]
+        for (high, bank), (low, generator), (fine, lower), (coarse, upper) in zip(
+            *(sent[n::4] for n in range(4)), strict=True
+        ):
+            assert (high, low, fine, coarse, bank) == (*NUMBERED, 120)
+            bound = bounds[generator]
+            amount = (128 * upper + lower - 8192) * bound.step
+            assert bound.low - bound.step <= amount <= bound.high + bound.step
+            seen.add(generator)
+    assert seen == set(bounds)
+
+
 def song(digit: str, is_made_up: bool = False) -> Song:
     return Song(f"{'mma' if is_made_up else 'p'}/{digit}", digit * 64, b"", is_made_up)
 
@@ -70,6 +99,19 @@ def test_what_is_held_out_is_played_as_written_by_its_own_fonts(held_out):
 
 def test_no_font_of_the_test_is_learnt_from():
     assert all(font.splits == ("test",) for font in FONTS if "test" in font.splits)
+
+
+def test_what_is_written_is_played_through_so_many_fonts_and_all_that_are_held_out():
+    def written(song):
+        return Counter(each.part for each in performances([song]) if not each.cast)
+
+    assert set(written(song("f")).values()) <= set(range(2, render.WRITTEN[False] + 1))
+    assert set(written(song("f", is_made_up=True)).values()) == {1}
+    for held_out in (song("0"), song("2")):
+        fonts = [font for font in FONTS if held_out.split in font.splits]
+        assert written(held_out) == {
+            part: sum(part in font.parts for font in fonts) for part in PARTS
+        }
 
 
 def test_no_font_plays_a_part_in_another_cast_twice():

@@ -13,6 +13,7 @@ from training.errors import TrainingError
 from training.learner import Learner, Settings
 from training.mixing import USUAL
 from training.network import analyse, weights_of
+from training.windows import Window
 
 
 def numbered(rows):
@@ -20,19 +21,12 @@ def numbered(rows):
     return torch.arange(float(rows))[None, None, :, None]
 
 
-def test_the_window_ends_with_the_newest_spectra_mirrored():
-    window = (
-        Lesson(Scheme(T=64, B=1, A=0, mirror=3), rows=1).window(numbered(128)).flatten().tolist()
-    )
-    assert window == [*range(3, 64), 62, 61, 60]
-
-
 @pytest.mark.parametrize(
     "lesson", [*LESSONS.values(), Lesson(Scheme(T=64, B=4, A=2, mirror=5), rows=4)]
 )
 def test_the_same_spectra_are_compared(lesson):
-    x = numbered(128)
-    ours, its = lesson.of_student(lesson.window(x)), lesson.of_teacher(x)
+    x, window = numbered(128), lesson.window
+    ours, its = window.counted(window.seen(lesson.heard(x))), window.counted(lesson.heard(x))
     assert torch.equal(ours, its)
     assert its.shape[-2] == lesson.rows
     assert its[0, 0, -1, 0] == 63 - lesson.scheme.A
@@ -46,14 +40,15 @@ def test_who_is_taught_by_stems_is_right_where_it_gives_them(
     def learn(student, magnitudes, loss_of):
         waveforms = next(given)
         pair = np.stack([waveforms[:, 0], waveforms[:, 1:].sum(1)], 1)
-        true = lesson.window(analyse(torch.from_numpy(pair)).abs())
+        spectra = lesson.heard(analyse(torch.from_numpy(pair)))
+        true = lesson.window.seen(spectra.abs())
         assert torch.isfinite(true).all()
         losses.append([float(loss_of(each)) for each in (true, true.flip(1))])
         student.step += 1
         return losses[-1][0]
 
     lesson = LESSONS["live-by-stems"]
-    settings = Settings(steps=1, windows=((128, 2),))
+    settings = Settings(steps=1, windows=((Window(128), 2),))
     given = batches(tmp_path, tracks, settings, 0)
     monkeypatch.setattr(Learner, "learn", learn)
     distil(tmp_path, tmp_path / "run", tracks, settings, networks, lesson, say=lambda _: None)
@@ -62,7 +57,7 @@ def test_who_is_taught_by_stems_is_right_where_it_gives_them(
 
 
 def test_a_run_with_other_mixtures_is_refused(tmp_path, tracks, networks):
-    arguments = (tmp_path, tmp_path / "run", tracks, Settings(steps=1, windows=((128, 2),)))
+    arguments = (tmp_path, tmp_path / "run", tracks, Settings(steps=1, windows=((Window(128), 2),)))
     taught = (networks, LESSONS["live"])
     distil(*arguments, *taught, say=lambda _: None)
     with pytest.raises(TrainingError, match="augmentation"):
@@ -71,7 +66,7 @@ def test_a_run_with_other_mixtures_is_refused(tmp_path, tracks, networks):
 
 @pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
 def test_students_learn(tmp_path, tracks, networks, lesson):
-    settings = Settings(steps=2, windows=((128, 2),))
+    settings = Settings(steps=2, windows=((Window(128), 2),))
     said = []
     student = distil(
         tmp_path, tmp_path / "run", tracks, settings, networks, lesson, every=1, say=said.append

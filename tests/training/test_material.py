@@ -2,8 +2,6 @@
 
 import io
 import json
-import shutil
-import subprocess
 from dataclasses import replace
 from random import Random
 from zipfile import ZipFile
@@ -15,8 +13,10 @@ import soundfile
 
 import voices
 from stemd.dsp.scheme import SAMPLERATE
+from training import fonts as fonts_module
 from training import recordings, render, singers, tracks
 from training.errors import TrainingError
+from training.fonts import FONTS, SoundFont
 from training.songs import PARTS, Note, Song
 from training.tracks import PEAK, RECORDING, STEMS, keep, read_list, read_own
 
@@ -82,16 +82,16 @@ def test_a_file_is_whole_whenever_it_is_there(tmp_path, monkeypatch):
 @pytest.fixture
 def fonts(tmp_path, monkeypatch):
     """One to learn from and one to be tested with, which are empty, and play noise."""
-    chosen = [font for font in render.FONTS if font.name in ("fluid", "musescore")]
+    chosen = [font for font in FONTS if font.name in ("fluid", "musescore")]
     root = tmp_path / "package"
     for font in chosen:
         path = root / "usr/share/sounds" / font.file
         path.parent.mkdir(parents=True)
         path.write_text(font.name)
     made = [replace(font) for font in chosen]
-    monkeypatch.setattr(render, "unpacked", lambda _: root)
+    monkeypatch.setattr(fonts_module, "unpacked", lambda _: root)
     monkeypatch.setattr(render, "FONTS", made)
-    monkeypatch.setattr(render, "renderer_version", lambda: "1.0")
+    monkeypatch.setattr(SoundFont, "made_by", ("1.0",))
     return made
 
 
@@ -100,12 +100,12 @@ def rendered(monkeypatch):
     """Counts what is rendered."""
     made = []
 
-    def synthesize(midi, font):
+    def play(font, midi):
         made.append(font.name)
         return noise(seed=len(midi))
 
     monkeypatch.setattr(Song, "parts", lambda _: {part: [] for part in PARTS})
-    monkeypatch.setattr(render, "synthesize", synthesize)
+    monkeypatch.setattr(SoundFont, "play", play)
     return made
 
 
@@ -149,7 +149,7 @@ def test_what_would_sound_otherwise_is_rendered_anew(
                 font.path.write_text("another")
             monkeypatch.setattr(render, "FONTS", [replace(font) for font in fonts])
         case "program":
-            monkeypatch.setattr(render, "renderer_version", lambda: "1.1")
+            monkeypatch.setattr(SoundFont, "made_by", ("1.1",))
         case "length":
             monkeypatch.setattr(render, "SECONDS", 46.0)
         case "notes":
@@ -315,36 +315,6 @@ def test_ones_own_must_be_at_the_networks_rate(own, tmp_path):
         TrainingError, match="2 channels at 48000 Hz, and must have 1 or 2 at 44100"
     ):
         read_own(own(OWN))
-
-
-def test_without_a_synthesizer_the_remedy_is_named(monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda _: None)
-    with pytest.raises(voices.MaterialError, match="apt-get install fluidsynth"):
-        render.renderer_version()
-
-
-FLUIDSYNTH = """\
-FluidSynth runtime version 2.3.1
-Copyright (C) 2000-2022 Peter Hanappe and others.
-Distributed under the LGPL license.
-SoundFont(R) is a registered trademark of Creative Technology Ltd.
-
-FluidSynth executable version 2.3.1
-Sample type=double
-"""
-
-
-def test_the_synthesizer_is_told_by_its_version(monkeypatch):
-    def says(text):
-        told = subprocess.CompletedProcess([], 0, text)
-        monkeypatch.setattr(subprocess, "run", lambda *_, **__: told)
-
-    monkeypatch.setattr(shutil, "which", lambda _: "fluidsynth")
-    says(FLUIDSYNTH)
-    assert render.renderer_version() == "FluidSynth 2.3.1"
-    says("Sample type=double")
-    with pytest.raises(voices.MaterialError, match=r"names no version .*; install FluidSynth 2"):
-        render.renderer_version()
 
 
 @pytest.mark.parametrize(

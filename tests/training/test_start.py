@@ -7,7 +7,7 @@ import pytest
 
 from training import start
 from training.errors import TrainingError
-from training.render import FONTS
+from training.fonts import FONTS
 from training.songs import Song
 from training.start import Start, bundled, bundled_start, likeness, refuse_heard
 from training.tracks import STEMS, Track
@@ -128,7 +128,7 @@ def test_what_the_bundle_writes_of_its_material_is_what_is_looked_for(monkeypatc
     from training import bundle
 
     monkeypatch.setattr(bundle, "version", lambda _: "1")
-    monkeypatch.setattr(bundle, "renderer_version", lambda: "FluidSynth 2")
+    monkeypatch.setattr(type(FONTS[0]), "made_by", ("FluidSynth 2",))
     font = replace(FONTS[0])
     font.__dict__["sha256"] = "f" * 64
     monkeypatch.setattr(bundle, "FONTS", (font,))

@@ -16,9 +16,10 @@ from training.learner import CURVE, LOCK, Learner, Settings
 from training.network import unet_of
 from training.start import Start, likeness
 from training.train import LEARNING, loss_against, loss_of, train
+from training.windows import Window
 
 STEPS = 4
-SETTINGS = Settings(steps=STEPS, windows=((64, 2),), rate=1e-2)
+SETTINGS = Settings(steps=STEPS, windows=((Window(64), 2),), rate=1e-2)
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_a_run_cannot_become_shorter_than_it_is(run):
 def test_other_runs_are_refused(run, tracks, networks):
     run("run")
     with pytest.raises(TrainingError, match=r"holds a run with .*'rate': 0\.01.*, not with"):
-        run("run", settings=Settings(steps=STEPS, windows=((64, 2),)))
+        run("run", settings=Settings(steps=STEPS, windows=((Window(64), 2),)))
     tracks.append(replace(tracks[0], song="three"))
     with pytest.raises(TrainingError, match=r"holds a run with other material; .*--run"):
         run("run")

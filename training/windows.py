@@ -1,0 +1,52 @@
+"""What networks see of a mixture while they learn, and what of it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stemd.dsp.scheme import Scheme
+
+
+@dataclass(frozen=True)
+class Window:
+    """T spectra, of which the last may be the mirrored ones before them, as `Scheme` has it.
+
+    Attributes
+    ----------
+    T : int
+    mirror : int
+        Spectra in place of those to come.
+    A : int
+        Spectra that are heard after those that count.
+    rows : int, optional
+        How many count; all that are heard if it is not said.
+    """
+
+    T: int
+    mirror: int = 0
+    A: int = 0
+    rows: int | None = None
+
+    @property
+    def heard(self) -> int:
+        """Spectra that are real."""
+        return self.T - self.mirror
+
+    def seen(self, heard: Tensor) -> Tensor:
+        """Give what networks see [shape=(…, T, bins)] of what is heard [shape=(…, heard, bins)]."""
+        if not self.mirror:
+            return heard
+        return torch.cat([heard, heard[..., -1 - self.mirror : -1, :].flip(-2)], -2)
+
+    def counted(self, x: Tensor) -> Tensor:
+        """Give the rows that count [shape=(…, rows, bins)], of what is heard or of what is seen."""
+        end = self.heard - self.A
+        return x[..., end - (self.rows or end) : end, :]
+
+
+def window_of(scheme: Scheme, rows: int) -> Window:
+    """Give the window of a scheme; the rows that count end where those end that it emits."""
+    return Window(scheme.T, scheme.mirror, scheme.A, rows)
