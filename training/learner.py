@@ -43,8 +43,8 @@ WINDOWS = (
     (Window(64), 4),
     (Window(128), 2),
     # As little future as the daemon's presets have.
-    (Window(64, A=4, rows=16), 4),
-    (Window(64, mirror=8, rows=8), 4),
+    (Window(64, A=4, rows=32), 4),
+    (Window(64, mirror=8, rows=24), 4),
 )
 
 

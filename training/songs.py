@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import struct
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from statistics import median
 from typing import Literal, get_args
 
 import mido
@@ -32,6 +33,9 @@ PACKAGES = {
 
 DRUM_CHANNEL = 9  # of General MIDI, counted from 0
 BASSES = range(32, 40)
+LEADS = range(80, 88)
+HIGHEST_BASS, HIGHEST_LEAD_BASS = 55, 40
+"""Pitches: the lowest G of a violin, and the lowest E of a guitar."""
 VOICES = (52, 53, 54, 85, 91)
 """Choirs, and those of synthesizers: no instruments, and nobody sings."""
 SIXTEENTHS: dict[Split, range] = {"test": range(2), "validation": range(2, 3)}
@@ -93,7 +97,8 @@ class Song:
 @lru_cache(maxsize=4)
 def _parts_of(midi: bytes) -> dict[Part, list[Note]]:
     """Do so once for all who play the same song one after the other."""
-    parts: dict[Part, list[Note]] = {part: [] for part in PARTS}
+    played: list[tuple[Note, int]] = []  # with the program
+    pitches: dict[tuple[int, int], list[int]] = defaultdict(list)
     programs = dict.fromkeys(range(16), 0)
     time_s = 0.0
     for message in mido.MidiFile(file=io.BytesIO(midi), clip=True):
@@ -104,23 +109,40 @@ def _parts_of(midi: bytes) -> dict[Part, list[Note]]:
             continue
         if message.type == "program_change":
             programs[message.channel] = message.program
-        if message.type in ("note_on", "note_off"):
-            part = part_of(message.channel, programs[message.channel])
-            if part is not None:
-                parts[part].append(Note(time_s, message))
-        else:
+        program = programs[message.channel]
+        played.append((Note(time_s, message), program))
+        if message.type == "note_on" and message.velocity:
+            pitches[message.channel, program].append(message.note)
+    middles = {who: median(notes) for who, notes in pitches.items()}
+    parts: dict[Part, list[Note]] = {part: [] for part in PARTS}
+    for note, program in played:
+        if note.message.type not in ("note_on", "note_off"):
             for notes in parts.values():
-                notes.append(Note(time_s, message))
+                notes.append(note)
+        elif (who := (note.message.channel, program)) in middles:
+            part = part_of(*who, middles[who])
+            if part is not None:
+                parts[part].append(note)
     return parts
 
 
-def part_of(channel: int, program: int) -> Part | None:
-    """Tell which part a channel plays while it has a program of General MIDI."""
+def part_of(channel: int, program: int, middle: float) -> Part | None:
+    """Tell which part a channel plays while it has a program of General MIDI.
+
+    Parameters
+    ----------
+    channel, program : int
+    middle : float
+        The median of its notes' pitches. A bass that plays a melody above is none to the ear, and
+        a synthesizer's lead that plays far below is one.
+    """
     if channel == DRUM_CHANNEL:
         return "drums"
     if program in VOICES:
         return None
-    return "bass" if program in BASSES else "other"
+    if program in BASSES:
+        return "bass" if middle <= HIGHEST_BASS else "other"
+    return "bass" if program in LEADS and middle <= HIGHEST_LEAD_BASS else "other"
 
 
 def all_songs() -> list[Song]:

@@ -13,18 +13,40 @@ from training.songs import SECONDS, Note, Song, all_songs, midi_files, part_of, 
 
 
 @pytest.mark.parametrize(
-    ("channel", "program", "part"),
+    ("channel", "program", "middle", "part"),
     [
-        (9, 0, "drums"),
-        (9, 53, "drums"),
-        (0, 33, "bass"),
-        (3, 0, "other"),
-        (3, 53, None),
-        (3, 91, None),
+        (9, 0, 36, "drums"),
+        (9, 53, 36, "drums"),
+        (0, 33, 36, "bass"),
+        (0, 38, 79, "other"),
+        (0, 81, 30, "bass"),
+        (0, 81, 60, "other"),
+        (3, 0, 30, "other"),
+        (3, 53, 36, None),
+        (3, 91, 60, None),
     ],
 )
-def test_parts_go_by_channel_and_program(channel, program, part):
-    assert part_of(channel, program) == part
+def test_parts_go_by_channel_program_and_pitch(channel, program, middle, part):
+    assert part_of(channel, program, middle) == part
+
+
+def test_a_channel_plays_one_part_with_each_of_its_programs():
+    song = Song(
+        "p/n",
+        "0" * 64,
+        file_of(
+            mido.Message("program_change", channel=0, program=33),
+            *(mido.Message("note_on", channel=0, note=note) for note in (28, 33, 70)),
+            mido.Message("note_off", channel=0, note=70),
+            mido.Message("program_change", channel=0, program=38),
+            *(mido.Message("note_on", channel=0, note=note) for note in (40, 77, 79)),
+        ),
+    )
+    struck = {
+        part: [each.message.note for each in notes if each.message.type == "note_on"]
+        for part, notes in song.parts().items()
+    }
+    assert struck == {"drums": [], "bass": [28, 33, 70], "other": [40, 77, 79]}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +126,7 @@ def test_songs_of_one_name_in_two_folders_stay_two(tmp_path):
     assert sorted(midi_files(tmp_path)) == [("a/song.mid", b"a"), ("b/song.mid", b"b")]
 
 
-def band(notes: int, pitch: int = 60) -> bytes:
+def band(notes: int, pitch: int = 40) -> bytes:
     """Drums, a bass and a piano, so many notes each, one after the other."""
     return file_of(
         mido.Message("program_change", channel=0, program=33),
@@ -122,7 +144,7 @@ def test_songs_are_taken_once_where_all_parts_play_in_them(tmp_path, monkeypatch
         "a/sparse.mid": band(23),
         "b/again.mid": band(24),
         "b/broken.mid": b"MThd",
-        "b/full.mid": band(24, pitch=61),
+        "b/full.mid": band(24, pitch=41),
     }
     for name, midi in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
