@@ -44,11 +44,11 @@ from variants import score_scheme
 
 RECORDED = 0.5
 """Share of mixtures that are recorded music, where no stems are needed."""
-_SHORT = [Way(scheme) for scheme in (SHORTEST, *PRESETS["live"], *PRESETS["balanced"])]
+_BY_STEMS = [Way(scheme) for scheme in (*PRESETS["live"][1:], *PRESETS["balanced"])]
 WAYS: dict[str, list[Way]] = {
-    "live": _SHORT,
-    "live-by-stems": _SHORT,
-    "balanced-by-stems": _SHORT,
+    "live": [Way(scheme) for scheme in (SHORTEST, *PRESETS["live"], *PRESETS["balanced"])],
+    "live-by-stems": _BY_STEMS,
+    "balanced-by-stems": _BY_STEMS,
     "int8": [
         Way(scheme, precision)
         for scheme in (*PRESETS["balanced"], *PRESETS["seed"])
