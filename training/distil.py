@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +21,12 @@ from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.unet import UNet
-from training.batches import batches
+from training.batches import batches, frames_of
 from training.learner import THREADS, Learner, Settings, run
-from training.mixing import USUAL, Augmentation, Batch
+from training.mixing import USUAL, Augmentation, Batch, Mixer
 from training.network import analyse, estimate, ratio_masks, weights_of
 from training.tracks import Track, digest_of
-from training.train import Say, loss_against
+from training.train import VALIDATION_BATCHES, VALIDATION_SEED, Say, loss_against, validate
 from training.windows import Window, window_of
 
 
@@ -39,7 +40,7 @@ class Lesson:
         What it sees. The spectra that are compared end where those end that the scheme emits.
     rows : int
         How many are compared: more than the scheme emits, as those with a longer delay want to
-        be served too.
+        be served too, and what can be told well holds the student to what it knows.
     rounded : bool
         Whether it computes in 8 bits.
     by_stems : bool
@@ -73,17 +74,20 @@ class Lesson:
 
 SHORTEST = Scheme(T=64, B=1, A=0, mirror=8)
 """Nothing after the newest spectrum. No preset, for its quality: 0.116 s."""
-WITHOUT_FUTURE = Lesson(SHORTEST, rows=8)
-WITH_FUTURE = Lesson(PRESETS["balanced"][0], rows=16)
+WITHOUT_FUTURE = Lesson(SHORTEST, rows=32)
+WITH_FUTURE = Lesson(PRESETS["balanced"][0], rows=32)
 LESSONS = {
     "live": WITHOUT_FUTURE,
     "live-by-stems": replace(WITHOUT_FUTURE, by_stems=True),
     # What the material alone teaches, to compare that one with.
     "balanced-by-stems": replace(WITH_FUTURE, by_stems=True),
-    "int8": replace(WITH_FUTURE, rounded=True),
+    "int8": replace(WITH_FUTURE, rows=16, rounded=True),
 }
 
-SETTINGS = Settings(steps=1000, rate=3e-5, windows=((Window(128), 4),))
+NEWEST = 8
+"""Rows that make the curve: about those that are emitted."""
+
+SETTINGS = Settings(steps=1000, rate=1e-5, windows=((Window(128), 4),))
 """Slow, so that nothing is forgotten that is not in the material, as singing."""
 
 
@@ -95,7 +99,7 @@ def distil(
     networks: Mapping[str, UNet],
     lesson: Lesson,
     augmentation: Augmentation = USUAL,
-    every: int = 250,
+    every: int = 100,
     say: Say = print,
 ) -> Learner:
     """Teach, or go on teaching.
@@ -107,6 +111,7 @@ def distil(
     folder : Path
         Of the run.
     tracks : sequence of Track
+        Those of the split `validation` make the curve; all others are learnt from.
     settings : Settings
         Its windows are the teacher's.
     networks : mapping of str to UNet
@@ -128,7 +133,8 @@ def distil(
     student = Learner(folder, settings, networks, tuple(networks), about, lesson.arithmetic)
     teacher = [(weights_of(unet), unet.activations) for unet in networks.values()]
 
-    def learn(waveforms: Batch) -> float:
+    def told(waveforms: Batch) -> tuple[Tensor, Tensor]:
+        """Give what the student sees, and the stems that it is told."""
         mixture = analyse(torch.from_numpy(waveforms.sum(1)))
         if lesson.by_stems:
             pair = np.stack([waveforms[:, 0], waveforms[:, 1:].sum(1)], 1)
@@ -137,13 +143,37 @@ def distil(
             with torch.no_grad():
                 estimates = [estimate(*network, mixture.abs()) for network in teacher]
             stems = mixture[:, None] * ratio_masks(torch.stack(estimates, 1))
-        truth = lesson.window.counted(lesson.heard(stems))
+        return lesson.window.seen(lesson.heard(mixture.abs())), lesson.heard(stems)
+
+    def learn(waveforms: Batch) -> float:
+        seen, stems = told(waveforms)
 
         def loss(estimates: Tensor) -> Tensor:
-            return loss_against(truth, lesson.window.counted(estimates))
+            return loss_against(lesson.window.counted(stems), lesson.window.counted(estimates))
 
-        return student.learn(lesson.window.seen(lesson.heard(mixture.abs())), loss)
+        return student.learn(seen, loss)
 
-    heard = batches(material, tracks, settings, student.step, augmentation)
-    run(student, heard, learn, dict, every, say)
+    newest = window_of(lesson.scheme, NEWEST)
+    checked = [track for track in tracks if track.split == "validation"]
+    mixer = Mixer(material, checked, VALIDATION_SEED)
+    validation = [told(mixer.batch(n, 4, frames_of(128))) for n in range(VALIDATION_BATCHES)]
+
+    def measure() -> dict[str, Any]:
+        return validate(
+            (
+                (newest.counted(stems), newest.counted(student.estimate(seen)))
+                for seen, stems in validation
+            ),
+            tuple(networks),
+        )
+
+    heard = [track for track in tracks if track.split != "validation"]
+    run(
+        student,
+        batches(material, heard, settings, student.step, augmentation),
+        learn,
+        measure,
+        every,
+        say,
+    )
     return student

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stemd.dsp.scheme import Scheme
+from training import distil as distillation
 from training.batches import batches
 from training.distil import LESSONS, Lesson, distil
 from training.errors import TrainingError
@@ -14,6 +15,12 @@ from training.learner import Learner, Settings
 from training.mixing import USUAL
 from training.network import analyse, weights_of
 from training.windows import Window
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """A short validation."""
+    monkeypatch.setattr(distillation, "VALIDATION_BATCHES", 1)
 
 
 def numbered(rows):
@@ -49,7 +56,8 @@ def test_who_is_taught_by_stems_is_right_where_it_gives_them(
 
     lesson = LESSONS["live-by-stems"]
     settings = Settings(steps=1, windows=((Window(128), 2),))
-    given = batches(tmp_path, tracks, settings, 0)
+    learnt = [track for track in tracks if track.split != "validation"]
+    given = batches(tmp_path, learnt, settings, 0)
     monkeypatch.setattr(Learner, "learn", learn)
     distil(tmp_path, tmp_path / "run", tracks, settings, networks, lesson, say=lambda _: None)
     ((right, exchanged),) = losses
@@ -73,9 +81,22 @@ def test_students_learn(tmp_path, tracks, networks, lesson):
     )
     assert student.step == 2
     assert [point["step"] for point in student.curve] == [0, 1, 2]
+    assert all(point["sdr_db"].keys() == networks.keys() for point in student.curve)
+
     assert np.isfinite([point["loss"] for point in student.curve[1:]]).all()
     for stem, unet in networks.items():
         before = weights_of(unet)
         assert any(not torch.equal(student.weights[stem][name], before[name]) for name in before)
     assert len(said) == 5  # each measure, and the pace of each step
     assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_what_makes_the_curve_is_not_learnt_from(tmp_path, tracks, networks, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        distillation, "batches", lambda _, heard, *__: given.append(heard) or iter(())
+    )
+    settings = Settings(steps=1, windows=((Window(128), 2),))
+    said = (networks, LESSONS["live"])
+    distil(tmp_path, tmp_path / "run", tracks, settings, *said, say=lambda _: None)
+    assert {track.split for track in given[0]} == {"train"}
