@@ -27,7 +27,7 @@ LEARNING = STEMS[1:]
 FLOOR, SOFTEST = 0.03, 0.1
 """Of an error's power against the mixture's, and of its magnitude: what is 15 or 20 dB below it is
 nearly good enough. With less, keeping silent stems silent counts more than parting what sounds."""
-HEARD = 1e-3
+HEARD = 1e-2
 """Power of a stem against the mixture's from which on it has an SDR."""
 VALIDATION_BATCHES = 12
 VALIDATION_SEED = 1
