@@ -20,7 +20,7 @@ from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.store import write_set
 from training import checkpoints
-from training.card import CARD, REPLACED, digest_of_heard, runs_of
+from training.card import CARD, REPLACED, digest_of_heard, read, runs_of
 from training.errors import TrainingError
 from training.evaluate import Way, compiled, means, score_all, score_recording
 from training.fonts import FONTS
@@ -90,9 +90,13 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
         plain = {record.stem: record.path(folder) for record in manifest.files}
         mixes = list(build_mixes(material, tracks))
         sets = {OURS: plain, DEEZERS: deezers.paths}
-        if replaced := _other_than(manifest, out_dir):
-            sets[REPLACED] = replaced.paths
+        there = _there(out_dir)
+        is_other = there is not None and there.manifest.files != manifest.files
+        if there and is_other:
+            sets[REPLACED] = there.paths
         figures = measure(mixes, sets)
+        if there and not is_other:
+            _keep_what_was_replaced(figures, read(there.folder / CARD)["figures"])
         offline = figures["mean"]["offline"][OURS]
         manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=offline)})
         (folder / MANIFEST).write_text(manifest.to_json())
@@ -108,13 +112,22 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
     return manifest
 
 
-def _other_than(manifest: Manifest, out_dir: Path) -> ModelSet | None:
-    """Give the set that is there, unless there is none, it is damaged, or the same."""
+def _there(out_dir: Path) -> ModelSet | None:
+    """Give the set that is to be replaced, unless there is none, or it is damaged."""
     try:
-        there = bundled(OURS, out_dir)
+        return bundled(OURS, out_dir)
     except ModelError:
         return None
-    return None if there.manifest.files == manifest.files else there
+
+
+def _keep_what_was_replaced(figures: dict[str, Any], before: dict[str, Any]) -> None:
+    """Bundled again, a run has replaced what it had replaced the first time."""
+    for kind in ("mean", "mixtures"):
+        for name, sets in before[kind].items():
+            if REPLACED in sets:
+                figures[kind].setdefault(name, {})[REPLACED] = sets[REPLACED]
+    if REPLACED in before["recordings"]:
+        figures["recordings"][REPLACED] = before["recordings"][REPLACED]
 
 
 def _refuse_what_does_not_belong(

@@ -89,7 +89,7 @@ def _runs(card: dict[str, Any]) -> str:
         fonts = sum("train" in font["splits"] for font in material["fonts"])
         told = (training["start"], training["steps"], training["settings"]["seed"])
         rows.append([f"{value}" for value in (number, *told, songs["train"], fonts)])
-    head = ["run", "began with", "steps", "seed", "songs learnt from", "sound fonts"]
+    head = ["run", "began with", "steps", "seed", "songs learnt from", "fonts"]
     return markdown_table(head, rows)
 
 
@@ -104,7 +104,7 @@ def _fonts(material: dict[str, Any]) -> str:
         ]
         for font in material["fonts"]
     )
-    return markdown_table(["sound font", "Debian package", "licence", "plays", "in"], rows)
+    return markdown_table(["font", "Debian package", "licence", "plays", "in"], rows)
 
 
 def _songs(material: dict[str, Any]) -> str:

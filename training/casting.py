@@ -12,6 +12,7 @@ from training.songs import BASSES, DRUM_CHANNEL, VOICES, Note, Part
 
 BANK_SELECT = (0, 32)  # controllers
 _NRPN = (99, 98)
+ALL_CONTROLLERS_OFF = 121
 ORCHESTRA_HIT = 55
 INSTRUMENTS: dict[Part, tuple[int, ...]] = {
     "drums": (0, 8, 16, 24, 25, 32, 40, 48),  # kits of Roland's GS, which most fonts have
@@ -51,16 +52,13 @@ class Reshaping:
 
 _DULLER = Reshaping(8, -5400, 0, 2)  # cents of the filter's cutoff
 _RESONANT = Reshaping(9, 0, 150)  # centibels
-_PLUCKED = (Reshaping(36, 7000, 11_500, 2), Reshaping(37, 100, 960))  # decay timecents, centibels
 RESHAPINGS: dict[Part, tuple[tuple[Reshaping, ...], ...]] = {
     "drums": (
         (_DULLER,),
         (Reshaping(51, -4, 4),),  # semitones
-        (Reshaping(36, 9000, 11_500, 2), Reshaping(37, 960, 960)),  # shorter
     ),
     "bass": (
         (_DULLER, _RESONANT),
-        _PLUCKED,
         (Reshaping(34, 0, 6000, 2),),  # timecents of the attack
         (Reshaping(11, 0, 3600, 2), Reshaping(28, 7000, 11_500, 2), Reshaping(29, 1000, 1000)),
         (Reshaping(52, -12, 12),),  # cents
@@ -93,6 +91,7 @@ def recast(notes: list[Note], part: Part, dice: Random) -> list[Note]:
     played = [
         transposed(each, octaves[each.message.channel]) if _is_note(each) else each
         for each in without_programs(notes)
+        if not each.message.is_cc(ALL_CONTROLLERS_OFF)  # which would undo the changes
     ]
     return chosen + played
 

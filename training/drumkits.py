@@ -34,7 +34,7 @@ DRUMS: Mapping[str, tuple[int, ...]] = {
     r"(?<!semi-)open|\bop\b": (46,),
     r"mid.*tom|tom.*mid|tom 2": (47,),
     r"hi.*tom|tom.*hi|tom 1|^tom$": (48, 50),
-    r"crash": (49, 57),
+    r"crash(?!/)": (49, 57),
     r"ride(?!.(bell|cup))": (51, 59),
     r"china": (52,),
     r"ride.(bell|cup)": (53,),
@@ -86,7 +86,11 @@ def kit_in(folder: Path) -> Kit:
         if layers:
             kit.update(dict.fromkeys(notes, layers))
     if not kit:
-        raise TrainingError(f"{folder} has no drum that is called one; leave it out of FONTS")
+        names = ", ".join(name for name, _ in drums)
+        raise TrainingError(
+            f"{folder}/drumkit.xml names no drum that DRUMS in training/drumkits.py knows (got "
+            f"{names}): add a name there, or leave the kit out of FONTS in training/fonts.py"
+        )
     return kit
 
 

@@ -43,8 +43,8 @@ from training.tracks import read_own
 from variants import score_scheme
 
 TAUGHT = replace(USUAL, recorded=0.2, sung=0.9)
-"""Recorded music, where no stems are needed, is hardly sung here: with more of it than voices, the
-students learn to hear none."""
+"""Recorded music, where no stems are needed, is hardly sung here: with more of it than voices,
+students became deaf to them."""
 _BY_STEMS = [Way(scheme) for scheme in (*PRESETS["live"][1:], *PRESETS["balanced"])]
 WAYS: dict[str, list[Way]] = {
     "live": [Way(scheme) for scheme in (SHORTEST, *PRESETS["live"], *PRESETS["balanced"])],

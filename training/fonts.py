@@ -164,10 +164,17 @@ def _played(
         (folder / "part.mid").write_bytes(midi)
         for file, text in (files or {}).items():
             (folder / file).write_text(text)
-        done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-        if done.returncode or not (folder / "part.wav").exists():
-            reason = " ".join(done.stderr.decode(errors="replace").split())
-            raise MaterialError(f"{command[0]} failed on {path}: {reason}")
+        # WildMIDI takes what is typed for orders.
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        if done.returncode or b"Skipping" in done.stdout or not (folder / "part.wav").exists():
+            said = (done.stderr + b" " + done.stdout).decode(errors="replace")
+            raise MaterialError(
+                f"{command[0]} failed on {path}: {' '.join(said.split())}; delete the package's "
+                "folder, so that it is fetched anew, or leave the font out of FONTS in "
+                "training/fonts.py"
+            )
         samples, _ = soundfile.read(folder / "part.wav", dtype="float32", always_2d=True)
     frames = round(SECONDS * SAMPLERATE)
     whole = np.zeros((frames, 2), np.float32)

@@ -42,7 +42,7 @@ WARM_UP = 200
 WINDOWS = (
     (Window(64), 4),
     (Window(128), 2),
-    # As little future as the daemon's presets have.
+    # About as little future as `balanced` and `live` have.
     (Window(64, A=4, rows=32), 4),
     (Window(64, mirror=8, rows=24), 4),
 )

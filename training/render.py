@@ -1,4 +1,4 @@
-"""Songs as sound: every part by itself, through several sound fonts."""
+"""Songs as sound: every part by itself, through several fonts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CASTS = {False: 2, True: 1}
 
 @dataclass(frozen=True)
 class Performance:
-    """A part of a song through a sound font.
+    """A part of a song through a font.
 
     Attributes
     ----------

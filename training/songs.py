@@ -115,14 +115,22 @@ def _parts_of(midi: bytes) -> dict[Part, list[Note]]:
             pitches[message.channel, program].append(message.note)
     middles = {who: median(notes) for who, notes in pitches.items()}
     parts: dict[Part, list[Note]] = {part: [] for part in PARTS}
+    sounding: dict[tuple[int, int], Part | None] = {}
     for note, program in played:
-        if note.message.type not in ("note_on", "note_off"):
+        message = note.message
+        if message.type not in ("note_on", "note_off"):
             for notes in parts.values():
                 notes.append(note)
-        elif (who := (note.message.channel, program)) in middles:
-            part = part_of(*who, middles[who])
-            if part is not None:
-                parts[part].append(note)
+            continue
+        key = (message.channel, message.note)
+        if message.type == "note_on" and message.velocity:
+            who = (message.channel, program)
+            sounding[key] = part_of(*who, middles[who])
+            part = sounding[key]
+        else:  # it ends where it began, whatever the channel plays by now
+            part = sounding.pop(key, None)
+        if part is not None:
+            parts[part].append(note)
     return parts
 
 

@@ -105,6 +105,7 @@ def train(
     about = {
         "material": digest_of(tracks),
         "augmentation": str(USUAL),
+        "loss": f"{FLOOR} {SOFTEST}",
         "start": start.name,
         "vocals": digest_of_networks({"vocals": start.networks["vocals"]}),
         "history": json.dumps(start.before),

@@ -108,6 +108,8 @@ def test_a_set_that_learnt_on_tells_what_it_had_learnt_before(build, out_dir, tm
     for way, mean in figures.items():
         assert mean["4stems before"] == replaced[way]["4stems"]
     assert "| 4stems before |" in card._figures(figures)
+    build(of=tmp_path / "on")
+    assert card.read(out_dir / "4stems" / "card.json")["figures"] == told["figures"]
 
 
 def test_a_set_that_cannot_be_measured_leaves_the_old_one(build, out_dir, monkeypatch):

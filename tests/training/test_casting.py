@@ -26,6 +26,7 @@ def notes_of(channel: int) -> list[Note]:
         Note(0.0, mido.Message("program_change", channel=channel, program=1)),
         Note(0.0, mido.Message("control_change", channel=channel, control=0, value=1)),
         Note(0.5, mido.Message("control_change", channel=channel, control=7, value=99)),
+        Note(0.6, mido.Message("control_change", channel=channel, control=121, value=0)),
         *(Note(n, mido.Message("note_on", channel=channel, note=60 + n)) for n in range(3)),
     ]
 

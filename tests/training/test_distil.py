@@ -92,7 +92,14 @@ def test_students_learn(tmp_path, tracks, networks, lesson):
 
 
 def test_what_makes_the_curve_is_not_learnt_from(tmp_path, tracks, networks, monkeypatch):
-    given = []
+    given, checked = [], []
+
+    class Spy(distillation.Mixer):
+        def __init__(self, folder, tracks, seed):
+            checked.extend(tracks)
+            super().__init__(folder, tracks, seed)
+
+    monkeypatch.setattr(distillation, "Mixer", Spy)
     monkeypatch.setattr(
         distillation, "batches", lambda _, heard, *__: given.append(heard) or iter(())
     )
@@ -100,3 +107,4 @@ def test_what_makes_the_curve_is_not_learnt_from(tmp_path, tracks, networks, mon
     said = (networks, LESSONS["live"])
     distil(tmp_path, tmp_path / "run", tracks, settings, *said, say=lambda _: None)
     assert {track.split for track in given[0]} == {"train"}
+    assert {track.split for track in checked} == {"validation"}

@@ -66,6 +66,27 @@ def file_of(*messages):
     return file.getvalue()
 
 
+def test_a_note_ends_in_the_part_where_it_began():
+    song = Song(
+        "p/n",
+        "0" * 64,
+        file_of(
+            mido.Message("program_change", channel=0, program=33),
+            mido.Message("note_on", channel=0, note=40),
+            mido.Message("program_change", channel=0, program=0),
+            mido.Message("note_off", channel=0, note=40),
+            mido.Message("note_on", channel=0, note=41),
+            mido.Message("note_on", channel=0, note=41, velocity=0),
+            mido.Message("note_off", channel=0, note=42),
+        ),
+    )
+    notes = {
+        part: [each.message.note for each in notes if each.message.type.startswith("note")]
+        for part, notes in song.parts().items()
+    }
+    assert notes == {"drums": [], "bass": [40, 40], "other": [41, 41]}
+
+
 def test_each_note_is_in_one_part_and_the_rest_in_all():
     song = Song(
         "p/n",
