@@ -30,6 +30,14 @@ def test_parts_go_by_channel_program_and_pitch(channel, program, middle, part):
     assert part_of(channel, program, middle) == part
 
 
+def notes_of(song, *types):
+    """Pitches by part."""
+    return {
+        part: [each.message.note for each in notes if each.message.type in types]
+        for part, notes in song.parts().items()
+    }
+
+
 def test_a_channel_plays_one_part_with_each_of_its_programs():
     song = Song(
         "p/n",
@@ -42,11 +50,11 @@ def test_a_channel_plays_one_part_with_each_of_its_programs():
             *(mido.Message("note_on", channel=0, note=note) for note in (40, 77, 79)),
         ),
     )
-    struck = {
-        part: [each.message.note for each in notes if each.message.type == "note_on"]
-        for part, notes in song.parts().items()
+    assert notes_of(song, "note_on") == {
+        "drums": [],
+        "bass": [28, 33, 70],
+        "other": [40, 77, 79],
     }
-    assert struck == {"drums": [], "bass": [28, 33, 70], "other": [40, 77, 79]}
 
 
 @pytest.mark.parametrize(
@@ -80,11 +88,8 @@ def test_a_note_ends_in_the_part_where_it_began():
             mido.Message("note_off", channel=0, note=42),
         ),
     )
-    notes = {
-        part: [each.message.note for each in notes if each.message.type.startswith("note")]
-        for part, notes in song.parts().items()
-    }
-    assert notes == {"drums": [], "bass": [40, 40], "other": [41, 41]}
+    parts = notes_of(song, "note_on", "note_off")
+    assert parts == {"drums": [], "bass": [40, 40], "other": [41, 41]}
 
 
 def test_each_note_is_in_one_part_and_the_rest_in_all():
