@@ -144,7 +144,7 @@ class DrumKit(Font):
     @property
     def made_by(self) -> tuple[str, ...]:
         """`training.drumkits`; the number changes with what it makes of a kit."""
-        return ("drum kits 1",)
+        return ("drum kits 2",)
 
     @cached_property
     def _kit(self) -> Kit:
