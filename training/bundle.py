@@ -91,12 +91,14 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
         mixes = list(build_mixes(material, tracks))
         sets = {OURS: plain, DEEZERS: deezers.paths}
         there = _there(out_dir)
-        is_other = there is not None and there.manifest.files != manifest.files
-        if there and is_other:
+        before_there: dict[str, Any] | None = None
+        if there and there.manifest.files == manifest.files:
+            before_there = _figures_of(there)
+        elif there:
             sets[REPLACED] = there.paths
         figures = measure(mixes, sets)
-        if there and not is_other:
-            _keep_what_was_replaced(figures, read(there.folder / CARD)["figures"])
+        if before_there:
+            _keep_what_was_replaced(figures, before_there)
         offline = figures["mean"]["offline"][OURS]
         manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=offline)})
         (folder / MANIFEST).write_text(manifest.to_json())
@@ -118,6 +120,15 @@ def _there(out_dir: Path) -> ModelSet | None:
         return bundled(OURS, out_dir)
     except ModelError:
         return None
+
+
+def _figures_of(there: ModelSet) -> dict[str, Any] | None:
+    """Give those of a set's card, unless that is missing or damaged."""
+    try:
+        figures: dict[str, Any] = read(there.folder / CARD)["figures"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return figures
 
 
 def _keep_what_was_replaced(figures: dict[str, Any], before: dict[str, Any]) -> None:

@@ -112,6 +112,16 @@ def test_a_set_that_learnt_on_tells_what_it_had_learnt_before(build, out_dir, tm
     assert card.read(out_dir / "4stems" / "card.json")["figures"] == told["figures"]
 
 
+@pytest.mark.parametrize("damaged", ["", "{", "{}"])
+def test_the_same_run_mends_its_card(build, out_dir, damaged):
+    build()
+    path = out_dir / "4stems" / "card.json"
+    whole = path.read_text()
+    path.write_text(damaged)
+    build()
+    assert path.read_text() == whole
+
+
 def test_a_set_that_cannot_be_measured_leaves_the_old_one(build, out_dir, monkeypatch):
     build()
     before = {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()}
