@@ -40,6 +40,10 @@ class Augmentation:
     ----------
     together : float
         Share of mixtures whose parts are of one song, at one time; so is the voice, if it has one.
+    balance : float
+        Share of those that have the song's own balance. In the others all parts are about equally
+        loud, as they are otherwise: in songs as notes, the drums are often 15 dB below the rest,
+        and what is as soft as that is hardly learnt.
     sung : float
         Share of mixtures with a voice.
     silent : float
@@ -65,6 +69,7 @@ class Augmentation:
     """
 
     together: float = 0.5
+    balance: float = 0.2
     sung: float = 0.6
     silent: float = 0.1
     level_db: float = 4.0
@@ -124,6 +129,7 @@ class Mixer:
             return self._record(rng, frames)
         together = rng.random() < chances.together and bool(self._songs)
         song = self._songs[rng.integers(len(self._songs))] if self._songs else {}
+        is_balanced = rng.random() < chances.balance
         speed = _speed(rng, chances.transposition)
         place = rng.random()
         stems = np.zeros((len(STEMS), CHANNELS, frames), np.float32)
@@ -141,7 +147,7 @@ class Mixer:
                 continue
             track = tracks[rng.integers(len(tracks))]
             part = self._played(rng, track, at, own_speed, frames)
-            out[:] = part * _level(rng, part, track, chances.level_db, is_songs)
+            out[:] = part * _level(rng, part, track, chances.level_db, is_songs and is_balanced)
         return _at_some_level(rng, stems)
 
     def _record(self, rng: Generator, frames: int) -> Stems:
@@ -199,11 +205,11 @@ def _speed(rng: Generator, semitones: float) -> float:
 
 
 def _level(
-    rng: Generator, x: Waveform, track: Track, spread_db: float, is_songs: bool
+    rng: Generator, x: Waveform, track: Track, spread_db: float, is_balanced: bool
 ) -> np.float32:
     """Give a gain: about the song's own balance, or about one loudness for all."""
     jitter = 10 ** (rng.normal(0, spread_db) / 20)
-    if is_songs:
+    if is_balanced:
         return np.float32(track.gain * jitter)
     # A part that is nearly silent here stays so.
     rms = max(float(np.sqrt(np.mean(np.square(x)))), 0.02)

@@ -71,6 +71,20 @@ def test_parts_of_one_song_are_heard_at_one_time_and_speed(tmp_path, tracks):
                 assert likeness > 0.99 if together else likeness < 0.5
 
 
+def test_a_song_keeps_its_own_balance_or_has_all_parts_equally_loud(tmp_path, tracks):
+    sound = 0.2 * np.random.default_rng(1).standard_normal(3 * 44_100)
+    soft = [replace(t, gain=0.01) if t.stem == "drums" else t for t in tracks]
+    for track in soft:
+        soundfile.write(tmp_path / track.file, sound, 44_100)
+    plain = replace(PLAIN, together=1, level_db=0, sung=0)
+    for share in (0, 1):
+        mixer = Mixer(tmp_path, soft, 1, replace(plain, balance=share))
+        for _, drums, bass, _ in mixer.batch(0, 4, FRAMES):
+            ratio = np.sqrt(np.square(bass).mean() / np.square(drums).mean())
+            # Their width changes by chance, and that changes how loud they are.
+            assert (30 if share else 0.3) < ratio < (300 if share else 3)
+
+
 def test_a_voice_of_the_song_sings_with_it(tmp_path, tracks):
     sound = 0.2 * np.random.default_rng(1).standard_normal(3 * 44_100)
     for track in tracks:
