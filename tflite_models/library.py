@@ -202,7 +202,8 @@ class Library:
         except ModelError as error:
             return Listing(name, stems, origin, in_use, folder, problem=str(error))
         manifest = found.manifest
-        figures = manifest.figures or (None if manifest.training else _published(release))
+        is_official = manifest.provenance.verified and not manifest.training
+        figures = manifest.figures or (_published(release) if is_official else None)
         return Listing(name, stems, origin, in_use, folder, manifest, _problem(found), figures)
 
 

@@ -200,6 +200,16 @@ def test_official_networks_have_the_published_figures(library, installed, monkey
     assert (line.figures.of, line.figures.sdr_db) == ("MUSDB18", {"vocals": 6.5})
 
 
+def test_networks_that_nobody_verified_have_none_of_them(
+    library, other_checkpoint_dir, monkeypatch, release
+):
+    Installer(library).install("2stems", other_checkpoint_dir, allow_unverified=True)
+    published = replace(release, musdb18_sdr_db={"vocals": 6.5})
+    monkeypatch.setattr(library, "_releases", {"2stems": published})
+    (line,) = library.list()
+    assert (line.manifest.provenance.verified, line.figures) == (False, None)
+
+
 def test_derived_graphs_run(library, installed, magnitudes):
     graphs = library.find("2stems").graphs(SPEC)
     outs = {stem: np.zeros((8, 1024, 2), np.float32) for stem in graphs}
