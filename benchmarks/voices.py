@@ -147,12 +147,19 @@ def programs() -> str:
     return "; ".join(text.splitlines()[0].split("  ")[0] for text in told)
 
 
+def as_anywhere() -> dict[str, str]:
+    """Give the environment in which a program sounds as it does for every other user.
+
+    In the C locale, as a decimal comma would change what festival reads; and without a home, where
+    festival, FluidSynth and mma look for the user's settings.
+    """
+    return {**os.environ, "LC_ALL": "C.UTF-8", "HOME": os.devnull}
+
+
 def _run(command: list[str], packages: str) -> str:
     if not shutil.which(command[0]):
         raise MaterialError(f"no {command[0]} here; run `sudo apt-get install {packages}`")
-    # The C locale: a decimal comma in the user's would change what festival reads.
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=as_anywhere())
     if done.returncode:
         reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         raise MaterialError(f"{command[0]} failed: {reason}")

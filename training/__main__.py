@@ -17,10 +17,9 @@ from training.errors import tell
 from training.fonts import FONTS
 from training.learner import Settings
 from training.songs import all_songs
-from training.start import DEEZERS, OURS, STARTS, bundled_start, refuse_heard
+from training.start import DEEZERS, OURS, STARTS, bundled_start, refuse_heard, refuse_unlike
 from training.tracks import Track, read_list, read_own
 from training.train import train
-from voices import MaterialError
 
 BUNDLED = Path(stemd.tflite_models.__file__).parent
 STEPS = ("material", "train", "bundle")
@@ -36,14 +35,18 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         render.render_all(all_songs(), folder)
         singers.perform_all(folder)
+    if steps == ["material"]:
+        return
+    tracks, songs = read_tracks(folder), all_songs()
+    refuse_unlike(tracks, songs, FONTS)
     if "train" in steps:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
         start = bundled_start(chosen.start)
         if start.before:
-            refuse_heard(start, chosen.seed, all_songs(), FONTS, read_own(folder))
-        train(folder, run, read_tracks(folder), settings, start, say=say)
+            refuse_heard(start, chosen.seed, songs, FONTS, read_own(folder))
+        train(folder, run, tracks, settings, start, say=say)
     if "bundle" in steps:
-        bundle.build(run, folder, chosen.output, read_tracks(folder))
+        bundle.build(run, folder, chosen.output, tracks, songs)
         told = card.read(chosen.output / OURS / card.CARD)
         for table in card.tables(told).values():
             say(f"{table}\n")
@@ -122,18 +125,11 @@ def read_tracks(folder: Path) -> list[Track]:
     Raises
     ------
     MaterialError
-        There is none.
+        There is none, or its list is damaged.
     TrainingError
         Tracks of the user's own are not as they must be.
     """
-    try:
-        made = [
-            track for name in ("tracks", "voices") for track in read_list(folder / f"{name}.json")
-        ]
-    except FileNotFoundError as missing:
-        raise MaterialError(
-            f"no {missing.filename}; run `python -m training material` first"
-        ) from None
+    made = [track for name in ("tracks", "voices") for track in read_list(folder / f"{name}.json")]
     return made + read_own(folder)
 
 

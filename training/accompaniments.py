@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 from packages import cache_folder, unpacked, version
 from training.processes import PROCESSES
-from voices import MaterialError
+from voices import MaterialError, as_anywhere
 
 PACKAGE = "mma"
 TEMPOS = range(70, 170)
@@ -30,6 +30,8 @@ CHORDS = (
     *("C", "Dm", "Em", "F", "G", "Am", "Bb", "Gm", "Fm", "D", "E", "A"),
     *("Cmaj7", "Dm7", "Em7", "Fmaj7", "G7", "Am7", "C7", "D7", "E7", "A7", "Bdim", "Gsus4"),
 )
+ARGUMENTS = ("-f", "song.mid", "song.mma")
+"""Without folders: mma writes names into what it makes, which is to be the same everywhere."""
 SILENT = "none"
 """The file of the groove that plays nothing."""
 
@@ -67,14 +69,23 @@ def compose(name: str, grooves: list[str]) -> str:
 def _play(root: Path, folder: Path, grooves: Path) -> tuple[str, bytes]:
     name = str(grooves.relative_to(root / "lib").with_suffix(""))
     written = compose(name, _grooves_of(grooves))
-    key = sha256(f"{version(PACKAGE)}\n{written}".encode()).hexdigest()[:16]
+    key = sha256(f"{version(PACKAGE)} {ARGUMENTS}\n{written}".encode()).hexdigest()[:16]
     target = folder / f"{name.replace('/', '-')}-{key}.mid"
     if not target.exists():
         with TemporaryDirectory(dir=folder) as temporary:
-            source, midi = Path(temporary) / "song.mma", Path(temporary) / "song.mid"
-            source.write_text(written)
-            command = [sys.executable, str(root / "../../bin/mma"), "-f", str(midi), str(source)]
-            done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+            midi = Path(temporary) / ARGUMENTS[1]
+            midi.with_name(ARGUMENTS[2]).write_text(written)
+            for each in root.iterdir():  # mma looks for its own in the folder where it runs
+                midi.with_name(each.name).symlink_to(each)
+            command = [sys.executable, str(root / "../../bin/mma"), *ARGUMENTS]
+            done = subprocess.run(
+                command,
+                cwd=temporary,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=as_anywhere(),
+            )
             if done.returncode:
                 reason = " ".join((done.stdout + done.stderr).split())[-200:]
                 raise MaterialError(f"mma failed on {grooves}: {reason}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from packages import version
@@ -27,21 +28,28 @@ from training.fonts import FONTS
 from training.heldout import Mix, build_mixes, recordings
 from training.learner import CHECKPOINT, digest_of_networks
 from training.network import unet_of
-from training.songs import PACKAGES, Song, all_songs
+from training.songs import PACKAGES, Song
 from training.start import DEEZERS, OURS, bundled, read_all
 from training.tracks import OWN, STEMS, Track, digest_of
 
 MEASURED_ON = "held-out songs"
+WORKPLACE = ".4stems.part"
+"""Where a set is made, beside its place: on the same file system, so that it gets there at once."""
+BEFORE = "before"
+"""In there, the set that is replaced, for the moment between it and the new one."""
 SPEC = GraphSpec(precision="fp16")
 WAYS = {
     "offline": Way(),
+    "balanced, fp32": Way(PRESETS["balanced"][0]),
     "balanced": Way(PRESETS["balanced"][0], "mixed"),
     "balanced, int8": Way(PRESETS["balanced"][0], "int8"),
 }
 """How the sets are run to be measured."""
 
 
-def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> Manifest:
+def build(
+    run: Path, material: Path, out_dir: Path, tracks: Sequence[Track], songs: Sequence[Song]
+) -> Manifest:
     """Write the set, measure it, write the card, and put all of it into `out_dir/4stems` at once.
 
     Parameters
@@ -53,6 +61,8 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
     out_dir : Path
         Holds Deezer's set, whose vocals the new one has.
     tracks : sequence of Track
+    songs : sequence of Song
+        What the tracks are of, but for the user's own.
 
     Raises
     ------
@@ -67,7 +77,7 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
     _refuse_what_does_not_belong(state, run, deezers, material, tracks)
     settings, about = json.loads(state["settings"]), state["about"]
     before = json.loads(about["history"])
-    heard = _material(all_songs(), tracks)
+    heard = _material(songs, tracks)
     vocals = deezers.manifest.files[deezers.stems.index(STEMS[0])]
     draft = Manifest(
         name=OURS,
@@ -83,8 +93,8 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
             card=CARD,
         ),
     )
-    with TemporaryDirectory(dir=out_dir) as temporary:
-        folder = Path(temporary) / OURS
+    with _workplace(out_dir) as workplace:
+        folder = workplace / OURS
         folder.with_name(DEEZERS).symlink_to(deezers.folder.resolve())
         manifest = write_set(folder, draft, _graphs(state, deezers, draft), plain_names=True)
         plain = {record.stem: record.path(folder) for record in manifest.files}
@@ -99,7 +109,7 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
         figures = measure(mixes, sets)
         if before_there:
             _keep_what_was_replaced(figures, before_there)
-        offline = figures["mean"]["offline"][OURS]
+        offline = {s: db for s, db in figures["mean"]["offline"][OURS].items() if db is not None}
         manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=offline)})
         (folder / MANIFEST).write_text(manifest.to_json())
         card = {
@@ -112,6 +122,20 @@ def build(run: Path, material: Path, out_dir: Path, tracks: Sequence[Track]) -> 
         (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
         _put(folder, out_dir / OURS)
     return manifest
+
+
+@contextmanager
+def _workplace(out_dir: Path) -> Iterator[Path]:
+    """Give a folder for the new set, after tidying up what a program that was killed has left."""
+    place = out_dir / WORKPLACE
+    if (place / BEFORE).exists() and not (out_dir / OURS).exists():
+        (place / BEFORE).rename(out_dir / OURS)
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
 
 
 def _there(out_dir: Path) -> ModelSet | None:
@@ -170,7 +194,7 @@ def _refuse_what_does_not_belong(
 
 def _put(folder: Path, target: Path) -> None:
     """Put a folder in the place of another one, which goes with the first one's parent."""
-    before = folder.with_name("before")
+    before = folder.with_name(BEFORE)
     try:
         if target.exists():
             target.rename(before)

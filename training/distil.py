@@ -22,11 +22,11 @@ from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.unet import UNet
 from training.batches import batches, frames_of
-from training.learner import THREADS, Learner, Settings, run
+from training.learner import THREADS, Learner, Settings, alone_in, run
 from training.mixing import USUAL, Augmentation, Batch, Mixer
 from training.network import analyse, estimate, ratio_masks, weights_of
 from training.tracks import Track, digest_of
-from training.train import VALIDATION_BATCHES, VALIDATION_SEED, Say, loss_against, validate
+from training.train import LOSS, VALIDATION_BATCHES, VALIDATION_SEED, Say, loss_against, validate
 from training.windows import Window, window_of
 
 
@@ -122,58 +122,64 @@ def distil(
         Steps between checkpoints.
     say : callable
         Is told how it goes.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds another run, or another program goes on with this one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(THREADS)  # of what the networks share
     about = {
         "material": digest_of(tracks),
         "lesson": str(lesson),
         "augmentation": str(augmentation),
+        "loss": LOSS,
     }
-    student = Learner(folder, settings, networks, tuple(networks), about, lesson.arithmetic)
-    teacher = [(weights_of(unet), unet.activations) for unet in networks.values()]
+    with alone_in(folder):
+        student = Learner(folder, settings, networks, tuple(networks), about, lesson.arithmetic)
+        teacher = [(weights_of(unet), unet.activations) for unet in networks.values()]
 
-    def told(waveforms: Batch) -> tuple[Tensor, Tensor]:
-        """Give what the student sees, and the stems that it is told."""
-        mixture = analyse(torch.from_numpy(waveforms.sum(1)))
-        if lesson.by_stems:
-            pair = np.stack([waveforms[:, 0], waveforms[:, 1:].sum(1)], 1)
-            stems = analyse(torch.from_numpy(pair))
-        else:
-            with torch.no_grad():
-                estimates = [estimate(*network, mixture.abs()) for network in teacher]
-            stems = mixture[:, None] * ratio_masks(torch.stack(estimates, 1))
-        return lesson.window.seen(lesson.heard(mixture.abs())), lesson.heard(stems)
+        def told(waveforms: Batch) -> tuple[Tensor, Tensor]:
+            """Give what the student sees, and the stems that it is told."""
+            mixture = analyse(torch.from_numpy(waveforms.sum(1)))
+            if lesson.by_stems:
+                pair = np.stack([waveforms[:, 0], waveforms[:, 1:].sum(1)], 1)
+                stems = analyse(torch.from_numpy(pair))
+            else:
+                with torch.no_grad():
+                    estimates = [estimate(*network, mixture.abs()) for network in teacher]
+                stems = mixture[:, None] * ratio_masks(torch.stack(estimates, 1))
+            return lesson.window.seen(lesson.heard(mixture.abs())), lesson.heard(stems)
 
-    def learn(waveforms: Batch) -> float:
-        seen, stems = told(waveforms)
+        def learn(waveforms: Batch) -> float:
+            seen, stems = told(waveforms)
 
-        def loss(estimates: Tensor) -> Tensor:
-            return loss_against(lesson.window.counted(stems), lesson.window.counted(estimates))
+            def loss(estimates: Tensor) -> Tensor:
+                return loss_against(lesson.window.counted(stems), lesson.window.counted(estimates))
 
-        return student.learn(seen, loss)
+            return student.learn(seen, loss)
 
-    newest = window_of(lesson.scheme, NEWEST)
-    checked = [track for track in tracks if track.split == "validation"]
-    mixer = Mixer(material, checked, VALIDATION_SEED)
-    validation = [told(mixer.batch(n, 4, frames_of(128))) for n in range(VALIDATION_BATCHES)]
+        newest = window_of(lesson.scheme, NEWEST)
+        checked = [track for track in tracks if track.split == "validation"]
+        mixer = Mixer(material, checked, VALIDATION_SEED)
+        validation = [told(mixer.batch(n, 4, frames_of(128))) for n in range(VALIDATION_BATCHES)]
 
-    def measure() -> dict[str, Any]:
-        return validate(
-            (
-                (newest.counted(stems), newest.counted(student.estimate(seen)))
-                for seen, stems in validation
-            ),
-            tuple(networks),
+        def measure() -> dict[str, Any]:
+            return validate(
+                (
+                    (newest.counted(stems), newest.counted(student.estimate(seen)))
+                    for seen, stems in validation
+                ),
+                tuple(networks),
+            )
+
+        heard = [track for track in tracks if track.split != "validation"]
+        run(
+            student,
+            batches(material, heard, settings, student.step, augmentation),
+            learn,
+            measure,
+            every,
+            say,
         )
-
-    heard = [track for track in tracks if track.split != "validation"]
-    run(
-        student,
-        batches(material, heard, settings, student.step, augmentation),
-        learn,
-        measure,
-        every,
-        say,
-    )
-    return student
+        return student

@@ -21,7 +21,7 @@ from packages import unpacked
 from stemd.dsp.scheme import SAMPLERATE
 from training.drumkits import Kit, kit_in, strike
 from training.songs import PARTS, SECONDS, Part, Split
-from voices import MaterialError
+from voices import MaterialError, as_anywhere
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,12 @@ def _played(
             (folder / file).write_text(text)
         # WildMIDI takes what is typed for orders.
         done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            env=as_anywhere(),
         )
         if done.returncode or b"Skipping" in done.stdout or not (folder / "part.wav").exists():
             said = (done.stderr + b" " + done.stdout).decode(errors="replace")

@@ -293,11 +293,6 @@ def run(
         Steps between saves.
     say : callable
         Is told how it goes.
-
-    Raises
-    ------
-    TrainingError
-        Another program goes on with the same run.
     """
 
     def measured(loss: float | None) -> None:
@@ -307,24 +302,31 @@ def run(
         (learner.folder / CURVE).write_text("".join(f"{line}\n" for line in lines))
         say(lines[-1])
 
-    with _alone_in(learner.folder):
-        if not learner.curve:
-            measured(None)
-        losses: list[float] = []
-        started = time.monotonic()
-        for batch in batches:
-            if learner.step == learner.settings.level_steps:
-                learner.save(STEADY)
-            losses.append(learn(batch))
-            if learner.step % every == 0 or learner.step == learner.settings.steps:
-                pace_s = (time.monotonic() - started) / len(losses)
-                say(f"{learner.step} of {learner.settings.steps} steps, {pace_s:.2f} s each")
-                measured(float(np.mean(losses)))
-                losses, started = [], time.monotonic()
+    if not learner.curve:
+        measured(None)
+    losses: list[float] = []
+    started = time.monotonic()
+    for batch in batches:
+        if learner.step == learner.settings.level_steps:
+            learner.save(STEADY)
+        losses.append(learn(batch))
+        if learner.step % every == 0 or learner.step == learner.settings.steps:
+            pace_s = (time.monotonic() - started) / len(losses)
+            say(f"{learner.step} of {learner.settings.steps} steps, {pace_s:.2f} s each")
+            measured(float(np.mean(losses)))
+            losses, started = [], time.monotonic()
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder of a run, from before its state is read until after it is written.
+
+    Raises
+    ------
+    TrainingError
+        Another program goes on with the run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.unet import UNet
-from training.card import CARD, digest_of_heard, runs_of
+from training.card import CARD, digest_of_heard, read, runs_of
 from training.errors import TrainingError
 from training.fonts import Font
-from training.songs import Song
-from training.tracks import STEMS, Track
+from training.songs import Song, Split
+from training.tracks import OWN, RECORDING, STEMS, Track
 
 DEEZERS = "2stems"
 OURS = "4stems"
@@ -85,7 +84,7 @@ def bundled_start(name: str = DEEZERS, folder: Path | None = None) -> Start:
 def _card_of(found: ModelSet) -> dict[str, Any]:
     path = found.folder / CARD
     try:
-        card: dict[str, Any] = json.loads(path.read_text())
+        card = read(path)
         digest = digest_of_heard(card["material"])
         del card["figures"]
     except (OSError, ValueError, KeyError) as error:
@@ -137,6 +136,40 @@ def refuse_heard(
                 f"{start.name} has learnt from {name}, which is held out: begin with {DEEZERS} "
                 f"(--start {DEEZERS})"
             )
+
+
+def refuse_unlike(tracks: Iterable[Track], songs: Iterable[Song], fonts: Iterable[Font]) -> None:
+    """See to it that there is all that a run needs, and what the songs and fonts would give now.
+
+    The card tells of songs and fonts, and what is held out is looked up among them: both would be
+    wrong of tracks that were rendered before one came, went or changed its split.
+
+    Raises
+    ------
+    TrainingError
+        Material was rendered of others, or a split has nothing of a stem that is learnt.
+    """
+    tracks = list(tracks)
+    rendered = [t for t in tracks if t.player not in (OWN, RECORDING) and t.stem != STEMS[0]]
+    of_then = {(track.song, track.split) for track in rendered}
+    of_now = {(song.name, song.split) for song in songs}
+    players = {(track.player, track.split) for track in rendered}
+    able = {(font.name, split) for font in fonts for split in font.splits}
+    for what, then, now in (("song", of_then, of_now), ("font", players, able)):
+        for name, split in sorted(then ^ now):
+            raise TrainingError(
+                f"the material is of other {what}s than there are now: {name}, for {split}, is "
+                f"{'missing' if (name, split) in now else 'of before'}; run "
+                "`python -m training material`"
+            )
+    there = {(track.split, track.stem) for track in tracks}
+    for split in get_args(Split):
+        for stem in STEMS[1:]:
+            if (split, stem) not in there:
+                raise TrainingError(
+                    f"no {stem} for the split {split!r}, and each needs all of "
+                    f"{', '.join(STEMS[1:])}: add songs, or tracks of your own (docs/models.md)"
+                )
 
 
 def _learnt(material: Mapping[str, Any]) -> set[str]:

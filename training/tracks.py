@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
 from training.errors import TrainingError
 from training.songs import Split
+from voices import MaterialError
 
 Stem = Literal["vocals", "drums", "bass", "other"]
 STEMS: tuple[Stem, ...] = get_args(Stem)
@@ -96,7 +97,7 @@ def keep(
     """
     key = sha256(json.dumps(made_of).encode()).hexdigest()[:24]
     file, note = f"{kind}/{key}.flac", folder / kind / f"{key}.json"
-    if not note.exists():
+    if not _is_whole(folder, note):
         note.parent.mkdir(parents=True, exist_ok=True)
         samples = make()
         gain, digest = float(np.abs(samples).max(initial=0)) / PEAK, ""
@@ -110,6 +111,15 @@ def keep(
             partial.write_text(json.dumps(asdict(Kept(file, gain, digest))))
     kept = Kept(**json.loads(note.read_text()))
     return kept if kept.sha256 else None
+
+
+def _is_whole(folder: Path, note: Path) -> bool:
+    """Tell whether a note is there, and the file that it tells of, unless that is silent."""
+    try:
+        kept = Kept(**json.loads(note.read_text()))
+    except FileNotFoundError:
+        return False
+    return not kept.sha256 or (folder / kept.file).exists()
 
 
 @contextmanager
@@ -156,9 +166,14 @@ def read_own(folder: Path) -> list[Track]:
         raise TrainingError(
             f"{path}: {place}: {first['msg']} (got {got}); see docs/models.md"
         ) from None
-    tracks = []
+    tracks: list[Track] = []
     frames: dict[str, int] = {}
     for own in listed:
+        if any((track.song, track.stem) == (own.song, own.stem) for track in tracks):
+            raise TrainingError(
+                f"{path}: {own.song} has two tracks of {own.stem}, and may have one of each stem: "
+                "add them up, as with `sox -m IN1 IN2 OUT.flac`"
+            )
         samples = _samples(folder / own.file)
         if len(samples) != frames.setdefault(own.song, len(samples)):
             raise TrainingError(
@@ -192,9 +207,24 @@ def digest_of(tracks: Iterable[Track]) -> str:
 
 def write_list(path: Path, tracks: Iterable[Track]) -> None:
     """Write down what there is, as JSON."""
-    path.write_text(json.dumps([asdict(track) for track in tracks], indent=1) + "\n")
+    with _at_once(path) as partial:
+        partial.write_text(json.dumps([asdict(track) for track in tracks], indent=1) + "\n")
 
 
 def read_list(path: Path) -> list[Track]:
-    """Give what `write_list` wrote."""
-    return [Track(**each) for each in json.loads(path.read_text())]
+    """Give what `write_list` wrote.
+
+    Raises
+    ------
+    MaterialError
+        It is missing or damaged.
+    """
+    remedy = "run `python -m training material`"
+    try:
+        return [Track(**each) for each in json.loads(path.read_text())]
+    except FileNotFoundError:
+        raise MaterialError(f"no {path}; {remedy} first") from None
+    except (ValueError, TypeError) as error:
+        raise MaterialError(
+            f"{path} is damaged, or of another version ({error}); {remedy}"
+        ) from None

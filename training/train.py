@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from training.batches import batches, frames_of
-from training.learner import THREADS, Learner, Settings, digest_of_networks, run
+from training.learner import THREADS, Learner, Settings, alone_in, digest_of_networks, run
 from training.mixing import USUAL, Batch, Mixer
 from training.network import analyse, ratio_masks
 from training.start import Start
@@ -27,6 +27,8 @@ LEARNING = STEMS[1:]
 FLOOR, SOFTEST = 0.03, 0.1
 """Of an error's power against the mixture's, and of its magnitude: what is 15 or 20 dB below it is
 nearly good enough. With less, keeping silent stems silent counts more than parting what sounds."""
+LOSS = f"{FLOOR} {SOFTEST}"
+"""What a run tells its loss by."""
 HEARD = 1e-2
 """Power of a stem against the mixture's from which on it has an SDR."""
 VALIDATION_BATCHES = 12
@@ -99,46 +101,51 @@ def train(
         Steps between checkpoints.
     say : callable
         Is told how it goes.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds another run, or another program goes on with this one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(THREADS)  # of what the networks share
     about = {
         "material": digest_of(tracks),
         "augmentation": str(USUAL),
-        "loss": f"{FLOOR} {SOFTEST}",
+        "loss": LOSS,
         "start": start.name,
         "vocals": digest_of_networks({"vocals": start.networks["vocals"]}),
         "history": json.dumps(start.before),
     }
-    learner = Learner(folder, settings, start.networks, LEARNING, about)
-    heard = [track for track in tracks if track.split == "train"]
-    checked = [track for track in tracks if track.split == "validation"]
-    mixer = Mixer(material, checked, VALIDATION_SEED)
-    mixed = (mixer.batch(n, 4, frames_of(64)) for n in range(VALIDATION_BATCHES))
-    validation = [analyse(torch.from_numpy(waveforms)) for waveforms in mixed]
+    with alone_in(folder):
+        learner = Learner(folder, settings, start.networks, LEARNING, about)
+        heard = [track for track in tracks if track.split == "train"]
+        checked = [track for track in tracks if track.split == "validation"]
+        mixer = Mixer(material, checked, VALIDATION_SEED)
+        mixed = (mixer.batch(n, 4, frames_of(64)) for n in range(VALIDATION_BATCHES))
+        validation = [analyse(torch.from_numpy(waveforms)) for waveforms in mixed]
 
-    def learn(waveforms: Batch) -> float:
-        stems = analyse(torch.from_numpy(waveforms))
-        window, _ = settings.batch_at(learner.step)
+        def learn(waveforms: Batch) -> float:
+            stems = analyse(torch.from_numpy(waveforms))
+            window, _ = settings.batch_at(learner.step)
 
-        def loss(estimates: Tensor) -> Tensor:
-            return loss_against(window.counted(stems), window.counted(estimates))
+            def loss(estimates: Tensor) -> Tensor:
+                return loss_against(window.counted(stems), window.counted(estimates))
 
-        return learner.learn(window.seen(stems.sum(1).abs()), loss)
+            return learner.learn(window.seen(stems.sum(1).abs()), loss)
 
-    def measure() -> dict[str, Any]:
-        pairs = ((stems, learner.estimate(stems.sum(1).abs())) for stems in validation)
-        return validate(pairs, STEMS)
+        def measure() -> dict[str, Any]:
+            pairs = ((stems, learner.estimate(stems.sum(1).abs())) for stems in validation)
+            return validate(pairs, STEMS)
 
-    run(
-        learner,
-        batches(material, heard, settings, learner.step),
-        learn,
-        measure,
-        every,
-        say,
-    )
-    return learner
+        run(
+            learner,
+            batches(material, heard, settings, learner.step),
+            learn,
+            measure,
+            every,
+            say,
+        )
+        return learner
 
 
 def validate(pairs: Iterable[tuple[Tensor, Tensor]], names: Sequence[str]) -> dict[str, Any]:

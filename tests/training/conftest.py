@@ -28,6 +28,14 @@ def processes(request, monkeypatch) -> None:
     monkeypatch.setattr(processes, "ProcessPoolExecutor", thread)
 
 
+@pytest.fixture(autouse=True)
+def chance() -> None:
+    """What torch draws is the same in each test, whichever ran before."""
+    import torch
+
+    torch.manual_seed(1)
+
+
 @pytest.fixture
 def tracks(tmp_path: Path) -> list:
     """Two songs and a voice, three seconds each, at levels of their own."""

@@ -60,11 +60,10 @@ def build(run, tmp_path, out_dir, tracks, monkeypatch):
     mix = Mix("p/song", (0.1 * rng.standard_normal((4, 2, FRAMES))).astype(np.float32))
     monkeypatch.setattr(bundle, "build_mixes", lambda *_: [mix])
     monkeypatch.setattr(bundle, "recordings", lambda: [])
-    monkeypatch.setattr(bundle, "all_songs", lambda: [])
     monkeypatch.setattr(bundle, "_material", lambda *_: {"songs": {}, "fonts": []})
 
     def build(material=tracks, of=run):
-        return bundle.build(of, tmp_path, out_dir, material)
+        return bundle.build(of, tmp_path, out_dir, material, [])
 
     return build
 
@@ -183,6 +182,20 @@ def test_a_set_that_cannot_be_put_leaves_the_old_one(build, out_dir, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         build()
     assert {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()} == before
+
+
+def test_what_a_killed_program_left_is_tidied_up(build, out_dir):
+    build()
+    made = {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()}
+    left = out_dir / bundle.WORKPLACE
+    left.mkdir()
+    (out_dir / "4stems").rename(left / "before")  # between the old and the new set
+    (left / "4stems").mkdir()
+    with pytest.raises(TrainingError, match=r"has heard other material"):
+        build([])
+    build()
+    assert {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()} == made
+    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems"]
 
 
 def test_an_installed_set_however_damaged_is_not_looked_at(tmp_path, monkeypatch):

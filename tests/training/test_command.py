@@ -21,6 +21,9 @@ ROOT = Path(__file__).parents[2]
 def end(monkeypatch, capsys):
     """Run the command, which must fail; gives the status and the last line of its errors."""
 
+    monkeypatch.setattr(command, "all_songs", list)
+    monkeypatch.setattr(command, "refuse_unlike", lambda *_: None)
+
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["training", *arguments])
         with pytest.raises(SystemExit) as ended:
@@ -77,7 +80,7 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
         told.update(material=material, folder=folder, tracks=heard, settings=settings)
         told.update(start=start.name)
 
-    def build(run, material, out_dir, heard):
+    def build(run, material, out_dir, heard, songs):
         told.update(run=run, out_dir=out_dir)
         raise TrainingError("far enough")
 
@@ -85,6 +88,8 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
         write_list(tmp_path / f"{name}.json", tracks)
     monkeypatch.setattr(command, "train", train)
     monkeypatch.setattr(command, "all_songs", list)
+    monkeypatch.setattr(command, "FONTS", ())
+    monkeypatch.setattr(command, "refuse_unlike", lambda *_: told.update(looked_at=True))
     monkeypatch.setattr(command.bundle, "build", build)
     wishes = ["--folder", str(tmp_path), "--run", "mine", "-o", "out"]
     wishes += ["--seed", "3", "--steps", "5", "--rate", "0.1", "--start", "4stems"]
@@ -101,6 +106,7 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
         "start": "4stems",
         "settings": Settings(seed=3, steps=5, rate=0.1),
         "out_dir": Path("out"),
+        "looked_at": True,
     }
 
 

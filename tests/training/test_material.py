@@ -47,6 +47,20 @@ def test_what_is_made_of_something_else_is_made_anew(tmp_path):
     assert len(set(files)) == 4
 
 
+def test_what_is_gone_is_made_anew(tmp_path):
+    kept = keep(tmp_path, "kind", ["this"], noise)
+    (tmp_path / kept.file).unlink()
+    assert keep(tmp_path, "kind", ["this"], noise) == kept
+    assert (tmp_path / kept.file).exists()
+
+
+@pytest.mark.parametrize("damage", ["", '[{"file": "a.fl', '[{"file": "a.flac"}]'])
+def test_a_damaged_list_is_said(tmp_path, damage):
+    (tmp_path / "tracks.json").write_text(damage)
+    with pytest.raises(voices.MaterialError, match=r"tracks.json is damaged.*training material"):
+        read_list(tmp_path / "tracks.json")
+
+
 def test_silence_is_not_kept_nor_made_again(tmp_path):
     made = []
 
@@ -280,6 +294,12 @@ def test_tracks_of_one_song_are_of_one_length(own, tmp_path):
     soundfile.write(tmp_path / "mine/bass.flac", noise(0.2), SAMPLERATE)
     with pytest.raises(TrainingError, match=r"bass.flac has 8820 frames, and another .*has 4410"):
         read_own(own(OWN, {**OWN, "file": "mine/bass.flac", "stem": "bass"}))
+
+
+def test_a_song_has_one_track_of_each_stem(own, tmp_path):
+    soundfile.write(tmp_path / "mine/more.flac", noise(), SAMPLERATE)
+    with pytest.raises(TrainingError, match=r"mine has two tracks of drums, .*: add them up"):
+        read_own(own(OWN, {**OWN, "file": "mine/more.flac"}))
 
 
 def test_without_tracks_of_ones_own_there_are_none(tmp_path):

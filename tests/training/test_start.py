@@ -9,8 +9,8 @@ from training import start
 from training.errors import TrainingError
 from training.fonts import FONTS
 from training.songs import Song
-from training.start import Start, bundled, bundled_start, likeness, refuse_heard
-from training.tracks import STEMS, Track
+from training.start import Start, bundled, bundled_start, likeness, refuse_heard, refuse_unlike
+from training.tracks import OWN, STEMS, Track
 
 SEED = 8
 
@@ -68,6 +68,54 @@ def test_what_learnt_from_something_held_out_is_refused(split, what, runs_ago):
 def test_what_was_held_out_before_may_be_held_out_again():
     same = {"songs": [Heard("s", "test")], "fonts": [Heard("f", "test")], "own": []}
     refuse_heard(Start("4stems", {}, card(**same)), SEED, **same)
+
+
+ALL = tuple(Song(f"p/{n}", digit * 64, b"") for n, digit in enumerate("0f2"))
+"""One for each split."""
+PLAYERS = (
+    replace(FONTS[0], name="learnt", splits=("train", "validation")),
+    replace(FONTS[0], name="tested", splits=("test",)),
+)
+
+
+def rendered(without=()):
+    """The tracks of all songs but some."""
+    return [
+        Track("file", song.split, font.name, song.name, stem, 1.0, "0")
+        for song in ALL
+        for font in PLAYERS
+        for stem in STEMS
+        if song.split in font.splits and (song.name, stem) not in without
+    ]
+
+
+def test_material_of_the_songs_and_fonts_of_now_is_taken():
+    assert {song.split for song in ALL} == {"train", "validation", "test"}
+    mine = Track("file", "test", OWN, "of my own", "drums", 1.0, "0")
+    refuse_unlike([*rendered(), mine], ALL, PLAYERS)
+
+
+@pytest.mark.parametrize(
+    ("songs", "fonts", "said"),
+    [
+        (ALL[1:], PLAYERS, "other songs .*: p/0, for .*, is of before"),
+        ((*ALL, Song("p/new", "f" * 64, b"")), PLAYERS, "other songs .*: p/new, .* is missing"),
+        ((replace(ALL[0], sha256="f" * 64), *ALL[1:]), PLAYERS, "other songs .*: p/0, for "),
+        (ALL, PLAYERS[:1], "other fonts .*: tested, for test, is of before"),
+        (ALL, (*PLAYERS, replace(FONTS[0], name="new")), "other fonts .*: new, .* is missing"),
+    ],
+)
+def test_material_of_other_songs_or_fonts_is_refused(songs, fonts, said):
+    with pytest.raises(TrainingError, match=rf"{said}.*training material"):
+        refuse_unlike(rendered(), songs, fonts)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("stem", STEMS[1:])
+def test_each_split_has_all_that_is_learnt(split, stem):
+    (song,) = (song for song in ALL if song.split == split)
+    with pytest.raises(TrainingError, match=f"no {stem} for the split '{split}'"):
+        refuse_unlike(rendered({(song.name, stem)}), ALL, PLAYERS)
 
 
 def test_the_mixtures_of_a_run_before_are_refused():
