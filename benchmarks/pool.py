@@ -1,16 +1,13 @@
 """Work on every mix, several mixes at a time."""
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from tqdm import tqdm
 
 from material import Recipe
-
-PROCESSES = 2
+from processes import workers
 
 Subject = TypeVar("Subject")
 Result = TypeVar("Result")
@@ -27,8 +24,7 @@ def on_every_mix(
     """Give what the work on each of ``count`` jobs makes of each mix."""
     results = []
     with (
-        # By `spawn`, as what is loaded here may have threads.
-        ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as processes,
+        workers() as processes,
         tqdm(total=count * len(recipes), unit="mix") as bar,
     ):
         for subject, graphs in jobs:

@@ -4,7 +4,8 @@ What is causal in the `Separator` is causal here: a block's estimates come from 
 were heard when the block was full. Only nothing is late, and nothing waits.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from stemd.dsp.arrays import Magnitudes, Waveform
 from stemd.dsp.banks import Network
 from stemd.dsp.masks import MaskExtension, RatioMask
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS, Scheme
 from stemd.dsp.stft import Analysis, Synthesis
+from stemd.tflite_models import network as graphs
 
 Continuation: TypeAlias = Callable[[Magnitudes, int], Magnitudes]
 """Takes the spectra heard, oldest first, and how many to add; returns those to add."""
@@ -89,6 +91,32 @@ def at_look_ahead(estimates: Estimates, B: int, A: int, spectra: int) -> Magnitu
     emitted = estimates[:, :, rows - A - B : rows - A].swapaxes(1, 2)
     # The first A are those of the silence before the song.
     return emitted.reshape(-1, *emitted.shape[2:])[A : A + spectra]
+
+
+def emitted_by(
+    paths: Iterable[Path], spectra: NDArray[np.complex64], scheme: Scheme, first: int = 0
+) -> Magnitudes:
+    """Run graphs as a scheme has them, and give what they emit, as `at_look_ahead` does.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Of graphs that are compiled for the scheme, or for one that emits more.
+    spectra : complex64 [shape=(hops, CHANNELS, N_BINS)]
+    scheme : Scheme
+    first : int
+        As for `estimate_blocks`.
+    """
+    B, A = scheme.B, scheme.A
+    window = (scheme.T, B, scheme.mirror)
+    networks = [_emitting(graphs.Network(path), B) for path in paths]
+    estimates = estimate_blocks(magnitudes_of(spectra), networks, window, B + A, mirror, first)
+    return at_look_ahead(estimates, B, A, len(spectra))
+
+
+def _emitting(network: graphs.Network, B: int) -> Network:
+    """Make a network that emits B rows write the first B of more; the others stay as they are."""
+    return lambda window, out: network(window, out[:B])
 
 
 def masks_of(estimates: Magnitudes) -> NDArray[np.float32]:

@@ -22,7 +22,6 @@ from pool import Graphs, on_every_mix
 from short_windows import WindowPair, asymmetric_pair, hann_pair, spectra_of, waveform_of
 from stemd.daemon.networks import SETS
 from stemd.dsp.arrays import Magnitudes, Waveform
-from stemd.dsp.banks import Network as RunsNetwork
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT, OFFLINE, Scheme
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.network import Network
@@ -142,15 +141,7 @@ def score(run: Run, recipe: Recipe, graphs: Graphs) -> Scores:
 def score_scheme(scheme: Scheme, recipe: Recipe, graphs: Graphs) -> float:
     """Run graphs that are compiled for a scheme over a mix, and score what it emits."""
     _, spectra, truth = _excerpt(recipe, scheme.B)
-    estimates = sliding.estimate_blocks(
-        sliding.magnitudes_of(spectra),
-        [_emitting(Network(path), scheme.B) for path in graphs.values()],
-        (scheme.T, scheme.B, scheme.mirror),
-        scheme.B + scheme.A,
-        sliding.mirror,
-        FIRST - SETTLING,
-    )
-    emitted = sliding.at_look_ahead(estimates, scheme.B, scheme.A, len(spectra))
+    emitted = sliding.emitted_by(graphs.values(), spectra, scheme, FIRST - SETTLING)
     vocals = sliding.synthesise(spectra * sliding.masks_of(emitted))
     return sdr_db(truth, vocals[:, EXCERPT])
 
@@ -169,11 +160,6 @@ def _excerpt(recipe: Recipe, B: int) -> tuple[Waveform, NDArray[np.complex64], W
     hops = -(-(LAST + OVERLAP + LOOK_AHEAD) // B) * B
     x = mix.mixture[:, : hops * HOP_LENGTH]
     return x, sliding.analyse(x), mix.vocals[:, EXCERPT]
-
-
-def _emitting(network: Network, B: int) -> RunsNetwork:
-    """Make a network that emits B rows write the first B of more; the others stay as they are."""
-    return lambda window, out: network(window, out[:B])
 
 
 def averaged(

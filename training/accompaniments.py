@@ -19,7 +19,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from packages import cache_folder, unpacked, version
-from training.processes import PROCESSES
+from processes import PROCESSES
 from voices import MaterialError, as_anywhere
 
 PACKAGE = "mma"

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from processes import workers
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT
 from training.learner import Settings
 from training.mixing import USUAL, Augmentation, Batch, Mixer
-from training.processes import workers
 from training.tracks import Track
 
 AHEAD = 4

@@ -12,17 +12,15 @@ import numpy as np
 
 import sliding
 from measures import sdr_db
+from processes import workers
 from stemd.dsp.arrays import Waveform
-from stemd.dsp.banks import Network as RunsNetwork
 from stemd.dsp.masks import MaskExtension, RatioMask
 from stemd.dsp.scheme import HOP_LENGTH, OFFLINE, Scheme
 from stemd.tflite_models.model_reader import read_weights
-from stemd.tflite_models.network import Network
 from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.streaming import compile_graph
 from training.heldout import Mix, Recording
 from training.mixing import Stems
-from training.processes import workers
 from training.tracks import STEMS
 
 
@@ -46,29 +44,17 @@ class Way:
         return GraphSpec(T=s.T, B=s.B, A=s.A, mirror=s.mirror, precision=self.precision)
 
 
-def separate(mixture: Waveform, networks: Sequence[Network], scheme: Scheme) -> Stems:
+def separate(mixture: Waveform, graphs: Sequence[Path], scheme: Scheme) -> Stems:
     """Take a mixture apart; the last few hops are missing [shape=(stems, CHANNELS, frames)]."""
     hops = -(-mixture.shape[1] // HOP_LENGTH // scheme.B) * scheme.B
     x = np.pad(mixture, ((0, 0), (0, hops * HOP_LENGTH - mixture.shape[1])))
     spectra = sliding.analyse(x)
-    estimates = sliding.estimate_blocks(
-        sliding.magnitudes_of(spectra),
-        [_emitting(network, scheme.B) for network in networks],
-        (scheme.T, scheme.B, scheme.mirror),
-        scheme.B + scheme.A,
-        sliding.mirror,
-    )
-    emitted = sliding.at_look_ahead(estimates, scheme.B, scheme.A, len(spectra))
-    ratio = RatioMask(len(networks), MaskExtension.MEAN)
-    masked = np.empty((len(networks), *spectra.shape), np.complex64)
+    emitted = sliding.emitted_by(graphs, spectra, scheme)
+    ratio = RatioMask(len(graphs), MaskExtension.MEAN)
+    masked = np.empty((len(graphs), *spectra.shape), np.complex64)
     for n, of_stems in enumerate(emitted):
         masked[:, n] = ratio.update(of_stems[:, np.newaxis])[0] * spectra[n]
     return np.stack([sliding.synthesise(stem) for stem in masked])
-
-
-def _emitting(network: Network, B: int) -> RunsNetwork:
-    """Make a network that emits B rows write the first B of more; the others stay as they are."""
-    return lambda window, out: network(window, out[:B])
 
 
 def score(mix: Mix, graphs: Mapping[str, Path], scheme: Scheme) -> dict[str, float]:
@@ -76,7 +62,7 @@ def score(mix: Mix, graphs: Mapping[str, Path], scheme: Scheme) -> dict[str, flo
 
     Networks of two stems are scored by their vocals, and by the rest of the mixture.
     """
-    estimates = separate(mix.mixture, [Network(path) for path in graphs.values()], scheme)
+    estimates = separate(mix.mixture, list(graphs.values()), scheme)
     frames = min(estimates.shape[2], mix.stems.shape[2])
     whole = mix.stems[..., :frames]
     truths: dict[str, Waveform] = dict(zip(STEMS, whole, strict=True))
@@ -116,7 +102,7 @@ def score_recording(recording: Recording, graphs: Mapping[str, Path]) -> dict[st
         that of what should hold the guitar against it; of two stems the accompaniment.
     """
     mixture = recording.rest + recording.guitar
-    estimates = separate(mixture, [Network(path) for path in graphs.values()], OFFLINE)
+    estimates = separate(mixture, list(graphs.values()), OFFLINE)
     frames = min(estimates.shape[2], mixture.shape[1])
     estimates = estimates[..., :frames]
     return {

@@ -27,7 +27,6 @@ from stemd.daemon.demo import SONG, read
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import OFFLINE, Scheme
-from stemd.tflite_models.network import Network
 from stemd.tflite_models.streaming import compile_graph
 from stemd.tflite_models.unet import UNet
 from training.__main__ import default_folder, positive, read_tracks, say
@@ -118,7 +117,7 @@ def _compiled(networks: Networks, way: Way, folder: Path) -> Graphs:
 
 
 def _vocals(song: Waveform, graphs: Graphs, scheme: Scheme) -> Waveform:
-    stems = separate(song, [Network(path) for path in graphs.values()], scheme)
+    stems = separate(song, list(graphs.values()), scheme)
     vocals: Waveform = stems[list(graphs).index("vocals")]
     return vocals
 

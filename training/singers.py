@@ -11,8 +11,8 @@ from random import Random
 
 from tqdm import tqdm
 
+from processes import workers
 from stemd.dsp.scheme import SAMPLERATE
-from training.processes import workers
 from training.songs import Split
 from training.tracks import Track, keep, write_list
 from voices import MaterialError, Singer, Speaker, Voice, programs

@@ -1,5 +1,3 @@
-import numpy as np
-
 import experiments
 import variants
 from stemd.daemon.presets import PRESETS
@@ -35,13 +33,3 @@ def test_schemes_are_ordered_by_their_numbers():
     assert keys == sorted(keys)
     assert {row[5] for row in rows} == {"-0.75"}
     assert {row[6] for row in rows} == {"-1.00"}
-
-
-def test_a_network_that_emits_less_fills_the_first_rows():
-    out = np.zeros((12, 3, 2), np.float32)
-
-    def network(window: np.ndarray, out: np.ndarray) -> None:
-        out[:] = len(out)
-
-    variants._emitting(network, 4)(out, out)
-    np.testing.assert_array_equal(out[:, 0, 0], [4] * 4 + [0] * 8)

@@ -61,6 +61,16 @@ def test_blocks_before_those_asked_for_are_left_out():
         np.testing.assert_array_equal(found[20:], expected[20:])
 
 
+def test_a_network_that_emits_less_fills_the_first_rows():
+    out = np.zeros((12, 3, 2), np.float32)
+
+    def network(window: np.ndarray, out: np.ndarray) -> None:
+        out[:] = len(out)
+
+    sliding._emitting(network, 4)(out, out)
+    np.testing.assert_array_equal(out[:, 0, 0], [4] * 4 + [0] * 8)
+
+
 def labelled(blocks: int, B: int, rows: int) -> np.ndarray:
     """Return estimates that hold their spectrum's number (first bin) and their block's (second)."""
     estimates = np.zeros((blocks, 1, rows, MODEL_BINS, CHANNELS), np.float32)

@@ -17,7 +17,7 @@ def processes(request, monkeypatch) -> None:
     """A thread instead of each pool of processes, which take seconds to begin, if not marked."""
     if request.node.get_closest_marker("processes"):
         return
-    from training import processes
+    import processes
 
     def thread(count, context, begin, arguments):
         prepare, given = arguments
