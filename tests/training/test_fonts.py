@@ -59,6 +59,16 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_the_users_own_settings_are_not_heard(monkeypatch, tmp_path):
+    for name, value in (("HOME", str(tmp_path)), ("LC_ALL", "de_DE.UTF-8")):
+        monkeypatch.setenv(name, value)
+    said = voices._run(["sh", "-c", 'echo "$HOME $LC_ALL"'], "dash")
+    assert said == "/dev/null C.UTF-8\n"
+    soundfile.write(tmp_path / "x.wav", np.ones((10, 2)) / 2, 44_100)
+    script = f'test "$HOME" = /dev/null && cp {tmp_path / "x.wav"} part.wav'
+    assert fonts._played(b"", ["sh", "-c", script], tmp_path)[:10].all()
+
+
 def test_a_drum_sounds_from_where_it_is_struck(folder):
     out = strike(struck((1.0, KICK, 127)), kit_in(folder), LONG)
     assert out.shape == (LONG, 2)
