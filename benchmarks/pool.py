@@ -7,7 +7,7 @@ from typing import TypeAlias, TypeVar
 from tqdm import tqdm
 
 from material import Recipe
-from processes import workers
+from workers import workers
 
 Subject = TypeVar("Subject")
 Result = TypeVar("Result")

@@ -1,6 +1,7 @@
 """Who may know whom, read from the source."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ def test_packages_know_only_whom_they_may(package):
         stemds = {name for name in mentioned(path) if name.startswith("stemd.")}
         known = {".".join(name.split(".")[:2]) for name in stemds}
         assert known <= ALLOWED[package], path
+
+
+def test_what_tests_import_by_name_is_there_once(pytestconfig):
+    """The first one found would hide the other."""
+    folders = [ROOT / folder for folder in pytestconfig.getini("pythonpath")]
+    names = Counter(path.stem for folder in folders for path in folder.glob("*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def users_of(module: str) -> set[str]:

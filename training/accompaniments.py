@@ -19,8 +19,8 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from packages import cache_folder, unpacked, version
-from processes import PROCESSES
 from voices import MaterialError, as_anywhere
+from workers import PROCESSES
 
 PACKAGE = "mma"
 TEMPOS = range(70, 170)

@@ -12,7 +12,6 @@ import numpy as np
 
 import sliding
 from measures import sdr_db
-from processes import workers
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.masks import MaskExtension, RatioMask
 from stemd.dsp.scheme import HOP_LENGTH, OFFLINE, Scheme
@@ -22,6 +21,7 @@ from stemd.tflite_models.streaming import compile_graph
 from training.heldout import Mix, Recording
 from training.mixing import Stems
 from training.tracks import STEMS
+from workers import workers
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def processes(request, monkeypatch) -> None:
     """A thread instead of each pool of processes, which take seconds to begin, if not marked."""
     if request.node.get_closest_marker("processes"):
         return
-    import processes
+    import workers
 
     def thread(count, context, begin, arguments):
         prepare, given = arguments
@@ -25,7 +25,7 @@ def processes(request, monkeypatch) -> None:
             prepare(*given)
         return ThreadPoolExecutor(1)
 
-    monkeypatch.setattr(processes, "ProcessPoolExecutor", thread)
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", thread)
 
 
 @pytest.fixture(autouse=True)
