@@ -41,7 +41,7 @@ def main() -> None:
     refuse_unlike(tracks, songs, FONTS)
     if "train" in steps:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
-        start = bundled_start(chosen.start)
+        start = bundled_start(chosen.start, chosen.output)
         if start.before:
             refuse_heard(start, chosen.seed, songs, FONTS, read_own(folder))
         train(folder, run, tracks, settings, start, say=say)
@@ -85,7 +85,8 @@ def _arguments() -> argparse.Namespace:
         "--output",
         type=Path,
         default=BUNDLED,
-        help="holds 2stems/, receives 4stems/ (default: where the program has them)",
+        help="holds 2stems/ or 4stems/ to begin with, receives 4stems/ (default: where the program "
+        "has them)",
     )
     return parser.parse_args()
 

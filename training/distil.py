@@ -19,7 +19,7 @@ from torch import Tensor
 
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.spec import StreamingPrecision
 from stemd.tflite_models.unet import UNet
 from training.batches import batches, frames_of
 from training.learner import THREADS, Learner, Settings, alone_in, run
@@ -41,27 +41,21 @@ class Lesson:
     rows : int
         How many are compared: more than the scheme emits, as those with a longer delay want to
         be served too, and what can be told well holds the student to what it knows.
-    rounded : bool
-        Whether it computes in 8 bits.
+    precision : StreamingPrecision
+        Of its arithmetic.
     by_stems : bool
         Whether the material's own stems are the teacher.
     """
 
     scheme: Scheme
     rows: int
-    rounded: bool = False
+    precision: StreamingPrecision = "fp32"
     by_stems: bool = False
 
     @property
-    def arithmetic(self) -> GraphSpec | None:
-        """The graph in whose 8 bits it computes, if it does; it emits what is compared."""
-        s = self.scheme
-        return GraphSpec(s.T, self.rows, s.A, s.mirror, "int8") if self.rounded else None
-
-    @property
     def window(self) -> Window:
-        """What the student sees, and what of it is compared."""
-        return window_of(self.scheme, self.rows)
+        """What the student sees, how it computes, and what of it is compared."""
+        return window_of(self.scheme, self.rows, self.precision)
 
     def heard(self, x: Tensor) -> Tensor:
         """Give what the student hears of what the teacher does [shape=(…, spectra, bins)].
@@ -81,7 +75,7 @@ LESSONS = {
     "live-by-stems": replace(WITHOUT_FUTURE, by_stems=True),
     # What the material alone teaches, to compare that one with.
     "balanced-by-stems": replace(WITH_FUTURE, by_stems=True),
-    "int8": replace(WITH_FUTURE, rows=16, rounded=True),
+    "int8": replace(WITH_FUTURE, rows=16, precision="int8"),
 }
 
 NEWEST = 8
@@ -136,7 +130,7 @@ def distil(
         "loss": LOSS,
     }
     with alone_in(folder):
-        student = Learner(folder, settings, networks, tuple(networks), about, lesson.arithmetic)
+        student = Learner(folder, settings, networks, tuple(networks), about)
         teacher = [(weights_of(unet), unet.activations) for unet in networks.values()]
 
         def told(waveforms: Batch) -> tuple[Tensor, Tensor]:
@@ -157,7 +151,7 @@ def distil(
             def loss(estimates: Tensor) -> Tensor:
                 return loss_against(lesson.window.counted(stems), lesson.window.counted(estimates))
 
-            return student.learn(seen, loss)
+            return student.learn(seen, lesson.window.graph, loss)
 
         newest = window_of(lesson.scheme, NEWEST)
         checked = [track for track in tracks if track.split == "validation"]
@@ -167,7 +161,10 @@ def distil(
         def measure() -> dict[str, Any]:
             return validate(
                 (
-                    (newest.counted(stems), newest.counted(student.estimate(seen)))
+                    (
+                        newest.counted(stems),
+                        newest.counted(student.estimate(seen, lesson.window.graph)),
+                    )
                     for seen, stems in validation
                 ),
                 tuple(networks),

@@ -42,9 +42,9 @@ WARM_UP = 200
 WINDOWS = (
     (Window(64), 4),
     (Window(128), 2),
-    # About as little future as `balanced` and `live` have.
-    (Window(64, A=4, rows=32), 4),
-    (Window(64, mirror=8, rows=24), 4),
+    # About as little future as `balanced` and `live` have, computed as they may be.
+    (Window(64, A=4, rows=32, precision="mixed"), 4),
+    (Window(64, mirror=8, rows=24, precision="int8"), 4),
 )
 
 
@@ -60,7 +60,7 @@ class Settings:
     rate : float
         Of learning, at its highest.
     windows : tuple of (Window, size)
-        What is seen of how many mixtures in a batch, in turns.
+        What is seen of how many mixtures in a batch, and how it is computed, in turns.
     averaged : float
         How much of the average of the weights stays at each step.
     clip : float
@@ -104,8 +104,6 @@ class Learner:
         The stems whose networks learn.
     lesson : mapping of str to str
         What else determines the run, by what it is called.
-    rounded : GraphSpec, optional
-        Compute in 8 bits, as its graph does.
 
     Attributes
     ----------
@@ -129,7 +127,6 @@ class Learner:
         networks: Mapping[str, UNet],
         learning: Sequence[str],
         lesson: Mapping[str, str],
-        rounded: GraphSpec | None = None,
     ) -> None:
         self.folder, self.settings = folder, settings
         self._about = {"networks": digest_of_networks(networks), **lesson}
@@ -143,18 +140,21 @@ class Learner:
         }
         self.step = 0
         self.curve: list[dict[str, Any]] = []
-        self._rounded = rounded
         self._optimizer = torch.optim.Adam(_all(self.weights), settings.rate, fused=True)
         self._threads = ThreadPoolExecutor(THREADS)
         if (folder / CHECKPOINT).exists():
             self._resume()
 
-    def learn(self, magnitudes: Tensor, loss_of: Callable[[Tensor], Tensor]) -> float:
+    def learn(
+        self, magnitudes: Tensor, graph: GraphSpec, loss_of: Callable[[Tensor], Tensor]
+    ) -> float:
         """Take one step.
 
         Parameters
         ----------
         magnitudes : float32 [shape=(batch, channels, spectra, bins)]
+        graph : GraphSpec
+            In whose arithmetic.
         loss_of : callable
             Takes the estimates [shape=(batch, stems, channels, spectra, bins)].
 
@@ -165,7 +165,9 @@ class Learner:
         """
         halves = magnitudes.chunk(THREADS)
         jobs = {
-            (stem, n): self._threads.submit(self._estimate, weights, half, stem in self.weights)
+            (stem, n): self._threads.submit(
+                self._estimate, weights, half, graph, stem in self.weights
+            )
             for stem, weights in self._networks(self.weights).items()
             for n, half in enumerate(halves)
         }
@@ -185,10 +187,10 @@ class Learner:
         self._descend()
         return float(loss.detach())
 
-    def estimate(self, magnitudes: Tensor) -> Tensor:
+    def estimate(self, magnitudes: Tensor, graph: GraphSpec | None = None) -> Tensor:
         """Give all estimates of the averaged networks [shape=(batch, stems, …)]."""
         jobs = [
-            self._threads.submit(self._estimate, weights, magnitudes, False)
+            self._threads.submit(self._estimate, weights, magnitudes, graph, False)
             for weights in self._networks(self.average).values()
         ]
         return torch.stack([job.result() for job in jobs], 1)
@@ -253,10 +255,12 @@ class Learner:
     def _networks(self, learning: Mapping[str, Weights]) -> dict[str, Weights]:
         return {stem: learning.get(stem) or self.fixed[stem] for stem in self.stems}
 
-    def _estimate(self, weights: Weights, magnitudes: Tensor, learning: bool) -> Tensor:
+    def _estimate(
+        self, weights: Weights, magnitudes: Tensor, graph: GraphSpec | None, learning: bool
+    ) -> Tensor:
         torch.set_num_threads(1)  # of each of our own
         with torch.set_grad_enabled(learning):
-            return estimate(weights, self.activations, magnitudes, self._rounded)
+            return estimate(weights, self.activations, magnitudes, graph)
 
     def _descend(self) -> None:
         weights = _all(self.weights)

@@ -60,7 +60,7 @@ def estimate(
     weights: Weights,
     activations: Activations,
     magnitudes: Tensor,
-    rounded: GraphSpec | None = None,
+    graph: GraphSpec | None = None,
 ) -> Tensor:
     """Estimate a stem's magnitudes.
 
@@ -70,14 +70,14 @@ def estimate(
     activations : Activations
     magnitudes : float32 [shape=(batch, channels, spectra, MODEL_BINS)]
         Of the mixture; spectra a multiple of 64.
-    rounded : GraphSpec, optional
-        Compute in 8 bits as the graph of this spec does, see `rounding`.
+    graph : GraphSpec, optional
+        Compute in 8 bits where the graph of this spec does, see `rounding`.
 
     Returns
     -------
     float32, of the same shape
     """
-    read = partial(rounding.read, spec=rounded) if rounded else _as_it_is
+    read = partial(rounding.read, spec=graph) if graph else _as_it_is
     x = magnitudes
     skips = []
     for level in range(1, DEPTH + 1):

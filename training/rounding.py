@@ -1,4 +1,4 @@
-"""8-bit arithmetic as the graphs of `stemd.tflite_models.streaming` have it, for what learns.
+"""8-bit arithmetic where the graphs of `stemd.tflite_models.streaming` have it, for what learns.
 
 The interpreter rounds what a convolution reads to one scale for the whole tensor, and the kernel to
 one for each of its outputs. Which numbers share a scale, and how loud each channel is among them,
@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from stemd.tflite_models.quantization import form_of
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.streaming import MOST_SHIFT, rows_needed
 from stemd.tflite_models.unet import DEPTH
@@ -27,7 +28,7 @@ PARITIES = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 def read(x: Tensor, weights: Weights, name: str, spec: GraphSpec) -> tuple[Tensor, Tensor]:
-    """Round what a layer reads, and its kernel.
+    """Round what a layer reads, and its kernel, if the graph computes it in 8 bits.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def read(x: Tensor, weights: Weights, name: str, spec: GraphSpec) -> tuple[Tenso
     x, kernel : float32
     """
     kernel = weights[f"{name}/kernel"]
+    if form_of(spec.precision, name, kernel.detach().numpy()) != "int8":
+        return x, kernel
     with torch.no_grad():
         loudness = _as_written(weights, name)[:, None, None]
         by_input = loudness[:, None] if _is_transposed(name) else loudness

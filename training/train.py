@@ -16,21 +16,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stemd.daemon.presets import PRESETS
 from training.batches import batches, frames_of
 from training.learner import THREADS, Learner, Settings, alone_in, digest_of_networks, run
 from training.mixing import USUAL, Batch, Mixer
 from training.network import analyse, ratio_masks
 from training.start import Start
 from training.tracks import STEMS, Track, digest_of
+from training.windows import Window, window_of
 
 LEARNING = STEMS[1:]
 FLOOR, SOFTEST = 0.03, 0.1
 """Of an error's power against the mixture's, and of its magnitude: what is 15 or 20 dB below it is
 nearly good enough. With less, keeping silent stems silent counts more than parting what sounds."""
-LOSS = f"{FLOOR} {SOFTEST}"
+VOCALS = 2
+"""How much the vocals' error counts against any other stem's: they are what is asked for most, and
+are not to be worse than those of two stems."""
+LOSS = f"{FLOOR} {SOFTEST} {VOCALS}"
 """What a run tells its loss by."""
 HEARD = 1e-2
 """Power of a stem against the mixture's from which on it has an SDR."""
+WHOLE = Window(64)
+BALANCED = window_of(PRESETS["balanced"][0], WHOLE.T // 2, "mixed")
+"""What the curve is of."""
 VALIDATION_BATCHES = 12
 VALIDATION_SEED = 1
 
@@ -43,6 +51,7 @@ def loss_of(stems: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     stems : complex64 [shape=(batch, stems, channels, spectra, bins)]
+        The vocals first.
     estimates : float32 [same shape]
 
     Returns
@@ -57,7 +66,10 @@ def loss_of(stems: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
     error = _power(masked - stems)
     # The second half hears what is soft: magnitudes count there, not their squares.
     softer = _sum((masked.abs() - stems.abs()).abs()) / (_sum(mixture.abs()) + 1e-3)
-    loss = torch.log10(error / loudness + FLOOR).mean() + torch.log10(softer + SOFTEST).mean()
+    each = torch.log10(error / loudness + FLOOR) + torch.log10(softer + SOFTEST)
+    counts = torch.ones(each.shape[1])
+    counts[0] = VOCALS
+    loss = (each * counts).sum(1).mean() / counts.sum()
     own = _power(stems)
     sdr_db = 10 * torch.log10(own / (error + 1e-9))
     return loss, torch.where(own > HEARD * loudness, sdr_db, torch.nan).detach()
@@ -121,7 +133,7 @@ def train(
         heard = [track for track in tracks if track.split == "train"]
         checked = [track for track in tracks if track.split == "validation"]
         mixer = Mixer(material, checked, VALIDATION_SEED)
-        mixed = (mixer.batch(n, 4, frames_of(64)) for n in range(VALIDATION_BATCHES))
+        mixed = (mixer.batch(n, 4, frames_of(WHOLE.T)) for n in range(VALIDATION_BATCHES))
         validation = [analyse(torch.from_numpy(waveforms)) for waveforms in mixed]
 
         def learn(waveforms: Batch) -> float:
@@ -131,11 +143,15 @@ def train(
             def loss(estimates: Tensor) -> Tensor:
                 return loss_against(window.counted(stems), window.counted(estimates))
 
-            return learner.learn(window.seen(stems.sum(1).abs()), loss)
+            return learner.learn(window.seen(stems.sum(1).abs()), window.graph, loss)
+
+        def validated(window: Window) -> dict[str, Any]:
+            estimates = (learner.estimate(s.sum(1).abs(), window.graph) for s in validation)
+            pairs = zip(validation, estimates, strict=True)
+            return validate(((window.counted(a), window.counted(b)) for a, b in pairs), STEMS)
 
         def measure() -> dict[str, Any]:
-            pairs = ((stems, learner.estimate(stems.sum(1).abs())) for stems in validation)
-            return validate(pairs, STEMS)
+            return {**validated(WHOLE), "balanced": validated(BALANCED)}
 
         run(
             learner,

@@ -1,4 +1,4 @@
-"""What networks see of a mixture while they learn, and what of it counts."""
+"""What networks see of a mixture while they learn, how they compute, and what of it counts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,21 @@ class Window:
         Spectra that are heard after those that count.
     rows : int, optional
         How many count; all that are heard if it is not said.
+    precision : StreamingPrecision
+        Of the arithmetic.
     """
 
     T: int
     mirror: int = 0
     A: int = 0
     rows: int | None = None
+    precision: StreamingPrecision = "fp32"
+
+    @property
+    def graph(self) -> GraphSpec:
+        """The graph that computes it, and emits what counts."""
+        rows = self.rows or self.heard - self.A
+        return GraphSpec(self.T, rows, self.A, self.mirror, self.precision)
 
     @property
     def heard(self) -> int:
@@ -47,6 +57,6 @@ class Window:
         return x[..., end - (self.rows or end) : end, :]
 
 
-def window_of(scheme: Scheme, rows: int) -> Window:
+def window_of(scheme: Scheme, rows: int, precision: StreamingPrecision = "fp32") -> Window:
     """Give the window of a scheme; the rows that count end where those end that it emits."""
-    return Window(scheme.T, scheme.mirror, scheme.A, rows)
+    return Window(scheme.T, scheme.mirror, scheme.A, rows, precision)

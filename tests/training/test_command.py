@@ -11,6 +11,7 @@ from training import __main__ as command
 from training import checkpoints, errors
 from training.errors import TrainingError, tell
 from training.learner import CHECKPOINT, Settings
+from training.start import Start
 from training.tracks import digest_of, write_list
 from voices import MaterialError
 
@@ -84,10 +85,15 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
         told.update(run=run, out_dir=out_dir)
         raise TrainingError("far enough")
 
+    def start_in(name, folder):
+        told.update(begun_in=folder)
+        return Start(name, {})
+
     for name in ("tracks", "voices"):
         write_list(tmp_path / f"{name}.json", tracks)
     monkeypatch.setattr(command, "train", train)
     monkeypatch.setattr(command, "all_songs", list)
+    monkeypatch.setattr(command, "bundled_start", start_in)
     monkeypatch.setattr(command, "FONTS", ())
     monkeypatch.setattr(command, "refuse_unlike", lambda *_: told.update(looked_at=True))
     monkeypatch.setattr(command.bundle, "build", build)
@@ -104,6 +110,7 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
         "run": tmp_path / "runs" / "mine",
         "tracks": [*tracks, *tracks],
         "start": "4stems",
+        "begun_in": Path("out"),
         "settings": Settings(seed=3, steps=5, rate=0.1),
         "out_dir": Path("out"),
         "looked_at": True,

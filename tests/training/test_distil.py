@@ -44,7 +44,7 @@ def test_who_is_taught_by_stems_is_right_where_it_gives_them(
 ):
     losses = []
 
-    def learn(student, magnitudes, loss_of):
+    def learn(student, magnitudes, graph, loss_of):
         waveforms = next(given)
         pair = np.stack([waveforms[:, 0], waveforms[:, 1:].sum(1)], 1)
         spectra = lesson.heard(analyse(torch.from_numpy(pair)))

@@ -8,6 +8,7 @@ import tiny_model as tiny
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS
 from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.network import Network
+from stemd.tflite_models.quantization import KEPT_FLOAT
 from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.streaming import compile_graph
 from stemd.tflite_models.unet import Architecture
@@ -17,6 +18,7 @@ from training.rounding import read
 
 WHOLE = GraphSpec(T=64, B=64, A=0, precision="int8")
 STREAMING = GraphSpec(T=64, B=4, A=8, precision="int8")
+MIXED = GraphSpec(T=64, B=4, A=8, precision="mixed")
 
 
 @pytest.fixture(params=[tiny.OFFICIAL_2, tiny.OFFICIAL_4], ids=["leaky", "elu"])
@@ -30,7 +32,7 @@ def error(x, y):
     return np.sqrt(np.square(x - y).mean())
 
 
-@pytest.mark.parametrize("spec", [WHOLE, STREAMING], ids=str)
+@pytest.mark.parametrize("spec", [WHOLE, STREAMING, MIXED], ids=str)
 def test_estimates_are_far_nearer_to_the_int8_graphs_than_exact_ones(unet, tmp_path, spec):
     rng = np.random.default_rng(2)
     x = (10 * rng.random((64, MODEL_BINS, CHANNELS)) ** 3).astype(np.float32)
@@ -47,6 +49,14 @@ def test_estimates_are_far_nearer_to_the_int8_graphs_than_exact_ones(unet, tmp_p
         )
     emitted = slice(spec.first, spec.first + spec.B)
     assert error(rounded[emitted], graphs) < 0.3 * error(exact[emitted], graphs)
+
+
+def test_layers_that_the_graph_keeps_in_float_are_left_alone(unet):
+    weights = weights_of(unet)
+    for name in KEPT_FLOAT:
+        kernel = weights[f"{name}/kernel"]
+        x = torch.rand(1, kernel.shape[0 if name.startswith("decoder") else 1], 64, 64)
+        assert all(a is b for a, b in zip(read(x, weights, name, MIXED), (x, kernel), strict=True))
 
 
 @pytest.mark.parametrize("name", ["encoder/2", "decoder/1", "decoder/3", "head"])

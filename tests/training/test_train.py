@@ -155,7 +155,7 @@ def test_the_loss_falls(tmp_path, networks, monkeypatch):
     bands = torch.eye(4).repeat_interleave(256, 1)[None, :, None, None, :]
     stems = torch.randn((2, 4, 2, 64, 1024), dtype=torch.complex64) * bands
     magnitudes, loss = stems.sum(1).abs(), partial(loss_against, stems)
-    losses = [made.learn(magnitudes, loss) for _ in range(20)]
+    losses = [made.learn(magnitudes, Window(64).graph, loss) for _ in range(20)]
     assert losses[-1] < losses[0] - 0.05, losses
 
 
@@ -200,3 +200,16 @@ def test_true_stems_are_without_error():
     assert wrong > right + 0.5
     assert torch.isnan(sdr_db[0, 1])
     assert (sdr_db[1] > 60).all()
+
+
+def test_the_vocals_error_counts_twice():
+    """Of drums, bass and other that are as loud, each costs as much as its error alone."""
+    stems = torch.ones((1, 4, 2, 64, 1024), dtype=torch.complex64)
+    exact, _ = loss_of(stems, stems.abs())
+    costs = []
+    for stem in range(4):
+        turned = stems.clone()
+        turned[:, stem] += 1j
+        costs.append(float(loss_of(turned, stems.abs())[0] - exact))
+    assert costs[1:] == pytest.approx(costs[1:2] * 3, rel=1e-4)
+    assert costs[0] > 1.2 * costs[1]
