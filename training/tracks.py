@@ -114,10 +114,10 @@ def keep(
 
 
 def _is_whole(folder: Path, note: Path) -> bool:
-    """Tell whether a note is there, and the file that it tells of, unless that is silent."""
+    """Tell whether there is a note that can be read, and the file it tells of, if not silent."""
     try:
         kept = Kept(**json.loads(note.read_text()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):
         return False
     return not kept.sha256 or (folder / kept.file).exists()
 

@@ -54,6 +54,13 @@ def test_what_is_gone_is_made_anew(tmp_path):
     assert (tmp_path / kept.file).exists()
 
 
+@pytest.mark.parametrize("note", ["", "[]", '{"file": "x"}'])
+def test_a_track_whose_note_is_damaged_is_made_anew(tmp_path, note):
+    kept = keep(tmp_path, "kind", ["this"], noise)
+    (tmp_path / kept.file).with_suffix(".json").write_text(note)
+    assert keep(tmp_path, "kind", ["this"], noise) == kept
+
+
 @pytest.mark.parametrize("damage", ["", '[{"file": "a.fl', '[{"file": "a.flac"}]'])
 def test_a_damaged_list_is_said(tmp_path, damage):
     (tmp_path / "tracks.json").write_text(damage)
