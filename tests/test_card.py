@@ -32,6 +32,16 @@ def test_the_manifest_has_the_cards_run_and_figures(told):
     assert manifest["figures"]["sdr_db"] == told["figures"]["mean"]["offline"]["4stems"]
 
 
+def test_whose_works_were_heard_is_told(told):
+    text = (ROOT / "THIRD-PARTY.md").read_text()
+    packages = {name for run in card.runs_of(told) for name in run["material"]["packages"]}
+    assert [name for name in sorted(packages) if f"| {name} |" not in text] == []
+    kits = (f for f in told["material"]["fonts"] if f["package"] == "hydrogen-drumkits")
+    rows = [row for row in text.splitlines() if row.startswith("| hydrogen-drumkits |")]
+    licences = {row.split("|")[-2].strip() for row in rows}
+    assert {kit["licence"] for kit in kits} == licences
+
+
 def test_no_song_is_heard_and_measured(told):
     songs = told["material"]["songs"]
     tested = {song["sha256"] for song in songs.values() if song["split"] == "test"}

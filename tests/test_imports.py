@@ -48,6 +48,7 @@ def test_what_tests_import_by_name_is_there_once(pytestconfig):
     """The first one found would hide the other."""
     folders = [ROOT / folder for folder in pytestconfig.getini("pythonpath")]
     names = Counter(path.stem for folder in folders for path in folder.glob("*.py"))
+    names.update(path.parent.name for f in folders for path in f.glob("*/__init__.py"))
     assert [name for name, count in names.items() if count > 1] == []
 
 

@@ -85,8 +85,8 @@ def _arguments() -> argparse.Namespace:
         "--output",
         type=Path,
         default=BUNDLED,
-        help="holds 2stems/ or 4stems/ to begin with, receives 4stems/ (default: where the program "
-        "has them)",
+        help="holds 2stems/, and 4stems/ where that is begun with; receives 4stems/ (default: "
+        "where the program has them)",
     )
     return parser.parse_args()
 

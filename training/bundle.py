@@ -113,7 +113,12 @@ def build(
         manifest = manifest.model_copy(update={"figures": Figures(of=MEASURED_ON, sdr_db=offline)})
         (folder / MANIFEST).write_text(manifest.to_json())
         card = {
-            "training": {"settings": settings, "steps": state["step"], "start": about["start"]},
+            "training": {
+                "settings": settings,
+                "steps": state["step"],
+                "start": about["start"],
+                "loss": about["loss"],
+            },
             "before": before,
             "curve": state["curve"],
             "figures": figures,
@@ -170,9 +175,9 @@ def _refuse_what_does_not_belong(
 ) -> None:
     """Raise a TrainingError where run, material and vocals are not of each other."""
     about, steps = state.get("about", {}), json.loads(state["settings"])["steps"]
-    if not {"start", "vocals", "history"} <= set(about):
+    if not {"start", "vocals", "history", "loss"} <= set(about):
         raise TrainingError(
-            f"{run} is of an older version, and does not tell what it began with: train anew under "
+            f"{run} is of an older version, and does not tell how it came about: train anew under "
             "another name (--run)"
         )
     if about["material"] != digest_of(tracks):

@@ -87,9 +87,10 @@ def _runs(card: dict[str, Any]) -> str:
         training, material = run["training"], run["material"]
         songs = Counter(song["split"] for song in material["songs"].values())
         fonts = sum("train" in font["splits"] for font in material["fonts"])
-        told = (training["start"], training["steps"], training["settings"]["seed"])
+        settings = training["settings"]
+        told = (training["start"], training["steps"], settings["rate"], settings["seed"])
         rows.append([f"{value}" for value in (number, *told, songs["train"], fonts)])
-    head = ["run", "began with", "steps", "seed", "songs learnt from", "fonts"]
+    head = ["run", "began with", "steps", "rate", "seed", "songs learnt from", "fonts"]
     return markdown_table(head, rows)
 
 

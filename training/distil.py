@@ -26,7 +26,14 @@ from training.learner import THREADS, Learner, Settings, alone_in, run
 from training.mixing import USUAL, Augmentation, Batch, Mixer
 from training.network import analyse, estimate, ratio_masks, weights_of
 from training.tracks import Track, digest_of
-from training.train import LOSS, VALIDATION_BATCHES, VALIDATION_SEED, Say, loss_against, validate
+from training.train import (
+    VALIDATION_BATCHES,
+    VALIDATION_SEED,
+    Say,
+    about_loss,
+    loss_against,
+    validate,
+)
 from training.windows import Window, window_of
 
 
@@ -81,6 +88,9 @@ LESSONS = {
 NEWEST = 8
 """Rows that make the curve: about those that are emitted."""
 
+VOCALS = 1
+"""How much their error counts: what is missing there is too much in the accompaniment."""
+
 SETTINGS = Settings(steps=1000, rate=1e-5, windows=((Window(128), 4),))
 """Slow, so that nothing is forgotten that is not in the material, as singing."""
 
@@ -107,7 +117,7 @@ def distil(
     tracks : sequence of Track
         Those of the split `validation` make the curve; all others are learnt from.
     settings : Settings
-        Its windows are the teacher's.
+        Its windows are the teacher's, which is exact whatever precision they have.
     networks : mapping of str to UNet
         The teacher's, vocals and accompaniment; the student begins as its likeness.
     lesson : Lesson
@@ -127,7 +137,7 @@ def distil(
         "material": digest_of(tracks),
         "lesson": str(lesson),
         "augmentation": str(augmentation),
-        "loss": LOSS,
+        "loss": about_loss(VOCALS),
     }
     with alone_in(folder):
         student = Learner(folder, settings, networks, tuple(networks), about)
@@ -149,11 +159,12 @@ def distil(
             seen, stems = told(waveforms)
 
             def loss(estimates: Tensor) -> Tensor:
-                return loss_against(lesson.window.counted(stems), lesson.window.counted(estimates))
+                counted = lesson.window.counted
+                return loss_against(counted(stems), counted(estimates), VOCALS)
 
             return student.learn(seen, lesson.window.graph, loss)
 
-        newest = window_of(lesson.scheme, NEWEST)
+        newest = replace(lesson.window, rows=NEWEST)
         checked = [track for track in tracks if track.split == "validation"]
         mixer = Mixer(material, checked, VALIDATION_SEED)
         validation = [told(mixer.batch(n, 4, frames_of(128))) for n in range(VALIDATION_BATCHES)]
@@ -168,6 +179,7 @@ def distil(
                     for seen, stems in validation
                 ),
                 tuple(networks),
+                VOCALS,
             )
 
         heard = [track for track in tracks if track.split != "validation"]

@@ -41,7 +41,7 @@ from training.start import DEEZERS, bundled, read_all
 from training.tracks import read_own
 from variants import score_scheme
 
-TAUGHT = replace(USUAL, recorded=0.2, sung=0.9)
+TAUGHT = replace(USUAL, recorded=0.2, sung=0.9, balance=1)
 """Recorded music, where no stems are needed, is hardly sung here: with more of it than voices,
 students became deaf to them."""
 _BY_STEMS = [Way(scheme) for scheme in (*PRESETS["live"][1:], *PRESETS["balanced"])]

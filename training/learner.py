@@ -154,7 +154,7 @@ class Learner:
         ----------
         magnitudes : float32 [shape=(batch, channels, spectra, bins)]
         graph : GraphSpec
-            In whose arithmetic.
+            In whose arithmetic; only rows that it emits may count in the loss.
         loss_of : callable
             Takes the estimates [shape=(batch, stems, channels, spectra, bins)].
 
@@ -187,8 +187,8 @@ class Learner:
         self._descend()
         return float(loss.detach())
 
-    def estimate(self, magnitudes: Tensor, graph: GraphSpec | None = None) -> Tensor:
-        """Give all estimates of the averaged networks [shape=(batch, stems, …)]."""
+    def estimate(self, magnitudes: Tensor, graph: GraphSpec) -> Tensor:
+        """Give all estimates of the averaged networks [shape=(batch, stems, …)], as `learn`."""
         jobs = [
             self._threads.submit(self._estimate, weights, magnitudes, graph, False)
             for weights in self._networks(self.average).values()
@@ -213,8 +213,9 @@ class Learner:
     def _resume(self) -> None:
         state = checkpoints.load(self.folder / CHECKPOINT)
         kept, wanted = ({**each, "steps": 0} for each in (_settings_in(state), self._settings()))
-        if kept != wanted:
-            self._refuse(f"with {kept}, not with {wanted}")
+        for name, value in wanted.items():
+            if kept.get(name) != value:
+                self._refuse(f"with {name} {kept.get(name)}, not {value}")
         kept_about = state.get("about", {})
         others = [name for name, of in self._about.items() if kept_about.get(name) != of]
         if others:
@@ -256,7 +257,7 @@ class Learner:
         return {stem: learning.get(stem) or self.fixed[stem] for stem in self.stems}
 
     def _estimate(
-        self, weights: Weights, magnitudes: Tensor, graph: GraphSpec | None, learning: bool
+        self, weights: Weights, magnitudes: Tensor, graph: GraphSpec, learning: bool
     ) -> Tensor:
         torch.set_num_threads(1)  # of each of our own
         with torch.set_grad_enabled(learning):

@@ -71,7 +71,8 @@ def estimate(
     magnitudes : float32 [shape=(batch, channels, spectra, MODEL_BINS)]
         Of the mixture; spectra a multiple of 64.
     graph : GraphSpec, optional
-        Compute in 8 bits where the graph of this spec does, see `rounding`.
+        Compute in 8 bits where the graph of this spec does, whose T spectra these are; only the
+        rows that it emits are then as it has them, see `rounding`. Exact if it is not given.
 
     Returns
     -------

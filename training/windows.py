@@ -23,7 +23,7 @@ class Window:
     A : int
         Spectra that are heard after those that count.
     rows : int, optional
-        How many count; all that are heard if it is not said.
+        How many count; all that are heard, but for A, if it is not said.
     precision : StreamingPrecision
         Of the arithmetic.
     """
@@ -38,7 +38,7 @@ class Window:
     def graph(self) -> GraphSpec:
         """The graph that computes it, and emits what counts."""
         rows = self.rows or self.heard - self.A
-        return GraphSpec(self.T, rows, self.A, self.mirror, self.precision)
+        return GraphSpec(T=self.T, B=rows, A=self.A, mirror=self.mirror, precision=self.precision)
 
     @property
     def heard(self) -> int:
@@ -53,8 +53,8 @@ class Window:
 
     def counted(self, x: Tensor) -> Tensor:
         """Give the rows that count [shape=(…, rows, bins)], of what is heard or of what is seen."""
-        end = self.heard - self.A
-        return x[..., end - (self.rows or end) : end, :]
+        graph = self.graph
+        return x[..., graph.first : graph.first + graph.B, :]
 
 
 def window_of(scheme: Scheme, rows: int, precision: StreamingPrecision = "fp32") -> Window:

@@ -87,13 +87,17 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
 
     def start_in(name, folder):
         told.update(begun_in=folder)
-        return Start(name, {})
+        return Start(name, {}, {"heard": "something"})
 
     for name in ("tracks", "voices"):
         write_list(tmp_path / f"{name}.json", tracks)
     monkeypatch.setattr(command, "train", train)
     monkeypatch.setattr(command, "all_songs", list)
     monkeypatch.setattr(command, "bundled_start", start_in)
+    monkeypatch.setattr(command, "read_own", lambda _: tracks[:1])
+    monkeypatch.setattr(
+        command, "refuse_heard", lambda start, seed, *held: told.update(before=(seed, held))
+    )
     monkeypatch.setattr(command, "FONTS", ())
     monkeypatch.setattr(command, "refuse_unlike", lambda *_: told.update(looked_at=True))
     monkeypatch.setattr(command.bundle, "build", build)
@@ -108,9 +112,10 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
         "material": tmp_path,
         "folder": tmp_path / "runs" / "mine",
         "run": tmp_path / "runs" / "mine",
-        "tracks": [*tracks, *tracks],
+        "tracks": [*tracks, *tracks, tracks[0]],
         "start": "4stems",
         "begun_in": Path("out"),
+        "before": (3, ([], (), tracks[:1])),
         "settings": Settings(seed=3, steps=5, rate=0.1),
         "out_dir": Path("out"),
         "looked_at": True,

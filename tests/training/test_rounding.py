@@ -13,12 +13,14 @@ from stemd.tflite_models.spec import GraphSpec
 from stemd.tflite_models.streaming import compile_graph
 from stemd.tflite_models.unet import Architecture
 from stemd.tflite_models.variables import read_unet
+from training.learner import WINDOWS
 from training.network import estimate, weights_of
 from training.rounding import read
 
 WHOLE = GraphSpec(T=64, B=64, A=0, precision="int8")
 STREAMING = GraphSpec(T=64, B=4, A=8, precision="int8")
 MIXED = GraphSpec(T=64, B=4, A=8, precision="mixed")
+LEARNT = [window.graph for window, _ in WINDOWS if window.precision != "fp32"]
 
 
 @pytest.fixture(params=[tiny.OFFICIAL_2, tiny.OFFICIAL_4], ids=["leaky", "elu"])
@@ -32,8 +34,8 @@ def error(x, y):
     return np.sqrt(np.square(x - y).mean())
 
 
-@pytest.mark.parametrize("spec", [WHOLE, STREAMING, MIXED], ids=str)
-def test_estimates_are_far_nearer_to_the_int8_graphs_than_exact_ones(unet, tmp_path, spec):
+@pytest.mark.parametrize("spec", [WHOLE, STREAMING, MIXED, *LEARNT], ids=str)
+def test_estimates_are_far_nearer_to_the_graphs_than_exact_ones(unet, tmp_path, spec):
     rng = np.random.default_rng(2)
     x = (10 * rng.random((64, MODEL_BINS, CHANNELS)) ** 3).astype(np.float32)
     x[:8] *= 20  # loud where no emitted row looks

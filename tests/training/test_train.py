@@ -4,12 +4,13 @@ import fcntl
 import json
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 import pytest
 import torch
 
-from training import checkpoints, learner
+from training import checkpoints, learner, network
 from training import train as training
 from training.errors import TrainingError
 from training.learner import CURVE, LOCK, Learner, Settings
@@ -77,13 +78,14 @@ def test_the_networks_learn_and_the_vocals_do_not(run, networks):
     assert not torch.equal(drums, bass)
 
 
-def test_who_is_told_while_measuring_goes_on_there(run, monkeypatch):
+@pytest.mark.parametrize("at", [3, 4, 5])
+def test_who_is_told_while_measuring_goes_on_there(run, monkeypatch, at):
     whole = run("whole")
     calls = []
 
     def broken(*arguments):
         calls.append(arguments)
-        if len(calls) == 3:
+        if len(calls) == at:
             raise KeyboardInterrupt
         return validate(*arguments)
 
@@ -113,8 +115,11 @@ def test_a_run_cannot_become_shorter_than_it_is(run):
 
 def test_other_runs_are_refused(run, tracks, networks):
     run("run")
-    with pytest.raises(TrainingError, match=r"holds a run with .*'rate': 0\.01.*, not with"):
-        run("run", settings=Settings(steps=STEPS, windows=((Window(64), 2),)))
+    with pytest.raises(TrainingError, match=r"holds a run with rate 0\.01, not 0\.0003; .*--run"):
+        run("run", settings=replace(SETTINGS, rate=3e-4))
+    rounded = replace(SETTINGS, windows=((Window(64, precision="int8"), 2),))
+    with pytest.raises(TrainingError, match=r"holds a run with windows .*fp32.*, not .*int8.*"):
+        run("run", settings=rounded)
     tracks.append(replace(tracks[0], song="three"))
     with pytest.raises(TrainingError, match=r"holds a run with other material; .*--run"):
         run("run")
@@ -122,6 +127,30 @@ def test_other_runs_are_refused(run, tracks, networks):
     networks["accompaniment"] = networks["vocals"]
     with pytest.raises(TrainingError, match=r"holds a run with other networks; .*--run"):
         run("run")
+
+
+def test_each_turn_is_computed_as_its_window_says(run, monkeypatch):
+    turns = ((Window(64), 1), (Window(64, A=4, rows=8, precision="mixed"), 1))
+    computed = []
+
+    def estimate(weights, activations, magnitudes, graph):
+        computed.append(graph)
+        return network.estimate(weights, activations, magnitudes, graph)
+
+    monkeypatch.setattr(learner, "estimate", estimate)
+    done = run("run", settings=replace(SETTINGS, windows=turns, steps=2))
+    first, *turns_of, last = (graph for graph, _ in groupby(computed))
+    whole, balanced = training.WHOLE.graph, training.BALANCED.graph
+    assert balanced.precision == "mixed"
+    assert [first, *turns_of, last] == [
+        whole,
+        balanced,
+        *(w.graph for w, _ in turns),
+        whole,
+        balanced,
+    ]
+    for point in done.curve:
+        assert point["balanced"].keys() == {"validation", "sdr_db"}
 
 
 def test_two_programs_do_not_go_on_with_one_run(run, tmp_path):
@@ -154,7 +183,7 @@ def test_the_loss_falls(tmp_path, networks, monkeypatch):
     made = Learner(tmp_path, settings, likeness(networks), LEARNING, {})
     bands = torch.eye(4).repeat_interleave(256, 1)[None, :, None, None, :]
     stems = torch.randn((2, 4, 2, 64, 1024), dtype=torch.complex64) * bands
-    magnitudes, loss = stems.sum(1).abs(), partial(loss_against, stems)
+    magnitudes, loss = stems.sum(1).abs(), partial(loss_against, stems, vocals=1)
     losses = [made.learn(magnitudes, Window(64).graph, loss) for _ in range(20)]
     assert losses[-1] < losses[0] - 0.05, losses
 
@@ -194,22 +223,24 @@ def test_true_stems_are_without_error():
         * torch.eye(4).repeat_interleave(16, 1)[None, :, None, :, None]
     )
     stems[0, 1] = 0
-    right, sdr_db = loss_of(stems, stems.abs())
-    wrong, _ = loss_of(stems, stems.abs().roll(1, 1))
+    right, sdr_db = loss_of(stems, stems.abs(), 1)
+    wrong, _ = loss_of(stems, stems.abs().roll(1, 1), 1)
     assert float(right) == pytest.approx(np.log10(FLOOR * SOFTEST), abs=0.02)
     assert wrong > right + 0.5
     assert torch.isnan(sdr_db[0, 1])
     assert (sdr_db[1] > 60).all()
 
 
-def test_the_vocals_error_counts_twice():
-    """Of drums, bass and other that are as loud, each costs as much as its error alone."""
-    stems = torch.ones((1, 4, 2, 64, 1024), dtype=torch.complex64)
-    exact, _ = loss_of(stems, stems.abs())
-    costs = []
-    for stem in range(4):
-        turned = stems.clone()
-        turned[:, stem] += 1j
-        costs.append(float(loss_of(turned, stems.abs())[0] - exact))
-    assert costs[1:] == pytest.approx(costs[1:2] * 3, rel=1e-4)
-    assert costs[0] > 1.2 * costs[1]
+def test_the_vocals_error_counts_as_often_as_is_said():
+    """Stems take turns in time; networks that take two for each other are as wrong about both."""
+    turns = torch.eye(4).repeat_interleave(16, 1)[None, :, None, :, None]
+    stems = torch.ones((1, 4, 2, 64, 1024), dtype=torch.complex64) * turns
+    exact = stems.abs()
+
+    def cost(order, vocals):
+        losses = (loss_of(stems, each, vocals)[0] for each in (exact[:, order], exact))
+        return float(next(losses) - next(losses))
+
+    for vocals in (1, 2, 5):
+        with_vocals, without = cost([1, 0, 2, 3], vocals), cost([0, 2, 1, 3], vocals)
+        assert with_vocals / without == pytest.approx((vocals + 1) / 2, rel=1e-3)

@@ -29,6 +29,13 @@ def test_what_counts_was_heard(window, _):
     assert torch.equal(window.counted(seen), counted)
     assert counted[0, 0, -1, 0] == window.heard - 1 - window.A
     assert counted.shape[-2] == (window.rows or window.heard - window.A)
+    emitted = range(window.graph.first, window.graph.first + window.graph.B)
+    assert counted.flatten().tolist() == [*emitted]
+
+
+def test_what_has_little_future_is_learnt_in_8_bits():
+    little = [window.precision for window, _ in WINDOWS if window.A or window.mirror]
+    assert sorted(little) == ["int8", "mixed"]
 
 
 @pytest.mark.parametrize("preset", ["live", "balanced"])
