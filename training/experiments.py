@@ -43,7 +43,7 @@ from variants import score_scheme
 
 TAUGHT = replace(USUAL, recorded=0.2, sung=0.9, balance=1)
 """Recorded music, where no stems are needed, is hardly sung here: with more of it than voices,
-students became deaf to them."""
+students became deaf to them. What is of one song keeps its balance, as recorded music does."""
 _BY_STEMS = [Way(scheme) for scheme in (*PRESETS["live"][1:], *PRESETS["balanced"])]
 WAYS: dict[str, list[Way]] = {
     "live": [Way(scheme) for scheme in (SHORTEST, *PRESETS["live"], *PRESETS["balanced"])],

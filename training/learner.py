@@ -213,9 +213,9 @@ class Learner:
     def _resume(self) -> None:
         state = checkpoints.load(self.folder / CHECKPOINT)
         kept, wanted = ({**each, "steps": 0} for each in (_settings_in(state), self._settings()))
-        for name, value in wanted.items():
-            if kept.get(name) != value:
-                self._refuse(f"with {name} {kept.get(name)}, not {value}")
+        for name in wanted | kept:
+            if kept.get(name) != wanted.get(name):
+                self._refuse(f"with {name} {kept.get(name)}, not {wanted.get(name)}")
         kept_about = state.get("about", {})
         others = [name for name, of in self._about.items() if kept_about.get(name) != of]
         if others:
