@@ -7,12 +7,12 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from typing import Any
 
 from packages import version
-from stemd.daemon.presets import PRESETS
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.manifest import MANIFEST, Figures, Manifest, Training
@@ -23,7 +23,7 @@ from stemd.tflite_models.store import write_set
 from training import checkpoints
 from training.card import CARD, REPLACED, digest_of_heard, read, runs_of
 from training.errors import TrainingError
-from training.evaluate import Way, compiled, means, score_all, score_recording
+from training.evaluate import DEFAULT, Way, compiled, means, score_all, score_recording
 from training.fonts import FONTS
 from training.heldout import Mix, build_mixes, recordings
 from training.learner import CHECKPOINT, digest_of_networks
@@ -40,9 +40,9 @@ BEFORE = "before"
 SPEC = GraphSpec(precision="fp16")
 WAYS = {
     "offline": Way(),
-    "balanced, fp32": Way(PRESETS["balanced"][0]),
-    "balanced": Way(PRESETS["balanced"][0], "mixed"),
-    "balanced, int8": Way(PRESETS["balanced"][0], "int8"),
+    "balanced, fp32": replace(DEFAULT, precision="fp32"),
+    "balanced": DEFAULT,
+    "balanced, int8": replace(DEFAULT, precision="int8"),
 }
 """How the sets are run to be measured."""
 

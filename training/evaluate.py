@@ -12,6 +12,7 @@ import numpy as np
 
 import sliding
 from measures import sdr_db
+from stemd.daemon.presets import PRESETS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.masks import MaskExtension, RatioMask
 from stemd.dsp.scheme import HOP_LENGTH, OFFLINE, Scheme
@@ -42,6 +43,10 @@ class Way:
         """What the graphs are compiled for."""
         s = self.scheme
         return GraphSpec(T=s.T, B=s.B, A=s.A, mirror=s.mirror, precision=self.precision)
+
+
+DEFAULT = Way(PRESETS["balanced"][0], "mixed")
+"""As the daemon runs them unless it is told otherwise."""
 
 
 def separate(mixture: Waveform, graphs: Sequence[Path], scheme: Scheme) -> Stems:

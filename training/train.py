@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stemd.daemon.presets import PRESETS
 from training.batches import batches, frames_of
+from training.evaluate import DEFAULT
 from training.learner import THREADS, Learner, Settings, alone_in, digest_of_networks, run
 from training.mixing import USUAL, Batch, Mixer
 from training.network import analyse, ratio_masks
@@ -36,7 +36,7 @@ HEARD = 1e-2
 """Power of a stem against the mixture's from which on it has an SDR."""
 WHOLE = Window(64)
 """What the curve is of, …"""
-BALANCED = window_of(PRESETS["balanced"][0], 32, "mixed")
+BALANCED = window_of(DEFAULT.scheme, 32, DEFAULT.precision)
 """… and again as the daemon computes, but of more rows: the few it emits would tell little."""
 VALIDATION_BATCHES = 12
 VALIDATION_SEED = 1

@@ -3,11 +3,12 @@
 from training import accompaniments
 
 MMA = """
+import os
 import sys
 from pathlib import Path
 source, midi = Path(sys.argv[3]), Path(sys.argv[2])
 assert Path("lib/rock.mma").exists()
-midi.write_text(f"{sys.argv[1:]} {source.read_text()}")
+midi.write_text(f"{sys.argv[1:]} {os.environ['HOME']} {os.environ['LC_ALL']} {source.read_text()}")
 """
 
 
@@ -19,6 +20,8 @@ def test_a_song_does_not_tell_where_it_was_made(tmp_path, monkeypatch):
         path.write_text(text)
     made = []
     for name in ("here", "there"):
+        for variable in ("HOME", "LC_ALL"):
+            monkeypatch.setenv(variable, name)
         (tmp_path / name).mkdir()
         made.append(accompaniments._play(root, tmp_path / name, root / "lib/rock.mma"))
     assert made[0] == made[1]
