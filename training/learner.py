@@ -164,12 +164,11 @@ class Learner:
             The loss before it.
         """
         halves = magnitudes.chunk(THREADS)
+        weights = [_own_leaves(self.weights) for _ in halves]
         jobs = {
-            (stem, n): self._threads.submit(
-                self._estimate, weights, half, graph, stem in self.weights
-            )
-            for stem, weights in self._networks(self.weights).items()
+            (stem, n): self._threads.submit(self._estimate, each, half, graph, stem in self.weights)
             for n, half in enumerate(halves)
+            for stem, each in self._networks(weights[n]).items()
         }
         parts = {key: job.result() for key, job in jobs.items()}
         # The loss by itself, so that the networks' gradients can be worked out side by side.
@@ -184,6 +183,7 @@ class Learner:
         ]
         for job in backward:
             job.result()
+        self._add_gradients(weights)
         self._descend()
         return float(loss.detach())
 
@@ -263,6 +263,10 @@ class Learner:
         with torch.set_grad_enabled(learning):
             return estimate(weights, self.activations, magnitudes, graph)
 
+    def _add_gradients(self, halves: Sequence[Mapping[str, Weights]]) -> None:
+        for weight, *leaves in zip(_all(self.weights), *map(_all, halves), strict=True):
+            weight.grad = torch.stack([leaf.grad for leaf in leaves]).sum(0)
+
     def _descend(self) -> None:
         weights = _all(self.weights)
         torch.nn.utils.clip_grad_norm_(weights, self.settings.clip, foreach=True)
@@ -341,6 +345,18 @@ def alone_in(folder: Path) -> Iterator[None]:
                 "another run (--run)"
             ) from None
         yield
+
+
+def _own_leaves(networks: Mapping[str, Weights]) -> dict[str, Weights]:
+    """Give the same memory as tensors of their own, whose gradients one thread gathers.
+
+    Two threads must not share a leaf: while one that indexes it keeps the interpreter's lock and
+    waits for the leaf's, another one that adds to it may keep that and wait for the interpreter's.
+    """
+    return {
+        stem: {name: weight.data.requires_grad_() for name, weight in weights.items()}
+        for stem, weights in networks.items()
+    }
 
 
 def _settings_in(state: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from training import checkpoints, learner, network
 from training import train as training
 from training.errors import TrainingError
-from training.learner import CURVE, LOCK, Learner, Settings
+from training.learner import CURVE, LOCK, Learner, Settings, _all
 from training.network import unet_of
 from training.start import Start, likeness
 from training.train import FLOOR, LEARNING, SOFTEST, loss_against, loss_of, train
@@ -76,6 +76,42 @@ def test_the_networks_learn_and_the_vocals_do_not(run, networks):
         np.testing.assert_array_equal(vocals[name], array)
     drums, bass = (done.weights[stem]["head/kernel"] for stem in ("drums", "bass"))
     assert not torch.equal(drums, bass)
+
+
+def test_no_two_jobs_share_what_gathers_their_gradients(tmp_path, networks, monkeypatch):
+    asked = []
+
+    def estimate(self, weights, magnitudes, graph, learning):
+        asked.append(weights)
+        return original(self, weights, magnitudes, graph, learning)
+
+    original = Learner._estimate
+    monkeypatch.setattr(Learner, "_estimate", estimate)
+    learner = Learner(tmp_path, SETTINGS, likeness(networks), LEARNING, {})
+    learner.learn(torch.ones(2, 2, 64, 1024), Window(64).graph, lambda x: x.square().mean())
+    leaves = [weight for weight in _all(dict(enumerate(asked))) if weight.requires_grad]
+    mine = _all(learner.weights)
+    assert len(leaves) == len({id(leaf) for leaf in leaves}) == 2 * len(mine)
+    assert {leaf.data_ptr() for leaf in leaves} == {weight.data_ptr() for weight in mine}
+
+
+def test_the_halves_of_a_batch_learn_as_one(tmp_path, networks, monkeypatch):
+    monkeypatch.setattr(Learner, "_descend", lambda _: None)
+    learner = Learner(tmp_path, SETTINGS, likeness(networks), LEARNING, {})
+    bands = torch.eye(4).repeat_interleave(256, 1)[None, :, None, None, :]
+    stems = torch.randn((2, 4, 2, 64, 1024), dtype=torch.complex64) * bands
+    magnitudes, loss = stems.sum(1).abs(), partial(loss_against, stems, vocals=1)
+    learner.learn(magnitudes, Window(64).graph, loss)
+    gathered = [weight.grad for weight in _all(learner.weights)]
+    for weight in _all(learner.weights):
+        weight.grad = None
+    networks = {**learner.fixed, **learner.weights}
+    estimates = [
+        network.estimate(each, learner.activations, magnitudes) for each in networks.values()
+    ]
+    loss(torch.stack(estimates, 1)).backward()
+    for half, weight in zip(gathered, _all(learner.weights), strict=True):
+        torch.testing.assert_close(half, weight.grad, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("at", [3, 4, 5])
