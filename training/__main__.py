@@ -10,18 +10,24 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import stemd.tflite_models
 from packages import cache_folder
 from training import bundle, card, render, singers
 from training.errors import tell
 from training.fonts import FONTS
 from training.learner import Settings
 from training.songs import all_songs
-from training.start import DEEZERS, OURS, STARTS, bundled_start, refuse_heard, refuse_unlike
-from training.tracks import Track, read_list, read_own
+from training.start import (
+    BUNDLED,
+    DEEZERS,
+    OURS,
+    STARTS,
+    bundled_start,
+    refuse_heard,
+    refuse_unlike,
+)
+from training.tracks import OWN, Track, read_list, read_own
 from training.train import train
 
-BUNDLED = Path(stemd.tflite_models.__file__).parent
 STEPS = ("material", "train", "bundle")
 
 
@@ -38,19 +44,20 @@ def main() -> None:
     if steps == ["material"]:
         return
     tracks, songs = read_tracks(folder), all_songs()
+    own = [track for track in tracks if track.player == OWN]
     refuse_unlike(tracks, songs, FONTS)
     if "train" in steps:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
         start = bundled_start(chosen.start, chosen.output)
         if start.before:
-            refuse_heard(start, chosen.seed, songs, FONTS, read_own(folder))
+            refuse_heard(start, chosen.seed, songs, FONTS, own)
         train(folder, run, tracks, settings, start, say=say)
     if "bundle" in steps:
         bundle.build(run, folder, chosen.output, tracks, songs)
         told = card.read(chosen.output / OURS / card.CARD)
         for table in card.tables(told).values():
             say(f"{table}\n")
-        if chosen.output.resolve() == BUNDLED.resolve() and not read_own(folder):
+        if chosen.output.resolve() == BUNDLED.resolve() and not own:
             card.write(told)
 
 

@@ -88,7 +88,10 @@ def _play(root: Path, folder: Path, grooves: Path) -> tuple[str, bytes]:
             )
             if done.returncode:
                 reason = " ".join((done.stdout + done.stderr).split())[-200:]
-                raise MaterialError(f"mma failed on {grooves}: {reason}")
+                raise MaterialError(
+                    f"mma failed on {grooves}: {reason}; delete {root.parents[2]}, from where it "
+                    "is unpacked anew, or that file"
+                )
             midi.replace(target)
     return name, target.read_bytes()
 

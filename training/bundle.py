@@ -14,6 +14,7 @@ from typing import Any
 
 from packages import version
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import locked
 from stemd.tflite_models.graph import write_graph
 from stemd.tflite_models.manifest import MANIFEST, Figures, Manifest, Training
 from stemd.tflite_models.model_reader import read_weights
@@ -31,6 +32,7 @@ from training.network import unet_of
 from training.songs import PACKAGES, Song
 from training.start import DEEZERS, OURS, bundled, read_all
 from training.tracks import OWN, STEMS, Track, digest_of
+from voices import programs
 
 MEASURED_ON = "held-out songs"
 WORKPLACE = ".4stems.part"
@@ -70,7 +72,7 @@ def build(
         There is no such run, it has not ended, or it learnt beside other vocals or from other
         material.
     ModelError
-        Deezer's set is missing or damaged.
+        Deezer's set is missing or damaged, or another program writes into the folder.
     """
     state = checkpoints.load(run / CHECKPOINT)
     deezers = bundled(DEEZERS, out_dir)
@@ -133,14 +135,15 @@ def build(
 def _workplace(out_dir: Path) -> Iterator[Path]:
     """Give a folder for the new set, after tidying up what a program that was killed has left."""
     place = out_dir / WORKPLACE
-    if (place / BEFORE).exists() and not (out_dir / OURS).exists():
-        (place / BEFORE).rename(out_dir / OURS)
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place)
+    with locked(out_dir, wait=False):
+        if (place / BEFORE).exists() and not (out_dir / OURS).exists():
+            (place / BEFORE).rename(out_dir / OURS)
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place)
 
 
 def _there(out_dir: Path) -> ModelSet | None:
@@ -155,7 +158,7 @@ def _figures_of(there: ModelSet) -> dict[str, Any] | None:
     """Give those of a set's card, unless that is missing or damaged."""
     try:
         figures: dict[str, Any] = read(there.folder / CARD)["figures"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, TypeError, LookupError):
         return None
     return figures
 
@@ -164,8 +167,8 @@ def _keep_what_was_replaced(figures: dict[str, Any], before: dict[str, Any]) -> 
     """Bundled again, a run has replaced what it had replaced the first time."""
     for kind in ("mean", "mixtures"):
         for name, sets in before[kind].items():
-            if REPLACED in sets:
-                figures[kind].setdefault(name, {})[REPLACED] = sets[REPLACED]
+            if REPLACED in sets and name in figures[kind]:
+                figures[kind][name][REPLACED] = sets[REPLACED]
     if REPLACED in before["recordings"]:
         figures["recordings"][REPLACED] = before["recordings"][REPLACED]
 
@@ -251,11 +254,13 @@ def _graphs(
 
 def _material(songs: Sequence[Song], tracks: Sequence[Track]) -> dict[str, Any]:
     """Tell what was heard, with checksums."""
-    packages = dict.fromkeys([*PACKAGES, *(font.package for font in FONTS)])
+    players = {track.player for track in tracks}
+    fonts = [font for font in FONTS if font.name in players]
+    packages = dict.fromkeys([*PACKAGES, *(font.package for font in fonts)])
     return {
         "packages": {package: version(package) for package in packages},
         "licences": PACKAGES,
-        "renderers": sorted({font.made_by[0] for font in FONTS}),
+        "renderers": sorted({programs(), *(font.made_by[0] for font in fonts)}),
         "fonts": [
             {
                 "file": font.file,
@@ -265,7 +270,7 @@ def _material(songs: Sequence[Song], tracks: Sequence[Track]) -> dict[str, Any]:
                 "parts": font.parts,
                 "sha256": font.sha256,
             }
-            for font in FONTS
+            for font in fonts
         ],
         "songs": {song.name: {"sha256": song.sha256, "split": song.split} for song in songs},
         "voices": {track.song: track.sha256 for track in tracks if track.stem == "vocals"},

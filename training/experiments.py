@@ -38,7 +38,7 @@ from training.mixing import USUAL
 from training.network import unet_of
 from training.recordings import record_all
 from training.start import DEEZERS, bundled, read_all
-from training.tracks import read_own
+from training.tracks import OWN
 from variants import score_scheme
 
 TAUGHT = replace(USUAL, recorded=0.2, sung=0.9, balance=1)
@@ -177,7 +177,7 @@ def main() -> None:
     text = f"{settings.steps} steps at a rate of {settings.rate:g}, seed {settings.seed}:\n\n{text}"
     say(text)
     as_usual = settings == SETTINGS and chosen.songs == len(RECIPES) and not chosen.run
-    if as_usual and not read_own(folder):
+    if as_usual and not any(track.player == OWN for track in heard):
         replace_section(DOCS / "models.md", chosen.lesson, text)
 
 

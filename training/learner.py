@@ -162,6 +162,11 @@ class Learner:
         -------
         float
             The loss before it.
+
+        Raises
+        ------
+        TrainingError
+            The gradient is not finite; nothing has changed.
         """
         halves = magnitudes.chunk(THREADS)
         weights = [_own_leaves(self.weights) for _ in halves]
@@ -269,7 +274,13 @@ class Learner:
 
     def _descend(self) -> None:
         weights = _all(self.weights)
-        torch.nn.utils.clip_grad_norm_(weights, self.settings.clip, foreach=True)
+        length = torch.nn.utils.clip_grad_norm_(weights, self.settings.clip, foreach=True)
+        if not length.isfinite():
+            raise TrainingError(
+                f"the gradient of step {self.step} in {self.folder} is not finite: look for a "
+                "track that is not as it should be, or learn more slowly in another run (--rate, "
+                "--run)"
+            )
         for group in self._optimizer.param_groups:
             group["lr"] = self.settings.rate_at(self.step)
         self._optimizer.step()

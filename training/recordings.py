@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from packages import unpacked, version
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
-from training.tracks import RECORDING, Track, keep, write_list
+from training.tracks import RECORDING, Track, keep
 from voices import MaterialError
 
 SECONDS = 90
@@ -31,7 +31,7 @@ INSTRUMENTS = ("guitar", "rhythm", "song")
 
 
 def record_all(folder: Path) -> list[Track]:
-    """Cut all pieces, where they are not yet, and write ``recordings.json``.
+    """Cut all pieces, where they are not yet.
 
     Each counts as "other": whoever learns from them is told by another network what is in them.
 
@@ -50,7 +50,6 @@ def record_all(folder: Path) -> list[Track]:
                 "of PACKAGES in training/recordings.py"
             )
         tracks += kept
-    write_list(folder / "recordings.json", tracks)
     return tracks
 
 

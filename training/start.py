@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import stemd.tflite_models
+from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.model_set import ModelSet
@@ -20,6 +22,8 @@ from training.tracks import OWN, RECORDING, STEMS, Track
 DEEZERS = "2stems"
 OURS = "4stems"
 STARTS = (DEEZERS, OURS)
+BUNDLED = Path(stemd.tflite_models.__file__).parent
+"""Where the program has its sets."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +45,31 @@ class Start:
     before: dict[str, Any] | None = None
 
 
-def bundled(name: str, folder: Path | None = None) -> ModelSet:
+def bundled(name: str, folder: Path = BUNDLED) -> ModelSet:
     """Give a set as it comes with the program, whatever the user has installed.
 
     Parameters
     ----------
     name : str
         One of STARTS.
-    folder : Path, optional
-        Where the bundled sets are; by default where the program has them.
+    folder : Path
+        Where the bundled sets are.
 
     Raises
     ------
     ModelError
         It is missing or damaged.
     """
-    return Library(bundled_dir=folder).find_bundled(name)
+    try:
+        return Library(bundled_dir=folder).find_bundled(name)
+    except ModelError as error:
+        if folder.resolve() == BUNDLED.resolve():
+            raise
+        # The remedy there is for the program's own.
+        raise ModelError(
+            f"{folder / name} is missing or damaged: copy {BUNDLED / name} there, or name another "
+            "folder (-o)"
+        ) from error
 
 
 def read_all(networks: ModelSet) -> dict[str, UNet]:
@@ -64,7 +77,7 @@ def read_all(networks: ModelSet) -> dict[str, UNet]:
     return {stem: read_weights(path)[0] for stem, path in networks.paths.items()}
 
 
-def bundled_start(name: str = DEEZERS, folder: Path | None = None) -> Start:
+def bundled_start(name: str = DEEZERS, folder: Path = BUNDLED) -> Start:
     """Give what a bundled set has to begin with.
 
     Raises
@@ -87,7 +100,9 @@ def _card_of(found: ModelSet) -> dict[str, Any]:
         card = read(path)
         digest = digest_of_heard(card["material"])
         del card["figures"]
-    except (OSError, ValueError, KeyError) as error:
+        for run in runs_of(card):
+            int(run["training"]["settings"]["seed"]), _learnt(run["material"])
+    except (OSError, ValueError, TypeError, LookupError) as error:
         raise TrainingError(
             f"{path} does not tell what {found.folder.name} has learnt ({error!r}): bring it back, "
             f"or begin with {DEEZERS} (--start {DEEZERS})"
@@ -111,8 +126,8 @@ def refuse_heard(
 ) -> None:
     """See to it that no song or font that is held out was learnt from before, and nothing again.
 
-    Voices are not looked at: those of the figures are never learnt from, and in the curve they
-    stay with the vocals' network, which does not learn.
+    Voices are not looked at: those of the figures are never learnt from; those of the curve were,
+    by the first run of the set that comes along, which held none out.
 
     Raises
     ------
@@ -124,7 +139,9 @@ def refuse_heard(
     for card in runs_of(start.before):
         if card["training"]["settings"]["seed"] == seed:
             raise TrainingError(
-                f"{start.name} has heard the mixtures of seed {seed}: take another (--seed)"
+                f"{start.name} has heard the mixtures of seed {seed}: begin another run with "
+                "another seed (--run, --seed), or only bundle one that has ended (make train "
+                "ARGS=bundle)"
             )
         learnt |= _learnt(card["material"])
     held_out = [(song.name, song.sha256) for song in songs if song.split != "train"]
@@ -155,12 +172,13 @@ def refuse_unlike(tracks: Iterable[Track], songs: Iterable[Song], fonts: Iterabl
     of_now = {(song.name, song.split) for song in songs}
     players = {(track.player, track.split) for track in rendered}
     able = {(font.name, split) for font in fonts for split in font.splits}
-    for what, then, now in (("song", of_then, of_now), ("font", players, able)):
-        for name, split in sorted(then ^ now):
+    # Not every font plays in every song: one may be there that played in none.
+    for what, unlike, now in (("song", of_then ^ of_now, of_now), ("font", players - able, able)):
+        for name, split in sorted(unlike):
             raise TrainingError(
                 f"the material is of other {what}s than there are now: {name}, for {split}, is "
                 f"{'missing' if (name, split) in now else 'of before'}; run "
-                "`python -m training material`"
+                "`make train ARGS=material`"
             )
     there = {(track.split, track.stem) for track in tracks}
     for split in get_args(Split):

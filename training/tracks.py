@@ -142,7 +142,7 @@ class _Own(BaseModel):
     split: Split
     song: str
     stem: Stem
-    gain: float = Field(1.0, gt=0)
+    gain: float = Field(1.0, gt=0, allow_inf_nan=False)
 
 
 def read_own(folder: Path) -> list[Track]:
@@ -169,7 +169,13 @@ def read_own(folder: Path) -> list[Track]:
     tracks: list[Track] = []
     frames: dict[str, int] = {}
     for own in listed:
-        if any((track.song, track.stem) == (own.song, own.stem) for track in tracks):
+        same = [track for track in tracks if track.song == own.song]
+        if any(track.split != own.split for track in same):
+            raise TrainingError(
+                f"{path}: {own.song} has tracks for {same[0].split} and for {own.split}, and a "
+                "song is either learnt from or held out: give all of its tracks one split"
+            )
+        if any(track.stem == own.stem for track in same):
             raise TrainingError(
                 f"{path}: {own.song} has two tracks of {own.stem}, and may have one of each stem: "
                 "add them up, as with `sox -m IN1 IN2 OUT.flac`"
@@ -181,6 +187,12 @@ def read_own(folder: Path) -> list[Track]:
                 f"has {frames[own.song]}: cut or pad them to one length"
             )
         digest = sha256(samples.tobytes()).hexdigest()
+        for track in tracks:
+            if track.sha256 == digest and track.split != own.split:
+                raise TrainingError(
+                    f"{folder / own.file} sounds like {track.file}, which is for {track.split}, "
+                    f"and is for {own.split}: leave one of them out"
+                )
         tracks.append(Track(own.file, own.split, OWN, own.song, own.stem, own.gain, digest))
     return tracks
 
@@ -212,19 +224,23 @@ def write_list(path: Path, tracks: Iterable[Track]) -> None:
 
 
 def read_list(path: Path) -> list[Track]:
-    """Give what `write_list` wrote.
+    """Give what `write_list` wrote, of files beside it.
 
     Raises
     ------
     MaterialError
-        It is missing or damaged.
+        It is missing or damaged, or a file that it names is missing.
     """
-    remedy = "run `python -m training material`"
+    remedy = "run `make train ARGS=material`"
     try:
-        return [Track(**each) for each in json.loads(path.read_text())]
+        tracks = [Track(**each) for each in json.loads(path.read_text())]
     except FileNotFoundError:
         raise MaterialError(f"no {path}; {remedy} first") from None
     except (ValueError, TypeError) as error:
         raise MaterialError(
             f"{path} is damaged, or of another version ({error}); {remedy}"
         ) from None
+    for track in tracks:
+        if not (path.parent / track.file).exists():
+            raise MaterialError(f"{path} names {track.file}, which is missing; {remedy}")
+    return tracks

@@ -9,8 +9,11 @@ import pytest
 import soundfile
 
 import tiny_model as tiny
+from material import RECIPES
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.convert import checkpoint_sha256, convert
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import locked
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.store import write_set
 from training import bundle, card, checkpoints, heldout
@@ -111,7 +114,7 @@ def test_a_set_that_learnt_on_tells_what_it_had_learnt_before(build, out_dir, tm
     assert card.read(out_dir / "4stems" / "card.json")["figures"] == told["figures"]
 
 
-@pytest.mark.parametrize("damaged", ["", "{", "{}"])
+@pytest.mark.parametrize("damaged", ["", "{", "{}", "[]", "null"])
 def test_the_same_run_mends_its_card(build, out_dir, damaged):
     build()
     path = out_dir / "4stems" / "card.json"
@@ -200,6 +203,22 @@ def test_what_a_killed_program_left_is_tidied_up(build, out_dir):
     assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems"]
 
 
+def test_nobody_else_writes_there_meanwhile(build, out_dir):
+    with locked(out_dir, wait=False), pytest.raises(ModelError, match=r"is at work there; wait"):
+        build()
+    assert [path.name for path in out_dir.iterdir()] == ["2stems"]
+
+
+def test_what_was_replaced_has_no_figures_of_mixtures_that_are_gone(build, out_dir):
+    build()
+    path = out_dir / "4stems" / "card.json"
+    told = card.read(path)
+    told["figures"]["mixtures"] = {"p/gone": {"4stems before": {"drums": 1.0}}}
+    path.write_text(json.dumps(told))
+    build()
+    assert set(card.read(path)["figures"]["mixtures"]) == {"p/song"}
+
+
 def test_an_installed_set_however_damaged_is_not_looked_at(tmp_path, monkeypatch):
     damaged = tmp_path / "stemd" / "models" / "2stems"
     damaged.mkdir(parents=True)
@@ -208,9 +227,9 @@ def test_an_installed_set_however_damaged_is_not_looked_at(tmp_path, monkeypatch
     assert bundled("2stems").stems == ("vocals", "accompaniment")
 
 
-def write_song(folder, tracks, stem, sung="vocals"):
+def write_song(folder, tracks, stem, sung="vocals", song="one"):
     """Give the tracks of one song that is for testing but one; one stem is silent."""
-    tested = [replace(t, split="test") for t in tracks if t.song == "one" and t.stem != sung]
+    tested = [replace(t, split="test") for t in tracks if t.song == song and t.stem != sung]
     for number, track in enumerate(tested):
         x = np.random.default_rng(number).uniform(-0.5, 0.5, (45 * 44_100, 2))
         soundfile.write(folder / track.file, 0 * x if track.stem == stem else x, 44_100)
@@ -226,6 +245,30 @@ def test_mixes_sum_up_and_their_stems_are_equally_loud(tmp_path, tracks, monkeyp
     assert loudness[2] == 0
     np.testing.assert_allclose(mix.mixture, mix.stems.sum(0), atol=1e-6)
     assert np.abs(mix.mixture).max() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_half_a_minute_is_measured_from_the_same_place_of_each_song(tmp_path, tracks, monkeypatch):
+    monkeypatch.setattr("training.heldout._performance", lambda _: np.ones(30 * 44_100, np.float32))
+    (drums, *_) = tested = write_song(tmp_path, tracks, "bass")
+    beats = np.zeros((50 * 44_100, 2))
+    beats[START_S * 44_100] = 0.5
+    soundfile.write(tmp_path / drums.file, beats, 44_100)
+    (mix,) = build_mixes(tmp_path, tested)
+    assert mix.mixture.shape == (2, 30 * 44_100)
+    assert mix.stems[STEMS.index("drums"), 0].argmax() == 0
+
+
+def test_the_voices_come_each_in_its_turn(tmp_path, tracks, monkeypatch):
+    sung = []
+
+    def perform(voice):
+        sung.append(voice)
+        return np.ones(30 * 44_100, np.float32)
+
+    monkeypatch.setattr(heldout, "_performance", perform)
+    tested = [t for song in ("one", "two") for t in write_song(tmp_path, tracks, "bass", song=song)]
+    assert [mix.name for mix in build_mixes(tmp_path, tested)] == ["one", "two"]
+    assert sung == [recipe.voice for recipe in RECIPES[:2]]
 
 
 def test_a_song_with_a_voice_keeps_it(tmp_path, tracks, monkeypatch):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from training import checkpoints, errors
 from training.errors import TrainingError, tell
 from training.learner import CHECKPOINT, Settings
 from training.start import Start
-from training.tracks import digest_of, write_list
+from training.tracks import OWN, digest_of, write_list
 from voices import MaterialError
 
 ROOT = Path(__file__).parents[2]
@@ -43,8 +44,8 @@ def end(monkeypatch, capsys):
         (["train", "--steps", "0"], 2, "--steps: must be 1 or more (got 0)"),
         (["train", "--seed", "-1"], 2, "--seed: must be 0 or more (got -1)"),
         (["train", "--rate", "-1"], 2, "--rate: must be above 0, and 1 at most (got -1)"),
-        (["train"], 1, "run `python -m training material` first"),
-        (["bundle", "--run", "none"], 1, "run `python -m training material` first"),
+        (["train"], 1, "run `make train ARGS=material` first"),
+        (["bundle", "--run", "none"], 1, "run `make train ARGS=material` first"),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_line(end, tmp_path, arguments, status, said):
@@ -62,7 +63,7 @@ def test_the_program_says_one_line(tmp_path):
         text=True,
     )
     assert ended.returncode == 1
-    assert "run `python -m training material` first" in ended.stderr.splitlines()[-1]
+    assert "run `make train ARGS=material` first" in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
 
 
@@ -94,7 +95,8 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
     monkeypatch.setattr(command, "train", train)
     monkeypatch.setattr(command, "all_songs", list)
     monkeypatch.setattr(command, "bundled_start", start_in)
-    monkeypatch.setattr(command, "read_own", lambda _: tracks[:1])
+    mine = replace(tracks[0], player=OWN)
+    monkeypatch.setattr(command, "read_own", lambda _: [mine])
     monkeypatch.setattr(
         command, "refuse_heard", lambda start, seed, *held: told.update(before=(seed, held))
     )
@@ -112,10 +114,10 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
         "material": tmp_path,
         "folder": tmp_path / "runs" / "mine",
         "run": tmp_path / "runs" / "mine",
-        "tracks": [*tracks, *tracks, tracks[0]],
+        "tracks": [*tracks, *tracks, mine],
         "start": "4stems",
         "begun_in": Path("out"),
-        "before": (3, ([], (), tracks[:1])),
+        "before": (3, ([], (), [mine])),
         "settings": Settings(seed=3, steps=5, rate=0.1),
         "out_dir": Path("out"),
         "looked_at": True,

@@ -1,6 +1,7 @@
 """What is compared, what the table says, and when it may be written into the documents."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from training import experiments
 from training.distil import LESSONS, SETTINGS
 from training.evaluate import Way
 from training.experiments import WAYS, Comparison, table
+from training.tracks import OWN
 
 WAY = Way(Scheme(T=64, B=3, A=0, mirror=8))
 
@@ -33,17 +35,17 @@ def test_the_table_tells_the_mean_and_the_extremes_of_what_is_gained():
 
 
 @pytest.mark.parametrize(
-    ("wishes", "own", "written"),
+    ("wishes", "player", "written"),
     [
-        ([], [], True),
-        ([], ["a track of one's own"], False),
-        (["--songs", "3"], [], False),
-        (["--steps", "5"], [], False),
-        (["--run", "mine"], [], False),
+        ([], "font", True),
+        ([], OWN, False),
+        (["--songs", "3"], "font", False),
+        (["--steps", "5"], "font", False),
+        (["--run", "mine"], "font", False),
     ],
 )
 def test_documents_get_only_what_was_taught_and_measured_as_usual(
-    tmp_path, monkeypatch, wishes, own, written
+    tmp_path, monkeypatch, tracks, wishes, player, written
 ):
     told, taught = [], []
 
@@ -51,8 +53,8 @@ def test_documents_get_only_what_was_taught_and_measured_as_usual(
         taught.append((settings, lesson, mixing.recorded, run.name))
 
     compared = [Comparison(np.zeros((2, 10)), (0, 0)) for _ in WAYS["live"]]
-    monkeypatch.setattr(experiments, "read_tracks", lambda _: [])
-    monkeypatch.setattr(experiments, "read_own", lambda _: own)
+    heard = [replace(track, player=player) for track in tracks]
+    monkeypatch.setattr(experiments, "read_tracks", lambda _: heard)
     monkeypatch.setattr(experiments, "record_all", lambda _: [])
     monkeypatch.setattr(experiments, "read_all", lambda _: {})
     monkeypatch.setattr(experiments, "distil", distil)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.mixing import Augmentation, Mixer, _driven
+from training.mixing import USUAL, Augmentation, Mixer, _coded, _driven, _equaliser, _room
 from training.tracks import RECORDING
 
 FRAMES = 30_000
@@ -51,6 +51,53 @@ def test_an_amplifier_that_distorts_changes_the_peaks_but_not_the_loudness():
         assert np.square(driven).mean() == pytest.approx(np.square(x).mean(), rel=1e-4)
         assert np.abs(driven).max() < 0.8 * np.abs(x).max()
     assert not _driven(rng, np.zeros_like(x), (6, 30)).any()
+
+
+def test_an_equaliser_gives_each_octave_its_decibels():
+    dice = np.random.default_rng(1)
+    gains_db = [20 * np.log10(_equaliser(dice, 22_051, 4.0)) for _ in range(400)]
+    at_hertz = np.array([gain_db[[40, 16_000]] for gain_db in gains_db])
+    np.testing.assert_allclose(at_hertz.std(0), 4, rtol=0.1)
+    np.testing.assert_allclose(at_hertz.mean(0), 0, atol=0.6)
+    assert np.abs(np.diff(gains_db[0][20:])).max() < 1  # from one hertz to the next
+
+
+def test_a_room_answers_at_its_level_and_falls_by_60_db_in_its_time():
+    room = _room(np.random.default_rng(1), replace(USUAL, reverberation_s=(1, 1)))
+    decibels = 10 * np.log10(np.square(room).sum(1).mean())
+    assert USUAL.reverberation_db[0] <= decibels <= USUAL.reverberation_db[1]
+    early, late = (np.square(room[:, at : at + 4410]).mean() for at in (0, 22_050))
+    assert 10 * np.log10(early / late) == pytest.approx(30, abs=1)
+
+
+def test_a_room_is_heard_with_the_sound_and_what_was_before_sounds_on(tmp_path, tracks):
+    beat = np.zeros(3 * 44_100)
+    beat[45_000] = 1
+    soundfile.write(tmp_path / tracks[1].file, beat, 44_100)
+    loud = (-3.0, -3.0)
+    for reverberant in (0, 1):
+        chances = replace(PLAIN, reverberant=reverberant, reverberation_db=loud)
+        mixer = Mixer(tmp_path, tracks, 1, chances)
+        whole = mixer._played(np.random.default_rng(2), tracks[1], 0.0, 1.0, 44_100)
+        at = 45_000 - 44_100 // 4
+        energy = np.square(whole).sum(1)
+        assert np.abs(whole[:, at]).min() > 0.2  # the sound itself
+        rest = (energy - np.square(whole[:, at])) / np.square(whole[:, at])
+        assert (rest > 0.3).all() if reverberant else (rest < 1e-6).all()
+        just_before = 40_000 / (3 * 44_100 - 44_100 - 44_100 // 4)
+        after = mixer._played(np.random.default_rng(2), tracks[1], just_before, 1.0, 44_100)
+        assert after.any() == bool(reverberant)
+
+
+def test_a_codec_changes_the_sound_but_not_its_level():
+    x = np.stack([np.sin(np.arange(44_100) * w) for w in (0.05, 0.08)]).astype(np.float32)
+    dice = np.random.default_rng(1)
+    for gain in (0.01, 0.5):
+        for _ in range(6):
+            coded = _coded(dice, gain * x)
+            assert not np.array_equal(coded, gain * x)
+            likeness = np.vdot(coded, x) / np.vdot(x, x)
+            assert likeness == pytest.approx(gain, rel=0.05)
 
 
 def test_nothing_is_longer_or_shorter_than_asked(tmp_path, tracks):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from stemd.tflite_models.errors import ModelError
 from training import start
 from training.errors import TrainingError
 from training.fonts import FONTS
@@ -102,12 +103,15 @@ def test_material_of_the_songs_and_fonts_of_now_is_taken():
         ((*ALL, Song("p/new", "f" * 64, b"")), PLAYERS, "other songs .*: p/new, .* is missing"),
         ((replace(ALL[0], sha256="f" * 64), *ALL[1:]), PLAYERS, "other songs .*: p/0, for "),
         (ALL, PLAYERS[:1], "other fonts .*: tested, for test, is of before"),
-        (ALL, (*PLAYERS, replace(FONTS[0], name="new")), "other fonts .*: new, .* is missing"),
     ],
 )
 def test_material_of_other_songs_or_fonts_is_refused(songs, fonts, said):
-    with pytest.raises(TrainingError, match=rf"{said}.*training material"):
+    with pytest.raises(TrainingError, match=rf"{said}.*ARGS=material"):
         refuse_unlike(rendered(), songs, fonts)
+
+
+def test_a_font_may_play_in_no_song():
+    refuse_unlike(rendered(), ALL, (*PLAYERS, replace(FONTS[0], name="silent")))
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -120,7 +124,7 @@ def test_each_split_has_all_that_is_learnt(split, stem):
 
 def test_the_mixtures_of_a_run_before_are_refused():
     before = card([], [], before=card([], []))
-    with pytest.raises(TrainingError, match=r"has heard the mixtures of seed 7: .*--seed"):
+    with pytest.raises(TrainingError, match=r"has heard the mixtures of seed 7: .*--seed.*bundle"):
         refuse_heard(Start("4stems", {}, before), 7, [], [], [])
 
 
@@ -159,10 +163,23 @@ def damaged(tmp_path):
     return begin
 
 
-@pytest.mark.parametrize("text", [None, "", "{}", '{"material": {}}'])
+@pytest.mark.parametrize("text", [None, "", "{}", "[]", "null", '"x"', '{"material": {}}'])
 def test_a_card_that_does_not_tell_is_refused(damaged, text):
     with pytest.raises(TrainingError, match=r"card.json does not tell what 4stems .*--start"):
         damaged(text)
+
+
+@pytest.mark.parametrize("part", ["training", "material"])
+def test_a_card_without_one_of_its_parts_is_refused(damaged, part):
+    del damaged.told[part]
+    with pytest.raises(TrainingError, match=rf"card.json does not tell .*{part}.*--start"):
+        damaged(json.dumps(damaged.told))
+
+
+@pytest.mark.parametrize("name", ["2stems", "4stems"])
+def test_a_folder_without_a_set_is_told_where_there_is_one(tmp_path, name):
+    with pytest.raises(ModelError, match=rf"nowhere/{name} is missing .*: copy .*{name} there.*-o"):
+        bundled_start(name, tmp_path / "nowhere")
 
 
 def test_the_card_of_other_networks_is_refused(damaged):
@@ -176,11 +193,15 @@ def test_what_the_bundle_writes_of_its_material_is_what_is_looked_for(monkeypatc
     from training import bundle
 
     monkeypatch.setattr(bundle, "version", lambda _: "1")
+    monkeypatch.setattr(bundle, "programs", lambda: "voices 1")
     monkeypatch.setattr(type(FONTS[0]), "made_by", ("FluidSynth 2",))
     font = replace(FONTS[0])
     font.__dict__["sha256"] = "f" * 64
     monkeypatch.setattr(bundle, "FONTS", (font,))
     song = Song("p/song", "3" * 64, b"")
     track = Track("own/a.flac", "train", "own", "mine", "bass", 1.0, "a" * 64)
-    material = bundle._material([song], [track])
+    played = replace(track, player=font.name)
+    material = bundle._material([song], [track, played])
     assert start._learnt(material) == {song.sha256, font.sha256, track.sha256}
+    assert material["renderers"] == ["FluidSynth 2", "voices 1"]
+    assert bundle._material([song], [track])["fonts"] == []

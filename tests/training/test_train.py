@@ -114,6 +114,17 @@ def test_the_halves_of_a_batch_learn_as_one(tmp_path, networks, monkeypatch):
         torch.testing.assert_close(half, weight.grad, rtol=1e-3, atol=1e-5)
 
 
+def test_what_is_not_finite_is_not_learnt(tmp_path, networks):
+    learner = Learner(tmp_path, SETTINGS, likeness(networks), LEARNING, {})
+    before = [weight.detach().clone() for weight in _all(learner.weights)]
+    magnitudes = torch.full((2, 2, 64, 1024), torch.inf)
+    with pytest.raises(TrainingError, match=r"of step 0 .* is not finite: .*--rate"):
+        learner.learn(magnitudes, Window(64).graph, lambda x: x.square().mean())
+    assert learner.step == 0
+    for weight, same in zip(_all(learner.weights), before, strict=True):
+        assert torch.equal(weight, same)
+
+
 @pytest.mark.parametrize("at", [3, 4, 5])
 def test_who_is_told_while_measuring_goes_on_there(run, monkeypatch, at):
     whole = run("whole")
@@ -233,6 +244,24 @@ def test_a_checkpoint_that_cannot_be_read_is_one_clear_line(tmp_path, content, s
     with pytest.raises(TrainingError, match=f"{said}.*train") as told:
         checkpoints.load(tmp_path / "checkpoint.pt")
     assert "\n" not in str(told.value)
+
+
+def test_a_checkpoint_with_a_wrong_byte_is_one_clear_line_or_none(tmp_path):
+    file = tmp_path / "checkpoint.pt"
+    checkpoints.save(file, {"step": 1, "weights": {"a": torch.ones(4)}})
+    whole = file.read_bytes()
+    dice = np.random.default_rng(1)
+    said = 0
+    for _ in range(300):
+        wrong = bytearray(whole)
+        wrong[dice.integers(len(whole))] = dice.integers(256)
+        file.write_bytes(wrong)
+        try:
+            checkpoints.load(file)
+        except TrainingError as error:
+            assert "is damaged" in str(error)
+            said += 1
+    assert said > 100
 
 
 def test_a_checkpoint_half_written_does_not_count(tmp_path):
