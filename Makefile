@@ -128,7 +128,7 @@ teach: $(TRAINING)/done
 	$(LEARN) -m training.experiments $(ARGS)
 
 training-test: $(TRAINING)/done
-	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest -p no:cacheprovider tests/training $(ARGS)
+	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest -p no:cacheprovider $(or $(ARGS),tests/training)
 
 man: $(VENV)/test
 	$(VENV)/bin/python docs/man/write.py

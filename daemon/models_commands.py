@@ -1,4 +1,4 @@
-"""`stemd models`: which networks are here, installing, checking and exporting them."""
+"""`stemd models`: which networks are here, installing, removing, checking, exporting them."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -24,7 +24,7 @@ def _known(_: click.Context, __: click.Parameter, name: str | None) -> str | Non
 
 @click.group()
 def models() -> None:
-    """List, install, check and export the networks."""
+    """List, install, remove, check and export the networks."""
 
 
 @models.command("list")
@@ -42,7 +42,7 @@ def list_sets() -> None:
     "--from",
     "source",
     type=click.Path(path_type=Path),
-    help="An archive or an unpacked checkpoint's folder on this machine, not the network.",
+    help="An archive or an unpacked checkpoint's folder on this machine, in place of a download.",
 )
 @click.option(
     "--allow-unverified",
@@ -68,12 +68,20 @@ def install(name: str, source: Path | None, allow_unverified: bool) -> None:
 
 
 @models.command()
+@click.argument("name", callback=_known)
+def remove(name: str) -> None:
+    """Remove the networks NAME that were installed; those that come along are used again."""
+    from stemd.tflite_models.install import Installer
+
+    click.echo(f"removed {Installer(_library()).remove(name)}")
+
+
+@models.command()
 @click.argument("name", required=False, callback=_known)
 def verify(name: str | None) -> None:
     """Check the sha256 of every file of the networks NAME, or of all."""
     library = _library()
-    here = dict.fromkeys(line.name for line in library.list() if line.origin)
-    errors = list(_verify_each(library, [name] if name else list(here)))
+    errors = list(_verify_each(library, [name] if name else list(library.names)))
     for error in errors[:-1]:
         click.echo(f"stemd: {error}", err=True)
     if errors:
@@ -159,10 +167,14 @@ def _columns(rows: list[tuple[str, ...]]) -> Iterator[str]:
 def _verify_each(library: "Library", names: list[str]) -> Iterator[ModelError]:
     for name in names:
         try:
-            for copy in library.verify(name):
-                click.echo(f"{name} ({copy.origin}): {len(copy.stems)} files are intact")
+            copies = library.verify(name)
         except ModelError as error:
-            yield error
+            copies = [error]
+        for copy in copies:
+            if isinstance(copy, ModelError):
+                yield copy
+            else:
+                click.echo(f"{name} ({copy.origin}): {len(copy.stems)} files are intact")
 
 
 def _spec(

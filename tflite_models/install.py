@@ -1,4 +1,4 @@
-"""Installs the official networks: fetch, verify, convert, put in place."""
+"""Installs the official networks: fetch, verify, convert, put in place. Removes them, too."""
 
 from __future__ import annotations
 
@@ -86,6 +86,23 @@ class Installer:
                 _check_all(origin, found, release.checkpoint_sha256)
             write_set(target, *convert(release, folder, found, "fp32", origin))
         return self._library.find(name)
+
+    def remove(self, name: str) -> Path:
+        """Remove a set that was installed, and give the folder where it was.
+
+        Raises
+        ------
+        ModelError
+            None is installed, or it cannot be removed.
+        """
+        target = self._library.installed_dir(name)
+        if not os.path.lexists(target):
+            raise ModelError(
+                f"{name} is not installed: no {target}; what comes along cannot be removed"
+            )
+        with explained(f"removing {name}", "XDG_DATA_HOME"), _staging(target.parent) as staging:
+            target.rename(staging / name)
+        return target
 
     def _obtain(
         self, release: Release, source: Path | None, allow_unverified: bool, staging: Path

@@ -119,19 +119,16 @@ class Library:
         found.verify()
         return found
 
-    def verify(self, name: str) -> list[ModelSet]:
-        """Check every copy of a set, the hidden one too.
+    def verify(self, name: str) -> list[ModelSet | ModelError]:
+        """Check every copy of a set, the hidden one too; give it, or what is wrong with it.
 
         Raises
         ------
         ModelError
-            A copy is damaged, or there is none.
+            There is none.
         """
         self._first_place(name)
-        copies = [self._open(name, *place) for place in self._places(name)]
-        for copy in copies:
-            copy.verify()
-        return copies
+        return [self._checked(name, *place) for place in self._places(name)]
 
     def list(self) -> list[Listing]:
         """Tell what is here and what could be; looks at lengths, not at content."""
@@ -158,8 +155,9 @@ class Library:
         for place in self._places(name):
             return place
         raise ModelError(
-            f"the {name} networks are not installed: no {self.installed_dir(name)}; "
-            f"run `{_install_command(name)}`"
+            f"the {name} networks are missing: neither {self.installed_dir(name)} nor "
+            f"{self._bundled_dir / name} is there; run `{_install_command(name)}`, or install "
+            "stemd anew"
         )
 
     def _places(self, name: str) -> Iterator[tuple[Origin, Path]]:
@@ -173,6 +171,8 @@ class Library:
         remedy = f"run `{_install_command(name)}`"
         if origin == "bundled":
             remedy += ", which takes its place, or install stemd anew"
+        elif _is_set(self._bundled_dir / name):
+            remedy += f", or `stemd models remove {name}` to use those that come along"
         try:
             manifest = read_manifest(folder)
         except ModelError as error:
@@ -184,6 +184,14 @@ class Library:
                 f"expected {', '.join(expected)}; {remedy}"
             )
         return ModelSet(manifest, folder, origin, self._cache_dir / "graphs", remedy)
+
+    def _checked(self, name: str, origin: Origin, folder: Path) -> ModelSet | ModelError:
+        try:
+            found = self._open(name, origin, folder)
+            found.verify()
+        except ModelError as error:
+            return error
+        return found
 
     def _listings(self, name: str) -> Iterator[Listing]:
         places = list(self._places(name))

@@ -1,6 +1,6 @@
 """From nothing to networks: material, training, the set with its figures.
 
-    python -m training [material | train | bundle]
+    make train ARGS="[material | train | bundle] [OPTIONS]"
 
 Without a name all three, each going on where it was interrupted.
 """
@@ -8,6 +8,7 @@ Without a name all three, each going on where it was interrupted.
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from packages import cache_folder
@@ -43,12 +44,13 @@ def main() -> None:
         singers.perform_all(folder)
     if steps == ["material"]:
         return
+    # What can be refused at once, before songs are looked for, which takes a minute.
+    start = bundled_start(chosen.start, chosen.output) if "train" in steps else None
     tracks, songs = read_tracks(folder), all_songs()
     own = [track for track in tracks if track.player == OWN]
     refuse_unlike(tracks, songs, FONTS)
-    if "train" in steps:
+    if start:
         settings = Settings(seed=chosen.seed, steps=chosen.steps, rate=chosen.rate)
-        start = bundled_start(chosen.start, chosen.output)
         if start.before:
             refuse_heard(start, chosen.seed, songs, FONTS, own)
         train(folder, run, tracks, settings, start, say=say)
@@ -64,14 +66,25 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     lines = (__doc__ or "").splitlines()
     parser = argparse.ArgumentParser(prog="training", description=lines[0])
-    parser.add_argument("step", nargs="?", choices=STEPS, help="only this (default: all)")
+    parser.add_argument(
+        "step",
+        nargs="?",
+        choices=STEPS,
+        help="only fetch and render, only train, or only measure and write the set (default: all)",
+    )
     parser.add_argument(
         "--folder",
         type=Path,
         default=default_folder(),
         help="of material and runs, 11 GB (default: %(default)s)",
     )
-    parser.add_argument("--run", default="4stems", metavar="NAME", help="below the folder's runs")
+    parser.add_argument(
+        "--run",
+        type=run_name,
+        default="4stems",
+        metavar="NAME",
+        help="below the folder's runs (default: %(default)s)",
+    )
     parser.add_argument(
         "--start",
         choices=STARTS,
@@ -79,14 +92,21 @@ def _arguments() -> argparse.Namespace:
         help="the bundled set to begin with, Deezer's or the one that has learnt before (default: "
         "%(default)s)",
     )
-    parser.add_argument("--seed", type=not_negative, default=Settings.seed)
+    parser.add_argument(
+        "--seed",
+        type=not_negative,
+        default=Settings.seed,
+        help="of what is mixed; another one for each run (default: %(default)s)",
+    )
     parser.add_argument(
         "--steps",
         type=positive,
         default=Settings.steps,
         help="in all; a run that has taken some goes on with more (default: %(default)s)",
     )
-    parser.add_argument("--rate", type=rate, default=Settings.rate, help="of learning")
+    parser.add_argument(
+        "--rate", type=rate, default=Settings.rate, help="of learning (default: %(default)s)"
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -100,26 +120,34 @@ def _arguments() -> argparse.Namespace:
 
 def positive(text: str) -> int:
     """Read a number of steps."""
-    return _at_least(1, int(text))
+    return _at_least(1, text)
 
 
 def not_negative(text: str) -> int:
     """Read a seed."""
-    return _at_least(0, int(text))
+    return _at_least(0, text)
 
 
 def rate(text: str) -> float:
     """Read a rate of learning."""
-    number = float(text)
-    if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError(f"must be above 0, and 1 at most (got {text})")
-    return number
+    with suppress(ValueError):
+        if 0 < (number := float(text)) <= 1:
+            return number
+    raise argparse.ArgumentTypeError(f"must be a number above 0, and 1 at most (got {text})")
 
 
-def _at_least(least: int, number: int) -> int:
-    if number < least:
-        raise argparse.ArgumentTypeError(f"must be {least} or more (got {number})")
-    return number
+def run_name(text: str) -> str:
+    """Read the name of a run, which is one of a folder."""
+    if not text or Path(text).name != text:
+        raise argparse.ArgumentTypeError(f"must be a name without folders (got {text})")
+    return text
+
+
+def _at_least(least: int, text: str) -> int:
+    with suppress(ValueError):
+        if (number := int(text)) >= least:
+            return number
+    raise argparse.ArgumentTypeError(f"must be a whole number of {least} or more (got {text})")
 
 
 def default_folder() -> Path:

@@ -29,7 +29,7 @@ from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import OFFLINE, Scheme
 from stemd.tflite_models.streaming import compile_graph
 from stemd.tflite_models.unet import UNet
-from training.__main__ import default_folder, positive, read_tracks, say
+from training.__main__ import default_folder, positive, read_tracks, run_name, say
 from training.distil import LESSONS, SETTINGS, SHORTEST, distil
 from training.errors import tell
 from training.evaluate import Way, separate
@@ -154,7 +154,9 @@ def main() -> None:
     parser.add_argument("lesson", choices=LESSONS)
     parser.add_argument("--folder", type=Path, default=default_folder())
     parser.add_argument("--steps", type=positive, default=SETTINGS.steps)
-    parser.add_argument("--run", metavar="NAME", help="below the folder's runs (default: LESSON)")
+    parser.add_argument(
+        "--run", type=run_name, metavar="NAME", help="below the folder's runs (default: LESSON)"
+    )
     parser.add_argument(
         "--songs",
         type=int,

@@ -4,7 +4,8 @@ The interpreter rounds what a convolution reads to one scale for the whole tenso
 one for each of its outputs. Which numbers share a scale, and how loud each channel is among them,
 is as `streaming` writes it: norms are in the kernels around them, channels as loud as their reader
 weighs them, a transposed convolution is four, one for each parity of row and bin, and of the
-decoder's rows only those count that reach the emitted ones. Gradients pass as if nothing was
+decoder's rows only those count that reach the emitted ones. (The parities of even rows sometimes
+have a scale from one row less there; here all four share theirs.) Gradients pass as if nothing was
 rounded.
 """
 

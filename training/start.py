@@ -104,7 +104,8 @@ def _card_of(found: ModelSet) -> dict[str, Any]:
             int(run["training"]["settings"]["seed"]), _learnt(run["material"])
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise TrainingError(
-            f"{path} does not tell what {found.folder.name} has learnt ({error!r}): bring it back, "
+            f"{path} does not tell what {found.folder.name} has learnt ({_why(error)}): bring it "
+            "back, "
             f"or begin with {DEEZERS} (--start {DEEZERS})"
         ) from None
     told = found.manifest.training
@@ -114,6 +115,12 @@ def _card_of(found: ModelSet) -> dict[str, Any]:
             f"manifest names {told and told.material_sha256}; bring the right one back"
         )
     return card
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"it has no {error}" if isinstance(error, LookupError) else str(error)
 
 
 def likeness(networks: Mapping[str, UNet]) -> dict[str, UNet]:
@@ -136,13 +143,14 @@ def refuse_heard(
         of a run before.
     """
     learnt: set[str] = set()
+    seeds = [card["training"]["settings"]["seed"] for card in runs_of(start.before)]
+    if seed in seeds:
+        raise TrainingError(
+            f"{start.name} has heard the mixtures of the seeds {', '.join(map(str, seeds))}, and "
+            f"{seed} is among them: begin another run with another one (--run, --seed), or only "
+            "bundle one that has ended (make train ARGS=bundle)"
+        )
     for card in runs_of(start.before):
-        if card["training"]["settings"]["seed"] == seed:
-            raise TrainingError(
-                f"{start.name} has heard the mixtures of seed {seed}: begin another run with "
-                "another seed (--run, --seed), or only bundle one that has ended (make train "
-                "ARGS=bundle)"
-            )
         learnt |= _learnt(card["material"])
     held_out = [(song.name, song.sha256) for song in songs if song.split != "train"]
     held_out += [(font.file, font.sha256) for font in fonts if "train" not in font.splits]

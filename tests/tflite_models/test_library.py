@@ -73,7 +73,7 @@ def test_an_unknown_name_is_refused(library):
 def test_a_missing_set_says_how_to_get_it(library):
     with pytest.raises(
         ModelError,
-        match=r"2stems networks are not installed: .* run `stemd models install 2stems`$",
+        match=r"2stems networks are missing: .* `stemd models install 2stems`, or install stemd an",
     ):
         library.find("2stems")
 
@@ -111,8 +111,18 @@ def test_a_damaged_bundled_set_can_be_replaced(library, bundled, checkpoint_dir)
         library.find("2stems")
     Installer(library).install("2stems", checkpoint_dir)
     assert library.find("2stems").origin == "installed"
+    first, second = library.verify("2stems")
+    assert first.origin == "installed"
     with pytest.raises(ModelError, match="bundled"):
-        library.verify("2stems")
+        raise second
+
+
+def test_of_a_damaged_installed_set_those_that_come_along_are_told(library, bundled, installed):
+    first_graph(installed).write_bytes(b"")
+    with pytest.raises(ModelError, match=r"install 2stems`, or `stemd models remove 2stems` to"):
+        library.find("2stems")
+    _, second = library.verify("2stems")
+    assert second.origin == "bundled"
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,25 @@ def test_install_downloads(stemd_models, small, site, monkeypatch):
     assert site.asked
 
 
+def test_what_was_installed_can_be_removed(stemd_models, small, bundled, checkpoint_dir):
+    stemd_models("install", "2stems", "--from", str(checkpoint_dir))
+    folder = small.installed_dir("2stems")
+    assert stemd_models("remove", "2stems").output == f"removed {folder}\n"
+    assert small.find("2stems").origin == "bundled"
+    assert not folder.parent.exists()
+    with pytest.raises(
+        ModelError, match=r"2stems is not installed: no .*/2stems; what comes along"
+    ):
+        stemd_models("remove", "2stems")
+
+
+def test_a_set_that_is_damaged_can_be_removed(stemd_models, small, bundled, checkpoint_dir):
+    stemd_models("install", "2stems", "--from", str(checkpoint_dir))
+    (small.installed_dir("2stems") / "manifest.json").write_text("{")
+    stemd_models("remove", "2stems")
+    assert small.find("2stems").origin == "bundled"
+
+
 def test_a_download_cannot_go_unverified(stemd_models):
     result = stemd_models("install", "2stems", "--allow-unverified")
     assert result.exit_code == 2
@@ -106,8 +125,14 @@ def test_verify_tells_damage(stemd_models, small, bundled):
         stemd_models("verify")
 
 
+def test_verify_tells_what_is_missing(stemd_models, small):
+    with pytest.raises(ModelError, match=r"2stems networks are missing: .*install stemd anew"):
+        stemd_models("verify")
+
+
 @pytest.mark.parametrize(
-    "command", [("install",), ("install", "--from", "x"), ("verify",), ("export", "-o", "x")]
+    "command",
+    [("install",), ("install", "--from", "x"), ("remove",), ("verify",), ("export", "-o", "x")],
 )
 def test_an_unknown_name_is_a_slip_of_the_command_line(stemd_models, command):
     result = stemd_models(*command, "7stems")

@@ -41,9 +41,13 @@ def end(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["train", "--steps", "0"], 2, "--steps: must be 1 or more (got 0)"),
-        (["train", "--seed", "-1"], 2, "--seed: must be 0 or more (got -1)"),
-        (["train", "--rate", "-1"], 2, "--rate: must be above 0, and 1 at most (got -1)"),
+        (["train", "--steps", "0"], 2, "--steps: must be a whole number of 1 or more (got 0)"),
+        (["train", "--steps", "1e3"], 2, "--steps: must be a whole number of 1 or more (got 1e3)"),
+        (["train", "--seed", "-1"], 2, "--seed: must be a whole number of 0 or more (got -1)"),
+        (["train", "--rate", "-1"], 2, "--rate: must be a number above 0, and 1 at most (got -1)"),
+        (["train", "--rate", "x"], 2, "--rate: must be a number above 0, and 1 at most (got x)"),
+        (["train", "--run", "../x"], 2, "--run: must be a name without folders (got ../x)"),
+        (["train", "--run", ""], 2, "--run: must be a name without folders (got )"),
         (["train"], 1, "run `make train ARGS=material` first"),
         (["bundle", "--run", "none"], 1, "run `make train ARGS=material` first"),
     ],

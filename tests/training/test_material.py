@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from zipfile import ZipFile
 
 import mido
@@ -226,6 +227,14 @@ def test_another_length_of_voices_is_performed_anew(tmp_path, monkeypatch):
 def test_voices_are_the_same_on_every_machine():
     told = sha256(repr(singers.performers()).encode()).hexdigest()
     assert told == "e94a3754f8f352ce2f3d3296bc7d1c7a1293055ab3064920d8d87bbaf3dd801f"
+
+
+def test_whose_voices_were_heard_is_told():
+    text = (Path(__file__).parents[2] / "THIRD-PARTY.md").read_text()
+    heard = {voice.voice for voice in singers.performers().values() if hasattr(voice, "score")}
+    packages = {"espeak-ng-data", *(voices.FESTIVAL_VOICES[voice] for voice in heard)}
+    assert len(packages) > 1
+    assert [name for name in packages if f"| {name} |" not in text] == []
 
 
 def test_no_voice_of_the_figures_is_learnt_from():

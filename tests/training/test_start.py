@@ -124,7 +124,9 @@ def test_each_split_has_all_that_is_learnt(split, stem):
 
 def test_the_mixtures_of_a_run_before_are_refused():
     before = card([], [], before=card([], []))
-    with pytest.raises(TrainingError, match=r"has heard the mixtures of seed 7: .*--seed.*bundle"):
+    with pytest.raises(
+        TrainingError, match=r"has heard the mixtures of the seeds 7, 7, and 7 is .*--seed.*bundle"
+    ):
         refuse_heard(Start("4stems", {}, before), 7, [], [], [])
 
 
