@@ -34,7 +34,7 @@ from training.start import DEEZERS, OURS, bundled, read_all
 from training.tracks import OWN, STEMS, Track, digest_of
 from voices import programs
 
-MEASURED_ON = "held-out songs"
+MEASURED_ON = "held-out MIDI songs"
 WORKPLACE = ".4stems.part"
 """Where a set is made, beside its place: on the same file system, so that it gets there at once."""
 BEFORE = "before"
