@@ -125,6 +125,11 @@ class Installer:
         return staging
 
     def _download(self, release: Release, staging: Path) -> Path:
+        if not self._url.startswith(("http://", "https://")):
+            raise ModelError(
+                f"{URL_VARIABLE} is {self._url}, and must begin with http:// or https://; of a "
+                "file on this machine, say --from"
+            )
         return download(
             self._url_of(release),
             release.archive_sha256,

@@ -91,6 +91,12 @@ def test_the_environment_names_a_mirror(library, site, monkeypatch):
     assert site.asked == [("/mirror/2stems.tar.gz", None)]
 
 
+def test_a_mirror_that_nothing_can_be_fetched_from_is_told(library, monkeypatch):
+    monkeypatch.setenv("STEMD_MODELS_URL", "ftp://mirror")
+    with pytest.raises(ModelError, match=r"STEMD_MODELS_URL is ftp://mirror, and must .*--from"):
+        Installer(library).install("2stems")
+
+
 def test_the_official_release_is_the_default(library, monkeypatch):
     monkeypatch.delenv("STEMD_MODELS_URL", raising=False)
     asked = []

@@ -49,7 +49,8 @@ def test_list_shows_the_bundled_set_and_how_to_get_the_other(stemd_models):
     )
     sdr = r"vocals \d+\.\d, drums \d+\.\d, bass \d+\.\d, other \d+\.\d"
     assert re.match(
-        rf"4stems +bundled, fine-tuned +fp16 +MIT +yes +{sdr} \(held-out MIDI songs\) +/.*/4stems$", ours
+        rf"4stems +bundled, fine-tuned +fp16 +MIT +yes +{sdr} \(held-out MIDI songs\) +/.*/4stems$",
+        ours,
     )
     assert re.match(
         rf"4stems +- .* no +{sdr} \(MUSDB18\) +to be had: stemd models install 4stems$", four
