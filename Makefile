@@ -19,7 +19,8 @@
 # make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
 # make train    four stems from two: material, training, the set in tflite_models/; hours, goes on where it was
 # make teach    whether networks can do with less, as ARGS=live: docs/models.md has the tables; an hour each
-# make training-test  the tests of both
+# make ceiling  how far the bundled four stems are from ideal masks, into docs/models.md
+# make training-test  the tests of these
 # make man      the man pages in docs/man, out of what --help says
 # make clean    forget the environments and everything built
 
@@ -35,7 +36,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test arm64-test runtimes-test boards train teach training-test man clean
+.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test arm64-test runtimes-test boards train teach ceiling training-test man clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run
@@ -126,6 +127,9 @@ train: $(TRAINING)/done
 
 teach: $(TRAINING)/done
 	$(LEARN) -m training.experiments $(ARGS)
+
+ceiling: $(TRAINING)/done
+	$(LEARN) -m training.ceiling $(ARGS)
 
 training-test: $(TRAINING)/done
 	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest -p no:cacheprovider $(or $(ARGS),tests/training)

@@ -74,16 +74,28 @@ def render_all(songs: Iterable[Song], folder: Path) -> list[Track]:
     MaterialError
         If a font or what plays it cannot be had.
     """
+    tracks = render(list(performances(songs)), folder)
+    write_list(folder / "tracks.json", tracks)
+    return tracks
+
+
+def render(performances: Sequence[Performance], folder: Path) -> list[Track]:
+    """Render what is not there yet; nothing is given that is silent, or sounds like another one.
+
+    Raises
+    ------
+    MaterialError
+        If a font or what plays it cannot be had.
+    """
     # Fetched, read and asked once, before several processes want it.
-    sounds = {font.name: (font.sha256, *font.made_by) for font in FONTS}
-    jobs = [(each, sounds[each.font.name], folder) for each in performances(songs)]
+    fonts = {each.font.name: each.font for each in performances}
+    sounds = {name: (font.sha256, *font.made_by) for name, font in fonts.items()}
+    jobs = [(each, sounds[each.font.name], folder) for each in performances]
     with workers() as processes:
         done = list(tqdm(processes.map(_render, jobs), total=len(jobs), unit="track"))
     # A kit that a font has not is played by another one, which may be heard already.
     different = {(track.song, track.stem, track.sha256): track for track in done if track}
-    tracks = list(different.values())
-    write_list(folder / "tracks.json", tracks)
-    return tracks
+    return list(different.values())
 
 
 def performances(songs: Iterable[Song]) -> Iterator[Performance]:

@@ -1,0 +1,90 @@
+"""What is compared with what, and that nothing passes the ideal masks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import sliding
+from measures import sdr_db
+from stemd.dsp.scheme import CHANNELS, HOP_LENGTH
+from training import ceiling
+from training.ceiling import chosen, ideal, mixes_of, table
+from training.fonts import FONTS
+from training.heldout import Mix
+from training.songs import Song
+from training.tracks import STEMS
+
+SONGS = [
+    Song("p/tested", "0" * 64, b""),
+    Song("p/curve", "2" * 64, b""),
+    *(Song(f"p/{n}", f"{n:064x}", b"") for n in range(0x1F, 0x4F0, 16)),
+    Song("mma/tested", "1" * 64, b""),
+    Song("q/learnt", "0" * 63 + "3", b""),
+    Song("mma/made", "e" * 64, b"", is_made_up=True),
+]
+
+
+def test_songs_learnt_from_are_like_those_held_out():
+    assert [song.name for song in chosen(SONGS, "test")] == ["p/tested"]
+    learnt = chosen(SONGS, "train")
+    assert len(learnt) == ceiling.LEARNT
+    assert {(song.package, song.split) for song in learnt} == {("p", "train")}
+    assert chosen(SONGS[::-1], "train") == learnt
+
+
+def test_both_are_heard_through_the_font_that_is_held_out(monkeypatch, tmp_path, tracks):
+    asked = []
+
+    def render(performances, folder):
+        asked.extend(performances)
+        return tracks
+
+    monkeypatch.setattr(ceiling, "render", render)
+    monkeypatch.setattr(ceiling, "build_mixes", lambda _, given: iter(given))
+    given = mixes_of(SONGS[:2], tmp_path)
+    assert given == [replace(track, split="test") for track in tracks]
+    assert [each.song.name for each in asked] == ["p/tested"] * 3 + ["p/curve"] * 3
+    assert {each.font.splits for each in asked} == {("test",)}
+    assert ("test",) in {font.splits for font in FONTS}
+
+
+def noise(seed):
+    shape = (len(STEMS), CHANNELS, 40 * HOP_LENGTH)
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def test_stems_that_share_no_bin_are_parted_by_ideal_masks():
+    n = np.arange(40 * HOP_LENGTH)
+    tones = [np.sin(n * step) for step in (0.1, 0.4, 0.9, 1.6)]
+    stems = np.stack([np.stack([tone, tone]) for tone in tones]).astype(np.float32)
+    assert all(score > 30 for score in ideal(Mix("m", stems)).values())
+
+
+def test_no_masks_that_know_less_are_better():
+    stems, others = noise(1), noise(2)
+    best = ideal(Mix("m", stems))
+    spectra = np.stack([sliding.analyse(stem) for stem in stems])
+    guess = np.square(np.abs([sliding.analyse(each) for each in stems + 0.5 * others]))
+    masked = spectra.sum(0) * guess / guess.sum(0)
+    for stem, truth, spectrum in zip(STEMS, stems, masked, strict=True):
+        estimate = sliding.synthesise(spectrum)
+        assert best[stem] > sdr_db(truth[:, : estimate.shape[1]], estimate) + 0.2
+
+
+def test_a_stem_that_is_silent_does_no_harm():
+    stems = noise(1)
+    stems[0] = 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = ideal(Mix("m", stems))
+    assert all(np.isfinite(scores[stem]) for stem in STEMS[1:])
+
+
+def test_the_table_tells_means_and_their_errors():
+    scores = {("held out", "ideal"): [dict.fromkeys(STEMS, db) for db in (1.0, 3.0)]}
+    assert table(scores).splitlines()[2] == f"| 2 held out | ideal |{' 2.00 ± 1.00 |' * 4}"
+
+
+@pytest.mark.parametrize("split", ceiling.GROUPS.values())
+def test_each_group_has_songs(split):
+    assert chosen(SONGS, split)
