@@ -19,7 +19,7 @@
 # make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
 # make train    four stems from two: material, training, the set in tflite_models/; hours, goes on where it was
 # make teach    whether networks can do with less, as ARGS=live: docs/models.md has the tables; an hour each
-# make ceiling  how far the bundled four stems are from ideal masks, into docs/models.md
+# make ceiling  how far the bundled four stems are from the best masks, into docs/models.md
 # make training-test  the tests of these
 # make man      the man pages in docs/man, out of what --help says
 # make clean    forget the environments and everything built
@@ -132,7 +132,7 @@ ceiling: $(TRAINING)/done
 	$(LEARN) -m training.ceiling $(ARGS)
 
 training-test: $(TRAINING)/done
-	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest -p no:cacheprovider $(or $(ARGS),tests/training)
+	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest -p no:cacheprovider tests/training $(ARGS)
 
 man: $(VENV)/test
 	$(VENV)/bin/python docs/man/write.py

@@ -38,14 +38,14 @@ def main() -> None:
     folder: Path = chosen.folder
     run = folder / "runs" / chosen.run
     steps = [chosen.step] if chosen.step else STEPS
+    # Refused at once, not after hours of rendering.
+    start = bundled_start(chosen.start, chosen.output) if "train" in steps else None
     if "material" in steps:
         folder.mkdir(parents=True, exist_ok=True)
         render.render_all(all_songs(), folder)
         singers.perform_all(folder)
     if steps == ["material"]:
         return
-    # What can be refused at once, before songs are looked for, which takes a minute.
-    start = bundled_start(chosen.start, chosen.output) if "train" in steps else None
     tracks, songs = read_tracks(folder), all_songs()
     own = [track for track in tracks if track.player == OWN]
     refuse_unlike(tracks, songs, FONTS)
@@ -138,7 +138,7 @@ def rate(text: str) -> float:
 
 def run_name(text: str) -> str:
     """Read the name of a run, which is one of a folder."""
-    if not text or Path(text).name != text:
+    if text in ("", "..") or Path(text).name != text:
         raise argparse.ArgumentTypeError(f"must be a name without folders (got {text})")
     return text
 

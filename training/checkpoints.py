@@ -36,7 +36,11 @@ def load(path: Path) -> dict[str, Any]:
         raise TrainingError(
             f"there is no {path}: train first (make train ARGS=train), or name another run (--run)"
         ) from None
-    except (EOFError, RuntimeError, UnpicklingError, ValueError, LookupError) as error:
+    # Whatever a wrong byte makes of it.
+    except (
+        *(EOFError, RuntimeError, UnpicklingError),
+        *(AttributeError, LookupError, TypeError, ValueError),
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else "it ends too soon"
         raise TrainingError(f"{path} is damaged ({reason}): remove it, and train anew") from None
     return state

@@ -34,7 +34,7 @@ CURVE = "curve.jsonl"
 LOCK = "lock"
 """Held by the program that goes on with the run."""
 THREADS = 2
-"""No more: a sum of two is the same whichever comes first, and so is every gradient."""
+"""As many as halves of a batch; with more, a run would not be the same to the last digit."""
 WARM_UP = 200
 """Steps until the rate of learning is at its highest."""
 

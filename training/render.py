@@ -39,12 +39,15 @@ class Performance:
     part : Part
     cast : int
         0 as written; else by other instruments.
+    in_its_key : bool
+        Not transposed, though it is to be learnt from.
     """
 
     song: Song
     font: Font
     part: Part
     cast: int = 0
+    in_its_key: bool = False
 
     @property
     def name(self) -> str:
@@ -60,7 +63,7 @@ class Performance:
             notes = recast(notes, self.part, dice)
         elif not self.font.has_programs:
             notes = in_first_channel(without_programs(notes))
-        if self.song.split == "train" and self.part != "drums":
+        if self.song.split == "train" and self.part != "drums" and not self.in_its_key:
             shift = Random(self.song.sha256).choice(TRANSPOSITIONS)
             notes = [transposed(note, shift) for note in notes]
         return notes

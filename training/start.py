@@ -60,16 +60,20 @@ def bundled(name: str, folder: Path = BUNDLED) -> ModelSet:
     ModelError
         It is missing or damaged.
     """
-    try:
-        return Library(bundled_dir=folder).find_bundled(name)
-    except ModelError as error:
-        if folder.resolve() == BUNDLED.resolve():
-            raise
-        # The remedy there is for the program's own.
-        raise ModelError(
-            f"{folder / name} is missing or damaged: copy {BUNDLED / name} there, or name another "
-            "folder (-o)"
-        ) from error
+    library = Library(bundled_dir=folder)
+    for needed in (DEEZERS, name):  # whose vocals the other one has
+        try:
+            found = library.find_bundled(needed)
+        except ModelError as error:
+            if folder.resolve() == BUNDLED.resolve():
+                raise
+            # What follows there is the remedy for the program's own.
+            what = f"{error}".partition("; ")[0]
+            raise ModelError(
+                f"{what}; bring {folder / needed} back (the program's is {BUNDLED / needed}), or "
+                "name another folder (-o)"
+            ) from error
+    return found
 
 
 def read_all(networks: ModelSet) -> dict[str, UNet]:
@@ -105,8 +109,7 @@ def _card_of(found: ModelSet) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise TrainingError(
             f"{path} does not tell what {found.folder.name} has learnt ({_why(error)}): bring it "
-            "back, "
-            f"or begin with {DEEZERS} (--start {DEEZERS})"
+            f"back, or begin with {DEEZERS} (--start {DEEZERS})"
         ) from None
     told = found.manifest.training
     if told is None or digest != told.material_sha256:
@@ -143,11 +146,11 @@ def refuse_heard(
         of a run before.
     """
     learnt: set[str] = set()
-    seeds = [card["training"]["settings"]["seed"] for card in runs_of(start.before)]
+    seeds = {card["training"]["settings"]["seed"] for card in runs_of(start.before)}
     if seed in seeds:
+        told = ", ".join(map(str, sorted(seeds)))
         raise TrainingError(
-            f"{start.name} has heard the mixtures of the seeds {', '.join(map(str, seeds))}, and "
-            f"{seed} is among them: begin another run with another one (--run, --seed), or only "
+            f"{start.name} has heard the mixtures of the seeds {told}, and {seed} is among them: begin another run with another one (--run, --seed), or only "
             "bundle one that has ended (make train ARGS=bundle)"
         )
     for card in runs_of(start.before):
@@ -167,7 +170,8 @@ def refuse_unlike(tracks: Iterable[Track], songs: Iterable[Song], fonts: Iterabl
     """See to it that there is all that a run needs, and what the songs and fonts would give now.
 
     The card tells of songs and fonts, and what is held out is looked up among them: both would be
-    wrong of tracks that were rendered before one came, went or changed its split.
+    wrong of tracks that were rendered before a song came, went or changed its split, or a font
+    went or was held out.
 
     Raises
     ------

@@ -47,6 +47,7 @@ def end(monkeypatch, capsys):
         (["train", "--rate", "-1"], 2, "--rate: must be a number above 0, and 1 at most (got -1)"),
         (["train", "--rate", "x"], 2, "--rate: must be a number above 0, and 1 at most (got x)"),
         (["train", "--run", "../x"], 2, "--run: must be a name without folders (got ../x)"),
+        (["train", "--run", ".."], 2, "--run: must be a name without folders (got ..)"),
         (["train", "--run", ""], 2, "--run: must be a name without folders (got )"),
         (["train"], 1, "run `make train ARGS=material` first"),
         (["bundle", "--run", "none"], 1, "run `make train ARGS=material` first"),

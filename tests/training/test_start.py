@@ -124,8 +124,9 @@ def test_each_split_has_all_that_is_learnt(split, stem):
 
 def test_the_mixtures_of_a_run_before_are_refused():
     before = card([], [], before=card([], []))
+    before["before"]["training"]["settings"]["seed"] = 6
     with pytest.raises(
-        TrainingError, match=r"has heard the mixtures of the seeds 7, 7, and 7 is .*--seed.*bundle"
+        TrainingError, match=r"has heard the mixtures of the seeds 6, 7, and 7 is .*--seed.*bundle"
     ):
         refuse_heard(Start("4stems", {}, before), 7, [], [], [])
 
@@ -178,10 +179,20 @@ def test_a_card_without_one_of_its_parts_is_refused(damaged, part):
         damaged(json.dumps(damaged.told))
 
 
-@pytest.mark.parametrize("name", ["2stems", "4stems"])
-def test_a_folder_without_a_set_is_told_where_there_is_one(tmp_path, name):
-    with pytest.raises(ModelError, match=rf"nowhere/{name} is missing .*: copy .*{name} there.*-o"):
-        bundled_start(name, tmp_path / "nowhere")
+@pytest.mark.parametrize("missing", ["2stems", "4stems"])
+def test_a_set_that_is_missing_is_told_and_where_there_is_one(damaged, tmp_path, missing):
+    (tmp_path / missing / "manifest.json").unlink()
+    said = rf"{missing}/manifest.json.*; bring .*{missing} back \(.*tflite_models/{missing}\), .*-o"
+    with pytest.raises(ModelError, match=said):
+        damaged("{}")
+
+
+def test_vocals_that_are_missing_are_those_of_two_stems(damaged, tmp_path):
+    (tmp_path / "2stems" / "vocals.tflite").unlink()
+    with pytest.raises(
+        ModelError, match=r"2stems/vocals.tflite: No such file.*bring .*2stems back"
+    ):
+        damaged("{}")
 
 
 def test_the_card_of_other_networks_is_refused(damaged):

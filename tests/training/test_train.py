@@ -246,15 +246,15 @@ def test_a_checkpoint_that_cannot_be_read_is_one_clear_line(tmp_path, content, s
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:torch")
 def test_a_checkpoint_with_a_wrong_byte_is_one_clear_line_or_none(tmp_path):
     file = tmp_path / "checkpoint.pt"
     checkpoints.save(file, {"step": 1, "weights": {"a": torch.ones(4)}})
     whole = file.read_bytes()
-    dice = np.random.default_rng(1)
     said = 0
-    for _ in range(300):
+    for at in range(len(whole)):
         wrong = bytearray(whole)
-        wrong[dice.integers(len(whole))] = dice.integers(256)
+        wrong[at] ^= 0xFF
         file.write_bytes(wrong)
         try:
             checkpoints.load(file)
