@@ -150,8 +150,9 @@ def refuse_heard(
     if seed in seeds:
         told = ", ".join(map(str, sorted(seeds)))
         raise TrainingError(
-            f"{start.name} has heard the mixtures of the seeds {told}, and {seed} is among them: begin another run with another one (--run, --seed), or only "
-            "bundle one that has ended (make train ARGS=bundle)"
+            f"{start.name} has heard the mixtures of the seeds {told}, and {seed} is among them: "
+            "begin another run with another one (--run, --seed), or only bundle one that has ended "
+            "(make train ARGS=bundle)"
         )
     for card in runs_of(start.before):
         learnt |= _learnt(card["material"])
