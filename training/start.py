@@ -104,8 +104,10 @@ def _card_of(found: ModelSet) -> dict[str, Any]:
         card = read(path)
         digest = digest_of_heard(card["material"])
         del card["figures"]
+        # What `refuse_heard` asks it for, of each run.
         for run in runs_of(card):
-            int(run["training"]["settings"]["seed"]), _learnt(run["material"])
+            int(run["training"]["settings"]["seed"])
+            _learnt(run["material"])
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise TrainingError(
             f"{path} does not tell what {found.folder.name} has learnt ({_why(error)}): bring it "

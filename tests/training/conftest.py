@@ -63,3 +63,18 @@ def networks(tmp_path: Path) -> dict:
 
     checkpoint = Checkpoint(tiny.write_checkpoint(tmp_path / "checkpoint", tiny.variables()))
     return {stem: read_unet(checkpoint, tiny.ARCHITECTURE, stem) for stem in tiny.STEMS}
+
+
+@pytest.fixture
+def out_dir(tmp_path: Path) -> Path:
+    """The program's folder of sets, with a small one to start from."""
+    import tiny_model as tiny
+    from stemd.tflite_models.convert import checkpoint_sha256, convert
+    from stemd.tflite_models.store import write_set
+
+    checkpoint = tiny.write_checkpoint(tmp_path / "checkpoint", tiny.variables())
+    release = tiny.release(checkpoint, tiny.write_archive(tmp_path / "2.tar.gz", checkpoint))
+    folder = tmp_path / "sets" / "2stems"
+    found = checkpoint_sha256(release, checkpoint)
+    write_set(folder, *convert(release, checkpoint, found, "fp16"), plain_names=True)
+    return folder.parent

@@ -8,14 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-import tiny_model as tiny
 from material import RECIPES
 from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.convert import checkpoint_sha256, convert
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import locked
 from stemd.tflite_models.library import Library
-from stemd.tflite_models.store import write_set
 from training import bundle, card, checkpoints, heldout
 from training import train as training
 from training.errors import TrainingError
@@ -29,17 +26,6 @@ from training.windows import Window
 from voices import Singer
 
 FRAMES = 44_100
-
-
-@pytest.fixture
-def out_dir(tmp_path):
-    """The program's folder of sets, with a small one to start from."""
-    checkpoint = tiny.write_checkpoint(tmp_path / "checkpoint", tiny.variables())
-    release = tiny.release(checkpoint, tiny.write_archive(tmp_path / "2.tar.gz", checkpoint))
-    folder = tmp_path / "sets" / "2stems"
-    found = checkpoint_sha256(release, checkpoint)
-    write_set(folder, *convert(release, checkpoint, found, "fp16"), plain_names=True)
-    return folder.parent
 
 
 def learn(tmp_path, name, tracks, start):

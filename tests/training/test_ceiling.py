@@ -104,6 +104,31 @@ def test_the_table_tells_means_and_their_errors():
     assert table(scores).splitlines()[2] == f"| 2 held out | the best |{' 2.00 ± 1.00 |' * 4}"
 
 
+def test_both_groups_are_measured_in_the_folder_that_is_named(monkeypatch, tmp_path):
+    asked, written = [], {}
+
+    def mix(songs, folder):
+        asked.append((len(songs), folder))
+        return [Mix(f"{n}", noise(n)) for n in range(2)]
+
+    def score_all(mixes, plain, ways):
+        return [[dict.fromkeys(STEMS, 1.0) for _ in mixes] for _ in ways]
+
+    monkeypatch.setattr(ceiling, "all_songs", lambda: SONGS)
+    monkeypatch.setattr(ceiling, "mixes_of", mix)
+    monkeypatch.setattr(ceiling, "score_all", score_all)
+    monkeypatch.setattr(
+        ceiling, "replace_section", lambda _, name, text: written.update({name: text})
+    )
+    monkeypatch.setattr("sys.argv", ["ceiling", "--folder", str(tmp_path)])
+    ceiling.main()
+    assert asked == [(1, tmp_path), (ceiling.LEARNT, tmp_path)]
+    rows = [row.split(" | ")[:2] for row in written["ceiling"].splitlines()[2:]]
+    assert rows == [
+        [f"| 2 {songs}", masks] for songs in ceiling.GROUPS for masks in ("the best", "4stems")
+    ]
+
+
 @pytest.mark.parametrize("split", ceiling.GROUPS.values())
 def test_each_group_has_songs(split):
     assert chosen(SONGS, split)

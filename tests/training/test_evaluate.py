@@ -3,14 +3,11 @@
 import numpy as np
 import pytest
 
-import tiny_model as tiny
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, Scheme
 from stemd.dsp.separator import Separator
-from stemd.tflite_models.convert import checkpoint_sha256, convert
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.store import write_set
 from training.evaluate import DEFAULT, Way, compiled, score, separate
 from training.heldout import Mix
 from training.start import bundled
@@ -20,12 +17,8 @@ WAYS = (Way(Scheme(T=128, B=128, A=0)), DEFAULT, SHORT)
 
 
 @pytest.fixture
-def plain(tmp_path):
-    checkpoint = tiny.write_checkpoint(tmp_path / "checkpoint", tiny.variables())
-    release = tiny.release(checkpoint, tiny.write_archive(tmp_path / "2.tar.gz", checkpoint))
-    found = checkpoint_sha256(release, checkpoint)
-    write_set(tmp_path / "2stems", *convert(release, checkpoint, found, "fp16"), plain_names=True)
-    return bundled("2stems", tmp_path).paths
+def plain(out_dir):
+    return bundled("2stems", out_dir).paths
 
 
 def noise(hops, frames=0, seed=1):

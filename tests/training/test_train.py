@@ -51,6 +51,13 @@ def run(tmp_path, tracks, networks, monkeypatch):
     return go
 
 
+def in_bands():
+    """The magnitudes of a mixture of four stems, each in a band of its own, and their loss."""
+    bands = torch.eye(4).repeat_interleave(256, 1)[None, :, None, None, :]
+    stems = torch.randn((2, 4, 2, 64, 1024), dtype=torch.complex64) * bands
+    return stems.sum(1).abs(), partial(loss_against, stems, vocals=1)
+
+
 def test_it_goes_on_where_it_was(run, tmp_path):
     whole = run("whole")
     for step in (0, 3):  # at once, and a step after a checkpoint
@@ -98,9 +105,7 @@ def test_no_two_jobs_share_what_gathers_their_gradients(tmp_path, networks, monk
 def test_the_halves_of_a_batch_learn_as_one(tmp_path, networks, monkeypatch):
     monkeypatch.setattr(Learner, "_descend", lambda _: None)
     learner = Learner(tmp_path, SETTINGS, likeness(networks), LEARNING, {})
-    bands = torch.eye(4).repeat_interleave(256, 1)[None, :, None, None, :]
-    stems = torch.randn((2, 4, 2, 64, 1024), dtype=torch.complex64) * bands
-    magnitudes, loss = stems.sum(1).abs(), partial(loss_against, stems, vocals=1)
+    magnitudes, loss = in_bands()
     learner.learn(magnitudes, Window(64).graph, loss)
     gathered = [weight.grad for weight in _all(learner.weights)]
     for weight in _all(learner.weights):
@@ -228,9 +233,7 @@ def test_the_loss_falls(tmp_path, networks, monkeypatch):
     monkeypatch.setattr(learner, "WARM_UP", 1)
     settings = replace(SETTINGS, steps=20)
     made = Learner(tmp_path, settings, likeness(networks), LEARNING, {})
-    bands = torch.eye(4).repeat_interleave(256, 1)[None, :, None, None, :]
-    stems = torch.randn((2, 4, 2, 64, 1024), dtype=torch.complex64) * bands
-    magnitudes, loss = stems.sum(1).abs(), partial(loss_against, stems, vocals=1)
+    magnitudes, loss = in_bands()
     losses = [made.learn(magnitudes, Window(64).graph, loss) for _ in range(20)]
     assert losses[-1] < losses[0] - 0.05, losses
 
