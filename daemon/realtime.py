@@ -43,6 +43,8 @@ class Event(Flag):
     """The server asks for our latency: see `RealtimeSide.answer_latency`."""
     MIDI = lib.RT_MIDI
     """`RealtimeSide.read_midi` has messages."""
+    WITHDRAWN = lib.RT_WITHDRAWN
+    """The link that was coming has been taken back, and is let go."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +261,19 @@ class RealtimeSide:
         self._links.append(link)
         return True
 
+    def withdraw(self, link: Link) -> bool:
+        """Take back a link that is coming (any thread).
+
+        What of it is heard already fades back to the link that plays; `Event.WITHDRAWN` says that
+        it is let go, from when on another one can be attached.
+
+        Returns
+        -------
+        bool
+            False if the link plays already or was never attached; then nothing has changed.
+        """
+        return bool(lib.rt_withdraw(self._rt, link.pointer))
+
     def answer_latency(self) -> None:
         """Tell the ports their latency, when `Event.LATENCY` was told (one thread)."""
         lib.rt_answer_latency(self._rt)
@@ -298,7 +313,7 @@ class RealtimeSide:
     def wait_events(self, timeout_s: float) -> Event:
         """Wait until something happens or somebody wakes; return what (one thread)."""
         events = Event(lib.rt_wait_events(self._rt, int(timeout_s * 1000)))
-        if Event.SWAPPED in events:
+        if events & (Event.SWAPPED | Event.WITHDRAWN):
             self._links = [link for link in self._links if self._holds(link)]
         return events
 

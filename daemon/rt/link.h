@@ -14,7 +14,11 @@ typedef struct {
     float samples[RT_MAX_CHANNELS][CHUNK];
 } chunk_t;
 
+/* Who changes it wins: a link plays or is taken back, never both. */
+enum { LINK_NEW, LINK_COMING, LINK_PLAYING, LINK_WITHDRAWN };
+
 struct rt_link {
+    atomic_int phase;
     ring_t in;  /* written by the server's thread, read by the engine's */
     ring_t out; /* the other way round */
     uint64_t delay;

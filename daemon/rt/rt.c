@@ -179,12 +179,12 @@ static void ramp(gain_t *gain, uint32_t ramp, float *samples, uint32_t frames)
     }
 }
 
-/* Cross-fade from the stems of one link, or none, to those of another. */
-static void blend(rt_t *rt, chunk_t *from, const chunk_t *to, uint32_t fade, uint32_t frames)
+/* Cross-fade from the stems of one link, or none, to those of another, or back by a negative step. */
+static void blend(rt_t *rt, chunk_t *from, const chunk_t *to, float step, uint32_t frames)
 {
     for (uint32_t i = 0; i < frames; i++) {
-        rt->arrived += 1.0f / (float)fade;
-        rt->arrived = rt->arrived < 1 ? rt->arrived : 1;
+        rt->arrived += step;
+        rt->arrived = rt->arrived < 0 ? 0 : rt->arrived < 1 ? rt->arrived : 1;
         float share = 0.5f - 0.5f * cosf((float)M_PI * rt->arrived);
         for (uint32_t c = 0; c < rt->outputs; c++)
             from->samples[c][i] += share * (to->samples[c][i] - from->samples[c][i]);
@@ -197,6 +197,7 @@ static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, uint32_t nfram
     rt_link_t *links[] = {playing, coming};
     /* A link is warm when what it gives is made of what it has heard. */
     int is_warm = coming && (!playing || get(&coming->out.read) >= coming->delay);
+    int is_withdrawn = coming && coming->phase == LINK_WITHDRAWN;
     chunk_t out, other;
     for (int i = 0; i < 2; i++)
         if (links[i])
@@ -209,8 +210,8 @@ static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, uint32_t nfram
             link_play(playing, &out, frames);
         if (coming)
             link_play(coming, &other, frames);
-        if (is_warm)
-            blend(rt, &out, &other, coming->fade, frames);
+        if (is_withdrawn ? rt->arrived > 0 : is_warm)
+            blend(rt, &out, &other, (is_withdrawn ? -1.0f : 1.0f) / (float)coming->fade, frames);
         for (uint32_t c = 0; c < rt->outputs; c++) {
             void *port = (void *)rt->out_ports[c];
             float *dst = port ? buffer(port, nframes) : NULL;
@@ -225,15 +226,28 @@ static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, uint32_t nfram
             link_end(links[i]);
 }
 
-/* Let the link that was attached come, and the one that has come play. */
+/* Whether the link, if there is one, passes from being on its way to another phase. */
+static int passes(rt_link_t *link, int phase)
+{
+    int coming = LINK_COMING;
+    return link && atomic_compare_exchange_strong(&link->phase, &coming, phase);
+}
+
+/* Let the link that was attached come, and the one that has come play, or go if it was taken back. */
 static void change_links(rt_t *rt)
 {
-    if (rt->arrived == 1) {
-        rt->playing = atomic_load(&rt->coming);
-        set(&rt->delay, rt->playing->delay);
+    rt_link_t *coming = rt->coming;
+    if (rt->arrived == 1 && passes(coming, LINK_PLAYING)) {
+        rt->playing = coming;
+        set(&rt->delay, coming->delay);
         rt->coming = NULL;
         rt->arrived = 0;
         tell(rt, RT_SWAPPED);
+    } else if (rt->arrived == 0 && coming && coming->phase == LINK_WITHDRAWN) {
+        if (!rt->playing)
+            set(&rt->delay, 0);
+        rt->coming = NULL;
+        tell(rt, RT_WITHDRAWN);
     }
     if (!rt->coming && rt->arriving) {
         rt->coming = atomic_load(&rt->arriving);
@@ -411,10 +425,18 @@ uintptr_t rt_callback(uint32_t which)
 
 int rt_attach(rt_t *rt, rt_link_t *link)
 {
-    rt_link_t *none = NULL;
-    if (!rt->playing && !rt->coming && !rt->arriving)
+    int new = LINK_NEW;
+    if (rt->coming || rt->arriving || !atomic_compare_exchange_strong(&link->phase, &new, LINK_COMING))
+        return 0;
+    if (!rt->playing)
         set(&rt->delay, link->delay);
-    return !rt->coming && atomic_compare_exchange_strong(&rt->arriving, &none, link);
+    rt->arriving = link;
+    return 1;
+}
+
+int rt_withdraw(rt_t *rt, rt_link_t *link)
+{
+    return rt_holds(rt, link) && passes(link, LINK_WITHDRAWN);
 }
 
 int rt_holds(const rt_t *rt, const rt_link_t *link)

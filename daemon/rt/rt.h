@@ -78,6 +78,7 @@ enum {
     RT_SWAPPED = 16, /* the coming link plays now */
     RT_LATENCY = 32, /* the server asks for our latency */
     RT_MIDI = 64,    /* rt_read_midi() has messages */
+    RT_WITHDRAWN = 128, /* the coming link was taken back, and is let go */
 };
 
 typedef struct {
@@ -105,8 +106,13 @@ void rt_let_cycle_end(rt_t *rt);
 /* Before the server's thread runs. Listen to a MIDI port, by libjack's functions. */
 void rt_bind_midi(rt_t *rt, uintptr_t port, uintptr_t get_event_count, uintptr_t event_get);
 
-/* Any thread but one at a time. Let a link come; 0 while another still does. */
+/* Any thread but one at a time. Let a new link come; 0 while another still does, or if it is not new.
+ */
 int rt_attach(rt_t *rt, rt_link_t *link);
+/* Any thread. Take back a link that is coming: what of it is heard fades back to the link that
+ * plays, and RT_WITHDRAWN says that it is let go. 0 if it already plays, or never came: then nothing
+ * has changed. */
+int rt_withdraw(rt_t *rt, rt_link_t *link);
 /* Whether the real-time thread may still touch the link. */
 int rt_holds(const rt_t *rt, const rt_link_t *link);
 /* Tell the ports their latency, out of the others' and the delay. */

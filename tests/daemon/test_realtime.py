@@ -249,6 +249,67 @@ class TestLinks:
             out[0, 70 * 256 :], 0.25 * x[70 * 256 - 1024 : 150 * 256 - 1024], atol=1e-6
         )
 
+    @pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
+    def test_one_that_is_withdrawn_leaves_the_other_as_it_was_and_without_a_click(self, after):
+        """After so many periods, in the last two of which it is heard, in part and whole."""
+        rig = Rig(prefill=512, delay=512, rate=44_100)
+        second = Link(2, 4, 512, 512, 44_100)
+        x = np.sin(2 * np.pi * 440 * np.arange(60 * 256) / 44_100).astype("f4")
+        out, events = [], Event(0)
+        for n in range(60):
+            if n == 20:
+                rig.rt.wait_events(0)
+                assert rig.rt.attach(second)
+            if n == 20 + after:
+                assert rig.rt.withdraw(second)
+                assert not rig.rt.withdraw(second), "it is taken back already"
+                assert not rig.rt.attach(Link(2, 4, 0, 0, 44_100)), "the last one is not gone yet"
+            out.append(rig.cycle(np.tile(x[n * 256 : (n + 1) * 256], (2, 1))))
+            for link, level in ((rig.link, 0.5), (second, 0.25)):
+                got = read_all(link)
+                link.write(level * np.concatenate([got, got]))
+            events |= rig.rt.wait_events(0) if n > 20 else Event(0)
+        assert events & (Event.WITHDRAWN | Event.SWAPPED) == Event.WITHDRAWN
+        assert rig.rt.delay == 512
+        out = np.concatenate(out, axis=1)
+        steady = (2 * np.pi * 440 / 44_100) ** 2 * 0.5
+        assert np.abs(np.diff(out[:, 1024:], n=2)).max() < 1.5 * steady
+        is_heard = not np.array_equal(out[0, 1024:], 0.5 * x[512:-512])
+        assert is_heard == (after >= 3)
+        np.testing.assert_array_equal(out[0, 40 * 256 :], 0.5 * x[40 * 256 - 512 : -512])
+        assert rig.rt.attach(Link(2, 4, 0, 0, 44_100)), "now another one may come"
+
+    def test_one_that_plays_or_never_came_cannot_be_withdrawn(self):
+        rig = Rig()
+        rig.settle()
+        rig.cycle(ramp(0, 64))
+        assert Event.SWAPPED in rig.rt.wait_events(0)
+        assert not rig.rt.withdraw(rig.link)
+        assert not rig.rt.withdraw(Link(2, 4, 0, 0, RATE))
+        rig.cycle(ramp(0, 64))
+        assert not rig.rt.wait_events(0)
+
+    def test_the_first_one_can_be_withdrawn_and_leaves_silence(self):
+        rig = Rig()
+        assert rig.rt.delay == DELAY
+        assert rig.rt.withdraw(rig.link)
+        for n in range(2):
+            assert not rig.cycle(ramp(64 * n, 64)).any()
+        assert Event.WITHDRAWN in rig.rt.wait_events(0)
+        assert rig.rt.delay == 0
+
+    def test_one_that_plays_or_was_withdrawn_cannot_be_attached_again(self):
+        rig = Rig()
+        rig.settle()
+        rig.cycle(ramp(0, 64))
+        assert not rig.rt.attach(rig.link)
+        second = Link(2, 4, 0, 0, RATE)
+        assert rig.rt.attach(second)
+        assert rig.rt.withdraw(second)
+        rig.cycle(ramp(0, 64))
+        rig.cycle(ramp(0, 64))
+        assert not rig.rt.attach(second)
+
     def test_without_any_link_there_is_silence(self):
         rt = RealtimeSide(2, 4, RATE)
         graph = FakeGraph(RATE)
