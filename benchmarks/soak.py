@@ -136,7 +136,6 @@ def account(daemon: Program, bystander: Program, footprints: Sequence[Footprint]
         ("engines", len(engines)),
         ("servers", len(graphs)),
         ("xruns that the bystander saw", sum(it["xruns"] for it in graphs)),
-        ("its clock's jumps", sum(it["gaps"] for it in graphs)),
         ("longest cycle of stemd's", f"{max(it['worst_ns'] for it in played) / 1000:.0f} µs"),
     ]
     for what, unit, numbers in zip(

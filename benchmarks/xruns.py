@@ -20,7 +20,7 @@ from programs import Program, load
 from report import markdown_table
 from servers import AudioServer, Kind
 
-COUNTED = ("periods", "xruns", "gaps")
+COUNTED = ("periods", "reported", "jumps")
 
 PERIODS: dict[Kind, int] = {"jack": 64, "pipewire": 128}
 """The shortest that the server holds without anybody: below 128, PipeWire leaves cycles out."""
@@ -33,8 +33,8 @@ class Count:
     """What the bystander counted in the turns of one kind."""
 
     periods: int = 0
-    xruns: int = 0
-    gaps: int = 0
+    reported: int = 0
+    jumps: int = 0
     worst_us: float = 0.0
     late_periods: int = 0
     late_blocks: int = 0
@@ -76,8 +76,8 @@ def add(one: Count, other: Count) -> Count:
     """Sum up two counts."""
     return Count(
         one.periods + other.periods,
-        one.xruns + other.xruns,
-        one.gaps + other.gaps,
+        one.reported + other.reported,
+        one.jumps + other.jumps,
         max(one.worst_us, other.worst_us),
         one.late_periods + other.late_periods,
         one.late_blocks + other.late_blocks,
@@ -109,7 +109,7 @@ def main() -> None:
     head = (
         "beside",
         "periods",
-        "xruns",
+        "xruns reported",
         "jumps of the clock",
         "its longest cycle",
         "late periods",

@@ -74,10 +74,13 @@ class Counters:
     frames: int
     """Frames of those cycles."""
     xruns: int
-    """As the server tells them."""
-    gaps: int
-    """Times that the server's clock jumped between two cycles."""
-    gap_frames: int
+    """Drop-outs of the graph: each is counted once, whether the server reports it, or its clock
+    jumps over cycles that were lost, or both."""
+    reported: int
+    """Drop-outs that the server reported; PipeWire reports none to its clients."""
+    jumps: int
+    """Times that the server's clock jumped forward between two cycles."""
+    jumped_frames: int
     """Frames that it jumped by, in all."""
     bad_samples: int
     """Samples of input that were no number, or absurdly large; silence was heard instead."""

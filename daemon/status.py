@@ -116,7 +116,6 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
             "priority": counters.priority,
             "periods": counters.periods,
             "xruns": counters.xruns,
-            "jumps": counters.gaps,
             "bad_samples": counters.bad_samples,
             "longest_cycle_us": counters.worst_ns / 1000,
         },

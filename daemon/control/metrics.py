@@ -31,8 +31,7 @@ PAUSE_S = 0.05
 
 OF_SERVER = {
     "periods": "Cycles of the server since it was joined.",
-    "xruns": "Xruns, as the server tells them.",
-    "jumps": "Times that the server's clock jumped.",
+    "xruns": "Drop-outs, reported by the server or seen as jumps of its clock.",
     "bad_samples": "Samples of input that were no number, or absurdly large.",
 }
 

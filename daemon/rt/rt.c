@@ -10,6 +10,9 @@
 #define LOUDEST 1e6f
 
 #define CYCLE_PATIENCE_MS 500
+/* A report of a drop-out and a jump of the clock that lie no further apart are one drop-out: the
+ * report comes through another thread. */
+#define PAIRING_NS 500000000
 #define PRIORITY_PERIODS 256 /* how many pass from one look at the priority to the next */
 
 /* libjack's functions, as jack.h has them. */
@@ -40,8 +43,12 @@ struct rt {
     gain_t gains[RT_MAX_CHANNELS];
     midi_t midi;
     _Atomic float in_peaks[RT_MAX_CHANNELS], out_peaks[RT_MAX_CHANNELS];
-    counter_t periods, frames, xruns, gaps, bad_samples, worst_ns;
-    _Atomic int64_t gap_frames;
+    counter_t periods, frames, xruns, reported, jumps, bad_samples, worst_ns;
+    _Atomic int64_t jumped_frames;
+    /* Of the server's thread alone: */
+    uint64_t reports_seen;
+    int64_t unpaired;     /* lately: reports without a jump, or, negative, jumps without a report */
+    uint64_t unpaired_ns; /* when that changed last */
     _Atomic uint32_t period;
     _Atomic int32_t priority;
     _Atomic uint64_t turns; /* begun and ended cycles: odd within one */
@@ -265,10 +272,28 @@ static void note_priority(rt_t *rt)
     rt->priority = policy == SCHED_FIFO || policy == SCHED_RR ? param.sched_priority : 0;
 }
 
+/* Count drop-outs that are new. Each may be seen twice: as a report, and as a jump of the clock. */
+static void count_xruns(rt_t *rt, uint64_t now_ns, int jumped)
+{
+    uint64_t reports = get(&rt->reported) - rt->reports_seen;
+    if (!reports && !jumped)
+        return;
+    if (now_ns - rt->unpaired_ns > PAIRING_NS)
+        rt->unpaired = 0;
+    uint64_t known_jumps = rt->unpaired < 0 ? (uint64_t)-rt->unpaired : 0;
+    rt->unpaired += (int64_t)reports;
+    int is_known = rt->unpaired > 0; /* the jump: it was reported */
+    rt->unpaired -= jumped;
+    rt->unpaired_ns = now_ns;
+    rt->reports_seen += reports;
+    add(&rt->xruns, (reports > known_jumps ? reports - known_jumps : 0) + (jumped && !is_known));
+}
+
 /* PipeWire's clock may run a period ahead and then back, and starts anew with another driver; with
  * a new period JACK's goes on by the new one. So jumps are summed up, and those are left out. */
-static void note_cycle(rt_t *rt, uint32_t nframes)
+static void note_cycle(rt_t *rt, uint32_t nframes, uint64_t now_ns)
 {
+    int jumped = 0;
     uint32_t now = ((last_frame_time_t)rt->server.last_frame_time)((void *)rt->server.client);
     int32_t jump = (int32_t)(now - rt->next_frame_time);
     if (rt->period != nframes || rt->periods % PRIORITY_PERIODS == 0)
@@ -277,9 +302,11 @@ static void note_cycle(rt_t *rt, uint32_t nframes)
         rt->period = nframes;
         tell(rt, RT_PERIOD);
     } else if (jump && jump >= -(int32_t)nframes && !rt->freewheeling) {
-        add(&rt->gaps, jump > 0);
-        rt->gap_frames += jump;
+        jumped = jump > 0;
+        add(&rt->jumps, (uint64_t)jumped);
+        rt->jumped_frames += jump;
     }
+    count_xruns(rt, now_ns, jumped);
     rt->next_frame_time = now + nframes;
     add(&rt->frames, nframes);
     add(&rt->periods, 1);
@@ -304,7 +331,7 @@ static int on_process(uint32_t nframes, void *arg)
     rt_t *rt = arg;
     uint64_t began = now_ns();
     rt->turns++;
-    note_cycle(rt, nframes);
+    note_cycle(rt, nframes, began);
     change_links(rt);
     rt_link_t *links[] = {rt->playing, rt->coming};
     hear_midi(rt, nframes);
@@ -378,7 +405,7 @@ static void on_latency(latency_mode_t mode, void *arg)
 
 static int on_xrun(void *arg)
 {
-    add(&((rt_t *)arg)->xruns, 1);
+    add(&((rt_t *)arg)->reported, 1);
     return 0;
 }
 
@@ -470,8 +497,9 @@ void rt_counters(const rt_t *rt, rt_counters_t *out)
     out->periods = get(&rt->periods);
     out->frames = get(&rt->frames);
     out->xruns = get(&rt->xruns);
-    out->gaps = get(&rt->gaps);
-    out->gap_frames = rt->gap_frames;
+    out->reported = get(&rt->reported);
+    out->jumps = get(&rt->jumps);
+    out->jumped_frames = rt->jumped_frames;
     out->bad_samples = get(&rt->bad_samples);
     out->worst_ns = get(&rt->worst_ns);
     out->period = rt->period;

@@ -84,11 +84,12 @@ enum {
 typedef struct {
     uint64_t periods;     /* cycles of the server */
     uint64_t frames;      /* frames of those cycles */
-    uint64_t xruns;       /* the server's word */
-    uint64_t gaps;        /* times that the server's clock jumped between two cycles */
+    uint64_t xruns;       /* drop-outs: reported by the server or seen as jumps, each once */
+    uint64_t reported;    /* drop-outs that the server reported; PipeWire reports none to us */
+    uint64_t jumps;       /* times that the server's clock jumped forward between two cycles */
     uint64_t bad_samples; /* of input that were no number, or absurdly large; silence instead */
     uint64_t worst_ns;    /* longest cycle spent here */
-    int64_t gap_frames;   /* frames that it jumped by, in all */
+    int64_t jumped_frames; /* that it jumped by, in all */
     uint32_t period;      /* frames of the last cycle */
     int32_t priority;     /* of the server's thread; 0: it has no real-time scheduling */
 } rt_counters_t;

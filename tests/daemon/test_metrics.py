@@ -17,7 +17,7 @@ from stemd.daemon.errors import StemdError
 
 PLAYING = {
     "state": "playing",
-    "server": {"periods": 10, "xruns": 2, "jumps": 1, "bad_samples": 0, "longest_cycle_us": 250.0},
+    "server": {"periods": 10, "xruns": 2, "bad_samples": 0, "longest_cycle_us": 250.0},
     "delay": {"frames": 22_772, "seconds": 0.474},
     "load": {"vocals": 0.05, "engine": 0.03},
     "blocks": {"total": 100, "late": 3},
@@ -61,7 +61,6 @@ def test_each_figure_has_its_name(daemon, server):
         "stemd_late_blocks_total": 3,
         "stemd_periods_total": 10,
         "stemd_xruns_total": 2,
-        "stemd_jumps_total": 1,
         "stemd_bad_samples_total": 0,
         "stemd_late_periods_total": 4,
         "stemd_late_frames_total": 5,
