@@ -169,6 +169,10 @@ class Link:
         """Fade to the dry signal, or back to the stems (any thread)."""
         lib.rt_link_set_dry(self.pointer, dry)
 
+    def hold(self, on: bool) -> None:
+        """Keep the link, while it comes, from being heard; or no longer (any thread)."""
+        lib.rt_link_hold(self.pointer, on)
+
     def counters(self) -> LinkCounters:
         """Return a snapshot of the counters (any thread)."""
         out = ffi.new("rt_link_counters_t *")

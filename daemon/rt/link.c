@@ -215,6 +215,11 @@ void rt_link_set_dry(rt_link_t *link, int dry)
     link->dry_wanted = dry;
 }
 
+void rt_link_hold(rt_link_t *link, int hold)
+{
+    link->held = hold;
+}
+
 void rt_link_counters(const rt_link_t *link, rt_link_counters_t *out)
 {
     out->frames = get(&link->in.written);

@@ -28,6 +28,7 @@ struct rt_link {
     sem_t produced; /* posted after each rt_link_write() */
     atomic_int released;
     atomic_int dry_wanted;
+    atomic_int held; /* it is not to be heard yet, however warm it is */
     counter_t late_periods, late_frames, lost_frames, dry_frames;
     /* Of the server's thread alone: */
     float wet;       /* 1: the stems are heard; 0: the dry signal; between: a fade */

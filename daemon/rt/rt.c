@@ -203,7 +203,8 @@ static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, uint32_t nfram
     port_get_buffer_t buffer = (port_get_buffer_t)rt->server.port_get_buffer;
     rt_link_t *links[] = {playing, coming};
     /* A link is warm when what it gives is made of what it has heard. */
-    int is_warm = coming && (!playing || get(&coming->out.read) >= coming->delay);
+    int is_warm = coming && !coming->held
+                  && (!playing || get(&coming->out.read) >= coming->delay);
     int is_withdrawn = coming && coming->phase == LINK_WITHDRAWN;
     chunk_t out, other;
     for (int i = 0; i < 2; i++)

@@ -52,6 +52,8 @@ void rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint32_t 
 /* Any thread. Fade to the delayed input, heard on as many of the last outputs alone as there are
  * inputs (silence, where there are fewer); or back. */
 void rt_link_set_dry(rt_link_t *link, int dry);
+/* Keep a link that comes from being heard, however warm it is; or no longer. */
+void rt_link_hold(rt_link_t *link, int hold);
 void rt_link_counters(const rt_link_t *link, rt_link_counters_t *out);
 /* Let a freewheeling rt_process() that waits for the engine go on without it. */
 void rt_link_release(rt_link_t *link);

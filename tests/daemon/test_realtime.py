@@ -279,6 +279,29 @@ class TestLinks:
         np.testing.assert_array_equal(out[0, 40 * 256 :], 0.5 * x[40 * 256 - 512 : -512])
         assert rig.rt.attach(Link(2, 4, 0, 0, 44_100)), "now another one may come"
 
+    def test_one_that_is_held_warms_up_unheard_until_it_is_let(self):
+        rig = Rig(prefill=512, delay=512, rate=44_100)
+        second = Link(2, 4, 512, 512, 44_100)
+        x = np.sin(2 * np.pi * 440 * np.arange(40 * 256) / 44_100).astype("f4")
+        out = []
+        for n in range(40):
+            if n == 10:
+                rig.rt.wait_events(0)
+                second.hold(True)
+                assert rig.rt.attach(second)
+            if n == 30:
+                second.hold(False)
+            out.append(rig.cycle(np.tile(x[n * 256 : (n + 1) * 256], (2, 1))))
+            for link, level in ((rig.link, 0.5), (second, 0.25)):
+                got = read_all(link)
+                link.write(level * np.concatenate([got, got]))
+            if 10 <= n < 30:
+                assert not rig.rt.wait_events(0) & Event.SWAPPED
+        assert Event.SWAPPED in rig.rt.wait_events(0)
+        out = np.concatenate(out, axis=1)[0]
+        np.testing.assert_array_equal(out[1024 : 30 * 256], 0.5 * x[512 : 30 * 256 - 512])
+        np.testing.assert_array_equal(out[33 * 256 :], 0.25 * x[33 * 256 - 512 : -512])
+
     def test_one_that_plays_or_never_came_cannot_be_withdrawn(self):
         rig = Rig()
         rig.settle()
