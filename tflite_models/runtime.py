@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from contextlib import suppress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any
 
 from stemd.tflite_models.errors import ModelError
@@ -34,8 +37,6 @@ def new_interpreter(path: str, num_threads: int) -> Any:
     The kernels have then copied the weights into a layout of their own; the mapped pages are let
     go, a quarter of what a process would seem to need, and come back if they are read again.
 
-    The first one of a process writes a line to standard error, which no setting prevents.
-
     Raises
     ------
     ModelError
@@ -51,10 +52,51 @@ def new_interpreter(path: str, num_threads: int) -> Any:
             f"{runtime_name()} was built for NumPy 1, and NumPy {version('numpy')} is installed; "
             "run `pip install 'numpy<2'`"
         ) from None
-    interpreter.allocate_tensors()
+    with _without_greeting():
+        interpreter.allocate_tensors()
     with suppress(OSError):  # /proc is not there: nothing is lost but memory
         _let_go(Path(path).resolve())
     return interpreter
+
+
+_GREETING = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
+"""What the runtime writes to standard error, once in a process, whatever its log level is."""
+
+_greeting = Lock()
+_greeted = Event()
+
+
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep the runtime's greeting, and nothing else, from standard error.
+
+    It is written by native code, so the descriptor itself leads into memory meanwhile; what other
+    threads write to it comes out a moment later.
+    """
+    with _greeting:
+        if _greeted.is_set():
+            yield
+            return
+        try:
+            stderr = os.dup(2)
+        except OSError:  # it is closed
+            yield
+            return
+        memory = os.memfd_create("stderr")
+        os.dup2(memory, 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            with os.fdopen(memory, "rb") as written:
+                written.seek(0)
+                lines = written.readlines()
+            rest = [line for line in lines if line.rstrip() != _GREETING]
+            if len(rest) < len(lines):
+                _greeted.set()
+            with suppress(OSError):
+                os.write(2, b"".join(rest))
 
 
 def _let_go(path: Path) -> None:

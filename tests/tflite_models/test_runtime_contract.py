@@ -1,5 +1,7 @@
 """What every runtime must do alike, on every processor: the graphs that stemd writes."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -70,3 +72,36 @@ def test_eight_bits_are_near_the_network(precision, least_db, tmp_path, monkeypa
         outs[each] = np.full((SPEC.B, 1024, 2), np.nan, np.float32)
         Network(path)(music, outs[each])
     assert agreement_db(outs["fp32"], outs[precision]) >= least_db
+
+
+GREETED = """
+import os, sys, threading
+from pathlib import Path
+from stemd.tflite_models.runtime import new_interpreter
+
+def write(written=threading.Event()):
+    while not done.is_set():
+        os.write(2, b"another thread\\n")
+        written.set()
+    return written
+
+done = threading.Event()
+thread = threading.Thread(target=write)
+thread.start()
+new_interpreter(sys.argv[1], 1)
+done.set()
+thread.join()
+new_interpreter(sys.argv[1], 1)
+os.write(2, b"the end\\n")
+"""
+
+
+def test_the_runtime_writes_nothing_to_the_terminal_and_hides_nothing(checkpoint_dir, tmp_path):
+    architecture = Architecture(tiny.STEMS, tiny.OFFICIAL_2, tiny.FILTERS)
+    unet = read_unet(Checkpoint(checkpoint_dir), architecture, "vocals")
+    path = tmp_path / "a.tflite"
+    path.write_bytes(compile_graph(unet, SPEC, {}))
+    command = [sys.executable, "-c", GREETED, str(path)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+    assert set(lines) == {"another thread", "the end"}
+    assert lines[-1] == "the end"
