@@ -113,8 +113,4 @@ def choose_stems(stems: Literal["auto", 2, 4]) -> Literal[2, 4]:
         return stems
     if any(line.name == SETS[4] and line.origin == "installed" for line in Library().list()):
         return 4
-    log.info(
-        "two stems: the official four-stem networks are not installed (stemd models install "
-        "4stems); stems: 4 takes those that come along"
-    )
     return 2

@@ -1,5 +1,6 @@
 """What a configuration comes to on this machine."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,6 +8,8 @@ from stemd.daemon.config import Config
 from stemd.daemon.machine import choose
 from stemd.daemon.networks import LoadedNetworks, choose_stems
 from stemd.dsp.scheme import Scheme
+
+log = logging.getLogger(__name__)
 
 AT_START = ("jack.client_name", "jack.server", "mixer.ramp", "control", "midi", "osc", "metrics")
 """What takes effect at the next start only: keys, and sections as a whole."""
@@ -48,6 +51,11 @@ def make_plan(wished: Config, before: Plan | None = None) -> Plan:
     stems = choose_stems(config.separation.stems)
     if before and stems == before.networks.stems and _same_work(stems, config, before.config):
         return Plan(config, wished, before.scheme, before.networks)
+    if before is None and config.separation.stems == "auto" and stems == 2:
+        log.info(
+            "two stems, because Deezer's four-stem networks are not installed; for four: "
+            "`stemd models install 4stems`, or `separation.stems: 4` for the bundled ones"
+        )
     work, load = choose(config.separation.works(stems))
     return Plan(config, wished, work.scheme, LoadedNetworks(load))
 
