@@ -1,4 +1,5 @@
 # make run     set up what is missing, then start the daemon   (ARGS="--preset seed" and so on)
+# make packages  name the system packages that this would install
 # make demo    the same, then a song through it: stems and a picture in demo/
 # make test    the same, then the tests
 # make lint    ruff and mypy
@@ -36,11 +37,19 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test arm64-test runtimes-test boards train teach ceiling training-test man clean
+.PHONY: run packages demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test arm64-test runtimes-test boards train teach ceiling training-test man clean
 .DELETE_ON_ERROR:
+# What takes long says so in a line of its own; V=1 shows every command.
+$(if $(V),,.SILENT:)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# The server that runs may be another one than at the last time.
 run: $(VENV)/run
+	$(call install-missing,$(FOR_SERVER))
 	$(VENV)/bin/stemd run $(ARGS)
+
+packages:
+	@$(call find-missing,$(FOR_RUN)); echo $$missing
 
 demo: $(VENV)/demo
 	$(VENV)/bin/stemd demo $(ARGS)
@@ -145,14 +154,26 @@ clean:
 # $(call need,TEST,PACKAGES) adds the packages to $$missing where the test fails.
 need = { $(1); } >/dev/null 2>&1 || missing="$$missing $(2)";
 
-FOR_RUN := \
+# PipeWire and JACK2 each bring a libjack that reaches their own server only. PipeWire is used where its
+# socket is, and where it is installed and jackd is not.
+PIPEWIRE_IS_USED := test -S "$${XDG_RUNTIME_DIR:-/run/user/$$(id -u)}/pipewire-0" || \
+  { command -v pipewire && ! command -v jackd; }
+PIPEWIRE_LIBJACK := /usr/lib*/pipewire-*/jack/libjack.so.0 /usr/lib/*/pipewire-*/jack/libjack.so.0 | grep .
+LIBJACK := /usr/lib*/libjack.so.0 /usr/lib/*/libjack.so.0 | grep .
+
+FOR_SERVER := \
+  $(call need,$(PIPEWIRE_IS_USED) || command -v jackd,jackd2) \
+  $(call need,$(PIPEWIRE_IS_USED) || ls $(LIBJACK),libjack-jackd2-0) \
+  $(call need,! { $(PIPEWIRE_IS_USED); } || ls $(PIPEWIRE_LIBJACK),pipewire-jack)
+FOR_RUN := $(FOR_SERVER) \
   $(call need,command -v $(PYTHON),python3) \
   $(call need,$(PYTHON) -c 'import ensurepip',python3-venv) \
   $(call need,$(PYTHON) -c 'import os$(comma) sysconfig as s; os.stat(s.get_path("include") + "/Python.h")',python3-dev) \
-  $(call need,command -v cc,gcc libc6-dev) \
-  $(call need,ls /usr/lib*/libjack.so.0 /usr/lib/*/libjack.so.0 | grep .,libjack-jackd2-0) \
-  $(call need,command -v jackd,jackd2)
-FOR_DEMO := $(FOR_RUN) $(call need,command -v jack-stdin && command -v jack-stdout,jack-stdio)
+  $(call need,command -v cc,gcc libc6-dev)
+FOR_DEMO := $(FOR_RUN) \
+  $(call need,command -v jackd,jackd2) \
+  $(call need,ls $(LIBJACK),libjack-jackd2-0) \
+  $(call need,command -v jack-stdin && command -v jack-stdout,jack-stdio)
 FOR_TEST := $(FOR_DEMO) \
   $(call need,command -v jack_lsp,jackd2) \
   $(call need,command -v pipewire && command -v pw-jack && command -v pw-link,pipewire pipewire-bin pipewire-jack) \
@@ -177,14 +198,19 @@ FOR_TRAINING := $(FOR_BENCH) \
   $(call need,command -v wildmidi,wildmidi) \
   $(call need,ls -d /usr/share/festival/voices/*/ked_diphone,festvox-kdlpc16k)
 
+find-missing = missing=""; $(1) missing=$$(printf ' %s\n' $$missing | sort -u | tr -d '\n')
+
 define install-missing
-@missing=""; $(1) \
-if [ -z "$$missing" ]; then exit 0; fi; \
+@$(call find-missing,$(1)); \
+if [ -z "$${missing\# }" ]; then exit 0; fi; \
 if ! command -v apt-get >/dev/null; then \
   echo "stemd needs these Debian packages, or what your system calls them:$$missing" >&2; exit 1; fi; \
+by_hand="install these packages, or what your system calls them:$$missing"; \
+if ! command -v $(or $(SUDO),true) >/dev/null; then echo "sudo is not installed; as root, $$by_hand" >&2; exit 1; fi; \
 echo "installing system packages:$$missing"; \
 $(SUDO) apt-get update -q >/dev/null && \
-$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null
+$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null || \
+{ echo "they could not be installed: as root, $$by_hand" >&2; exit 1; }
 endef
 
 # ---- the environments ----
@@ -193,12 +219,14 @@ endef
 $(VENV)/run: $(SOURCES)
 	$(call install-missing,$(FOR_RUN))
 	$(call make-venv,$(VENV))
+	@echo "installing stemd and the Python packages it needs into $(VENV)"
 	$(VENV)/bin/pip install --quiet --editable .
 	touch $@
 
 $(VENV)/demo: $(SOURCES)
 	$(call install-missing,$(FOR_DEMO))
 	$(call make-venv,$(VENV))
+	@echo "installing stemd and the Python packages it needs into $(VENV)"
 	$(VENV)/bin/pip install --quiet --editable '.[demo]'
 	touch $(VENV)/run $@
 

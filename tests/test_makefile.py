@@ -1,0 +1,84 @@
+"""Which packages `make run` installs: what the server that runs takes."""
+
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TOOLS = ("bash", "sh", "id", "ls", "grep", "printf", "sort", "tr", "cc", "make")
+
+
+@pytest.fixture
+def packages(tmp_path):
+    """A function that names what is missing on a machine with these programs and libraries."""
+
+    def missing(*programs, libraries=(), pipewire_runs=False):
+        path, runtime = tmp_path / "bin", tmp_path / "runtime"
+        path.mkdir()
+        runtime.mkdir()
+        for tool in TOOLS:
+            (path / tool).symlink_to(shutil.which(tool))
+        for program in programs:
+            (path / program).symlink_to("/bin/true")
+        found = {kind: tmp_path / kind for kind in ("LIBJACK", "PIPEWIRE_LIBJACK")}
+        for kind in libraries:
+            found[kind].touch()
+        with socket.socket(socket.AF_UNIX) as server:
+            if pipewire_runs:
+                server.bind(str(runtime / "pipewire-0"))
+            variables = {"PYTHON": sys.executable, **found}
+            made = subprocess.run(
+                ["make", "packages", *(f"{name}={value}" for name, value in variables.items())],
+                cwd=ROOT,
+                env={"PATH": str(path), "XDG_RUNTIME_DIR": str(runtime)},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        assert made.stderr == ""
+        return set(made.stdout.split())
+
+    return missing
+
+
+def test_a_machine_with_neither_gets_jackd(packages):
+    assert packages() == {"jackd2", "libjack-jackd2-0"}
+
+
+def test_a_machine_with_jackd_needs_its_library_alone(packages):
+    assert packages("jackd") == {"libjack-jackd2-0"}
+
+
+def test_a_machine_with_all_of_jack_needs_nothing(packages):
+    assert packages("jackd", libraries=["LIBJACK"]) == set()
+
+
+def test_a_desktop_with_pipewire_gets_its_library(packages):
+    assert packages("pipewire", pipewire_runs=True) == {"pipewire-jack"}
+
+
+def test_jacks_library_is_no_use_to_a_pipewire_that_runs(packages):
+    """mpv and ffmpeg bring it."""
+    assert packages("pipewire", libraries=["LIBJACK"], pipewire_runs=True) == {"pipewire-jack"}
+
+
+def test_a_pipewire_that_does_not_run_yet_is_the_server_where_there_is_no_other(packages):
+    assert packages("pipewire") == {"pipewire-jack"}
+
+
+def test_a_pipewire_that_runs_beside_jackd_needs_its_library(packages):
+    assert packages("pipewire", "jackd", libraries=["LIBJACK"], pipewire_runs=True) == {
+        "pipewire-jack"
+    }
+
+
+def test_where_jackd_is_and_pipewire_does_not_run_it_is_jack(packages):
+    assert packages("pipewire", "jackd", libraries=["LIBJACK"]) == set()
+
+
+def test_a_desktop_with_all_of_pipewire_needs_nothing(packages):
+    assert packages("pipewire", libraries=["PIPEWIRE_LIBJACK"], pipewire_runs=True) == set()
