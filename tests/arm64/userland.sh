@@ -9,6 +9,7 @@
 # ARM_ROOT says where (/var/tmp/stemd-arm64-SUITE), SUITE which Debian (bookworm), QEMU_CPU which
 # processor (cortex-a53, which can the least; cortex-a72 and cortex-a76 are known too).
 set -euo pipefail
+. "$(dirname "$0")/../debian.sh"
 suite=${SUITE:-bookworm}
 root=${ARM_ROOT:-/var/tmp/stemd-arm64-$suite}
 export QEMU_CPU=${QEMU_CPU:-cortex-a53}
@@ -17,10 +18,8 @@ packages="libjack-jackd2-0 jackd2 libsndfile1" # and no compiler
 binfmt=/proc/sys/fs/binfmt_misc
 
 make_tools() {
-    command -v debootstrap >/dev/null && command -v qemu-aarch64-static >/dev/null && return
-    apt-get update -q >/dev/null
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        debootstrap qemu-user-static >/dev/null
+    need debootstrap debootstrap
+    need qemu-aarch64-static qemu-user-static
 }
 
 # The kernel hands ARM programs to qemu, which it opens once: the root needs no copy of it.
@@ -63,30 +62,15 @@ cpuinfo() {
     done
 }
 
-# Packages come from where this machine has its own from.
-share_sources() {
-    cp -L /etc/resolv.conf "$root/etc/"
-    mkdir -p "$root/etc/ssl/certs"
-    cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
-    sed "s/bookworm/$suite/g" /etc/apt/sources.list.d/debian.sources \
-        >"$root/etc/apt/sources.list.d/debian.sources"
-    : >"$root/etc/apt/sources.list"
-    printf 'Acquire::Check-Valid-Until "false";\nAPT::Install-Recommends "false";\n' \
-        >"$root/etc/apt/apt.conf.d/99here"
-    [ ! -e /etc/pip.conf ] || cp -L /etc/pip.conf "$root/etc/pip.conf"
-}
-
 make_root() {
     make_tools && hand_over
     if [ ! -e "$root/made" ]; then
         unmount_all
         rm -rf --one-file-system "$root" && mkdir -p "$root"
-        local mirror
-        mirror=$(awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/debian.sources)
         debootstrap --arch=arm64 --foreign --variant=minbase --include=ca-certificates,python3,python3-venv \
-            "$suite" "$root" "$mirror" >/dev/null
+            "$suite" "$root" "$(mirror)" >/dev/null
         chroot "$root" /debootstrap/debootstrap --second-stage >/dev/null
-        share_sources && mount_all
+        share_sources "$root" "$suite" && mount_all
         run apt-get update -q >/dev/null
         # shellcheck disable=SC2086 # they are several
         run env DEBIAN_FRONTEND=noninteractive apt-get install -y -q $packages >/dev/null
