@@ -1,11 +1,8 @@
 """`stemd bench`: what each preset costs on this machine, and which it holds."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Literal
-
-import click
 
 from stemd.daemon.boards import expected_load, this_board
 from stemd.daemon.config import SeparationSection
@@ -15,6 +12,7 @@ from stemd.daemon.memory import Memory, describe_machine
 from stemd.daemon.networks import choose_stems, find_networks
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.profiles import choose_profile
+from stemd.daemon.terminal import echo, echo_json
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import SAMPLERATE, Scheme
 
@@ -61,24 +59,25 @@ def bench(wishes: SeparationSection, as_json: bool) -> None:
     machine = describe_machine()
     rows = _measure(wishes, stems)
     if as_json:
-        click.echo(json.dumps(_report(machine, wishes, stems, list(rows)), indent=1))
+        echo_json(_report(machine, wishes, stems, list(rows)), indent=1)
         return
-    click.echo("{processor}, {cores} cores, {runtime}".format(**machine))
+    echo("{processor}, {cores} cores, {runtime}".format(**machine))
     rest = ", the last one of what is left" if wishes.remainder else ""
-    click.echo(
-        f"{stems} stems{rest}, {wishes.precision}, threads of each network: {wishes.threads}\n"
+    echo(
+        f"{stems} stems{rest}, {wishes.precision}, threads of each network: {wishes.threads}",
+        "",
     )
-    click.echo(COLUMNS.format(*HEADER))
+    echo(COLUMNS.format(*HEADER))
     chosen = None
     board = this_board()
     for preset, scheme, measurement in rows:
         expected = expected_load(_work(wishes, stems, scheme), board)
-        click.echo(_line(preset, scheme, measurement, expected))
+        echo(_line(preset, scheme, measurement, expected))
         if chosen is None and is_held(measurement):
             chosen = f"{preset} ({scheme})"
-    click.echo(LEGEND)
-    click.echo(f"`preset: auto` is {chosen} here" if chosen else "this machine holds none of them")
-    click.echo(f"`profile: auto`, by estimate: {choose_profile(board, stems).reason}")
+    echo(*LEGEND.split("\n"))
+    echo(f"`preset: auto` is {chosen} here" if chosen else "this machine holds none of them")
+    echo(f"`profile: auto`, by estimate: {choose_profile(board, stems).reason}")
 
 
 Row = tuple[str, Scheme, Measurement]

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,6 +16,7 @@ from stemd.daemon.errors import StemdError
 from stemd.daemon.models_commands import models
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.service_commands import service
+from stemd.daemon.terminal import echo, echo_error
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE
@@ -33,17 +35,18 @@ def main() -> None:
         status = cli(prog_name="stemd", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        error.show(said := StringIO())
+        echo(*said.getvalue().splitlines(), err=True)
         status = error.exit_code
     except (StemdError, ModelError) as error:
-        click.echo(f"stemd: {error}", err=True)
+        echo_error(error)
         status = getattr(error, "exit_code", 1)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("stemd: interrupted", err=True)
+        echo("stemd: interrupted", err=True)
         status = 130
     except OSError as error:
         # What has a remedy of its own is told where it happens; this is standard output at last.
-        click.echo(f"stemd: {error}", err=True)
+        echo_error(error)
         sys.stdout = None  # else the interpreter tries to write the rest, and says so
         status = 1
     sys.exit(status or 0)
@@ -122,14 +125,14 @@ def check(path: Path | None, settings: tuple[str, ...]) -> None:
     if stems != "auto":
         find_networks(stems)
     read = path or existing_default_path()
-    click.echo(f"the configuration is right ({read or 'no file: the defaults'})")
+    echo(f"the configuration is right ({read or 'no file: the defaults'})")
 
 
 @cli.command()
 @with_config
 def config(path: Path | None, settings: tuple[str, ...]) -> None:
     """Print the effective configuration."""
-    click.echo(load_config(path, settings).as_yaml(), nl=False)
+    echo(*load_config(path, settings).as_yaml().splitlines())
 
 
 @cli.command()
@@ -303,7 +306,7 @@ def completion(shell: str) -> None:
     from click.shell_completion import get_completion_class
 
     if found := get_completion_class(shell):
-        click.echo(found(cli, {}, "stemd", "_STEMD_COMPLETE").source())
+        echo(*found(cli, {}, "stemd", "_STEMD_COMPLETE").source().splitlines())
 
 
 def _overrides(

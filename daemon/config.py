@@ -277,7 +277,7 @@ def load_config(path: Path | None, settings: Iterable[str] = (), fills_in: bool 
     except ValidationError as error:
         lines = [_explain(details) for details in error.errors()]
         origin = f"the configuration {path}" if path else "the configuration of this call"
-        raise ConfigError("\n".join([f"{origin} is wrong:", *lines])) from None
+        raise ConfigError(f"{origin} is wrong:", *lines) from None
 
 
 def _with_profile(config: Config) -> Config:

@@ -1,6 +1,5 @@
 """The commands that talk to a daemon that runs."""
 
-import json
 import re
 import sys
 from math import isnan
@@ -14,6 +13,7 @@ from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.ports import STEMS
+from stemd.daemon.terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from stemd.daemon.control.client import ControlClient
@@ -58,7 +58,10 @@ socket_option = click.option(
 def status(socket: Path | None, as_json: bool) -> None:
     """Tell how a daemon that runs is doing."""
     told = _ask(socket, "status")
-    click.echo(json.dumps(told, indent=2) if as_json else _in_words(told))
+    if as_json:
+        echo_json(told, indent=2)
+    else:
+        echo(*_in_words(told))
 
 
 @click.command("set")
@@ -95,7 +98,7 @@ def set_stem(
         raise click.UsageError("--fine and --toggles go with --learn: they say what is learned")
     if all(value is None for value in change.values()):
         raise click.UsageError("give what is to change: --gain, --mute, --solo or their opposites")
-    click.echo(f"{stem}: {_strip_in_words(_ask(socket, 'set', stem=stem, **change))}")
+    echo(f"{stem}: {_strip_in_words(_ask(socket, 'set', stem=stem, **change))}")
 
 
 @click.command()
@@ -113,7 +116,7 @@ def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) ->
     if toggles:
         raise click.UsageError("--toggles goes with --learn: it says what is learned")
     on = _ask(socket, "bypass", on={"on": True, "off": False}.get(what or "toggle"))["on"]
-    click.echo(f"bypass: {'on' if on else 'off'}")
+    echo(f"bypass: {'on' if on else 'off'}")
 
 
 @click.command()
@@ -121,9 +124,9 @@ def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) ->
 def reload(socket: Path | None) -> None:
     """Have a daemon read its configuration anew; a wrong one changes nothing."""
     changes = _ask(socket, "reload")
-    click.echo(f"changed: {', '.join(changes['changed']) or 'nothing'}")
+    echo(f"changed: {', '.join(changes['changed']) or 'nothing'}")
     if changes["at_next_start"]:
-        click.echo(f"at the next start: {', '.join(changes['at_next_start'])}")
+        echo(f"at the next start: {', '.join(changes['at_next_start'])}")
 
 
 @click.command()
@@ -144,7 +147,7 @@ def events(socket: Path | None, meters: float | None) -> None:
         raise click.BadParameter("nan is no number of seconds", param_hint="--meters")
     with _connect(socket) as client:
         for event in client.events(meters):
-            click.echo(json.dumps(event))
+            echo_json(event)
 
 
 @click.command()
@@ -167,8 +170,8 @@ COMMANDS = (status, set_stem, bypass, reload, stop, events, top)
 
 def _learn(socket: Path | None, **wish: Any) -> None:
     with _connect(socket) as client:
-        click.echo("move the controller …", err=True)
-        click.echo(Binding(**client.ask("learn", **wish)).in_words())
+        echo("move the controller …", err=True)
+        echo(Binding(**client.ask("learn", **wish)).in_words())
 
 
 def _connect(path: Path | None, patience_s: float | None = None) -> "ControlClient":
@@ -188,7 +191,7 @@ def _own_config() -> Config:
     try:
         return load_config(None, fills_in=False)
     except ConfigError as error:
-        click.echo(f"{error}\nit is not gone by here", err=True)
+        echo(*str(error).split("\n"), "it is not gone by here", err=True)
         return Config()
 
 
@@ -198,7 +201,7 @@ def _ask(path: Path | None, do: str, **arguments: Any) -> dict[str, Any]:
         return result
 
 
-def _in_words(told: dict[str, Any]) -> str:
+def _in_words(told: dict[str, Any]) -> list[str]:
     lines = [f"stemd {told['version']}: {told['state']}"]
     if server := told["server"]:
         lines += [
@@ -222,7 +225,7 @@ def _in_words(told: dict[str, Any]) -> str:
                 for source, destination in told["connections"]
             ),
         ]
-    return "\n".join(lines)
+    return lines
 
 
 def _strip_in_words(strip: dict[str, Any]) -> str:

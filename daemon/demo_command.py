@@ -3,11 +3,10 @@
 from pathlib import Path
 from tempfile import TemporaryFile
 
-import click
-
 from stemd.daemon.config import Config
 from stemd.daemon.demo import SONG, Demonstration, demonstrate, draw, write_stems
 from stemd.daemon.errors import StemdError
+from stemd.daemon.terminal import echo
 from stemd.dsp.scheme import SAMPLERATE
 
 
@@ -27,7 +26,7 @@ def demo_song(config: Config, folder: Path, song: Path | None) -> None:
         raise StemdError(
             f"cannot write into {folder}: {error.strerror}; give another (-o)"
         ) from None
-    click.echo(f"playing {song or SONG} through the daemon, in real time …", err=True)
+    echo(f"playing {song or SONG} through the daemon, in real time …", err=True)
     demonstration = demonstrate(config, song or SONG)
     files = write_stems(demonstration, folder)
     picture = folder / "stems.png"
@@ -35,27 +34,25 @@ def demo_song(config: Config, folder: Path, song: Path | None) -> None:
         draw(demonstration, picture)
         files.append(picture)
     except ImportError:
-        click.echo("no picture: it needs matplotlib (pip install matplotlib)", err=True)
+        echo("no picture: it needs matplotlib (pip install matplotlib)", err=True)
     except OSError as error:
-        click.echo(f"no picture: {picture}: {error.strerror}", err=True)
+        echo(f"no picture: {picture}: {error.strerror}", err=True)
     for file in files:
-        click.echo(file)
-    click.echo(_summary(demonstration))
+        echo(str(file))
+    echo(*_summary(demonstration))
 
 
-def _summary(demonstration: Demonstration) -> str:
+def _summary(demonstration: Demonstration) -> list[str]:
     report = demonstration.report
     seconds = demonstration.declared_delay / SAMPLERATE
     loads = ", ".join(f"{who} {load:.0%}" for who, load in report.load.items() if who != "engine")
-    return "\n".join(
-        [
-            f"delay: {demonstration.declared_delay} frames ({seconds:.3f} s) declared, "
-            f"{_or_not(demonstration.measured_delay)} measured",
-            f"load: {loads}, signal processing {report.load['engine']:.0%} of one core",
-            f"late: {report.blocks.late} of {report.blocks.total} blocks, "
-            f"{report.link.late_periods} periods",
-        ]
-    )
+    return [
+        f"delay: {demonstration.declared_delay} frames ({seconds:.3f} s) declared, "
+        f"{_or_not(demonstration.measured_delay)} measured",
+        f"load: {loads}, signal processing {report.load['engine']:.0%} of one core",
+        f"late: {report.blocks.late} of {report.blocks.total} blocks, "
+        f"{report.link.late_periods} periods",
+    ]
 
 
 def _or_not(frames: int | None) -> str:

@@ -1,6 +1,5 @@
 """`stemd doctor`: what this machine has for the daemon, what is wrong, and what to do about it."""
 
-import json
 import platform
 import resource
 from collections.abc import Callable, Iterator
@@ -12,8 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeAlias
-
-import click
 
 from stemd.daemon import libjack
 from stemd.daemon.calls import apart
@@ -35,6 +32,7 @@ from stemd.daemon.scheduling import (
     wanted_below,
 )
 from stemd.daemon.service import Service
+from stemd.daemon.terminal import echo, echo_json
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.runtime import runtime_name
 
@@ -367,15 +365,15 @@ def doctor(path: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
         if not as_json:
             _print(finding)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        echo_json([asdict(finding) for finding in findings], indent=1)
     if any(finding.weight is Weight.BAD for finding in findings):
         raise SystemExit(1)
 
 
 def _print(finding: Finding) -> None:
     first, *others = finding.found.splitlines()
-    click.echo(f"{MARKS[finding.weight]} {finding.about}: {first}")
+    echo(f"{MARKS[finding.weight]} {finding.about}: {first}")
     for line in others:
-        click.echo(f"    {line}")
+        echo(f"    {line}")
     for number, line in enumerate(finding.remedy.splitlines()):
-        click.echo(f"  {' ' if number else '→'} {line}")
+        echo(f"  {' ' if number else '→'} {line}")

@@ -1,10 +1,21 @@
 """The errors a user can cause; each message says what, value, rule and remedy."""
 
+from stemd.tflite_models.printable import printable
+
 
 class StemdError(Exception):
-    """Something went wrong while running. Base of all errors of `stemd.daemon`."""
+    """Something went wrong while running. Base of all errors of `stemd.daemon`.
+
+    Parameters
+    ----------
+    *lines : str
+        The message, line by line; what does not print is escaped.
+    """
 
     exit_code = 1
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(printable, lines)))
 
 
 class ConfigError(StemdError):

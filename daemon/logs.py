@@ -6,6 +6,11 @@ import sys
 from collections.abc import Mapping
 from threading import Lock
 from time import monotonic
+from typing import Any
+
+from stemd.daemon.errors import StemdError
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.printable import printable
 
 BURST, REPEAT_S = 3, 60.0
 """The same line is written so often in so long, and then with how often it came meanwhile."""
@@ -20,14 +25,34 @@ PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERR
 """Of syslog(3)."""
 
 
-class JournalFormatter(logging.Formatter):
+class PlainFormatter(logging.Formatter):
+    """Escapes what does not print; a record is one line, except for errors of several lines.
+
+    Names in a message come from other programs and from files, and a newline in one would else
+    write a line of the log. `StemdError` and `ModelError` have escaped their own lines.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the message of a record, with further lines of an error indented."""
+        args = record.args if isinstance(record.args, tuple) else ()
+        if any(isinstance(arg, StemdError | ModelError) for arg in args):
+            record.message = "\n  ".join(map(printable, record.message.split("\n")))
+        else:
+            record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """Return the lines of a traceback."""
+        return "\n".join(map(printable, super().formatException(ei).split("\n")))
+
+
+class JournalFormatter(PlainFormatter):
     """Begins each line with its priority, as sd-daemon(3) tells; the journal knows the time."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record."""
+        """Return the lines of a record."""
         priority = PRIORITIES.get(record.levelno, 2)
-        lines = super().format(record).splitlines() or [""]
-        return "\n".join(f"<{priority}>{line}" for line in lines)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).split("\n"))
 
 
 class RepeatFilter(logging.Filter):
@@ -89,7 +114,7 @@ def set_up(verbose: bool, environment: Mapping[str, str]) -> None:
     if is_journal(environment):
         handler.setFormatter(JournalFormatter("%(name)s: %(message)s" if verbose else line))
     else:
-        handler.setFormatter(logging.Formatter(line))
+        handler.setFormatter(PlainFormatter(line))
     logging.basicConfig(handlers=[handler])
     logging.getLogger("stemd").setLevel(logging.DEBUG if verbose else logging.INFO)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from stemd.daemon.terminal import echo, echo_error
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.spec import StreamingPrecision
 
@@ -33,7 +34,7 @@ def list_sets() -> None:
     rows = [_row(line) for line in _library().list()]
     header = ("NAME", "ORIGIN", "PRECISION", "LICENCE", "IN USE", "STEMS, SDR IN DB", "WHERE")
     for line in _columns([header, *rows]):
-        click.echo(line)
+        echo(line)
 
 
 @models.command()
@@ -61,7 +62,7 @@ def install(name: str, source: Path | None, allow_unverified: bool) -> None:
 
     installed = Installer(_library()).install(name, source, allow_unverified)
     verified = "verified" if installed.manifest.provenance.verified else "NOT verified"
-    click.echo(
+    echo(
         f"installed {name}: {', '.join(installed.stems)} ({installed.precision}, {verified}) "
         f"in {installed.folder}"
     )
@@ -73,7 +74,7 @@ def remove(name: str) -> None:
     """Remove the networks NAME that were installed; those that come along are used again."""
     from stemd.tflite_models.install import Installer
 
-    click.echo(f"removed {Installer(_library()).remove(name)}")
+    echo(f"removed {Installer(_library()).remove(name)}")
 
 
 @models.command()
@@ -83,7 +84,7 @@ def verify(name: str | None) -> None:
     library = _library()
     errors = list(_verify_each(library, [name] if name else list(library.names)))
     for error in errors[:-1]:
-        click.echo(f"stemd: {error}", err=True)
+        echo_error(error)
     if errors:
         raise errors[-1]
 
@@ -124,7 +125,7 @@ def export(
     precision = precision or (SeparationSection().precision if preset else "fp32")
     spec = _spec(name, preset or "seed", {"T": t, "B": b, "A": a, "mirror": mirror}, precision)
     for path in _library().export(name, spec, folder).values():
-        click.echo(str(path))
+        echo(str(path))
 
 
 def _library() -> "Library":
@@ -174,7 +175,7 @@ def _verify_each(library: "Library", names: list[str]) -> Iterator[ModelError]:
             if isinstance(copy, ModelError):
                 yield copy
             else:
-                click.echo(f"{name} ({copy.origin}): {len(copy.stems)} files are intact")
+                echo(f"{name} ({copy.origin}): {len(copy.stems)} files are intact")
 
 
 def _spec(

@@ -4,6 +4,8 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 
+from stemd.tflite_models.printable import printable
+
 READY_S = 10.0
 """For how long a service manager that is busy is waited for, with what it has to know."""
 
@@ -35,7 +37,7 @@ class Notifier:
         """Say how it is, in a line."""
         if text != self._told:
             self._told = text
-            self._send(f"STATUS={text}")
+            self._send(f"STATUS={printable(text)}")  # a newline would begin another notice
 
     def feed_watchdog(self) -> None:
         """Say that all is well."""

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
-import click
 from tqdm import tqdm
 
 from stemd.daemon.audio_file import Song
 from stemd.daemon.errors import StemdError
 from stemd.daemon.machine import choose
 from stemd.daemon.separate import separate
+from stemd.daemon.terminal import echo
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
+from stemd.tflite_models.printable import printable
 
 
 def separate_file(
@@ -49,14 +50,14 @@ def separate_file(
             )
         speed = song.frames / song.samplerate / (monotonic() - started)
     for file in separated.files:
-        click.echo(click.format_filename(file))
+        echo(str(file))
     if separated.clipped:
-        click.echo(
+        echo(
             f"{separated.clipped} samples went beyond full scale and were cut: "
             "give --bits float to keep them",
             err=True,
         )
-    click.echo(f"{speed:.2g} times as fast as it plays", err=True)
+    echo(f"{speed:.2g} times as fast as it plays", err=True)
 
 
 def _folder_of(song: Path) -> Path:
@@ -69,7 +70,7 @@ def _folder_of(song: Path) -> Path:
 def _progress_bar(song: Song) -> "tqdm[None]":
     return tqdm(
         total=song.frames / song.samplerate,
-        desc=click.format_filename(song.path.name),
+        desc=printable(song.path.name),
         unit="× real time",
         disable=not (sys.stderr and sys.stderr.isatty()),
         bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s, {rate_noinv_fmt}",

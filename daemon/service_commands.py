@@ -7,6 +7,7 @@ import click
 
 from stemd.daemon.config import load_config
 from stemd.daemon.service import Service, linger, user_name
+from stemd.daemon.terminal import echo
 
 
 class UserName(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
@@ -57,10 +58,10 @@ def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
     if lingers:
         linger(user)
     made.install(user, starts=not no_start)
-    click.echo(f"wrote {made.unit}")
-    click.echo(f"enabled; {' '.join(made.manager)} status stemd tells how it is")
+    echo(f"wrote {made.unit}")
+    echo(f"enabled; {' '.join(made.manager)} status stemd tells how it is")
     for trouble in made.condition().troubles:
-        click.echo(trouble, err=True)
+        echo(*trouble.split("\n"), err=True)
 
 
 @service.command()
@@ -69,7 +70,7 @@ def uninstall(of_machine: bool) -> None:
     """Stop the service and take the unit away."""
     installed = Service(of_machine)
     installed.uninstall()
-    click.echo(f"removed {installed.unit}")
+    echo(f"removed {installed.unit}")
 
 
 @service.command()
@@ -79,6 +80,6 @@ def status(of_machine: bool) -> None:
     found = Service(of_machine).condition()
     for line in (found.state, found.status, *found.troubles):
         if line:
-            click.echo(line)
+            echo(*line.split("\n"))
     if found.is_down:
         raise SystemExit(1)

@@ -140,7 +140,7 @@ class Daemon:
         except (StemdError, ModelError) as error:
             log.error("nothing is changed: %s", error)
             self.bulletin.publish("reload", error=str(error))
-            future.set_exception(StemdError(f"nothing is changed: {error}"))
+            future.set_exception(StemdError(*f"nothing is changed: {error}".split("\n")))
         except BaseException as error:
             future.set_exception(error)
             raise

@@ -7,6 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Event as Flag
 from typing import Any, ClassVar
 
+from rich.markup import escape
 from rich.text import Text
 from textual import work
 from textual.app import App, ComposeResult
@@ -16,6 +17,7 @@ from textual.widgets import Footer, Static
 from stemd.daemon.control.client import ControlClient, NoAnswerError
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.errors import StemdError
+from stemd.tflite_models.printable import printable
 
 REFRESH_S = 0.1
 
@@ -102,9 +104,10 @@ class Top(App[None]):
                 except NoAnswerError:
                     raise
                 except StemdError as error:
-                    self.call_from_thread(self.notify, str(error), severity="error")
+                    self.call_from_thread(self.notify, escape(str(error)), severity="error")
 
     def _show(self, status: dict[str, Any], trouble: str) -> None:
+        status = _printable(status)
         self._status, self._trouble = status, trouble
         self._shown += 1
         page = render(status, self._chosen) if status else Text(trouble)
@@ -146,6 +149,18 @@ class Top(App[None]):
     def action_bypass(self) -> None:
         """Hear the input, or the stems again."""
         self._wish(do="bypass")
+
+
+def _printable(status: Any) -> Any:
+    """Return a status with the names in it escaped: ports are named by other programs."""
+    match status:
+        case str():
+            return printable(status)
+        case list():
+            return [_printable(each) for each in status]
+        case dict():
+            return {key: _printable(value) for key, value in status.items()}
+    return status
 
 
 def render(status: dict[str, Any], chosen: int) -> Text:

@@ -80,7 +80,7 @@ class ControlClient:
         while "ok" not in (answer := self._read()):
             self._events.append(answer)
         if not answer["ok"]:
-            raise StemdError(answer["error"]["message"])
+            raise StemdError(*str(answer["error"]["message"]).split("\n"))
         result: dict[str, Any] = answer["result"]
         return result
 

@@ -1,0 +1,193 @@
+"""Whatever other programs call themselves, terminal and log show it in one line that prints."""
+
+import ast
+import io
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import stemd.daemon
+from fake_daemon import FakeDaemon, done
+from stemd.daemon import cli as command_line
+from stemd.daemon import logs
+from stemd.daemon.control.server import ControlServer
+from stemd.daemon.errors import ConfigError, StemdError
+from stemd.daemon.notifier import Notifier
+
+EVIL = "a\nWARNING: forged\x1b[2J\x9b\u202e\x7f"
+SHOWN = r"a\nWARNING: forged\x1b[2J\x9b\u202e\x7f"
+
+SOURCES = Path(stemd.daemon.__file__).parent
+
+
+@pytest.fixture
+def run(capfd, monkeypatch):
+    """A function that runs stemd as `main` does; returns standard output, error and exit code."""
+
+    def run(*arguments: str) -> tuple[str, str, int]:
+        monkeypatch.setattr(sys, "argv", ["stemd", *arguments])
+        monkeypatch.setattr(command_line.signal, "signal", lambda *_: None)
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        return *capfd.readouterr(), ended.value.code
+
+    return run
+
+
+@pytest.fixture
+def log():
+    """A logger set up as the daemon's, and what it has written."""
+    written, logger = io.StringIO(), logging.Logger("test")
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(logs.PlainFormatter("%(message)s"))
+    logger.addHandler(handler)
+    return logger, written
+
+
+def lines_of(text: str) -> list[str]:
+    """Each must print."""
+    lines = text.split("\n")
+    assert all(map(str.isprintable, lines)), lines
+    return lines
+
+
+def test_a_name_in_the_log_stays_in_its_line(log):
+    logger, written = log
+    logger.warning("the session manager says: %s", EVIL)
+    logger.warning("%s" % EVIL)  # noqa: UP031 - as a message without arguments
+    logger.warning("%(name)s", {"name": EVIL})
+    assert lines_of(written.getvalue()) == [
+        f"the session manager says: {SHOWN}",
+        SHOWN,
+        SHOWN,
+        "",
+    ]
+
+
+def test_an_error_of_several_lines_keeps_them_and_no_name_in_it_adds_one(log):
+    logger, written = log
+    logger.error("nothing is changed: %s", ConfigError("it is wrong:", f"{EVIL}: unknown key"))
+    assert lines_of(written.getvalue()) == [
+        "nothing is changed: it is wrong:",
+        f"  {SHOWN}: unknown key",
+        "",
+    ]
+
+
+def test_a_traceback_prints(log):
+    logger, written = log
+    try:
+        raise ValueError(EVIL)
+    except ValueError:
+        logger.exception("request %s", "status")
+    assert len(lines_of(written.getvalue())) > 3
+
+
+def test_the_journal_has_a_priority_in_front_of_each_line(log):
+    logger, written = log
+    logger.handlers[0].setFormatter(logs.JournalFormatter("%(message)s"))
+    logger.error("%s: %s", EVIL, StemdError("x", "y"))
+    for line in lines_of(written.getvalue())[:-1]:
+        assert line.startswith("<3>")
+
+
+def test_an_unknown_key_is_one_line(run, tmp_path):
+    (tmp_path / "c.yaml").write_text(f"{json.dumps(EVIL)}: 1\n")
+    out, err, code = run("check", "-c", str(tmp_path / "c.yaml"))
+    assert code == 2
+    assert f"{SHOWN}: unknown key" in err
+    assert len(lines_of(out + err)) == 3
+
+
+def test_arguments_that_make_no_sense_print(run):
+    for arguments in ([EVIL], ["status", EVIL], ["run", "--set", EVIL], ["set", EVIL, "--mute"]):
+        out, err, code = run(*arguments)
+        assert code == 2
+        lines_of(out + err)
+
+
+STATUS = {
+    "version": "0",
+    "state": "playing",
+    "preset": "balanced",
+    "precision": "int8",
+    "bypass": False,
+    "peaks": {},
+    "mixer": {"vocals": {"gain": 0.0, "mute": False, "solo": False}},
+    "server": {
+        "name": EVIL,
+        "client": "stemd",
+        "samplerate": 48_000,
+        "period": 256,
+        "xruns": 0,
+        "dropouts": 0,
+    },
+    "delay": {"frames": 1, "seconds": 0.1},
+    "load": {},
+    "blocks": {"total": 1, "late": 0},
+    "engine": {"late_periods": 0, "lost_frames": 0},
+    "connections": [[EVIL, "stemd:in_L"]],
+}
+
+
+@pytest.fixture
+def socket_option(tmp_path):
+    """Leads to a daemon whose server and peers have evil names."""
+    daemon = FakeDaemon()
+    daemon.status = lambda: done(STATUS)
+    daemon.reloaded = StemdError(f"{EVIL}: unknown key", "another line")
+    server = ControlServer(tmp_path / "s", daemon)
+    server.start()
+    yield ["--socket", str(tmp_path / "s")]
+    server.close()
+
+
+def test_status_prints_and_programs_get_names_as_they_are(run, socket_option):
+    out, _, _ = run("status", *socket_option)
+    assert f"connected: {SHOWN} to stemd:in_L" in lines_of(out)
+    out, _, _ = run("status", "--json", *socket_option)
+    lines_of(out)
+    assert json.loads(out)["connections"] == STATUS["connections"]
+
+
+def test_a_refusal_prints(run, socket_option):
+    _, err, _ = run("reload", *socket_option)
+    assert lines_of(err) == [f"stemd: {SHOWN}: unknown key", "another line", ""]
+
+
+def test_the_page_of_top_prints():
+    from stemd.daemon.top import _printable, render
+
+    lines_of(render(_printable(STATUS), 0).plain)
+
+
+def test_the_service_manager_is_sent_one_notice(monkeypatch):
+    sent = []
+    monkeypatch.setattr(Notifier, "_send", lambda _, notice: sent.append(notice))
+    Notifier({}).status(f"playing on {EVIL}")
+    assert sent == [f"STATUS=playing on {SHOWN}"]
+
+
+def test_completion_and_configuration_are_printed_whole():
+    for arguments in (["completion", "bash"], ["completion", "zsh"], ["completion", "fish"]):
+        script = CliRunner().invoke(command_line.cli, arguments).output
+        assert "\\t" not in script
+        assert "_STEMD_COMPLETE" in script
+
+
+@pytest.mark.parametrize("name", ["echo", "secho", "print"])
+def test_nothing_prints_but_what_escapes(name):
+    """Names from elsewhere reach the terminal by `terminal.echo` alone."""
+    allowed = {
+        SOURCES / "terminal.py",
+        SOURCES / "measuring.py",
+    }  # JSON for another process of ours
+    for path in set(SOURCES.rglob("*.py")) - allowed:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in (f"click.{name}", f"{name}" if name == "print" else ""), path
