@@ -202,7 +202,7 @@ find-missing = missing=""; $(1) missing=$$(printf ' %s\n' $$missing | sort -u | 
 
 define install-missing
 @$(call find-missing,$(1)); \
-if [ -z "$${missing\# }" ]; then exit 0; fi; \
+if [ -z "$$(echo $$missing)" ]; then exit 0; fi; \
 if ! command -v apt-get >/dev/null; then \
   echo "stemd needs these Debian packages, or what your system calls them:$$missing" >&2; exit 1; fi; \
 by_hand="install these packages, or what your system calls them:$$missing"; \
