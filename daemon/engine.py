@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from threading import Thread
-from time import perf_counter
+from time import thread_time
 
 import numpy as np
 
@@ -33,7 +33,9 @@ class Engine:
     Attributes
     ----------
     busy_s : float
-        Seconds spent on the signal processing so far.
+        Processor time spent on the signal processing so far, without waiting for networks.
+    processed : int
+        Frames that were processed so far.
     priority : int
         Of the thread, from its next work on; see `scheduling`.
     """
@@ -46,6 +48,7 @@ class Engine:
         on_failure: Callable[[Exception], None],
     ) -> None:
         self.busy_s = 0.0
+        self.processed = 0
         self.priority = NORMAL
         self._link = link
         self._pipeline = pipeline
@@ -83,8 +86,9 @@ class Engine:
     def _serve(self) -> None:
         """Process all the input there is."""
         while not self._stopping and (frames := self._link.read(self._input)):
-            started = perf_counter()
+            started = thread_time()
             for stems in self._pipeline.process(self._input[:, :frames]):
                 self._link.write(stems)
                 self._on_progress()
-            self.busy_s += perf_counter() - started
+            self.busy_s += thread_time() - started
+            self.processed += frames

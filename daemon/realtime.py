@@ -63,6 +63,25 @@ class LinkCounters:
     """Frames in which the dry signal was heard."""
     delivered: int
     """Frames that the engine has written, with those it began with."""
+    heard_ns: int
+    """Nanoseconds of the monotonic clock when the last cycle was heard; 0 before the first."""
+    period: int
+    """Frames of that cycle."""
+
+    def output_lasts_until(self, samplerate: int) -> float:
+        """Return when the server will find too little output, if its cycles go on as they do.
+
+        Each cycle takes its frames at once, so the output lasts until the start of the first cycle
+        that would leave less than the reserve.
+
+        Returns
+        -------
+        float
+            Seconds of the monotonic clock.
+        """
+        spare = self.delivered - self.frames - round(RESERVE_S * samplerate)
+        cycles = 1 + max(spare, 0) // max(self.period, 1)
+        return self.heard_ns / 1e9 + cycles * self.period / samplerate
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import ceil
+from time import monotonic
 
 from stemd.daemon.engine import Engine
 from stemd.daemon.networks import ByStem
@@ -17,15 +18,19 @@ from stemd.dsp.separator import BlockCounts, Separator
 ENGINE_TIME_S = 0.010
 """Time the engine has for a hop, besides the period itself, before its output is due."""
 
-PATIENCE_S = 0.004
-"""How much of that it may spend on waiting for networks that are just not done."""
+MARGIN_S = 0.0015
+"""How long before its output is due the engine stops waiting for networks, besides the time that
+its own work needs: a server's cycles are not quite even."""
+
+MARGIN = 2
+"""So many times what its own work usually takes is kept free for it: others may interrupt it."""
 
 MAX_QUANTUM = 256
 """Frames that may wait for the engine, in several short periods, for to wake it takes more than its
 work. There is time for that, as there is for a longest period."""
 
 OVERLOADED_AFTER = 3
-"""Late blocks in a row after which the dry signal is heard."""
+"""Late blocks in a row, besides those of one period, after which the dry signal is heard."""
 
 RECOVERED_AFTER_S = 1.0
 """For how long, then, every block must be in time before the stems are heard again."""
@@ -102,8 +107,13 @@ class Separation:
         self.link = Link(CHANNELS, len(slots), prefill, self.delay, samplerate, slots, quantum)
         self._engine = Engine(self.link, pipeline, self._watch_load, self._fail)
         self._is_bypassed = False
+        self._prefill, self._held = prefill, pipeline.held
+        self._hop = HOP_LENGTH * samplerate / SAMPLERATE
         block_s = scheme.B * HOP_LENGTH / SAMPLERATE
-        self._recovered_after = max(OVERLOADED_AFTER, ceil(RECOVERED_AFTER_S / block_s))
+        # The blocks of one period fall due together: a single hitch makes them all late.
+        at_once = int(longest_period / samplerate / block_s)
+        self._overloaded_after = OVERLOADED_AFTER + at_once
+        self._recovered_after = max(self._overloaded_after, ceil(RECOVERED_AFTER_S / block_s))
         self._engine.start()
 
     @property
@@ -167,8 +177,23 @@ class Separation:
         return self._workers.stop() and stopped
 
     def _patience(self) -> float | None:
-        """Tell how long the engine may wait for a block; workers that were stopped bring none."""
-        return None if self._rt.freewheeling and not self._is_stopped else PATIENCE_S
+        """Return how many seconds the engine may wait for a block; None: for as long as it takes.
+
+        What is due is told by the output ring: the engine may wait for as long as the output lasts,
+        but for what it has yet to do itself. Workers that were stopped bring nothing.
+        """
+        if self._rt.freewheeling and not self._is_stopped:
+            return None
+        counters = self.link.counters()
+        until = counters.output_lasts_until(self.samplerate) - self._own_work_s(counters)
+        return max(until - MARGIN_S - monotonic(), 0.0)
+
+    def _own_work_s(self, counters: LinkCounters) -> float:
+        """Return the seconds that the engine needs for what it has heard and not delivered."""
+        heard = counters.frames + self._prefill - counters.delivered
+        hops = max(ceil((heard - self._held) / self._hop), 1)
+        hop_s = self._engine.busy_s / max(self._engine.processed / self._hop, 1)
+        return MARGIN * hops * hop_s
 
     def _fail(self, error: Exception) -> None:
         self.failure = error
@@ -177,7 +202,7 @@ class Separation:
     def _watch_load(self) -> None:
         """Decide whether the networks keep up (engine thread)."""
         blocks = self._separator.blocks
-        if not self.is_overloaded and blocks.late_in_a_row >= OVERLOADED_AFTER:
+        if not self.is_overloaded and blocks.late_in_a_row >= self._overloaded_after:
             self._set_overloaded(True)
         elif self.is_overloaded and blocks.in_time_in_a_row >= self._recovered_after:
             self._set_overloaded(False)

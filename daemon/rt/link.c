@@ -76,6 +76,11 @@ void link_hear(rt_link_t *link, const chunk_t *in, uint32_t frames)
 
 void link_heard(rt_link_t *link, uint32_t nframes)
 {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    link->period = nframes;
+    /* After the frames of the cycle: rt_link_counters() reads them in the other order. */
+    set(&link->heard_ns, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
     if (get(&link->in.written) - get(&link->in.read) + nframes > link->quantum)
         sem_post(&link->heard);
 }
@@ -222,6 +227,10 @@ void rt_link_hold(rt_link_t *link, int hold)
 
 void rt_link_counters(const rt_link_t *link, rt_link_counters_t *out)
 {
+    /* First of all: with the frames of a later cycle it makes the time that is left seem shorter,
+     * never longer. */
+    out->heard_ns = get(&link->heard_ns);
+    out->period = link->period;
     out->frames = get(&link->in.written);
     out->late_periods = get(&link->late_periods);
     out->late_frames = get(&link->late_frames);

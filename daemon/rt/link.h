@@ -30,6 +30,8 @@ struct rt_link {
     atomic_int dry_wanted;
     atomic_int held; /* it is not to be heard yet, however warm it is */
     counter_t late_periods, late_frames, lost_frames, dry_frames;
+    counter_t heard_ns; /* when the last cycle was heard */
+    _Atomic uint32_t period; /* frames of that cycle */
     /* Of the server's thread alone: */
     float wet;       /* 1: the stems are heard; 0: the dry signal; between: a fade */
     float wet_step;  /* by which it moves each frame */

@@ -34,6 +34,8 @@ typedef struct {
     uint64_t lost_frames;  /* frames of input the engine did not fetch in time */
     uint64_t dry_frames;   /* frames in which the dry signal was heard */
     uint64_t delivered;    /* frames that the engine has written */
+    uint64_t heard_ns;     /* CLOCK_MONOTONIC when the last cycle was heard; 0: none was */
+    uint32_t period;       /* frames of that cycle */
 } rt_link_counters_t;
 
 /* Any thread; NULL when there is no memory. Free one only when rt_holds() says no.

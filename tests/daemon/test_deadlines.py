@@ -1,0 +1,116 @@
+"""What is due is told by the output ring: long periods bring several blocks at once."""
+
+from dataclasses import replace
+from threading import Event
+from time import monotonic, sleep
+
+import numpy as np
+import pytest
+
+from fake_graph import FakeGraph
+from stemd.daemon.networks import LoadedNetworks
+from stemd.daemon.patchbay import Patchbay
+from stemd.daemon.presets import PRESETS
+from stemd.daemon.realtime import MAX_PERIOD, RESERVE_S, LinkCounters
+from stemd.daemon.separation import OVERLOADED_AFTER
+from stemd.daemon.session import Session, State
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
+
+SHARE = 0.4
+"""Of a block's time that each network takes, on any machine: it sleeps."""
+
+
+def taking(share: float, scheme: Scheme):
+    """A network that passes what it hears, after a share of the time of a block."""
+    block_s = scheme.B * HOP_LENGTH / SAMPLERATE
+    last = scheme.heard - scheme.A
+
+    def network(window, out):
+        sleep(share * block_s)
+        out[:] = window[last - scheme.B : last]
+
+    return network
+
+
+def play(session: Session, graph: FakeGraph, periods: int) -> set[State]:
+    """Let the server's cycles pass in real time; return the states that were seen."""
+    block = np.zeros((2, graph.period), np.float32)
+    began, states = monotonic(), set()
+    for number in range(1, periods + 1):
+        graph.cycle(block)
+        until = began + number * graph.period / graph.samplerate
+        while (left := until - monotonic()) > 0:
+            session.tick(session.rt.wait_events(min(left, 0.02)), monotonic())
+            states.add(session.state)
+    return states
+
+
+@pytest.mark.parametrize("period", [4096, 8192])
+@pytest.mark.parametrize("preset", ["live", "balanced"])
+def test_blocks_that_come_within_one_period_are_in_time(preset, period):
+    scheme = PRESETS[preset][0]
+    graph = FakeGraph(SAMPLERATE, period)
+    networks = LoadedNetworks(
+        lambda: {stem: taking(SHARE, scheme) for stem in ("vocals", "accompaniment")}
+    )
+    session = Session(graph, networks, scheme, MaskExtension.MEAN, 1024, Patchbay({}))
+    try:
+        periods = 2 + 2 * SAMPLERATE // period
+        states = play(session, graph, periods)
+        report = session.separation.report()
+    finally:
+        session.close()
+    assert report.blocks.total >= OVERLOADED_AFTER
+    assert (report.blocks.late, report.link.late_periods) == (0, 0)
+    assert State.OVERLOADED not in states
+    assert report.load["engine"] < SHARE, "to wait is no load"
+
+
+@pytest.mark.parametrize("period", [16, 100, 1000, 1024, 8192])
+@pytest.mark.parametrize("samplerate", [22_050, 48_000, 192_000])
+def test_output_lasts_until_the_first_cycle_that_finds_too_little(period, samplerate):
+    reserve = round(RESERVE_S * samplerate)
+    now = LinkCounters(
+        frames=10 * period,
+        late_periods=0,
+        late_frames=0,
+        lost_frames=0,
+        dry_frames=0,
+        delivered=0,
+        heard_ns=5_000_000_000,
+        period=period,
+    )
+    for spare in (-period, 0, period - 1, period, 3 * period, MAX_PERIOD):
+        counters = replace(now, delivered=now.frames + reserve + spare)
+        cycles = (counters.output_lasts_until(samplerate) - 5) * samplerate / period
+        left, played = spare, 1
+        while left >= period:  # as the server's thread does, cycle by cycle
+            left, played = left - period, played + 1
+        assert cycles == pytest.approx(played)
+
+
+def test_hitch_of_one_long_period_is_no_overload():
+    scheme = Scheme(T=64, B=1, A=1)
+    graph = FakeGraph(SAMPLERATE, MAX_PERIOD)
+    going = Event()
+    going.set()
+
+    def network(window, out):
+        going.wait(10)
+        out[:] = window[-scheme.B - scheme.A : -scheme.A]
+
+    networks = LoadedNetworks(lambda: dict.fromkeys(("vocals", "accompaniment"), network))
+    session = Session(graph, networks, scheme, MaskExtension.MEAN, 1024, Patchbay({}))
+    try:
+        play(session, graph, 3)
+        going.clear()
+        states = play(session, graph, 1)
+        going.set()
+        states |= play(session, graph, 3)
+        late = session.separation.report().blocks.late
+    finally:
+        going.set()
+        session.close()
+    assert late > OVERLOADED_AFTER
+    assert State.OVERLOADED not in states
