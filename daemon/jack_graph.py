@@ -86,7 +86,7 @@ class JackClient:
         self._functions = libjack.Functions(library)
         sockets = open_sockets()
         self._client: Any = jack.Client(name, no_start_server=True, servername=server_name)
-        self._lifeline = Lifeline(sockets)
+        self._lifeline = Lifeline(sockets, library.kind, server_name)
         # There from the start: a server that ends lets JACK2 cancel a thread that is gone already,
         # and with that the newest one that has taken its place.
         self._closing = Flag()
@@ -247,13 +247,13 @@ class JackClient:
         StemdError
             The server hangs, and does not let the client go. Nothing may be opened after that.
         """
+        self._lifeline.close()
         self._closing.set()
         self._closer.join(CLOSE_S)
         if self._closer.is_alive():
             raise StemdError(
                 f"the {self.server} server hangs and does not let go: restart it, then stemd"
             )
-        self._lifeline.close()
 
     def has_server_again(self) -> bool:
         """Tell whether a server can be joined where this one was."""

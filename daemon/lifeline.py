@@ -1,8 +1,10 @@
-"""Tells whether an audio server still lives, without asking it anything.
+"""Notices that an audio server has ended, without asking it anything.
 
 A client library answers many questions from memory long after its server died, and PipeWire's says
-nothing when that happens. But whoever joins a server connects to its socket; a connection of our
-own to the same socket ends when the server does, and at once.
+nothing when that happens. But the library holds a connection to the server's socket, and the kernel
+ends it as soon as the server ends, and not before. That connection itself is watched; none of our
+own is made, which the server might count, refuse or drop. The library opens other sockets too (that
+of PipeWire asks the D-Bus for real-time priority); their end means nothing here.
 """
 
 import os
@@ -12,40 +14,51 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from stemd.daemon.server_sockets import can_connect, is_server_socket
+
 
 class Lifeline:
-    """Connections to the sockets that a client library has opened.
+    """The connections that a client library has opened to its server.
 
     Parameters
     ----------
     before : set of (int, int)
-        What `open_sockets` said before the library joined the server.
+        What `open_sockets` returned before the library joined the server.
+    kind : str
+        "jack" or "pipewire": the server that the library reaches.
+    name : str, optional
+        Of the server, where one was asked for.
     """
 
-    def __init__(self, before: set[tuple[int, int]]) -> None:
-        self._paths = {_server_path(number) for number, _ in open_sockets() - before} - {""}
-        self._connections = [connection for path in self._paths if (connection := _connected(path))]
+    def __init__(self, before: set[tuple[int, int]], kind: str, name: str | None = None) -> None:
+        self._connections: list[socket.socket] = []
+        self._paths: set[str] = set()
+        for descriptor, _ in open_sockets() - before:
+            with suppress(OSError):  # another thread closed it
+                connection = _same_connection(descriptor)
+                path = _peer(connection)
+                if is_server_socket(kind, path, name):
+                    self._connections.append(connection)
+                    self._paths.add(path)
+                else:
+                    connection.close()
 
     def is_cut(self) -> bool:
-        """Tell whether one of the servers has ended."""
+        """Whether the server has ended its side of a connection."""
         poll = select.poll()
         for connection in self._connections:
             poll.register(connection, select.POLLRDHUP | select.POLLHUP)
         return bool(poll.poll(0))
 
     def close(self) -> None:
-        """Let go."""
+        """Stop watching; before the library closes its connection, which would else stay open."""
         for connection in self._connections:
             connection.close()
         self._connections.clear()
 
     def would_hold(self) -> bool:
-        """Tell whether there is a server again where they led to."""
-        connections = [_connected(path, wait=False) for path in self._paths]
-        for connection in connections:
-            if connection:
-                connection.close()
-        return any(connections)
+        """Whether a server accepts connections again where this one did."""
+        return any(can_connect(path) for path in self._paths)
 
 
 def open_sockets() -> set[tuple[int, int]]:
@@ -62,22 +75,20 @@ def open_sockets() -> set[tuple[int, int]]:
     return found
 
 
-def _server_path(descriptor: int) -> str:
-    """Return the path of the socket that a descriptor is connected to, or nothing."""
-    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copy:
-        path = copy.getpeername()
-        if copy.family == socket.AF_UNIX and isinstance(path, str):
-            return path
-    return ""
-
-
-def _connected(path: str, wait: bool = True) -> socket.socket | None:
-    # Where somebody listens and accepts nobody, there is room for some; the next waits for ever.
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    connection.setblocking(wait)
+def _same_connection(descriptor: int) -> socket.socket:
+    copy = os.dup(descriptor)
     try:
-        connection.connect(path)
+        return socket.socket(fileno=copy)
     except OSError:
-        connection.close()
-        return None
-    return connection
+        os.close(copy)
+        raise
+
+
+def _peer(connection: socket.socket) -> str:
+    """Return the path that the socket at the other end is bound to; nothing for other families."""
+    if connection.family != socket.AF_UNIX:
+        return ""
+    with suppress(OSError):  # it listens, and is connected to nothing
+        path: str | bytes = connection.getpeername()
+        return path if isinstance(path, str) else os.fsdecode(path)
+    return ""

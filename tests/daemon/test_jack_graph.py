@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import threading
 
 import jack
@@ -136,6 +137,38 @@ def test_end_of_the_server_is_noticed(number):
         assert not client.has_server_again()
     with private_server(realtime=False) as again:
         assert client.has_server_again() == (again == name)
+
+
+def test_what_else_the_library_connects_to_meanwhile_is_no_sign_of_the_server(
+    server, tmp_path, monkeypatch
+):
+    jack_module = libjack.load(libjack.candidates("jack")[0])
+    opened = []
+
+    class Client(jack_module.Client):
+        """Connects to a bus first, as PipeWire's library does."""
+
+        def __init__(self, *args, **kwargs):
+            opened.append(socket.socket(socket.AF_UNIX))
+            opened[-1].connect(str(tmp_path / "bus"))
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(jack_module, "Client", Client)
+    with socket.socket(socket.AF_UNIX) as bus:
+        bus.bind(str(tmp_path / "bus"))
+        bus.listen()
+        client = open_client("stemd", "jack", server)
+        bus.setblocking(False)
+        while True:  # all there are
+            try:
+                bus.accept()[0].close()
+            except BlockingIOError:
+                break
+    assert client.is_alive()
+    os.kill(process_of(server), signal.SIGKILL)
+    wait_until(lambda: not client.is_alive())
+    client.close()
+    opened[0].close()
 
 
 def test_server_that_does_not_answer_is_named_with_the_remedy():

@@ -1,37 +1,114 @@
-"""Whether a server lives is told by its socket, and nothing that it does keeps us waiting."""
+"""Whether a server lives is seen at its own socket, and nothing that it does keeps us waiting."""
 
 import socket
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from stemd.daemon.lifeline import Lifeline, open_sockets
 
+SERVERS = [
+    ("pipewire", "pipewire-0"),
+    ("pipewire", "pipewire-0-manager"),
+    ("jack", "jack_default_1000_0"),
+    ("jack", "jack_0"),
+]
+
+
+@contextmanager
+def listening(path):
+    """What a server listens on, with room for few."""
+    path.parent.mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(4)
+        yield listener
+
 
 @pytest.fixture
 def listener(tmp_path):
-    """What a server listens on, with room for few."""
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(tmp_path / "server"))
-        listening.listen(4)
-        yield listening
+    with listening(tmp_path / "pipewire-0") as it:
+        yield it
 
 
-def join(listener: socket.socket) -> tuple[Lifeline, socket.socket]:
-    """Join as a client library does."""
+@contextmanager
+def joined(*listeners: socket.socket, kind: str = "pipewire", name: str | None = None):
+    """A client library that has connected to each; yields the lifeline and the servers' ends."""
+    with ExitStack() as stack:
+        before, accepted = open_sockets(), []
+        for each in listeners:
+            library = stack.enter_context(socket.socket(socket.AF_UNIX))
+            library.connect(each.getsockname())
+            accepted.append(stack.enter_context(each.accept()[0]))
+        lifeline = Lifeline(before, kind, name)
+        stack.callback(lifeline.close)
+        yield lifeline, accepted
+
+
+@pytest.mark.parametrize(("kind", "name"), SERVERS)
+def test_it_is_cut_when_the_server_ends(kind, name, tmp_path):
+    with listening(tmp_path / name) as listener, joined(listener, kind=kind) as (lifeline, ends):
+        assert not lifeline.is_cut()
+        ends[0].close()
+        assert lifeline.is_cut()
+
+
+@pytest.mark.parametrize(("kind", "name"), SERVERS)
+@pytest.mark.parametrize("bystander", ["bus", "system_bus_socket", "at-spi/bus_0", "native"])
+def test_a_bystander_that_accepts_and_closes_changes_nothing(kind, name, bystander, tmp_path):
+    with (
+        listening(tmp_path / name) as server,
+        listening(tmp_path / bystander) as other,
+        joined(server, other, kind=kind) as (lifeline, ends),
+    ):
+        ends[1].close()
+        assert not lifeline.is_cut()
+        ends[0].close()
+        assert lifeline.is_cut()
+
+
+def test_an_abstract_bystander_changes_nothing(listener):
+    with socket.socket(socket.AF_UNIX) as bus:
+        bus.bind("\0stemd-test-bus")
+        bus.listen()
+        with joined(listener, bus) as (lifeline, ends):
+            ends[1].close()
+            assert not lifeline.is_cut()
+            ends[0].close()
+            assert lifeline.is_cut()
+
+
+@pytest.mark.parametrize("remote", ["music", "/somewhere/else/music", '["other", "music"]'])
+@pytest.mark.parametrize("by", ["environment", "argument"])
+def test_a_server_of_another_name_is_watched(remote, by, tmp_path, monkeypatch):
+    monkeypatch.delenv("PIPEWIRE_REMOTE", raising=False)
+    if by == "environment":
+        monkeypatch.setenv("PIPEWIRE_REMOTE", remote)
+    name = remote if by == "argument" else None
+    with listening(tmp_path / "music") as server, joined(server, name=name) as (lifeline, ends):
+        assert not lifeline.is_cut()
+        ends[0].close()
+        assert lifeline.is_cut()
+
+
+def test_the_server_sees_no_connection_but_the_library_s(listener):
+    listener.setblocking(False)
+    with joined(listener) as (lifeline, _):
+        assert not lifeline.is_cut()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_the_server_sees_the_library_leave(listener):
     before, library = open_sockets(), socket.socket(socket.AF_UNIX)
     library.connect(listener.getsockname())
-    return Lifeline(before), library
-
-
-def test_it_is_cut_when_the_server_ends(listener):
-    lifeline, library = join(listener)
-    accepted = [listener.accept()[0] for _ in range(2)]
-    assert not lifeline.is_cut()
-    for connection in accepted:
-        connection.close()
-    assert lifeline.is_cut()
+    lifeline = Lifeline(before, "pipewire")
+    end = listener.accept()[0]
+    end.settimeout(5)
     lifeline.close()
     library.close()
+    assert end.recv(1) == b""
+    end.close()
 
 
 def test_a_number_that_another_thread_gave_back_does_not_hide_the_server(listener):
@@ -40,29 +117,25 @@ def test_a_number_that_another_thread_gave_back_does_not_hide_the_server(listene
     other.close()
     library = socket.socket(socket.AF_UNIX)  # takes the number of the other
     library.connect(listener.getsockname())
-    lifeline = Lifeline(before)
-    accepted = [listener.accept()[0] for _ in range(2)]
-    for connection in accepted:
-        connection.close()
+    lifeline = Lifeline(before, "pipewire")
+    listener.accept()[0].close()
     assert lifeline.is_cut()
     lifeline.close()
     library.close()
 
 
-def test_it_would_hold_where_somebody_listens_again(listener):
-    lifeline, library = join(listener)
-    lifeline.close()
-    assert lifeline.would_hold()
-    listener.close()
-    assert not lifeline.would_hold()
-    library.close()
+def test_it_would_hold_where_a_server_listens_again(listener):
+    with joined(listener) as (lifeline, _):
+        lifeline.close()
+        assert lifeline.would_hold()
+        listener.close()
+        assert not lifeline.would_hold()
 
 
 @pytest.mark.timeout(10)
-def test_a_server_that_accepts_nobody_is_not_waited_for(listener):
-    lifeline, library = join(listener)
-    lifeline.close()
-    looks = [lifeline.would_hold() for _ in range(10)]
-    assert looks[0]
-    assert not looks[-1]
-    library.close()
+def test_a_server_that_accepts_nothing_is_not_waited_for(listener):
+    with joined(listener) as (lifeline, _):
+        lifeline.close()
+        looks = [lifeline.would_hold() for _ in range(10)]
+        assert looks[0]
+        assert not looks[-1]

@@ -1,0 +1,108 @@
+"""On PipeWire as an ordinary user, who has no real-time rights: its library asks the buses."""
+
+import os
+import select
+import signal
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+import pytest
+
+import servers
+from processes import STEMD
+from stemd.daemon.control.client import ControlClient
+from unprivileged import buses, without_rights
+from waiting import wait_until
+
+NOTICED_S = 2.0
+
+
+@pytest.fixture
+def desktop():
+    """A PipeWire that runs, both buses, and what programs need to find them."""
+    with TemporaryDirectory(prefix="stemd-") as folder, buses(Path(folder)) as both:
+        pipewire = servers.PipeWire(48_000, 1024, Path(folder))
+        pipewire.environment |= {"HOME": folder}
+        for bus in both:
+            pipewire.environment |= bus.environment
+        pipewire.start()
+        yield pipewire, both
+        pipewire.end(signal.SIGKILL)
+
+
+class Log:
+    """The log of a program, read without waiting for what may never come."""
+
+    def __init__(self, process) -> None:
+        self._file = process.stderr
+        self._bytes = b""
+        self._has_ended = False
+
+    def wait_for(self, words: str, patience_s: float = 60) -> None:
+        until = monotonic() + patience_s
+        while words not in self.read():
+            left = until - monotonic()
+            assert left > 0 and not self._has_ended, (
+                f"it did not say {words!r} in {patience_s} s but:\n{self.read()}"
+            )
+            select.select([self._file], [], [], min(left, 1))
+
+    def read(self) -> str:
+        """All that it said so far."""
+        while select.select([self._file], [], [], 0)[0]:
+            chunk = os.read(self._file.fileno(), 65_536)
+            if not chunk:
+                self._has_ended = True
+                break
+            self._bytes += chunk
+        return self._bytes.decode()
+
+
+@contextmanager
+def daemon(environment):
+    command = [*without_rights(), STEMD, "run", "--server", "pipewire", "--stems", "2"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    try:
+        log = Log(process)
+        log.wait_for("separating into")
+        yield log
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def let_a_second_pass(environment) -> None:
+    """Wait until stemd has played so long, and looked after everything meanwhile."""
+    path = Path(environment["XDG_RUNTIME_DIR"]) / "stemd" / "stemd.socket"
+    with ControlClient(path) as client:
+        until = client.ask("status")["server"]["periods"] + 48_000 // 1024
+        wait_until(lambda: client.ask("status")["server"]["periods"] > until)
+
+
+def test_buses_that_lose_patience_or_end_change_nothing_and_the_server_s_end_is_noticed(desktop):
+    pipewire, both = desktop
+    with daemon(pipewire.environment) as log:
+        for bus in (*both, *both):
+            bus.wait_for_patience_to_end()
+        let_a_second_pass(pipewire.environment)
+        assert "went away" not in log.read()
+        for bus in both:
+            bus.end()
+        let_a_second_pass(pipewire.environment)
+        assert "went away" not in log.read()
+        pipewire.end(signal.SIGKILL)
+        log.wait_for("the server went away", NOTICED_S)
+
+
+def test_a_server_that_stands_still_is_not_taken_for_dead(desktop):
+    pipewire, _ = desktop
+    with daemon(pipewire.environment) as log:
+        pipewire.process.send_signal(signal.SIGSTOP)
+        log.wait_for("state: silent")
+        pipewire.process.send_signal(signal.SIGCONT)
+        log.wait_for("state: playing")
+        let_a_second_pass(pipewire.environment)
+        assert "went away" not in log.read()

@@ -1,0 +1,77 @@
+"""Programs without real-time rights, as ordinary users have them; buses that lose patience soon."""
+
+import os
+import select
+import socket
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+AUTH_TIMEOUT_MS = 300
+
+BUS = """<busconfig>
+  <type>{kind}</type>
+  <listen>unix:path={path}</listen>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
+    <allow user="*"/>
+  </policy>
+  <limit name="auth_timeout">{timeout}</limit>
+</busconfig>
+"""
+
+
+def without_rights() -> list[str]:
+    """What a command is to begin with."""
+    command = ["prlimit", "--rtprio=0", "--nice=0"]
+    if os.geteuid() == 0:
+        command += ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    return command
+
+
+class Bus:
+    """A message bus that closes connections which do not authenticate in AUTH_TIMEOUT_MS."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.path = folder / f"{kind}-bus"
+        self.environment = {f"DBUS_{kind.upper()}_BUS_ADDRESS": f"unix:path={self.path}"}
+        self._config = folder / f"{kind}.conf"
+        text = BUS.format(kind=kind, path=self.path, timeout=AUTH_TIMEOUT_MS)
+        self._config.write_text(text)
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        self.path.unlink(missing_ok=True)
+        command = ["dbus-daemon", f"--config-file={self._config}", "--nofork", "--print-address"]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._process.stdout.readline().strip()
+
+    def wait_for_patience_to_end(self) -> None:
+        """Wait for as long as the bus does for one that says nothing."""
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.connect(str(self.path))
+            assert select.select([silent], [], [], 10)[0], "the bus waits for ever"
+            assert silent.recv(1) == b""
+
+    def end(self) -> None:
+        """End it."""
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+@contextmanager
+def buses(folder: Path):
+    """A session bus and a system bus."""
+    both = [Bus(kind, folder) for kind in ("session", "system")]
+    try:
+        for bus in both:
+            bus.start()
+        yield both
+    finally:
+        for bus in both:
+            bus.end()
