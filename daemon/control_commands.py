@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stemd.daemon import bad_samples
 from stemd.daemon.config import Config, load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
@@ -220,6 +221,7 @@ def _in_words(told: dict[str, Any]) -> list[str]:
             f"load: {loads} of one core",
             f"late: {told['blocks']['late']} of {told['blocks']['total']} blocks, "
             f"{told['engine']['late_periods']} periods",
+            *filter(None, [bad_samples.in_words(told)]),
             *(
                 f"connected: {source} to {destination}"
                 for source, destination in told["connections"]

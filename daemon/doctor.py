@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, TypeAlias
 
-from stemd.daemon import libjack
+from stemd.daemon import bad_samples, libjack
 from stemd.daemon.calls import apart
 from stemd.daemon.config import Config, existing_default_path, load_config
 from stemd.daemon.control.client import ControlClient
@@ -343,6 +343,8 @@ def _daemon(told: Told) -> Finding:
     )
     if blocks["late"] > MUCH * blocks["total"]:
         return hint("daemon", found, "stemd bench tells which presets this machine holds")
+    if replaced := bad_samples.in_words(told):
+        return hint("daemon", f"{found}; {replaced}", bad_samples.REMEDY)
     if late_periods:
         return hint("daemon", found, "real-time priority and locked memory help; see above")
     return good("daemon", found)

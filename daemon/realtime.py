@@ -103,6 +103,8 @@ class Counters:
     """Frames that it jumped by, in all."""
     bad_samples: int
     """Samples of input that were no number, or absurdly large; silence was heard instead."""
+    bad_outputs: int
+    """Samples of output of which the same is true, before they reached a port."""
     worst_ns: int
     """Nanoseconds of the longest cycle."""
     period: int

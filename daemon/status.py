@@ -117,6 +117,7 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
             "periods": counters.periods,
             "xruns": counters.xruns,
             "bad_samples": counters.bad_samples,
+            "bad_outputs": counters.bad_outputs,
             "longest_cycle_us": counters.worst_ns / 1000,
         },
         "delay": {
@@ -124,7 +125,11 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
             "seconds": session.rt.delay / session.client.samplerate,
         },
         "load": daemon.loads(),
-        "blocks": {"total": report.blocks.total, "late": report.blocks.late},
+        "blocks": {
+            "total": report.blocks.total,
+            "late": report.blocks.late,
+            "bad_estimates": report.blocks.bad_estimates,
+        },
         "engine": {
             "late_periods": report.link.late_periods,
             "late_frames": report.link.late_frames,

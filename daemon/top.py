@@ -14,6 +14,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.widgets import Footer, Static
 
+from stemd.daemon import bad_samples
 from stemd.daemon.control.client import ControlClient, NoAnswerError
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.errors import StemdError
@@ -177,6 +178,7 @@ def render(status: dict[str, Any], chosen: int) -> Text:
                 f"xruns {server['xruns']}, late {blocks['late']} of {blocks['total']} blocks and "
                 f"{engine['late_periods']} periods, lost {engine['lost_frames']} frames"
             ),
+            *map(Text, filter(None, [bad_samples.in_words(status)])),
         ]
     lines.append(Text())
     loads, routes = status.get("load", {}), _routes(status)

@@ -37,8 +37,9 @@ class Bank:
         newest = self._scheme.heard - self._scheme.A
         remainder = self.estimates[-1]
         np.square(self.magnitudes[newest - self._scheme.B : newest], out=remainder)
-        for estimate in self.estimates[:-1]:
-            remainder -= estimate * estimate
+        with np.errstate(over="ignore", invalid="ignore"):  # see `RatioMask.bad`
+            for estimate in self.estimates[:-1]:
+                remainder -= estimate * estimate
         np.sqrt(np.maximum(remainder, 0, out=remainder), out=remainder)
 
     def slide_from(self, other: "Bank") -> None:

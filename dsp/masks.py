@@ -11,6 +11,10 @@ EPSILON = 1e-10
 """Keeps silence from dividing by zero; the official program's value."""
 
 
+LOUDEST_POWER = 1e30
+"""More than any estimate's power can be: the loudest input that is let in gives 1e19."""
+
+
 class MaskExtension(StrEnum):
     """What the masks are above the networks' last bin (11 kHz)."""
 
@@ -33,10 +37,14 @@ class RatioMask:
         For the spectra that come next.
     newest : float32 [shape=(stems, CHANNELS, N_BINS)]
         The last spectrum's masks, held until `update`; at first everything is shared equally.
+    bad : int
+        Estimates so far that were not finite or absurdly large. They count as nothing, so that no
+        mask is ever anything but a share.
     """
 
     def __init__(self, stems: int, extension: MaskExtension) -> None:
         self.extension = extension
+        self.bad = 0
         self._power = np.empty((stems, MAX_HOPS, CHANNELS, MODEL_BINS), np.float32)
         self._total = np.empty((MAX_HOPS, CHANNELS, MODEL_BINS), np.float32)
         self._masks = np.full((MAX_HOPS, stems, CHANNELS, N_BINS), 1 / stems, np.float32)
@@ -59,8 +67,12 @@ class RatioMask:
         """
         spectra = estimates.shape[1]
         power, total = self._power[:, :spectra], self._total[:spectra]
-        np.square(estimates.swapaxes(2, 3), out=power)
-        power.sum(axis=0, out=total)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.square(estimates.swapaxes(2, 3), out=power)
+            power.sum(axis=0, out=total)
+            if not total.max(initial=0) < LOUDEST_POWER:  # nor where it is not a number
+                self._leave_out_bad(power)
+                power.sum(axis=0, out=total)
         power += EPSILON / len(power)
         total += EPSILON
         masks = self._masks[:spectra]
@@ -72,3 +84,8 @@ class RatioMask:
             masks[..., MODEL_BINS:] = 0
         self.newest = masks[-1]
         return masks
+
+    def _leave_out_bad(self, power: Magnitudes) -> None:
+        bad = ~(power < LOUDEST_POWER)
+        self.bad += int(bad.sum())
+        power[bad] = 0

@@ -28,6 +28,9 @@ class BlockCounts:
     in_time_in_a_row: int = 0
     """How many of the last ones were not."""
 
+    bad_estimates: int = 0
+    """Magnitudes that a network gave and that were not finite or absurdly large; 0 was taken."""
+
     def count(self, *, late: bool) -> None:
         """Count one block that fell due."""
         self.total += 1
@@ -170,6 +173,7 @@ class Separator:
         if self._emitting is not None:
             row = (first + 1) % self.scheme.B
             masks = self._mask.update(self._emitting.estimates[:, row : row + count])
+            self.blocks.bad_estimates = self._mask.bad
         row = (first - self._age) % len(self._spectra)
         due = self._spectra[row : row + count, np.newaxis]
         masked = self._masked[:count]

@@ -1,5 +1,7 @@
 """An audio graph without a server: the test's own thread calls the compiled callbacks."""
 
+from collections import Counter
+
 import numpy as np
 
 from stemd.daemon._rt import ffi
@@ -30,6 +32,8 @@ class FakeGraph:
         self.frame_time = 0
         self.without_buffer: set[str] = set()
         """Ports for which the server has none."""
+        self.asked: Counter[int] = Counter()
+        """How often each port's buffer was asked for in the last cycle."""
         self.latencies: dict[tuple[int, int], tuple[int, int]] = {}
         self._callbacks = [
             ffi.callback("uintptr_t(uintptr_t, uint32_t)", self._get_buffer),
@@ -122,6 +126,7 @@ class FakeGraph:
         nframes = block.shape[1]
         self._in[:, :nframes] = block
         self._out[:] = np.nan  # a missed write shows
+        self.asked.clear()
         assert self.call("process", "int(*)(uint32_t, void *)", nframes) == 0
         self.frame_time += nframes
         self.midi = []
@@ -129,6 +134,7 @@ class FakeGraph:
         return self._out[list(self._slots.values()), :nframes]
 
     def _get_buffer(self, port: int, _: int) -> int:
+        self.asked[port] += 1
         if self.without_buffer:
             side, number = self._port(port)
             names = list(self._slots) if side else self.ports

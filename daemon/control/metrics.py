@@ -32,7 +32,8 @@ PAUSE_S = 0.05
 OF_SERVER = {
     "periods": "Cycles of the server since it was joined.",
     "xruns": "Drop-outs, reported by the server or seen as jumps of its clock.",
-    "bad_samples": "Samples of input that were no number, or absurdly large.",
+    "bad_samples": "Samples of input that were not finite or absurdly large; silence instead.",
+    "bad_outputs": "Samples of output that were not finite or absurdly large; silence instead.",
 }
 
 OF_ENGINE = {
@@ -160,6 +161,11 @@ class _Figures(Collector):
         )
         yield CounterMetricFamily(
             "stemd_late_blocks", "Blocks of which estimates were late.", status["blocks"]["late"]
+        )
+        yield CounterMetricFamily(
+            "stemd_bad_estimates",
+            "Magnitudes that a network gave and that were not finite or absurdly large.",
+            status["blocks"]["bad_estimates"],
         )
         yield from _counters(server, OF_SERVER)
         yield from _counters(status["engine"], OF_ENGINE)

@@ -145,17 +145,19 @@ static void dry_signal(const rt_link_t *link, uint32_t c, uint64_t position, flo
     ring_copy_out(&link->in, c, position + silent - link->delay, dst + silent, frames - silent);
 }
 
-void link_play(rt_link_t *link, chunk_t *out, uint32_t frames)
+uint32_t link_play(rt_link_t *link, chunk_t *out, uint32_t frames)
 {
     float gain[CHUNK] = {1}, dry[CHUNK];
     uint64_t position = get(&link->out.read), written = get(&link->out.written);
     uint64_t there = written > position ? written - position : 0;
     uint32_t ready = there < frames ? (uint32_t)there : frames;
+    uint32_t bad = 0;
     link->missing += frames - ready;
     for (uint32_t c = 0; c < link->out.channels; c++) {
         float *samples = out->samples[link->slots[c]];
         ring_copy_out(&link->out, c, position, samples, ready);
         memset(samples + ready, 0, (frames - ready) * sizeof(float));
+        bad += sanitise(samples, samples, ready, 0);
     }
     if (fade(link, gain, frames)) {
         for (uint32_t c = 0; c < link->out.channels; c++)
@@ -171,6 +173,7 @@ void link_play(rt_link_t *link, chunk_t *out, uint32_t frames)
         add(&link->dry_frames, frames);
     }
     set(&link->out.read, position + frames);
+    return bad;
 }
 
 /* ---- the engine thread ---- */

@@ -1,5 +1,6 @@
 /* What the server's thread does with a link; see rt.h for the others. */
 
+#include <math.h>
 #include <semaphore.h>
 #include <stdint.h>
 
@@ -13,6 +14,23 @@
 typedef struct {
     float samples[RT_MAX_CHANNELS][CHUNK];
 } chunk_t;
+
+/* Beyond this (120 dB above full scale) a sample is an accident, and its square no float. */
+#define LOUDEST 1e6f
+
+/* Copy samples, in place if need be. What is no number or absurdly large becomes silence, and so
+ * does what is smaller than the smallest. Returns how many were no number or absurdly large. */
+static inline uint32_t sanitise(float *dst, const float *src, uint32_t frames, float smallest)
+{
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < frames; i++) {
+        float level = fabsf(src[i]);
+        int is_sane = level < LOUDEST; /* false for NaN */
+        dst[i] = is_sane && level >= smallest ? src[i] : 0;
+        bad += !is_sane;
+    }
+    return bad;
+}
 
 /* Who changes it wins: a link plays or is taken back, never both. */
 enum { LINK_NEW, LINK_COMING, LINK_PLAYING, LINK_WITHDRAWN };
@@ -45,9 +63,10 @@ void link_hear(rt_link_t *link, const chunk_t *in, uint32_t frames);
 void link_heard(rt_link_t *link, uint32_t nframes);
 /* Wait until the engine has delivered what a cycle plays; for an offline bounce. */
 void link_await(rt_link_t *link, uint32_t nframes);
-/* Decide what is to be heard in a cycle, then give it chunk by chunk, the channels that it has. */
+/* Decide what is to be heard in a cycle, then give it chunk by chunk, the channels that it has, and
+ * return how many of the engine's samples were bad: a fade to the dry signal would not end them. */
 void link_begin(rt_link_t *link, uint32_t nframes);
-void link_play(rt_link_t *link, chunk_t *out, uint32_t frames);
+uint32_t link_play(rt_link_t *link, chunk_t *out, uint32_t frames);
 void link_end(rt_link_t *link);
 
 /* Wait for the semaphore; 0 when the time is over. */

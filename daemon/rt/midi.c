@@ -13,7 +13,7 @@ typedef int (*event_get_t)(event_t *event, void *buffer, uint32_t index);
 
 int midi_hear(midi_t *midi, void *buffer)
 {
-    uint32_t count = buffer ? ((get_event_count_t)midi->get_event_count)(buffer) : 0;
+    uint32_t count = ((get_event_count_t)midi->get_event_count)(buffer);
     uint64_t before = get(&midi->written), written = before;
     for (uint32_t i = 0; i < count && written - get(&midi->read) < MIDI_MESSAGES; i++) {
         event_t event;

@@ -2,12 +2,10 @@
 #include "link.h"
 #include "midi.h"
 
+#include <float.h>
 #include <math.h>
 #include <sched.h>
 #include <time.h>
-
-/* Beyond this (120 dB above full scale) a sample is an accident, and its square no float. */
-#define LOUDEST 1e6f
 
 #define CYCLE_PATIENCE_MS 500
 /* A report of a drop-out and a jump of the clock that lie no further apart are one drop-out: the
@@ -43,7 +41,7 @@ struct rt {
     gain_t gains[RT_MAX_CHANNELS];
     midi_t midi;
     _Atomic float in_peaks[RT_MAX_CHANNELS], out_peaks[RT_MAX_CHANNELS];
-    counter_t periods, frames, xruns, reported, jumps, bad_samples, worst_ns;
+    counter_t periods, frames, xruns, reported, jumps, bad_samples, bad_outputs, worst_ns;
     _Atomic int64_t jumped_frames;
     /* Of the server's thread alone: */
     uint64_t reports_seen;
@@ -113,18 +111,28 @@ static void tell(rt_t *rt, uint32_t event)
 
 /* ---- the server's real-time thread ---- */
 
-/* Copy input; what is no number or absurdly large becomes silence, and so does what is so small
- * that arithmetic with it would be slow. Returns how many samples were bad. */
-static uint32_t sanitise(float *dst, const float *src, uint32_t frames)
+/* The ports' samples in this cycle; NULL: the server has none. */
+typedef struct {
+    float *in[RT_MAX_CHANNELS], *out[RT_MAX_CHANNELS];
+    void *midi;
+} buffers_t;
+
+static float *fetch_buffer(const rt_t *rt, uintptr_t port, uint32_t nframes)
 {
-    uint32_t bad = 0;
-    for (uint32_t i = 0; i < frames; i++) {
-        float level = fabsf(src[i]);
-        int is_sane = level < LOUDEST; /* false for NaN */
-        dst[i] = is_sane && level >= 1.17549435e-38f ? src[i] : 0;
-        bad += !is_sane;
-    }
-    return bad;
+    port_get_buffer_t get_buffer = (port_get_buffer_t)rt->server.port_get_buffer;
+    return port ? get_buffer((void *)port, nframes) : NULL;
+}
+
+/* Once a cycle, for JACK2 mixes what is connected to an input anew each time that it is asked.
+ * PipeWire may have no buffer for a port, after it was suspended for one: then nothing is heard
+ * there, or what would be is lost. */
+static void fetch_buffers(rt_t *rt, uint32_t nframes, buffers_t *buffers)
+{
+    for (uint32_t c = 0; c < rt->inputs; c++)
+        buffers->in[c] = fetch_buffer(rt, rt->server.in_ports[c], nframes);
+    for (uint32_t c = 0; c < rt->outputs; c++)
+        buffers->out[c] = fetch_buffer(rt, rt->out_ports[c], nframes);
+    buffers->midi = fetch_buffer(rt, rt->midi.port, nframes);
 }
 
 static void note_peak(_Atomic float *peak, const float *samples, uint32_t frames)
@@ -138,19 +146,15 @@ static void note_peak(_Atomic float *peak, const float *samples, uint32_t frames
         atomic_store_explicit(peak, highest, memory_order_relaxed);
 }
 
-/* PipeWire may have no buffer for a port, after it was suspended for one: then nothing is heard
- * there, or what would be is lost. */
-static void hear(rt_t *rt, rt_link_t *const *links, uint32_t nframes)
+static void hear(rt_t *rt, rt_link_t *const *links, float *const *sources, uint32_t nframes)
 {
-    port_get_buffer_t buffer = (port_get_buffer_t)rt->server.port_get_buffer;
     chunk_t chunk;
     for (uint32_t done = 0, frames; done < nframes; done += frames) {
         frames = nframes - done < CHUNK ? nframes - done : CHUNK;
         uint32_t bad = 0;
         for (uint32_t c = 0; c < rt->inputs; c++) {
-            const float *src = buffer((void *)rt->server.in_ports[c], nframes);
-            if (src)
-                bad += sanitise(chunk.samples[c], src + done, frames);
+            if (sources[c])
+                bad += sanitise(chunk.samples[c], sources[c] + done, frames, FLT_MIN);
             else
                 memset(chunk.samples[c], 0, frames * sizeof(float));
             note_peak(&rt->in_peaks[c], chunk.samples[c], frames);
@@ -198,9 +202,9 @@ static void blend(rt_t *rt, chunk_t *from, const chunk_t *to, float step, uint32
     }
 }
 
-static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, uint32_t nframes)
+static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, float *const *ports,
+                 uint32_t nframes)
 {
-    port_get_buffer_t buffer = (port_get_buffer_t)rt->server.port_get_buffer;
     rt_link_t *links[] = {playing, coming};
     /* A link is warm when what it gives is made of what it has heard. */
     int is_warm = coming && !coming->held
@@ -214,20 +218,22 @@ static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, uint32_t nfram
         frames = nframes - done < CHUNK ? nframes - done : CHUNK;
         memset(&out, 0, rt->outputs * sizeof out.samples[0]);
         memset(&other, 0, rt->outputs * sizeof other.samples[0]);
+        uint32_t bad = 0;
         if (playing)
-            link_play(playing, &out, frames);
+            bad += link_play(playing, &out, frames);
         if (coming)
-            link_play(coming, &other, frames);
+            bad += link_play(coming, &other, frames);
         if (is_withdrawn ? rt->arrived > 0 : is_warm)
             blend(rt, &out, &other, (is_withdrawn ? -1.0f : 1.0f) / (float)coming->fade, frames);
         for (uint32_t c = 0; c < rt->outputs; c++) {
-            void *port = (void *)rt->out_ports[c];
-            float *dst = port ? buffer(port, nframes) : NULL;
             ramp(&rt->gains[c], rt->ramp, out.samples[c], frames);
+            bad += sanitise(out.samples[c], out.samples[c], frames, 0);
             note_peak(&rt->out_peaks[c], out.samples[c], frames);
-            if (dst)
-                memcpy(dst + done, out.samples[c], frames * sizeof(float));
+            if (ports[c])
+                memcpy(ports[c] + done, out.samples[c], frames * sizeof(float));
         }
+        if (bad)
+            add(&rt->bad_outputs, bad);
     }
     for (int i = 0; i < 2; i++)
         if (links[i])
@@ -313,13 +319,6 @@ static void note_cycle(rt_t *rt, uint32_t nframes, uint64_t now_ns)
     add(&rt->periods, 1);
 }
 
-static void hear_midi(rt_t *rt, uint32_t nframes)
-{
-    port_get_buffer_t buffer = (port_get_buffer_t)rt->server.port_get_buffer;
-    if (rt->midi.port && midi_hear(&rt->midi, buffer((void *)rt->midi.port, nframes)))
-        tell(rt, RT_MIDI);
-}
-
 static uint64_t now_ns(void)
 {
     struct timespec now;
@@ -335,13 +334,16 @@ static int on_process(uint32_t nframes, void *arg)
     note_cycle(rt, nframes, began);
     change_links(rt);
     rt_link_t *links[] = {rt->playing, rt->coming};
-    hear_midi(rt, nframes);
-    hear(rt, links, nframes);
+    buffers_t buffers;
+    fetch_buffers(rt, nframes, &buffers);
+    if (buffers.midi && midi_hear(&rt->midi, buffers.midi))
+        tell(rt, RT_MIDI);
+    hear(rt, links, buffers.in, nframes);
     if (rt->freewheeling)
         for (int i = 0; i < 2; i++)
             if (links[i])
                 link_await(links[i], nframes);
-    play(rt, links[0], links[1], nframes);
+    play(rt, links[0], links[1], buffers.out, nframes);
     uint64_t took = now_ns() - began;
     if (took > get(&rt->worst_ns) && !rt->freewheeling)
         set(&rt->worst_ns, took);
@@ -502,6 +504,7 @@ void rt_counters(const rt_t *rt, rt_counters_t *out)
     out->jumps = get(&rt->jumps);
     out->jumped_frames = rt->jumped_frames;
     out->bad_samples = get(&rt->bad_samples);
+    out->bad_outputs = get(&rt->bad_outputs);
     out->worst_ns = get(&rt->worst_ns);
     out->period = rt->period;
     out->priority = rt->priority;

@@ -92,6 +92,7 @@ typedef struct {
     uint64_t reported;    /* drop-outs that the server reported; PipeWire reports none to us */
     uint64_t jumps;       /* times that the server's clock jumped forward between two cycles */
     uint64_t bad_samples; /* of input that were no number, or absurdly large; silence instead */
+    uint64_t bad_outputs; /* the same of output, before the ports: silence was played instead */
     uint64_t worst_ns;    /* longest cycle spent here */
     int64_t jumped_frames; /* that it jumped by, in all */
     uint32_t period;      /* frames of the last cycle */

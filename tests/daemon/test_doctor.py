@@ -212,6 +212,9 @@ def test_one_that_runs_is_asked_how_it_is(daemon):
     [
         ("blocks", {"total": 5000, "late": 6}, "stemd bench"),
         ("engine", {"late_periods": 1}, "real-time priority"),
+        ("server", {"name": "JACK", "xruns": 0, "bad_samples": 3}, "the program before stemd"),
+        ("server", {"name": "JACK", "xruns": 0, "bad_outputs": 3}, "install its set anew"),
+        ("blocks", {"total": 50, "late": 0, "bad_estimates": 3}, "install its set anew"),
     ],
 )
 def test_one_that_is_late_gets_a_hint(daemon, what, figures, remedy):

@@ -17,10 +17,16 @@ from stemd.daemon.errors import StemdError
 
 PLAYING = {
     "state": "playing",
-    "server": {"periods": 10, "xruns": 2, "bad_samples": 0, "longest_cycle_us": 250.0},
+    "server": {
+        "periods": 10,
+        "xruns": 2,
+        "bad_samples": 8,
+        "bad_outputs": 9,
+        "longest_cycle_us": 250.0,
+    },
     "delay": {"frames": 22_772, "seconds": 0.474},
     "load": {"vocals": 0.05, "engine": 0.03},
-    "blocks": {"total": 100, "late": 3},
+    "blocks": {"total": 100, "late": 3, "bad_estimates": 10},
     "engine": {"late_periods": 4, "late_frames": 5, "lost_frames": 6, "dry_frames": 7},
     "mixer": {"vocals": {"gain": -6.0, "mute": False, "solo": False}},
 }
@@ -61,7 +67,9 @@ def test_each_figure_has_its_name(daemon, server):
         "stemd_late_blocks_total": 3,
         "stemd_periods_total": 10,
         "stemd_xruns_total": 2,
-        "stemd_bad_samples_total": 0,
+        "stemd_bad_samples_total": 8,
+        "stemd_bad_outputs_total": 9,
+        "stemd_bad_estimates_total": 10,
         "stemd_late_periods_total": 4,
         "stemd_late_frames_total": 5,
         "stemd_lost_frames_total": 6,

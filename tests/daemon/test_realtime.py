@@ -100,6 +100,14 @@ class TestInput:
         np.testing.assert_array_equal(read_all(rig.link), [[0, 0, 0], [tiny, -tiny, 1]])
         assert rig.rt.counters().bad_samples == 0
 
+    @pytest.mark.parametrize("period", [1, 256, 257, 8192])
+    def test_a_ports_buffer_is_asked_for_once_a_cycle(self, period):
+        """JACK2 mixes what is connected to an input anew each time."""
+        rig = Rig()
+        rig.graph.add_midi("midi_in")
+        rig.cycle(ramp(0, period))
+        assert list(rig.graph.asked.values()) == [1] * (2 + 4 + 1)
+
 
 class TestOutput:
     def test_it_begins_with_the_prefill_of_silence(self):
@@ -121,6 +129,34 @@ class TestOutput:
         np.testing.assert_array_equal(out[:, -1], ramp(44 + frames - 1, 1, 4)[:, 0])
         assert rig.link.counters().late_frames == 64 - RESERVE
         assert rig.link.counters().late_periods == 1
+
+    @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, 3e6, -1e30])
+    @pytest.mark.parametrize("dry", [False, True])
+    def test_what_is_no_number_or_absurd_is_silence_and_counted(self, bad, dry):
+        """All else is as it would be; the dry signal does not suffer from what is not heard."""
+
+        def play(sample):
+            rig = Rig()
+            rig.link.set_dry(dry)
+            rig.settle()
+            out = []
+            for n in range(40):
+                block = np.full((4, 64), 0.25, "f4")
+                if n == 30:
+                    block[0, 5] = block[3, 63] = sample
+                rig.link.write(block)
+                out.append(rig.cycle(np.full((2, 64), 0.5, "f4")))
+                if n == 29:
+                    rig.rt.peaks()
+            return np.concatenate(out, axis=1), rig.rt.counters().bad_outputs, rig.rt.peaks()[1]
+
+        out, counted, peaks = play(bad)
+        expected, none, _ = play(0)
+        np.testing.assert_array_equal(out, expected)
+        assert (counted, none) == (2, 0)
+        heard = [0, 0, 0.5, 0.5] if dry else [0.25] * 4
+        np.testing.assert_allclose(out[:, -1], heard)
+        assert peaks == pytest.approx(heard), "meters show what is heard"
 
     @settings(deadline=None, max_examples=100)
     @given(

@@ -51,6 +51,21 @@ def test_silence_is_shared_equally(stems):
     np.testing.assert_allclose(masks, 1 / stems, rtol=1e-6)
 
 
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, 3e38, 1e19])
+@pytest.mark.parametrize("stems", [2, 4])
+def test_an_estimate_that_is_none_counts_as_nothing_and_leaves_no_trace(stems, bad):
+    e = estimates(stems)
+    e[0, 2, 7, 1] = bad
+    mask = RatioMask(stems, MaskExtension.MEAN)
+    masks = mask.update(e).copy()
+    assert mask.bad == 1
+    e[0, 2, 7, 1] = 0
+    np.testing.assert_array_equal(masks, RatioMask(stems, MaskExtension.MEAN).update(e))
+    e[:] = bad
+    np.testing.assert_allclose(mask.update(e), 1 / stems, rtol=1e-6)
+    assert np.isfinite(mask.newest).all(), "held while the networks are late"
+
+
 @pytest.mark.parametrize("extension", MaskExtension)
 @pytest.mark.parametrize("stems", [2, 4])
 def test_several_spectra_get_the_masks_that_each_gets_alone(stems, extension):
