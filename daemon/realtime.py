@@ -47,6 +47,15 @@ class Event(Flag):
     """The link that was coming has been taken back, and is let go."""
 
 
+class Dry(Flag):
+    """Why the dry signal is wanted. Each reason has one owner, so no thread undoes another's."""
+
+    BYPASS = lib.RT_DRY_BYPASS
+    """It was asked for."""
+    OVERLOAD = lib.RT_DRY_OVERLOAD
+    """The networks do not keep up."""
+
+
 @dataclass(frozen=True)
 class LinkCounters:
     """What was counted between one engine and the server since the link was made."""
@@ -186,9 +195,13 @@ class Link:
         block = np.ascontiguousarray(block)
         lib.rt_link_write(self.pointer, _samples(block), block.shape[1], block.shape[1])
 
-    def set_dry(self, dry: bool) -> None:
-        """Fade to the dry signal, or back to the stems (any thread)."""
-        lib.rt_link_set_dry(self.pointer, dry)
+    def set_dry(self, reason: Dry, on: bool) -> None:
+        """Set or clear a reason for the dry signal (any thread, one for each reason).
+
+        The link fades to the dry signal while there is any reason, and back to the stems when there
+        is none.
+        """
+        lib.rt_link_set_dry(self.pointer, reason.value, on)
 
     def hold(self, on: bool) -> None:
         """Keep the link, while it comes, from being heard; or no longer (any thread)."""

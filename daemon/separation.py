@@ -7,8 +7,8 @@ from time import monotonic
 from stemd.daemon.engine import Engine
 from stemd.daemon.networks import ByStem
 from stemd.daemon.ports import outputs_of
-from stemd.daemon.realtime import RESERVE_S, Link, LinkCounters, RealtimeSide
-from stemd.daemon.scheduling import NORMAL, Priorities
+from stemd.daemon.realtime import RESERVE_S, Dry, Link, LinkCounters, RealtimeSide
+from stemd.daemon.scheduling import Priorities
 from stemd.daemon.workers import WorkerPool
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
@@ -89,7 +89,6 @@ class Separation:
         self.is_overloaded = False
         self.failure: Exception | None = None
         self._rt = rt
-        self._priorities = Priorities()
         self._is_stopped = False
         self._workers = WorkerPool(networks, self._patience)
         self._separator = Separator(
@@ -106,7 +105,6 @@ class Separation:
         quantum = min(MAX_QUANTUM, longest_period // 2)
         self.link = Link(CHANNELS, len(slots), prefill, self.delay, samplerate, slots, quantum)
         self._engine = Engine(self.link, pipeline, self._watch_load, self._fail)
-        self._is_bypassed = False
         self._prefill, self._held = prefill, pipeline.held
         self._hop = HOP_LENGTH * samplerate / SAMPLERATE
         block_s = scheme.B * HOP_LENGTH / SAMPLERATE
@@ -139,16 +137,13 @@ class Separation:
         return self._rt.freewheeling and counters.delivered < counters.frames + reserve
 
     def set_priorities(self, priorities: Priorities) -> None:
-        """Schedule the threads so, from their next work on (any thread)."""
-        self._priorities = priorities
+        """Schedule the threads so, from their next work on (main thread)."""
         self._engine.priority = priorities.engine
-        if not self.is_overloaded:
-            self._workers.set_priority(priorities.workers)
+        self._workers.priority = priorities.workers
 
     def bypass(self, on: bool) -> None:
-        """Fade to the dry signal, or back to the stems (any thread)."""
-        self._is_bypassed = on
-        self._choose_signal()
+        """Fade to the dry signal, or back to the stems (main thread)."""
+        self.link.set_dry(Dry.BYPASS, on)
 
     def extend_masks(self, extension: MaskExtension) -> None:
         """Do otherwise above the networks' last bin (any thread)."""
@@ -208,13 +203,8 @@ class Separation:
             self._set_overloaded(False)
 
     def _set_overloaded(self, on: bool) -> None:
-        # Workers that do not keep up must not take the processor from everybody else.
-        self._workers.set_priority(NORMAL if on else self._priorities.workers)
-        self.is_overloaded = on
-        self._choose_signal()
-
-    def _choose_signal(self) -> None:
-        self.link.set_dry(self._is_bypassed or self.is_overloaded)
+        self._workers.is_overloaded = self.is_overloaded = on
+        self.link.set_dry(Dry.OVERLOAD, on)
 
 
 def ring_prefill(longest_period: int, samplerate: int) -> int:

@@ -21,17 +21,26 @@ class Worker:
         That it has done so far.
     done : Semaphore
         Released once for each bank.
-    priority : int
-        Of the thread from its next block on; see `scheduling`.
+
+    Parameters
+    ----------
+    stem : str
+    number : int
+        Of the stem, and so of its row in each bank.
+    network : Network
+    priority : callable
+        Asked before each block: the thread's from now on; see `scheduling`.
     """
 
-    def __init__(self, stem: str, number: int, network: Network) -> None:
+    def __init__(
+        self, stem: str, number: int, network: Network, priority: Callable[[], int]
+    ) -> None:
         self.stem = stem
         self.done = Semaphore(0)
-        self.priority = NORMAL
         self.busy_s = 0.0
         self.blocks = 0
         self.error: Exception | None = None
+        self._priority = priority
         self._number = number
         self._network = network
         self._banks: SimpleQueue[Bank | None] = SimpleQueue()
@@ -55,8 +64,8 @@ class Worker:
         show_name()
         priority = NORMAL
         while (bank := self._banks.get()) is not None:
-            if self.priority != priority:
-                priority = self.priority
+            if (wanted := self._priority()) != priority:
+                priority = wanted
                 set_priority(priority)
             started = perf_counter()
             try:
@@ -81,6 +90,11 @@ class WorkerPool:
     Attributes
     ----------
     workers : list of Worker
+    priority : int
+        Of the threads, each from its next block on (set by one thread).
+    is_overloaded : bool
+        The threads have no real-time priority meanwhile: networks that do not keep up must not take
+        the processor from everything else (set by one thread, which may be another).
     has_remainder : bool
         Whether the last stem has none.
     """
@@ -89,8 +103,10 @@ class WorkerPool:
         self, networks: Mapping[str, Network | None], patience: Callable[[], float | None]
     ) -> None:
         self._patience = patience
+        self.priority = NORMAL
+        self.is_overloaded = False
         self.workers = [
-            Worker(stem, number, network)
+            Worker(stem, number, network, self._priority)
             for number, (stem, network) in enumerate(networks.items())
             if network
         ]
@@ -121,17 +137,15 @@ class WorkerPool:
         self._awaited = list(self.workers)
         return True
 
-    def set_priority(self, priority: int) -> None:
-        """Give the threads another priority (any thread)."""
-        for worker in self.workers:
-            worker.priority = priority
-
     def stop(self) -> bool:
         """End the threads; False if one of them hangs and was left behind."""
         for worker in self.workers:
             worker.end()
         until = monotonic() + STOP_S
         return all([worker.has_ended(until) for worker in self.workers])  # noqa: C419 - every one
+
+    def _priority(self) -> int:
+        return NORMAL if self.is_overloaded else self.priority
 
     def _raise_errors(self) -> None:
         for worker in self.workers:

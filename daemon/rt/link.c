@@ -106,7 +106,7 @@ void link_begin(rt_link_t *link, uint32_t nframes)
     else if (link->calm < CALM_FADES * link->fade)
         link->calm += nframes;
     int late = link->calm < CALM_FADES * link->fade;
-    int dry = late || link->dry_wanted;
+    int dry = late || link->dry_reasons;
     link->wet_step = (dry ? -1.0f : 1.0f) / (float)(short_of ? link->reserve : link->fade);
 }
 
@@ -218,9 +218,12 @@ void rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint32_t 
 
 /* ---- any thread ---- */
 
-void rt_link_set_dry(rt_link_t *link, int dry)
+void rt_link_set_dry(rt_link_t *link, uint32_t reason, int on)
 {
-    link->dry_wanted = dry;
+    if (on)
+        atomic_fetch_or(&link->dry_reasons, reason);
+    else
+        atomic_fetch_and(&link->dry_reasons, ~reason);
 }
 
 void rt_link_hold(rt_link_t *link, int hold)

@@ -45,7 +45,7 @@ struct rt_link {
     sem_t heard;    /* posted when the engine is to be woken */
     sem_t produced; /* posted after each rt_link_write() */
     atomic_int released;
-    atomic_int dry_wanted;
+    _Atomic uint32_t dry_reasons;
     atomic_int held; /* it is not to be heard yet, however warm it is */
     counter_t late_periods, late_frames, lost_frames, dry_frames;
     counter_t heard_ns; /* when the last cycle was heard */

@@ -51,9 +51,15 @@ uint32_t rt_link_read(rt_link_t *link, float *dst, uint32_t stride, uint32_t max
 /* Append frames, no more than the ring holds, of each output channel, c at src + c * stride. */
 void rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint32_t frames);
 
+/* Why the dry signal is wanted. Each reason has one owner, who alone sets and clears it. */
+enum {
+    RT_DRY_BYPASS = 1,
+    RT_DRY_OVERLOAD = 2,
+};
+
 /* Any thread. Fade to the delayed input, heard on as many of the last outputs alone as there are
- * inputs (silence, where there are fewer); or back. */
-void rt_link_set_dry(rt_link_t *link, int dry);
+ * inputs (silence, where there are fewer), for as long as there is any reason; then back. */
+void rt_link_set_dry(rt_link_t *link, uint32_t reason, int on);
 /* Keep a link that comes from being heard, however warm it is; or no longer. */
 void rt_link_hold(rt_link_t *link, int hold);
 void rt_link_counters(const rt_link_t *link, rt_link_counters_t *out);

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fake_graph import CAPTURE, PLAYBACK, FakeGraph
 from stemd.daemon._rt import ffi
-from stemd.daemon.realtime import FADE_S, MAX_PERIOD, RESERVE_S, Event, Link, RealtimeSide
+from stemd.daemon.realtime import FADE_S, MAX_PERIOD, RESERVE_S, Dry, Event, Link, RealtimeSide
 from stemd.daemon.scheduling import may_have_priority
 from waiting import wait_until
 
@@ -137,7 +137,7 @@ class TestOutput:
 
         def play(sample):
             rig = Rig()
-            rig.link.set_dry(dry)
+            rig.link.set_dry(Dry.BYPASS, dry)
             rig.settle()
             out = []
             for n in range(40):
@@ -221,7 +221,7 @@ class TestDry:
         cycles = 40_000 // period
 
         def before(n, rig):
-            rig.link.set_dry(cycles // 3 <= n < 2 * cycles // 3)
+            rig.link.set_dry(Dry.BYPASS, cycles // 3 <= n < 2 * cycles // 3)
 
         rig, out = self.play(cycles, period, lambda n: True, before)
         middle = slice(cycles // 2 * period, cycles // 2 * period + 1000)
@@ -231,6 +231,27 @@ class TestDry:
         self.assert_no_click(out, 2000)
         assert rig.link.counters().late_frames == 0
         assert rig.link.counters().dry_frames > 10_000
+
+    def test_it_is_heard_while_there_is_any_reason(self):
+        rig = Rig()
+        rig.settle()
+
+        def is_dry():
+            for _ in range(8):  # more than a fade
+                rig.link.write(np.full((4, 64), 0.25, "f4"))
+                out = rig.cycle(np.ones((2, 64), "f4"))
+            return not out[0].any()
+
+        assert not is_dry()
+        for reason, on, expected in (
+            (Dry.BYPASS, True, True),
+            (Dry.OVERLOAD, True, True),
+            (Dry.BYPASS, False, True),
+            (Dry.BYPASS, False, True),
+            (Dry.OVERLOAD, False, False),
+        ):
+            rig.link.set_dry(reason, on)
+            assert is_dry() is expected
 
     @pytest.mark.parametrize("period", [64, 256, 1024])
     def test_engine_that_stops_is_faded_out_before_it_is_missed(self, period):

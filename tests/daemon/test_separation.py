@@ -1,0 +1,82 @@
+"""What two threads set on one separation at once: neither undoes the other's."""
+
+import numpy as np
+import pytest
+
+from fake_graph import FakeGraph
+from stemd.daemon.ports import INPUTS, outputs_of
+from stemd.daemon.realtime import RealtimeSide
+from stemd.daemon.scheduling import NORMAL, Priorities
+from stemd.daemon.separation import Separation
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
+from two_networks import low_and_high
+
+SCHEME = Scheme(T=64, B=1, A=1)
+PRIORITIES = Priorities(engine=3, steering=2, workers=1)
+
+
+@pytest.fixture
+def separation():
+    networks = low_and_high(SCHEME)
+    graph, rt = FakeGraph(), RealtimeSide(2, 4, SAMPLERATE)
+    graph.bind(rt, INPUTS, outputs_of(networks))
+    made = Separation(networks, SCHEME, MaskExtension.MEAN, rt, SAMPLERATE, HOP_LENGTH)
+    assert rt.attach(made.link)
+    made.graph = graph
+    yield made
+    made.stop()
+    rt.detach()
+
+
+def is_dry(separation) -> bool:
+    """The first stem is silent in the dry signal; the second one has it."""
+    for _ in range(20):
+        separation.link.write(np.ones((4, HOP_LENGTH), "f4"))
+        out = separation.graph.cycle(np.zeros((2, HOP_LENGTH), "f4"))
+    return not out[0].any()
+
+
+def meanwhile(monkeypatch, target, name: str, other) -> None:
+    """Have another thread's ``other()`` happen right before the next call of a method."""
+    method = getattr(target, name)
+
+    def interrupted(*arguments):
+        monkeypatch.setattr(target, name, method)
+        other()
+        method(*arguments)
+
+    monkeypatch.setattr(target, name, interrupted)
+
+
+@pytest.fixture
+def idle(separation, monkeypatch):
+    """A separation whose engine stands still: the test is both of its threads."""
+    separation._engine.stop()
+    return separation
+
+
+@pytest.mark.parametrize("bypassed", [False, True])
+@pytest.mark.parametrize("overloaded", [False, True])
+@pytest.mark.parametrize("first", ["bypass", "_set_overloaded"])
+def test_bypass_and_overload_never_undo_each_other(idle, monkeypatch, bypassed, overloaded, first):
+    idle.bypass(not bypassed)
+    idle._set_overloaded(not overloaded)
+    changes = {"bypass": bypassed, "_set_overloaded": overloaded}
+    second = next(name for name in changes if name != first)
+    meanwhile(monkeypatch, idle.link, "set_dry", lambda: getattr(idle, second)(changes[second]))
+    getattr(idle, first)(changes[first])
+    assert is_dry(idle) is (bypassed or overloaded)
+
+
+@pytest.mark.parametrize("overloaded", [False, True])
+def test_networks_priority_follows_the_server_and_the_load_in_any_order(idle, overloaded):
+    for change in (
+        lambda: idle.set_priorities(PRIORITIES),
+        lambda: idle._set_overloaded(overloaded),
+        lambda: idle.set_priorities(Priorities()),
+        lambda: idle.set_priorities(PRIORITIES),
+    ):
+        change()
+    for worker in idle._workers.workers:
+        assert worker._priority() == (NORMAL if overloaded else PRIORITIES.workers)
