@@ -1,14 +1,17 @@
 """The other end of the control socket, for the commands."""
 
 import json
+import os
 import socket
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Self
 
 from stemd.daemon.control import protocol
+from stemd.daemon.control.places import peer_of
 from stemd.daemon.errors import StemdError
 
 LONGEST_ANSWER = 1 << 20
@@ -18,8 +21,39 @@ ANSWER_S = 40.0
 """How long an answer is waited for; longer than the daemon takes to give up."""
 
 
+CONNECT_S, CONNECT_POLL_S = 5.0, 0.02
+"""How long it is tried to connect where too many others are about to, and how often."""
+
+
 class NoAnswerError(StemdError):
     """The connection is of no use any more."""
+
+
+def _connect(connection: socket.socket, path: Path) -> None:
+    """Connect, after a while where too many others are about to."""
+    until = monotonic() + CONNECT_S
+    while True:
+        try:
+            connection.connect(str(path))
+        except BlockingIOError:  # for Unix sockets, connecting never waits
+            if monotonic() >= until:
+                raise StemdError(
+                    f"stemd is busy: more clients than it can accept want to connect to {path}; "
+                    "close some, or try again"
+                ) from None
+            sleep(CONNECT_POLL_S)
+        else:
+            return
+
+
+def _refuse_stranger(connection: socket.socket, path: Path) -> None:
+    """Raise if what listens is another user's; root may steer any."""
+    user = peer_of(connection)
+    if os.getuid() not in (0, user) and user != 0:
+        raise StemdError(
+            f"what listens at {path} belongs to another user ({user}): say where your stemd does "
+            "(--socket)"
+        )
 
 
 class ControlClient:
@@ -44,7 +78,11 @@ class ControlClient:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(patience_s)
         try:
-            self._socket.connect(str(path))
+            _connect(self._socket, path)
+            _refuse_stranger(self._socket, path)
+        except StemdError:
+            self._socket.close()
+            raise
         except OSError as error:
             self._socket.close()
             raise StemdError(

@@ -2,7 +2,10 @@
 
 import os
 import socket
+import stat
+import struct
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_runtime_path
@@ -77,6 +80,14 @@ def listens(path: Path) -> bool:
     return True
 
 
+def peer_of(connection: socket.socket) -> int:
+    """Return the user at the other end of a Unix socket, by number."""
+    size = struct.calcsize("3i")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    _, user, _ = struct.unpack("3i", credentials)
+    return int(user)
+
+
 def runtime_folder() -> Path:
     """Return stemd's folder in the user's runtime folder.
 
@@ -87,12 +98,50 @@ def runtime_folder() -> Path:
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # one that is not the user's is not taken
-            return user_runtime_path("stemd")
+            folder = user_runtime_path("stemd")
+        if problem := problem_with(folder):  # which platformdirs looks for since 4.14 only
+            raise OSError(problem)
     except OSError as error:
         raise StemdError(
             f"there is no place for a control socket: {error}; set XDG_RUNTIME_DIR, or name one "
             "(control.socket)"
         ) from None
+    return folder
+
+
+def problem_with(folder: Path) -> str:
+    """Return why other users could replace what is in a folder; nothing if they could not.
+
+    It and all folders above it must belong to the user or to root, and only their owner may write
+    to them, or, as in /tmp, remove what is there. The same goes for where symbolic links lead.
+
+    Parameters
+    ----------
+    folder : Path
+        It may be missing, and folders above it.
+
+    Raises
+    ------
+    OSError
+        It cannot be looked at.
+    """
+    folder = folder.absolute()
+    with suppress(FileNotFoundError):
+        folder.stat()  # links that go round in circles are an error
+    for each in (*reversed(folder.parents), folder):
+        try:
+            info = each.lstat()
+        except FileNotFoundError:
+            break
+        if info.st_uid not in (os.getuid(), 0):
+            return f"{each} belongs to another user ({info.st_uid})"
+        if stat.S_ISLNK(info.st_mode):
+            if problem := problem_with(each.parent / each.readlink()):
+                return problem
+        elif info.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not info.st_mode & stat.S_ISVTX:
+            mode = stat.S_IMODE(info.st_mode)
+            return f"others may write to {each} (mode {mode:04o}; chmod go-w ends that)"
+    return ""
 
 
 def expanded(key: str, path: str) -> Path:

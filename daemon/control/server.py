@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import socket
-import struct
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
@@ -18,15 +17,15 @@ from stemd.daemon.control import protocol
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Event
 from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
+from stemd.daemon.control.owned_socket import BACKLOG, OwnedSocket
+from stemd.daemon.control.pace import Pace
+from stemd.daemon.control.places import peer_of
 from stemd.daemon.control.protocol import Request, RequestError
 from stemd.daemon.errors import StemdError
 
 log = logging.getLogger(__name__)
 
 MAX_CLIENTS = 64
-
-REQUESTS_PER_S = 500.0
-"""Of all clients together: beyond that they wait, for the interpreter belongs to the music."""
 
 ANSWER_S = 30.0
 """How long the daemon may take to answer, and a controller that is to be learned to move."""
@@ -52,6 +51,8 @@ class ControlServer:
     path : Path
         Of the socket.
     daemon : Steerable
+    pace : Pace, optional
+        Shared with the other ways to steer it; by default its own.
 
     Raises
     ------
@@ -59,14 +60,14 @@ class ControlServer:
         It cannot be made there.
     """
 
-    def __init__(self, path: Path, daemon: Steerable) -> None:
+    def __init__(self, path: Path, daemon: Steerable, pace: Pace | None = None) -> None:
         self.path = path
         self._daemon = daemon
-        self._socket = _listen(path)
+        self._pace = pace or Pace()
+        self._socket = OwnedSocket(path)
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
         self._clients: set[asyncio.Task[None]] = set()
-        self._next_request = 0.0
         self._thread = Thread(target=self._run, name="stemd-control", daemon=True)
 
     def start(self) -> None:
@@ -75,7 +76,7 @@ class ControlServer:
 
     def close(self) -> None:
         """Remove the socket, which the next daemon may need now, and drop all clients."""
-        self.path.unlink(missing_ok=True)
+        self._socket.give_up()
         self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join()
         self._loop.close()
@@ -87,12 +88,15 @@ class ControlServer:
 
     async def _listen(self) -> None:
         server = await asyncio.start_unix_server(
-            self._serve, sock=self._socket, limit=protocol.LONGEST_LINE
+            self._serve,
+            sock=self._socket.socket,
+            limit=protocol.LONGEST_LINE,
+            backlog=BACKLOG,
         )
         await self._ending.wait()
         # One who was accepted at the last moment is still on the way to `_serve`: cancelled before
         # its first line, or without the server, it would never close its connection.
-        self._loop.remove_reader(self._socket)
+        self._loop.remove_reader(self._socket.socket)
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for client in self._clients:
                 client.cancel()
@@ -109,9 +113,10 @@ class ControlServer:
                 ExitStack() as stack,
                 suppress(ConnectionError, TimeoutError, asyncio.CancelledError),
             ):
-                # Beyond that many there is no time even for a refusal.
-                if len(self._clients) <= 2 * MAX_CLIENTS and not self._ending.is_set():
-                    await self.turn()
+                if not self._ending.is_set():
+                    # Those whom all are refused at once need not wait for it.
+                    if len(self._clients) <= 2 * MAX_CLIENTS:
+                        await self.turn()
                     is_one_too_many = len(self._clients) > MAX_CLIENTS
                     await _Conversation(self, reader, writer, stack).hold(is_one_too_many)
                 stack.close()
@@ -124,9 +129,7 @@ class ControlServer:
 
     async def turn(self) -> None:
         """Wait until the next request may be answered."""
-        now = self._loop.time()
-        self._next_request = max(self._next_request + 1 / REQUESTS_PER_S, now)
-        await asyncio.sleep(self._next_request - now)
+        await asyncio.sleep(self._pace.take())
 
     async def answer(self, request: Request, has_left: Callable[[], bool]) -> dict[str, Any]:
         """Do what is asked; return the result.
@@ -232,7 +235,9 @@ class _Conversation:
         if not _is_owner(self._writer.get_extra_info("socket")):
             return
         if is_one_too_many:
-            error = RequestError("busy", f"there are {MAX_CLIENTS} clients already: close some")
+            error = RequestError(
+                "busy", f"stemd is busy: {MAX_CLIENTS} clients are connected, the most; close some"
+            )
             await self._write(protocol.refusal(error))
             return
         self._stack.callback(lambda: self._meters and self._meters.cancel())
@@ -294,38 +299,5 @@ async def _result(future: "Future[Result]", patience_s: float = ANSWER_S) -> Res
 
 
 def _is_owner(connection: socket.socket) -> bool:
-    """Tell whether the one at the other end is us, or root."""
-    size = struct.calcsize("3i")
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-    _, user, _ = struct.unpack("3i", credentials)
-    return user in (os.getuid(), 0)
-
-
-def _listen(path: Path) -> socket.socket:
-    """Make the socket, in the place of one that nobody listens to any more."""
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.is_socket():
-            _remove_if_forsaken(path)
-        os.fchmod(listening.fileno(), 0o600)  # and so the file, from its first moment
-        listening.bind(str(path))
-        listening.listen(MAX_CLIENTS)
-    except OSError as error:
-        listening.close()
-        raise StemdError(
-            f"cannot make the control socket {path}: {error.strerror or error}; choose another "
-            "place (control.socket), or none (control.socket: off)"
-        ) from None
-    return listening
-
-
-def _remove_if_forsaken(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-        else:
-            raise OSError("another stemd listens there")
+    """Whether the one at the other end is us, or root."""
+    return peer_of(connection) in (os.getuid(), 0)

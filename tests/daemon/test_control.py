@@ -6,16 +6,20 @@ import os
 import socket
 import stat
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fake_daemon import FakeDaemon
+from stemd.daemon.control import client as client_module
 from stemd.daemon.control import protocol, server
 from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.protocol import LONGEST_LINE, RequestError
 from stemd.daemon.control.server import MAX_CLIENTS, ControlServer
 from stemd.daemon.errors import StemdError
@@ -262,36 +266,68 @@ def test_too_many_clients_are_told_so_and_the_others_served(raw):
     raise AssertionError("the place was never free")
 
 
-def test_requests_beyond_the_rate_wait(path, monkeypatch):
-    monkeypatch.setattr(server, "REQUESTS_PER_S", 100.0)
-    from time import monotonic
-
-    with ControlClient(path) as client:
+def test_requests_beyond_the_rate_wait(daemon, tmp_path):
+    listening = ControlServer(tmp_path / "s", daemon, Pace(per_s=100))
+    listening.start()
+    with ControlClient(tmp_path / "s") as client:
         client.ask("status")
         began = monotonic()
         for _ in range(20):
             client.ask("status")
         assert monotonic() - began >= 0.19
-
-
-def test_a_socket_that_nobody_listens_to_is_replaced_and_another_one_is_not(daemon, tmp_path):
-    forsaken = socket.socket(socket.AF_UNIX)
-    forsaken.bind(str(tmp_path / "s"))
-    forsaken.close()
-    listening = ControlServer(tmp_path / "s", daemon)
-    listening.start()
-    with pytest.raises(StemdError, match="another stemd listens there; choose another place"):
-        ControlServer(tmp_path / "s", daemon)
-    with ControlClient(tmp_path / "s") as client:
-        assert client.ask("status")
     listening.close()
 
 
-def test_a_file_in_its_place_is_left_alone(daemon, tmp_path):
-    (tmp_path / "s").write_text("mine")
-    with pytest.raises(StemdError, match=r"cannot make the control socket .*/s: Address already"):
-        ControlServer(tmp_path / "s", daemon)
-    assert (tmp_path / "s").read_text() == "mine"
+def test_however_many_come_at_once_each_is_answered_or_told_that_there_are_too_many(path):
+    """Where too many wait to be accepted, connecting to a Unix socket fails at once."""
+    crowd, ready = 3 * MAX_CLIENTS, threading.Barrier(3 * MAX_CLIENTS)
+
+    def ask(_: int) -> str:
+        ready.wait(30)
+        try:
+            with ControlClient(path) as client:
+                client.ask("status")
+                ready.wait(30)  # nobody leaves before all are answered
+        except StemdError as error:
+            ready.wait(30)
+            return str(error)
+        return "answered"
+
+    with ThreadPoolExecutor(crowd) as pool:
+        told = list(pool.map(ask, range(crowd)))
+    busy = f"stemd is busy: {MAX_CLIENTS} clients are connected, the most; close some"
+    assert set(told) == {"answered", busy}
+    assert told.count("answered") == MAX_CLIENTS
+
+
+def test_where_no_more_can_wait_to_be_accepted_it_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(client_module, "CONNECT_S", 0.05)
+    with ExitStack() as stack:
+        hanging = stack.enter_context(socket.socket(socket.AF_UNIX))
+        hanging.bind(str(tmp_path / "s"))
+        hanging.listen(0)
+        stack.enter_context(ControlClient(tmp_path / "s"))
+        with pytest.raises(StemdError, match="stemd is busy: more clients than it can accept"):
+            ControlClient(tmp_path / "s")
+
+        def accept_one() -> None:
+            hanging.accept()[0].close()
+
+        threading.Timer(0.2, accept_one).start()
+        monkeypatch.setattr(client_module, "CONNECT_S", 30)
+        stack.enter_context(ControlClient(tmp_path / "s"))
+
+
+@pytest.mark.parametrize(("user", "served"), [(1000, True), (0, True), (1001, False)])
+def test_a_stranger_at_the_socket_is_not_talked_to(path, monkeypatch, user, served):
+    monkeypatch.setattr(client_module.os, "getuid", lambda: 1000)
+    monkeypatch.setattr(client_module, "peer_of", lambda _: user)
+    monkeypatch.setattr(server, "_is_owner", lambda _: True)
+    if served:
+        ControlClient(path).close()
+    else:
+        with pytest.raises(StemdError, match=r"belongs to another user \(1001\): say where your"):
+            ControlClient(path)
 
 
 def test_nobody_there_is_one_clear_line(tmp_path):

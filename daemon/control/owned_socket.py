@@ -1,0 +1,111 @@
+"""A Unix socket that one process owns, from before it is made until after it is removed."""
+
+import fcntl
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from stemd.daemon.control.places import listens, problem_with
+from stemd.daemon.errors import StemdError
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted; Linux cuts it down to its own limit."""
+
+
+class OwnedSocket:
+    """Listens at a path, which belongs to it as long as it holds the lock on a file beside it.
+
+    Of several processes that want one path at once, one gets it; one that ends removes its own
+    socket and no other. What a killed process left behind is replaced: the kernel frees its lock.
+    The lock file stays, for removing it would let two processes hold it at once.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    path : Path
+    socket : socket.socket
+        Listens; connecting takes the owner's rights, or root's.
+
+    Raises
+    ------
+    StemdError
+        Another process has the path, or it cannot be made there, or others could replace it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._lock = -1
+        try:
+            _make_private(path.parent)
+            if problem := problem_with(path.parent):
+                raise OSError(problem)
+            self._lock = _locked(path.with_name(f"{path.name}.lock"))
+            _remove_stale(path)
+            os.fchmod(self.socket.fileno(), 0o600)  # and so the file, from its first moment
+            self.socket.bind(str(path))
+            self._file = _identity(path)
+            self.socket.listen(BACKLOG)
+        except OSError as error:
+            self.socket.close()
+            self._unlock()
+            raise StemdError(
+                f"cannot make the control socket {path}: {error.strerror or error}; choose another "
+                "place (control.socket), or none (control.socket: off)"
+            ) from None
+
+    def give_up(self) -> None:
+        """Remove the file, which the next process may want; connections stay."""
+        if self._lock < 0:
+            return
+        with suppress(OSError):
+            if _identity(self.path) == self._file:
+                self.path.unlink()
+        self._unlock()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self.give_up()
+        self.socket.close()
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner alone."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        with suppress(FileExistsError):  # another process made it meanwhile
+            each.mkdir(mode=0o700)
+
+
+def _locked(path: Path) -> int:
+    """Return a descriptor that holds the lock; OSError if another process does."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise OSError("another stemd listens there") from None
+    return lock
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket where nothing listens any more; leave alone what is no socket."""
+    if not path.is_socket():
+        return
+    if listens(path):  # one that takes no locks
+        raise OSError("another program listens there")
+    path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    info = path.lstat()
+    return info.st_dev, info.st_ino

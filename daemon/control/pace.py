@@ -1,0 +1,29 @@
+"""How fast what steers the daemon may do so, whichever way it comes in."""
+
+from threading import Lock
+from time import monotonic
+
+MESSAGES_PER_S = 500.0
+"""By all ways together: beyond that they wait, for the interpreter belongs to the music."""
+
+
+class Pace:
+    """Turns, so many a second; all who wait get theirs in the order in which they asked.
+
+    Parameters
+    ----------
+    per_s : float
+        Turns a second.
+    """
+
+    def __init__(self, per_s: float = MESSAGES_PER_S) -> None:
+        self._interval_s = 1 / per_s
+        self._lock = Lock()
+        self._next = float("-inf")
+
+    def take(self) -> float:
+        """Take the next turn; return in how many seconds it comes (any thread)."""
+        with self._lock:
+            now = monotonic()
+            self._next = max(self._next + self._interval_s, now)
+            return self._next - now
