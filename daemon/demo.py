@@ -233,14 +233,29 @@ def _play_and_record(
 
 @contextmanager
 def _program(command: list[str], server: str, **pipes: Any) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a program on the server as long as the context lasts."""
+    """Run a program on the server as long as the context lasts.
+
+    What it writes to the terminal, such as that it may not lock memory, is of use only when
+    something went wrong.
+
+    Raises
+    ------
+    StemdError
+        That of the context, with what the program wrote last.
+    """
     environment = {**without_pipewire(), "JACK_DEFAULT_SERVER": server}
-    process = subprocess.Popen(command, env=environment, **pipes)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    with TemporaryFile() as stderr:
+        process = subprocess.Popen(command, env=environment, stderr=stderr, **pipes)
+        try:
+            yield process
+        except StemdError as error:
+            stderr.seek(0)
+            if written := stderr.read().decode(errors="replace").strip():
+                raise StemdError(f"{error} ({command[0]}: {written.splitlines()[-1]})") from None
+            raise
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _wait_for_ports(client: GraphClient, names: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from stemd.daemon import demo
-from stemd.daemon.errors import ServerError
+from stemd.daemon.errors import ServerError, StemdError
 
 STEMD = Path(sys.executable).with_name("stemd")
 SONG = Path(demo.__file__).parent / "song" / "slow-motion-dream.mp3"
@@ -30,6 +30,10 @@ def test_demo_records_the_stems_at_the_declared_delay_and_draws_them(tmp_path):
         timeout=60,
     )
     assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.splitlines() == [
+        f"playing {song} through the daemon, in real time …",
+        "networks: 2stems (bundled)",
+    ]
     *files, delay, load, late = ended.stdout.splitlines()
     names = ("mixture.wav", "vocals.wav", "accompaniment.wav", "stems.png")
     assert files == [str(folder / name) for name in names]
@@ -52,6 +56,17 @@ def test_demo_records_the_stems_at_the_declared_delay_and_draws_them(tmp_path):
     if late.startswith("late: 0 ") and " 0 of" in late:
         np.testing.assert_allclose(sum(stems), mixture, atol=1e-5)
     assert (folder / "stems.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_a_program_wrote_is_said_when_something_went_wrong():
+    command = ["sh", "-c", "echo nothing of interest >&2; echo no room >&2; echo done"]
+    with (
+        pytest.raises(StemdError, match=r"^the port a:b does not appear \(sh: no room\)$"),
+        demo._program(command, "nowhere", stdout=subprocess.PIPE) as program,
+    ):
+        with program.stdout:
+            program.stdout.readline()
+        raise StemdError("the port a:b does not appear")
 
 
 def test_missing_program_is_named_with_the_remedy(monkeypatch):
