@@ -72,6 +72,8 @@ class LinkCounters:
     """Frames in which the dry signal was heard."""
     delivered: int
     """Frames that the engine has written, with those it began with."""
+    refused_frames: int
+    """Frames that it would have written over what is yet to be played; they were left out."""
     heard_ns: int
     """Nanoseconds of the monotonic clock when the last cycle was heard; 0 before the first."""
     period: int
@@ -146,7 +148,7 @@ class Link:
     Raises
     ------
     StemdError
-        There is no memory.
+        There is no memory, or there are more channels or frames of delay than rings can have.
     """
 
     def __init__(
@@ -159,24 +161,28 @@ class Link:
         slots: Sequence[int] | None = None,
         quantum: int = 0,
     ) -> None:
+        period = max(MAX_PERIOD, prefill)  # there is time for the longest one in the prefill
         sizes = {
-            "in_capacity": _power_of_two(int(samplerate * RING_S) + MAX_PERIOD + delay),
+            "in_capacity": _power_of_two(int(samplerate * RING_S) + period + delay),
             # The engine is never further ahead than by what it began with and the period it hears.
-            "out_capacity": _power_of_two(2 * MAX_PERIOD + prefill),
+            "out_capacity": _power_of_two(2 * period + prefill),
             "prefill": prefill,
             "delay": delay,
             "fade": round(FADE_S * samplerate),
             "reserve": round(RESERVE_S * samplerate),
             "quantum": quantum,
         }
+        self.slots = tuple(range(outputs) if slots is None else slots)
+        if len(self.slots) != outputs:
+            raise ValueError(f"{len(self.slots)} slots for {outputs} outputs")
         link = lib.rt_link_new(
-            inputs,
-            outputs,
-            bytes(range(outputs) if slots is None else slots),
-            ffi.new("rt_link_sizes_t *", sizes),
+            inputs, outputs, bytes(self.slots), ffi.new("rt_link_sizes_t *", sizes)
         )
         if link == ffi.NULL:
-            raise StemdError(f"no memory for rings of {inputs} + {outputs} channels")
+            raise StemdError(
+                f"no rings of {inputs} + {outputs} channels and {delay} frames of delay: "
+                f"the memory is full, or there are more than {lib.RT_MAX_CHANNELS} channels"
+            )
         self.pointer = ffi.gc(link, lib.rt_link_free)
         self.inputs = inputs
         self.outputs = outputs
@@ -188,12 +194,22 @@ class Link:
 
     def read(self, out: NDArray[np.float32]) -> int:
         """Fetch input into ``out`` [shape=(inputs, frames)]; return how many frames (engine)."""
-        return int(lib.rt_link_read(self.pointer, _samples(out), out.shape[1], out.shape[1]))
+        samples, frames = _samples(out, self.inputs), out.shape[1]
+        return int(lib.rt_link_read(self.pointer, samples, frames, frames))
 
     def write(self, block: NDArray[np.float32]) -> None:
-        """Append output ``block`` [shape=(outputs, frames)] (engine thread)."""
-        block = np.ascontiguousarray(block)
-        lib.rt_link_write(self.pointer, _samples(block), block.shape[1], block.shape[1])
+        """Append output ``block`` [shape=(outputs, frames)] (engine thread).
+
+        Raises
+        ------
+        StemdError
+            The ring has no room for all of it: more was written than was read. Nothing that comes
+            after it would be in its place, so the link is of no more use.
+        """
+        samples = _samples(block := np.ascontiguousarray(block), self.outputs)
+        frames = block.shape[1]
+        if lib.rt_link_write(self.pointer, samples, frames, frames) < frames:
+            raise StemdError(f"{frames} frames are more than the output ring has room for")
 
     def set_dry(self, reason: Dry, on: bool) -> None:
         """Set or clear a reason for the dry signal (any thread, one for each reason).
@@ -265,7 +281,11 @@ class RealtimeSide:
         return int(lib.rt_callback(getattr(lib, f"RT_ON_{which.upper()}")))
 
     def bind(self, server: Server) -> None:
-        """Tell where everything is, before the server's thread runs."""
+        """Tell where everything is, before the server's thread runs.
+
+        From now on the server may call, so this and its links stay in memory until `detach`.
+        """
+        _called.add(self)
         lib.rt_bind(self._rt, ffi.new("rt_server_t *", vars(server)))
 
     def set_out_port(self, output: int, port: int) -> None:
@@ -296,11 +316,28 @@ class RealtimeSide:
             yield bytes(ffi.buffer(message))
 
     def attach(self, link: Link) -> bool:
-        """Let a link come and take over once it is warm; False while another one still comes."""
-        if not lib.rt_attach(self._rt, link.pointer):
-            return False
-        self._links.append(link)
-        return True
+        """Let a new link come and take over once it is warm (one thread).
+
+        Returns
+        -------
+        bool
+            False while another one still comes, or if this one has come already.
+
+        Raises
+        ------
+        ValueError
+            It has channels that the client has not.
+        """
+        if link.inputs > self.inputs or any(slot >= self.outputs for slot in link.slots):
+            raise ValueError(
+                f"a link of {link.inputs} inputs and outputs {link.slots} for a client of "
+                f"{self.inputs} inputs and {self.outputs} outputs"
+            )
+        self._links.append(link)  # before the server's thread has it
+        is_attached = bool(lib.rt_attach(self._rt, link.pointer))
+        if not is_attached:
+            self._links.pop()
+        return is_attached
 
     def withdraw(self, link: Link) -> bool:
         """Take back a link that is coming (any thread).
@@ -323,6 +360,7 @@ class RealtimeSide:
         """Forget the links; the server's thread must not run any more."""
         lib.rt_detach(self._rt)
         self._links.clear()
+        _called.discard(self)
 
     def set_gain(self, output: int, gain: float) -> None:
         """Ramp an output's gain (any thread)."""
@@ -370,5 +408,11 @@ def _power_of_two(at_least: int) -> int:
     return 1 << max(at_least - 1, 1).bit_length()
 
 
-def _samples(array: NDArray[np.float32]) -> object:
+def _samples(array: NDArray[np.float32], channels: int) -> object:
+    if array.dtype != np.float32 or array.ndim != 2 or len(array) != channels:
+        raise ValueError(f"{array.dtype} {array.shape} is not float32 ({channels}, frames)")
     return ffi.from_buffer("float[]", array)
+
+
+_called: set[RealtimeSide] = set()
+"""Those that a server may call: where a client cannot be closed, for ever."""

@@ -42,6 +42,10 @@ class FakeGraph:
             ffi.callback("uint32_t(uintptr_t)", lambda _: self.frame_time % 2**32),
         ]
 
+    def __del__(self) -> None:
+        if rt := getattr(self, "_rt", None):
+            rt.detach()  # nothing calls it any more
+
     def bind(self, rt: RealtimeSide, inputs, outputs) -> None:
         self.ports = list(inputs)
         self._rt = rt

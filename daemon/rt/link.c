@@ -10,16 +10,32 @@
 /* Fades that an engine which was late must be in time for before it is heard again. */
 #define CALM_FADES 8
 
+static int is_capacity(uint32_t frames)
+{
+    return frames >= 2 * CHUNK && !(frames & (frames - 1));
+}
+
+static int are_sound(uint32_t inputs, uint32_t outputs, const uint8_t *slots,
+                     const rt_link_sizes_t *sizes)
+{
+    int sound = inputs <= RT_MAX_CHANNELS && outputs <= RT_MAX_CHANNELS
+                && is_capacity(sizes->in_capacity) && is_capacity(sizes->out_capacity)
+                && sizes->prefill <= sizes->out_capacity
+                && sizes->delay <= sizes->in_capacity - CHUNK;
+    for (uint32_t c = 0; sound && c < outputs; c++)
+        sound = slots[c] < RT_MAX_CHANNELS;
+    return sound;
+}
+
 rt_link_t *rt_link_new(uint32_t inputs, uint32_t outputs, const uint8_t *slots,
                        const rt_link_sizes_t *sizes)
 {
-    rt_link_t *link = calloc(1, sizeof *link);
+    rt_link_t *link = are_sound(inputs, outputs, slots, sizes) ? calloc(1, sizeof *link) : NULL;
     if (!link)
         return NULL;
     sem_init(&link->heard, 0, 0);
     sem_init(&link->produced, 0, 0);
-    if (inputs > RT_MAX_CHANNELS || outputs > RT_MAX_CHANNELS
-        || !ring_init(&link->in, inputs, sizes->in_capacity)
+    if (!ring_init(&link->in, inputs, sizes->in_capacity)
         || !ring_init(&link->out, outputs, sizes->out_capacity)) {
         rt_link_free(link);
         return NULL;
@@ -88,7 +104,9 @@ void link_heard(rt_link_t *link, uint32_t nframes)
 /* Nothing is in real time during a bounce, so this is the one place where a cycle waits. */
 void link_await(rt_link_t *link, uint32_t nframes)
 {
-    uint64_t until = get(&link->out.read) + nframes + link->reserve;
+    uint64_t read = get(&link->out.read), most = read + link->out.capacity;
+    uint64_t until = read + nframes + link->reserve;
+    until = until < most ? until : most; /* more there cannot be */
     while (get(&link->out.written) < until && !link->released
            && wait_ms(&link->produced, FREEWHEEL_PATIENCE_MS))
         ;
@@ -189,7 +207,8 @@ uint32_t rt_link_read(rt_link_t *link, float *dst, uint32_t stride, uint32_t max
 {
     uint64_t position = get(&link->in.read);
     uint64_t there = get(&link->in.written) - position;
-    uint32_t most = max < link->in.capacity ? max : link->in.capacity;
+    uint32_t most = max < stride ? max : stride;
+    most = most < link->in.capacity ? most : link->in.capacity;
     uint32_t frames = there < most ? (uint32_t)there : most;
     for (uint32_t c = 0; c < link->in.channels; c++)
         ring_copy_out(&link->in, c, position, dst + (size_t)c * stride, frames);
@@ -207,13 +226,23 @@ uint32_t rt_link_read(rt_link_t *link, float *dst, uint32_t stride, uint32_t max
     return frames;
 }
 
-void rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint32_t frames)
+uint32_t rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint32_t frames)
 {
-    uint64_t position = get(&link->out.written);
+    uint64_t position = get(&link->out.written), read = get(&link->out.read);
+    uint64_t end = read + link->out.capacity; /* what is beyond would overwrite what is not played */
+    uint64_t room = end > position ? end - position : 0;
+    uint32_t wanted = frames < stride ? frames : stride;
+    uint32_t fits = wanted < room ? wanted : (uint32_t)room;
+    uint64_t late = read > position ? read - position : 0; /* never played */
+    uint32_t skipped = late < fits ? (uint32_t)late : fits;
     for (uint32_t c = 0; c < link->out.channels; c++)
-        ring_copy_in(&link->out, c, position, src + (size_t)c * stride, frames);
-    set(&link->out.written, position + frames);
+        ring_copy_in(&link->out, c, position + skipped, src + (size_t)c * stride + skipped,
+                     fits - skipped);
+    set(&link->out.written, position + fits);
+    if (fits < frames)
+        add(&link->refused_frames, frames - fits);
     sem_post(&link->produced);
+    return fits;
 }
 
 /* ---- any thread ---- */
@@ -243,6 +272,7 @@ void rt_link_counters(const rt_link_t *link, rt_link_counters_t *out)
     out->lost_frames = get(&link->lost_frames);
     out->dry_frames = get(&link->dry_frames);
     out->delivered = get(&link->out.written);
+    out->refused_frames = get(&link->refused_frames);
 }
 
 void rt_link_release(rt_link_t *link)

@@ -84,7 +84,8 @@ void rt_bind(rt_t *rt, const rt_server_t *server)
 
 void rt_set_out_port(rt_t *rt, uint32_t output, uintptr_t port)
 {
-    rt->out_ports[output] = port;
+    if (output < rt->outputs)
+        rt->out_ports[output] = port;
 }
 
 /* Not for ever: a cycle that hangs is the server's trouble. */
@@ -374,7 +375,7 @@ static void answer(rt_t *rt, latency_mode_t mode)
     const uintptr_t *to = mode == CAPTURE_LATENCY ? outs : server->in_ports;
     uint32_t n_from = mode == CAPTURE_LATENCY ? rt->inputs : n_outs;
     uint32_t n_to = mode == CAPTURE_LATENCY ? n_outs : rt->inputs;
-    latency_range_t all = {UINT32_MAX, 0};
+    latency_range_t all = {n_from ? UINT32_MAX : 0, 0};
     for (uint32_t c = 0; c < n_from; c++) {
         latency_range_t range = {0, 0};
         ask((void *)from[c], mode, &range);
@@ -453,10 +454,19 @@ uintptr_t rt_callback(uint32_t which)
 
 /* ---- any thread ---- */
 
+static int fits(const rt_t *rt, const rt_link_t *link)
+{
+    int all = link->in.channels <= rt->inputs;
+    for (uint32_t c = 0; c < link->out.channels; c++)
+        all = all && link->slots[c] < rt->outputs;
+    return all;
+}
+
 int rt_attach(rt_t *rt, rt_link_t *link)
 {
     int new = LINK_NEW;
-    if (rt->coming || rt->arriving || !atomic_compare_exchange_strong(&link->phase, &new, LINK_COMING))
+    if (!fits(rt, link) || rt->coming || rt->arriving
+        || !atomic_compare_exchange_strong(&link->phase, &new, LINK_COMING))
         return 0;
     if (!rt->playing)
         set(&rt->delay, link->delay);
@@ -482,17 +492,18 @@ void rt_detach(rt_t *rt)
 
 void rt_set_gain(rt_t *rt, uint32_t output, float gain)
 {
-    rt->gains[output].wanted = gain;
+    if (output < rt->outputs && isfinite(gain))
+        rt->gains[output].wanted = gain;
 }
 
 float rt_in_peak(rt_t *rt, uint32_t input)
 {
-    return atomic_exchange(&rt->in_peaks[input], 0);
+    return input < rt->inputs ? atomic_exchange(&rt->in_peaks[input], 0) : 0;
 }
 
 float rt_out_peak(rt_t *rt, uint32_t output)
 {
-    return atomic_exchange(&rt->out_peaks[output], 0);
+    return output < rt->outputs ? atomic_exchange(&rt->out_peaks[output], 0) : 0;
 }
 
 void rt_counters(const rt_t *rt, rt_counters_t *out)

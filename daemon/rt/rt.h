@@ -34,11 +34,13 @@ typedef struct {
     uint64_t lost_frames;  /* frames of input the engine did not fetch in time */
     uint64_t dry_frames;   /* frames in which the dry signal was heard */
     uint64_t delivered;    /* frames that the engine has written */
+    uint64_t refused_frames; /* that it would have written over what is yet to be played */
     uint64_t heard_ns;     /* CLOCK_MONOTONIC when the last cycle was heard; 0: none was */
     uint32_t period;       /* frames of that cycle */
 } rt_link_counters_t;
 
-/* Any thread; NULL when there is no memory. Free one only when rt_holds() says no.
+/* Any thread; NULL when there is no memory, or when the sizes are none: capacities are powers of two
+ * and hold what lies in them. Free one only when rt_holds() says no.
  * slots: which of the client's outputs each of the link's is; all the others are silent. */
 rt_link_t *rt_link_new(uint32_t inputs, uint32_t outputs, const uint8_t *slots,
                        const rt_link_sizes_t *sizes);
@@ -48,8 +50,9 @@ void rt_link_free(rt_link_t *link);
 void rt_link_wait(rt_link_t *link, uint32_t timeout_ms);
 /* Fetch up to max frames of each input channel, channel c at dst + c * stride; 0: no more now. */
 uint32_t rt_link_read(rt_link_t *link, float *dst, uint32_t stride, uint32_t max);
-/* Append frames, no more than the ring holds, of each output channel, c at src + c * stride. */
-void rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint32_t frames);
+/* Append frames of each output channel, c at src + c * stride. Returns how many: fewer where the ring
+ * has no room for more, which an engine that goes by what it has read never sees. */
+uint32_t rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint32_t frames);
 
 /* Why the dry signal is wanted. Each reason has one owner, who alone sets and clears it. */
 enum {
@@ -118,8 +121,8 @@ void rt_let_cycle_end(rt_t *rt);
 /* Before the server's thread runs. Listen to a MIDI port, by libjack's functions. */
 void rt_bind_midi(rt_t *rt, uintptr_t port, uintptr_t get_event_count, uintptr_t event_get);
 
-/* Any thread but one at a time. Let a new link come; 0 while another still does, or if it is not new.
- */
+/* Any thread but one at a time. Let a new link come; 0 while another still does, or if it is not new
+ * or has channels that the client has not. */
 int rt_attach(rt_t *rt, rt_link_t *link);
 /* Any thread. Take back a link that is coming: what of it is heard fades back to the link that
  * plays, and RT_WITHDRAWN says that it is let go. 0 if it already plays, or never came: then nothing
@@ -133,7 +136,7 @@ void rt_answer_latency(rt_t *rt);
 void rt_detach(rt_t *rt);
 
 /* Any thread. */
-void rt_set_gain(rt_t *rt, uint32_t output, float gain);
+void rt_set_gain(rt_t *rt, uint32_t output, float gain); /* one that is not finite changes nothing */
 float rt_in_peak(rt_t *rt, uint32_t input);   /* highest level since it was asked last */
 float rt_out_peak(rt_t *rt, uint32_t output);
 void rt_counters(const rt_t *rt, rt_counters_t *out);

@@ -1,7 +1,9 @@
 """The compiled side's contract: every frame in its place, every miss counted, nothing cut off."""
 
+import gc
 import os
 import threading
+import weakref
 from time import monotonic, sleep
 
 import numpy as np
@@ -10,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_graph import CAPTURE, PLAYBACK, FakeGraph
-from stemd.daemon._rt import ffi
+from stemd.daemon._rt import ffi, lib
+from stemd.daemon.errors import StemdError
 from stemd.daemon.realtime import FADE_S, MAX_PERIOD, RESERVE_S, Dry, Event, Link, RealtimeSide
 from stemd.daemon.scheduling import may_have_priority
 from waiting import wait_until
@@ -552,6 +555,149 @@ class TestLatency:
         rig.rt.answer_latency()
         assert rig.graph.latencies[1, 0, CAPTURE] == (1000, 1000)
         assert rig.graph.latencies[0, 0, PLAYBACK] == (1000, 1000)
+
+    def test_without_outputs_the_inputs_have_our_own_delay(self):
+        rt, graph = RealtimeSide(2, 0, RATE), FakeGraph(RATE)
+        graph.bind(rt, ["a", "b"], [])
+        assert rt.attach(Link(2, 0, 0, 1000, RATE))
+        graph.declare_latency()
+        assert graph.latencies[0, 0, PLAYBACK] == (1000, 1000)
+
+
+class TestCallers:
+    """What a caller does wrong never reaches the memory of the server's thread."""
+
+    def test_what_the_output_ring_has_no_room_for_is_refused_and_counted(self):
+        rig = Rig()
+        capacity = 16_384
+        rig.link.write(ramp(0, capacity - 10, 4))
+        with pytest.raises(StemdError, match="20 frames are more than the output ring has room"):
+            rig.link.write(ramp(capacity - 10, 20, 4))
+        counters = rig.link.counters()
+        assert (counters.delivered, counters.refused_frames) == (capacity, 10)
+        out = rig.cycle(np.zeros((2, 8192), np.float32))
+        np.testing.assert_array_equal(out[:, FADE:], ramp(0, 8192, 4)[:, FADE:])
+
+    @pytest.mark.parametrize("frames", [16_385, 20_000, 100_000])
+    def test_what_is_longer_than_the_ring_never_overwrites_it(self, frames):
+        rig = Rig()
+        with pytest.raises(StemdError):
+            rig.link.write(ramp(0, frames, 4))
+        assert rig.link.counters().refused_frames == frames - 16_384
+        rig.cycle(np.zeros((2, 4096), np.float32))
+        out = rig.cycle(np.zeros((2, 4096), np.float32))
+        np.testing.assert_array_equal(out, ramp(4096, 4096, 4))
+
+    def test_an_engine_that_was_late_may_write_more_than_the_ring_holds(self):
+        """What comes too late for the ports takes no room."""
+        rig = Rig()
+        block = np.zeros((2, 8192), np.float32)
+        for start in range(0, 5 * 8192, 8192):
+            assert rig.link.counters().frames == start
+            rig.cycle(block)
+        rig.link.write(ramp(0, 5 * 8192 + 10_000, 4))
+        out = rig.cycle(block)
+        np.testing.assert_array_equal(out[:, -1], ramp(6 * 8192 - 1, 1, 4)[:, 0])
+        assert rig.link.counters().refused_frames == 0
+
+    @pytest.mark.parametrize(
+        "array",
+        [np.zeros((3, 64), "f4"), np.zeros((5, 64), "f4"), np.zeros((4, 64)), np.zeros(64, "f4")],
+        ids=lambda array: f"{array.dtype}{array.shape}",
+    )
+    def test_an_array_of_another_kind_is_refused(self, array):
+        rig = Rig()
+        with pytest.raises(ValueError, match="is not float32"):
+            rig.link.write(array)
+        with pytest.raises(ValueError, match="is not float32"):
+            rig.link.read(array[:2] if len(array) == 4 else array)
+
+    @pytest.mark.parametrize(
+        ("inputs", "outputs", "prefill", "delay"),
+        [(17, 2, 0, 0), (2, 17, 0, 0), (2, 2, 2**40, 0), (2, 2, 0, 2**31)],
+    )
+    def test_rings_that_cannot_be_are_refused(self, inputs, outputs, prefill, delay):
+        with pytest.raises((StemdError, OverflowError)):
+            Link(inputs, outputs, prefill, delay, RATE)
+
+    @pytest.mark.parametrize("slots", [[0], [0, 1, 2], [0, 16], [0, 255]])
+    def test_slots_that_cannot_be_are_refused(self, slots):
+        with pytest.raises((ValueError, StemdError)):
+            Link(2, 2, 0, 0, RATE, slots)
+
+    @pytest.mark.parametrize(
+        "sizes", [{"in_capacity": 0}, {"out_capacity": 1000}, {"in_capacity": 256}]
+    )
+    def test_capacities_that_are_no_powers_of_two_are_refused(self, sizes):
+        sound = {"in_capacity": 1024, "out_capacity": 1024}
+        made = lambda each: lib.rt_link_new(1, 1, b"\0", ffi.new("rt_link_sizes_t *", each))  # noqa: E731
+        link = made(sound)
+        assert link
+        lib.rt_link_free(link)
+        assert not made({**sound, **sizes})
+
+    @pytest.mark.parametrize(("inputs", "slots"), [(3, [0, 1]), (2, [0, 4])])
+    def test_a_link_with_channels_that_the_client_has_not_is_refused(self, inputs, slots):
+        rt, graph = RealtimeSide(2, 4, RATE), FakeGraph(RATE)
+        graph.bind(rt, ["a", "b"], ["c", "d", "e", "f"])
+        link = Link(inputs, len(slots), 0, 0, RATE, slots)
+        with pytest.raises(ValueError, match="for a client of 2 inputs and 4 outputs"):
+            rt.attach(link)
+        assert not lib.rt_attach(rt._rt, link.pointer)
+
+    @pytest.mark.parametrize("gain", [np.nan, np.inf, -np.inf])
+    def test_a_gain_that_is_none_changes_nothing(self, gain):
+        rig = Rig()
+        rig.settle()
+        rig.rt.set_gain(0, gain)
+        rig.link.write(np.ones((4, 64), "f4"))
+        assert (rig.cycle(np.zeros((2, 64), np.float32))[:, RESERVE:] == 1).all()
+        assert rig.rt.counters().bad_outputs == 0
+
+    @pytest.mark.parametrize("number", [4, 16, 2**32 - 1])
+    def test_an_output_that_there_is_not_is_left_alone(self, number):
+        rig = Rig()
+        rig.rt.set_gain(number, 0.5)
+        rig.rt.set_out_port(number, 1)
+        assert lib.rt_in_peak(rig.rt._rt, number) == lib.rt_out_peak(rig.rt._rt, number) == 0
+        rig.cycle(ramp(0, 64))
+
+    def test_what_the_server_may_call_stays_until_it_calls_no_more(self):
+        graph = FakeGraph(RATE)
+        rt, link = RealtimeSide(2, 4, RATE), Link(2, 4, 0, 0, RATE)
+        graph.bind(rt, ["a", "b"], ["c", "d", "e", "f"])
+        assert rt.attach(link)
+        dead = [weakref.ref(rt), weakref.ref(link)]
+        graph._rt = None
+        del rt, link
+        gc.collect()
+        assert all(each() for each in dead)
+        dead[0]().detach()
+        gc.collect()
+        assert not any(each() for each in dead)
+
+    @pytest.mark.parametrize("rig", [{"prefill": 40_000, "delay": 40_000}])
+    @pytest.mark.parametrize("period", [8192, 16_384, 40_000])
+    def test_a_bounce_of_long_periods_is_whole(self, rig, period):
+        rig = Rig(**rig)
+        rig.graph.freewheel(True)
+        ended = threading.Event()
+
+        def engine():
+            while not ended.is_set():
+                rig.link.wait(0.01)
+                while (got := fetch(rig.link, 4096)).size:
+                    rig.link.write(np.concatenate([got, got]))
+
+        thread = threading.Thread(target=engine)
+        thread.start()
+        blocks = [rig.cycle(ramp(n * period, period)) for n in range(3)]
+        ended.set()
+        thread.join()
+        out = np.concatenate([block.copy() for block in blocks], axis=1)
+        heard = max(3 * period - 40_000, 0)
+        assert rig.link.counters().late_frames == 0
+        np.testing.assert_array_equal(out[:2, 40_000:], ramp(0, heard))
 
 
 class TestFreewheel:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fake_graph import FakeGraph
-from stemd.daemon.ports import INPUTS, outputs_of
+from stemd.daemon.ports import INPUTS, OUTPUTS, outputs_of
 from stemd.daemon.realtime import RealtimeSide
 from stemd.daemon.scheduling import NORMAL, Priorities
 from stemd.daemon.separation import Separation
@@ -19,8 +19,9 @@ PRIORITIES = Priorities(engine=3, steering=2, workers=1)
 @pytest.fixture
 def separation():
     networks = low_and_high(SCHEME)
-    graph, rt = FakeGraph(), RealtimeSide(2, 4, SAMPLERATE)
-    graph.bind(rt, INPUTS, outputs_of(networks))
+    graph, rt = FakeGraph(), RealtimeSide(len(INPUTS), len(OUTPUTS), SAMPLERATE)
+    graph.bind(rt, INPUTS, [])
+    graph.add_outputs(outputs_of(networks))
     made = Separation(networks, SCHEME, MaskExtension.MEAN, rt, SAMPLERATE, HOP_LENGTH)
     assert rt.attach(made.link)
     made.graph = graph
