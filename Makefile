@@ -2,6 +2,7 @@
 # make packages  name the system packages that this would install
 # make demo    the same, then a song through it: stems and a picture in demo/
 # make test    the same, then the tests
+# make fuzz    the tests with random input, at more length and anew each time; SEED=… repeats one run
 # make lint    ruff and mypy
 # make service-test  stemd as a service, on a systemd that is booted for it; as root
 # make oracle  the tests against the official program, in an environment of its own
@@ -33,6 +34,10 @@ ORACLE := .venv-oracle
 WHEELS := .venv-wheels
 FORERUNNER := .venv-tflite
 TRAINING := .venv-training
+# Most tests wait for servers. Each worker has its own, where namespaces may be made; else it is one.
+WORKERS ?= 5
+BESIDE = $(shell tests/alone.sh true && echo "--dist worksteal --tx '$(WORKERS)*popen//python=tests/alone.sh $(abspath $(VENV))/bin/python'")
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
@@ -55,7 +60,10 @@ demo: $(VENV)/demo
 	$(VENV)/bin/stemd demo $(ARGS)
 
 test: $(VENV)/test
-	$(VENV)/bin/pytest -m "not oracle and not booted and not arm64 and not network" $(ARGS)
+	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network" $(ARGS)
+
+fuzz: $(VENV)/test
+	$(VENV)/bin/pytest -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) -v $(ARGS)
 
 service-test: $(VENV)/test
 	$(call install-missing,$(FOR_SERVICE))

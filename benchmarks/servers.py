@@ -52,7 +52,13 @@ class AudioServer(Protocol):
 
 
 class Jack:
-    """jackd with the dummy driver, with real-time priority where that is permitted.
+    """jackd with the dummy driver.
+
+    Parameters
+    ----------
+    samplerate, period : int
+    priority : int or None
+        Of its cycles where it may have that; None leaves it to jackd, which takes 10.
 
     Raises
     ------
@@ -62,7 +68,7 @@ class Jack:
 
     kind: Kind = "jack"
 
-    def __init__(self, samplerate: int, period: int) -> None:
+    def __init__(self, samplerate: int, period: int, priority: int | None = JACK_PRIORITY) -> None:
         self._lock = socket.socket(socket.AF_UNIX)  # abstract: it ends with this process
         try:
             self._lock.bind(f"\0{JACK_NAME}-server")
@@ -72,7 +78,8 @@ class Jack:
                 f"the server {JACK_NAME} is in use: wait for the end of the other soak or xruns"
             ) from None
         self.environment = {**os.environ, "JACK_DEFAULT_SERVER": JACK_NAME}
-        self._command = ["jackd", f"-P{JACK_PRIORITY}", "-n", JACK_NAME, "--port-max", "128"]
+        self._command = ["jackd", "-n", JACK_NAME, "--port-max", "128"]
+        self._command += [] if priority is None else [f"-P{priority}"]
         self._command += ["-d", "dummy", "-r", str(samplerate), "-p", str(period)]
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -182,4 +189,5 @@ def _end(process: "subprocess.Popen[bytes] | None", number: signal.Signals) -> N
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    # pw-metadata waits for ever where a session manager goes away meanwhile.
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=START_S)

@@ -3,6 +3,8 @@
 import signal
 from contextlib import suppress
 
+from hypothesis import settings
+
 # Whoever starts the tests in the background may have these ignored, and programs inherit that.
 for _number, _handler in (
     (signal.SIGINT, signal.default_int_handler),
@@ -21,3 +23,9 @@ def pytest_report_header() -> str:
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
     return ", ".join(found)
+
+
+# Whatever the machine is busy with, and the same examples each time; `make fuzz` has others.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("fuzz", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile("same")

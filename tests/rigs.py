@@ -1,13 +1,17 @@
 """Two rigs for one contract: music goes through the daemon's ports, and what came out is kept.
 
 `FakeRig` calls the process callback itself; `JackRig` stands in the graph of a real jackd or
-PipeWire with a player and a recorder, and lets jackd run freely (freewheel), as fast as it can.
+PipeWire with a player and a recorder, and lets jackd run freely (freewheel), as fast as it can, or
+in real time.
 """
 
 import ctypes
 import json
 import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Thread
 from time import monotonic
 
 import numpy as np
@@ -18,7 +22,8 @@ from fake_graph import FakeGraph
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
-from stemd.daemon.realtime import MAX_PERIOD
+from stemd.daemon.realtime import MAX_PERIOD, LinkCounters
+from stemd.daemon.separation import ENGINE_TIME_S, Report
 from stemd.daemon.session import Session
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
@@ -26,19 +31,136 @@ from two_networks import low_and_high
 from waiting import wait_until
 
 LONGEST_PERIOD = 1024
-"""For which the daemon's delay has room. In real time it is longer, so that a test does not hang on
-what else the machine does."""
+"""For which the daemon's delay has room where the server freewheels."""
 
-LEFT_OUT = "the server left out a cycle"
-STOOD_STILL = "the machine stood still"
+ATTEMPTS = 20
+"""How often a measurement is made anew because the machine stood still during it."""
 
-unless_the_machine_stood_still = pytest.mark.flaky(reruns=5, only_rerun=[LEFT_OUT, STOOD_STILL])
-"""A busy machine's PipeWire leaves out cycles, whoever plays, and what plays in real time there is
-late for its masks; there is nothing to be learned from either."""
+PULSE_S = 0.002
+
+
+class DisturbedError(Exception):
+    """What was measured says nothing of the daemon: the machine stood still, or cycles were lost
+    for some clients and not for others."""
+
+
+@dataclass
+class Take:
+    """What was measured while music was played.
+
+    Attributes
+    ----------
+    begin : int
+        The daemon's frame count when the recording began.
+    played, y : array
+        What went in and what came out from then on [shape=(channels, frames)].
+    first, last : LinkCounters
+        Of the daemon's link, when the music began and when it had ended.
+    report : Report
+    delay : int
+        That the daemon declares, in frames.
+    in_real_time : bool
+        And not as fast as the machine can; only then nothing is late before and after the music.
+    result : object
+        Of what was done afterwards.
+    """
+
+    begin: int
+    played: np.ndarray
+    y: np.ndarray
+    first: LinkCounters
+    last: LinkCounters
+    report: Report
+    delay: int
+    in_real_time: bool
+    result: object
+
+
+def measure(
+    rig: Callable[..., "Iterator[FakeRig | JackRig]"],
+    graph: tuple[str, int, int],
+    scheme: Scheme,
+    x: Callable[[int], np.ndarray],
+    afterwards: Callable[..., object] = lambda rig, session: None,
+    **options: object,
+) -> Take:
+    """Play ``x(delay)`` through a daemon in a graph.
+
+    In real time a busy or virtual machine stands still now and then, for longer than any delay
+    bears; and a busy PipeWire loses cycles. What is measured meanwhile is measured anew.
+
+    Parameters
+    ----------
+    rig : function
+        See the fixture.
+    graph : tuple
+        Kind of server, sample rate, period.
+    scheme : Scheme
+    x : function
+        From the delay in frames to the music.
+    afterwards : function
+        Called with the rig and the session before they end.
+    options : dict
+        Of the rig.
+    """
+    reasons = []
+    for _ in range(ATTEMPTS):
+        with rig(*graph, **options) as r, session_on(r, scheme) as session:
+            watch, pulse = Watch(session.separation), Pulse()
+            delay = session.rt.delay
+            try:
+                begin, played, y = r.play(x(delay), watch)
+            except DisturbedError as reason:
+                reasons.append(str(reason))
+                continue
+            finally:
+                longest_s = pulse.stop()
+            report = session.separation.report()
+            missed = watch.last.late_frames - watch.first.late_frames + watch.last.lost_frames
+            late = missed or report.blocks.late
+            if r.is_real_time and late and longest_s > spare_s(graph):
+                reasons.append(f"the machine stood still for {1000 * longest_s:.0f} ms")
+                continue
+            result = afterwards(r, session)
+            assert session.separation.failure is None
+        counters = watch.first, watch.last
+        return Take(begin, played, y, *counters, report, delay, r.is_real_time, result)
+    pytest.fail(f"nothing can be measured on this machine: {'; '.join(reasons)}")
+
+
+def spare_s(graph: tuple[str, int, int]) -> float:
+    """Return for how long the machine may stand still without anything being late that has as much
+    room as a rig gives it in real time; with some to spare."""
+    _, samplerate, period = graph
+    return 0.5 * ((MAX_PERIOD - period) / samplerate + ENGINE_TIME_S)
+
+
+class Pulse:
+    """A thread that does next to nothing, and how long it was kept from that."""
+
+    def __init__(self) -> None:
+        self._longest_s = 0.0
+        self._end = Event()
+        self._thread = Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> float:
+        """Return the longest time, in seconds, that it was kept waiting."""
+        self._end.set()
+        self._thread.join()
+        return self._longest_s
+
+    def _run(self) -> None:
+        before = monotonic()
+        while not self._end.wait(PULSE_S):
+            now = monotonic()
+            self._longest_s = max(self._longest_s, now - before - PULSE_S)
+            before = now
 
 
 class FakeRig:
     longest_period = LONGEST_PERIOD
+    is_real_time = False
 
     def __init__(self, samplerate: int, period: int) -> None:
         self.client = FakeGraph(samplerate, period)
@@ -78,17 +200,34 @@ class JackRig:
         Of the daemon's inputs that are connected.
     before, behind : int
         Frames of latency that the player and the recorder declare.
+    freewheels : bool
+        Whether the music is played as fast as the machine can, and not in real time. A
+        freewheeling PipeWire (0.3.65) begins a cycle after a period at the latest, whether or not
+        the one before has ended, which is thereby lost for some.
+
+    Attributes
+    ----------
+    is_real_time : bool
+    longest_period : int
+        Frames for which the daemon's delay has room; in real time the longest that it can have.
     """
 
-    def __init__(self, kind: str, server=None, sides="LR", before: int = 0, behind: int = 0):
+    def __init__(
+        self,
+        kind: str,
+        server=None,
+        sides="LR",
+        before: int = 0,
+        behind: int = 0,
+        freewheels: bool = True,
+    ):
         self.client = open_client("stemd", kind, server)
         self.player = Player(kind, server, before)
         self.recorder: Recorder | None = None
         self._kind, self.server = kind, server
-        # A freewheeling PipeWire (0.3.65) begins a cycle after a period at the latest, whether or
-        # not the one before has ended, which is thereby lost for some.
-        self._freewheels = kind == "jack"
-        self.longest_period = LONGEST_PERIOD if self._freewheels else MAX_PERIOD
+        self._freewheels = freewheels
+        self.is_real_time = not freewheels
+        self.longest_period = LONGEST_PERIOD if freewheels else MAX_PERIOD
         self._sides, self._behind = sides, behind
 
     def connect(self) -> None:
@@ -100,8 +239,8 @@ class JackRig:
         links = list(zip(self.player.outputs, dry, strict=True))
         links += [(f"{self.client.name}:{o}", ear) for o, ear in zip(outputs, wet, strict=True)]
         links += [(f"player:out_{side}", f"{self.client.name}:in_{side}") for side in self._sides]
-        for link in links:
-            assert self.player.client.connect(link)
+        for link in links:  # PipeWire shows others' ports some time after they are made
+            wait_until(lambda link=link: self.player.client.connect(link))
         if self._kind == "pipewire":
             wait_until(lambda: active_links() == len(links))
         self._let_cycles_pass()
@@ -118,7 +257,8 @@ class JackRig:
         self.recorder.record(x.shape[1])
         self.player.music = x
         recording = self.recorder.recording()
-        assert self._ahead(frames_so_far) == ahead, LEFT_OUT
+        if self._ahead(frames_so_far) != ahead:
+            raise DisturbedError("the server left out a cycle")
         if self._freewheels:
             self._freewheel(False)
         return self.recorder.start + ahead, recording[:2], recording[2:]

@@ -96,6 +96,8 @@ inside() {
         mkdir -p "$scratch/changes" "$scratch/work" "$place"
         mount -t overlay overlay \
             -o "lowerdir=$root,upperdir=$scratch/changes,workdir=$scratch/work" "$place"
+    else
+        mount --bind "$root" "$root" # what is pivoted to must be a mount
     fi
     mount_all "$place"
     hostname "$kind" && printf '127.0.0.1 localhost %s\n' "$kind" >"$place/etc/hosts"
@@ -106,13 +108,16 @@ inside() {
         home=/home/$owner number=$(chroot "$place" id -u "$owner")
         install -d -m 700 -o "$number" -g "$number" "$place/run/user/$number"
     }
+    # Not chroot: whoever is in one may make no namespaces.
+    cd "$place"
+    pivot_root . . && umount -l .
     local as=(setpriv "--reuid=$owner" "--regid=$owner" --init-groups)
     [ "$owner" != root ] || as=()
     # shellcheck disable=SC2086 # they are several
     exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$home" \
         USER="$owner" LOGNAME="$owner" LC_ALL=C.UTF-8 XDG_RUNTIME_DIR="/run/user/$number" \
         $ENV \
-        chroot "$place" ${as[@]+"${as[@]}"} sh -c 'cd; exec "$@"' sh "$@"
+        ${as[@]+"${as[@]}"} sh -c 'cd; exec "$@"' sh "$@"
 }
 
 # What git knows of a checkout and what is new in it; the rest that is there stays, environments too.

@@ -1,22 +1,40 @@
 """Rigs by name, and the commands in a home of their own."""
 
+import contextlib
 import os
 import subprocess
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 import servers
+from desktop import desktop
 from processes import STEMD
 from rigs import FakeRig, JackRig
+from stemd.daemon.errors import ServerError
+from stemd.daemon.jack_graph import open_client
 from stemd.daemon.private_server import private_server
+from stemd.daemon.scheduling import may_have_priority
+from waiting import wait_until
 
 
 @pytest.fixture
 def rig(monkeypatch):
     """A function that makes a rig for as long as its context lasts.
 
-    Its kind is "fake", "jackd" or "pipewire"; then come a rate and a period.
+    Its kind comes first, then a rate and a period:
+
+    "fake"
+        no server at all
+    "jackd"
+        without real-time priority, as fast as the machine can
+    "jackd -P 10", "jackd -P 70"
+        with its default priority, and a high one; skipped where the user may not have that
+    "pipewire"
+        on its own
+    "desktop"
+        PipeWire with the buses, WirePlumber and pipewire-pulse
     """
 
     @contextmanager
@@ -26,12 +44,48 @@ def rig(monkeypatch):
         elif kind == "jackd":
             with private_server(samplerate, period, realtime=False) as name:
                 yield from closing(JackRig("jack", name, **options))
+        elif kind.startswith("jackd"):
+            priority = int(kind.removeprefix("jackd -P "))
+            if not may_have_priority(priority):
+                pytest.skip(f"the user may not have the real-time priority {priority}")
+            server = servers.Jack(samplerate, period, None if priority == DEFAULT else priority)
+            with closing_server(server):
+                rig = JackRig("jack", servers.JACK_NAME, freewheels=False, **options)
+                yield from closing(rig)
         else:
-            with servers.running("pipewire", samplerate, period) as server:
-                monkeypatch.setenv("XDG_RUNTIME_DIR", server.environment["XDG_RUNTIME_DIR"])
-                yield from closing(JackRig("pipewire", **options))
+            start = desktop if kind == "desktop" else partial(servers.running, "pipewire")
+            with start(samplerate, period) as server:
+                for name in OF_PIPEWIRE:
+                    if name in server.environment:
+                        monkeypatch.setenv(name, server.environment[name])
+                yield from closing(JackRig("pipewire", freewheels=False, **options))
 
     return make
+
+
+DEFAULT = 10
+"""The priority that jackd takes by itself."""
+
+OF_PIPEWIRE = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS")
+"""Variables by which programs find it and what is about it."""
+
+
+@contextmanager
+def closing_server(server: servers.Jack):
+    """Start it, wait until it answers, and close it at the end."""
+    with contextlib.closing(server):
+        server.start()
+        wait_until(lambda: answers(servers.JACK_NAME))
+        yield
+
+
+def answers(name: str) -> bool:
+    """Whether the JACK server of this name lets a client in."""
+    try:
+        open_client("stemd-probe", "jack", name).close()
+    except ServerError:
+        return False
+    return True
 
 
 def closing(rig: JackRig):

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from fake_graph import CAPTURE, PLAYBACK
-from rigs import Watch, session_on, unless_the_machine_stood_still
+from rigs import measure
 from stemd.daemon.presets import PRESETS
-
-pytestmark = unless_the_machine_stood_still
 
 RATES = (22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
 
@@ -34,25 +32,25 @@ def measured(played: np.ndarray, y: np.ndarray) -> list[int]:
 @pytest.mark.parametrize("cell", GRID, ids=str)
 def test_declared_is_measured(rig, cell):
     kind, rate, preset = cell
-    with rig(kind, rate, 1024) as r, session_on(r, PRESETS[preset][0]) as session:
-        delay = session.rt.delay
-        _, played, y = r.play(impulse(delay + 4096), Watch(session.separation))
-        r.await_latency(session, "stemd:vocals_L", CAPTURE, delay)
-        r.await_latency(session, "stemd:in_L", PLAYBACK, delay)
-        assert session.client.samplerate == rate
-    for frames in measured(played, y):
-        assert abs(frames - delay) <= (rate != 44_100)
+
+    def ask_the_server(r, session) -> int:
+        r.await_latency(session, "stemd:vocals_L", CAPTURE, session.rt.delay)
+        r.await_latency(session, "stemd:in_L", PLAYBACK, session.rt.delay)
+        return session.client.samplerate
+
+    scheme = PRESETS[preset][0]
+    take = measure(rig, (kind, rate, 1024), scheme, lambda d: impulse(d + 4096), ask_the_server)
+    assert take.result == rate
+    for frames in measured(take.played, take.y):
+        assert abs(frames - take.delay) <= (rate != 44_100)
 
 
 @pytest.mark.parametrize("kind", ["jackd", "pipewire"])
 def test_who_compensates_by_the_ports_latency_gets_the_stems_beside_the_mixture(rig, kind):
     upstream, downstream = 333, 5555
-    with (
-        rig(kind, 44_100, 256, before=upstream, behind=downstream) as r,
-        session_on(r, PRESETS["live"][0]) as session,
-    ):
+
+    def ask_the_server(r, session):
         delay = session.rt.delay
-        _, played, y = r.play(impulse(2 * delay), Watch(session.separation))
         for side in "LR":
             for stem in ("vocals", "accompaniment"):
                 r.await_latency(session, f"stemd:{stem}_{side}", CAPTURE, upstream + delay)
@@ -60,11 +58,18 @@ def test_who_compensates_by_the_ports_latency_gets_the_stems_beside_the_mixture(
             r.await_latency(session, f"stemd:in_{side}", CAPTURE, upstream)
             r.await_latency(session, f"stemd:in_{side}", PLAYBACK, downstream + delay)
         dry, wet = (r.latency(f"recorder:{port}", CAPTURE)[0] for port in ("dry_L", "vocals_L"))
-        shown = listed(r.server) if kind == "jackd" else {}
-    assert measured(played, y[:, wet - dry :]) == [0, 0]
+        return wet - dry, listed(r.server) if kind == "jackd" else {}
+
+    take = measure(
+        *(rig, (kind, 44_100, 256), PRESETS["live"][0], lambda d: impulse(2 * d), ask_the_server),
+        before=upstream,
+        behind=downstream,
+    )
+    apart, shown = take.result
+    assert measured(take.played, take.y[:, apart:]) == [0, 0]
     if kind == "jackd":
-        assert shown["stemd:vocals_R", "capture"] == [upstream + delay] * 2
-        assert shown["stemd:in_R", "playback"] == [downstream + delay] * 2
+        assert shown["stemd:vocals_R", "capture"] == [upstream + take.delay] * 2
+        assert shown["stemd:in_R", "playback"] == [downstream + take.delay] * 2
 
 
 def listed(server: str) -> dict[tuple[str, str], list[int]]:

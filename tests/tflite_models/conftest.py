@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 import tiny_model as tiny
 from stemd.tflite_models.convert import checkpoint_sha256, convert
@@ -17,10 +16,6 @@ from stemd.tflite_models.releases import Release
 from stemd.tflite_models.store import write_set
 
 from .http_server import Site, serving
-
-# A busy machine is no failure.
-settings.register_profile("stemd", deadline=None)
-settings.load_profile("stemd")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,71 @@
+"""PipeWire among what GNOME, KDE and Xfce have about it."""
+
+import signal
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import servers
+from unprivileged import buses, without_rights
+
+SPEAKERS = """\
+context.objects = [ { factory = adapter args = {
+  factory.name = support.null-audio-sink  media.class = Audio/Sink  audio.position = [ FL FR ]
+  node.name = speakers  node.description = Speakers  object.linger = true
+} } ]
+"""
+
+COMPANIONS = ("wireplumber", "pipewire-pulse")
+
+
+class Desktop(servers.PipeWire):
+    """With buses, speakers, WirePlumber and pipewire-pulse, none of which has real-time rights."""
+
+    def __init__(self, samplerate: int, period: int, runtime: Path) -> None:
+        super().__init__(samplerate, period, runtime)
+        (runtime / "pipewire" / "pipewire.conf.d" / "speakers.conf").write_text(SPEAKERS)
+        self.environment["HOME"] = str(runtime)
+        self._companions: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Start the server, and what ends with it, as a service manager does."""
+        super().start()
+        self._end_companions()
+        for name in COMPANIONS:
+            self._companions.append(
+                subprocess.Popen(
+                    [*without_rights(), name],
+                    env=self.environment,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+
+    def close(self) -> None:
+        self._end_companions()
+        super().close()
+
+    def _end_companions(self) -> None:
+        for process in self._companions:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(servers.STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._companions.clear()
+
+
+@contextmanager
+def desktop(samplerate: int, period: int):
+    """Run one, with a session bus and a system bus, as long as the context lasts."""
+    with TemporaryDirectory(prefix="stemd-") as folder, buses(Path(folder)) as both:
+        server = Desktop(samplerate, period, Path(folder))
+        for bus in both:
+            server.environment |= bus.environment
+        try:
+            server.start()
+            yield server
+        finally:
+            server.close()
