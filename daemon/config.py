@@ -1,12 +1,11 @@
 """The configuration: what may stand in config.yaml, its defaults, and what is wrong with one."""
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from re import Pattern
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from platformdirs import user_config_path
 from pydantic import (
     AfterValidator,
@@ -23,9 +22,12 @@ from stemd.daemon.control.mixer import Strip
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
 from stemd.daemon.presets import fitting_schemes
+from stemd.daemon.wording import named, nearest, shown
 from stemd.daemon.work import Work
+from stemd.daemon.yaml_text import read_yaml, write_yaml
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import MAX_T, Scheme
+from stemd.tflite_models.files import read_ordinary
 from stemd.tflite_models.runtime import preferred_precision
 from stemd.tflite_models.spec import StreamingPrecision
 
@@ -50,8 +52,14 @@ def _in_a_line(text: str) -> str:
 PortName = Annotated[str, AfterValidator(_is_port)]
 
 
-LONGEST_SHOWN = 80
-"""Characters of a wrong value that an error quotes."""
+ALIKE = 0.8
+"""How much a wrong value must be like the one that is suggested: int4 was not meant as int8."""
+
+MOST_ERRORS = 50
+"""Lines of errors in one message; who has more mends these first."""
+
+MOST_BYTES = 1 << 16
+"""Of a configuration file; a longer one is something else, and would take seconds to read."""
 
 
 class Section(BaseModel):
@@ -226,7 +234,7 @@ class Config(Section):
 
     def as_yaml(self) -> str:
         """Return it as config.yaml would have it."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return write_yaml(self.model_dump(mode="json"))
 
 
 def existing_default_path() -> Path | None:
@@ -271,13 +279,17 @@ def load_config(path: Path | None, settings: Iterable[str] = (), fills_in: bool 
     data = _read(path) if path else {}
     for setting in settings:
         _apply(setting, data)
+    origin = f"the configuration {path}" if path else "the configuration of this call"
     try:
         config = Config.model_validate(data)
         return _with_profile(config) if fills_in else config
     except ValidationError as error:
         lines = [_explain(details) for details in error.errors()]
-        origin = f"the configuration {path}" if path else "the configuration of this call"
-        raise ConfigError(f"{origin} is wrong:", *lines) from None
+        rest = len(lines) - MOST_ERRORS
+        more = [f"and {rest} more"] if rest > 0 else []
+        raise ConfigError(f"{origin} is wrong:", *lines[:MOST_ERRORS], *more) from None
+    except (RecursionError, OverflowError) as error:  # of a pattern
+        raise ConfigError(f"{origin} is wrong: a pattern is too long: {error}") from None
 
 
 def _with_profile(config: Config) -> Config:
@@ -291,45 +303,17 @@ def _with_profile(config: Config) -> Config:
     return Config.model_validate({**dict(config), "separation": {**given, **profile_here(given)}})
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML's reader would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping after looking at its keys."""
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise ValueError(f"the key {key.value!r} stands twice, again in line {line}")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _parse(text: str, what: str) -> Any:
-    """Read YAML; ``what`` names it in the error."""
-    try:
-        return yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(f"{what} is not YAML: {place}{error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{what} is not YAML: {' '.join(str(error).split())}") from None
-
-
 def _read(path: Path) -> dict[str, Any]:
     what = f"the configuration {path}"
     try:
-        text = path.read_text(encoding="utf-8")
+        content = read_ordinary(path, MOST_BYTES)
     except OSError as error:
         raise ConfigError(f"cannot read {what}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{what} is not YAML: {error}") from None
-    data = _parse(text, what)
+    data = read_yaml(content, what)
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{what} must be sections with keys (got {_shown(data)})")
+        raise ConfigError(f"{what} must be sections with keys (got {shown(data)})")
     # A section of which every key is commented out is empty, not null.
     return {key: {} if value is None else value for key, value in data.items()}
 
@@ -344,24 +328,16 @@ def _apply(setting: str, data: dict[str, Any]) -> None:
             "them in braces: --set 'jack.autoconnect={in_L: pattern}'"
         )
     if not isinstance(data.setdefault(section, {}), dict):
-        raise ConfigError(f"{section}: must be a section with keys (got {_shown(data[section])})")
-    data[section][key] = _parse(value, f"the value of --set {keys}, {_shown(value)},")
-
-
-def _shown(value: object) -> str:
-    """Write a value that somebody gave, however long it is."""
-    try:
-        text = repr(value)
-    except ValueError:  # an integer of thousands of digits
-        return "a number of thousands of digits"
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+        raise ConfigError(f"{section}: must be a section with keys (got {shown(data[section])})")
+    data[section][key] = read_yaml(value, f"the value of --set {keys}, {shown(value)},")
 
 
 def _explain(details: Mapping[str, Any]) -> str:
     """Write one of pydantic's errors as ``section.key: rule (got …)``."""
-    where = ".".join(str(part) for part in details["loc"] if part != "[key]")
-    if details["type"] == "extra_forbidden":
-        return f"{where}: unknown key{_suggest(details['loc'])}"
+    location = [part for part in details["loc"] if part != "[key]"]
+    where = ".".join(map(named, location))
+    if details["type"] in ("extra_forbidden", "invalid_key"):
+        return f"{where}: unknown key{_suggest_key(location)}"
     message = details["msg"].removeprefix("Value error, ")
     if details["type"] == "model_type":
         message = "must be a section with keys"
@@ -369,20 +345,25 @@ def _explain(details: Mapping[str, Any]) -> str:
     if key in SeparationSection.model_fields:
         return f"{where}.{key}:{must}{rule}"
     if "(got" not in message:
-        message = f"{message[0].lower()}{message[1:]} (got {_shown(details['input'])})"
-    return f"{where}: {message}"
+        message = f"{message[0].lower()}{message[1:]} (got {shown(details['input'])})"
+    return f"{where}: {message}{_suggest_value(details)}"
 
 
-def _suggest(location: tuple[str, ...]) -> str:
+def _suggest_key(location: Sequence[object]) -> str:
     """Name the key that the unknown one was perhaps meant to be."""
     model: type[BaseModel] = Config
     for name in location[:-1]:
         # A stem, or a number in a list, leads to what the list is of, where we are already.
-        kind = model.model_fields[name].annotation if name in model.model_fields else model
+        known = isinstance(name, str) and name in model.model_fields
+        kind = model.model_fields[str(name)].annotation if known else model
         kinds = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
         model = next((each for each in kinds if issubclass(each, BaseModel)), model)
-    fields = model.model_fields
+    near = nearest(location[-1], model.model_fields)
+    return f"; did you mean {near}?" if near else f" (there are: {', '.join(model.model_fields)})"
 
-    near = get_close_matches(location[-1], fields, n=1)
-    known = ", ".join(fields)
-    return f"; did you mean {near[0]}?" if near else f" (there are: {known})"
+
+def _suggest_value(details: Mapping[str, Any]) -> str:
+    """Name the value that a wrong one was perhaps meant to be, where there are only some."""
+    choices = re.findall(r"'([^']*)'", str(details.get("ctx", {}).get("expected", "")))
+    near = nearest(details["input"], choices, ALIKE)
+    return f"; did you mean {near}?" if near else ""

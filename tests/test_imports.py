@@ -65,7 +65,7 @@ def users_of(module: str) -> set[str]:
     ("module", "door"),
     [
         ("jack", "daemon/libjack.py"),
-        ("yaml", "daemon/config.py"),
+        ("yaml", "daemon/yaml_text.py"),
         ("tflite", "tflite_models/flatbuffer.py"),
     ],
 )

@@ -6,16 +6,29 @@ import errno
 import fcntl
 import hashlib
 import os
-import tempfile
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
+from secrets import token_hex
 
 import platformdirs
 
 from stemd.tflite_models.errors import ModelError
 
 PART_PREFIX = ".part-"
+"""Hidden files that are being written begin with it."""
+
+SHOWN_OF_A_NAME = 32
+"""Characters of a file's name that stand in its part's name, which may be 255 bytes long."""
+
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -50,9 +63,53 @@ def _user_folder(find: Callable[[str], Path]) -> Path:
     return folder
 
 
+@contextmanager
+def open_ordinary(path: Path) -> Iterator[BufferedReader]:
+    """Open an ordinary file for reading; neither opening nor reading it blocks.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is a folder, a FIFO, a device or a socket.
+    """
+    # With O_NONBLOCK a FIFO opens at once, and is then refused.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor, not a path)
+        kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+        if kind == stat.S_IFDIR:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if kind != stat.S_IFREG:
+            found = _KINDS.get(kind, "something else")
+            raise OSError(errno.EINVAL, f"it is {found}, and must be an ordinary file", str(path))
+        yield file
+
+
+def read_ordinary(path: Path, most_bytes: int) -> bytes:
+    """Read an ordinary file of a bounded size.
+
+    Parameters
+    ----------
+    path : Path
+    most_bytes : int
+        A longer file is refused.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, is no ordinary file, or is longer.
+    """
+    with open_ordinary(path) as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(
+            errno.EFBIG, f"it is longer than {most_bytes >> 10} KiB, the most allowed", str(path)
+        )
+    return content
+
+
 def sha256_of(path: Path) -> str:
-    """Give the sha256 of a file, in hexadecimal; OSError if it cannot be read."""
-    with path.open("rb") as file:
+    """Return the sha256 of an ordinary file, in hexadecimal; OSError if it cannot be read."""
+    with open_ordinary(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -68,24 +125,68 @@ def why_unreadable(path: Path) -> str:
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that, whatever happens, its name holds the old content or the new.
 
+    A link in its place is replaced, never written through.
+
     Raises
     ------
     OSError
         It cannot be written; nothing is left behind.
     """
-    descriptor, name = tempfile.mkstemp(prefix=PART_PREFIX, dir=path.parent)
-    part = Path(name)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor, not a path)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(0o644)
+    with part_of(path) as (part, file):
+        file.write(data)
+        file.flush()
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
         part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
     _sync_folder(path.parent)
+
+
+@contextmanager
+def part_of(target: Path) -> Iterator[tuple[Path, BufferedWriter]]:
+    """Make an empty hidden file beside the target, after removing those of killed processes.
+
+    It is locked while it is open; a part that nobody locks was left behind.
+
+    Yields
+    ------
+    tuple of (Path, file)
+        Its path, to be renamed to the target once it is whole, and the file itself, opened for
+        writing. A part that was not renamed is removed at the end.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    prefix = f"{PART_PREFIX}{target.name[:SHOWN_OF_A_NAME]}-"
+    _remove_abandoned(target.parent, prefix)
+    part, descriptor = _new_part(target.with_name(prefix))
+    with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor, not a path)
+        try:
+            yield part, file
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _new_part(prefix: Path) -> tuple[Path, int]:
+    """Create a part and lock it; give its path and its descriptor."""
+    while True:
+        part = prefix.with_name(f"{prefix.name}{token_hex(8)}")
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with suppress(OSError):  # some network file systems have no locks, and then nobody clears
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return part, descriptor
+        os.close(descriptor)  # another process took it for abandoned before it was locked
+
+
+def _remove_abandoned(folder: Path, prefix: str) -> None:
+    """Remove the parts that no process holds a lock on."""
+    with suppress(OSError):
+        for part in [each for each in folder.iterdir() if each.name.startswith(prefix)]:
+            with suppress(OSError), open_ordinary(part) as file:
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink(missing_ok=True)
 
 
 @contextmanager

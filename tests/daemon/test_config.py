@@ -168,8 +168,8 @@ def test_file_without_sections_is_refused(text, tmp_path):
 
 def test_key_given_twice_is_refused(tmp_path):
     (line,) = errors("jack: {server: jack}\njack: {server: dummy}", tmp_path=tmp_path)
-    assert (
-        line == "the configuration FILE is not YAML: the key 'jack' stands twice, again in line 2"
+    assert line == (
+        "the configuration FILE is not YAML: line 2, column 1: the key 'jack' stands twice"
     )
 
 

@@ -1,0 +1,48 @@
+"""Writes what a user gave into a message: bounded, printable, with what was perhaps meant."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from reprlib import Repr
+
+LONGEST_SHOWN = 80
+"""Characters of a value that a message quotes."""
+
+_REPR = Repr()
+# Bounded while it is made: a value of some bytes may refer to itself a billion times.
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = LONGEST_SHOWN
+
+
+def shown(value: object) -> str:
+    """Return a value as a message quotes it, however long or deep it is."""
+    if isinstance(value, str):  # its beginning says more than reprlib's both ends
+        text = repr(value[: LONGEST_SHOWN + 1])
+    else:
+        try:
+            text = _REPR.repr(value)
+        except ValueError:  # an integer of thousands of digits
+            return "a number of thousands of digits"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def named(part: object) -> str:
+    """Return a key as a message names it: as it stands if it can be printed, else quoted."""
+    text = str(part) if isinstance(part, str | int) else shown(part)
+    return text if text.isprintable() and 0 < len(text) <= LONGEST_SHOWN else shown(part)
+
+
+def nearest(given: object, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known word that the given one was perhaps meant to be, whatever its case.
+
+    Parameters
+    ----------
+    given : object
+        Nothing but a short text is like a word.
+    known : iterable of str
+    cutoff : float
+        How alike they must be, from 0 to 1.
+    """
+    if not isinstance(given, str) or len(given) > LONGEST_SHOWN:
+        return None
+    by_fold = {each.casefold(): each for each in known}
+    near = get_close_matches(given.casefold(), by_fold, 1, cutoff)
+    return by_fold[near[0]] if near else None
