@@ -48,8 +48,13 @@ class Song:
         self.path = path
         try:
             self._file = soundfile.SoundFile(os.fsencode(path))
-        except (soundfile.LibsndfileError, OSError) as error:
+        except (soundfile.SoundFileError, OSError) as error:
             raise AudioFileError(f"cannot read {path}: {_reason(path, error)}") from None
+        except TypeError:  # soundfile goes by the suffix, and wants to be told the rest
+            raise AudioFileError(
+                f"cannot read {path}: raw samples do not say what they are; give them a header "
+                "(sox -r 44100 -e signed -b 16 -c 2 IN.raw OUT.wav)"
+            ) from None
         self.samplerate: int = self._file.samplerate
         self.frames: int = self._file.frames
         try:

@@ -1,9 +1,12 @@
 """The commands."""
 
+import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,6 +19,7 @@ from stemd.daemon.errors import StemdError
 from stemd.daemon.models_commands import models
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.service_commands import service
+from stemd.daemon.start import INTERRUPTED
 from stemd.daemon.terminal import echo, echo_error
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
@@ -26,37 +30,115 @@ from stemd.tflite_models.spec import StreamingPrecision
 Command = Callable[..., Any]
 
 
+BROKEN_PIPE = 128 + signal.SIGPIPE
+"""Exit code of a program whose output is read no further, as shells have it."""
+
+
 def main() -> None:
     """Run the command line; whatever a user can cause ends in one clear line."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, _leave)  # so that whatever is half done is cleared away
+    signals = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as nohup has it
+    ]
+    for number in signals:
+        signal.signal(number, _leave)  # so that whatever is half done is cleared away
+    status = _status_of_command()
+    for number in signals:
+        signal.signal(number, signal.SIG_DFL)  # an exception while Python ends would be printed
+    for name in ("stdout", "stderr"):
+        _flush_or_forget(name)
+    sys.exit(status)
+
+
+def _status_of_command() -> int:
+    """Run the command; say what went wrong, and give the exit code."""
     try:
-        status = cli(prog_name="stemd", standalone_mode=False)
+        status: int = cli(prog_name="stemd", standalone_mode=False) or 0
         sys.stdout.flush()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0
+        if status == INTERRUPTED:
+            _say("interrupted")
+        return status
     except click.ClickException as error:
-        error.show(said := StringIO())
-        echo(*said.getvalue().splitlines(), err=True)
-        status = error.exit_code
+        error.show(told := StringIO())
+        with suppress(OSError):
+            echo(*told.getvalue().splitlines(), err=True)
+        return error.exit_code
     except (StemdError, ModelError) as error:
-        echo_error(error)
-        status = getattr(error, "exit_code", 1)
+        with suppress(OSError):
+            echo_error(error)
+        return getattr(error, "exit_code", 1)
     except (KeyboardInterrupt, click.Abort):
-        echo("stemd: interrupted", err=True)
-        status = 130
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return BROKEN_PIPE
     except OSError as error:
         # What has a remedy of its own is told where it happens; this is standard output at last.
-        echo_error(error)
-        sys.stdout = None  # else the interpreter tries to write the rest, and says so
-        status = 1
-    sys.exit(status or 0)
+        _say(f"cannot write {error.filename or 'to standard output'}: {error.strerror or error}")
+        return 1
+    except MemoryError:
+        _say("the memory is full: end other programs, or choose a preset that takes less")
+        return 1
+    except Exception as error:  # noqa: BLE001 (a traceback helps only those who know the source)
+        _say_internal(error)
+        return 1
+    return status
+
+
+def _flush_or_forget(name: str) -> None:
+    """Write what a stream still holds; else Python tries it as it ends, and complains."""
+    try:
+        getattr(sys, name).flush()
+    except OSError:
+        setattr(sys, name, None)
+
+
+def _say(what: str) -> None:
+    with suppress(OSError):  # where even standard error cannot be written, nothing can be said
+        echo(f"stemd: {what}", err=True)
+
+
+def _say_internal(error: Exception) -> None:
+    """Say that stemd itself is at fault, with the traceback where the log is verbose."""
+    if logging.getLogger("stemd").isEnabledFor(logging.DEBUG):
+        with suppress(OSError):
+            traceback.print_exc()
+    _say(
+        f"this is a fault of stemd's own ({type(error).__name__}: {error}); "
+        "please report it, with what `stemd -v …` prints"
+    )
 
 
 def _leave(number: int, _: object) -> None:
     raise SystemExit(128 + number)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """The commands; click itself would end with 1 where the output is read no further."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the arguments, and print help where that is asked for."""
+        with _ending_at_a_broken_pipe():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        with _ending_at_a_broken_pipe():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _ending_at_a_broken_pipe() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise SystemExit(BROKEN_PIPE) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="stemd")
 @click.option("-v", "--verbose", is_flag=True, help="Log what helps to find a fault.")
 def cli(verbose: bool) -> None:

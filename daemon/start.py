@@ -1,10 +1,51 @@
-"""Where the program begins."""
+"""Where the program begins: standard streams and signals first, for the imports take a second."""
 
-from stemd.daemon.lean import without_openssl
+import os
+import signal
+import sys
+
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code of what Ctrl-C ended, as shells have it."""
 
 
 def main() -> None:
     """Run the command line."""
+    _open_closed_streams()
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in the background of a script
+        signal.signal(signal.SIGINT, _interrupted)
+    from stemd.daemon.lean import without_openssl
+
     with without_openssl():
         from stemd.daemon.cli import main as run
     run()
+
+
+def _interrupted(*_: object) -> None:
+    """End at once: nothing has begun that would have to be cleared away.
+
+    An exception instead would come up in the middle of an import, where some libraries turn it into
+    another one.
+    """
+    os.write(2, b"stemd: interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+def _open_closed_streams() -> None:
+    """Keep the numbers 0 to 2 from files that are opened later, which would get the messages.
+
+    Writing to a standard output that was closed fails; reading gives nothing, and errors are lost.
+    """
+    streams = (
+        ("stdin", "r", os.O_RDONLY),
+        ("stdout", "w", os.O_RDONLY),
+        ("stderr", "w", os.O_WRONLY),
+    )
+    for number, (name, mode, flags) in enumerate(streams):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # gets the lowest number that is free
+            setattr(sys, name, open(number, mode))  # noqa: PTH123, SIM115 (a descriptor, for good)
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal's encoding does not have is written as an escape.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Writes what a user gave into a message: bounded, printable, with what was perhaps meant."""
+"""Writes what a user gave into a message: bounded, with what was perhaps meant."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -25,9 +25,9 @@ def shown(value: object) -> str:
 
 
 def named(part: object) -> str:
-    """Return a key as a message names it: as it stands if it can be printed, else quoted."""
-    text = str(part) if isinstance(part, str | int) else shown(part)
-    return text if text.isprintable() and 0 < len(text) <= LONGEST_SHOWN else shown(part)
+    """Return a key as a message names it; the error that it becomes escapes what does not print."""
+    text = part if isinstance(part, str) else shown(part)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def nearest(given: object, known: Iterable[str], cutoff: float = 0.6) -> str | None:

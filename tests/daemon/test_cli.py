@@ -1,13 +1,17 @@
 """The commands as a user runs them: exit codes, one clear line, no traceback."""
 
+import os
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
+import interrupted
 from damaged import damaged_four_stems
 from processes import STEMD
+from stemd.daemon import cli
 from stemd.daemon.config import Config
 
 
@@ -103,4 +107,88 @@ def test_output_that_cannot_be_written_is_one_clear_line(arguments, environment)
             [STEMD, *arguments], env=environment, stdout=full, stderr=subprocess.PIPE, text=True
         )
     assert ended.returncode == 1
-    assert ended.stderr == "stemd: [Errno 28] No space left on device\n"
+    assert ended.stderr == "stemd: cannot write to standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["check"], ["models", "list"], ["--help"]])
+def test_closed_standard_output_is_one_clear_line(arguments, environment):
+    ended = run_in_shell("{stemd} {arguments} >&-", arguments, environment)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == (
+        "stemd: cannot write to standard output: Bad file descriptor"
+    )
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_reader_that_has_gone_is_no_error(environment):
+    ended = run_in_shell("{{ {stemd} {arguments}; echo $? >&2; }} | true", ["config"], environment)
+    assert ended.stderr == "141\n"
+
+
+def test_messages_go_nowhere_where_standard_error_is_closed_or_full(environment):
+    for way in ("<&- >&- 2>&-", "2>/dev/full"):
+        ended = run_in_shell("{stemd} {arguments} " + way, ["check", "-c", "none"], environment)
+        assert (ended.returncode, ended.stderr) == (2, "")
+
+
+def test_what_an_encoding_lacks_is_written_as_an_escape(environment, tmp_path):
+    ended = subprocess.run(
+        [STEMD, "models", "export", "2stems", "-o", tmp_path / "ä\udcff"],
+        env={**environment, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
+        capture_output=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert b"/vocals.tflite\n" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "imports"),
+    [(["check"], (5, 40, 120, 250, 330)), (["models", "export", "2stems", "-o", "x"], (345, 500))],
+)
+def test_interrupting_the_imports_is_one_line(arguments, imports, environment, tmp_path):
+    for n in imports:
+        ended = interrupted.run(n, arguments, environment)
+        assert (ended.returncode, ended.stderr) == (130, "stemd: interrupted\n"), n
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "it is a FIFO, and must be an ordinary file"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is a device, and must be an ordinary file"),
+        (lambda path: path.symlink_to("nowhere"), "No such file or directory"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+        (lambda path: path.write_text("#" * 70_000), "it is longer than 64 KiB, the most allowed"),
+    ],
+)
+def test_a_configuration_is_an_ordinary_file_of_a_bounded_size(make, said, stemd, tmp_path):
+    path = tmp_path / "config.yaml"
+    make(path)
+    ended = stemd("check", "-c", str(path))
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        f"stemd: cannot read the configuration {path}: {said}\n",
+    )
+
+
+def test_raw_samples_are_told_to_say_what_they_are(stemd, tmp_path):
+    (tmp_path / "x.raw").write_bytes(bytes(1000))
+    ended = stemd("separate", str(tmp_path / "x.raw"))
+    assert ended.returncode == 1
+    assert "x.raw: raw samples do not say what they are" in ended.stderr
+
+
+def test_a_fault_of_its_own_is_one_line_too(monkeypatch, capsys):
+    def fail(**_):
+        raise KeyError("a\nb")
+
+    monkeypatch.setattr(cli, "cli", fail)
+    assert cli._status_of_command() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("stemd: this is a fault of stemd's own (KeyError: 'a\\nb'); please")
+
+
+def run_in_shell(command, arguments, environment):
+    """Run a command line of a shell's, in which {stemd} and {arguments} stand for ours."""
+    line = command.format(stemd=shlex.quote(str(STEMD)), arguments=shlex.join(arguments))
+    return subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True)
