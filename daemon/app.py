@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from stemd.daemon.config import Config, JackSection
 from stemd.daemon.control.kept import Keeper
 from stemd.daemon.control.mixer import Mixer
+from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.places import expanded, socket_path
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import GraphClient
@@ -132,10 +133,11 @@ class Steering(Protocol):
 def _steering(config: Config, daemon: Daemon) -> Iterator[Steering]:
     """Give the ways to steer it that are wished for; without one it plays all the same."""
     made: list[Callable[[], Steering]] = []
+    pace = Pace()
     if config.control.socket != "off":
-        made.append(partial(_control, config, daemon))
+        made.append(partial(_control, config, daemon, pace))
     if port := config.osc.port:
-        made.append(partial(_osc, config.osc.host, port, daemon))
+        made.append(partial(_osc, config.osc.host, port, daemon, pace))
     if port := config.metrics.port:
         made.append(partial(_metrics, config.metrics.host, port, daemon))
     for make in made:
@@ -145,20 +147,20 @@ def _steering(config: Config, daemon: Daemon) -> Iterator[Steering]:
             log.warning("it plays, but: %s", error)
 
 
-def _control(config: Config, daemon: Daemon) -> Steering:
+def _control(config: Config, daemon: Daemon, pace: Pace) -> Steering:
     with without_openssl():  # asyncio would bring it along
         from stemd.daemon.control.server import ControlServer
 
     path = socket_path(config.control.socket, config.jack.client_name)
-    return ControlServer(path, daemon)
+    return ControlServer(path, daemon, pace)
 
 
-def _osc(host: str, port: int, daemon: Daemon) -> Steering:
+def _osc(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:
     try:
         from stemd.daemon.control.osc import OscServer
     except ImportError:
         raise StemdError("OSC needs python-osc: pip install 'stemd[osc]'") from None
-    return OscServer(host, port, daemon)
+    return OscServer(host, port, daemon, pace)
 
 
 def _metrics(host: str, port: int, daemon: Daemon) -> Steering:

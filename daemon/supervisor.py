@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 STATUS_S = 2.0
 """How often the service manager is told how it is, and what was set is kept."""
 
+RELOAD_PAUSE_S = 1.0
+"""How long after a reload that signals and OSC asked for the next one begins at the earliest."""
+
 SAVE_S = 5.0
 """How long to wait at most until what is set is kept."""
 
@@ -97,6 +100,7 @@ class Daemon:
         # No lock may be in it: a signal handler sets it wherever the main thread is.
         self._stopping = False
         self._reload_wanted = False
+        self._reload_at = float("-inf")
         self._told: State | None = None
         self._mixed = tuple(plan.networks.by_stem)
         mixer.attach(self._mixed, lambda *_: None)
@@ -174,7 +178,7 @@ class Daemon:
         self._wake()
 
     def reload_soon(self) -> None:
-        """Reload when there is time; for signal handlers."""
+        """Reload when there is time, once for all that ask meanwhile; for signal handlers too."""
         self._reload_wanted = True
         self._wake()
 
@@ -282,8 +286,9 @@ class Daemon:
 
     def _work(self) -> None:
         """Do what was asked for."""
-        if self._reload_wanted and not self._reloading.locked():
+        if self._reload_wanted and not self._reloading.locked() and monotonic() >= self._reload_at:
             self._reload_wanted = False
+            self._reload_at = monotonic() + RELOAD_PAUSE_S
             self.reload()
         self._calls.handle()
         if monotonic() - self._notified_at >= STATUS_S:

@@ -29,6 +29,7 @@ class FakeDaemon:
         )
         self.is_bypassed = False
         self.figures: dict[str, object] = {"state": "playing"}
+        self.reloads = 0
         self.stopped = threading.Event()
         self.reloaded: object = {"changed": [], "at_next_start": []}
 
@@ -42,6 +43,9 @@ class FakeDaemon:
 
     def reload(self):
         return done(self.reloaded)
+
+    def reload_soon(self):
+        self.reloads += 1
 
     def learn(self, wish):
         self.wish = wish

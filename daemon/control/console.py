@@ -30,6 +30,9 @@ class Steerable(Protocol):
     def reload(self) -> "Future[dict[str, Any]]":
         """Read the configuration anew; gives what changed, or raises `StemdError`."""
 
+    def reload_soon(self) -> None:
+        """Read the configuration anew when there is time; however often it is asked, once."""
+
     def learn(self, wish: Binding) -> "Future[Binding]":
         """Bind the next MIDI controller that moves; gives what it is, or raises `StemdError`.
 

@@ -124,7 +124,7 @@ class NsmClient:
             except OSError:  # the manager is gone
                 self._ending.wait(LOOK_S)
                 continue
-            for message in messages_in(datagram):
+            for message in filter(None, messages_in(datagram)):
                 self._follow(message.address, list(message))
 
     def _follow(self, address: str, values: list[Any]) -> None:

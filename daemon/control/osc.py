@@ -18,18 +18,16 @@ from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
 from stemd.daemon.control.listening import cannot_listen
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
 from stemd.daemon.control.osc_messages import messages_in
+from stemd.daemon.control.pace import Pace
 
 log = logging.getLogger(__name__)
 
 LONGEST_DATAGRAM = 1024
 """Bytes; what is longer is cut, and then is no OSC."""
 
-PAUSE_S, RELOAD_PAUSE_S = 0.002, 1.0
-"""How long nothing is heard after a datagram, and after each message in it: the interpreter belongs
-to the music."""
-
 LOOK_S = 0.5
-"""How soon it is noticed that nobody is to listen any more."""
+"""How soon it is noticed that nobody is to listen any more, and how long the socket is left alone
+after an error, which may stay."""
 
 
 class OscServer:
@@ -41,6 +39,8 @@ class OscServer:
     port : int
         0: any that is free.
     daemon : Steerable
+    pace : Pace, optional
+        Shared with the other ways to steer it; by default its own.
 
     Raises
     ------
@@ -48,8 +48,9 @@ class OscServer:
         The port cannot be had.
     """
 
-    def __init__(self, host: str, port: int, daemon: Steerable) -> None:
+    def __init__(self, host: str, port: int, daemon: Steerable, pace: Pace | None = None) -> None:
         self._daemon = daemon
+        self._pace = pace or Pace()
         self._ending = Flag()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.settimeout(LOOK_S)
@@ -75,20 +76,22 @@ class OscServer:
         while not self._ending.is_set():
             try:
                 datagram = self._socket.recv(LONGEST_DATAGRAM)
-            except OSError:  # nothing came for a while
+            except TimeoutError:
                 continue
-            self._ending.wait(PAUSE_S)
+            except OSError as error:
+                log.warning("OSC: nothing can be received: %s", error.strerror)
+                self._ending.wait(LOOK_S)
+                continue
             for message in messages_in(datagram):
-                if self._ending.is_set():
+                if self._ending.wait(self._pace.take()):
                     return
-                self._follow(message)
-                is_reload = message.address == "/stemd/reload"
-                self._ending.wait(RELOAD_PAUSE_S if is_reload else PAUSE_S)
+                if message:
+                    self._follow(message)
 
     def _follow(self, message: OscMessage) -> None:
         match message.address.split("/"):
             case ["", "stemd", "reload"]:
-                self._daemon.reload()
+                self._daemon.reload_soon()
             case ["", "stemd", "stop"]:
                 self._daemon.stop()
             case ["", "stemd", "bypass"]:

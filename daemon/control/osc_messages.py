@@ -15,29 +15,36 @@ BUNDLE, BUNDLE_HEAD, SIZE = b"#bundle\0", 16, 4
 """How a bundle begins, its bytes before the first element, and those of each element's size."""
 
 
-def messages_in(datagram: bytes) -> Iterator[OscMessage]:
-    """Give the messages of a datagram, which is one, or a bundle; what is no OSC is left out."""
+def messages_in(datagram: bytes) -> Iterator[OscMessage | None]:
+    """Yield the messages of a datagram, which is one, or a bundle; None for what is no OSC."""
     if not datagram.startswith(BUNDLE):
-        parts = [datagram]
-    else:
-        parts, rest = [], datagram[BUNDLE_HEAD:]
-        while rest:
-            end = SIZE + int.from_bytes(rest[:SIZE], "big")
-            parts.append(rest[SIZE:end])
-            rest = rest[end:]
-    for part in parts:
-        try:
-            _refuse_unreadable(part)
-            yield OscMessage(part)
-        except (ParseError, ValueError, IndexError):  # a UnicodeDecodeError is a ValueError
-            log.debug("OSC: no message")
+        yield _read(datagram)
+        return
+    rest = datagram[BUNDLE_HEAD:]
+    while rest:
+        end = SIZE + int.from_bytes(rest[:SIZE], "big")
+        yield _read(rest[SIZE:end])
+        rest = rest[end:]
+
+
+def _read(part: bytes) -> OscMessage | None:
+    try:
+        _refuse_unreadable(part)
+        return OscMessage(part)
+    except (ParseError, ValueError, IndexError):  # a UnicodeDecodeError is a ValueError
+        log.debug("OSC: no message")
+        return None
 
 
 def _refuse_unreadable(part: bytes) -> None:
-    """Raise ValueError for values that are too many, or of other types than `TYPES`.
+    """Raise ValueError for what begins with no address, and for values that are not read.
 
-    Their tags follow the address, which ends with one to four zeros, at the next multiple of four.
+    Those are too many, or of other types than `TYPES`. Their tags follow the address, which ends
+    with one to four zeros, at the next multiple of four.
     """
+    if not part.startswith(b"/"):
+        raise ValueError(part[:1])
     tags, _, _ = part[part.index(b"\0") // 4 * 4 + 4 :].partition(b"\0")
-    if len(tags) > 1 + MOST_VALUES or tags.strip(b"," + TYPES):
+    values = tags.removeprefix(b",")
+    if len(values) > MOST_VALUES or values.strip(TYPES):
         raise ValueError(tags)

@@ -45,7 +45,7 @@ def test_the_daemon_does_not_load_it(tmp_path):
         "from stemd.daemon import app",
         "from stemd.daemon.config import load_config",
         f"config = load_config(None, ['control.socket={tmp_path}/socket'])",
-        "app._control(config, None)",
+        "app._control(config, None, None)",
         "maps = open('/proc/self/maps').read()",
         "print([name for name in ('libcrypto', 'libssl', 'soxr', 'matplotlib') if name in maps])",
     )

@@ -1,18 +1,22 @@
 """The verbs as OSC messages; whatever else comes is borne."""
 
+import errno
+import re
 import socket
+from pathlib import Path
 from time import monotonic
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pythonosc.osc_message_builder import build_msg
 
 from fake_daemon import FakeDaemon
 from stemd.daemon.control import osc
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
-from stemd.daemon.control.osc import RELOAD_PAUSE_S, OscServer
+from stemd.daemon.control.osc import OscServer
 from stemd.daemon.control.osc_messages import MOST_VALUES, messages_in
+from stemd.daemon.control.pace import MESSAGES_PER_S, Pace
 from stemd.daemon.errors import StemdError
 from waiting import wait_until
 
@@ -124,11 +128,22 @@ def test_what_is_no_osc_or_nothing_for_us_is_borne(daemon, port, send, datagram)
     assert not daemon.stopped.is_set()
 
 
-@given(st.binary(max_size=200))
+def like_messages(address: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    """Bytes that have the shape of a message, but perhaps not its meaning."""
+    padded = lambda text: text + b"\0" * (4 - len(text) % 4)  # noqa: E731
+    tags = st.text("ifdhsTFbQ[,", max_size=10).map(lambda text: f",{text}".encode())
+    values = st.binary(max_size=60)
+    return st.tuples(address.map(padded), tags.map(padded), values).map(b"".join)
+
+
+@given(st.binary(max_size=200) | like_messages(st.binary(max_size=20)))
+@example(b"\0\0\0\0")
+@example(b"\0\0\0\0,\0\0\0")
+@example(b"stemd\0\0\0,i\0\0\0\0\0\1")
 def test_any_datagram_is_messages_or_none(datagram):
-    for message in messages_in(datagram):
+    for message in filter(None, (*messages_in(datagram), *messages_in(bundle(datagram)))):
         assert message.address.startswith("/")
-    list(messages_in(bundle(datagram)))
+        assert len(list(message)) <= MOST_VALUES
 
 
 def test_bundles_are_heard_whatever_time_they_name(daemon, port):
@@ -139,15 +154,16 @@ def test_bundles_are_heard_whatever_time_they_name(daemon, port):
     assert daemon.mixer.strips()["vocals"].gain == -6
 
 
-def test_a_reload_is_done_and_not_again_at_once(daemon, send):
-    reloads = []
-    daemon.reload = lambda: reloads.append(monotonic())
-    send("/stemd/reload")
-    send("/stemd/reload")
+def test_a_datagram_of_reloads_leaves_it_responsive(daemon, port, send):
+    """When to reload, and that once is enough, is up to the daemon."""
+    reload = build_msg("/stemd/reload", []).dgram
+    began = monotonic()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.sendto(bundle(*42 * [reload]), ("127.0.0.1", port))
     send("/stemd/bypass", 1)
     wait_until(lambda: daemon.is_bypassed)
-    first, second = reloads
-    assert second - first >= RELOAD_PAUSE_S
+    assert daemon.reloads == 42
+    assert monotonic() - began < 10
 
 
 def test_a_port_that_is_taken_is_one_clear_line(port, daemon):
@@ -158,20 +174,64 @@ def test_a_port_that_is_taken_is_one_clear_line(port, daemon):
 def test_many_values_and_other_types_are_not_read(caplog):
     most = b"/a\0\0," + MOST_VALUES * b"T"
     assert [list(each) for each in messages_in(most + b"\0\0\0")] == [MOST_VALUES * [True]]
-    assert not list(messages_in(most + b"T\0\0"))
-    assert not list(messages_in(b"/a\0\0,Q\0\0"))
+    assert list(messages_in(most + b"T\0\0")) == [None]
+    assert list(messages_in(b"/a\0\0,Q\0\0")) == [None]
+    assert list(messages_in(b"/a\0\0,,\0\0")) == [None]
     assert not caplog.messages, "python-osc tells the root logger of each type it does not know"
 
 
-def test_noise_does_not_take_the_interpreter_from_the_music(daemon, port, send, monkeypatch):
-    monkeypatch.setattr(osc, "PAUSE_S", 0.01)
+@pytest.mark.parametrize("sent", [20 * [b"\xff"], [bundle(*20 * [b""])], [bundle(*20 * [BYPASS])]])
+def test_whatever_comes_is_looked_at_in_its_turn(daemon, sent):
+    """As on the control socket, so that noise does not take the interpreter from the music."""
+    server = OscServer("127.0.0.1", 0, daemon, Pace(per_s=100))
+    server.start()
     began = monotonic()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noise:
-        for _ in range(20):
-            noise.sendto(b"\xff", ("127.0.0.1", port))
-    send("/stemd/bypass", 1)
-    wait_until(lambda: daemon.is_bypassed)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        for datagram in [*sent, build_msg("/stemd/vocals/mute", [1]).dgram]:
+            out.sendto(datagram, ("127.0.0.1", server.port))
+    wait_until(lambda: daemon.mixer.strips()["vocals"].mute)
     assert monotonic() - began >= 0.2
+    server.close()
+
+
+def test_messages_are_heard_as_fast_as_the_document_says(daemon, port):
+    """500 a second, in one datagram or in many."""
+    told = []
+    gain = [build_msg("/stemd/vocals/gain", [float(n % 10)]).dgram for n in range(200)]
+    with (
+        daemon.bulletin.subscription(lambda _: told.append(monotonic())),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out,
+    ):
+        for begin in range(0, 100, 20):
+            out.sendto(bundle(*gain[begin : begin + 20]), ("127.0.0.1", port))
+        for message in gain[100:]:
+            out.sendto(message, ("127.0.0.1", port))
+        wait_until(lambda: len(told) == 200)
+    assert told[-1] - told[0] >= 199 / MESSAGES_PER_S - 0.001
+    text = (Path(__file__).parents[2] / "docs" / "control.md").read_text()
+    assert len(re.findall(rf"{MESSAGES_PER_S:.0f}\s+(?:times\s+)?a\s+second", text)) == 1
+
+
+def test_an_error_that_stays_is_said_and_keeps_nothing_busy(daemon, caplog, monkeypatch):
+    tries = []
+
+    class Broken:
+        def recv(self, _):
+            tries.append(monotonic())
+            raise OSError(errno.ENETDOWN, "Network is down")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(osc, "LOOK_S", 0.05)
+    server = OscServer("127.0.0.1", 0, daemon)
+    server._socket.close()
+    server._socket = Broken()
+    server.start()
+    wait_until(lambda: len(tries) >= 4)
+    server.close()
+    assert tries[3] - tries[0] >= 3 * 0.05
+    assert "OSC: nothing can be received: Network is down" in caplog.text
 
 
 @pytest.mark.parametrize("host", ["\0", 70 * "\u00fc", "192.0.2.1"])

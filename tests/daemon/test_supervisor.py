@@ -7,6 +7,7 @@ import sys
 import threading
 from itertools import count
 from math import isfinite
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -269,6 +270,29 @@ class TestReload:
         before = daemon.session.separation
         assert daemon.reload().result(5) == {"changed": [], "at_next_start": []}
         assert daemon.session.separation is before
+
+    def test_however_often_one_is_asked_for_one_is_done_and_one_waits(
+        self, daemon, replan, monkeypatch
+    ):
+        monkeypatch.setattr(supervisor, "RELOAD_PAUSE_S", 0.05)
+        begun, go, began_at = threading.Semaphore(0), threading.Semaphore(0), []
+
+        def next_plan(before):
+            began_at.append(monotonic())
+            begun.release()
+            assert go.acquire(timeout=30)
+            return make_plan(load_config(None), before)
+
+        daemon._replan = next_plan
+        daemon.reload_soon()
+        assert begun.acquire(timeout=30)
+        for _ in range(42):
+            daemon.reload_soon()
+        go.release(2)
+        assert begun.acquire(timeout=30)
+        wait_until(lambda: not daemon._reloading.locked())
+        assert not begun.acquire(timeout=0.2)
+        assert began_at[1] - began_at[0] >= 0.05
 
     def test_gains_patterns_and_masks_change_without_another_separation(self, daemon, replan):
         settings = [
