@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from stemd.daemon.config import load_config
-from stemd.daemon.service import Service, linger, user_name
+from stemd.daemon.service import Service, linger, refuse_sudo, user_name
 from stemd.daemon.terminal import echo
 
 
@@ -51,7 +51,7 @@ of_machine = click.option(
 @click.option("--no-start", is_flag=True, help="Start it with the next login or boot only.")
 def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
     """Put the unit in place, enable it and start it."""
-    made = Service(of_machine=system_user is not None)
+    made = _service(of_machine=system_user is not None)
     user = system_user or user_name()
     if not made.of_machine:
         load_config(None, fills_in=False)  # with a wrong one it would fail at once
@@ -68,7 +68,7 @@ def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
 @of_machine
 def uninstall(of_machine: bool) -> None:
     """Stop the service and take the unit away."""
-    installed = Service(of_machine)
+    installed = _service(of_machine)
     installed.uninstall()
     echo(f"removed {installed.unit}")
 
@@ -77,9 +77,15 @@ def uninstall(of_machine: bool) -> None:
 @of_machine
 def status(of_machine: bool) -> None:
     """Tell whether the service runs, and what the machine still lacks; exit code 1 if it failed."""
-    found = Service(of_machine).condition()
+    found = _service(of_machine).condition()
     for line in (found.state, found.status, *found.troubles):
         if line:
             echo(*line.split("\n"))
     if found.is_down:
         raise SystemExit(1)
+
+
+def _service(of_machine: bool) -> Service:
+    if not of_machine:
+        refuse_sudo()
+    return Service(of_machine)

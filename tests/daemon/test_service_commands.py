@@ -2,10 +2,15 @@
 
 import getpass
 import os
+import re
+import shutil
+import stat
+import subprocess
 
 import pytest
 from click.testing import CliRunner
 
+import small_disk
 from stemd.daemon import service
 from stemd.daemon.cli import cli
 from stemd.daemon.errors import StemdError
@@ -219,3 +224,166 @@ def test_a_person_who_may_log_out_is_told_to_linger(systemd, monkeypatch):
     assert "logind" not in run("status", "--system").output
     (service.LINGER_FOLDER / ME).unlink()
     assert f"sudo loginctl enable-linger {ME}" in run("status", "--system").output
+
+
+def user_unit(tmp_path):
+    unit = tmp_path / "config/systemd/user/stemd.service"
+    unit.parent.mkdir(parents=True)
+    return unit
+
+
+@pytest.fixture
+def null(tmp_path):
+    """A device like /dev/null of our own."""
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("needs root, to make a device")
+    return device
+
+
+def test_a_masked_unit_is_left_alone(systemd, tmp_path, null):
+    systemd(shown(UnitFileState="masked"))
+    unit = user_unit(tmp_path)
+    unit.symlink_to(null)
+    said = f"{unit} is masked, a link to {null}: systemctl --user unmask stemd"
+    assert fault_of("install") == said
+    assert fault_of("uninstall") == said
+    assert run("status").output.splitlines()[1] == said
+    assert stat.S_IMODE(null.stat().st_mode) == 0o600
+    assert unit.is_symlink()
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
+def test_nothing_is_written_through_a_link(systemd, tmp_path, target):
+    systemd(shown())
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / "elsewhere").chmod(0o600)
+    unit = user_unit(tmp_path)
+    unit.symlink_to(tmp_path / target)
+    assert fault_of("install").endswith("which is left alone: remove it first")
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+    assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o600
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_in_the_place_of_the_unit_is_told(systemd, tmp_path, make):
+    systemd(shown())
+    make(user_unit(tmp_path))
+    assert fault_of("install").startswith(f"cannot write {tmp_path}")
+
+
+def test_a_full_disk_leaves_no_unit(tmp_path):
+    """Neither half of one, nor a folder for it, nor the loss of the one before."""
+    out = small_disk.run(
+        tmp_path / "disk",
+        """
+from stemd.daemon.service import _write
+for before in (None, "before"):
+    limit(4)
+    unit = folder / "systemd" / "user" / "stemd.service"
+    if before:
+        unit.parent.mkdir(parents=True)
+        unit.write_text(before)
+    try:
+        _write(unit, 100_000 * "x")
+    except OSError as error:
+        print(error.strerror)
+    left = [path for path in folder.rglob("*") if path.is_file() or not before]
+    print([path.name for path in left], unit.read_text() if before else "")
+""",
+    )
+    assert [line for line in out.splitlines() if line.startswith("[")] == [
+        "[] ",
+        "['stemd.service'] before",
+    ]
+
+
+HOSTILE = [
+    *("a b", " a ", "a  b", "a%b", "a%%n", "%h", "a$b", "$HOME", "${HOME}", "a$$b", "a;b", "; a"),
+    *("#a", "-a", "@a", ":a", "+a", "!a", "a=b", "@user@", "@stemd@", "ä\u00a0é", "日本", "~"),
+    *("*?[a]", 'a"b', '"a"', "a'b", "'", "a\\b", "\\x20", "a\\", "$'\"\\ %", "a{b}", "(a)", "`a`"),
+]
+
+
+def words_of(line: str) -> list[str]:
+    """A command as systemd reads it: systemd.service(5), systemd.syntax(7), systemd.unit(5)."""
+    found = re.findall(r'"((?:[^"\\]|\\.)*)"|(\S+)', line)
+    words = [re.sub(r"\\(.)", r"\1", quoted) if quoted else bare for quoted, bare in found]
+    program, *arguments = (word.replace("%%", "%") for word in words)
+    return [program, *(word.replace("$$", "$") for word in arguments)]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_unit_starts_the_program_whatever_its_path(name, tmp_path, monkeypatch):
+    program = tmp_path / name / "stemd"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "started: $*"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(service.sys, "argv", [str(program)])
+    text = service.unit_text(True, ME)
+    (line,) = re.findall("^ExecStart=(.*)$", text, re.MULTILINE)
+    ended = subprocess.run(words_of(line), capture_output=True, text=True)
+    assert ended.stdout == "started: run --server jack\n"
+    assert len(text.splitlines()) == len(service.unit_text(True, "x").splitlines())
+    assert f"User={ME}\n" in text
+    if not shutil.which("systemd-analyze"):
+        return
+    (tmp_path / "stemd.service").write_text(text)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", tmp_path / "stemd.service"],
+        capture_output=True,
+        text=True,
+    )
+    assert "stemd.service:" not in verified.stderr, verified.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nExecStartPre=/bin/rm", "a\tb", "a\rb", "a\x1bb", "a\x7fb", "a\x85b", "a\udcffb"]
+)
+def test_a_path_that_no_unit_can_hold_is_refused(name, monkeypatch, tmp_path, systemd):
+    systemd(shown())
+    program = tmp_path / name / "stemd"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    monkeypatch.setattr(service.sys, "argv", [str(program)])
+    assert "has characters that a unit cannot hold" in fault_of("install")
+    assert not list(tmp_path.rglob("stemd.service"))
+
+
+def test_after_the_start_limit_status_tells_why_and_how_to_go_on(systemd, tmp_path):
+    systemd(shown())
+    run("install")
+    failed = {"ActiveState": "failed", "SubState": "failed", "StatusText": "waiting for a server"}
+    for told, why in (
+        ({"Result": "exit-code", "ExecMainStatus": "1"}, "it ended with exit code 1"),
+        ({"Result": "exit-code", "ExecMainStatus": "2"}, "the configuration is wrong (stemd check"),
+        ({"Result": "signal", "ExecMainStatus": "9"}, "it was ended by SIGKILL"),
+        ({"Result": "watchdog"}, "the watchdog ended it"),
+        ({"Result": "start-limit-hit"}, "it was started too often in a short time"),
+    ):
+        systemd(shown(**failed, **told))
+        (tmp_path / "bin" / "journalctl").write_text("#!/bin/sh\necho stemd: no networks\necho x\n")
+        (tmp_path / "bin" / "journalctl").chmod(0o755)
+        ended = run("status")
+        assert ended.exit_code == 1
+        assert why in ended.output
+        assert "waiting for a server" not in ended.output
+        assert "its last words: no networks\n" in ended.output
+        assert "systemctl --user reset-failed stemd && systemctl --user start stemd" in ended.output
+
+
+@pytest.mark.parametrize("variable", ["SUDO_USER", "DOAS_USER"])
+@pytest.mark.parametrize("arguments", [["install"], ["uninstall"], ["status"]])
+def test_sudo_is_refused_for_a_users_service(variable, arguments, systemd, tmp_path, monkeypatch):
+    systemd(shown())
+    monkeypatch.setattr(service.os, "geteuid", lambda: 0)
+    monkeypatch.setenv(variable, "ada")
+    said = fault_of(*arguments)
+    assert "run it without sudo, as the user whose sound it is (ada)" in said
+    assert "sudo stemd service install --system ada" in said
+    assert not (tmp_path / "asked").exists()
+    run("install", "--system", ME)
+    assert (tmp_path / "system" / "stemd.service").exists()
