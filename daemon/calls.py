@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from threading import Thread
 from typing import Any, TypeVar
 
 from stemd.daemon.errors import StemdError
+from stemd.daemon.scheduling import steering_thread
 
 Result = TypeVar("Result")
 
@@ -63,5 +63,5 @@ def apart(function: Callable[[], Result], name: str) -> "Future[Result]":
         except BaseException as error:  # noqa: BLE001 - it is for whoever waits
             future.set_exception(error)
 
-    Thread(target=call, name=name, daemon=True).start()
+    steering_thread(call, name).start()
     return future

@@ -222,12 +222,20 @@ def _in_words(told: dict[str, Any]) -> list[str]:
             f"late: {told['blocks']['late']} of {told['blocks']['total']} blocks, "
             f"{told['engine']['late_periods']} periods",
             *filter(None, [bad_samples.in_words(told)]),
+            *_rights_in_words(told.get("realtime")),
             *(
                 f"connected: {source} to {destination}"
                 for source, destination in told["connections"]
             ),
         ]
     return lines
+
+
+def _rights_in_words(realtime: dict[str, Any] | None) -> list[str]:
+    """Say what was wanted of the system and not granted, with the remedy; or what was granted."""
+    if realtime is None:  # a daemon that started before its program was replaced
+        return []
+    return ["; ".join(filter(None, (realtime["found"], realtime["remedy"])))]
 
 
 def _strip_in_words(strip: dict[str, Any]) -> str:

@@ -14,7 +14,6 @@ from io import BytesIO
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -31,6 +30,7 @@ from stemd.daemon.networks import LoadedNetworks, choose_stems
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.ports import INPUTS
 from stemd.daemon.private_server import private_server, without_pipewire
+from stemd.daemon.scheduling import steering_thread
 from stemd.daemon.separation import Report
 from stemd.daemon.session import TICK_S, ServerGoneError, Session
 from stemd.dsp.arrays import Waveform
@@ -213,7 +213,7 @@ def _play_and_record(
         _wait_for_ports(client, [RECORDER_PORT.format(n + 1) for n in range(len(sources))])
         # Only now, or the recorder would miss the beginning; it takes as long as it plays.
         song = mixture.T.tobytes()
-        Thread(target=player.communicate, args=(song,), daemon=True).start()
+        steering_thread(player.communicate, "stemd-player", song).start()
         until = monotonic() + length_s + PATIENCE_S
         while recorder.poll() is None:
             if monotonic() > until:

@@ -25,6 +25,7 @@ from stemd.daemon.measuring import measured
 from stemd.daemon.memory import processor_name
 from stemd.daemon.networks import choose_stems, find_networks
 from stemd.daemon.realtime import RealtimeSide
+from stemd.daemon.rights import NO_SERVER_PRIORITY, remedy_for_limits, why_refused
 from stemd.daemon.scheduling import (
     NORMAL,
     may_have_priority,
@@ -85,9 +86,9 @@ Told: TypeAlias = Finding | dict[str, Any]
 """What a daemon says of itself; or why none does."""
 
 
-def good(about: str, found: str) -> Finding:
+def good(about: str, found: str, remedy: str = "") -> Finding:
     """Note that there is nothing to do."""
-    return Finding(about, Weight.GOOD, found)
+    return Finding(about, Weight.GOOD, found, remedy)
 
 
 def hint(about: str, found: str, remedy: str = "") -> Finding:
@@ -128,6 +129,7 @@ def examine(path: Path | None, settings: tuple[str, ...]) -> Iterator[Finding]:
     yield from _processor()
     yield from _service()
     yield _daemon(told)
+    yield from _granted(told)
 
 
 def _versions() -> Iterator[Finding]:
@@ -219,7 +221,8 @@ def _server(kind: str, config: Config) -> Iterator[Finding]:
         client.bind(rt, [], [])
         client.activate()
         until = monotonic() + FIRST_CYCLE_S
-        while not rt.counters().periods and monotonic() < until:
+        # PipeWire's thread has its priority some time after its first cycle.
+        while rt.counters().priority == NORMAL and monotonic() < until:
             rt.wait_events(FIRST_CYCLE_S / 10)
         counters, samplerate = rt.counters(), client.samplerate
         period = counters.period or client.period
@@ -236,8 +239,7 @@ def _server(kind: str, config: Config) -> Iterator[Finding]:
         yield hint(
             "server",
             f"{what}, without real-time priority",
-            "under load the music may break up: start jackd with -R; PipeWire gets it from rtkit "
-            "(Debian: apt install rtkit) or from its limits (group pipewire or audio)",
+            f"under load, audio may drop out: {NO_SERVER_PRIORITY[1]}",
         )
     elif not may_have_priority(wanted := wanted_below(counters.priority).engine):
         soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
@@ -245,8 +247,11 @@ def _server(kind: str, config: Config) -> Iterator[Finding]:
             "server",
             f"{what}, real-time priority {counters.priority}, but stemd may not have the "
             f"{wanted} that it wants below it: RLIMIT_RTPRIO is {soft}",
-            "under load the music may break up: raise the limit (rtprio 95 for the group audio)",
+            f"under load, audio may drop out: {why_refused(counters.priority)[1]}",
         )
+    elif wanted_below(counters.priority).workers == NORMAL:
+        reason, remedy = why_refused(counters.priority)
+        yield hint("server", f"{what}: {reason}", f"under load, audio may drop out: {remedy}")
     else:
         yield good("server", f"{what}, real-time priority {counters.priority}")
     if period > config.jack.longest_period:
@@ -267,8 +272,7 @@ def _limits() -> Iterator[Finding]:
         yield hint(
             "real time",
             f"not permitted: RLIMIT_RTPRIO is {soft}",
-            "under load the music may break up: join a group that may (Debian: apt install jackd2 "
-            "and say yes, then `sudo usermod -aG audio $USER`), and log in again",
+            f"under load, audio may drop out: {remedy_for_limits()}",
         )
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if may_lock_memory():
@@ -277,7 +281,7 @@ def _limits() -> Iterator[Finding]:
         yield hint(
             "locked memory",
             f"not permitted: RLIMIT_MEMLOCK is {soft // 1024} kB",
-            "what is swapped out comes back late: memlock unlimited for the same group",
+            f"what is swapped out comes back late: {remedy_for_limits(memory=True)}",
         )
 
 
@@ -348,6 +352,13 @@ def _daemon(told: Told) -> Finding:
     if late_periods:
         return hint("daemon", found, "real-time priority and locked memory help; see above")
     return good("daemon", found)
+
+
+def _granted(told: Told) -> Iterator[Finding]:
+    """Judge what the system has granted to one that plays."""
+    if isinstance(told, dict) and (realtime := told.get("realtime")):
+        weigh = hint if realtime["missing"] else good
+        yield weigh("daemon's priority", realtime["found"], realtime["remedy"])
 
 
 MARKS = {Weight.GOOD: "✓", Weight.HINT: "!", Weight.BAD: "✗"}

@@ -1,13 +1,12 @@
 """The engine: the one thread that owns the signal processing."""
 
 from collections.abc import Callable
-from threading import Thread
 from time import thread_time
 
 import numpy as np
 
 from stemd.daemon.realtime import Link
-from stemd.daemon.scheduling import NORMAL, STOP_S, set_priority, show_name
+from stemd.daemon.scheduling import NORMAL, STOP_S, Role, RoleThread
 from stemd.dsp.pipeline import Pipeline
 
 MAX_BLOCK = 4096
@@ -36,8 +35,6 @@ class Engine:
         Processor time spent on the signal processing so far, without waiting for networks.
     processed : int
         Frames that were processed so far.
-    priority : int
-        Of the thread, from its next work on; see `scheduling`.
     """
 
     def __init__(
@@ -49,18 +46,23 @@ class Engine:
     ) -> None:
         self.busy_s = 0.0
         self.processed = 0
-        self.priority = NORMAL
+        self._priority = NORMAL
         self._link = link
         self._pipeline = pipeline
         self._on_progress = on_progress
         self._on_failure = on_failure
         self._input = np.empty((link.inputs, MAX_BLOCK), np.float32)
         self._stopping = False
-        self._thread = Thread(target=self._run, name="stemd-engine", daemon=True)
+        self._thread = RoleThread(Role.ENGINE, self._run, "stemd-engine", lambda: self._priority)
 
     def start(self) -> None:
         """Begin to serve the rings."""
         self._thread.start()
+
+    def set_priority(self, priority: int) -> None:
+        """Schedule the thread so (any thread)."""
+        self._priority = priority
+        self._thread.reschedule()
 
     def stop(self) -> bool:
         """End the thread; False if it hangs and was left behind."""
@@ -70,14 +72,9 @@ class Engine:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        show_name()
-        priority = NORMAL
         try:
             while not self._stopping:
                 self._link.wait(WAIT_S)
-                if self.priority != priority:
-                    priority = self.priority
-                    set_priority(priority)
                 self._serve()
         except Exception as error:  # noqa: BLE001 - whatever it is, a dead engine must be told
             self._link.release()

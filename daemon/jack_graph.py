@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Event as Flag
-from threading import Thread
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +13,7 @@ from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import Connection
 from stemd.daemon.lifeline import Lifeline, open_sockets
 from stemd.daemon.realtime import RealtimeSide, Server
+from stemd.daemon.scheduling import steering_thread
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class JackClient:
         # There from the start: a server that ends lets JACK2 cancel a thread that is gone already,
         # and with that the newest one that has taken its place.
         self._closing = Flag()
-        self._closer = Thread(target=self._close_when_asked, name="stemd-close", daemon=True)
+        self._closer = steering_thread(self._close_when_asked, "stemd-close")
         self._closer.start()
         self._pointer = _address(jack, self._client._ptr)
         self.name: str = self._client.name

@@ -1,29 +1,33 @@
-"""Real-time priority and locked memory: asked for, told about, never required."""
+"""Real-time priority and locked memory: asked for, never required; `rights` reports the grants."""
 
 import ctypes
 import gc
-import logging
 import os
 import resource
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from threading import Event as Flag
-from threading import current_thread, main_thread
-from threading import enumerate as running_threads
-
-log = logging.getLogger(__name__)
+from threading import Lock, Thread, current_thread, main_thread
+from typing import Any
+from weakref import WeakSet
 
 NORMAL = 0
 """The priority of a thread that has no real-time scheduling."""
 
-ENGINE_BELOW, STEERING_BELOW, WORKERS_BELOW = 5, 7, 10
-"""How far below the server's real-time thread stemd's own stand."""
+LOWEST = 1
+"""Of SCHED_FIFO; see sched(7)."""
 
-STEERING = ("stemd-control", "stemd-osc", "stemd-metrics", "stemd-nsm")
-"""Threads besides the main one that have the interpreter now and then: one that another program
-interrupts meanwhile keeps it from the engine (priority inversion)."""
+ROOM = 10
+"""How many levels below the server's thread are used where there are so many."""
+
+ENGINE_BELOW, STEERING_BELOW, WORKERS_BELOW = 5, 7, ROOM
+"""How far below the server's real-time thread stemd's own are then."""
+
+REAL_TIME = (os.SCHED_FIFO, os.SCHED_RR)
 
 SWITCH_S = 0.0005
 """How long a thread of Python may keep the interpreter from another; usually 5 ms, which is half of
@@ -36,6 +40,19 @@ _memory_is_locked = Flag()
 """Set once all of it is, by us; libjack locks what it needs itself."""
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # of sys/mman.h
+CAP_IPC_LOCK, CAP_SYS_NICE = 14, 23  # of linux/capability.h
+
+
+class Role(StrEnum):
+    """What a thread is for, which decides its priority."""
+
+    ENGINE = "engine"
+    """Makes the output that the server waits for."""
+    STEERING = "steering"
+    """Holds the interpreter now and then: while another program interrupts it, the engine waits for
+    the interpreter (priority inversion)."""
+    NETWORKS = "networks"
+    """Computes most of the time, outside the interpreter."""
 
 
 @dataclass(frozen=True)
@@ -46,45 +63,55 @@ class Priorities:
     steering: int = NORMAL
     workers: int = NORMAL
 
+    def of(self, role: Role) -> int:
+        """Return the priority of a role's threads."""
+        return {
+            Role.ENGINE: self.engine,
+            Role.STEERING: self.steering,
+            Role.NETWORKS: self.workers,
+        }[role]
 
-def priorities_below(server: int) -> Priorities:
-    """Choose priorities for a server whose real-time thread has this one.
+
+def wanted_below(server: int) -> Priorities:
+    """Return the priorities that stemd wants below a server's real-time thread.
+
+    A worker beside the engine would keep it from the processor for as long as a network takes; and
+    one above the threads that steer would keep the interpreter from the engine through them. So the
+    order engine, steering, workers is kept, at distances that shrink where there is little room;
+    roles for which no level is left have normal scheduling.
 
     Parameters
     ----------
     server : int
-        0 where the server's thread has no real-time scheduling.
+        0 where the server's thread has no real-time scheduling: above it nothing may run.
     """
-    if server == NORMAL:
-        log.info("the server plays without real-time priority, and so does stemd")
-        return Priorities()
+    if server <= LOWEST:
+        return Priorities(engine=server)  # beside the server: below it there is nothing
+    room = min(server - LOWEST, ROOM)
+    below_engine = max(room * ENGINE_BELOW // ROOM, 1)
+    below_steering = max(min(-(-room * STEERING_BELOW // ROOM), room - 1), below_engine + 1)
+    if room < below_steering:
+        return Priorities(engine=server - below_engine)
+    return Priorities(server - below_engine, server - below_steering, server - room)
+
+
+def priorities_below(server: int) -> Priorities:
+    """Return the priorities below a server's thread that the system permits, in the same order."""
     wanted = wanted_below(server)
-    if may_have_priority(wanted.engine):
+    highest = highest_permitted(wanted.engine)
+    if highest >= wanted.engine:
         return wanted
+    fitting = (wanted_below(below) for below in range(server, NORMAL, -1))
+    return next((each for each in fitting if each.engine <= highest), Priorities())
+
+
+def highest_permitted(wanted: int) -> int:
+    """Return the highest priority up to the wanted one that a thread may have; `NORMAL`: none."""
     limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
-    highest = wanted_below(limit + ENGINE_BELOW)
-    granted = highest if limit and may_have_priority(highest.engine) else Priorities()
-    log.warning(
-        "real-time priority %d is wanted, the limit is %d: under load the music may break up "
-        "(raise RLIMIT_RTPRIO: join the group audio, or LimitRTPRIO= in the unit)",
-        wanted.engine,
-        limit,
-    )
-    return granted
-
-
-def wanted_below(server: int) -> Priorities:
-    """Tell what stands below a server's real-time thread, and all others below the engine too.
-
-    A worker beside the engine would keep it from the processor for as long as a network takes; and
-    above those that steer it would keep the interpreter from the engine through them.
-    """
-    lowest = os.sched_get_priority_min(os.SCHED_FIFO)
-    others = (server - below for below in (STEERING_BELOW, WORKERS_BELOW))
-    return Priorities(
-        max(server - ENGINE_BELOW, lowest),
-        *(priority if priority >= lowest else NORMAL for priority in others),
-    )
+    for priority in (wanted, min(limit, wanted)):
+        if priority > NORMAL and may_have_priority(priority):
+            return priority
+    return NORMAL
 
 
 def may_have_priority(priority: int) -> bool:
@@ -96,28 +123,137 @@ def may_have_priority(priority: int) -> bool:
     flag = policy & os.SCHED_RESET_ON_FORK
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO | flag, os.sched_param(priority))
-    except PermissionError:
+    except OSError:
         return False
     os.sched_setscheduler(0, policy, parameters)
     return True
 
 
 def set_priority(priority: int, thread: int = 0) -> bool:
-    """Schedule a thread so, the calling one or that of a number; tell whether it was permitted."""
+    """Schedule a thread, the calling one or that of a number; return whether it was permitted."""
     policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
     try:
         os.sched_setscheduler(thread, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
-    except PermissionError:
+    except OSError:
         return False
     return True
 
 
+def priority_of(thread: int) -> int:
+    """Return the real-time priority that the kernel has for a thread.
+
+    Raises
+    ------
+    ProcessLookupError
+        It has ended.
+    """
+    policy = os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK
+    return os.sched_getparam(thread).sched_priority if policy in REAL_TIME else NORMAL
+
+
+class RoleThread(Thread):
+    """A daemon thread with a name for ``top -H``, and the priority of its role.
+
+    Parameters
+    ----------
+    role : Role
+    target, name, args
+        As of `threading.Thread`.
+    priority : callable
+        Asked for the priority wanted: when the thread starts, and at each `reschedule`.
+
+    Attributes
+    ----------
+    role : Role
+    wanted : int
+        The priority that was asked for last.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        target: Callable[..., Any],
+        name: str,
+        priority: Callable[[], int],
+        args: tuple[Any, ...] = (),
+    ) -> None:
+        super().__init__(target=target, name=name, args=args, daemon=True)
+        self.role = role
+        self.wanted = NORMAL
+        self._priority = priority
+        self._scheduling = Lock()
+        _role_threads.add(self)
+
+    def run(self) -> None:
+        """Take the name and the priority, then do the work."""
+        show_name()
+        self.reschedule()
+        super().run()
+
+    def reschedule(self) -> None:
+        """Take the priority that is wanted now (any thread).
+
+        It is asked for under a lock: of several that change it, the last one counts.
+        """
+        with self._scheduling:
+            if self.native_id and self.is_alive() and (now := self._priority()) != self.wanted:
+                self.wanted = now
+                set_priority(now, self.native_id)
+
+
+class _Steering:
+    """The priority of the threads that steer, the main thread among them."""
+
+    def __init__(self) -> None:
+        self.priority = NORMAL
+        self.others: WeakSet[Thread] = WeakSet()
+        """Threads that libraries have made."""
+
+
+_steering = _Steering()
+_role_threads: WeakSet[RoleThread] = WeakSet()
+
+
+def steering_thread(target: Callable[..., Any], name: str, *args: Any) -> RoleThread:
+    """Make a thread that holds the interpreter now and then; it is not started."""
+    return RoleThread(Role.STEERING, target, name, lambda: _steering.priority, args)
+
+
 def set_steering_priority(priority: int) -> None:
-    """Schedule so the main thread and those of `STEERING` that run (any thread)."""
-    for thread in running_threads():
-        if (thread is main_thread() or thread.name in STEERING) and thread.native_id:
+    """Schedule so the main thread and all that steer, now and when others start (main thread)."""
+    _steering.priority = priority
+    for thread in tuple(_role_threads):
+        if thread.role is Role.STEERING:
+            thread.reschedule()
+    for other in (main_thread(), *tuple(_steering.others)):
+        if other.native_id and other.is_alive():
+            set_priority(priority, other.native_id)
+
+
+def have_steering_priority() -> None:
+    """Schedule the calling thread, which a library has made, as those that steer."""
+    show_name()
+    _steering.others.add(current_thread())
+    set_priority(_steering.priority)
+
+
+def scheduled(role: Role) -> list[tuple[int, int]]:
+    """Return the priority wanted and that which the kernel has, for each running thread of a role.
+
+    The kernel is asked, so this is the truth whatever was granted, by whom, and when.
+    """
+    wanted: dict[Thread, int] = {
+        thread: thread.wanted for thread in tuple(_role_threads) if thread.role is role
+    }
+    if role is Role.STEERING:
+        steering = (main_thread(), *tuple(_steering.others))
+        wanted |= dict.fromkeys(steering, _steering.priority)
+    found = []
+    for thread, priority in wanted.items():
+        if thread.native_id and thread.is_alive():
             with suppress(ProcessLookupError):  # it ended meanwhile
-                set_priority(priority, thread.native_id)
+                found.append((priority, priority_of(thread.native_id)))
+    return found
 
 
 def show_name() -> None:
@@ -141,17 +277,26 @@ def settle_memory() -> None:
     gc.freeze()
     if may_lock_memory():
         _lock_memory()
-    else:
-        log.info(
-            "memory is not locked: the limit is %d kB (unlimited is wanted: LimitMEMLOCK=infinity)",
-            resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] // 1024,
-        )
+
+
+def memory_is_locked() -> bool:
+    """Whether all memory of this process is locked (any thread)."""
+    return _memory_is_locked.is_set()
 
 
 def may_lock_memory() -> bool:
-    """Tell whether all memory may be locked; what may not grow beyond a limit is of no use."""
+    """Whether all memory may be locked; what may not grow beyond a limit is of no use."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    return soft == resource.RLIM_INFINITY or os.geteuid() == 0
+    return soft == resource.RLIM_INFINITY or has_capability(CAP_IPC_LOCK)
+
+
+def has_capability(number: int) -> bool:
+    """Whether this process has one of capabilities(7): root in a container may lack some."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> number & 1)
+    return os.geteuid() == 0
 
 
 def give_back_memory() -> None:
@@ -167,8 +312,7 @@ def give_back_memory() -> None:
 
 
 def _lock_memory() -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
-        log.info("memory is not locked: %s", os.strerror(ctypes.get_errno()))
+    if ctypes.CDLL(None).mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
+        _memory_is_locked.clear()
     else:
         _memory_is_locked.set()

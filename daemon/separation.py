@@ -137,9 +137,9 @@ class Separation:
         return self._rt.freewheeling and counters.delivered < counters.frames + reserve
 
     def set_priorities(self, priorities: Priorities) -> None:
-        """Schedule the threads so, from their next work on (main thread)."""
-        self._engine.priority = priorities.engine
-        self._workers.priority = priorities.workers
+        """Schedule the threads so (main thread)."""
+        self._engine.set_priority(priorities.engine)
+        self._workers.set_priority(priorities.workers)
 
     def bypass(self, on: bool) -> None:
         """Fade to the dry signal, or back to the stems (main thread)."""
@@ -203,7 +203,8 @@ class Separation:
             self._set_overloaded(False)
 
     def _set_overloaded(self, on: bool) -> None:
-        self._workers.is_overloaded = self.is_overloaded = on
+        self._workers.set_overloaded(on)
+        self.is_overloaded = on
         self.link.set_dry(Dry.OVERLOAD, on)
 
 

@@ -11,6 +11,7 @@ from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, outputs_of
 from stemd.daemon.realtime import RAMP_S, Counters, Event, RealtimeSide
+from stemd.daemon.rights import Notice
 from stemd.daemon.scheduling import (
     NORMAL,
     Priorities,
@@ -125,6 +126,7 @@ class Session:
         self._cycles, self._output, self._estimates = Advance(), Advance(), Advance()
         self._priorities = Priorities()
         self._server_priority = NORMAL
+        self._rights = Notice()
         self.rt = RealtimeSide(len(INPUTS), len(OUTPUTS), client.samplerate, ramp_s)
         client.bind(self.rt, INPUTS, [])
         self._ports = outputs_of(networks.by_stem)
@@ -222,6 +224,8 @@ class Session:
         counters = self.rt.counters()
         self._listen(counters, now)
         self._follow_priority(counters)
+        if counters.periods:
+            self._rights.look(counters.priority, now, self.separation.is_overloaded)
         if not self._is_outdated:  # else it was stopped, and only waits for its successor
             self._note_trouble(now)
         if not self._is_outdated:

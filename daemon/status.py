@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemd.daemon.control.protocol import VERSION
 from stemd.daemon.ports import outputs_of
+from stemd.daemon.rights import read_rights
 from stemd.daemon.session import Session
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
             "bad_outputs": counters.bad_outputs,
             "longest_cycle_us": counters.worst_ns / 1000,
         },
+        "realtime": read_rights(counters.priority, session.separation.is_overloaded).as_json(),
         "delay": {
             "frames": session.rt.delay,
             "seconds": session.rt.delay / session.client.samplerate,

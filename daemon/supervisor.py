@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from threading import Lock, Thread
+from threading import Lock
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.plan import Plan, differences, is_at_start
 from stemd.daemon.ports import STEMS, outputs_of
 from stemd.daemon.realtime import Event
-from stemd.daemon.scheduling import hurry_interpreter, settle_memory
+from stemd.daemon.scheduling import hurry_interpreter, settle_memory, steering_thread
 from stemd.daemon.session import TICK_S, ServerGoneError, Session, State
 from stemd.daemon.status import Loads, Meters, describe, in_a_line
 from stemd.tflite_models.errors import ModelError
@@ -131,7 +131,7 @@ class Daemon:
         """
         future: Future[dict[str, Any]] = Future()
         if self._reloading.acquire(blocking=False):
-            Thread(target=self._reload, args=(future,), name="stemd-reload", daemon=True).start()
+            steering_thread(self._reload, "stemd-reload", future).start()
         else:
             future.set_exception(StemdError("a reload is under way: wait for its end"))
         return future

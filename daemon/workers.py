@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
-from threading import Semaphore, Thread
+from threading import Semaphore
 from time import monotonic, perf_counter
 
 from stemd.daemon.errors import StemdError
-from stemd.daemon.scheduling import NORMAL, STOP_S, set_priority, show_name
+from stemd.daemon.scheduling import NORMAL, STOP_S, Role, RoleThread
 from stemd.dsp.banks import Bank, Network
 
 
@@ -29,7 +29,7 @@ class Worker:
         Of the stem, and so of its row in each bank.
     network : Network
     priority : callable
-        Asked before each block: the thread's from now on; see `scheduling`.
+        Asked for the thread's; see `scheduling.RoleThread`.
     """
 
     def __init__(
@@ -40,12 +40,15 @@ class Worker:
         self.busy_s = 0.0
         self.blocks = 0
         self.error: Exception | None = None
-        self._priority = priority
         self._number = number
         self._network = network
         self._banks: SimpleQueue[Bank | None] = SimpleQueue()
-        self._thread = Thread(target=self._run, name=f"stemd-{stem}", daemon=True)
+        self._thread = RoleThread(Role.NETWORKS, self._run, f"stemd-{stem}", priority)
         self._thread.start()
+
+    def reschedule(self) -> None:
+        """Take the priority that is wanted now (any thread)."""
+        self._thread.reschedule()
 
     def submit(self, bank: Bank) -> None:
         """Queue the bank (engine thread)."""
@@ -61,12 +64,7 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        show_name()
-        priority = NORMAL
         while (bank := self._banks.get()) is not None:
-            if (wanted := self._priority()) != priority:
-                priority = wanted
-                set_priority(priority)
             started = perf_counter()
             try:
                 self._network(bank.magnitudes, bank.estimates[self._number])
@@ -90,11 +88,6 @@ class WorkerPool:
     Attributes
     ----------
     workers : list of Worker
-    priority : int
-        Of the threads, each from its next block on (set by one thread).
-    is_overloaded : bool
-        The threads have no real-time priority meanwhile: networks that do not keep up must not take
-        the processor from everything else (set by one thread, which may be another).
     has_remainder : bool
         Whether the last stem has none.
     """
@@ -103,8 +96,8 @@ class WorkerPool:
         self, networks: Mapping[str, Network | None], patience: Callable[[], float | None]
     ) -> None:
         self._patience = patience
-        self.priority = NORMAL
-        self.is_overloaded = False
+        self._wanted = NORMAL
+        self._is_overloaded = False
         self.workers = [
             Worker(stem, number, network, self._priority)
             for number, (stem, network) in enumerate(networks.items())
@@ -137,6 +130,19 @@ class WorkerPool:
         self._awaited = list(self.workers)
         return True
 
+    def set_priority(self, priority: int) -> None:
+        """Schedule the threads so (one thread)."""
+        self._wanted = priority
+        self._reschedule()
+
+    def set_overloaded(self, on: bool) -> None:
+        """Take the priority from the threads meanwhile (one thread, which may be another).
+
+        Networks that do not keep up must not take the processor from everything else.
+        """
+        self._is_overloaded = on
+        self._reschedule()
+
     def stop(self) -> bool:
         """End the threads; False if one of them hangs and was left behind."""
         for worker in self.workers:
@@ -145,7 +151,11 @@ class WorkerPool:
         return all([worker.has_ended(until) for worker in self.workers])  # noqa: C419 - every one
 
     def _priority(self) -> int:
-        return NORMAL if self.is_overloaded else self.priority
+        return NORMAL if self._is_overloaded else self._wanted
+
+    def _reschedule(self) -> None:
+        for worker in self.workers:
+            worker.reschedule()
 
     def _raise_errors(self) -> None:
         for worker in self.workers:

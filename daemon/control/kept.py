@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.ports import StemName
+from stemd.daemon.scheduling import have_steering_priority
 from stemd.tflite_models.files import write_whole
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Keeper:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._last: Kept | None = None
-        self._writer = ThreadPoolExecutor(1, "stemd-keeper")
+        self._writer = ThreadPoolExecutor(1, "stemd-keeper", have_steering_priority)
         self._writing: Future[bool] = Future()
         self._writing.set_result(True)
 

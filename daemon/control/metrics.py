@@ -5,7 +5,7 @@ import socket
 import socketserver
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from threading import Thread, Timer
+from threading import Event as Flag
 from time import sleep
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from stemd.daemon.control.console import Steerable
 from stemd.daemon.control.listening import cannot_listen
 from stemd.daemon.errors import StemdError
+from stemd.daemon.scheduling import steering_thread
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class MetricsServer:
         except (OSError, TypeError, ValueError) as error:
             raise cannot_listen("give metrics", "metrics", host, port, error) from None
         self.port: int = self._server.server_port
-        self._thread = Thread(target=self._server.serve_forever, name="stemd-metrics", daemon=True)
+        self._thread = steering_thread(self._server.serve_forever, "stemd-metrics")
 
     def start(self) -> None:
         """Begin to answer."""
@@ -124,22 +125,22 @@ class _Handler(WSGIRequestHandler):
     def setup(self) -> None:
         """Begin to wait for the request."""
         super().setup()
-        self._timer = Timer(REQUEST_S, self._cut)
-        self._timer.daemon = True
-        self._timer.start()
+        self._has_ended = Flag()
+        steering_thread(self._cut_late, "stemd-metrics-limit").start()
 
     def finish(self) -> None:
         """Have it answered."""
-        self._timer.cancel()
+        self._has_ended.set()
         with suppress(OSError):
             super().finish()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
-    def _cut(self) -> None:
-        with suppress(OSError):
-            self.connection.shutdown(socket.SHUT_RDWR)
+    def _cut_late(self) -> None:
+        if not self._has_ended.wait(REQUEST_S):
+            with suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Figures(Collector):
@@ -174,12 +175,33 @@ class _Figures(Collector):
             "The longest that a cycle of the server spent in stemd.",
             server["longest_cycle_us"] / 1e6,
         )
+        if realtime := status.get("realtime"):
+            yield from _rights(realtime)
         yield _labelled(
             "stemd_gain_decibels",
             "Where each stem's fader is.",
             "stem",
             {stem: strip["gain"] for stem, strip in status["mixer"].items()},
         )
+
+
+def _rights(realtime: dict[str, Any]) -> Iterator[Metric]:
+    """Give what was wanted of the system, and granted."""
+    roles = ("engine", "steering", "networks")
+    for what, text in (
+        ("wanted", "Real-time priority that the threads want."),
+        ("granted", "Real-time priority that the threads have, the lowest; 0: none."),
+    ):
+        values = {role: realtime[role][what] for role in roles}
+        yield _labelled(f"stemd_priority_{what}", text, "thread", values)
+    yield GaugeMetricFamily(
+        "stemd_memory_locked", "Whether memory is locked.", realtime["memory"]["granted"]
+    )
+    yield GaugeMetricFamily(
+        "stemd_rights_missing",
+        "What was wanted of the system and not granted, in number.",
+        len(realtime["missing"]),
+    )
 
 
 def _labelled(name: str, text: str, label: str, values: dict[str, float]) -> Metric:

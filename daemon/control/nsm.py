@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
-from threading import Thread
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from pythonosc.osc_message_builder import build_msg
 from stemd.daemon.control.bulletin import Event
 from stemd.daemon.control.osc_messages import messages_in
 from stemd.daemon.errors import StemdError
+from stemd.daemon.scheduling import steering_thread
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class NsmClient:
         self._refusal = ""
         self._news = Flag()
         self._ending = Flag()
-        self._thread = Thread(target=self._listen, name="stemd-nsm", daemon=True)
+        self._thread = steering_thread(self._listen, "stemd-nsm")
         program = os.path.basename(sys.argv[0])  # noqa: PTH119 - as the manager found it
         self._send("/nsm/server/announce", NAME, ":", program, API_MAJOR, API_MINOR, os.getpid())
         self._thread.start()

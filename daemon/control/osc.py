@@ -9,7 +9,6 @@ it is used: patterns in addresses, and times of bundles, would let a stranger ke
 import logging
 import socket
 from threading import Event as Flag
-from threading import Thread
 from typing import Any
 
 from pythonosc.osc_message import OscMessage
@@ -19,6 +18,7 @@ from stemd.daemon.control.listening import cannot_listen
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
 from stemd.daemon.control.osc_messages import messages_in
 from stemd.daemon.control.pace import Pace
+from stemd.daemon.scheduling import steering_thread
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class OscServer:
             self._socket.close()
             raise cannot_listen("listen for OSC", "osc", host, port, error) from None
         self.port: int = self._socket.getsockname()[1]
-        self._thread = Thread(target=self._listen, name="stemd-osc", daemon=True)
+        self._thread = steering_thread(self._listen, "stemd-osc")
 
     def start(self) -> None:
         """Begin to listen."""

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from threading import Thread
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
@@ -22,6 +21,7 @@ from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.places import peer_of
 from stemd.daemon.control.protocol import Request, RequestError
 from stemd.daemon.errors import StemdError
+from stemd.daemon.scheduling import steering_thread
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class ControlServer:
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
         self._clients: set[asyncio.Task[None]] = set()
-        self._thread = Thread(target=self._run, name="stemd-control", daemon=True)
+        self._thread = steering_thread(self._run, "stemd-control")
 
     def start(self) -> None:
         """Begin to answer."""

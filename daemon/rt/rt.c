@@ -11,7 +11,7 @@
 /* A report of a drop-out and a jump of the clock that lie no further apart are one drop-out: the
  * report comes through another thread. */
 #define PAIRING_NS 500000000
-#define PRIORITY_PERIODS 256 /* how many pass from one look at the priority to the next */
+#define PRIORITY_NS 100000000 /* from one look at the priority to the next: rtkit gives it late */
 
 /* libjack's functions, as jack.h has them. */
 typedef struct {
@@ -50,6 +50,7 @@ struct rt {
     _Atomic uint32_t period;
     _Atomic int32_t priority;
     _Atomic uint64_t turns; /* begun and ended cycles: odd within one */
+    uint64_t looked_ns; /* when the priority was looked at last */
     uint32_t next_frame_time; /* where the next cycle begins if none is left out */
     atomic_int freewheeling;
     _Atomic uint32_t events;
@@ -304,8 +305,10 @@ static void note_cycle(rt_t *rt, uint32_t nframes, uint64_t now_ns)
     int jumped = 0;
     uint32_t now = ((last_frame_time_t)rt->server.last_frame_time)((void *)rt->server.client);
     int32_t jump = (int32_t)(now - rt->next_frame_time);
-    if (rt->period != nframes || rt->periods % PRIORITY_PERIODS == 0)
+    if (rt->period != nframes || now_ns - rt->looked_ns >= PRIORITY_NS) {
+        rt->looked_ns = now_ns;
         note_priority(rt);
+    }
     if (rt->period != nframes) {
         rt->period = nframes;
         tell(rt, RT_PERIOD);

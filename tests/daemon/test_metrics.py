@@ -79,6 +79,22 @@ def test_each_figure_has_its_name(daemon, server):
     }
 
 
+def test_what_was_wanted_and_granted_is_a_figure(daemon, server):
+    roles = {"engine": (65, 65), "steering": (63, 63), "networks": (60, 0)}
+    realtime = {
+        **{role: {"wanted": w, "granted": g} for role, (w, g) in roles.items()},
+        "memory": {"wanted": True, "granted": False},
+        "missing": ["real-time priority for networks", "locked memory"],
+    }
+    daemon.figures = {**PLAYING, "realtime": realtime}
+    told = figures(server)
+    for role, (wanted, granted) in roles.items():
+        assert told[f"stemd_priority_wanted[{role}]"] == wanted
+        assert told[f"stemd_priority_granted[{role}]"] == granted
+    assert told["stemd_memory_locked"] == 0
+    assert told["stemd_rights_missing"] == 2
+
+
 def test_after_an_answer_nobody_is_answered_for_a_while(daemon, server, monkeypatch):
     daemon.figures, paused = PLAYING, []
     monkeypatch.setattr(metrics, "sleep", paused.append)

@@ -3,7 +3,9 @@
 import ctypes
 import mmap
 import os
+import re
 import resource
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Thread
 
@@ -20,10 +22,16 @@ from stemd.daemon.scheduling import (
     STEERING_BELOW,
     WORKERS_BELOW,
     Priorities,
+    Role,
+    RoleThread,
+    have_steering_priority,
     may_have_priority,
     priorities_below,
+    priority_of,
+    scheduled,
     set_priority,
     set_steering_priority,
+    steering_thread,
     wanted_below,
 )
 
@@ -71,18 +79,38 @@ def test_priority_is_tried_and_given_back(kernel):
     assert (ours.policy, ours.priority) == (os.SCHED_OTHER, 0)
 
 
-def test_refusal_is_told_with_what_helps_and_is_harmless(kernel, caplog):
+def test_refusal_is_harmless(kernel):
     kernel(limit=0)
     assert priorities_below(70) == Priorities()
-    assert "65 is wanted" in caplog.text
-    assert "RLIMIT_RTPRIO" in caplog.text
 
 
-def test_where_the_limit_is_lower_it_is_used_up_to_there(kernel, monkeypatch, caplog):
-    kernel(limit=20)
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (20, 20))
-    assert priorities_below(88) == Priorities(20, 18, 15)
-    assert "83 is wanted, the limit is 20" in caplog.text
+def test_refusal_of_any_kind_is_no_error(monkeypatch):
+    """Sandboxes refuse otherwise than the kernel."""
+
+    def refuse(*_):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    assert not may_have_priority(70)
+    assert not set_priority(70)
+
+
+@pytest.mark.parametrize(
+    ("server", "limit", "granted"),
+    [
+        (88, 20, Priorities(20, 18, 15)),
+        (88, 3, Priorities(3, 2, 1)),
+        (88, 1, Priorities(1, NORMAL, NORMAL)),
+        (5, 2, Priorities(2, 1, 1)),
+        (5, 0, Priorities()),
+    ],
+)
+def test_where_the_limit_is_lower_it_is_used_up_to_there(
+    kernel, monkeypatch, server, limit, granted
+):
+    kernel(limit=limit)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    assert priorities_below(server) == granted
 
 
 def test_thread_may_lose_its_priority_and_have_it_again(kernel):
@@ -116,13 +144,19 @@ def test_threads_stand_below_the_server_and_above_nothing(kernel):
     )
 
 
-def test_workers_never_stand_beside_the_engine(kernel):
-    kernel(limit=99)
-    for server in range(2, 99):
-        wanted = priorities_below(server)
-        assert wanted.workers < wanted.engine < server
-        assert wanted.workers <= wanted.steering < wanted.engine
-    assert priorities_below(10) == Priorities(5, 3, NORMAL)
+@pytest.mark.parametrize("server", range(1, 100))
+def test_order_is_kept_as_far_as_there_are_levels_below_the_server(server):
+    wanted = wanted_below(server)
+    levels = server - 1
+    assert max(wanted.engine, wanted.steering, wanted.workers) <= server
+    assert wanted.engine > wanted.steering >= wanted.workers >= NORMAL
+    assert wanted.workers > NORMAL or levels < 2, "networks have real-time priority too"
+    assert wanted.steering > wanted.workers or levels < 3
+    assert wanted.engine < server or levels < 1
+
+
+def test_jackds_default_priority_leaves_room_for_all():
+    assert wanted_below(5) == Priorities(3, 2, 1)
 
 
 needs_priority = pytest.mark.skipif(
@@ -131,22 +165,77 @@ needs_priority = pytest.mark.skipif(
 )
 
 
-@needs_priority
-def test_threads_that_steer_have_their_priority_and_no_others():
-    ending = Event()
-    threads = [Thread(target=ending.wait, name=name) for name in ("stemd-osc", "stemd-reload")]
+@pytest.fixture
+def waiting():
+    """A function that starts a thread of a role, or any other, and keeps it waiting."""
+    ending, threads = Event(), []
+
+    def start(make):
+        has_begun = Event()
+        threads.append(make(lambda: (has_begun.set(), ending.wait())))
+        threads[-1].start()
+        has_begun.wait(10)
+        return threads[-1]
+
+    yield start
+    set_steering_priority(NORMAL)
+    ending.set()
     for thread in threads:
-        thread.start()
-    try:
+        thread.join()
+
+
+def priority(thread: Thread) -> int:
+    return priority_of(thread.native_id)
+
+
+@needs_priority
+def test_threads_that_steer_have_their_priority_whenever_they_start(waiting):
+    before = waiting(lambda target: steering_thread(target, "stemd-before"))
+    other = waiting(lambda target: Thread(target=target, name="stemd-osc"))
+    set_steering_priority(3)
+    after = waiting(lambda target: steering_thread(target, "stemd-after"))
+    assert [priority(each) for each in (before, after, other)] == [3, 3, NORMAL]
+    assert os.sched_getscheduler(after.native_id) & os.SCHED_RESET_ON_FORK
+    assert priority_of(0) == 3, "the main thread steers"
+    set_steering_priority(NORMAL)
+    assert [priority(each) for each in (before, after)] == [NORMAL, NORMAL]
+
+
+@needs_priority
+def test_threads_that_libraries_make_follow_too():
+    set_steering_priority(2)
+    with ThreadPoolExecutor(1, "stemd-pool", have_steering_priority) as pool:
+        assert pool.submit(lambda: priority_of(0)).result() == 2
         set_steering_priority(3)
-        policies = [os.sched_getscheduler(thread.native_id) for thread in threads]
-        of_main = os.sched_getparam(0).sched_priority
-    finally:
+        assert pool.submit(lambda: priority_of(0)).result() == 3
         set_steering_priority(NORMAL)
-        ending.set()
-    assert policies == [os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.SCHED_OTHER]
-    assert of_main == 3
-    assert os.sched_getparam(0).sched_priority == NORMAL
+
+
+@needs_priority
+def test_each_role_is_reported_as_the_kernel_has_it(waiting):
+    wanted = 2
+    for name in ("stemd-vocals", "stemd-drums"):
+        thread = waiting(
+            lambda target, name=name: RoleThread(Role.NETWORKS, target, name, lambda: wanted)
+        )
+    assert scheduled(Role.NETWORKS) == [(2, 2), (2, 2)]
+    set_priority(NORMAL, thread.native_id)  # as rtkit does when a thread runs too long
+    assert sorted(scheduled(Role.NETWORKS)) == [(2, NORMAL), (2, 2)]
+    assert scheduled(Role.ENGINE) == []
+
+
+def test_every_thread_of_the_daemon_has_a_role():
+    """A plain thread that holds the interpreter would keep it from the engine."""
+    folder = Path(scheduling.__file__).parent
+    plain = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted(folder.rglob("*.py"))
+        if path.name != "scheduling.py"
+        for line in path.read_text().splitlines()
+        if re.search(r"\bThread\(|\bTimer\(|_thread\.start_new|ThreadPoolExecutor\([^)]*\)", line)
+        and "have_steering_priority" not in line
+    ]
+    assert plain == []
 
 
 @needs_priority

@@ -80,4 +80,4 @@ def test_networks_priority_follows_the_server_and_the_load_in_any_order(idle, ov
     ):
         change()
     for worker in idle._workers.workers:
-        assert worker._priority() == (NORMAL if overloaded else PRIORITIES.workers)
+        assert worker._thread.wanted == (NORMAL if overloaded else PRIORITIES.workers)
