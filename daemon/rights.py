@@ -40,7 +40,7 @@ IN_CGROUP = (
 
 NO_SERVER_PRIORITY = (
     "the audio server itself plays without real-time priority",
-    "start jackd with -R -P 70; PipeWire gets it from rtkit (sudo apt install rtkit) or from its limits",
+    "start jackd with -R -P 70; PipeWire gets it from rtkit (sudo apt install rtkit) or its limits",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from stemd.tflite_models.unet import BINS, CHANNELS, FloatArray
 class Network:
     """An interpreter on one file.
 
-    Construct and call it on any thread, but never call it on two at once: an interpreter is not
-    re-entrant. The call releases the GIL while the network runs.
+    Construct and call it on any thread. An interpreter is not re-entrant: of several threads that
+    call it at once, one after the other runs it. The call releases the GIL while the network runs.
 
     Parameters
     ----------
@@ -34,6 +35,7 @@ class Network:
 
     def __init__(self, path: Path, num_threads: int = 1) -> None:
         self.path = path
+        self._is_running = Lock()
         self._interpreter = _load(path, num_threads)
         source, target = (
             _only(path, kind, details)
@@ -70,9 +72,10 @@ class Network:
         if not magnitudes.any():
             out.fill(0)
             return
-        np.copyto(self._source()[0], magnitudes)
-        self._interpreter.invoke()
-        np.copyto(out, self._target()[0])
+        with self._is_running:
+            np.copyto(self._source()[0], magnitudes)
+            self._interpreter.invoke()
+            np.copyto(out, self._target()[0])
 
 
 def _load(path: Path, num_threads: int) -> Any:

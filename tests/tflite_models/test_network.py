@@ -163,3 +163,37 @@ def test_loading_leaves_standard_error_where_it_is(path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("os.dup2", lambda *_: pytest.fail("it was moved"))
         Network(path)
+
+
+def test_two_threads_never_run_one_interpreter(path, magnitudes, monkeypatch):
+    """A thread that was left behind may still run it when another one begins."""
+    network = Network(path)
+    invoke, entered, leave = network._interpreter.invoke, threading.Event(), threading.Event()
+    inside: list[int] = []
+
+    def slow():
+        inside.append(len(inside) + 1)
+        entered.set()
+        leave.wait(10)
+        invoke()
+        inside.pop()
+
+    most = []
+
+    def watched():
+        slow()
+        most.append(len(inside) + 1)
+
+    monkeypatch.setattr(network._interpreter, "invoke", watched)
+    outs = np.empty((2, 8, 1024, 2), np.float32)
+    calls = [threading.Thread(target=network, args=(magnitudes, out)) for out in outs]
+    calls[0].start()
+    assert entered.wait(10)
+    calls[1].start()
+    calls[1].join(0.1)
+    assert len(inside) == 1
+    leave.set()
+    for call in calls:
+        call.join(10)
+    assert most == [1, 1]
+    np.testing.assert_array_equal(*outs)
