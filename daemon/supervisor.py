@@ -238,12 +238,12 @@ class Daemon:
         next_tick = float("-inf")
         try:
             while not self._stopping:
-                events = session.rt.wait_events(TICK_S)
+                events = session.rt.wait_events(self.midi.patience_s(TICK_S))
                 # Whoever steers wakes it too, which is no reason to look after everything.
                 if events & ~Event.MIDI or monotonic() >= next_tick:
                     session.tick(events, monotonic())
                     next_tick = monotonic() + TICK_S
-                self.midi.handle(session.rt.read_midi())
+                self.midi.follow(Event.MIDI in events, session.rt.read_midi)
                 self._work()
                 self._tell_state()
                 if session.stems != self._mixed:

@@ -11,27 +11,71 @@ typedef int (*event_get_t)(event_t *event, void *buffer, uint32_t index);
 
 #define CONTROL_CHANGE 0xB0 /* of any channel; nothing else is any business of ours */
 
+static void spill(midi_t *midi, const uint8_t *message)
+{
+    uint32_t controller = (uint32_t)(message[0] & 0x0F) << 7 | (message[1] & 0x7F);
+    atomic_store(&midi->latest[controller], message[2] | 0x80);
+}
+
 int midi_hear(midi_t *midi, void *buffer)
 {
     uint32_t count = ((get_event_count_t)midi->get_event_count)(buffer);
     uint64_t before = get(&midi->written), written = before;
-    for (uint32_t i = 0; i < count && written - get(&midi->read) < MIDI_MESSAGES; i++) {
+    uint64_t spilled_before = get(&midi->spilled), spilled = spilled_before;
+    for (uint32_t i = 0; i < count; i++) {
         event_t event;
         if (((event_get_t)midi->event_get)(&event, buffer, i) || event.size != 3 ||
             (event.data[0] & 0xF0) != CONTROL_CHANGE)
             continue;
-        memcpy(midi->messages[written++ % MIDI_MESSAGES], event.data, 3);
+        /* While anything is left in `latest`, what is newer goes there too. */
+        if (spilled == get(&midi->settled) && written - get(&midi->read) < MIDI_MESSAGES)
+            memcpy(midi->messages[written++ % MIDI_MESSAGES], event.data, 3);
+        else if (!((event.data[1] | event.data[2]) & 0x80)) {
+            spill(midi, event.data);
+            spilled++;
+        }
     }
-    set(&midi->written, written);
-    return written != before;
+    if (written == before && spilled == spilled_before)
+        return 0;
+    /* Sequentially consistent, as the reader's: it sees these, or we see that it had read all. */
+    atomic_store(&midi->written, written);
+    atomic_store(&midi->spilled, spilled);
+    return atomic_load(&midi->read) == before && atomic_load(&midi->settled) == spilled_before;
+}
+
+static int read_latest(midi_t *midi, uint8_t *message)
+{
+    if (midi->next == 0)
+        midi->settling = atomic_load(&midi->spilled);
+    if (midi->settling == get(&midi->settled))
+        return 0;
+    while (midi->next < MIDI_CONTROLLERS) {
+        uint32_t controller = midi->next++;
+        uint8_t value = atomic_exchange(&midi->latest[controller], 0);
+        if (value) {
+            message[0] = CONTROL_CHANGE | controller >> 7;
+            message[1] = controller & 0x7F;
+            message[2] = value & 0x7F;
+            return 1;
+        }
+    }
+    midi->next = 0;
+    atomic_store(&midi->settled, midi->settling);
+    return 0;
 }
 
 int midi_read(midi_t *midi, uint8_t *message)
 {
     uint64_t read = get(&midi->read);
-    if (read == get(&midi->written))
-        return 0;
-    memcpy(message, midi->messages[read % MIDI_MESSAGES], 3);
-    set(&midi->read, read + 1);
-    return 1;
+    do {
+        if (read != atomic_load(&midi->written)) {
+            memcpy(message, midi->messages[read % MIDI_MESSAGES], 3);
+            atomic_store(&midi->read, read + 1);
+            return 1;
+        }
+        if (read_latest(midi, message))
+            return 1;
+    } while (read != atomic_load(&midi->written) ||
+             get(&midi->settled) != atomic_load(&midi->spilled));
+    return 0;
 }

@@ -4,16 +4,23 @@
 
 #include "ring.h"
 
-/* Messages that wait to be read; what comes while they are so many is lost. */
+/* Messages that wait to be read, in their order; of what comes while they are so many, the last
+ * value of each controller is kept. */
 #define MIDI_MESSAGES 256
+#define MIDI_CONTROLLERS (16 * 128) /* of all channels */
 
 typedef struct {
     uintptr_t port, get_event_count, event_get; /* 0: there is no port */
     uint8_t messages[MIDI_MESSAGES][3];
     counter_t written, read;
+    _Atomic uint8_t latest[MIDI_CONTROLLERS]; /* with bit 7 set; 0: there is none */
+    counter_t spilled, settled; /* how many went there, and how many of those were read */
+    uint32_t next;              /* the reader's place in latest, */
+    uint64_t settling;          /* and how many had gone there when it began */
 } midi_t;
 
-/* The server's thread: keep what the port's buffer has; tell whether there was anything. */
+/* The server's thread: keep what the port's buffer has; tell whether the reader, who had read all
+ * before, is to be woken. */
 int midi_hear(midi_t *midi, void *buffer);
 /* Another thread: fetch the oldest message; 0 when there is none. */
 int midi_read(midi_t *midi, uint8_t *message);

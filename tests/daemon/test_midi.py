@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fake_daemon import FakeDaemon
 from stemd.daemon.control.bindings import Binding, with_learned
-from stemd.daemon.control.midi import CONTROL_CHANGE, MidiControl
+from stemd.daemon.control.midi import BATCH_S, CONTROL_CHANGE, MidiControl
 from stemd.daemon.control.mixer import OFF_DB, UNITY, decibels_at, position_of
 from stemd.daemon.errors import StemdError
 
@@ -104,6 +104,69 @@ def test_a_fader_moves_nothing_until_it_is_where_the_gain_is(desk):
     assert gain_of(midi) == 0
     midi.handle([change(7, UNITY_VALUE + 1)])
     assert gain_of(midi) != 0
+
+
+def test_messages_of_one_moment_set_a_stem_once_to_the_last(desk):
+    midi = desk(GAIN, Binding(cc=8, does="mute", stem="vocals"))
+    told = []
+    with midi.daemon.bulletin.subscription(told.append):
+        sweep = [change(7 + n % 2, n % 128) for n in range(2_000)]
+        midi.handle([*sweep, change(7, 95), change(8, 127)])
+    strip = {"gain": decibels_at(95 / 127), "mute": True, "solo": False}
+    assert told == [{"event": "mixer", "stem": "vocals", **strip}]
+
+
+def test_presses_of_one_moment_count_in_their_order(desk):
+    midi = desk(
+        Binding(cc=20, does="mute", stem="vocals", toggles=True),
+        Binding(cc=21, does="mute", stem="vocals"),
+        Binding(cc=22, does="bypass", toggles=True),
+        Binding(cc=23, does="bypass"),
+    )
+    press = [change(20, 127), change(20, 0)]
+    for messages, muted in (
+        (3 * press, True),
+        (2 * press, True),
+        ([change(21, 127), *press], False),
+        ([*press, change(21, 127)], True),
+    ):
+        midi.handle(messages)
+        assert midi.daemon.mixer.strips()["vocals"].mute is muted
+    press = [change(22, 127), change(22, 0)]
+    for messages, bypassed in (
+        (3 * press, True),
+        (2 * press, True),
+        ([change(23, 127), *press], False),
+        ([*press, change(23, 127)], True),
+    ):
+        midi.handle(messages)
+        assert midi.daemon.is_bypassed is bypassed
+
+
+def test_messages_are_followed_at_once_and_then_every_now_and_then(desk):
+    midi, now, reads = desk(GAIN), [0.0], []
+    midi.clock = lambda: now[0]
+
+    def read():
+        reads.append(now[0])
+        return [change(7, len(reads))]
+
+    midi.follow(False, read)
+    assert midi.patience_s(0.25) == 0.25
+    for step in range(751):  # an oscillator for a second
+        now[0] = step / 750
+        midi.follow(True, read)
+        assert reads[-1] == now[0] or midi.patience_s(0.25) <= BATCH_S
+    assert reads[0] == 0
+    assert len(reads) <= 1 + 1 / BATCH_S
+    assert gain_of(midi) == decibels_at(len(reads) / 127)
+    last = len(reads)
+    now[0] += midi.patience_s(0.25)
+    midi.follow(False, read)
+    assert len(reads) == last + 1, "the last one is not forgotten"
+    now[0] += 1
+    midi.follow(False, read)
+    assert len(reads) == last + 1
 
 
 @pytest.mark.parametrize("what", ["mute", "solo"])

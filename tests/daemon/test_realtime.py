@@ -786,6 +786,69 @@ def test_other_midi_messages_are_left_out_and_wake_nobody(midi):
     assert not list(rt.read_midi())
 
 
+def test_of_a_flood_the_last_value_of_each_controller_arrives(midi):
+    rt, play = midi
+    sweep = [bytes([0xB0 + n % 3, n % 5, n % 128]) for n in range(5_000)]
+    for begin in range(0, 5_000, 500):
+        play(*sweep[begin : begin + 500])
+    play(b"\xb0\x85\x01", b"\xb1\x05\xff")  # no data bytes
+    read = list(rt.read_midi())
+    assert read[:256] == sweep[:256]
+    assert len(read) == 256 + 15
+    assert {m[:2]: m[2] for m in read} == {m[:2]: m[2] for m in sweep}
+    play(b"\xb0\x07\x40")
+    assert list(rt.read_midi()) == [b"\xb0\x07\x40"]
+
+
+def test_what_comes_while_a_flood_is_read_is_later_than_it(midi):
+    rt, play = midi
+    play(*[b"\xb0\x07\x01"] * 300)
+    read = []
+    for message in rt.read_midi():
+        read.append(message)
+        if len(read) in (10, 256, 257):
+            play(bytes([0xB0, 7, 100 + len(read) % 7]), b"\xb0\x01\x05")
+    assert {m[:2]: m[2] for m in read} == {b"\xb0\x07": 100 + 257 % 7, b"\xb0\x01": 5}
+    assert not list(rt.read_midi())
+
+
+def test_messages_wake_once_until_they_are_read(midi):
+    rt, play = midi
+    play()
+    rt.wait_events(0)
+    play(b"\xb0\x07\x01")
+    assert rt.wait_events(0) == Event.MIDI
+    for _ in range(300):
+        play(b"\xb0\x07\x02")
+    assert not rt.wait_events(0)
+    assert len(list(rt.read_midi())) == 257
+    play(b"\xb0\x07\x03")
+    assert rt.wait_events(0) == Event.MIDI
+
+
+def test_no_message_waits_unread_without_having_woken_the_reader(midi):
+    rt, play = midi
+    play()
+    rt.wait_events(0)
+    sent, got = 20_000, []
+
+    def read() -> None:
+        while not got or got[-1] != b"\xb0\x08\x00":
+            if Event.MIDI in rt.wait_events(10):
+                got.extend(rt.read_midi())
+            else:
+                return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for n in range(sent):
+        play(bytes([0xB0, 7, n % 128]))
+    play(b"\xb0\x08\x00")
+    reader.join(30)
+    assert got[-1] == b"\xb0\x08\x00"
+    assert [m for m in got if m[1] == 7][-1][2] == (sent - 1) % 128
+
+
 def test_what_wakes_several_times_is_told_at_once(midi):
     rt, play = midi
     play()
@@ -799,12 +862,12 @@ def test_what_wakes_several_times_is_told_at_once(midi):
     assert monotonic() - began >= 0.04
 
 
-def test_midi_messages_that_nobody_reads_are_lost_and_do_no_harm(midi):
+def test_midi_messages_that_nobody_reads_do_no_harm(midi):
     rt, play = midi
     sent = [bytes([0xB0, n % 128, n // 128]) for n in range(1000)]
     for n in range(0, 1000, 50):
         play(*sent[n : n + 50])
-    assert list(rt.read_midi()) == sent[:256]
+    assert list(rt.read_midi())[:256] == sent[:256]
     play(b"\xb0\x01\x02")
     assert list(rt.read_midi()) == [b"\xb0\x01\x02"]
 
