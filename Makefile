@@ -16,6 +16,7 @@
 # make wheels   one for x86-64 and one for 64-bit ARM, in dist/
 # make offline  that one and all it needs, for a board without a network   (BOARD_PYTHON=3.13, else 3.11)
 # make arm64-test  the second of them on an emulated board; as root   (SUITE=trixie, QEMU_CPU=cortex-a72)
+# make fresh-test  from a fresh Debian 13 desktop to sound; as root
 # make network-test  stemd on one machine, the sound card on another; as root
 # make runtimes-test  what every runtime must do alike, with tflite-runtime instead of LiteRT
 # make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
@@ -42,7 +43,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run packages demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test arm64-test runtimes-test boards train teach ceiling training-test man clean
+.PHONY: run packages demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -60,7 +61,7 @@ demo: $(VENV)/demo
 	$(VENV)/bin/stemd demo $(ARGS)
 
 test: $(VENV)/test
-	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network" $(ARGS)
+	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network and not fresh" $(ARGS)
 
 fuzz: $(VENV)/test
 	$(VENV)/bin/pytest -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) -v $(ARGS)
@@ -121,6 +122,9 @@ offline: wheels
 network-test: $(VENV)/test
 	$(call install-missing,$(FOR_NETWORK))
 	$(VENV)/bin/pytest -m network -rP $(ARGS)
+
+fresh-test: $(VENV)/test
+	$(VENV)/bin/pytest -m fresh -rP $(ARGS)
 
 arm64-test: $(VENV)/test
 	$(MAKE) offline BOARD_PYTHON=$(if $(filter trixie,$(SUITE)),3.13,3.11)
