@@ -139,7 +139,7 @@ def _steering(config: Config, daemon: Daemon) -> Iterator[Steering]:
     if port := config.osc.port:
         made.append(partial(_osc, config.osc.host, port, daemon, pace))
     if port := config.metrics.port:
-        made.append(partial(_metrics, config.metrics.host, port, daemon))
+        made.append(partial(_metrics, config.metrics.host, port, daemon, pace))
     for make in made:
         try:
             yield make()
@@ -163,12 +163,12 @@ def _osc(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:
     return OscServer(host, port, daemon, pace)
 
 
-def _metrics(host: str, port: int, daemon: Daemon) -> Steering:
+def _metrics(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:
     try:
         from stemd.daemon.control.metrics import MetricsServer
     except ImportError:
         raise StemdError("metrics need prometheus-client: pip install 'stemd[metrics]'") from None
-    return MetricsServer(host, port, daemon)
+    return MetricsServer(host, port, daemon, pace)
 
 
 def _join(wishes: JackSection) -> GraphClient:

@@ -1,34 +1,34 @@
 """Figures for Prometheus, on a web page of its own."""
 
-import logging
+import asyncio
 import socket
-import socketserver
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from threading import Event as Flag
-from time import sleep
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from collections.abc import Iterator
+from typing import Any, cast
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import make_wsgi_app
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from stemd.daemon.control.console import Steerable
 from stemd.daemon.control.listening import cannot_listen
+from stemd.daemon.control.pace import Pace
+from stemd.daemon.control.streams import StreamServer
 from stemd.daemon.errors import StemdError
-from stemd.daemon.scheduling import steering_thread
-
-log = logging.getLogger(__name__)
 
 ANSWER_S = 2.0
 """How long the daemon may take to tell its figures."""
 
-REQUEST_S = 5.0
-"""How long a request may take, from its first byte to the last of the answer."""
+HEAD_S = 0.5
+"""How long a request's head may take to arrive."""
 
-PAUSE_S = 0.05
-"""How long after a request nobody is answered."""
+LONGEST_HEAD = 8192
+"""Bytes."""
+
+MAX_CLIENTS = 64
+"""Beyond that many connections the oldest one whose request has not come is dropped."""
+
+SNAPSHOT_S = 0.25
+"""For so long figures are given again, to whoever asks."""
 
 OF_SERVER = {
     "periods": "Cycles of the server since it was joined.",
@@ -54,6 +54,8 @@ class MetricsServer:
     port : int
         0: any that is free.
     daemon : Steerable
+    pace : Pace, optional
+        Shared with the ways to steer it; by default its own.
 
     Raises
     ------
@@ -61,95 +63,102 @@ class MetricsServer:
         The port cannot be had.
     """
 
-    def __init__(self, host: str, port: int, daemon: Steerable) -> None:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Figures(daemon))
+    def __init__(self, host: str, port: int, daemon: Steerable, pace: Pace | None = None) -> None:
+        self._pace = pace or Pace()
+        self._snapshot = _Snapshot(daemon)
+        self._waited_for: dict[asyncio.Task[None], bool] = {}  # the oldest first
         try:
-            self._server = make_server(
-                host, port, _patient(make_wsgi_app(registry)), _Server, _Handler
-            )
+            self._socket = socket.create_server((host, port))
         except (OSError, TypeError, ValueError) as error:
             raise cannot_listen("give metrics", "metrics", host, port, error) from None
-        self.port: int = self._server.server_port
-        self._thread = steering_thread(self._server.serve_forever, "stemd-metrics")
+        self.port: int = self._socket.getsockname()[1]
+        self._streams = StreamServer(self._socket, self._serve, LONGEST_HEAD, "stemd-metrics")
 
     def start(self) -> None:
         """Begin to answer."""
-        self._thread.start()
+        self._streams.start()
 
     def close(self) -> None:
         """Answer no more."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._streams.close()
+        self._socket.close()
 
-
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-
-def _patient(application: Application) -> Application:
-    """Answer in words where the daemon does not tell its figures in time."""
-
-    def answer(environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request."""
+        client = cast("asyncio.Task[None]", asyncio.current_task())
+        if len(self._waited_for) >= MAX_CLIENTS:
+            oldest = next((each for each, waited in self._waited_for.items() if waited), None)
+            if oldest is None:
+                return
+            del self._waited_for[oldest]
+            oldest.cancel()
+        self._waited_for[client] = True
         try:
-            return application(environment, start)
+            async with asyncio.timeout(HEAD_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+            self._waited_for[client] = False
+            await asyncio.sleep(self._pace.take())
+            writer.write(await self._answer(head.partition(b" ")[0]))
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return
+        finally:
+            self._waited_for.pop(client, None)
+
+    async def _answer(self, method: bytes) -> bytes:
+        if method not in (b"GET", b"HEAD"):
+            return _page("405 Method Not Allowed", "text/plain", b"GET, please\n")
+        try:
+            page = _page("200 OK", CONTENT_TYPE_LATEST, await self._snapshot.read())
         except (TimeoutError, StemdError) as error:
-            start("503 Service Unavailable", [("Content-Type", "text/plain")])
-            return [f"stemd does not tell its figures now: {str(error) or 'it is busy'}\n".encode()]
-
-    return answer
-
-
-class _Server(WSGIServer):
-    """Says nothing of clients that go away, and asks nobody for its own name."""
-
-    def server_bind(self) -> None:
-        """Take the address as it is: to look up its name may take long."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
-        self.setup_environ()
-
-    def process_request(self, *request: Any) -> None:
-        """Answer, and nobody else for a while: the interpreter belongs to the music."""
-        super().process_request(*request)
-        sleep(PAUSE_S)
-
-    def handle_error(self, *_: object) -> None:
-        """Leave it to whoever asked."""
-        log.debug("metrics: a request came to nothing", exc_info=True)
+            text = f"stemd does not tell its figures now: {str(error) or 'it is busy'}\n"
+            page = _page("503 Service Unavailable", "text/plain; charset=utf-8", text.encode())
+        return page if method == b"GET" else page.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 
 
-class _Handler(WSGIRequestHandler):
-    """Does not log every request, and cuts off one that takes long, for others wait."""
+def _page(status: str, kind: str, body: bytes) -> bytes:
+    head = [
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + body
 
-    def setup(self) -> None:
-        """Begin to wait for the request."""
-        super().setup()
-        self._has_ended = Flag()
-        steering_thread(self._cut_late, "stemd-metrics-limit").start()
 
-    def finish(self) -> None:
-        """Have it answered."""
-        self._has_ended.set()
-        with suppress(OSError):
-            super().finish()
+class _Snapshot:
+    """The figures as text, asked for once for all who want them at about the same time."""
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    def __init__(self, daemon: Steerable) -> None:
+        self._daemon = daemon
+        self._figures = _Figures()
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self._figures)
+        self._making: asyncio.Task[bytes] | None = None
+        self._until = float("-inf")
 
-    def _cut_late(self) -> None:
-        if not self._has_ended.wait(REQUEST_S):
-            with suppress(OSError):
-                self.connection.shutdown(socket.SHUT_RDWR)
+    async def read(self) -> bytes:
+        """Return them; TimeoutError or StemdError where the daemon does not tell."""
+        now = asyncio.get_running_loop().time()
+        if self._making is None or (self._making.done() and now >= self._until):
+            self._making = asyncio.create_task(self._make())
+            self._until = now + SNAPSHOT_S
+        return await asyncio.shield(self._making)  # others may wait for it too
+
+    async def _make(self) -> bytes:
+        async with asyncio.timeout(ANSWER_S):
+            self._figures.status = await asyncio.wrap_future(self._daemon.status())
+        return generate_latest(self._registry)
 
 
 class _Figures(Collector):
-    def __init__(self, daemon: Steerable) -> None:
-        self._daemon = daemon
+    """What a status says, as Prometheus names it."""
+
+    def __init__(self) -> None:
+        self.status: dict[str, Any] = {}
 
     def collect(self) -> Iterator[Metric]:
-        """Ask the daemon, and give each figure its name."""
-        status = self._daemon.status().result(ANSWER_S)
+        """Yield each figure by its name."""
+        status = self.status
         yield _labelled("stemd_state", "What the daemon is doing.", "state", {status["state"]: 1})
         if (server := status["server"]) is None:
             return

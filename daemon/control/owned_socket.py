@@ -9,9 +9,6 @@ from pathlib import Path
 from stemd.daemon.control.places import listens, problem_with
 from stemd.daemon.errors import StemdError
 
-BACKLOG = 1024
-"""Connections that may wait to be accepted; Linux cuts it down to its own limit."""
-
 
 class OwnedSocket:
     """Listens at a path, which belongs to it as long as it holds the lock on a file beside it.
@@ -49,7 +46,7 @@ class OwnedSocket:
             os.fchmod(self.socket.fileno(), 0o600)  # and so the file, from its first moment
             self.socket.bind(str(path))
             self._file = _identity(path)
-            self.socket.listen(BACKLOG)
+            self.socket.listen()
         except OSError as error:
             self.socket.close()
             self._unlock()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -16,12 +16,12 @@ from stemd.daemon.control import protocol
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Event
 from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
-from stemd.daemon.control.owned_socket import BACKLOG, OwnedSocket
+from stemd.daemon.control.owned_socket import OwnedSocket
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.places import peer_of
 from stemd.daemon.control.protocol import Request, RequestError
+from stemd.daemon.control.streams import StreamServer
 from stemd.daemon.errors import StemdError
-from stemd.daemon.scheduling import steering_thread
 
 log = logging.getLogger(__name__)
 
@@ -65,67 +65,36 @@ class ControlServer:
         self._daemon = daemon
         self._pace = pace or Pace()
         self._socket = OwnedSocket(path)
-        self._loop = asyncio.new_event_loop()
-        self._ending = asyncio.Event()
-        self._clients: set[asyncio.Task[None]] = set()
-        self._thread = steering_thread(self._run, "stemd-control")
+        self._served = 0
+        self._streams = StreamServer(
+            self._socket.socket, self._serve, protocol.LONGEST_LINE, "stemd-control"
+        )
 
     def start(self) -> None:
         """Begin to answer."""
-        self._thread.start()
+        self._streams.start()
 
     def close(self) -> None:
         """Remove the socket, which the next daemon may need now, and drop all clients."""
         self._socket.give_up()
-        self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join()
-        self._loop.close()
+        self._streams.close()
         self._socket.close()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._listen())
-
-    async def _listen(self) -> None:
-        server = await asyncio.start_unix_server(
-            self._serve,
-            sock=self._socket.socket,
-            limit=protocol.LONGEST_LINE,
-            backlog=BACKLOG,
-        )
-        await self._ending.wait()
-        # One who was accepted at the last moment is still on the way to `_serve`: cancelled before
-        # its first line, or without the server, it would never close its connection.
-        self._loop.remove_reader(self._socket.socket)
-        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-            for client in self._clients:
-                client.cancel()
-            await asyncio.wait(tasks)
-        server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a client until it leaves."""
-        client = cast("asyncio.Task[None]", asyncio.current_task())
-        self._clients.add(client)
+        if not _is_owner(writer.get_extra_info("socket")):
+            return
+        if self._served >= MAX_CLIENTS:
+            told = f"stemd is busy: {MAX_CLIENTS} clients are connected, the most; close some"
+            writer.write(protocol.refusal(RequestError("busy", told)))
+            return
+        self._served += 1
         try:
-            # Cancelled: the daemon ends.
-            with (
-                ExitStack() as stack,
-                suppress(ConnectionError, TimeoutError, asyncio.CancelledError),
-            ):
-                if not self._ending.is_set():
-                    # Those whom all are refused at once need not wait for it.
-                    if len(self._clients) <= 2 * MAX_CLIENTS:
-                        await self.turn()
-                    is_one_too_many = len(self._clients) > MAX_CLIENTS
-                    await _Conversation(self, reader, writer, stack).hold(is_one_too_many)
-                stack.close()
-                writer.close()
-                async with asyncio.timeout(WRITE_S):
-                    await writer.wait_closed()
+            await self.turn()
+            with ExitStack() as stack:
+                await _Conversation(self, reader, writer, stack).hold()
         finally:
-            self._clients.remove(client)
-            writer.transport.abort()  # else it stays open as long as something is unread
+            self._served -= 1
 
     async def turn(self) -> None:
         """Wait until the next request may be answered."""
@@ -187,8 +156,8 @@ class ControlServer:
     async def _learn(self, request: protocol.Learn, has_left: Callable[[], bool]) -> dict[str, Any]:
         """Wait for a controller as long as somebody wants it learned."""
         learned = self._daemon.learn(Binding(cc=0, **request.model_dump(exclude={"do", "id"})))
-        until = self._loop.time() + ANSWER_S
-        while not has_left() and self._loop.time() < until:
+        until = self._streams.loop.time() + ANSWER_S
+        while not has_left() and self._streams.loop.time() < until:
             with suppress(TimeoutError):
                 binding = await _result(learned, LOOK_S)
                 return binding.model_dump(exclude_defaults=True)
@@ -200,7 +169,7 @@ class ControlServer:
 
         def tell(event: Event) -> None:
             with suppress(RuntimeError):  # the loop was closed meanwhile
-                self._loop.call_soon_threadsafe(conversation.tell, event)
+                self._streams.loop.call_soon_threadsafe(conversation.tell, event)
 
         stack.enter_context(self._daemon.bulletin.subscription(tell))
 
@@ -230,16 +199,8 @@ class _Conversation:
         self._meters: asyncio.Task[None] | None = None
         self._left_out = 0
 
-    async def hold(self, is_one_too_many: bool) -> None:
+    async def hold(self) -> None:
         """Answer line after line."""
-        if not _is_owner(self._writer.get_extra_info("socket")):
-            return
-        if is_one_too_many:
-            error = RequestError(
-                "busy", f"stemd is busy: {MAX_CLIENTS} clients are connected, the most; close some"
-            )
-            await self._write(protocol.refusal(error))
-            return
         self._stack.callback(lambda: self._meters and self._meters.cancel())
         while line := await self._read():
             await self._server.turn()
@@ -292,9 +253,9 @@ class _Conversation:
             await self._writer.drain()
 
 
-async def _result(future: "Future[Result]", patience_s: float = ANSWER_S) -> Result:
+async def _result(future: "Future[Result]", patience_s: float | None = None) -> Result:
     """Wait for it; what takes longer goes on."""
-    async with asyncio.timeout(patience_s):
+    async with asyncio.timeout(ANSWER_S if patience_s is None else patience_s):
         return await asyncio.shield(asyncio.wrap_future(future))
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fake_daemon import FakeDaemon
 from stemd.daemon.control import client as client_module
-from stemd.daemon.control import protocol, server
+from stemd.daemon.control import protocol, server, streams
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.protocol import LONGEST_LINE, RequestError
@@ -428,7 +428,7 @@ def test_who_leaves_learns_nothing_any_more(daemon, raw, monkeypatch):
 
 
 def test_who_leaves_and_never_reads_takes_no_descriptor_along(raw, daemon, monkeypatch):
-    monkeypatch.setattr(server, "WRITE_S", 0.05)
+    monkeypatch.setattr(streams, "CLOSE_S", 0.05)
     slow = raw()
     slow.send(b'{"do": "subscribe"}\n')
     assert slow.reply()["ok"]

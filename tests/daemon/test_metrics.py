@@ -2,7 +2,8 @@
 
 import socket
 import struct
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from time import monotonic
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -10,10 +11,12 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fake_daemon import FakeDaemon
+from fake_daemon import FakeDaemon, done
 from stemd.daemon.control import metrics
-from stemd.daemon.control.metrics import MetricsServer
+from stemd.daemon.control.metrics import MAX_CLIENTS, MetricsServer
+from stemd.daemon.control.pace import Pace
 from stemd.daemon.errors import StemdError
+from waiting import wait_until
 
 PLAYING = {
     "state": "playing",
@@ -95,12 +98,48 @@ def test_what_was_wanted_and_granted_is_a_figure(daemon, server):
     assert told["stemd_rights_missing"] == 2
 
 
-def test_after_an_answer_nobody_is_answered_for_a_while(daemon, server, monkeypatch):
-    daemon.figures, paused = PLAYING, []
-    monkeypatch.setattr(metrics, "sleep", paused.append)
+def test_all_who_ask_at_about_the_same_time_get_what_the_daemon_told_once(
+    daemon, server, monkeypatch
+):
+    monkeypatch.setattr(metrics, "SNAPSHOT_S", 60)
+    asked, answer = [], Future()
+    daemon.status = lambda: asked.append(None) or answer
+    with ThreadPoolExecutor(8) as pool:
+        told = [pool.submit(figures, server) for _ in range(8)]
+        wait_until(lambda: asked)
+        answer.set_result(PLAYING)
+        assert all(each.result(30)["stemd_blocks_total"] == 100 for each in told)
+    assert figures(server)["stemd_blocks_total"] == 100
+    assert len(asked) == 1
+
+
+def test_figures_are_as_old_as_a_snapshot_at_most(daemon, server, monkeypatch):
+    monkeypatch.setattr(metrics, "SNAPSHOT_S", 0)
+    daemon.figures = PLAYING
     figures(server)
-    figures(server)
-    assert paused[0] == metrics.PAUSE_S
+    daemon.figures = {"state": "waiting", "server": None}
+    assert figures(server) == {"stemd_state[waiting]": 1}
+
+
+def test_an_answer_that_failed_is_not_given_again(daemon, server, monkeypatch):
+    monkeypatch.setattr(metrics, "SNAPSHOT_S", 0)
+    daemon.status = lambda: done(StemdError("stemd is ending"))
+    with pytest.raises(HTTPError, match="503"):
+        figures(server)
+    del daemon.status
+    daemon.figures = PLAYING
+    assert figures(server)["stemd_blocks_total"] == 100
+
+
+def test_requests_take_turns(daemon):
+    made = MetricsServer("127.0.0.1", 0, daemon, Pace(per_s=20))
+    made.start()
+    daemon.figures = PLAYING
+    began = monotonic()
+    for _ in range(5):
+        figures(made)
+    assert monotonic() - began >= 0.2
+    made.close()
 
 
 def test_without_a_server_there_is_the_state(daemon, server):
@@ -120,19 +159,51 @@ def test_a_daemon_that_does_not_tell_is_said(daemon, server, monkeypatch, capfd)
 def test_a_client_that_is_slow_is_cut_off_and_one_that_leaves_is_no_trouble(
     daemon, server, monkeypatch, capfd
 ):
-    monkeypatch.setattr(metrics, "REQUEST_S", 0.3)
     daemon.figures = {"state": "waiting", "server": None}
-    with socket.create_connection(("127.0.0.1", server.port)) as slow:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
-        began = monotonic()
-        assert figures(server)
-        assert monotonic() - began < 5
+        assert slow.recv(100) == b""
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", server.port)) as rude:
             rude.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
             rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     assert figures(server)
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("tricklers", [6, 2 * MAX_CLIENTS])
+def test_connections_that_trickle_hold_up_nobody(daemon, server, monkeypatch, tricklers):
+    """Also where nothing else ends them, and where they come again and again."""
+    monkeypatch.setattr(metrics, "HEAD_S", 3600)
+    daemon.figures = PLAYING
+    with ExitStack() as stack:
+        for _ in range(tricklers):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            one.sendall(b"GET /")
+        assert figures(server)["stemd_blocks_total"] == 100
+        wait_until(lambda: len(server._streams.clients) <= MAX_CLIENTS)
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (b"HEAD /metrics HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK"),
+        (b"POST /metrics HTTP/1.1\r\n\r\n", b"HTTP/1.1 405 Method Not Allowed"),
+        (b"\xff\r\n\r\n", b"HTTP/1.1 405 Method Not Allowed"),
+        (b"GET / HTTP/1.1\r\nX: " + 10_000 * b"x", b""),
+        (b"", b""),
+    ],
+    ids=range(5),
+)
+def test_what_is_no_question_for_figures(daemon, server, request_, answer):
+    daemon.figures = PLAYING
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(request_)
+        client.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionError), client.makefile("rb") as reply:
+            assert reply.readline().rstrip() == answer
+            assert answer[9:12] != b"200" or not reply.read().partition(b"\r\n\r\n")[2]
+    assert figures(server)
 
 
 def test_a_port_that_is_taken_is_one_clear_line(server, daemon):
