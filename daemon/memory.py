@@ -4,19 +4,24 @@ import logging
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from stemd.daemon.measuring import Measurement, measured
 from stemd.daemon.work import Work
-from stemd.tflite_models.files import locked, user_cache_folder, write_whole
+from stemd.tflite_models.files import locked, read_ordinary, user_cache_folder, write_whole
 from stemd.tflite_models.runtime import runtime_name
 from stemd.tflite_models.streaming import WRITER
 
 log = logging.getLogger(__name__)
+
+MOST_BYTES = 1 << 20
+"""Of the file; a longer one is something else."""
 
 
 class Remembered(BaseModel):
@@ -26,8 +31,15 @@ class Remembered(BaseModel):
 
     best: Measurement
     """The one with the lowest load."""
-    times: int = 1
+    times: Annotated[int, Field(ge=1)] = 1
     """How often it was measured."""
+
+    @field_validator("best")
+    @classmethod
+    def _is_possible(cls, best: Measurement) -> Measurement:
+        if min(asdict(best).values()) <= 0:
+            raise ValueError  # damaged, then: nothing takes no time and no memory
+        return best
 
 
 class _Content(BaseModel):
@@ -89,18 +101,17 @@ class Memory:
 
     @contextmanager
     def _to_ourselves(self) -> Iterator[None]:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            log.info("%s cannot be written, so nothing is remembered: %s", self._path, error)
-            yield
-            return
-        with locked(self._path.parent, wait=True):
+        with ExitStack() as stack:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(self._path.parent, wait=True))
+            except OSError as error:
+                log.info("%s cannot be written, so nothing is remembered: %s", self._path, error)
             yield
 
     def _read(self) -> dict[str, Remembered]:
         with suppress(OSError, ValidationError):
-            content = _Content.model_validate_json(self._path.read_bytes())
+            content = _Content.model_validate_json(read_ordinary(self._path, MOST_BYTES))
             if content.machine == self._machine:
                 return content.remembered
         return {}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 from typing import Any
 
 from stemd.tflite_models.layers import Layers
@@ -68,6 +70,22 @@ def metadata(unet: UNet, spec: GraphSpec, about: Mapping[str, Any], version: int
         "writer": version,
         **about,
     }
+
+
+def says_stem(path: Path, stem: str) -> bool:
+    """Whether the file of a graph says of itself that it is this stem's.
+
+    What `metadata` gives begins with it. To look for that takes less than to import the classes of
+    the whole format, which a daemon whose graphs are made does without.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    beginning = json.dumps({"stem": stem})[:-1].encode()
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return content.find(beginning + b",") >= 0
 
 
 def _mask(layers: Layers, unet: UNet, window: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from stemd.tflite_models.files import (
 from stemd.tflite_models.manifest import MANIFEST, Figures, Manifest, read_manifest
 from stemd.tflite_models.model_set import ModelSet
 from stemd.tflite_models.releases import RELEASES, Release
-from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.spec import GraphSpec, PlainPrecision
 
 Origin = Literal["installed", "bundled"]
 
@@ -177,12 +177,12 @@ class Library:
             manifest = read_manifest(folder)
         except ModelError as error:
             raise ModelError(f"{error}; {remedy}") from error
-        expected = self.release(name).architecture.stems
-        if manifest.stems != expected:
-            raise ModelError(
-                f"{folder / MANIFEST} names the stems {', '.join(manifest.stems) or 'none'}, "
-                f"expected {', '.join(expected)}; {remedy}"
-            )
+        for what, found, expected in _claims(manifest, self.release(name)):
+            if found != expected:
+                raise ModelError(
+                    f"{folder / MANIFEST} names the {what} {found or 'none'}, expected {expected}; "
+                    f"{remedy}"
+                )
         return ModelSet(manifest, folder, origin, self._cache_dir / "graphs", remedy)
 
     def _checked(self, name: str, origin: Origin, folder: Path) -> ModelSet | ModelError:
@@ -213,6 +213,15 @@ class Library:
         is_official = manifest.provenance.verified and not manifest.training
         figures = manifest.figures or (_published(release) if is_official else None)
         return Listing(name, stems, origin, in_use, folder, manifest, _problem(found), figures)
+
+
+def _claims(manifest: Manifest, release: Release) -> Iterator[tuple[str, str, str]]:
+    """Give what a manifest says, each with what it must say: a name for it, found, expected."""
+    yield "set", manifest.name, release.name
+    yield "stems", ", ".join(manifest.stems), ", ".join(release.architecture.stems)
+    precision: PlainPrecision = "fp16" if manifest.precision == "fp16" else "fp32"
+    yield "precision", manifest.precision, precision
+    yield "graph", manifest.graph, str(GraphSpec(precision=precision))
 
 
 def _published(release: Release) -> Figures | None:

@@ -8,10 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.files import sha256_of
+from stemd.tflite_models.files import read_ordinary, sha256_of
 from stemd.tflite_models.releases import CITATION, LICENCE, PROJECT, VERSION, Release
 
 MANIFEST = "manifest.json"
+
+MOST_BYTES = 1 << 16
+"""Of a manifest; those that there are have some thousand."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # A bare name: a manifest must not reach out of its folder.
@@ -27,7 +30,7 @@ class FileRecord(_Strict):
 
     stem: str
     file: FileName
-    bytes: int
+    bytes: Annotated[int, Field(gt=0)]
     sha256: Sha256
     set: FileName | None = None
     """The set whose file it is, if not this one: it lies in that one's folder, beside this."""
@@ -147,7 +150,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return Manifest.model_validate_json(read_ordinary(path, MOST_BYTES))
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from error
     except ValidationError as error:

@@ -14,10 +14,11 @@ from typing import Literal
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import explained, locked
-from stemd.tflite_models.manifest import Manifest, read_manifest
+from stemd.tflite_models.graph import says_stem
+from stemd.tflite_models.manifest import FileRecord, Manifest, read_manifest
 from stemd.tflite_models.model_reader import read_weights
 from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.store import write_set
+from stemd.tflite_models.store import graph_name, write_set
 from stemd.tflite_models.streaming import WRITER, compile_graph
 
 CACHED_SPECS = 8
@@ -85,26 +86,49 @@ class ModelSet:
         # Before the look, so that no other process forgets the set meanwhile.
         with suppress(OSError):
             os.utime(folder)
-        return _paths(folder, _cached(folder) or self._derive(folder, spec))
+        return _paths(folder, self._cached(folder, spec) or self._derive(folder, spec))
 
     def write_graphs(self, spec: GraphSpec) -> Iterator[tuple[str, bytes]]:
         """Derive the graphs for a spec, one by one, as (stem, content of the file)."""
         for stem, path in self.paths.items():
             unet, _ = read_weights(path)
+            if unet.stem != stem:
+                raise ModelError(
+                    f"{path} holds the network of {unet.stem}, expected {stem}; {self.remedy}"
+                )
             yield stem, compile_graph(unet, spec, self.manifest.about)
 
     def _derive(self, folder: Path, spec: GraphSpec) -> Manifest:
-        draft = self.manifest.model_copy(
-            update={"graph": str(spec), "precision": spec.precision, "files": ()}
-        )
         with explained(f"deriving the graphs of {self.name}", "XDG_CACHE_HOME"):
             self.cache_dir.mkdir(parents=True, exist_ok=True)
             with locked(self.cache_dir, wait=True):
                 # Another process may have derived them while this one waited.
-                manifest = _cached(folder) or write_set(folder, draft, self.write_graphs(spec))
+                manifest = self._cached(folder, spec)
+                if manifest is None:
+                    manifest = write_set(folder, self._draft(spec), self.write_graphs(spec))
                 with suppress(OSError):
                     _forget_unused(self.cache_dir, folder)
         return manifest
+
+    def _draft(self, spec: GraphSpec) -> Manifest:
+        """Give the manifest of what is derived for a spec, without the files."""
+        return self.manifest.model_copy(
+            update={"graph": str(spec), "precision": spec.precision, "files": ()}
+        )
+
+    def _cached(self, folder: Path, spec: GraphSpec) -> Manifest | None:
+        """Give the manifest of a cached set, if it is what would be derived; else None."""
+        try:
+            found = read_manifest(folder)
+            if found.model_copy(update={"files": ()}) != self._draft(spec):
+                return None
+            if found.stems != self.stems or not all(_is_derived(each) for each in found.files):
+                return None
+            _check(folder, found)
+            is_right = all(says_stem(record.path(folder), record.stem) for record in found.files)
+        except (ModelError, OSError):  # missing or damaged: derive it anew
+            return None
+        return found if is_right else None
 
     def _key(self, spec: GraphSpec) -> str:
         """Name the folder after everything that determines the graphs."""
@@ -113,13 +137,8 @@ class ModelSet:
         return f"{self.name}-{spec}-{hashlib.sha256(everything.encode()).hexdigest()[:16]}"
 
 
-def _cached(folder: Path) -> Manifest | None:
-    try:
-        manifest = read_manifest(folder)
-        _check(folder, manifest)
-    except ModelError:  # missing or damaged: derive it anew
-        return None
-    return manifest
+def _is_derived(record: FileRecord) -> bool:
+    return record.set is None and record.file == graph_name(record.stem, record.sha256)
 
 
 def _check(folder: Path, manifest: Manifest, deep: bool = True) -> None:

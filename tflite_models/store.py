@@ -67,8 +67,13 @@ def sweep(folder: Path) -> None:
     remove_if_empty(folder)
 
 
+def graph_name(stem: str, sha256: str) -> str:
+    """Return the name of a graph's file, by which one content is told from another."""
+    return f"{stem}-{sha256[:12]}.tflite"
+
+
 def _write_graph(folder: Path, stem: str, content: bytes, plain_name: bool) -> FileRecord:
     digest = hashlib.sha256(content).hexdigest()
-    name = f"{stem}.tflite" if plain_name else f"{stem}-{digest[:12]}.tflite"
+    name = f"{stem}.tflite" if plain_name else graph_name(stem, digest)
     write_whole(folder / name, content)
     return FileRecord(stem=stem, file=name, bytes=len(content), sha256=digest)

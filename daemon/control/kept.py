@@ -10,9 +10,12 @@ from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.ports import StemName
 from stemd.daemon.scheduling import have_steering_priority
-from stemd.tflite_models.files import write_whole
+from stemd.tflite_models.files import read_ordinary, write_whole
 
 log = logging.getLogger(__name__)
+
+MOST_BYTES = 1 << 18
+"""Of the file; a longer one is something else."""
 
 
 class Kept(BaseModel):
@@ -48,7 +51,7 @@ class Keeper:
         if self._path is None:
             return Kept()
         try:
-            self._last = Kept.model_validate_json(self._path.read_bytes())
+            self._last = Kept.model_validate_json(read_ordinary(self._path, MOST_BYTES))
         except FileNotFoundError:
             self._last = Kept()
         except OSError as error:

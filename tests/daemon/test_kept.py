@@ -1,5 +1,7 @@
 """What is kept from one run to the next."""
 
+import os
+
 import pytest
 
 from stemd.daemon.control.bindings import Binding
@@ -69,6 +71,17 @@ def test_a_file_that_cannot_be_read_is_not_written_over(tmp_path, caplog):
     assert "cannot be read: Is a directory; nothing is kept this time" in caplog.text
     assert keep(keeper)
     assert (tmp_path / "state").is_dir()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_neither_waited_for_nor_written_over(tmp_path, caplog, make):
+    path = tmp_path / "state"
+    make(path)
+    keeper = Keeper(path)
+    assert keeper.recall() == Kept()
+    assert "and must be an ordinary file; nothing is kept this time" in caplog.text
+    assert keep(keeper)
+    assert not path.is_file()
 
 
 def test_a_place_that_cannot_be_written_is_said_and_tried_again(tmp_path, caplog):

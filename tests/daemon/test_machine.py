@@ -1,9 +1,12 @@
 """What a scheme costs here, what of it is remembered, and which scheme is chosen."""
 
 import json
+import os
+import re
 import sys
 import time
 from dataclasses import astuple, replace
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +145,32 @@ class TestMemory:
         first_held(LADDER[1:])
         first_held([replace(work, **other) for work in LADDER[1:]])
         assert len(loads["asked"]) == 4
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            os.mkfifo,
+            Path.mkdir,
+            lambda path: path.symlink_to("/dev/zero"),
+            lambda path: path.write_text("[" * 100_000),
+            lambda path: path.write_bytes(b"\xff" * 100),
+        ],
+    )
+    def test_what_is_no_file_of_ours_is_as_none(self, loads, make, tmp_path):
+        (tmp_path / "stemd").mkdir()
+        make(tmp_path / "stemd" / "machine.json")
+        assert Memory().recall(LADDER[2]) is None
+        assert first_held(LADDER[2:]) == LADDER[2]
+
+    @pytest.mark.parametrize("wrong", ["-0.1", "0", "NaN", "1e999", '"fast"', "null"])
+    def test_a_measurement_that_cannot_be_is_made_anew(self, loads, tmp_path, wrong):
+        first_held(LADDER)
+        path = tmp_path / "stemd" / "machine.json"
+        text = path.read_text()
+        path.write_text(re.sub('"load": ?[0-9.]+', f'"load":{wrong}', text))
+        assert path.read_text() != text
+        assert first_held(LADDER) == LADDER[2]
+        assert loads["asked"] == LADDER * 2
 
     def test_another_machine_is_measured_anew(self, loads, monkeypatch):
         work = Work(SCHEME, 2, "mixed", 1)

@@ -279,6 +279,84 @@ def test_a_damaged_cache_is_rebuilt(library, installed, damage):
     assert {stem: path.read_bytes() for stem, path in second.items()} == contents
 
 
+def test_a_bit_of_a_cached_manifest_counts_or_changes_nothing(library, installed):
+    """Whichever bit flips: the set is derived anew, or the manifest says what it said."""
+    found = library.find("2stems")
+    folder = found.graphs(SPEC)["vocals"].parent
+    manifest, right = folder / MANIFEST, found._cached(folder, SPEC)
+    content = manifest.read_bytes()
+    assert right is not None
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        manifest.write_bytes(damaged)
+        assert found._cached(folder, SPEC) in (None, right), position
+
+
+def exchange_stems(folder):
+    """As by hand: the names in the manifest."""
+    text = (folder / MANIFEST).read_text()
+    told = json.loads(text)
+    first, second = told["files"]
+    first["stem"], second["stem"] = second["stem"], first["stem"]
+    told["files"] = [second, first]
+    (folder / MANIFEST).write_text(json.dumps(told))
+
+
+def exchange_files(folder):
+    """As by hand, and thoroughly: the files take each other's name, and the manifest knows it."""
+    told = json.loads((folder / MANIFEST).read_text())
+    first, second = told["files"]
+    for key in ("bytes", "sha256"):
+        first[key], second[key] = second[key], first[key]
+    contents = [(folder / each["file"]).read_bytes() for each in (second, first)]
+    for each, content in zip((first, second), contents, strict=True):
+        each["file"] = f"{each['stem']}-{each['sha256'][:12]}.tflite"
+        (folder / each["file"]).write_bytes(content)
+    (folder / MANIFEST).write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("exchange", [exchange_stems, exchange_files])
+def test_stems_that_were_exchanged_in_the_cache_are_derived_anew(library, installed, exchange):
+    first = library.find("2stems").graphs(SPEC)
+    contents = {stem: path.read_bytes() for stem, path in first.items()}
+    exchange(first["vocals"].parent)
+    second = library.find("2stems").graphs(SPEC)
+    assert {stem: path.read_bytes() for stem, path in second.items()} == contents
+
+
+@pytest.mark.parametrize("exchange", [exchange_stems, exchange_files])
+def test_stems_that_were_exchanged_in_a_set_are_told(library, installed, exchange):
+    exchange(installed)
+    with pytest.raises(ModelError, match=r"(holds the network of|names the stems) .*expected"):
+        library.find("2stems").graphs(SPEC)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("name", "../../2stems", r"names the set \.\./\.\./2stems, expected 2stems"),
+        ("precision", "fp31", "names the precision fp31, expected fp32"),
+        ("graph", "T64-B64-A0-m0-fp32", "names the graph T64-.*, expected T128-B128-A0-m0-fp32"),
+    ],
+)
+def test_a_set_whose_manifest_is_of_another_is_told(library, installed, key, value, said):
+    told = json.loads((installed / MANIFEST).read_text())
+    (installed / MANIFEST).write_text(json.dumps(told | {key: value}))
+    with pytest.raises(ModelError, match=said):
+        library.find("2stems")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("which", [MANIFEST, "graph"])
+def test_what_is_no_file_in_a_set_is_told_at_once(library, installed, make, which):
+    path = first_graph(installed) if which == "graph" else installed / which
+    path.unlink()
+    make(path)
+    with pytest.raises(ModelError, match="2stems"):
+        library.find("2stems")
+
+
 def test_daemons_that_start_together_derive_once(library, installed, monkeypatch):
     written = []
     compile_graph = model_set.compile_graph
