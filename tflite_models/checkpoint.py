@@ -15,12 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import read_ordinary
 from stemd.tflite_models.leveldb import MalformedError, read_table
 from stemd.tflite_models.protobuf import fields, message, number
 from stemd.tflite_models.unet import FloatArray
 
 INDEX_FILE = "model.index"
 DATA_FILE = "model.data-00000-of-00001"
+
+MOST_INDEX_BYTES = 1 << 24
+"""Of the index; the official ones have some thousand."""
 
 _FLOAT32 = 1  # DT_FLOAT of types.proto
 
@@ -60,7 +64,7 @@ class Checkpoint:
         self._index = f"{origin or folder}/{INDEX_FILE}"
         self._data = f"{origin or folder}/{DATA_FILE}"
         try:
-            self._entries = _read_index((folder / INDEX_FILE).read_bytes())
+            self._entries = _read_index(read_ordinary(folder / INDEX_FILE, MOST_INDEX_BYTES))
             self._bytes = np.memmap(folder / DATA_FILE, np.uint8, "r")
         except MalformedError as error:
             raise ModelError(f"{self._index}: {error}; get the checkpoint anew") from error

@@ -110,7 +110,7 @@ class Installer:
         """Give a folder with the checkpoint's files."""
         if source is None:
             archive = self._download(release, staging)
-            extract(archive, release.checkpoint_sha256, staging)
+            extract(archive, release.checkpoint_sha256, staging, release.most_bytes)
             archive.unlink()  # a hundred megabytes that the graphs may need
             return staging
         if reason := why_unreadable(source):
@@ -121,7 +121,7 @@ class Installer:
             return source
         if not allow_unverified:
             _check(str(source), sha256_of(source), release.archive_sha256)
-        extract(source, release.checkpoint_sha256, staging)
+        extract(source, release.checkpoint_sha256, staging, release.most_bytes)
         return staging
 
     def _download(self, release: Release, staging: Path) -> Path:
@@ -136,6 +136,7 @@ class Installer:
             staging,
             self._progress,
             self._retry_delay_s,
+            release.most_bytes,
         )
 
     def _url_of(self, release: Release) -> str:

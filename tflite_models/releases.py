@@ -19,6 +19,9 @@ CITATION = (
     "Software 5(50), 2154 (2020). https://doi.org/10.21105/joss.02154"
 )
 
+BESIDES_BYTES = 1 << 24
+"""What an archive may hold besides the weights: the graph's description takes some megabytes."""
+
 
 @dataclass(frozen=True)
 class Release:
@@ -32,6 +35,11 @@ class Release:
     """Of each file of the checkpoint, by its name."""
     musdb18_sdr_db: Mapping[str, float] = field(default_factory=dict)
     """What its authors measured on the songs of MUSDB18, by stem (Hennequin et al., table 1)."""
+
+    @property
+    def most_bytes(self) -> int:
+        """Of the archive, packed or unpacked: the weights, and room for what describes them."""
+        return self.architecture.checkpoint_bytes + BESIDES_BYTES
 
     @property
     def archive(self) -> str:

@@ -42,6 +42,17 @@ class Architecture:
     filters: tuple[int, ...] = FILTERS
     """Channels after each convolution of the encoder."""
 
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Of all weights in a checkpoint: float32, each norm of four vectors."""
+        down, up = self.filters, (*self.filters[-2::-1], 1)
+        joined = (down[-1], *(2 * width for width in up[:-1]))
+        kernels = sum(25 * a * b for a, b in zip((CHANNELS, *down), down, strict=False))
+        kernels += sum(25 * a * b for a, b in zip(joined, up, strict=True))
+        vectors = 5 * (sum(down) + sum(up))  # a bias, and the norm's
+        head = 16 * CHANNELS + CHANNELS
+        return 4 * len(self.stems) * (kernels + vectors + head)
+
 
 @dataclass(frozen=True)
 class Norm:

@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -13,7 +13,8 @@ class Site:
     `plan` holds one word for each coming request, `whole` once it is used up:
     `whole` answers as asked; `cut N` breaks off after N bytes; `no ranges` sends everything
     whatever was asked, `no ranges cut N` so too and breaks off; `length TEXT` gives that length;
-    a number is an error status; `away` sends to another path.
+    a number is an error status; `away` sends to another path, `to ADDRESS` to that address;
+    `endless` never ends, and `trickle N` sends N bytes and then one now and then.
     """
 
     def __init__(self) -> None:
@@ -21,6 +22,7 @@ class Site:
         self.plan: list[str] = []
         self.asked: list[tuple[str, str | None]] = []
         self.url = ""
+        self.is_over = threading.Event()
 
 
 @contextmanager
@@ -34,12 +36,26 @@ def serving() -> Iterator[Site]:
             plan = site.plan.pop(0) if site.plan else "whole"
             if plan.isdigit():
                 self.send_error(int(plan))
-            elif plan == "away":
+            elif plan == "away" or plan.startswith("to "):
                 self.send_response(302)
-                self.send_header("Location", f"{site.url}/elsewhere.tar.gz")
+                elsewhere = f"{site.url}/elsewhere.tar.gz"
+                self.send_header("Location", elsewhere if plan == "away" else plan[3:])
                 self.end_headers()
+            elif plan == "endless" or plan.startswith("trickle"):
+                self.send_response(200)
+                self.end_headers()
+                with suppress(OSError):
+                    self._go_on(plan)
             else:
                 self._send(plan)
+
+        def _go_on(self, plan: str) -> None:
+            if plan == "endless":
+                while not site.is_over.is_set():
+                    self.wfile.write(bytes(1 << 16))
+            self.wfile.write(site.content[: int(plan.removeprefix("trickle "))])
+            while not site.is_over.wait(0.02):
+                self.wfile.write(b"x")
 
         def _send(self, plan: str) -> None:
             start = 0
@@ -66,6 +82,7 @@ def serving() -> Iterator[Site]:
     try:
         yield site
     finally:
+        site.is_over.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -1,8 +1,12 @@
 """Archives are not trusted: named members only, as ordinary files, once each."""
 
+import gzip
+import io
 import tarfile
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import tiny_model as tiny
 from stemd.tflite_models.archive import extract
@@ -118,3 +122,79 @@ def test_a_damaged_archive_is_refused(archive, tmp_path, out, part):
     path.write_bytes(data)
     with pytest.raises(ModelError, match=r"bad\.tar\.gz: is no \.tar\.gz archive or is damaged"):
         extract(path, NAMES, out)
+
+
+def sparse(size, version="1.0"):
+    """A member that holds nothing and stands for so many zeros."""
+    member = tarfile.TarInfo()
+    member.pax_headers = {
+        "GNU.sparse.major": version[0],
+        "GNU.sparse.minor": version[2],
+        "GNU.sparse.name": INDEX_FILE,
+        "GNU.sparse.realsize": str(size),
+        "GNU.sparse.size": str(size),
+        "GNU.sparse.numblocks": "1",
+        "GNU.sparse.map": f"{size},0",
+    }
+    return member
+
+
+def pack_pax(path, *members):
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        for member, content in members:
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize("version", ["0.1", "1.0"])
+def test_a_sparse_member_is_refused(tmp_path, out, version):
+    member = sparse(32 << 30, version)
+    member.name = INDEX_FILE
+    content = f"1\n{32 << 30}\n0\n".encode().ljust(512, b"\0") if version == "1.0" else b""
+    archive = pack_pax(tmp_path / "x.tar.gz", (member, content))
+    with pytest.raises(ModelError, match=r"as something else than a file; it is no official"):
+        extract(archive, NAMES, out)
+    assert sum(path.stat().st_size for path in out.iterdir()) == 0
+
+
+@pytest.mark.parametrize("name", [DATA_FILE, "model.meta"])
+def test_more_than_a_bound_is_not_unpacked(pack, out, name):
+    archive = pack((name, bytes(3 << 20)), (INDEX_FILE, b"index"))
+    with pytest.raises(ModelError, match=r"holds more than 2 MiB; it is no official archive"):
+        extract(archive, NAMES, out, most_bytes=2 << 20)
+    assert sum(path.stat().st_size for path in out.iterdir()) <= 2 << 20
+
+
+def test_more_than_a_bound_behind_the_archive_is_not_unpacked(archive, out):
+    with gzip.open(archive, "ab") as more:
+        more.write(bytes(3 << 20))
+    with pytest.raises(ModelError, match=r"holds more than 2 MiB"):
+        extract(archive, NAMES, out, most_bytes=2 << 20)
+
+
+def test_very_many_entries_are_refused(pack, out):
+    archive = pack(*((f"{number}", b"") for number in range(1100)))
+    with pytest.raises(ModelError, match="has more than 1000 entries"):
+        extract(archive, NAMES, out)
+
+
+HEADERS = ("GNU.sparse.map", "GNU.sparse.size", "GNU.sparse.major", "size", "mtime", "path", "uid")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    headers=st.dictionaries(st.sampled_from(HEADERS), st.text(st.characters(codec="utf-8"))),
+    content=st.binary(max_size=40),
+)
+def test_any_pax_header_is_read_or_one_clear_line(tmp_path, headers, content):
+    member = tarfile.TarInfo(INDEX_FILE)
+    member.pax_headers = headers
+    folder = tmp_path / "any"
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    try:
+        extract(pack_pax(tmp_path / "any.tar.gz", (member, content)), [INDEX_FILE], folder)
+    except ModelError as error:
+        assert "\n" not in str(error)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import tiny_model as tiny
 from stemd.tflite_models.checkpoint import DATA_FILE, INDEX_FILE, Checkpoint
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.releases import RELEASES
 
 
 def write_index(folder: Path, records: dict[bytes, bytes]) -> Path:
@@ -28,6 +29,12 @@ def test_every_variable_comes_back_exactly(checkpoint_dir):
         found = checkpoint.read(name, array.shape)
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, array)
+
+
+def test_the_size_of_the_weights_is_known_beforehand(checkpoint_dir):
+    assert (checkpoint_dir / DATA_FILE).stat().st_size == tiny.ARCHITECTURE.checkpoint_bytes
+    official = {name: each.architecture.checkpoint_bytes for name, each in RELEASES.items()}
+    assert official == {"2stems": 78_614_072, "4stems": 157_228_144}
 
 
 def test_a_variable_is_a_read_only_view(checkpoint_dir):

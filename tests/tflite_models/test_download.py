@@ -14,10 +14,10 @@ def fetch(site, tmp_path, archive, monkeypatch):
     # What a broken connection had brought of a chunk is lost; the cuts below are multiples.
     monkeypatch.setattr("stemd.tflite_models.download._CHUNK_BYTES", 100)
 
-    def fetch(url=None, progress=False):
+    def fetch(url=None, progress=False, **bound):
         sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
         url = url or f"{site.url}/2stems.tar.gz"
-        return download(url, sha256, tmp_path, progress, retry_delay_s=0)
+        return download(url, sha256, tmp_path, progress, retry_delay_s=0, **bound)
 
     return fetch
 
@@ -112,3 +112,44 @@ def test_a_progress_bar_is_drawn_on_standard_error_if_asked(fetch, capfd, asked,
     out, err = capfd.readouterr()
     assert out == ""
     assert ("100%" in err) == drawn
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://[::1",
+        "http://" + "a" * 300 + ".org/x",
+        "http://a..b/",
+        "http://*.example/",
+        "http://localhost:99999/",
+        "http://localhost:x/",
+        "http://\xff/",
+        "file:///etc/passwd",
+        "ftp://localhost/x",
+    ],
+)
+def test_a_redirect_to_what_is_no_address_is_one_clear_line(site, fetch, address, tmp_path):
+    site.plan = [f"to {address}"]
+    with pytest.raises(ModelError, match=r"2stems\.tar\.gz: ") as caught:
+        fetch()
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("plan", ["endless", "length 999999999999", "length " + "9" * 5000])
+def test_more_than_an_archive_can_have_is_not_fetched(site, fetch, plan, tmp_path):
+    site.plan = [plan]
+    with pytest.raises(
+        ModelError, match=r"the server sends more than 3 MiB; it is no|Content-Length: 99"
+    ):
+        fetch(most_bytes=3 << 20)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("plan", ["trickle 0", "trickle 500"])
+def test_a_server_of_a_byte_now_and_then_is_given_up(site, fetch, plan, monkeypatch, tmp_path):
+    monkeypatch.setattr("stemd.tflite_models.download.SLOW_S", 0.5)
+    site.plan = [plan] * 9
+    with pytest.raises(ModelError, match="the server sends less than a kilobyte a second"):
+        fetch()
+    assert not list(tmp_path.iterdir())
