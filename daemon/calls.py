@@ -63,5 +63,5 @@ def apart(function: Callable[[], Result], name: str) -> "Future[Result]":
         except BaseException as error:  # noqa: BLE001 - it is for whoever waits
             future.set_exception(error)
 
-    steering_thread(call, name).start()
+    steering_thread(call, name, is_long=True).start()
     return future

@@ -30,6 +30,7 @@ from stemd.daemon.scheduling import (
     NORMAL,
     may_have_priority,
     may_lock_memory,
+    rtkit,
     wanted_below,
 )
 from stemd.daemon.service import Service
@@ -241,7 +242,7 @@ def _server(kind: str, config: Config) -> Iterator[Finding]:
             f"{what}, without real-time priority",
             f"under load, audio may drop out: {NO_SERVER_PRIORITY[1]}",
         )
-    elif not may_have_priority(wanted := wanted_below(counters.priority).engine):
+    elif not _is_granted(wanted := wanted_below(counters.priority).engine):
         soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
         yield hint(
             "server",
@@ -264,10 +265,16 @@ def _server(kind: str, config: Config) -> Iterator[Finding]:
         )
 
 
+def _is_granted(priority: int) -> bool:
+    return may_have_priority(priority) or rtkit.ask_terms().result().highest >= priority
+
+
 def _limits() -> Iterator[Finding]:
     soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
     if may_have_priority(1):
         yield good("real time", "permitted")
+    elif highest := rtkit.ask_terms().result().highest:
+        yield good("real time", f"granted by rtkit, up to priority {highest}")
     else:
         yield hint(
             "real time",

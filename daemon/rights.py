@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from stemd.daemon.scheduling import (
+    CAP_IPC_LOCK,
     CAP_SYS_NICE,
     NORMAL,
     Role,
     has_capability,
     memory_is_locked,
+    overran_rtkit,
+    permitted_by_rtkit,
     scheduled,
     wanted_below,
 )
@@ -37,6 +40,8 @@ IN_CGROUP = (
     "a container or cgroup without real-time budget, or RestrictRealtime= in a unit, does that: "
     "start stemd outside of it, or give it that budget",
 )
+
+OVERRUN = "a thread ran for longer than rtkit permits, and priority was taken back"
 
 NO_SERVER_PRIORITY = (
     "the audio server itself plays without real-time priority",
@@ -103,7 +108,7 @@ class Rights:
         if self.memory_is_locked:
             return ""
         soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-        if soft == resource.RLIM_INFINITY:
+        if soft == resource.RLIM_INFINITY or has_capability(CAP_IPC_LOCK):
             return "the system refuses to lock memory"
         return f"RLIMIT_MEMLOCK is {soft // 1024} kB, and unlimited is wanted"
 
@@ -160,6 +165,8 @@ def why_refused(server: int) -> tuple[str, str]:
     limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
     if server == NORMAL:
         return NO_SERVER_PRIORITY
+    if overran_rtkit():
+        return OVERRUN, remedy_for_limits()
     if limit < wanted.engine and not has_capability(CAP_SYS_NICE):
         return f"RLIMIT_RTPRIO is {limit}, and {wanted.engine} is wanted", remedy_for_limits()
     if wanted.workers == NORMAL:
@@ -249,7 +256,8 @@ class Notice:
     """Logs what was granted once it has settled, and again when that changes (one thread)."""
 
     def __init__(self) -> None:
-        self._server: int | None = None
+        self._judged: tuple[int, int] | None = None
+        """The server's priority, and what rtkit permits."""
         self._since = 0.0
         self._logged = ""
 
@@ -263,8 +271,8 @@ class Notice:
         now : float
             Seconds of a monotonic clock.
         """
-        if server != self._server:
-            self._server, self._since = server, now
+        if (judged := (server, permitted_by_rtkit())) != self._judged:
+            self._judged, self._since = judged, now
             return
         if self._since == float("inf") or now - self._since < SETTLED_S:
             return

@@ -17,7 +17,7 @@ ffibuilder.set_source(
     "stemd.daemon._rt",
     '#include <stdint.h>\n#include "rt.h"',
     # setuptools wants them relative to setup.py
-    sources=[f"daemon/rt/{part}.c" for part in ("rt", "link", "midi")],
+    sources=[f"daemon/rt/{part}.c" for part in ("rt", "link", "midi", "guard")],
     include_dirs=[str(HERE)],
     depends=[f"daemon/rt/{header}.h" for header in ("rt", "link", "midi", "ring")],
     libraries=["m"],

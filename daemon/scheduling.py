@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from threading import Event as Flag
-from threading import Lock, Thread, current_thread, main_thread
+from threading import Lock, Thread, current_thread, get_native_id, main_thread
 from typing import Any
 from weakref import WeakSet
+
+from stemd.daemon.rtkit import RealtimeKit
 
 NORMAL = 0
 """The priority of a thread that has no real-time scheduling."""
@@ -53,6 +55,11 @@ class Role(StrEnum):
     the interpreter (priority inversion)."""
     NETWORKS = "networks"
     """Computes most of the time, outside the interpreter."""
+
+
+PATIENCE = {Role.ENGINE: 2, Role.STEERING: 1, Role.NETWORKS: 0}
+"""After so many times that a thread ran for longer than rtkit permits, its role asks no more: what
+computes longest is the first to be suspected."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,10 @@ def wanted_below(server: int) -> Priorities:
 
 
 def priorities_below(server: int) -> Priorities:
-    """Return the priorities below a server's thread that the system permits, in the same order."""
+    """Return the priorities below a server's thread that the system permits, in the same order.
+
+    Where no limit permits them rtkit is asked, which may take a while: see `permits_change`.
+    """
     wanted = wanted_below(server)
     highest = highest_permitted(wanted.engine)
     if highest >= wanted.engine:
@@ -111,7 +121,38 @@ def highest_permitted(wanted: int) -> int:
     for priority in (wanted, min(limit, wanted)):
         if priority > NORMAL and may_have_priority(priority):
             return priority
-    return NORMAL
+    if wanted:
+        rtkit.ask_terms()
+    return min(wanted, rtkit.terms.highest)
+
+
+def permitted_by_rtkit() -> int:
+    """Return the highest priority that rtkit grants, as far as it was asked and has answered."""
+    return rtkit.terms.highest
+
+
+def overran_rtkit() -> bool:
+    """Whether a thread has run for longer than rtkit permits (any thread)."""
+    return rtkit.overruns > 0
+
+
+def keep_scheduled() -> bool:
+    """See that threads which ran for too long are scheduled as far as they may be (main thread).
+
+    Returns
+    -------
+    bool
+        Whether there were any: then networks are normal from now on, and, the next time, so are
+        the threads that steer.
+    """
+    rtkit.keep_guard()
+    if rtkit.overruns == _steering.overruns:
+        return False
+    _steering.overruns = rtkit.overruns
+    for thread in tuple(_role_threads):
+        thread.reschedule(anew=True)
+    _set_priority_of_others()
+    return True
 
 
 def may_have_priority(priority: int) -> bool:
@@ -130,13 +171,21 @@ def may_have_priority(priority: int) -> bool:
 
 
 def set_priority(priority: int, thread: int = 0) -> bool:
-    """Schedule a thread, the calling one or that of a number; return whether it was permitted."""
+    """Schedule a thread, the calling one or that of a number; return whether the kernel does it."""
     policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
     try:
         os.sched_setscheduler(thread, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     except OSError:
         return False
     return True
+
+
+def schedule(role: Role, priority: int, thread: int) -> None:
+    """Schedule a role's thread, with rtkit's help where the kernel refuses (any thread)."""
+    if set_priority(priority, thread):
+        rtkit.forget(thread)
+    elif rtkit.overruns <= PATIENCE[role]:
+        rtkit.request(thread, priority)
 
 
 def priority_of(thread: int) -> int:
@@ -161,6 +210,8 @@ class RoleThread(Thread):
         As of `threading.Thread`.
     priority : callable
         Asked for the priority wanted: when the thread starts, and at each `reschedule`.
+    is_long : bool
+        It may run for longer than rtkit permits, so that is not asked.
 
     Attributes
     ----------
@@ -176,8 +227,10 @@ class RoleThread(Thread):
         name: str,
         priority: Callable[[], int],
         args: tuple[Any, ...] = (),
+        is_long: bool = False,
     ) -> None:
         super().__init__(target=target, name=name, args=args, daemon=True)
+        self._is_long = is_long
         self.role = role
         self.wanted = NORMAL
         self._priority = priority
@@ -190,15 +243,21 @@ class RoleThread(Thread):
         self.reschedule()
         super().run()
 
-    def reschedule(self) -> None:
-        """Take the priority that is wanted now (any thread).
+    def reschedule(self, anew: bool = False) -> None:
+        """Take the priority that is wanted now, if it is another one or ``anew`` (any thread).
 
         It is asked for under a lock: of several that change it, the last one counts.
         """
         with self._scheduling:
-            if self.native_id and self.is_alive() and (now := self._priority()) != self.wanted:
-                self.wanted = now
-                set_priority(now, self.native_id)
+            if not (self.native_id and self.is_alive()):
+                return
+            before, self.wanted = self.wanted, self._priority()
+            if self.wanted == before and not anew:
+                return
+            if self._is_long:
+                set_priority(self.wanted, self.native_id)
+            else:
+                schedule(self.role, self.wanted, self.native_id)
 
 
 class _Steering:
@@ -206,6 +265,8 @@ class _Steering:
 
     def __init__(self) -> None:
         self.priority = NORMAL
+        self.overruns = 0
+        """Of rtkit's, that were seen to."""
         self.others: WeakSet[Thread] = WeakSet()
         """Threads that libraries have made."""
 
@@ -214,9 +275,11 @@ _steering = _Steering()
 _role_threads: WeakSet[RoleThread] = WeakSet()
 
 
-def steering_thread(target: Callable[..., Any], name: str, *args: Any) -> RoleThread:
-    """Make a thread that holds the interpreter now and then; it is not started."""
-    return RoleThread(Role.STEERING, target, name, lambda: _steering.priority, args)
+def steering_thread(
+    target: Callable[..., Any], name: str, *args: Any, is_long: bool = False
+) -> RoleThread:
+    """Make a thread that holds the interpreter now and then, maybe for long; it is not started."""
+    return RoleThread(Role.STEERING, target, name, lambda: _steering.priority, args, is_long)
 
 
 def set_steering_priority(priority: int) -> None:
@@ -225,16 +288,20 @@ def set_steering_priority(priority: int) -> None:
     for thread in tuple(_role_threads):
         if thread.role is Role.STEERING:
             thread.reschedule()
+    _set_priority_of_others()
+
+
+def _set_priority_of_others() -> None:
     for other in (main_thread(), *tuple(_steering.others)):
         if other.native_id and other.is_alive():
-            set_priority(priority, other.native_id)
+            schedule(Role.STEERING, _steering.priority, other.native_id)
 
 
 def have_steering_priority() -> None:
     """Schedule the calling thread, which a library has made, as those that steer."""
     show_name()
     _steering.others.add(current_thread())
-    set_priority(_steering.priority)
+    schedule(Role.STEERING, _steering.priority, get_native_id())
 
 
 def scheduled(role: Role) -> list[tuple[int, int]]:
@@ -260,6 +327,10 @@ def show_name() -> None:
     """Have the system call the calling thread as Python does, for ``top -H`` and the like."""
     with suppress(OSError):
         Path("/proc/thread-self/comm").write_text(current_thread().name)
+
+
+rtkit = RealtimeKit(lambda job: steering_thread(job, "stemd-rtkit", is_long=True).start())
+"""Asked where the kernel refuses."""
 
 
 def hurry_interpreter() -> None:

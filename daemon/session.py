@@ -16,6 +16,8 @@ from stemd.daemon.scheduling import (
     NORMAL,
     Priorities,
     give_back_memory,
+    keep_scheduled,
+    permitted_by_rtkit,
     priorities_below,
     set_steering_priority,
 )
@@ -125,7 +127,8 @@ class Session:
         self._failed_at: deque[float] = deque(maxlen=FAILURES)
         self._cycles, self._output, self._estimates = Advance(), Advance(), Advance()
         self._priorities = Priorities()
-        self._server_priority = NORMAL
+        self._server_priority = (NORMAL, NORMAL)
+        """And what rtkit permits below it."""
         self._rights = Notice()
         self.rt = RealtimeSide(len(INPUTS), len(OUTPUTS), client.samplerate, ramp_s)
         client.bind(self.rt, INPUTS, [])
@@ -263,8 +266,11 @@ class Session:
 
     def _follow_priority(self, counters: Counters) -> None:
         """Keep below the server's thread."""
-        if counters.priority != self._server_priority:
-            self._server_priority = counters.priority
+        permitted = permitted_by_rtkit()
+        if keep_scheduled():
+            log.warning("a thread ran for longer than rtkit permits: it has its priority no more")
+        if (counters.priority, permitted) != self._server_priority:
+            self._server_priority = (counters.priority, permitted)
             self._priorities = priorities_below(counters.priority)
             self.separation.set_priorities(self._priorities)
             set_steering_priority(self._priorities.steering)

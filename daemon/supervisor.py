@@ -131,7 +131,7 @@ class Daemon:
         """
         future: Future[dict[str, Any]] = Future()
         if self._reloading.acquire(blocking=False):
-            steering_thread(self._reload, "stemd-reload", future).start()
+            steering_thread(self._reload, "stemd-reload", future, is_long=True).start()
         else:
             future.set_exception(StemdError("a reload is under way: wait for its end"))
         return future

@@ -160,3 +160,16 @@ enum {
     RT_ON_INFO_SHUTDOWN,
     RT_ON_MESSAGE, /* of jack_set_error_function() and jack_set_info_function(): says nothing */
 };
+
+/* ---- threads that may not run for long without waiting (any thread) ---- */
+
+/* Limit the time of real-time threads, and be told before the hard limit kills the process; 0: that
+ * cannot be. */
+int rt_guard(uint64_t soft_us, uint64_t hard_us);
+/* See that the soft limit is still so: libraries set it, too. */
+int rt_guard_limit(uint64_t soft_us);
+/* Make a thread normal when any one has reached the soft limit; 0: there are too many. */
+int rt_guard_thread(int32_t thread);
+void rt_guard_forget(int32_t thread);
+/* How often that has happened. */
+uint32_t rt_guard_overruns(void);

@@ -25,7 +25,13 @@ separating into vocals, accompaniment with a delay of \d+ frames \(0\.\d+ s\)
 def userland(verb: str, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     script = str(ROOT / "tests" / "userland.sh")
     return subprocess.run(
-        ["env", *(f"{name}={value}" for name, value in environment.items()), script, verb, *arguments],
+        [
+            "env",
+            *(f"{name}={value}" for name, value in environment.items()),
+            script,
+            verb,
+            *arguments,
+        ],
         capture_output=True,
         text=True,
     )

@@ -1,0 +1,133 @@
+"""Real-time priority from rtkit, for users whom no limit permits it.
+
+rtkit is a service on the system's D-Bus that desktops have; PipeWire asks it too. It is asked by
+systemd's `busctl`, which spares a D-Bus library in the process.
+
+What it makes real-time may not run for longer than it says (200 ms) without waiting for something,
+or the kernel kills the process. So a little before, all threads that it made real-time become
+normal, in a signal handler (rt/guard.c), and those that are likely to have done it stay so.
+"""
+
+import logging
+import os
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Lock
+
+from stemd.daemon._rt import lib
+
+log = logging.getLogger(__name__)
+
+SERVICE = "org.freedesktop.RealtimeKit1"
+OBJECT = "/org/freedesktop/RealtimeKit1"
+
+ANSWER_S = 2
+"""How long rtkit may take to answer; the system may have to start it."""
+
+SOFT_SHARE = 0.75
+"""Of the time that threads may run; after it they become normal."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What rtkit grants."""
+
+    highest: int = 0
+    """The highest real-time priority; 0: none at all."""
+    longest_us: int = 0
+    """For how long a thread may run without waiting."""
+
+
+class RealtimeKit:
+    """Asks rtkit for priorities, on threads of its own: it may take long to answer.
+
+    Parameters
+    ----------
+    start : callable
+        Has a function called on another thread.
+    """
+
+    def __init__(self, start: Callable[[Callable[[], None]], None]) -> None:
+        self.terms = Terms()
+        """Nothing, before rtkit has answered."""
+        self._start = start
+        self._lock = Lock()
+        self._is_asking = Lock()
+        self._asked: Future[Terms] | None = None
+        self._wanted: dict[int, int] = {}
+        """Priorities that are not asked for yet, by thread."""
+
+    @property
+    def overruns(self) -> int:
+        """How often threads became normal because one ran for too long."""
+        return int(lib.rt_guard_overruns())
+
+    def ask_terms(self) -> "Future[Terms]":
+        """Ask once what is granted; `terms` has it from then on (any thread)."""
+        with self._lock:
+            if self._asked is None:
+                asked = self._asked = Future()
+                self._start(lambda: asked.set_result(self._learn_terms()))
+            return self._asked
+
+    def request(self, thread: int, priority: int) -> None:
+        """Ask for a thread's priority, later (any thread)."""
+        with self._lock:
+            self._wanted[thread] = priority
+        self._start(lambda: self._make_realtime(thread))
+
+    def forget(self, thread: int) -> None:
+        """Leave a thread alone with which rtkit has nothing to do any more (any thread)."""
+        with self._lock:
+            self._wanted.pop(thread, None)
+        lib.rt_guard_forget(thread)
+
+    def keep_guard(self) -> None:
+        """See that the signal still comes before a thread has run for too long (any thread)."""
+        if self.terms.highest:
+            lib.rt_guard_limit(_soft_us(self.terms))
+
+    def _learn_terms(self) -> Terms:
+        answer = _busctl("get-property", "MaxRealtimePriority", "RTTimeUSecMax")
+        values = [line.split()[-1] for line in answer.splitlines() if line]
+        if len(values) == 2 and all(value.isdigit() for value in values):
+            terms = Terms(*map(int, values))
+            if lib.rt_guard(_soft_us(terms), terms.longest_us):
+                self.terms = terms
+        return self.terms
+
+    def _make_realtime(self, thread: int) -> None:
+        with self._is_asking:
+            with self._lock:
+                priority = self._wanted.pop(thread, 0)
+            if 0 < priority <= self.terms.highest and lib.rt_guard_thread(thread):
+                self.keep_guard()
+                numbers = map(str, (os.getpid(), thread, priority))
+                _busctl("call", "MakeThreadRealtimeWithPID", "ttu", *numbers)
+
+
+def _soft_us(terms: Terms) -> int:
+    return int(SOFT_SHARE * terms.longest_us)
+
+
+def _busctl(verb: str, *arguments: str) -> str:
+    """Have busctl do it; return what rtkit answers, nothing if it does not."""
+    command = ["busctl", "--system", f"--timeout={ANSWER_S}", verb]
+    try:
+        done = subprocess.run(
+            [*command, SERVICE, OBJECT, SERVICE, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=2 * ANSWER_S,
+            start_new_session=True,  # Ctrl-C is for us
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.debug("rtkit cannot be asked: %s", error)
+        return ""
+    if done.returncode:
+        log.debug("rtkit refused %s: %s", " ".join(arguments), done.stderr.strip())
+        return ""
+    return done.stdout

@@ -1,0 +1,143 @@
+"""What no limit permits rtkit grants, and no thread that computes for long ends the daemon."""
+
+import os
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+from fake_rtkit import HIGHEST, LONGEST_US, fake_rtkit
+from stemd.daemon.scheduling import may_have_priority
+
+needs_priority = pytest.mark.skipif(
+    not may_have_priority(HIGHEST),
+    reason="the user may not have real-time priority; root may, as in CI",
+)
+
+REFUSED = """
+import hashlib, os, resource, threading, time
+from stemd.daemon import scheduling
+from stemd.daemon.scheduling import *
+
+kernel = os.sched_setscheduler
+def refuse(thread, policy, param):
+    if param.sched_priority:
+        raise PermissionError
+    kernel(thread, policy, param)
+os.sched_setscheduler = refuse
+resource.getrlimit, limits = (lambda which: (0, 0)), resource.getrlimit
+
+def wait_until(holds):
+    until = time.monotonic() + 10
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.005)
+
+def compute():
+    # As a network does: outside the interpreter, without waiting for anything, for long.
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 1_500_000)
+"""
+"""An ordinary user's kernel."""
+
+
+def run(program: str, address: str) -> list[str]:
+    """What a program of its own, which has limits of its own, says of a system bus."""
+    ended = subprocess.run(
+        [sys.executable, "-c", REFUSED + dedent(program)],
+        env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": address},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.returncode == 0, (ended.returncode, ended.stderr)
+    return ended.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def bus(tmp_path_factory):
+    with fake_rtkit(tmp_path_factory.mktemp("bus")) as address:
+        yield address
+
+
+@needs_priority
+def test_threads_get_from_rtkit_what_the_kernel_refuses(bus):
+    said = run(
+        """
+        print(priorities_below(20).engine)
+        wait_until(permitted_by_rtkit)
+        wanted = priorities_below(88)
+        print(wanted)
+        ending = threading.Event()
+        engine = RoleThread(Role.ENGINE, ending.wait, "stemd-engine", lambda: wanted.engine)
+        loader = steering_thread(ending.wait, "stemd-load", is_long=True)
+        engine.start(), loader.start()
+        set_steering_priority(wanted.steering)
+        wait_until(lambda: priority_of(0) and priority_of(engine.native_id))
+        print(scheduled(Role.ENGINE), priority_of(0), priority_of(loader.native_id))
+        print(limits(resource.RLIMIT_RTTIME))
+        ending.set()
+        """,
+        bus,
+    )
+    assert said[0] == "0", "it is not waited for"
+    assert said[1] == f"Priorities(engine={HIGHEST}, steering={HIGHEST - 2}, workers={HIGHEST - 5})"
+    assert said[2] == f"[({HIGHEST}, {HIGHEST})] {HIGHEST - 2} 0"
+    assert said[3] == f"({LONGEST_US * 3 // 4}, {LONGEST_US})"
+
+
+@needs_priority
+def test_thread_that_runs_for_too_long_loses_its_priority_and_not_the_daemon_its_life(bus):
+    said = run(
+        """
+        rtkit.ask_terms().result(10)
+        wanted, going = 1, threading.Event()
+        def blocks():
+            going.wait(10)
+            compute()
+        network = RoleThread(Role.NETWORKS, blocks, "stemd-vocals", lambda: wanted)
+        network.start()
+        wait_until(lambda: priority_of(network.native_id))
+        print(priority_of(network.native_id), keep_scheduled())
+        going.set()
+        wait_until(overran_rtkit)
+        print(priority_of(network.native_id), keep_scheduled(), keep_scheduled())
+        print(limits(resource.RLIMIT_RTTIME)[0], rtkit.overruns)
+        network.join()
+        """,
+        bus,
+    )
+    assert said == ["1 False", "0 True False", f"{LONGEST_US * 3 // 4} 1"]
+
+
+@needs_priority
+def test_engine_has_its_priority_again_after_a_network_ran_for_too_long(bus):
+    said = run(
+        """
+        rtkit.ask_terms().result(10)
+        ending = threading.Event()
+        engine = RoleThread(Role.ENGINE, ending.wait, "stemd-engine", lambda: 3)
+        network = RoleThread(Role.NETWORKS, compute, "stemd-vocals", lambda: 1)
+        engine.start()
+        wait_until(lambda: priority_of(engine.native_id))
+        network.start()
+        wait_until(overran_rtkit)
+        print(priority_of(engine.native_id))
+        keep_scheduled()
+        wait_until(lambda: priority_of(engine.native_id))
+        print(priority_of(engine.native_id))
+        ending.set()
+        network.join()
+        """,
+        bus,
+    )
+    assert said == ["0", "3"]
+
+
+@pytest.mark.parametrize("address", ["unix:path=/nowhere/bus", "nonsense"])
+def test_without_a_bus_there_is_nothing_and_no_error(address):
+    assert run("print(rtkit.ask_terms().result(10))", address) == ["Terms(highest=0, longest_us=0)"]
+
+
+def test_without_busctl_too():
+    said = run("os.environ['PATH'] = '/nowhere'; print(rtkit.ask_terms().result(10).highest)", "x:")
+    assert said == ["0"]
