@@ -7,6 +7,7 @@ where PipeWire's alone is installed, and JACK2's where both are.
 
 import ctypes.util
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ SONAME = "libjack.so.0"
 FOLDERS = ("lib*", "lib/*", "lib*/pipewire-*/jack", "lib*/*/pipewire-*/jack")
 """Below /usr: where the libraries are. PipeWire's is often off the loader's path; under pw-jack,
 JACK2's is."""
+
+FREES_TWICE_SINCE = (1, 2, 5)
+LATEST = (sys.maxsize,)
+"""What a version counts as that cannot be read."""
 
 NO_LIBRARY = (
     "no JACK client library (libjack.so.0) is installed: stemd plays through one; "
@@ -45,6 +50,17 @@ class Library:
     kind: str
     version: str
 
+    @property
+    def closes_dead_clients(self) -> bool:
+        """Whether a client can be closed after its server has ended.
+
+        PipeWire's library frees a client's buffers twice then, since "jack: free ports and cached
+        objects" (f759bb68f, in 1.2.5), and still did when this was written (1.6.8, August 2026).
+        """
+        version = re.search(r"PipeWire (\d+)\.(\d+)\.(\d+)", self.version)
+        numbers = tuple(map(int, version.groups())) if version else LATEST
+        return self.kind != "pipewire" or numbers < FREES_TWICE_SINCE
+
 
 def libraries() -> list[Library]:
     """Return the libraries that load, the loader's own choice first."""
@@ -66,6 +82,8 @@ def load(library: Library) -> ModuleType:
     if jack is None or jack._libname != library.path:
         sys.modules.pop("jack", None)
         jack = _import_bound_to(library.path)
+        # Clients are closed by name, or never: not when one is collected, or Python ends.
+        del jack.Client.__del__
         _silence(library)
     return jack
 

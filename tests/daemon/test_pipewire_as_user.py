@@ -1,17 +1,15 @@
 """On PipeWire as an ordinary user, who has no real-time rights: its library asks the buses."""
 
-import os
-import select
 import signal
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic
 
 import pytest
 
 import servers
+from logged import Log
 from processes import STEMD
 from stemd.daemon.control.client import ControlClient
 from unprivileged import buses, without_rights
@@ -33,40 +31,12 @@ def desktop():
         pipewire.end(signal.SIGKILL)
 
 
-class Log:
-    """The log of a program, read without waiting for what may never come."""
-
-    def __init__(self, process) -> None:
-        self._file = process.stderr
-        self._bytes = b""
-        self._has_ended = False
-
-    def wait_for(self, words: str, patience_s: float = 60) -> None:
-        until = monotonic() + patience_s
-        while words not in self.read():
-            left = until - monotonic()
-            assert left > 0 and not self._has_ended, (
-                f"it did not say {words!r} in {patience_s} s but:\n{self.read()}"
-            )
-            select.select([self._file], [], [], min(left, 1))
-
-    def read(self) -> str:
-        """All that it said so far."""
-        while select.select([self._file], [], [], 0)[0]:
-            chunk = os.read(self._file.fileno(), 65_536)
-            if not chunk:
-                self._has_ended = True
-                break
-            self._bytes += chunk
-        return self._bytes.decode()
-
-
 @contextmanager
 def daemon(environment):
     command = [*without_rights(), STEMD, "run", "--server", "pipewire", "--stems", "2"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     try:
-        log = Log(process)
+        log = Log(process.stderr)
         log.wait_for("separating into")
         yield log
     finally:
