@@ -230,7 +230,7 @@ class RoleThread(Thread):
         is_long: bool = False,
     ) -> None:
         super().__init__(target=target, name=name, args=args, daemon=True)
-        self._is_long = is_long
+        self.is_long = is_long
         self.role = role
         self.wanted = NORMAL
         self._priority = priority
@@ -254,7 +254,7 @@ class RoleThread(Thread):
             before, self.wanted = self.wanted, self._priority()
             if self.wanted == before and not anew:
                 return
-            if self._is_long:
+            if self.is_long:
                 set_priority(self.wanted, self.native_id)
             else:
                 schedule(self.role, self.wanted, self.native_id)
@@ -307,10 +307,14 @@ def have_steering_priority() -> None:
 def scheduled(role: Role) -> list[tuple[int, int]]:
     """Return the priority wanted and that which the kernel has, for each running thread of a role.
 
+    Those that come and go, for what takes long, are left out.
+
     The kernel is asked, so this is the truth whatever was granted, by whom, and when.
     """
     wanted: dict[Thread, int] = {
-        thread: thread.wanted for thread in tuple(_role_threads) if thread.role is role
+        thread: thread.wanted
+        for thread in tuple(_role_threads)
+        if thread.role is role and not thread.is_long
     }
     if role is Role.STEERING:
         steering = (main_thread(), *tuple(_steering.others))

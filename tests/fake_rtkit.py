@@ -1,4 +1,4 @@
-"""A RealtimeKit on a private D-Bus; as root it schedules threads as the real one does.
+"""A RealtimeKit for a private D-Bus; as root it schedules threads as the real one does.
 
 Run as a program it serves the bus that DBUS_SYSTEM_BUS_ADDRESS names until it is killed.
 """
@@ -15,26 +15,20 @@ NAME = "org.freedesktop.RealtimeKit1"
 
 
 @contextmanager
-def fake_rtkit(folder):
-    """Start both; yield the bus's address."""
-    bus = subprocess.Popen(
-        ["dbus-daemon", "--session", "--nofork", "--print-address", f"--address=unix:dir={folder}"],
+def fake_rtkit(address: str):
+    """Let it serve the system bus at this address."""
+    service = subprocess.Popen(
+        [sys.executable, __file__],
+        env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": address},
         stdout=subprocess.PIPE,
         text=True,
     )
-    address = bus.stdout.readline().strip()
-    environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": address}
-    service = subprocess.Popen(
-        [sys.executable, __file__], env=environment, stdout=subprocess.PIPE, text=True
-    )
     try:
         assert service.stdout.readline() == "ready\n"
-        yield address
+        yield
     finally:
-        for process in (service, bus):
-            process.kill()
-            process.wait()
-            process.stdout.close()
+        service.kill()
+        service.communicate()
 
 
 def serve() -> None:
@@ -51,21 +45,28 @@ def serve() -> None:
             continue
         try:
             signature, values = answer(message.header.fields[3], message.body)
-        except PermissionError as error:
+        except OSError as error:
             refusal = "org.freedesktop.DBus.Error.AccessDenied"
             connection.send(new_error(message, refusal, "s", (str(error),)))
         else:
             connection.send(new_method_return(message, signature, values))
 
 
+PROPERTIES = {
+    "MaxRealtimePriority": ("i", HIGHEST),
+    "MinNiceLevel": ("i", -15),
+    "RTTimeUSecMax": ("x", LONGEST_US),
+}
+
+
 def answer(member: str, body: tuple) -> tuple[str | None, tuple]:
     if member == "Get":
-        kind, value = {"MaxRealtimePriority": ("i", HIGHEST), "RTTimeUSecMax": ("x", LONGEST_US)}[
-            body[1]
-        ]
-        return "v", ((kind, value),)
-    assert member == "MakeThreadRealtimeWithPID"
+        return "v", (PROPERTIES[body[1]],)
     process, thread, priority = body
+    if member == "MakeThreadHighPriorityWithPID":
+        os.setpriority(os.PRIO_PROCESS, thread, priority)
+        return None, ()
+    assert member == "MakeThreadRealtimeWithPID"
     if priority > HIGHEST or hard_limit_us(process) > LONGEST_US:
         raise PermissionError("Operation not permitted")
     os.sched_setscheduler(thread, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(priority))

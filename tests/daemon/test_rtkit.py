@@ -1,14 +1,22 @@
 """What no limit permits rtkit grants, and no thread that computes for long ends the daemon."""
 
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import dedent
 
 import pytest
 
+import servers
 from fake_rtkit import HIGHEST, LONGEST_US, fake_rtkit
+from processes import STEMD
+from stemd.daemon.control.client import ControlClient
 from stemd.daemon.scheduling import may_have_priority
+from unprivileged import buses, without_rights
+from waiting import wait_until
 
 needs_priority = pytest.mark.skipif(
     not may_have_priority(HIGHEST),
@@ -54,9 +62,19 @@ def run(program: str, address: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def bus(tmp_path_factory):
-    with fake_rtkit(tmp_path_factory.mktemp("bus")) as address:
-        yield address
+def desktop():
+    """Where PipeWire and its programs run without rights, with both buses and rtkit."""
+    with TemporaryDirectory(prefix="stemd-") as folder, buses(Path(folder)) as both:
+        environment = {"HOME": folder}
+        for bus in both:
+            environment |= bus.environment
+        with fake_rtkit(environment["DBUS_SYSTEM_BUS_ADDRESS"]):
+            yield Path(folder), environment
+
+
+@pytest.fixture
+def bus(desktop):
+    return desktop[1]["DBUS_SYSTEM_BUS_ADDRESS"]
 
 
 @needs_priority
@@ -141,3 +159,27 @@ def test_without_a_bus_there_is_nothing_and_no_error(address):
 def test_without_busctl_too():
     said = run("os.environ['PATH'] = '/nowhere'; print(rtkit.ask_terms().result(10).highest)", "x:")
     assert said == ["0"]
+
+
+@needs_priority
+def test_on_a_desktop_without_limits_every_role_has_its_priority(desktop):
+    folder, environment = desktop
+    pipewire = servers.PipeWire(48_000, 1024, folder)
+    pipewire.environment |= environment
+    pipewire.start()
+    command = [*without_rights(), STEMD, "run", "--server", "pipewire", "--stems", "2"]
+    daemon = subprocess.Popen(command, env=pipewire.environment, stderr=subprocess.PIPE, text=True)
+    try:
+        lines = iter(daemon.stderr.readline, "")
+        assert any(line.startswith("separating into") for line in lines)
+        path = Path(pipewire.environment["XDG_RUNTIME_DIR"]) / "stemd" / "stemd.socket"
+        with ControlClient(path) as client:
+            wait_until(lambda: client.ask("status")["realtime"]["missing"] == ["locked memory"])
+            realtime = client.ask("status")["realtime"]
+        assert realtime["server"] == HIGHEST, "PipeWire has it from rtkit, too"
+        granted = [realtime[role]["granted"] for role in ("engine", "steering", "networks")]
+        assert granted == [HIGHEST - 5, HIGHEST - 7, HIGHEST - 10]
+    finally:
+        daemon.kill()
+        daemon.communicate()
+        pipewire.end(signal.SIGKILL)
