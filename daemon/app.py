@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from pydantic import ValidationError
+
 from stemd.daemon.config import Config, JackSection
 from stemd.daemon.control.kept import Keeper
 from stemd.daemon.control.mixer import Mixer
@@ -26,7 +28,7 @@ from stemd.daemon.supervisor import Daemon
 from stemd.tflite_models.errors import ModelError
 
 if TYPE_CHECKING:
-    from stemd.daemon.control.nsm import NsmClient
+    from stemd.daemon.control.nsm import NsmClient, Opened
 
 log = logging.getLogger(__name__)
 
@@ -106,18 +108,32 @@ def _nsm(stack: ExitStack) -> "tuple[NsmClient | None, Callable[[Config], Config
         raise StemdError("NSM needs python-osc: pip install 'stemd[osc]'") from None
     nsm = NsmClient(url)
     stack.callback(nsm.close)
-    opened = nsm.wait_for_open()
+    return nsm, partial(_in_session, nsm.wait_for_open())
 
-    def adapt(config: Config) -> Config:
-        named = {"client_name": opened.client_name}
-        kept = {"state_file": f"{opened.path}.json"}
-        changes = {
-            "jack": config.jack.model_copy(update=named),
-            "control": config.control.model_copy(update=kept),
-        }
-        return config.model_copy(update=changes)
 
-    return nsm, adapt
+def _in_session(opened: "Opened", config: Config) -> Config:
+    """Put what the session manager wants in the place of the user's.
+
+    Raises
+    ------
+    StemdError
+        It is not allowed in a configuration either: the name becomes part of paths.
+    """
+    if not opened.path.is_absolute():
+        raise StemdError(
+            f"the session manager gives no whole path to keep things at (got {opened.path})"
+        )
+    named = {**dict(config.jack), "client_name": opened.client_name}
+    kept = {**dict(config.control), "state_file": f"{opened.path}.json"}
+    try:
+        return Config.model_validate({**dict(config), "jack": named, "control": kept})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise StemdError(
+            f"the session manager wants what no configuration may have: {problem['loc'][-1]} "
+            f"{opened.client_name if problem['loc'][-1] == 'client_name' else opened.path}: "
+            f"{problem['msg']}"
+        ) from None
 
 
 class Steering(Protocol):

@@ -164,13 +164,15 @@ class Daemon:
         self._call(begin)
         return learned
 
-    def save(self) -> bool:
-        """Keep what is set, now, and wait until it is; tell whether it is."""
+    def save(self) -> str:
+        """Keep what is set, now, and wait until it is; return why it is not, nothing if it is."""
         try:
             self._call(self._keep).result(SAVE_S).result(SAVE_S)  # one that is under way
-            return self._call(self._keep).result(SAVE_S).result(SAVE_S)
-        except (TimeoutError, StemdError):  # nobody does it any more
-            return False
+            return self._call(lambda: self._keep(anew=True)).result(SAVE_S).result(SAVE_S)
+        except TimeoutError:
+            return f"it is not written within {SAVE_S:.0f} s"
+        except StemdError as error:  # it ends
+            return str(error)
 
     def stop(self) -> None:
         """Let `run` return soon; for signal handlers too."""
@@ -322,8 +324,8 @@ class Daemon:
             raise StemdError("there is no MIDI port: set midi.enabled to true, and start again")
         self.midi.learn(wish, learned)
 
-    def _keep(self) -> "Future[bool]":
-        return self._keeper.keep(self._to_keep())
+    def _keep(self, anew: bool = False) -> "Future[str]":
+        return self._keeper.keep(self._to_keep(), anew)
 
     def _to_keep(self) -> Kept:
         """Give what is otherwise than the configuration says."""

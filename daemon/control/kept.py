@@ -1,14 +1,16 @@
 """What is kept from one run to the next, where the configuration asks for it."""
 
+import json
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Strip
-from stemd.daemon.ports import StemName
+from stemd.daemon.ports import STEMS, StemName
 from stemd.daemon.scheduling import have_steering_priority
 from stemd.tflite_models.files import read_ordinary, write_whole
 
@@ -28,10 +30,75 @@ class Kept(BaseModel):
     bindings: tuple[Binding, ...] = ()
 
 
+class _File(BaseModel):
+    """What any version of stemd writes: objects may have more keys than this one knows."""
+
+    model_config = ConfigDict(extra="allow")
+
+    strips: dict[str, dict[str, Any]] = {}
+    bypass: StrictBool = False
+    bindings: list[dict[str, Any]] = []
+
+    def understood(self) -> Kept:
+        """Return what this version knows; ValidationError if a value of that is wrong."""
+        strips = {
+            stem: _known(Strip, strip) for stem, strip in self.strips.items() if stem in STEMS
+        }
+        bindings = [binding for binding in map(_as_binding, self.bindings) if binding]
+        return Kept.model_validate(
+            {"strips": strips, "bypass": self.bypass, "bindings": tuple(bindings)}
+        )
+
+    def updated(self, what: Kept) -> dict[str, Any]:
+        """Return what to write: what this version knows as it is now, the rest as it was."""
+        data = {
+            **(self.model_extra or {}),
+            "strips": self._updated_strips(what),
+            "bypass": what.bypass,
+            "bindings": self._updated_bindings(what),
+        }
+        return {key: value for key, value in data.items() if value or key not in Kept.model_fields}
+
+    def _updated_strips(self, what: Kept) -> dict[str, dict[str, Any]]:
+        strips = {
+            stem: _unknown(Strip, strip) if stem in STEMS else strip
+            for stem, strip in self.strips.items()
+        }
+        for stem, strip in what.strips.items():
+            strips[stem] = {**strips.get(stem, {}), **strip.model_dump(exclude_defaults=True)}
+        return {stem: strip for stem, strip in strips.items() if strip}
+
+    def _updated_bindings(self, what: Kept) -> list[dict[str, Any]]:
+        read = [(_as_binding(each), each) for each in self.bindings]
+        more = {binding: _unknown(Binding, each) for binding, each in read if binding}
+        bindings = [
+            {**more.get(each, {}), **each.model_dump(exclude_defaults=True)}
+            for each in what.bindings
+        ]
+        return bindings + [each for binding, each in read if not binding]
+
+
+def _known(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key in model.model_fields}
+
+
+def _unknown(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in model.model_fields}
+
+
+def _as_binding(data: dict[str, Any]) -> Binding | None:
+    """Return a binding; None for one of a kind that only a later version has."""
+    try:
+        return Binding.model_validate(_known(Binding, data))
+    except ValidationError:
+        return None
+
+
 class Keeper:
     """Keeps it in a file, or nowhere.
 
-    It is written on a thread of its own, for a card or a disk may take long.
+    It is written on a thread of its own, for a card or a disk may take long. What a later version
+    has kept there beyond what this one knows stays there.
 
     Parameters
     ----------
@@ -41,39 +108,45 @@ class Keeper:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._file = _File()
         self._last: Kept | None = None
         self._writer = ThreadPoolExecutor(1, "stemd-keeper", have_steering_priority)
-        self._writing: Future[bool] = Future()
-        self._writing.set_result(True)
+        self._writing: Future[str] = Future()
+        self._writing.set_result("")
 
     def recall(self) -> Kept:
         """Read what was kept; nothing, if it cannot be read, and then it is not written over."""
         if self._path is None:
             return Kept()
         try:
-            self._last = Kept.model_validate_json(read_ordinary(self._path, MOST_BYTES))
+            self._file = _File.model_validate_json(read_ordinary(self._path, MOST_BYTES))
+            self._last = self._file.understood()
         except FileNotFoundError:
             self._last = Kept()
         except OSError as error:
-            log.warning(
-                "the state file %s cannot be read: %s; nothing is kept this time",
-                self._path,
-                error.strerror,
+            self._keep_nowhere(
+                f"the state file {self._path} cannot be read: {error.strerror or error}"
             )
-            self._path = None
         except ValidationError:
+            self._file = _File()
             self._put_aside(self._path)
         return self._last or Kept()
 
-    def keep(self, what: Kept) -> "Future[bool]":
-        """Write it, whole or not at all, if it is something else than before (main thread).
+    def keep(self, what: Kept, anew: bool = False) -> "Future[str]":
+        """Write it, whole or not at all (main thread).
+
+        Parameters
+        ----------
+        what : Kept
+        anew : bool
+            Also where it is what was written last.
 
         Returns
         -------
         Future
-            Whether that is kept, or, where the last writing is under way, what that comes to.
+            Why it is not kept, nothing if it is; where the last writing is under way, of that one.
         """
-        if self._path and self._writing.done() and what != self._last:
+        if self._path and self._writing.done() and (anew or what != self._last):
             self._writing = self._writer.submit(self._write, self._path, what)
         return self._writing
 
@@ -83,20 +156,29 @@ class Keeper:
         self.keep(what)
         self._writer.shutdown()
 
-    def _write(self, path: Path, what: Kept) -> bool:
+    def _write(self, path: Path, what: Kept) -> str:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, what.model_dump_json(exclude_defaults=True).encode())
+            write_whole(path, json.dumps(self._file.updated(what)).encode())
         except OSError as error:
             log.warning("cannot keep the state in %s: %s", path, error.strerror)
-            return False
+            return f"cannot keep the state in {path}: {error.strerror}"
         self._last = what
-        return True
+        return ""
 
     def _put_aside(self, path: Path) -> None:
         aside = path.with_name(f"{path.name}.damaged")
-        log.warning("the state file %s is damaged: it is now %s", path, aside)
         try:
             path.replace(aside)
-        except OSError:
-            self._path = None
+        except OSError as error:
+            self._keep_nowhere(
+                f"the state file {path} is damaged, and cannot be renamed: {error.strerror}"
+            )
+        else:
+            log.warning("the state file %s is damaged: it is now %s", path, aside)
+
+    def _keep_nowhere(self, reason: str) -> None:
+        log.warning("%s; nothing is kept this time", reason)
+        self._path = None
+        self._writing = Future()
+        self._writing.set_result(reason)

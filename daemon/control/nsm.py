@@ -72,7 +72,8 @@ class NsmClient:
                 f"NSM_URL must be like osc.udp://localhost:16000/ (got {url!r}): start stemd from "
                 "the session manager, or without NSM_URL"
             ) from None
-        self._save: Callable[[], bool] | None = None
+        self._save: Callable[[], str] | None = None
+        self._is_open = False
         self._opened: Opened
         self._refusal = ""
         self._news = Flag()
@@ -103,10 +104,18 @@ class NsmClient:
         """Say that what was to be opened cannot be."""
         self._send("/error", "/nsm/client/open", ERR_GENERAL, reason)
 
-    def follow(self, save: Callable[[], bool], event: Event) -> None:
-        """Say that we are open as soon as there are ports; from then on we can be saved."""
-        if event["event"] == "state" and event["state"] != "waiting" and self._save is None:
-            self._save = save
+    def follow(self, save: Callable[[], str], event: Event) -> None:
+        """Say that we are open as soon as there are ports.
+
+        Parameters
+        ----------
+        save : callable
+            Keeps what is set, and returns why it is not kept, nothing if it is. It may wait.
+        event : Event
+        """
+        self._save = save
+        if event["event"] == "state" and event["state"] != "waiting" and not self._is_open:
+            self._is_open = True
             self._send("/reply", "/nsm/client/open", "playing")
 
     def close(self) -> None:
@@ -142,10 +151,11 @@ class NsmClient:
             case "/nsm/client/open", _:
                 self._send("/error", address, ERR_GENERAL, "it cannot go over to another session")
             case "/nsm/client/save", _:
-                if self._save is None or self._save():
-                    self._send("/reply", address, "saved")
+                reason = self._save() if self._save else "it has not been opened yet"
+                if reason:
+                    self._send("/error", address, ERR_GENERAL, reason)
                 else:
-                    self._send("/error", address, ERR_GENERAL, "it cannot be written: see the log")
+                    self._send("/reply", address, "saved")
 
     def _send(self, address: str, *values: Any) -> None:
         try:

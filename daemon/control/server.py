@@ -85,8 +85,10 @@ class ControlServer:
         if not _is_owner(writer.get_extra_info("socket")):
             return
         if self._served >= MAX_CLIENTS:
-            told = f"stemd is busy: {MAX_CLIENTS} clients are connected, the most; close some"
-            writer.write(protocol.refusal(RequestError("busy", told)))
+            error = RequestError(
+                "busy", f"stemd is busy: {MAX_CLIENTS} clients are connected, the most; close some"
+            )
+            writer.write(protocol.refusal(error))
             return
         self._served += 1
         try:

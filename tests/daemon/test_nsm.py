@@ -10,8 +10,10 @@ import pytest
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import build_msg
 
+from stemd.daemon.app import _in_session
+from stemd.daemon.config import Config
 from stemd.daemon.control import nsm
-from stemd.daemon.control.nsm import NsmClient
+from stemd.daemon.control.nsm import NsmClient, Opened
 from stemd.daemon.errors import StemdError
 from waiting import wait_until
 
@@ -60,8 +62,11 @@ def test_it_announces_itself_waits_to_be_opened_and_is_saved(manager, client, tm
     opened = client.wait_for_open()
     assert opened.path == tmp_path / "song.nABCD"
     assert opened.client_name == "stemd.nABCD"
-    answers = [True, False]
+    answers = ["", "cannot keep the state in x: No space left on device"]
     save = lambda: answers.pop(0)  # noqa: E731
+    manager.say("/nsm/client/save")
+    told = manager.hear()
+    assert told == ["/error", "/nsm/client/save", -1, "it has not been opened yet"]
     client.follow(save, {"event": "state", "state": "waiting"})
     client.follow(save, {"event": "state", "state": "playing"})
     client.follow(save, {"event": "state", "state": "playing"})
@@ -69,8 +74,39 @@ def test_it_announces_itself_waits_to_be_opened_and_is_saved(manager, client, tm
     manager.say("/nsm/client/save")
     assert manager.hear() == ["/reply", "/nsm/client/save", "saved"]
     manager.say("/nsm/client/save")
-    assert manager.hear()[:3] == ["/error", "/nsm/client/save", -1]
+    reason = "cannot keep the state in x: No space left on device"
+    assert manager.hear() == ["/error", "/nsm/client/save", -1, reason]
     assert not answers
+
+
+def test_it_can_be_saved_while_there_is_no_server(manager, client):
+    manager.hear()
+    client.follow(lambda: "", {"event": "state", "state": "waiting"})
+    manager.say("/nsm/client/save")
+    assert manager.hear() == ["/reply", "/nsm/client/save", "saved"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "message"),
+    [
+        ("/x", "../../evil", r"client_name \.\./\.\./evil: String should match"),
+        ("/x", "a/b", "client_name a/b: String should match"),
+        ("/x", "a\nb", r"client_name a\\nb: String should match"),
+        ("/x", 33 * "a", "client_name a+: String should have at most 32"),
+        ("/x", "", "client_name : String should have at least 1"),
+        ("x", "stemd", r"no whole path to keep things at \(got x\)"),
+        ("/x\n", "stemd", r"state_file /x\\n: "),
+    ],
+)
+def test_what_no_configuration_may_have_is_refused(path, name, message):
+    with pytest.raises(StemdError, match=message):
+        _in_session(Opened(Path(path), name), Config())
+
+
+def test_what_the_session_manager_wants_takes_the_place_of_the_users():
+    config = _in_session(Opened(Path("/x/song.nABCD"), "stemd.nABCD"), Config())
+    assert config.jack.client_name == "stemd.nABCD"
+    assert config.control.state_file == "/x/song.nABCD.json"
 
 
 def test_a_manager_that_refuses_is_one_clear_line(manager, client):
