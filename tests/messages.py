@@ -11,6 +11,12 @@ INTERNAL = {
     # Of what only a mistake in stemd itself brings about.
     "precision=…: a plain graph is fp32 or fp16",
     "… has shape …, expected …",
+    "… … is not float32 (…, frames)",
+    "… slots for … outputs",
+    "a link of … inputs and outputs … for a client of … inputs and … outputs",
+    "… frames are more than the output ring has room for",
+    # Another message, with what a program said last.
+    "… (…: …)",
 }
 
 
