@@ -1,12 +1,10 @@
 """Reads songs, and writes stems so that a file is whole or not there."""
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from errno import EISDIR, ENOSPC
+from errno import EDQUOT, EIO, EISDIR, ENOSPC
 from pathlib import Path
-from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from stemd.daemon.errors import AudioFileError
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import CHANNELS
+from stemd.tflite_models.files import part_of
 
 BLOCK = 65_536
 """Frames read at once."""
@@ -27,8 +26,8 @@ BYTES = {"PCM_24": 3, "FLOAT": 4}
 MAX_WAV = 2**32 - 2**16
 """Bytes of samples that a WAV file can hold, less some for its header."""
 
-SMALL_CHANGE = 2**20
-"""Bytes left on a disk that is full."""
+PROBE_BYTES = 2**16
+"""That a disk must take for it not to be the disk that is at fault."""
 
 MIN_SAMPLERATE, MAX_SAMPLERATE = 4_000, 384_000
 
@@ -140,42 +139,56 @@ class Song:
 class StemFile:
     """One stem being written beside the name it will have.
 
-    Attributes
+    Parameters
     ----------
     target : Path
         The name it will have.
+    part : Path
+        The name it has meanwhile, of an empty file.
+    descriptor : int
+        Of that file.
+    samplerate : int
+    kind, subtype : str
+        As soundfile has them.
+
+    Attributes
+    ----------
+    target : Path
     clipped : int
         Samples that went beyond full scale and were cut.
     """
 
-    def __init__(self, target: Path, part: Path, samplerate: int, kind: str, subtype: str) -> None:
+    def __init__(
+        self, target: Path, part: Path, descriptor: int, samplerate: int, kind: str, subtype: str
+    ) -> None:
         self.target = target
         self.clipped = 0
         self._part = part
+        self._descriptor = descriptor
         self._frames = 0
         self._cuts = subtype != "FLOAT"
-        self._file = soundfile.SoundFile(
-            os.fsencode(part), "w", samplerate, CHANNELS, subtype=subtype, format=kind
-        )
+        with self._as_the_system_says():
+            self._file = soundfile.SoundFile(
+                os.fsencode(part), "w", samplerate, CHANNELS, subtype=subtype, format=kind
+            )
 
     def write(self, block: Waveform) -> None:
         """Append a block [shape=(CHANNELS, frames)]."""
         if self._cuts:
             self.clipped += int((np.abs(block) > 1).sum())
         self._frames += block.shape[1]
-        try:
+        with self._as_the_system_says():
             self._file.write(block.T)
-        except AssertionError:  # by which soundfile says that not all was written
-            raise OSError(ENOSPC, os.strerror(ENOSPC)) from None
 
     def finish(self) -> None:
         """Close the file, and make sure that all of it is there."""
-        self._file.close()
-        if soundfile.info(os.fsencode(self._part)).frames != self._frames:
-            raise OSError(ENOSPC, os.strerror(ENOSPC))
+        with self._as_the_system_says():
+            self._file.close()
+            if soundfile.info(os.fsencode(self._part)).frames != self._frames:
+                raise AssertionError
         umask = os.umask(0)
         os.umask(umask)
-        self._part.chmod(0o666 & ~umask)
+        os.fchmod(self._descriptor, 0o666 & ~umask)
 
     def put_in_place(self) -> None:
         """Give it its name."""
@@ -185,6 +198,21 @@ class StemFile:
         """Close the file, whatever has become of it."""
         with suppress(soundfile.LibsndfileError):
             self._file.close()
+
+    @contextmanager
+    def _as_the_system_says(self) -> Iterator[None]:
+        """Raise the system's error instead of libsndfile's, which only knows of a "system error".
+
+        An AssertionError is how soundfile says that not all was written.
+        """
+        try:
+            yield
+        except (soundfile.LibsndfileError, AssertionError) as error:
+            end = os.fstat(self._descriptor).st_size
+            os.posix_fallocate(self._descriptor, end, PROBE_BYTES)  # fails for the same reason
+            raise OSError(
+                EIO, f"not all could be written ({error or 'without a reason'})"
+            ) from None
 
 
 @contextmanager
@@ -223,16 +251,19 @@ def writing_stems(
             for target in targets:
                 if target.is_dir():
                     raise IsADirectoryError(EISDIR, f"{target} is a folder")
-                part = stack.enter_context(_part_of(target))
-                files.append(StemFile(target, part, samplerate, kind, subtype))
+                part, opened = stack.enter_context(part_of(target))
+                files.append(StemFile(target, part, opened.fileno(), samplerate, kind, subtype))
                 stack.callback(files[-1].close)
             yield files
             for file in files:
                 file.finish()
             for file in files:
                 file.put_in_place()
-    except (OSError, soundfile.LibsndfileError) as error:
-        reason = getattr(error, "strerror", None) or _why_not_written(folder, error)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in (ENOSPC, EDQUOT):
+            most = len(stems) * CHANNELS * frames * BYTES[subtype] / 1e6
+            reason += f": they take up to {most:.0f} MB; make room, or give another folder (-o)"
         raise AudioFileError(f"cannot write the stems into {folder}: {reason}") from None
 
 
@@ -247,25 +278,6 @@ def _folder(folder: Path) -> Iterator[None]:
         for each in missing:
             with suppress(OSError):  # something is in it
                 each.rmdir()
-
-
-@contextmanager
-def _part_of(target: Path) -> Iterator[Path]:
-    """Make an empty file beside the target; remove it if it still has its own name."""
-    part = target.with_name(f".{target.name}.{token_hex(8)}")
-    try:
-        part.touch(mode=0o600, exist_ok=False)
-        yield part
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _why_not_written(folder: Path, error: Exception) -> str:
-    """Say it instead of libsndfile, which only knows of a "system error"."""
-    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
-    if shutil.disk_usage(there).free < SMALL_CHANGE:
-        return os.strerror(ENOSPC)
-    return str(error)
 
 
 def _reason(path: Path, error: Exception) -> str:

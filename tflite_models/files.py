@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,9 @@ from stemd.tflite_models.errors import ModelError
 
 PART_PREFIX = ".part-"
 """Hidden files that are being written begin with it."""
+
+PART = re.compile(rf"{re.escape(PART_PREFIX)}.*-[0-9a-f]{{16}}", re.DOTALL)
+"""The names that `part_of` gives."""
 
 SHOWN_OF_A_NAME = 32
 """Characters of a file's name that stand in its part's name, which may be 255 bytes long."""
@@ -145,7 +149,7 @@ def write_whole(path: Path, data: bytes) -> None:
 def part_of(target: Path) -> Iterator[tuple[Path, BufferedWriter]]:
     """Make an empty hidden file beside the target, after removing those of killed processes.
 
-    It is locked while it is open; a part that nobody locks was left behind.
+    It is locked while it is open; a part in the same folder that nobody locks was left behind.
 
     Yields
     ------
@@ -158,9 +162,8 @@ def part_of(target: Path) -> Iterator[tuple[Path, BufferedWriter]]:
     OSError
         The folder cannot be written.
     """
-    prefix = f"{PART_PREFIX}{target.name[:SHOWN_OF_A_NAME]}-"
-    _remove_abandoned(target.parent, prefix)
-    part, descriptor = _new_part(target.with_name(prefix))
+    _remove_abandoned(target.parent)
+    part, descriptor = _new_part(target)
     with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor, not a path)
         try:
             yield part, file
@@ -168,22 +171,23 @@ def part_of(target: Path) -> Iterator[tuple[Path, BufferedWriter]]:
             part.unlink(missing_ok=True)
 
 
-def _new_part(prefix: Path) -> tuple[Path, int]:
+def _new_part(target: Path) -> tuple[Path, int]:
     """Create a part and lock it; give its path and its descriptor."""
     while True:
-        part = prefix.with_name(f"{prefix.name}{token_hex(8)}")
+        name = f"{PART_PREFIX}{target.name[:SHOWN_OF_A_NAME]}-{token_hex(8)}"
+        part = target.with_name(name)
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with suppress(OSError):  # some network file systems have no locks, and then nobody clears
+        with suppress(OSError):  # some network file systems have no locks; parts stay there
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return part, descriptor
         os.close(descriptor)  # another process took it for abandoned before it was locked
 
 
-def _remove_abandoned(folder: Path, prefix: str) -> None:
+def _remove_abandoned(folder: Path) -> None:
     """Remove the parts that no process holds a lock on."""
     with suppress(OSError):
-        for part in [each for each in folder.iterdir() if each.name.startswith(prefix)]:
+        for part in [each for each in folder.iterdir() if PART.fullmatch(each.name)]:
             with suppress(OSError), open_ordinary(part) as file:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
                 part.unlink(missing_ok=True)

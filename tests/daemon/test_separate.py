@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -260,5 +261,63 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
     soundfile.write(tmp_path / "song.wav", noise(100_000).T, 44_100, subtype="FLOAT")
     disk, stemd = tmp_path / "disk", Path(sys.executable).with_name("stemd")
     for line in small_disk.run(disk, FILL_UP, str(stemd), str(tmp_path / "song.wav")).splitlines():
-        reason = "(No space left on device|File too large)"
+        full = "No space left on device: they take up to 1 MB; make room, or give another folder"
+        reason = rf"({full} \(-o\)|File too large)"
         assert re.fullmatch(rf"1 \[\] stemd: cannot write the stems into .*: {reason}", line), line
+
+
+OVERFLOW = """
+import numpy as np
+from stemd.daemon.audio_file import writing_stems
+from stemd.daemon.errors import AudioFileError
+limit(4000)
+for suffix, subtype in (("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_24")):
+    noise = np.random.default_rng(0).uniform(-1, 1, (2, 65_536)).astype(np.float32)
+    try:
+        with writing_stems(folder, ["a", "b"], 44_100, 655_360, suffix, subtype) as files:
+            for _ in range(10):
+                for file in files:
+                    file.write(noise)
+    except AudioFileError as error:
+        print(list(folder.iterdir()), error)
+"""
+
+
+def test_disk_that_fills_up_after_megabytes_is_named(tmp_path):
+    """What was written is removed before the error is told, and the disk is empty again."""
+    lines = small_disk.run(tmp_path / "disk", OVERFLOW).splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        assert re.search(
+            r"^\[\] cannot write .*: (No space left on device: they take|File too)", line
+        )
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from stemd.daemon.audio_file import writing_stems
+from stemd.tflite_models.files import part_of
+folder = Path(sys.argv[1])
+with writing_stems(folder, ["vocals", "drums"], 44_100, 1, "wav", "PCM_24"):
+    with part_of(folder / ("ä" * 120)):
+        print(len(os.listdir(folder)), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_next_run_clears_what_a_killed_one_left_and_nothing_else(tmp_path):
+    soundfile.write(tmp_path / "song.wav", noise(9_000).T, 44_100)
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".part-mine", ".vocals.wav.0123456789abcdef", ".part-x-0123456789abcdeg"):
+        (out / name).write_text("somebody else's")
+    killed = subprocess.run([sys.executable, "-c", KILLED, out], capture_output=True, text=True)
+    assert killed.stdout == "6\n", killed.stderr
+    assert len(list(out.iterdir())) == 6
+    with audio_file.writing_stems(out, ["vocals"], 44_100, 1, "wav", "PCM_24") as at_work:
+        assert len(list(out.iterdir())) == 4, "those of the killed one are gone"
+        run(tmp_path / "song.wav", out)
+        at_work[0].write(np.zeros((2, 1), np.float32))
+    assert soundfile.info(out / "vocals.wav").frames == 1
+    assert len(list(out.iterdir())) == 5
