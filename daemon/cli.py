@@ -219,15 +219,24 @@ def config(path: Path | None, settings: tuple[str, ...]) -> None:
 
 @cli.command()
 @with_config
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 3600),
+    default=5,
+    show_default=True,
+    help="How long to play and measure; 0: do not play.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def doctor(path: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
-    """Tell what this machine has, what is wrong with it, and what to do.
+def doctor(path: Path | None, settings: tuple[str, ...], seconds: float, as_json: bool) -> None:
+    """Show what this machine has, what is wrong with it, and what to do.
 
-    The exit code is 1 if stemd cannot play here.
+    Plays noise, unheard, through a daemon in the graph that it finds, and measures; where a daemon
+    runs, that one is measured instead. The exit code is 0 if nothing dropped out, and 1 if
+    something did or stemd cannot play here.
     """
     from stemd.daemon.doctor import doctor as examine
 
-    examine(path, settings, as_json)
+    examine(path, settings, seconds, as_json)
 
 
 @cli.command()

@@ -251,7 +251,8 @@ def _program(command: list[str], server: str, **pipes: Any) -> Iterator["subproc
         except StemdError as error:
             stderr.seek(0)
             if written := stderr.read().decode(errors="replace").strip():
-                raise StemdError(f"{error} ({command[0]}: {written.splitlines()[-1]})") from None
+                message = f"{error} ({command[0]}: {written.splitlines()[-1]})"
+                raise StemdError(message) from None
             raise
         finally:
             process.kill()

@@ -35,6 +35,7 @@ from stemd.daemon.scheduling import (
 )
 from stemd.daemon.service import Service
 from stemd.daemon.terminal import echo, echo_json
+from stemd.daemon.trial import play, watch
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.runtime import runtime_name
 
@@ -49,6 +50,11 @@ MUCH = 0.001
 
 ANSWER_S = 5.0
 """For how long a daemon is waited for: one that takes longer hangs."""
+
+DROP_OUTS = (
+    "audio drops out: see above for real-time priority and the preset's load; longer periods help "
+    'too; docs/troubleshooting.md, "It crackles"'
+)
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
@@ -102,7 +108,7 @@ def bad(about: str, found: str, remedy: str = "") -> Finding:
     return Finding(about, Weight.BAD, found, remedy)
 
 
-def examine(path: Path | None, settings: tuple[str, ...]) -> Iterator[Finding]:
+def examine(path: Path | None, settings: tuple[str, ...], seconds: float = 0) -> Iterator[Finding]:
     """Look at everything, the configuration first.
 
     Parameters
@@ -111,12 +117,14 @@ def examine(path: Path | None, settings: tuple[str, ...]) -> Iterator[Finding]:
         Of the configuration.
     settings : tuple of str
         That overrule it; see `load_config`.
+    seconds : float
+        How long to play, at last; 0: not at all.
     """
     try:
         config = load_config(path, settings)
     except ConfigError as error:
         yield bad("configuration", str(error), "mend it; what follows is for the defaults")
-        config = Config()
+        config, path, settings = Config(), None, ()
     else:
         read = path or existing_default_path()
         yield good("configuration", str(read) if read else "no file: the defaults")
@@ -125,12 +133,15 @@ def examine(path: Path | None, settings: tuple[str, ...]) -> Iterator[Finding]:
     yield from _networks(config)
     yield from _speed(config, told)
     yield from _libraries(config)
-    yield from _servers(config)
+    servers = list(_servers(config))
+    yield from servers or _no_server(config)
     yield from _limits()
     yield from _processor()
     yield from _service()
     yield _daemon(told)
     yield from _granted(told)
+    if seconds and any(each.weight is not Weight.BAD for each in servers):
+        yield from _playing(config, path, settings, told, seconds)
 
 
 def _versions() -> Iterator[Finding]:
@@ -192,15 +203,18 @@ def _libraries(config: Config) -> Iterator[Finding]:
 def _servers(config: Config) -> Iterator[Finding]:
     """Join the graph of every server there is, for a moment."""
     kinds = dict.fromkeys(library.kind for library in libjack.libraries())
-    found = [finding for kind in kinds for finding in _patiently(partial(_server, kind, config))]
-    if not found and config.jack.server != "dummy":
+    for kind in kinds:
+        yield from _patiently(partial(_server, kind, config))
+
+
+def _no_server(config: Config) -> Iterator[Finding]:
+    if config.jack.server != "dummy":
         yield hint(
             "server",
             "none answers",
             "start JACK or PipeWire; stemd run waits for one (stemd run --server dummy plays on "
             "a private one without a sound card)",
         )
-    yield from found
 
 
 def _patiently(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -368,11 +382,34 @@ def _granted(told: Told) -> Iterator[Finding]:
         yield weigh("daemon's priority", realtime["found"], realtime["remedy"])
 
 
+def _playing(
+    config: Config, path: Path | None, settings: tuple[str, ...], told: Told, seconds: float
+) -> Iterator[Finding]:
+    """Measure the daemon that plays, or else one that is started for it."""
+    try:
+        socket_path = find_socket(config.control.socket, config.jack.client_name)
+        if socket_path and isinstance(told, dict) and told["server"] is not None:
+            with ControlClient(socket_path, ANSWER_S + seconds) as client:
+                trial = watch(client, seconds)
+        elif config.jack.server == "dummy":
+            return
+        else:
+            given = [option for setting in settings for option in ("--set", setting)]
+            trial = play([*(("-c", str(path)) if path else ()), *given], seconds)
+    except StemdError as error:
+        yield bad("playing", str(error), "see above for what is wrong with servers and networks")
+        return
+    if trial.faults:
+        yield bad("playing", str(trial), DROP_OUTS)
+    else:
+        yield good("playing", str(trial))
+
+
 MARKS = {Weight.GOOD: "✓", Weight.HINT: "!", Weight.BAD: "✗"}
 
 
-def doctor(path: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
-    """Print every finding as it comes, or JSON; exit code 1 if stemd cannot play.
+def doctor(path: Path | None, settings: tuple[str, ...], seconds: float, as_json: bool) -> None:
+    """Print every finding as it comes, or JSON; exit code 1 if stemd cannot play without faults.
 
     Raises
     ------
@@ -380,7 +417,7 @@ def doctor(path: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
         With 1.
     """
     findings = []
-    for finding in examine(path, settings):
+    for finding in examine(path, settings, seconds):
         findings.append(finding)
         if not as_json:
             _print(finding)

@@ -26,7 +26,7 @@ def _folder(server: str) -> Path:
 
 def _command(folder: Path) -> list[str]:
     try:
-        return (folder / "cmdline").read_text().split("\0")
+        return (folder / "cmdline").read_text(errors="replace").split("\0")
     except OSError:  # it ended meanwhile
         return [""]
 

@@ -30,7 +30,8 @@ def test_demo_records_the_stems_at_the_declared_delay_and_draws_them(tmp_path):
         timeout=60,
     )
     assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.splitlines() == [
+    said = [line for line in ended.stderr.splitlines() if not line.startswith("not granted: ")]
+    assert said == [
         f"playing {song} through the daemon, in real time …",
         "networks: 2stems (bundled)",
     ]

@@ -174,7 +174,7 @@ def test_exit_code_and_json(setting, status, tmp_path):
 
 
 def test_each_finding_is_printed_with_its_remedy(capsys):
-    doctor.doctor(None, ("separation.stems=2",), False)
+    doctor.doctor(None, ("separation.stems=2",), 0, False)
     said = capsys.readouterr().out
     assert "✓ networks: 2stems (bundled)" in said
     assert "! server: none answers\n  → start JACK or PipeWire" in said

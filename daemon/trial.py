@@ -1,0 +1,258 @@
+"""Plays noise through a daemon in the graph that there is, and measures for some seconds."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from threading import Thread
+from time import monotonic, sleep
+from typing import Any
+
+import numpy as np
+
+from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.places import listens
+from stemd.daemon.errors import StemdError
+from stemd.daemon.graph import GraphClient
+from stemd.daemon.jack_graph import open_client
+from stemd.daemon.ports import INPUTS
+from stemd.daemon.realtime import Link, RealtimeSide
+from stemd.dsp.scheme import CHANNELS
+
+NAME = "stemd-doctor"
+"""Of the daemon that is started for a trial; its source is called so too, with a word more."""
+
+START_S = 40.0
+"""How long a daemon may take until it plays: networks are derived at the first start."""
+
+SETTLE_S = 1.0
+"""Not measured: the server's and the daemon's threads get their priorities meanwhile."""
+
+POLL_S = 0.05
+"""How often it is looked whether the daemon plays."""
+
+LEVEL = 0.05
+"""Of the noise [standard deviation]; nothing hears it but the daemon."""
+
+AHEAD = 16_384
+"""Frames that the noise is played ahead."""
+
+IN_TIME = 0.98
+"""The share of the cycles there is time for that must come."""
+
+MUCH = 0.001
+"""The share of blocks that may be late without a word about it."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What happened in some seconds of a daemon that plays.
+
+    Attributes
+    ----------
+    server : str
+    seconds : float
+        How long it took.
+    state : str
+        The daemon's, at the end.
+    periods : int
+        Cycles of the server.
+    expected : int
+        Cycles there was time for.
+    xruns : int
+        Drop-outs of the graph.
+    blocks, late_blocks, late_periods : int
+        Of the daemon.
+    """
+
+    server: str
+    seconds: float
+    state: str
+    periods: int
+    expected: int
+    xruns: int
+    blocks: int
+    late_blocks: int
+    late_periods: int
+
+    @property
+    def faults(self) -> list[str]:
+        """What a listener would have heard, or nothing."""
+        faults = []
+        if self.state not in ("playing", "bypassed", "silent"):
+            faults.append(f"the daemon is {self.state}")
+        if self.periods < IN_TIME * self.expected:
+            faults.append(f"the server called {self.periods} times instead of {self.expected}")
+        if self.xruns:
+            faults.append(f"{self.xruns} xruns")
+        if self.late_blocks > MUCH * self.blocks:
+            faults.append(f"{self.late_blocks} of {self.blocks} blocks late")
+        if self.late_periods:
+            faults.append(f"{self.late_periods} periods late")
+        return faults
+
+    def __str__(self) -> str:
+        """Return the figures in a line."""
+        return (
+            f"{self.seconds:.1f} s on {self.server}: {self.periods} cycles, {self.blocks} blocks, "
+            + (", ".join(self.faults) or "all in time")
+        )
+
+
+def watch(client: ControlClient, seconds: float) -> Trial:
+    """Measure a daemon that plays.
+
+    Raises
+    ------
+    StemdError
+        The server or the daemon went away meanwhile.
+    """
+    began, before = monotonic(), client.ask("status")
+    sleep(seconds)
+    took, after = monotonic() - began, client.ask("status")
+    server = after["server"]
+    if server is None or server["periods"] < before["server"]["periods"]:
+        raise StemdError(f"the server went away within {took:.1f} s")
+
+    def gained(section: str, key: str) -> int:
+        return int(after[section][key] - before[section][key])
+
+    return Trial(
+        server=server["name"],
+        seconds=took,
+        state=after["state"],
+        periods=gained("server", "periods"),
+        expected=round(took * server["samplerate"] / max(server["period"], 1)),
+        xruns=gained("server", "xruns"),
+        blocks=gained("blocks", "total"),
+        late_blocks=gained("blocks", "late"),
+        late_periods=gained("engine", "late_periods"),
+    )
+
+
+def play(options: Sequence[str], seconds: float) -> Trial:
+    """Start a daemon, play noise into it, and measure it.
+
+    Parameters
+    ----------
+    options : sequence of str
+        Of `stemd run`, which choose the configuration.
+    seconds : float
+        How long to measure.
+
+    Raises
+    ------
+    StemdError
+        It did not play, or the server went away meanwhile.
+    """
+    with ExitStack() as stack:
+        client = stack.enter_context(_daemon(options))
+        server = client.ask("status")["server"]
+        kind = "pipewire" if "PipeWire" in server["name"] else "jack"
+        source = stack.enter_context(_noise(open_client(f"{NAME}-source", kind)))
+        for output, port in zip(_OUTPUTS, INPUTS, strict=True):
+            source.connect((f"{source.name}:{output}", f"{server['client']}:{port}"))
+        sleep(SETTLE_S)
+        return watch(client, seconds)
+
+
+@contextmanager
+def _daemon(options: Sequence[str]) -> Iterator[ControlClient]:
+    """Run a daemon as long as the context lasts, from when it plays."""
+    with TemporaryDirectory(prefix="stemd-") as folder, TemporaryFile() as log:
+        path = Path(folder, "control")
+        process = subprocess.Popen(
+            [*_STEMD, "run", *options, *_settings(path), "--no-autoconnect"],
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+            env={key: value for key, value in os.environ.items() if key not in _SUPERVISORS},
+        )
+        try:
+            with _client_of(process, path) as client:
+                yield client
+        except StemdError as error:
+            log.seek(0)
+            lines = log.read().decode(errors="replace").splitlines() or ["it wrote nothing"]
+            message = f"{error}; the daemon's last line: {lines[-1]}"
+            raise StemdError(message) from None
+        finally:
+            process.terminate()
+            process.wait()
+
+
+_STEMD = (sys.executable, "-c", "from stemd.daemon.start import main; main()")
+
+_SUPERVISORS = ("NSM_URL", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+"""Variables of those who look after this process, not after the daemon."""
+
+
+def _settings(socket: Path) -> Iterator[str]:
+    """Keep the daemon apart from the user's own."""
+    keys = {
+        "jack.client_name": NAME,
+        "control.socket": str(socket),
+        "control.state_file": "null",
+        "midi.enabled": "false",
+        "osc.port": "null",
+        "metrics.port": "null",
+    }
+    for key, value in keys.items():
+        yield "--set"
+        yield f"{key}={value}"
+
+
+def _client_of(process: "subprocess.Popen[bytes]", path: Path) -> ControlClient:
+    until = monotonic() + START_S
+    while process.poll() is None and monotonic() < until:
+        if listens(path):
+            with ExitStack() as stack:
+                client = stack.enter_context(ControlClient(path))
+                if _plays(client.ask("status")):
+                    stack.pop_all()
+                    return client
+        sleep(POLL_S)
+    why = f"exit code {process.returncode}" if process.poll() else f"within {START_S:.0f} s"
+    raise StemdError(f"a daemon that was started for it did not play ({why})")
+
+
+def _plays(status: dict[str, Any]) -> bool:
+    return status["server"] is not None and status["server"]["periods"] > 0
+
+
+_OUTPUTS = ("out_L", "out_R")
+
+
+@contextmanager
+def _noise(client: GraphClient) -> Iterator[GraphClient]:
+    """Play noise as long as the context lasts, then close the client."""
+    rt = RealtimeSide(0, CHANNELS, client.samplerate)
+    link = Link(0, CHANNELS, AHEAD, 0, client.samplerate)
+    noise = np.random.default_rng(0).normal(0, LEVEL, (CHANNELS, AHEAD)).astype(np.float32)
+    ending = False
+
+    def give() -> None:
+        while not ending:
+            link.wait(POLL_S)
+            counters = link.counters()
+            wanted = counters.frames + AHEAD - counters.delivered
+            if wanted > 0:
+                link.write(noise[:, :wanted])
+
+    thread = Thread(target=give, name="stemd-noise", daemon=True)
+    try:
+        client.bind(rt, [], _OUTPUTS)
+        rt.attach(link)
+        client.activate()
+        thread.start()
+        yield client
+    finally:
+        ending = True
+        link.release()
+        client.close()
+        if thread.ident:
+            thread.join()
+        rt.detach()

@@ -1,0 +1,99 @@
+"""The doctor plays: a daemon of its own, or the one that runs, measured in a real graph."""
+
+import os
+import signal
+from dataclasses import replace
+from threading import Timer
+
+import pytest
+
+from processes import process_of
+from stemd.daemon import doctor, trial
+from stemd.daemon.errors import StemdError
+from stemd.daemon.private_server import private_server
+from stemd.daemon.trial import Trial, play
+
+WELL = Trial("JACK", 5.0, "playing", 234, 234, 0, 54, 0, 0)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """The name of a JACK server, which programs find by themselves."""
+    for name in ("CONFIG", "DATA", "RUNTIME"):
+        monkeypatch.setenv(f"XDG_{name}_{'DIR' if name == 'RUNTIME' else 'HOME'}", str(tmp_path))
+    with private_server(48_000, 1024, realtime=False) as name:
+        monkeypatch.setenv("JACK_DEFAULT_SERVER", name)
+        yield name
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"state": "overloaded"}, "the daemon is overloaded"),
+        ({"periods": 200}, "the server called 200 times instead of 234"),
+        ({"xruns": 1}, "1 xruns"),
+        ({"late_blocks": 1}, "1 of 54 blocks late"),
+        ({"late_periods": 2}, "2 periods late"),
+    ],
+)
+def test_each_fault_is_named(changes, fault):
+    assert replace(WELL, **changes).faults == [fault]
+    assert str(replace(WELL, **changes)).endswith(fault)
+
+
+@pytest.mark.parametrize("state", ["playing", "bypassed", "silent"])
+def test_without_a_fault_all_is_in_time(state):
+    well = replace(WELL, state=state)
+    assert well.faults == []
+    assert str(well) == "5.0 s on JACK: 234 cycles, 54 blocks, all in time"
+
+
+def test_a_daemon_of_its_own_plays_noise_in_the_graph(server):
+    played = play(["--server", "jack", "--preset", "studio"], 1.0)
+    assert played.server.startswith("JACK")
+    assert played.periods > 0
+    assert played.blocks > 0
+    assert played.state in ("playing", "overloaded")  # never silent, never without its server
+
+
+def test_a_server_that_does_not_stay_is_a_fault(server):
+    options = ["--server", "jack", "--preset", "studio"]
+    kill = Timer(1.0, lambda: os.kill(process_of(server), signal.SIGKILL))
+    measure = trial.watch
+
+    def watch(client, seconds):
+        kill.start()
+        return measure(client, seconds)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(StemdError, match="server went away"):
+        patch.setattr(trial, "watch", watch)
+        play(options, 2.0)
+    kill.join()
+
+
+def test_a_daemon_that_does_not_play_is_named_with_its_last_line(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("jack: {server: nowhere}")
+    wanted = r"did not play \(exit code 2\); the daemon's last line: .*server"
+    with pytest.raises(StemdError, match=wanted):
+        play(["-c", str(path)], 1.0)
+
+
+@pytest.mark.parametrize(("xruns", "code"), [(0, None), (3, 1)])
+def test_the_exit_code_says_whether_all_is_well(server, monkeypatch, capsys, xruns, code):
+    monkeypatch.setattr(doctor, "play", lambda options, seconds: replace(WELL, xruns=xruns))
+    monkeypatch.setattr(doctor, "_speed", lambda config, told: ())
+    ended = None
+    try:
+        doctor.doctor(None, (), 1.0, as_json=False)
+    except SystemExit as error:
+        ended = error.code
+    assert ended == code
+    assert ("✗ playing" in capsys.readouterr().out) == bool(xruns)
+
+
+def test_with_no_time_nothing_is_played(server, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "play", None)
+    monkeypatch.setattr(doctor, "_speed", lambda config, told: ())
+    doctor.doctor(None, (), 0, as_json=False)
+    assert "playing" not in capsys.readouterr().out
