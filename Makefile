@@ -2,6 +2,7 @@
 # make packages  name the system packages that this would install
 # make demo    the same, then a song through it: stems and a picture in demo/
 # make test    the same, then the tests
+# make user-test  the same on this machine as an ordinary user, and as one on Debian 13: make trixie-test; as root
 # make fuzz    the tests with random input, at more length and anew each time; SEED=… repeats one run
 # make lint    ruff and mypy
 # make service-test  stemd as a service, on a systemd that is booted for it; as root
@@ -43,7 +44,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run packages demo test service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man clean
+.PHONY: run packages demo test user-test trixie-test fuzz service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -62,6 +63,16 @@ demo: $(VENV)/demo
 
 test: $(VENV)/test
 	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network and not fresh" $(ARGS)
+
+user-test: $(VENV)/test
+	$(call as-user,here)
+
+trixie-test:
+	tests/userland.sh make test
+	$(call as-user,test)
+
+# What users see nobody sees as root: in a copy of this checkout, with an environment of its own.
+as-user = AS=musician PUT=$(CURDIR) tests/userland.sh run $(1) make -C stemd test ARGS='$(ARGS)'
 
 fuzz: $(VENV)/test
 	$(VENV)/bin/pytest -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) -v $(ARGS)
@@ -177,6 +188,9 @@ FOR_SERVER := \
   $(call need,$(PIPEWIRE_IS_USED) || command -v jackd,jackd2) \
   $(call need,$(PIPEWIRE_IS_USED) || ls $(LIBJACK),libjack-jackd2-0) \
   $(call need,! { $(PIPEWIRE_IS_USED); } || ls $(PIPEWIRE_LIBJACK),pipewire-jack)
+# Until Debian 12 they came with the server.
+JACK_TOOLS := $$(grep -qs bookworm /etc/os-release && echo jackd2 || echo jack-example-tools)
+
 FOR_RUN := $(FOR_SERVER) \
   $(call need,command -v $(PYTHON),python3) \
   $(call need,$(PYTHON) -c 'import ensurepip',python3-venv) \
@@ -187,11 +201,13 @@ FOR_DEMO := $(FOR_RUN) \
   $(call need,ls $(LIBJACK),libjack-jackd2-0) \
   $(call need,command -v jack-stdin && command -v jack-stdout,jack-stdio)
 FOR_TEST := $(FOR_DEMO) \
-  $(call need,command -v jack_lsp,jackd2) \
+  $(call need,command -v jack_lsp,$(JACK_TOOLS)) \
   $(call need,command -v pipewire && command -v pw-jack && command -v pw-link,pipewire pipewire-bin pipewire-jack) \
   $(call need,command -v wireplumber,wireplumber) \
-  $(call need,command -v dbus-run-session,dbus-daemon)
-FOR_SOAK := $(FOR_RUN) $(call need,command -v pipewire && command -v pw-metadata,pipewire pipewire-bin pipewire-jack) $(call need,command -v jack_bufsize,jackd2)
+  $(call need,command -v pipewire-pulse,pipewire-pulse) \
+  $(call need,command -v dbus-run-session,dbus-daemon) \
+  $(call need,command -v ip,iproute2)
+FOR_SOAK := $(FOR_RUN) $(call need,command -v pipewire && command -v pw-metadata,pipewire pipewire-bin pipewire-jack) $(call need,command -v jack_bufsize,$(JACK_TOOLS))
 FOR_SERVICE := $(FOR_TEST) \
   $(call need,test -x /lib/systemd/systemd,systemd) \
   $(call need,ls /usr/lib/*/security/pam_systemd.so,libpam-systemd) \

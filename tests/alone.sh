@@ -6,7 +6,10 @@
 set -eu
 more=
 [ "$(id -u)" = 0 ] || more="--map-current-user --keep-caps" # root would lose its real-time rights by it
+# shellcheck disable=SC2086 # it may be two options, or none
 exec unshare $more --mount --pid --fork --mount-proc --ipc --net --kill-child sh -euc '
     mount -t tmpfs -o mode=1777 shm /dev/shm
     ip link set lo up
-    exec setpriv --ambient-caps=-all --inh-caps=-all "$@"' sh "$@"
+    status=0 # the shell stays, to bury whatever loses its parent
+    setpriv --ambient-caps=-all --inh-caps=-all "$@" || status=$?
+    exit $status' sh "$@"

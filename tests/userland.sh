@@ -120,10 +120,11 @@ inside() {
         ${as[@]+"${as[@]}"} sh -c 'cd; exec "$@"' sh "$@"
 }
 
-# What git knows of a checkout and what is new in it; the rest that is there stays, environments too.
+# What git knows of a checkout and what is new in it; environments that are there stay, and what was
+# compiled.
 put() {
     mkdir -p "$2"
-    find "$2" -mindepth 1 -maxdepth 1 ! -name '.venv*' -exec rm -rf {} +
+    find "$2" -type f ! -path "$2/.venv*" ! -name '*.so' -delete
     git -C "$1" -c "safe.directory=$1" ls-files -z --cached --others --exclude-standard |
         (cd "$1" && while IFS= read -r -d '' name; do [ ! -e "$name" ] || printf '%s\0' "$name"; done) |
         tar -C "$1" --null --files-from=- -c | tar -C "$2" --no-same-owner -x

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 import servers
-from desktop import desktop
+from desktop_session import desktop
 from processes import STEMD
 from rigs import FakeRig, JackRig
 from stemd.daemon.errors import ServerError
