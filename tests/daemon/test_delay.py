@@ -10,11 +10,16 @@ import pytest
 from fake_graph import CAPTURE, PLAYBACK
 from rigs import measure
 from stemd.daemon.presets import PRESETS
+from stemd.daemon.realtime import MAX_PERIOD
 
 RATES = (22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
 
-GRID = [("jackd", rate, preset) for rate in RATES for preset in PRESETS if preset != "auto"]
-GRID += [("pipewire", rate, preset) for rate in RATES[2:] for preset in ("balanced", "live")]
+PERIODS = (16, 1000, MAX_PERIOD)
+
+NAMED = [preset for preset in PRESETS if preset != "auto"]
+GRID = [("jackd", rate, 1024, preset) for rate in RATES for preset in NAMED]
+GRID += [("pipewire", rate, 1024, preset) for rate in RATES[2:] for preset in ("balanced", "live")]
+GRID += [("jackd", 48_000, period, preset) for period in PERIODS for preset in ("balanced", "live")]
 
 
 def impulse(frames: int) -> np.ndarray:
@@ -31,7 +36,7 @@ def measured(played: np.ndarray, y: np.ndarray) -> list[int]:
 
 @pytest.mark.parametrize("cell", GRID, ids=str)
 def test_declared_is_measured(rig, cell):
-    kind, rate, preset = cell
+    kind, rate, period, preset = cell
 
     def ask_the_server(r, session) -> int:
         r.await_latency(session, "stemd:vocals_L", CAPTURE, session.rt.delay)
@@ -39,7 +44,7 @@ def test_declared_is_measured(rig, cell):
         return session.client.samplerate
 
     scheme = PRESETS[preset][0]
-    take = measure(rig, (kind, rate, 1024), scheme, lambda d: impulse(d + 4096), ask_the_server)
+    take = measure(rig, (kind, rate, period), scheme, lambda d: impulse(d + 4096), ask_the_server)
     assert take.result == rate
     for frames in measured(take.played, take.y):
         assert abs(frames - take.delay) <= (rate != 44_100)
