@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from re import Pattern
 from typing import Annotated, Any, Literal, get_args
 
 from platformdirs import user_config_path
@@ -20,6 +19,7 @@ from pydantic import (
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.errors import ConfigError
+from stemd.daemon.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
 from stemd.daemon.presets import fitting_schemes
 from stemd.daemon.wording import named, nearest, shown
@@ -49,7 +49,13 @@ def _in_a_line(text: str) -> str:
     return text
 
 
+def _is_pattern(text: str) -> str:
+    compiled(text)  # raises ValueError where it is none
+    return text
+
+
 PortName = Annotated[str, AfterValidator(_is_port)]
+Pattern = Annotated[str, Field(min_length=1), AfterValidator(_is_pattern)]
 
 
 ALIKE = 0.8
@@ -83,9 +89,9 @@ class JackSection(Section):
     """Frames of the longest period that the server may come to: up to it, the delay stays the
     same. A longer one makes the delay longer, and interrupts the stems (not the music)."""
 
-    autoconnect: dict[PortName, Pattern[str]] = {}
-    """For each port of stemd's, a regular expression; ports whose whole name it matches are
-    connected to it, at the start and when they appear. Empty: off."""
+    autoconnect: dict[PortName, Pattern] = {}
+    """For each port of stemd's, the name of the port to connect to it, or a regular expression for
+    the whole names of several; they are connected when they appear. Empty: off."""
 
 
 class SeparationSection(Section):

@@ -13,6 +13,7 @@ from stemd.daemon.config import Config, load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.errors import ConfigError, StemdError
+from stemd.daemon.port_matches import in_words
 from stemd.daemon.ports import STEMS
 from stemd.daemon.terminal import echo, echo_json
 
@@ -227,6 +228,11 @@ def _in_words(told: dict[str, Any]) -> list[str]:
                 f"connected: {source} to {destination}"
                 for source, destination in told["connections"]
             ),
+            *(
+                f"left disconnected: {source} to {destination} (stemd reload connects it again)"
+                for source, destination in told.get("disconnected", [])
+            ),
+            *(in_words(own, found) for own, found in told.get("autoconnect", {}).items()),
         ]
     return lines
 

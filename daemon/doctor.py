@@ -2,7 +2,7 @@
 
 import platform
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -24,6 +24,8 @@ from stemd.daemon.machine import HEADROOM, is_held
 from stemd.daemon.measuring import measured
 from stemd.daemon.memory import processor_name
 from stemd.daemon.networks import choose_stems, find_networks
+from stemd.daemon.port_matches import Matches, find_matches
+from stemd.daemon.port_matches import in_words as matches_in_words
 from stemd.daemon.realtime import RealtimeSide
 from stemd.daemon.rights import NO_SERVER_PRIORITY, remedy_for_limits, why_refused
 from stemd.daemon.scheduling import (
@@ -133,8 +135,12 @@ def examine(path: Path | None, settings: tuple[str, ...], seconds: float = 0) ->
     yield from _networks(config)
     yield from _speed(config, told)
     yield from _libraries(config)
-    servers = list(_servers(config))
+    is_told = isinstance(told, dict) and told["server"] is not None
+    servers = list(_servers(config, matches_ports=not is_told))
     yield from servers or _no_server(config)
+    if isinstance(told, dict) and is_told:
+        yield from _patterns(told.get("autoconnect", {}))
+        yield from _disconnected(told.get("disconnected", []))
     yield from _limits()
     yield from _processor()
     yield from _service()
@@ -200,11 +206,11 @@ def _libraries(config: Config) -> Iterator[Finding]:
         yield bad("client library", str(error))
 
 
-def _servers(config: Config) -> Iterator[Finding]:
+def _servers(config: Config, matches_ports: bool = True) -> Iterator[Finding]:
     """Join the graph of every server there is, for a moment."""
     kinds = dict.fromkeys(library.kind for library in libjack.libraries())
     for kind in kinds:
-        yield from _patiently(partial(_server, kind, config))
+        yield from _patiently(partial(_server, kind, config, matches_ports))
 
 
 def _no_server(config: Config) -> Iterator[Finding]:
@@ -226,7 +232,7 @@ def _patiently(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
         return [bad("server", "it takes connections, and answers nobody: it hangs", "restart it")]
 
 
-def _server(kind: str, config: Config) -> Iterator[Finding]:
+def _server(kind: str, config: Config, matches_ports: bool) -> Iterator[Finding]:
     try:
         client = open_client("stemd-doctor", kind)
     except ServerError:
@@ -241,6 +247,7 @@ def _server(kind: str, config: Config) -> Iterator[Finding]:
             rt.wait_events(FIRST_CYCLE_S / 10)
         counters, samplerate = rt.counters(), client.samplerate
         period = counters.period or client.period
+        ports = list(filter(None, map(client.find_port, client.port_names())))
     except ServerError as error:
         yield hint("server", str(error))
         return
@@ -276,6 +283,28 @@ def _server(kind: str, config: Config) -> Iterator[Finding]:
             f"({config.jack.longest_period})",
             "the delay becomes longer by them: make the periods shorter, or raise the key so "
             "that the delay is the same from the start",
+        )
+
+    if matches_ports:
+        yield from _patterns(find_matches(config.jack.autoconnect, ports))
+
+
+def _patterns(found: Mapping[str, Matches]) -> Iterator[Finding]:
+    """Judge what the patterns of jack.autoconnect match."""
+    for own, each in found.items():
+        if each["matches"]:
+            yield good("connections", matches_in_words(own, each))
+        else:
+            remedy = "is the program running? `jack_lsp` lists the names of all ports"
+            yield hint("connections", matches_in_words(own, each), remedy)
+
+
+def _disconnected(pairs: list[list[str]]) -> Iterator[Finding]:
+    for source, destination in pairs:
+        yield hint(
+            "connections",
+            f"{source} to {destination} was disconnected, and is left so",
+            "connect it again by hand, or run `stemd reload`",
         )
 
 

@@ -1,12 +1,45 @@
 """An audio server's graph as the daemon sees it; `jack_graph` is the real one."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from stemd.daemon.realtime import RealtimeSide
 
 Connection: TypeAlias = tuple[str, str]
 """Full names of two ports: where the audio comes from, and where it goes."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of another program."""
+
+    name: str
+    is_output: bool
+    """Whether audio or MIDI comes out of it."""
+    is_midi: bool = False
+    is_origin: bool = False
+    """Whether what comes out of it comes from outside the graph: a sound card's input."""
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PortNotice:
+    """What a server said of one port, or of two."""
+
+    at: float
+    """Seconds of the monotonic clock."""
+    ports: tuple[str, ...]
+    """Names: one that came or went, or two that were connected or disconnected."""
+    is_there: bool
+
+    def ends(self, connection: Connection) -> bool:
+        """Whether this connection was taken down."""
+        return not self.is_there and self.ports == connection
+
+    def ends_port_of(self, connection: Connection) -> bool:
+        """Whether one of this connection's ports went."""
+        return not self.is_there and len(self.ports) == 1 and self.ports[0] in connection
 
 
 class GraphClient(Protocol):
@@ -21,10 +54,14 @@ class GraphClient(Protocol):
         What the server calls the client.
     server : str
         Which server it is, in words.
+    reports_activity : bool
+        Whether the ports of a client that becomes active or inactive are said to come or go. One
+        that becomes inactive loses its connections, and keeps its ports.
     """
 
     name: str
     server: str
+    reports_activity: bool
 
     @property
     def samplerate(self) -> int:
@@ -58,11 +95,23 @@ class GraphClient(Protocol):
     def port_names(self) -> list[str]:
         """Return the full names of all ports in the graph."""
 
+    def port_notices(self) -> list[PortNotice]:
+        """Return what the server said of ports since the last call, in order."""
+
+    def find_port(self, name: str) -> Port | None:
+        """Return what is known of another program's port; None if it has gone."""
+
     def connections(self) -> set[Connection]:
         """Return those of our own ports."""
 
+    def all_connections(self) -> set[Connection]:
+        """Return all in the graph that carry audio."""
+
     def connect(self, connection: Connection) -> bool:
         """Connect two ports; False if that cannot be."""
+
+    def disconnect(self, connection: Connection) -> None:
+        """Take a connection down, if it is there."""
 
     def is_alive(self) -> bool:
         """Tell whether the server lives."""

@@ -5,12 +5,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Event as Flag
+from time import monotonic
 from types import ModuleType
 from typing import Any
 
 from stemd.daemon import libjack
 from stemd.daemon.errors import ServerError, StemdError
-from stemd.daemon.graph import Connection
+from stemd.daemon.graph import Connection, Port, PortNotice
 from stemd.daemon.lifeline import Lifeline, open_sockets
 from stemd.daemon.realtime import RealtimeSide, Server
 from stemd.daemon.scheduling import steering_thread
@@ -41,6 +42,7 @@ CALLBACKS = {
     "xrun": "jack_set_xrun_callback",
     "sample_rate": "jack_set_sample_rate_callback",
     "port_registration": "jack_set_port_registration_callback",
+    "port_connect": "jack_set_port_connect_callback",
 }
 """Compiled callbacks, and by what they are set; JACK-Client itself only takes Python's."""
 
@@ -102,6 +104,7 @@ class JackClient:
         self._pointer = _address(jack, self._client._ptr)
         self.name: str = self._client.name
         self.server = library.version
+        self.reports_activity = library.reports_activity
         # JACK wants its questions answered in the callback; PipeWire may deadlock over it.
         self._defers_latency = library.kind == "pipewire"
         self._rt: RealtimeSide
@@ -212,6 +215,44 @@ class JackClient:
                 return [port.name for port in self._client.get_ports()]
         return []
 
+    def port_notices(self) -> list[PortNotice]:
+        """Return what the server said of ports since the last call, in order."""
+        notices = self._rt.read_ports()
+        if notices is None:  # more than could be kept: all that there are may have come anew
+            return [PortNotice(monotonic(), (name,), True) for name in self.port_names()]
+        return [
+            PortNotice(at, tuple(map(self._port_name, ports)), is_there)
+            for at, ports, is_there in notices
+        ]
+
+    def _port_name(self, number: int) -> str:
+        return self._functions.port_name(self._pointer, number)
+
+    def find_port(self, name: str) -> Port | None:
+        """Return what is known of another program's port; None if it has gone."""
+        with suppress(self._jack.JackError, UnicodeDecodeError):
+            port = self._client.get_port_by_name(name)
+            # What a sound card's monitor plays is what the graph plays to it.
+            is_monitor = port.shortname.startswith("monitor")
+            return Port(
+                name,
+                bool(port.is_output),
+                bool(port.is_midi),
+                bool(port.is_output and (port.is_physical or port.is_terminal) and not is_monitor),
+                tuple(port.aliases),
+            )
+        return None
+
+    def all_connections(self) -> set[Connection]:
+        """Return all in the graph that carry audio, as far as it lets itself be asked."""
+        found: set[Connection] = set()
+        with suppress(self._jack.JackError):
+            for port in self._client.get_ports(is_audio=True, is_output=True):
+                with suppress(self._jack.JackError):
+                    others = self._client.get_all_connections(port)
+                    found.update((port.name, other.name) for other in others)
+        return found
+
     def connections(self) -> set[Connection]:
         """Return those of our own ports; as they were seen last, where the question fails."""
         for _ in range(ATTEMPTS):
@@ -236,6 +277,11 @@ class JackClient:
             log.debug("cannot connect %s to %s: %s", *connection, error)
             return False
         return True
+
+    def disconnect(self, connection: Connection) -> None:
+        """Take a connection down, if it is there."""
+        with suppress(self._jack.JackError):
+            self._client.disconnect(*connection)
 
     def is_alive(self) -> bool:
         """Tell whether the server lives."""

@@ -23,6 +23,7 @@ FOLDERS = ("lib*", "lib/*", "lib*/pipewire-*/jack", "lib*/*/pipewire-*/jack")
 JACK2's is."""
 
 FREES_TWICE_SINCE = (1, 2, 5)
+REPORTS_ACTIVITY_SINCE = (0, 3, 77)
 LATEST = (sys.maxsize,)
 """What a version counts as that cannot be read."""
 
@@ -57,9 +58,23 @@ class Library:
         PipeWire's library frees a client's buffers twice then, since "jack: free ports and cached
         objects" (f759bb68f, in 1.2.5), and still did when this was written (1.6.8, August 2026).
         """
+        return self._pipewire is None or self._pipewire < FREES_TWICE_SINCE
+
+    @property
+    def reports_activity(self) -> bool:
+        """Whether clients that become active or inactive are reported as ports that come or go.
+
+        JACK2 does so, and PipeWire since 0.3.77.
+        """
+        return self._pipewire is None or self._pipewire >= REPORTS_ACTIVITY_SINCE
+
+    @property
+    def _pipewire(self) -> tuple[int, ...] | None:
+        """The version of PipeWire that this library belongs to, if it does."""
+        if self.kind != "pipewire":
+            return None
         version = re.search(r"PipeWire (\d+)\.(\d+)\.(\d+)", self.version)
-        numbers = tuple(map(int, version.groups())) if version else LATEST
-        return self.kind != "pipewire" or numbers < FREES_TWICE_SINCE
+        return tuple(map(int, version.groups())) if version else LATEST
 
 
 def libraries() -> list[Library]:
@@ -121,6 +136,13 @@ class Functions:
         function = getattr(self._library, name)
         function.restype = ctypes.c_int
         return int(function(*(ctypes.c_void_p(pointer) for pointer in pointers)))
+
+    def port_name(self, client: int, number: int) -> str:
+        """Return the full name of a port; nothing if there is none of this number."""
+        by_number, name = self._library.jack_port_by_id, self._library.jack_port_name
+        by_number.restype, name.restype = ctypes.c_void_p, ctypes.c_char_p
+        port = by_number(ctypes.c_void_p(client), ctypes.c_uint32(number))
+        return (name(ctypes.c_void_p(port)) or b"").decode(errors="replace") if port else ""
 
 
 def candidates(server: str) -> list[Library]:

@@ -2,11 +2,12 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
-from itertools import product
-from re import Pattern
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product, zip_longest
 
-from stemd.daemon.graph import Connection, GraphClient
+from stemd.daemon.feedback import Circle
+from stemd.daemon.graph import Connection, GraphClient, Port, PortNotice
+from stemd.daemon.port_matches import Matches, find_matches, is_match
 
 log = logging.getLogger(__name__)
 
@@ -14,50 +15,80 @@ PATIENCE_S = 30.0
 """For how long after a port has appeared its connections are tried: JACK refuses those of a client
 that is not active yet."""
 
-INSIST_S = 2.0
-"""For how long then they are made again: JACK forgets them when the client becomes active."""
-
 SETTLED_S = 1.0
-"""After so long what happened to a connection is taken for somebody's wish: a server, or another
+"""After so long what happened to a connection is taken for a user's wish: a server, or another
 client, that ends in good order takes its connections down before its ports."""
+
+REMEMBERED_S, REMEMBERED = 3 * SETTLED_S, 1000
+"""For how long is kept what the server said, and how much of it."""
+
+TOGETHER_S = 0.005
+"""Less than this is between two things that a server says when a client becomes inactive: that its
+connections have gone, one after the other, and then its ports. A user is slower."""
 
 
 class Patchbay:
-    """Makes connections as the user wishes, from one server to the next.
+    """Makes connections as the user wishes, from one server to the next (main thread).
 
-    A port is connected when it appears: to what its pattern matches, and to what it was connected
-    to when the last server went away. What a user disconnects stays so.
+    A port is connected when it appears, or when its client becomes active: to what its pattern
+    matches, and to what it was connected to when the last server went away. What a user
+    disconnects stays so, until the user connects it again or `follow` begins anew.
 
     Parameters
     ----------
     patterns : mapping of own port to pattern
-        Of the whole names of ports to connect it to.
+        For the names of ports to connect it to; see `port_patterns`.
     """
 
-    def __init__(self, patterns: Mapping[str, Pattern[str]]) -> None:
+    def __init__(self, patterns: Mapping[str, str]) -> None:
         self._patterns = patterns
-        self._known: set[str] = set()
+        self._ports: dict[str, Port] = {}
+        """Others', that are known."""
+        self._own_ports: set[str] = set()
         self._wanted: dict[Connection, float] = {}
-        """Of ports that have just appeared, and until when they are insisted on."""
+        """Not made yet, and until when they are tried."""
         self._made: set[Connection] = set()
-        """By us, and not taken down by anybody."""
+        """As wanted, and not taken down since."""
         self._missed: dict[Connection, float] = {}
-        """Taken down, and since when."""
+        """Taken down lately, and when that was seen."""
+        self._taken: set[Connection] = set()
+        """Of these, those that were taken down before their client became inactive."""
         self._refused: set[Connection] = set()
         """Taken down by a user."""
+        self._circular: set[Connection] = set()
+        """Not made, since they would lead stemd's output back into it."""
         self._lost: set[Connection] = set()
         """There when the last server went away, and not restored yet."""
+        self._recent: deque[PortNotice] = deque(maxlen=REMEMBERED)
         self._seen: deque[tuple[float, set[Connection]]] = deque()
+        self._matches: dict[str, Matches] | None = None
+        """Until ports come or go."""
 
     @property
     def connections(self) -> set[Connection]:
         """Those of our ports, as they were seen last."""
         return self._seen[-1][1] if self._seen else set()
 
-    def follow(self, patterns: Mapping[str, Pattern[str]]) -> None:
-        """Go by other patterns, as if all ports appeared just now."""
+    @property
+    def disconnected(self) -> set[Connection]:
+        """Those that a user took down, and that are therefore not made again."""
+        return set(self._refused)
+
+    @property
+    def matches(self) -> dict[str, Matches]:
+        """What each pattern matches now."""
+        if self._matches is None:
+            self._matches = find_matches(self._patterns, self._ports.values())
+        return self._matches
+
+    def follow(self, patterns: Mapping[str, str]) -> None:
+        """Go by other patterns, as if all ports appeared now and nothing had been taken down."""
         self._patterns = patterns
-        self._known.clear()
+        self._forget_ports()
+        self._refused.clear()
+        self._missed.clear()
+        self._taken.clear()
+        self._circular.clear()
 
     def look(self, client: GraphClient, inputs: Iterable[str], now: float) -> None:
         """Connect what has appeared, and remember what is connected.
@@ -66,34 +97,41 @@ class Patchbay:
         ----------
         client : GraphClient
         inputs : iterable of str
-            Own ports that take audio.
+            Own ports that take audio or MIDI.
         now : float
             Seconds of a monotonic clock.
         """
-        there = set(client.port_names())
-        present = client.connections()
+        notices = client.port_notices()
+        there, present = set(client.port_names()), client.connections()
+        own = f"{client.name}:"
+        own_ports = {port for port in there if port.startswith(own)}
+        own_inputs = {own + each for each in inputs}
+        self._note_removed(present, now)
+        self._judge_removed(client, there, notices, now)
+        is_there = {each.ports[0]: each.is_there for each in notices if len(each.ports) == 1}
+        came = {port for port in there if is_there.get(port)}
+        appeared = self._note_ports(client, there - own_ports, own_ports, came - own_ports)
+        wanted = {
+            each
+            for one, other in appeared
+            if self._is_wanted(each := (other, one) if one in own_inputs else (one, other), own)
+        }
         self._wanted = {
             each: until
-            for each, until in self._wanted.items()
-            if until > now and there.issuperset(each)
+            for each, until in (self._wanted | dict.fromkeys(wanted, now + PATIENCE_S)).items()
+            if until > now
+            and there.issuperset(each)
+            and all(is_there.get(port, True) for port in each)
         }
-        self._note_restored(present)
-        removed = self._made - present - self._wanted.keys()
-        self._made -= removed
-        self._missed |= dict.fromkeys(removed, now)
-        self._refuse_missed(there, now)
-        own = f"{client.name}:"
-        ours = {port for port in there if port.startswith(own)}
-        for port in there - self._known:
-            pairs = product(ours, [port]) if port not in ours else product([port], there - ours)
-            wanted = self._wanted_among(pairs, {own + each for each in inputs})
-            self._wanted |= dict.fromkeys(wanted, now + PATIENCE_S)
-        self._known = there
-        made = self._connect(client, self._wanted.keys() - present)
-        for each in made:
-            self._wanted[each] = min(self._wanted[each], now + INSIST_S)
-        present |= made
-        self._seen.append((now, present))
+        self._made |= present & self._wanted.keys()
+        circle = Circle(client, own_inputs, own_ports - own_inputs, self._ports)
+        self._connect(client, self._wanted.keys() - present, circle)
+        if appeared or present | self._made != self.connections:
+            self._give_way(client, circle)
+        for each in self._made:
+            self._wanted.pop(each, None)
+        self._lost -= self._made
+        self._seen.append((now, present | self._made))
         self._forget_before(now)
 
     def server_went(self, now: float) -> None:
@@ -102,50 +140,173 @@ class Patchbay:
         if self._seen:
             self._lost |= self._seen[0][1]
         self._lost |= self._wanted.keys()
-        self._known.clear()
+        self._forget_ports()
         self._wanted.clear()
         self._made.clear()
         self._missed.clear()
+        self._taken.clear()
+        self._circular.clear()
         self._seen.clear()
 
-    def _note_restored(self, present: set[Connection]) -> None:
-        """Forget of what a user has made again that it was ever taken down."""
-        restored = present & (self._refused | self._missed.keys())
-        self._made |= restored
-        self._refused -= restored
-        for each in restored:
-            self._missed.pop(each, None)
-
-    def _refuse_missed(self, there: set[str], now: float) -> None:
-        """Tell what a user took down from what went with its client."""
-        self._missed = {
-            each: since for each, since in self._missed.items() if there.issuperset(each)
-        }
-        settled = {each for each, since in self._missed.items() if now - since >= SETTLED_S}
-        self._refused |= settled
-        for each in settled:
-            del self._missed[each]
+    def _forget_ports(self) -> None:
+        self._ports.clear()
+        self._own_ports.clear()
+        self._matches = None
 
     def _forget_before(self, now: float) -> None:
         """Keep what was seen lately, and what was seen last before that."""
         while len(self._seen) > 1 and self._seen[1][0] <= now - SETTLED_S:
             self._seen.popleft()
 
-    def _wanted_among(self, pairs: Iterable[tuple[str, str]], inputs: set[str]) -> set[Connection]:
-        """Tell which of our ports, each with a foreign one, are to be connected."""
-        wanted = set()
-        for ours, foreign in pairs:
-            connection = (foreign, ours) if ours in inputs else (ours, foreign)
-            pattern = self._patterns.get(ours.partition(":")[2])
-            if connection in self._lost or (pattern and pattern.fullmatch(foreign)):
-                wanted.add(connection)
-        self._lost -= wanted
-        return wanted - self._refused - self._missed.keys()
+    # ---- what was taken down, and by whom ----
 
-    def _connect(self, client: GraphClient, missing: Iterable[Connection]) -> set[Connection]:
-        """Make connections; return those that could be made."""
-        made = {each for each in sorted(missing) if client.connect(each)}
-        for source, destination in sorted(made - self._made):
-            log.info("connected %s to %s", source, destination)
-        self._made |= made
-        return made
+    def _note_removed(self, present: set[Connection], now: float) -> None:
+        """Note what was taken down, and what a user has made again."""
+        restored = present & (self._refused | self._missed.keys())
+        self._refused -= restored
+        self._taken -= restored
+        for each in restored:
+            self._missed.pop(each, None)
+        removed = self._made - present
+        self._made = self._made - removed | restored
+        self._missed |= dict.fromkeys(removed, now)
+
+    def _judge_removed(
+        self, client: GraphClient, there: set[str], notices: list[PortNotice], now: float
+    ) -> None:
+        """Tell what a user took down from what went with its client."""
+        self._recent += notices
+        while self._recent and self._recent[0].at < now - REMEMBERED_S:
+            self._recent.popleft()
+        for each in list(self._missed):
+            at = self._end_of(each)
+            runs = list(self._runs_with_end_of(each)) if client.reports_activity else []
+            if any(first - TOGETHER_S < at < last + TOGETHER_S for first, last in runs):
+                del self._missed[each]
+            elif any(at < first for first, _ in runs):
+                self._taken.add(each)
+            elif not there.issuperset(each) and each not in self._taken:
+                del self._missed[each]
+        settled = {each for each, at in self._missed.items() if now - at >= SETTLED_S}
+        for each in self._gone_together(client, settled):
+            self._wanted[each] = now + PATIENCE_S
+            settled.discard(each)
+            del self._missed[each]
+        for each in settled:
+            del self._missed[each]
+        self._taken -= settled
+        self._refuse(settled)
+
+    def _end_of(self, connection: Connection) -> float:
+        """Return when it was taken down: as the server said, who may do so after it was seen."""
+        said = (each.at for each in reversed(self._recent) if each.ends(connection))
+        return next(said, self._missed[connection])
+
+    def _runs_with_end_of(self, connection: Connection) -> Iterator[tuple[float, float]]:
+        """Yield from when to when the server said without a pause that one of the ports went."""
+        run: list[PortNotice] = []
+        for notice, following in zip_longest(list(self._recent), list(self._recent)[1:]):
+            run.append(notice)
+            if following is None or following.at - notice.at >= TOGETHER_S:
+                if any(each.ends_port_of(connection) for each in run):
+                    yield run[0].at, notice.at
+                run = []
+
+    def _refuse(self, connections: set[Connection]) -> None:
+        self._refused |= connections
+        if connections:
+            log.warning(
+                "disconnected, not by stemd, and left so: %s; connect it again by hand, or "
+                "`stemd reload` connects what jack.autoconnect says",
+                in_words(connections),
+            )
+
+    def _gone_together(self, client: GraphClient, removed: set[Connection]) -> set[Connection]:
+        """Return what a client took down that became inactive, where no server reports that.
+
+        It has lost all that it had, of several connections, at the same time.
+        """
+        if client.reports_activity or not removed:
+            return set()
+        gone: set[Connection] = set()
+        present = client.all_connections() | client.connections()
+        for program in {_program(port) for each in removed for port in each} - {client.name}:
+            of_it = {each for each in removed if program in map(_program, each)}
+            at = [self._end_of(each) for each in of_it]
+            has_others = any(program in map(_program, each) for each in present)
+            if len(of_it) > 1 and not has_others and max(at) - min(at) < TOGETHER_S:
+                gone |= of_it
+        return gone
+
+    # ---- what is to be connected ----
+
+    def _note_ports(
+        self, client: GraphClient, others: set[str], own_ports: set[str], came: set[str]
+    ) -> set[tuple[str, str]]:
+        """Note what ports there are; return the pairs, an own one first, with a new one in it."""
+        for name in self._ports.keys() - others:
+            del self._ports[name]
+            self._matches = None
+        new = (others - self._ports.keys()) | came
+        for name in new:
+            if port := client.find_port(name):
+                self._ports[name] = port
+                self._matches = None
+        known = self._ports.keys()
+        pairs = {*product(own_ports, new & known), *product(own_ports - self._own_ports, known)}
+        self._own_ports = own_ports
+        return pairs
+
+    def _is_wanted(self, connection: Connection, own: str) -> bool:
+        if connection in self._refused or connection in self._missed:
+            return False
+        ours, other = connection if connection[0].startswith(own) else reversed(connection)
+        text = self._patterns.get(name := ours.removeprefix(own))
+        return connection in self._lost or bool(text and is_match(name, text, self._ports[other]))
+
+    def _connect(self, client: GraphClient, missing: Iterable[Connection], circle: Circle) -> None:
+        """Make connections, but for guesses that would lead back."""
+        for each in sorted(missing):
+            if self._is_guess(each) and circle.is_closed_by(each, self._guesses(circle)):
+                self._note_circular(each)
+            elif client.connect(each):
+                log.info("connected %s to %s", *each)
+                self._made.add(each)
+
+    def _give_way(self, client: GraphClient, circle: Circle) -> None:
+        """Take down what was guessed, where it leads back by now."""
+        for each in sorted(self._guesses(circle)):
+            if circle.is_closed_by(each):
+                client.disconnect(each)
+                self._made.discard(each)
+                self._note_circular(each)
+
+    def _guesses(self, circle: Circle) -> set[Connection]:
+        """Return which of stemd's outputs are connected to what an expression matched."""
+        return {each for each in self._made if each[0] in circle.outputs and self._is_guess(each)}
+
+    def _is_guess(self, connection: Connection) -> bool:
+        """Whether an expression matched the port, and the user has not named that very one."""
+        ours, other = connection if connection[0] in self._own_ports else reversed(connection)
+        port, text = self._ports.get(other), self._patterns.get(name := ours.partition(":")[2])
+        if port is None or text is None or text in (port.name, *port.aliases):
+            return False
+        return is_match(name, text, port)
+
+    def _note_circular(self, connection: Connection) -> None:
+        if connection not in self._circular:
+            self._circular.add(connection)
+            log.warning(
+                "not connected: %s to %s, which leads back into stemd; if that is wanted, "
+                "jack.autoconnect must have the port's own name",
+                *connection,
+            )
+
+
+def in_words(connections: Iterable[Connection]) -> str:
+    """Name connections."""
+    return ", ".join(f"{source} to {destination}" for source, destination in sorted(connections))
+
+
+def _program(port: str) -> str:
+    return port.partition(":")[0]

@@ -36,7 +36,7 @@ class Event(Flag):
     PERIOD = lib.RT_PERIOD
     """It calls with another number of frames."""
     PORTS = lib.RT_PORTS
-    """Ports came or went."""
+    """Ports came, went, were connected or disconnected."""
     SWAPPED = lib.RT_SWAPPED
     """The link that was attached last plays now; the one before is let go."""
     LATENCY = lib.RT_LATENCY
@@ -314,6 +314,20 @@ class RealtimeSide:
         message = ffi.new("uint8_t[3]")
         while lib.rt_read_midi(self._rt, message):
             yield bytes(ffi.buffer(message))
+
+    def read_ports(self) -> list[tuple[float, tuple[int, ...], bool]] | None:
+        """Return what the server said of ports, in order, since the last call (one thread).
+
+        Each with its time [seconds of the monotonic clock], the number of a port that came (True)
+        or went, or of two that were connected or disconnected. None: more than could be kept.
+        """
+        notice = ffi.new("rt_port_notice_t *")
+        notices: list[tuple[float, tuple[int, ...], bool]] = []
+        while (found := lib.rt_read_port(self._rt, notice)) > 0:
+            is_pair = notice.other != lib.RT_NO_PORT
+            ports = (notice.port, notice.other) if is_pair else (notice.port,)
+            notices.append((notice.time_ns / 1e9, ports, bool(notice.is_there)))
+        return None if found < 0 else notices
 
     def attach(self, link: Link) -> bool:
         """Let a new link come and take over once it is warm (one thread).

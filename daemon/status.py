@@ -139,6 +139,8 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
             "dry_frames": report.link.dry_frames,
         },
         "connections": sorted(daemon.patchbay.connections),
+        "disconnected": sorted(daemon.patchbay.disconnected),
+        "autoconnect": daemon.patchbay.matches,
     }
 
 

@@ -346,8 +346,7 @@ class Daemon:
             session.change(plan.networks, plan.scheme, plan.config.jack.longest_period)
         if session:
             session.extend_masks(plan.config.separation.mask_extension)
-        if plan.config.jack.autoconnect != before.config.jack.autoconnect:
-            self.patchbay.follow(plan.config.jack.autoconnect)
+        self.patchbay.follow(plan.config.jack.autoconnect)
         for stem in STEMS:
             strip = plan.config.mixer.strips.get(stem, Strip())
             if strip != before.config.mixer.strips.get(stem, Strip()):

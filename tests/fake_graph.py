@@ -17,6 +17,7 @@ class FakeGraph:
 
     name = "stemd"
     server = "fake"
+    reports_activity = True
 
     defers_latency = False
 
@@ -99,11 +100,23 @@ class FakeGraph:
     def port_names(self):
         return []
 
+    def port_notices(self):
+        return []
+
+    def find_port(self, name):
+        return None
+
     def connections(self):
+        return set()
+
+    def all_connections(self):
         return set()
 
     def connect(self, connection):
         return False
+
+    def disconnect(self, connection):
+        pass
 
     def is_alive(self) -> bool:
         return self.alive

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* clock_gettime, sched_getscheduler, M_PI */
 #include "link.h"
 #include "midi.h"
+#include "ports.h"
 
 #include <float.h>
 #include <math.h>
@@ -40,6 +41,7 @@ struct rt {
     float arrived; /* 0: what plays is heard; 1: what comes is; between: a cross-fade */
     gain_t gains[RT_MAX_CHANNELS];
     midi_t midi;
+    ports_t ports;
     _Atomic float in_peaks[RT_MAX_CHANNELS], out_peaks[RT_MAX_CHANNELS];
     counter_t periods, frames, xruns, reported, jumps, bad_samples, bad_outputs, worst_ns;
     _Atomic int64_t jumped_frames;
@@ -425,7 +427,13 @@ static int on_sample_rate(uint32_t samplerate, void *arg)
 
 static void on_port_registration(uint32_t port, int registered, void *arg)
 {
-    (void)port, (void)registered;
+    ports_note(&((rt_t *)arg)->ports, port, RT_NO_PORT, registered);
+    tell(arg, RT_PORTS);
+}
+
+static void on_port_connect(uint32_t source, uint32_t destination, int connected, void *arg)
+{
+    ports_note(&((rt_t *)arg)->ports, source, destination, connected);
     tell(arg, RT_PORTS);
 }
 
@@ -449,6 +457,7 @@ uintptr_t rt_callback(uint32_t which)
     case RT_ON_XRUN: return (uintptr_t)on_xrun;
     case RT_ON_SAMPLE_RATE: return (uintptr_t)on_sample_rate;
     case RT_ON_PORT_REGISTRATION: return (uintptr_t)on_port_registration;
+    case RT_ON_PORT_CONNECT: return (uintptr_t)on_port_connect;
     case RT_ON_INFO_SHUTDOWN: return (uintptr_t)on_info_shutdown;
     case RT_ON_MESSAGE: return (uintptr_t)on_message;
     }
@@ -527,6 +536,11 @@ void rt_counters(const rt_t *rt, rt_counters_t *out)
 int rt_read_midi(rt_t *rt, uint8_t *message)
 {
     return midi_read(&rt->midi, message);
+}
+
+int rt_read_port(rt_t *rt, rt_port_notice_t *notice)
+{
+    return ports_read(&rt->ports, notice);
 }
 
 int rt_is_freewheeling(const rt_t *rt)

@@ -87,7 +87,7 @@ enum {
     RT_SHUTDOWN = 1, /* the server went away */
     RT_RATE = 2,     /* it may run at another sample rate */
     RT_PERIOD = 4,   /* it calls with another number of frames */
-    RT_PORTS = 8,    /* ports came or went */
+    RT_PORTS = 8,    /* ports came, went, were connected or disconnected */
     RT_SWAPPED = 16, /* the coming link plays now */
     RT_LATENCY = 32, /* the server asks for our latency */
     RT_MIDI = 64,    /* rt_read_midi() has messages */
@@ -107,6 +107,14 @@ typedef struct {
     uint32_t period;      /* frames of the last cycle */
     int32_t priority;     /* of the server's thread; 0: it has no real-time scheduling */
 } rt_counters_t;
+
+/* A port came or went, or its client became active or inactive; or two were connected or not. */
+typedef struct {
+    uint64_t time_ns;     /* of the monotonic clock */
+    uint32_t port, other; /* their numbers; other is RT_NO_PORT where there is none */
+    int is_there;
+} rt_port_notice_t;
+#define RT_NO_PORT 0xffffffff
 
 /* Any thread; NULL when there is no memory. ramp: frames in which a gain changes. */
 rt_t *rt_new(uint32_t inputs, uint32_t outputs, uint32_t ramp);
@@ -142,6 +150,8 @@ float rt_out_peak(rt_t *rt, uint32_t output);
 void rt_counters(const rt_t *rt, rt_counters_t *out);
 /* One thread. Fetch the oldest message of three bytes (shorter ones end in zeros); 0: none. */
 int rt_read_midi(rt_t *rt, uint8_t *message);
+/* One thread. Fetch the oldest notice of ports. 0: there is none; -1: too many, all were lost. */
+int rt_read_port(rt_t *rt, rt_port_notice_t *notice);
 int rt_is_freewheeling(const rt_t *rt);
 uint64_t rt_delay(const rt_t *rt); /* of the link that plays, else of the one that comes */
 /* Wait at most timeout_ms; RT_* flags. One thread. */
@@ -157,6 +167,7 @@ enum {
     RT_ON_XRUN,
     RT_ON_SAMPLE_RATE,
     RT_ON_PORT_REGISTRATION,
+    RT_ON_PORT_CONNECT,
     RT_ON_INFO_SHUTDOWN,
     RT_ON_MESSAGE, /* of jack_set_error_function() and jack_set_info_function(): says nothing */
 };

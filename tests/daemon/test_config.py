@@ -106,7 +106,8 @@ def test_every_error_is_told_at_once(tmp_path):
         [
             "jack.clientname: unknown key; did you mean client_name?",
             "jack.server: input should be 'auto', 'jack', 'pipewire' or 'dummy' (got 'alsa')",
-            "jack.autoconnect.in_R: input should be a valid regular expression (got '(')",
+            "jack.autoconnect.in_R: '(' at character 1 is never closed: close it, or write \\( "
+            "(got '(')",
             "separation.stems: input should be 'auto', 2 or 4 (got 3)",
             "separation.T: input should be a multiple of 64 (got 100)",
             "separation.B: input should be greater than or equal to 1 (got 0)",

@@ -224,6 +224,37 @@ def test_one_that_is_late_gets_a_hint(daemon, what, figures, remedy):
     assert remedy in found.remedy
 
 
+def test_what_patterns_match_is_told_by_one_that_plays(daemon):
+    daemon.figures |= {
+        "autoconnect": {
+            "in_L": {"pattern": "mpv:.*", "matches": ["mpv:out_0"], "nearest": []},
+            "in_R": {"pattern": "mpv:outR", "matches": [], "nearest": ["mpv:out_0"]},
+        },
+        "disconnected": [["mpv:out_0", "stemd:in_L"]],
+    }
+    matching, lacking, taken = (each for each in examine(None, ()) if each.about == "connections")
+    assert matching.found == "jack.autoconnect.in_L: 'mpv:.*' matches mpv:out_0"
+    assert matching.weight is Weight.GOOD
+    assert lacking.found == (
+        "jack.autoconnect.in_R: 'mpv:outR' matches no port; the nearest: mpv:out_0"
+    )
+    assert lacking.weight is Weight.HINT
+    assert taken.found == "mpv:out_0 to stemd:in_L was disconnected, and is left so"
+    assert "stemd reload" in taken.remedy
+
+
+def test_what_patterns_match_is_found_in_the_graph():
+    wish = "jack.autoconnect={in_L: 'system:capture_[1]', vocals_L: 'system:playbak_1'}"
+    with private_server(realtime=False) as name:
+        os.environ["JACK_DEFAULT_SERVER"] = name
+        found = [each.found for each in examine(None, (wish,)) if each.about == "connections"]
+    assert found == [
+        "jack.autoconnect.in_L: 'system:capture_[1]' matches system:capture_1",
+        "jack.autoconnect.vocals_L: 'system:playbak_1' matches no port; the nearest: "
+        "system:playback_1, system:playback_2",
+    ]
+
+
 def test_one_that_waits_is_told(daemon):
     daemon.figures = {"state": "waiting", "server": None}
     assert find("daemon").found == "waiting for a server"

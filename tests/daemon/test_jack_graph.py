@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import threading
+from time import monotonic
 
 import jack
 import pytest
@@ -14,6 +15,7 @@ from processes import process_of
 from rigs import latency
 from stemd.daemon import libjack
 from stemd.daemon.errors import ServerError
+from stemd.daemon.graph import Port
 from stemd.daemon.jack_graph import ORDER, PORT_GROUP, PRETTY_NAME, open_client
 from stemd.daemon.private_server import private_server
 from stemd.daemon.realtime import Event, Link, RealtimeSide
@@ -96,6 +98,55 @@ def test_connections_that_cannot_be_asked_for_are_those_seen_last(client, bystan
 
     monkeypatch.setattr(client, "_ask_connections", fail)
     assert client.connections() == seen == {("bystander:out", "stemd:in_L")}
+
+
+def test_a_client_that_becomes_inactive_is_said_to_take_its_connections_and_ports(
+    client, bystander
+):
+    bystander.outports.register("out")
+    client.activate()
+    link = ("bystander:out", "stemd:in_L")
+    assert client.connect(link)
+    assert client.reports_activity
+    found = []
+
+    def said(ports, is_there) -> bool:
+        found.extend(client.port_notices())
+        return (ports, is_there) in [(each.ports, each.is_there) for each in found]
+
+    wait_until(lambda: said(link, True))
+    bystander.deactivate()
+    wait_until(lambda: said(("bystander:out",), False))
+    order = [each.ports for each in found if not each.is_there]
+    assert order == [link, ("bystander:out",)]
+    assert 0 <= monotonic() - found[-1].at < 5
+    assert not client.port_notices()
+    assert "bystander:out" in client.port_names()
+    bystander.activate()
+    wait_until(lambda: said(("bystander:out",), True))
+
+
+def test_what_is_known_of_others_ports(client, bystander):
+    bystander.outports.register("out").set_alias("an alias")
+    bystander.midi_inports.register("keys")
+    expected = Port("bystander:out", is_output=True, aliases=("an alias",))
+    assert client.find_port("bystander:out") == expected
+    assert client.find_port("bystander:keys") == Port("bystander:keys", False, is_midi=True)
+    assert client.find_port("system:capture_1").is_origin
+    assert not client.find_port("system:playback_1").is_origin
+    assert client.find_port("bystander:none") is None
+
+
+def test_connections_of_others_are_known_and_ours_can_be_taken_down(client, bystander):
+    bystander.outports.register("out")
+    client.activate()
+    client.connect(("bystander:out", "system:playback_1"))
+    client.connect(("bystander:out", "stemd:in_L"))
+    both = {("bystander:out", "system:playback_1"), ("bystander:out", "stemd:in_L")}
+    wait_until(lambda: client.all_connections() == both)
+    client.disconnect(("bystander:out", "stemd:in_L"))
+    client.disconnect(("bystander:out", "stemd:in_R"))  # was none
+    wait_until(lambda: not client.connections())
 
 
 def test_the_server_calls_the_compiled_callbacks(client, bystander, rt):

@@ -1,32 +1,51 @@
 """Connections as the user wishes: by pattern, restored after a server's end, never forced."""
 
-import re
 from types import SimpleNamespace
 
 import pytest
 
-from stemd.daemon.patchbay import INSIST_S, PATIENCE_S, SETTLED_S, Patchbay
+from stemd.daemon.graph import Port, PortNotice
+from stemd.daemon.patchbay import PATIENCE_S, SETTLED_S, TOGETHER_S, Patchbay
 
 INPUTS = ("in_L", "in_R")
 OWN = ["stemd:in_L", "stemd:in_R", "stemd:vocals_L", "stemd:vocals_R"]
 
 
 class FakeClient:
-    """Ports and connections as a server keeps them."""
+    """Ports and connections as a server keeps them; what comes out of a port is named so."""
 
     name = "stemd"
 
-    def __init__(self, *foreign: str) -> None:
+    def __init__(self, *foreign: str, reports_activity: bool = True) -> None:
         self.ports = [*OWN, *foreign]
         self.made: set[tuple[str, str]] = set()
+        self.others: set[tuple[str, str]] = set()
+        """Connections of others among each other."""
         self.attempts: list[tuple[str, str]] = []
         self.refuses = False
+        self.reports_activity = reports_activity
+        self.notices: list[PortNotice] = []
+        self.aliases: dict[str, str] = {}
+
+    def port_notices(self):
+        notices, self.notices = self.notices, []
+        return notices
 
     def port_names(self):
         return list(self.ports)
 
+    def find_port(self, name):
+        if name not in self.ports:
+            return None
+        is_output = any(word in name for word in ("out", "capture", "monitor"))
+        aliases = tuple(alias for alias, of in self.aliases.items() if of == name)
+        return Port(name, is_output, "midi" in name, "capture" in name, aliases)
+
     def connections(self):
         return set(self.made)
+
+    def all_connections(self):
+        return self.made | self.others
 
     def connect(self, connection):
         self.attempts.append(connection)
@@ -35,9 +54,28 @@ class FakeClient:
         self.made.add(connection)
         return True
 
+    def disconnect(self, connection):
+        self.made.discard(connection)
+
     def remove(self, port: str) -> None:
         self.ports.remove(port)
         self.made = {each for each in self.made if port not in each}
+
+    def deactivate(self, *ports: str, at: float) -> None:
+        """As a server does it: connections go, ports stay, and are said to have gone."""
+        for each in sorted(self.made):
+            if set(ports) & set(each):
+                self.take_down(each, at=(at := at + 0.0001))
+        if self.reports_activity:
+            self.notices += [PortNotice(at + 0.0001, (port,), False) for port in ports]
+
+    def activate(self, *ports: str, at: float) -> None:
+        if self.reports_activity:
+            self.notices += [PortNotice(at, (port,), True) for port in ports]
+
+    def take_down(self, connection, at: float) -> None:
+        self.made.discard(connection)
+        self.notices.append(PortNotice(at, connection, False))
 
 
 @pytest.fixture
@@ -46,7 +84,7 @@ def look():
     clock = [0.0]
 
     def look(patchbay, client=None):
-        clock[0] += 2 * max(SETTLED_S, INSIST_S)
+        clock[0] += 2 * SETTLED_S
         if client:
             patchbay.look(client, INPUTS, clock[0])
         else:
@@ -59,7 +97,7 @@ def look():
 def wants(look):
     """A patchbay that connected mpv:out_1 to stemd:in_L, a client, and what a user does there."""
     client = FakeClient("mpv:out_1")
-    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    patchbay = Patchbay({"in_L": "mpv:.*"})
     look(patchbay, client)
 
     def disconnect():
@@ -80,13 +118,9 @@ def wants(look):
     return SimpleNamespace(**locals())
 
 
-def patterns(**by_port: str):
-    return {port: re.compile(pattern) for port, pattern in by_port.items()}
-
-
 def test_ports_that_match_are_connected_now_and_when_they_appear(look):
-    client = FakeClient("mpv:out_FL", "mpv:other")
-    patchbay = Patchbay(patterns(in_L="mpv:out_.L", vocals_L=r"desk:in_\d+"))
+    client = FakeClient("mpv:out_FL", "mpv:in_FL")
+    patchbay = Patchbay({"in_L": "mpv:out_.L", "vocals_L": r"desk:in_\d+"})
     look(patchbay, client)
     assert client.made == {("mpv:out_FL", "stemd:in_L")}
     client.ports += ["desk:in_1", "desk:in_x"]
@@ -96,7 +130,7 @@ def test_ports_that_match_are_connected_now_and_when_they_appear(look):
 
 def test_own_ports_are_never_connected_to_each_other(look):
     client = FakeClient()
-    look(Patchbay(patterns(in_L=".*")), client)
+    look(Patchbay({"in_L": ".*"}), client)
     assert not client.attempts
 
 
@@ -133,9 +167,9 @@ def test_a_port_that_goes_and_comes_again_is_connected_again(look, wants):
 
 def test_a_client_that_ends_in_good_order_is_connected_when_it_comes_again():
     client = FakeClient("mpv:out_1")
-    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    patchbay = Patchbay({"in_L": "mpv:.*"})
     patchbay.look(client, INPUTS, 0)
-    patchbay.look(client, INPUTS, at := 2 * INSIST_S)
+    patchbay.look(client, INPUTS, at := 2 * SETTLED_S)
     client.made.clear()  # as it becomes inactive
     patchbay.look(client, INPUTS, at + 0.5 * SETTLED_S)
     client.remove("mpv:out_1")
@@ -149,51 +183,64 @@ def test_a_client_that_ends_in_good_order_is_connected_when_it_comes_again():
 def test_ports_of_a_client_that_is_not_active_yet_are_connected_when_it_is():
     client = FakeClient("mpv:out_1")
     client.refuses = True
-    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    patchbay = Patchbay({"in_L": "mpv:.*"})
     patchbay.look(client, INPUTS, 0)
     assert not client.made
     client.refuses = False
     at = 0.9 * PATIENCE_S  # it had much to load
     patchbay.look(client, INPUTS, at)
     assert client.made
-    client.made.clear()  # as JACK does when the other client becomes active
-    patchbay.look(client, INPUTS, at + 0.8 * INSIST_S)
-    assert client.made
-    patchbay.look(client, INPUTS, at + 1.2 * INSIST_S)
     client.made.clear()  # and this is a user
-    patchbay.look(client, INPUTS, at + 1.6 * INSIST_S)
+    patchbay.look(client, INPUTS, at + 0.1)
     assert not client.made
+
+
+def test_ports_of_a_client_that_becomes_active_late_are_connected_then(look):
+    client = FakeClient("mpv:out_1")
+    client.refuses = True
+    patchbay = Patchbay({"in_L": "mpv:.*"})
+    patchbay.look(client, INPUTS, 0)
+    patchbay.look(client, INPUTS, 2 * PATIENCE_S)
+    client.refuses = False
+    client.activate("mpv:out_1", at=3 * PATIENCE_S)
+    patchbay.look(client, INPUTS, 3 * PATIENCE_S)
+    assert client.made
 
 
 def test_what_cannot_be_connected_is_not_tried_for_ever():
     client = FakeClient("mpv:out_1")
     client.refuses = True
-    patchbay = Patchbay(patterns(in_L="mpv:.*"))
+    patchbay = Patchbay({"in_L": "mpv:.*"})
     for part in (0, 0.5, 0.9, 1.1, 1.5):
         patchbay.look(client, INPUTS, part * PATIENCE_S)
     assert len(client.attempts) == 3
 
 
 def test_own_ports_that_appear_are_connected_by_their_patterns(look):
-    client = FakeClient("desk:1", "desk:2")
-    patchbay = Patchbay(patterns(drums_L="desk:1"))
+    client = FakeClient("desk:in_1", "desk:in_2")
+    patchbay = Patchbay({"drums_L": "desk:in_1"})
     look(patchbay, client)
     assert not client.made
     client.ports.append("stemd:drums_L")
     look(patchbay, client)
-    assert client.made == {("stemd:drums_L", "desk:1")}
+    assert client.made == {("stemd:drums_L", "desk:in_1")}
 
 
-def test_other_patterns_are_followed_at_once_but_a_user_is_not_overruled(look):
+def test_a_reload_connects_what_its_patterns_say_whatever_was_taken_down(look):
     client = FakeClient("mpv:out_1", "mpv:out_2")
-    patchbay = Patchbay(patterns(in_L="mpv:out_1"))
+    patchbay = Patchbay({"in_L": "mpv:out_1"})
     look(patchbay, client)
     client.made.clear()
     look(patchbay, client)
-    patchbay.follow(patterns(in_L="mpv:out_.", in_R="mpv:out_2"))
+    patchbay.follow({"in_L": "mpv:out_.", "in_R": "mpv:out_2"})
     look(patchbay, client)
-    assert client.made == {("mpv:out_2", "stemd:in_L"), ("mpv:out_2", "stemd:in_R")}
+    assert client.made == {
+        ("mpv:out_1", "stemd:in_L"),
+        ("mpv:out_2", "stemd:in_L"),
+        ("mpv:out_2", "stemd:in_R"),
+    }
     assert patchbay.connections == client.made
+    assert not patchbay.disconnected
 
 
 def test_a_server_that_dies_at_once_takes_nothing_from_the_next():
@@ -258,3 +305,219 @@ def test_what_a_user_took_down_is_not_restored(look):
     client = FakeClient("desk:a")
     look(patchbay, client)
     assert not client.made
+
+
+# ---- who took it down ----
+
+BOTH = {("mpd:out_L", "stemd:in_L"), ("mpd:out_R", "stemd:in_R")}
+PORTS = ("mpd:out_L", "mpd:out_R")
+
+
+def player(now: float = 0.0, **options):
+    """A patchbay that connected a player, and its client."""
+    client = FakeClient(*PORTS, **options)
+    patchbay = Patchbay({"in_L": "mpd:out_L", "in_R": "mpd:out_R"})
+    patchbay.look(client, INPUTS, now)
+    assert client.made == BOTH
+    return patchbay, client
+
+
+@pytest.mark.parametrize("seen", [(), (1.1,), (1.1, 9), (1.1, 3 * PATIENCE_S)])
+def test_a_client_that_was_inactive_is_connected_as_soon_as_it_is_active(seen):
+    patchbay, client = player()
+    client.deactivate(*PORTS, at=1)
+    for moment in seen:
+        patchbay.look(client, INPUTS, moment)
+    attempts = len(client.attempts)
+    client.activate(*PORTS, at=max(seen, default=1) + 0.1)
+    patchbay.look(client, INPUTS, max(seen, default=1) + 0.2)
+    assert client.made == BOTH
+    assert len(client.attempts) == attempts + 2, "an inactive client was tried, in vain"
+    assert not patchbay.disconnected
+
+
+def test_connections_may_be_seen_to_have_gone_before_the_server_says_so():
+    patchbay, client = player()
+    made = set(client.made)
+    client.made.clear()
+    patchbay.look(client, INPUTS, 1)
+    client.made = made
+    client.deactivate(*PORTS, at=1.02)
+    patchbay.look(client, INPUTS, 1.1)
+    client.activate(*PORTS, at=9)
+    patchbay.look(client, INPUTS, 9)
+    assert client.made == BOTH
+
+
+@pytest.mark.parametrize("looks", [(), (1.01,), (1.01, 1.03)])
+@pytest.mark.parametrize("goes", ["inactive", "away"])
+def test_what_a_user_took_down_stays_so_while_its_client_stops_and_plays(looks, goes, caplog):
+    patchbay, client = player()
+    left, right = sorted(BOTH)
+    client.take_down(left, at=1)
+    for moment in looks[:1]:
+        patchbay.look(client, INPUTS, moment)
+    client.deactivate(*PORTS, at=1.02)  # sooner than the wish is settled
+    if goes == "away":
+        for port in PORTS:
+            client.remove(port)
+    for moment in looks[1:]:
+        patchbay.look(client, INPUTS, moment)
+    if goes == "away":
+        patchbay.look(client, INPUTS, 1.04)
+        client.ports += PORTS
+    for moment in range(2, 9):
+        client.activate(*PORTS, at=moment - 0.5)
+        patchbay.look(client, INPUTS, moment - 0.4)
+        patchbay.look(client, INPUTS, moment)
+        assert client.made == {right}
+        client.deactivate(*PORTS, at=moment + 0.1)
+        patchbay.look(client, INPUTS, moment + 0.1)
+    assert patchbay.disconnected == {left}
+    said = [each for each in caplog.messages if "left so" in each]
+    assert said == [
+        "disconnected, not by stemd, and left so: mpd:out_L to stemd:in_L; connect it again by "
+        "hand, or `stemd reload` connects what jack.autoconnect says"
+    ]
+
+
+def test_what_matched_and_was_there_already_is_a_users_to_take_down():
+    client = FakeClient("mpd:out_L")
+    client.made.add(("mpd:out_L", "stemd:in_L"))
+    patchbay = Patchbay({"in_L": "mpd:.*"})
+    patchbay.look(client, INPUTS, 0)
+    client.made.clear()
+    patchbay.look(client, INPUTS, 1)
+    patchbay.look(client, INPUTS, 1 + SETTLED_S)
+    client.activate("mpd:out_L", at=9)
+    patchbay.look(client, INPUTS, 9)
+    assert not client.made
+    assert patchbay.disconnected == {("mpd:out_L", "stemd:in_L")}
+
+
+def test_without_reports_what_goes_together_went_with_its_client():
+    patchbay, client = player(reports_activity=False)
+    client.deactivate(*PORTS, at=1)
+    patchbay.look(client, INPUTS, 1)
+    patchbay.look(client, INPUTS, 1.1 + SETTLED_S)
+    assert client.made == BOTH
+
+
+@pytest.mark.parametrize("keeps", ["another program's", "one of ours", "time"])
+def test_without_reports_what_goes_alone_was_taken_down_by_a_user(keeps):
+    patchbay, client = player(reports_activity=False)
+    left, right = sorted(BOTH)
+    if keeps == "another program's":
+        client.others.add(("mpd:out_L", "speakers:in_1"))
+    client.take_down(left, at=1)
+    if keeps != "one of ours":
+        client.take_down(right, at=1 + (2 * TOGETHER_S if keeps == "time" else 0.0001))
+    kept = set(client.made)
+    patchbay.look(client, INPUTS, 1.1)
+    patchbay.look(client, INPUTS, 2 + SETTLED_S)
+    assert client.made == kept
+    assert patchbay.disconnected == BOTH - kept
+
+
+# ---- what patterns match ----
+
+
+def test_a_port_is_connected_by_its_very_name_whatever_signs_are_in_it(look):
+    client = FakeClient(name := "X + Y (1):out_L [a|b]*")
+    patchbay = Patchbay({"in_L": name})
+    look(patchbay, client)
+    assert client.made == {(name, "stemd:in_L")}
+
+
+def test_a_port_is_connected_by_its_alias(look):
+    client = FakeClient("Built-in Audio:capture_1")
+    client.aliases["alsa:pcm:0:capture_0"] = "Built-in Audio:capture_1"
+    look(Patchbay({"in_L": "alsa:pcm:.*"}), client)
+    assert client.made == {("Built-in Audio:capture_1", "stemd:in_L")}
+
+
+def test_only_ports_that_fit_are_tried(look):
+    client = FakeClient("a:in_1", "b:out_1", "a:midi_in", "b:midi_out")
+    look(Patchbay({"in_L": "[ab]:.*", "vocals_L": "[ab]:.*"}), client)
+    assert sorted(client.attempts) == [("b:out_1", "stemd:in_L"), ("stemd:vocals_L", "a:in_1")]
+
+
+def test_what_each_pattern_matches_is_told_and_the_nearest_names_of_one_that_matches_nothing(look):
+    client = FakeClient("mpv:out_FL", "mpv:out_FR", "desk:in_1")
+    patchbay = Patchbay(
+        {"in_L": "mpv:out_F[LR]", "in_R": "mpv:output_FR", "vocals_L": "quite else"}
+    )
+    look(patchbay, client)
+    assert patchbay.matches == {
+        "in_L": {
+            "pattern": "mpv:out_F[LR]",
+            "matches": ["mpv:out_FL", "mpv:out_FR"],
+            "nearest": [],
+        },
+        "in_R": {
+            "pattern": "mpv:output_FR",
+            "matches": [],
+            "nearest": ["mpv:out_FR", "mpv:out_FL"],
+        },
+        "vocals_L": {"pattern": "quite else", "matches": [], "nearest": []},
+    }
+    client.remove("mpv:out_FR")
+    look(patchbay, client)
+    assert patchbay.matches["in_L"]["matches"] == ["mpv:out_FL"]
+
+
+# ---- feedback ----
+
+
+@pytest.mark.parametrize("sink", ["sink", "zink"])
+@pytest.mark.parametrize("order", [("playback_FL", "monitor_FL"), ("monitor_FL", "playback_FL")])
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("source", ["{}:monitor_FL", "{}:.*"])
+def test_what_would_lead_back_is_not_connected_by_an_expression(
+    look, sink, order, together, source, caplog
+):
+    client = FakeClient()
+    patchbay = Patchbay({"in_L": source.format(sink), "vocals_L": ".*:playback_FL"})
+    look(patchbay, client)
+    for name in order:
+        client.ports.append(f"{sink}:{name}")
+        if not together:
+            look(patchbay, client)
+    for _ in range(3):
+        look(patchbay, client)
+    assert client.made == {(f"{sink}:monitor_FL", "stemd:in_L")}
+    said = [each for each in caplog.messages if each.startswith("not connected")]
+    assert said == [
+        f"not connected: stemd:vocals_L to {sink}:playback_FL, which leads back into stemd; if "
+        "that is wanted, jack.autoconnect must have the port's own name"
+    ]
+    assert not patchbay.disconnected
+
+
+def test_what_a_user_connects_takes_down_a_guess_that_leads_back_by_that(look):
+    client = FakeClient("sink:playback_FL", "sink:monitor_FL")
+    patchbay = Patchbay({"vocals_L": ".*:playback_FL"})
+    look(patchbay, client)
+    assert client.made == {("stemd:vocals_L", "sink:playback_FL")}
+    client.made.add(("sink:monitor_FL", "stemd:in_L"))
+    look(patchbay, client)
+    assert client.made == {("sink:monitor_FL", "stemd:in_L")}
+
+
+def test_what_leads_back_through_other_programs_is_not_connected_either(look):
+    client = FakeClient("sink:playback_FL", "echo:out_1", "echo:in_1")
+    client.others.add(("sink:monitor_FL", "echo:in_1"))
+    look(Patchbay({"in_L": "echo:.*", "vocals_L": "sink:.*"}), client)
+    assert client.made == {("echo:out_1", "stemd:in_L")}
+
+
+def test_a_sound_card_leads_nothing_back(look):
+    client = FakeClient("system:capture_1", "system:playback_1")
+    look(Patchbay({"in_L": "system:.*", "vocals_L": "system:.*"}), client)
+    assert len(client.made) == 2
+
+
+def test_what_is_named_is_connected_although_it_leads_back(look):
+    client = FakeClient("sink:playback_FL", "sink:monitor_FL")
+    look(Patchbay({"in_L": "sink:monitor_FL", "vocals_L": "sink:playback_FL"}), client)
+    assert len(client.made) == 2

@@ -412,6 +412,33 @@ class TestEvents:
         assert rig.rt.wait_events(0) == Event.SHUTDOWN | Event.RATE | Event.PORTS
         assert not rig.rt.wait_events(0)
 
+    def test_what_is_said_of_ports_is_told_in_order_or_all_of_it_lost(self):
+        rig = Rig()
+        registered, linked = (
+            "void(*)(uint32_t, int, void *)",
+            "void(*)(uint32_t, uint32_t, int, void *)",
+        )
+        before = monotonic()
+        for connected in (1, 0):
+            rig.graph.call("port_connect", linked, 7, 8, connected)
+        for port in range(3000):
+            rig.graph.call("port_registration", registered, port, port % 2)
+            if port == 1:
+                said = rig.rt.read_ports()
+                assert [each[1:] for each in said] == [
+                    *(((7, 8), True), ((7, 8), False), ((0,), False), ((1,), True))
+                ]
+                assert [before, *sorted(at for at, *_ in said)] == [
+                    before,
+                    *(at for at, *_ in said),
+                ]
+                assert before <= said[0][0] <= monotonic()
+        assert Event.PORTS in rig.rt.wait_events(0)
+        assert rig.rt.read_ports() is None
+        assert rig.rt.read_ports() == []
+        rig.graph.call("port_registration", registered, 9, 1)
+        assert [each[1:] for each in rig.rt.read_ports()] == [((9,), True)]
+
     def test_it_wakes_whoever_waits(self):
         rig = Rig()
         woken = threading.Event()

@@ -1,0 +1,65 @@
+"""Which ports each pattern of ``jack.autoconnect`` matches, and which it nearly does."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import TypedDict
+
+from stemd.daemon.graph import Port
+from stemd.daemon.port_patterns import compiled
+from stemd.daemon.ports import INPUTS, MIDI
+
+SHOWN = 50
+"""Ports that are named for each pattern, at most."""
+
+NEAREST = 3
+"""Ports that are named where a pattern matches none."""
+
+COMPARED, COMPARED_LENGTH = 256, 128
+"""Names, and characters of each, that are compared: it takes long for long ones."""
+
+SIMILAR = 0.4
+"""From 0 to 1: how similar a name must be to be suggested."""
+
+
+class Matches(TypedDict):
+    """What a pattern comes to in a graph: the ports it matches; if none, the nearest names."""
+
+    pattern: str
+    matches: list[str]
+    nearest: list[str]
+
+
+def is_match(own: str, text: str, port: Port) -> bool:
+    """Whether the pattern for one of stemd's ports matches this one, by its name or an alias."""
+    return fits(own, port) and any(map(compiled(text).matches, (port.name, *port.aliases)))
+
+
+def fits(own: str, port: Port) -> bool:
+    """Whether one of stemd's ports can be connected to another program's."""
+    return port.is_midi == (own == MIDI) and port.is_output == (own in (*INPUTS, MIDI))
+
+
+def find_matches(patterns: Mapping[str, str], ports: Iterable[Port]) -> dict[str, Matches]:
+    """Return, for each of stemd's ports with a pattern, what that matches among these ports."""
+    found = {}
+    ports = sorted(ports, key=lambda port: port.name)
+    for own, text in patterns.items():
+        names = [port.name for port in ports if is_match(own, text, port)]
+        fitting = [port.name for port in ports if fits(own, port)]
+        nearest = [] if names else _nearest(text, fitting)
+        found[own] = Matches(pattern=text, matches=names[:SHOWN], nearest=nearest)
+    return found
+
+
+def in_words(own: str, found: Matches) -> str:
+    """Say what a pattern matches."""
+    if names := found["matches"]:
+        return f"jack.autoconnect.{own}: {found['pattern']!r} matches {', '.join(names)}"
+    nearest = f"; the nearest: {', '.join(found['nearest'])}" if found["nearest"] else ""
+    return f"jack.autoconnect.{own}: {found['pattern']!r} matches no port{nearest}"
+
+
+def _nearest(text: str, names: list[str]) -> list[str]:
+    cut = {name[:COMPARED_LENGTH].lower(): name for name in names[:COMPARED]}
+    plain = text[:COMPARED_LENGTH].lower().replace("\\", "")
+    return [cut[each] for each in get_close_matches(plain, cut, NEAREST, SIMILAR)]

@@ -1,0 +1,60 @@
+"""Other people's programs beside a stemd that runs."""
+
+import subprocess
+from contextlib import contextmanager
+
+import numpy as np
+import soundfile
+
+from stemd.daemon.control.client import ControlClient
+
+RATE = 48_000
+
+
+class Desk:
+    """stemd as it runs, and what its user asks of it."""
+
+    def __init__(self, process, environment) -> None:
+        self.process = process
+        self._socket = f"{environment['XDG_RUNTIME_DIR']}/stemd/stemd.socket"
+
+    def ask(self, do: str, **more):
+        with ControlClient(self._socket) as client:
+            return client.ask(do, **more)
+
+    def status(self):
+        return self.ask("status")
+
+    def connections(self) -> set[tuple[str, str]]:
+        return {tuple(each) for each in self.status()["connections"]}
+
+
+@contextmanager
+def started(command, environment, **more):
+    """A program as long as the context lasts."""
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=more.pop("stdout", subprocess.DEVNULL),
+        stderr=subprocess.DEVNULL,
+        **more,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def write_song(path, seconds: float, samplerate: int = RATE, hertz: float = 440.0) -> None:
+    """A tone, a little louder on the left."""
+    t = np.arange(round(seconds * samplerate)) / samplerate
+    tone = np.sin(2 * np.pi * hertz * t)
+    soundfile.write(path, np.stack([0.4 * tone, 0.2 * tone], 1), samplerate)
