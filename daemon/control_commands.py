@@ -2,11 +2,15 @@
 
 import re
 import sys
+from collections.abc import Iterable
+from contextlib import redirect_stderr, suppress
+from io import StringIO
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from stemd.daemon import bad_samples
 from stemd.daemon.config import Config, load_config
@@ -21,6 +25,10 @@ if TYPE_CHECKING:
     from stemd.daemon.control.client import ControlClient
 
 GAIN = re.compile(r"(?P<number>[-+]?\d+(\.\d*)?|[-+]?\.\d+)\s*(dB)?", re.IGNORECASE)
+
+
+COMPLETION_S = 1.0
+"""How long completion waits for a daemon."""
 
 
 class Decibels(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
@@ -46,6 +54,22 @@ class Decibels(click.ParamType):  # type: ignore[type-arg] # generic since click
         return float(match["number"])
 
 
+class Stem(click.Choice):  # type: ignore[type-arg] # generic since click 8.2 only
+    """A stem; completed to those that the running daemon has."""
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 - click gives it
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Return the stems that begin so; of all that there can be, where no daemon answers."""
+        stems: Iterable[str] = STEMS
+        with suppress(StemdError), redirect_stderr(StringIO()):  # on a line that is being typed
+            stems = _ask(ctx.params.get("socket"), "status", COMPLETION_S)["mixer"] or STEMS
+        return [CompletionItem(stem) for stem in stems if stem.startswith(incomplete)]
+
+
 socket_option = click.option(
     "--socket",
     type=click.Path(path_type=Path),
@@ -67,7 +91,7 @@ def status(socket: Path | None, as_json: bool) -> None:
 
 
 @click.command("set")
-@click.argument("stem", type=click.Choice(STEMS))
+@click.argument("stem", type=Stem(STEMS))
 @socket_option
 @click.option("--gain", type=Decibels(), help="-6dB, 3, off; 0 dB is as it is.")
 @click.option("--mute/--unmute", default=None, help="Not to be heard; and again.")
@@ -197,8 +221,10 @@ def _own_config() -> Config:
         return Config()
 
 
-def _ask(path: Path | None, do: str, **arguments: Any) -> dict[str, Any]:
-    with _connect(path) as client:
+def _ask(
+    path: Path | None, do: str, patience_s: float | None = None, **arguments: Any
+) -> dict[str, Any]:
+    with _connect(path, patience_s) as client:
         result: dict[str, Any] = client.ask(do, **arguments)
         return result
 

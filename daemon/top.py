@@ -69,6 +69,7 @@ class Top(App[None]):
         self._shown = 0
         self._wishes: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self._pressed = Flag()
+        self._leaving = False
 
     def compose(self) -> ComposeResult:
         """Lay the page out."""
@@ -88,13 +89,20 @@ class Top(App[None]):
             try:
                 with self._connect() as client:
                     while self.is_running:
+                        leaving = self._leaving  # what was pressed before is among the wishes now
                         self._tell(client)
+                        if leaving:
+                            break
                         self.call_from_thread(self._show, client.ask("status"), "")
                         self._pressed.wait(REFRESH_S)
                         self._pressed.clear()
             except StemdError as error:
                 self.call_from_thread(self._show, {}, str(error))
-                sleep(RETRY_S)
+                if not self._leaving:
+                    sleep(RETRY_S)
+            if self._leaving:
+                self.call_from_thread(self.exit)
+                return
 
     def _tell(self, client: ControlClient) -> None:
         """Ask for what the keys want."""
@@ -125,6 +133,13 @@ class Top(App[None]):
     def _strip(self) -> tuple[str, dict[str, Any]] | None:
         strips = list(self._status.get("mixer", {}).items())
         return strips[self._chosen % len(strips)] if strips else None
+
+    async def action_quit(self) -> None:
+        """Leave, once the daemon has what the keys want; at once, where there is none."""
+        if not self._status:
+            self.exit()
+        self._leaving = True
+        self._pressed.set()
 
     def action_choose(self, step: int) -> None:
         """Go to another stem."""

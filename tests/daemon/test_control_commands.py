@@ -9,14 +9,17 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from click.shell_completion import get_completion_class
 from click.testing import CliRunner
 
 from fake_daemon import FakeDaemon
 from processes import STEMD, await_line, running
+from stemd.daemon import control_commands
 from stemd.daemon.cli import cli
 from stemd.daemon.control import server as control_server
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.server import ControlServer
+from stemd.daemon.ports import STEMS
 from stemd.daemon.private_server import private_server
 
 
@@ -214,6 +217,33 @@ def test_options_that_would_do_nothing_are_refused(fake, arguments):
     ended = CliRunner().invoke(cli, [*arguments, *fake[1]])
     assert isinstance(ended.exception, SystemExit)
     assert "--learn" in ended.output
+
+
+def completed(text: str, *words: str) -> list[str]:
+    """What a shell offers after some words."""
+    found = get_completion_class("bash")(cli, {}, "stemd", "_STEMD_COMPLETE")
+    return [item.value for item in found.get_completions(list(words), text)]
+
+
+def test_the_stems_that_are_there_are_completed(fake, monkeypatch):
+    daemon, socket = fake
+    daemon.figures["mixer"] = {"vocals": {}, "accompaniment": {}}
+    assert completed("", "set", *socket) == ["vocals", "accompaniment"]
+    assert completed("v", "set", *socket) == ["vocals"]
+    assert completed("d", "set", *socket) == []
+    monkeypatch.setattr(control_commands, "COMPLETION_S", 0.05)
+    daemon.status = Future
+    assert completed("", "set", *socket) == list(STEMS)
+
+
+def test_all_stems_are_completed_where_no_daemon_runs(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "stemd").mkdir(mode=0o700)
+    assert completed("", "set") == list(STEMS)
+    (tmp_path / "stemd" / "config.yaml").write_text("wrong: 1")
+    assert completed("b", "set") == ["bass"]
+    assert not "".join(capfd.readouterr())
 
 
 def test_another_program_at_the_socket_is_told_apart(tmp_path):

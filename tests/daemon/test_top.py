@@ -1,6 +1,9 @@
 """`stemd top`, driven by keys on a terminal of 80 by 24."""
 
 import asyncio
+import socket
+import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -109,6 +112,55 @@ def test_keys_mute_solo_move_and_bypass(press, daemon):
     assert strips["accompaniment"].solo
     assert strips["accompaniment"].gain == -2
     assert daemon.is_bypassed
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+q"])
+def test_the_keys_before_the_one_that_leaves_are_not_lost(daemon, tmp_path, key):
+    server = ControlServer(tmp_path / "s", daemon)
+    server.start()
+
+    figures, asked, answer = daemon.status().result(), threading.Event(), Future()
+
+    def answer_later():
+        asked.set()
+        return answer
+
+    async def drive() -> None:
+        app = Top(lambda: ControlClient(server.path))
+        async with app.run_test(size=(80, 24)) as pilot:
+            await _until(lambda: app._status, pilot)
+            daemon.status = answer_later
+            await _until(asked.is_set, pilot)
+            await pilot.press("m", "s", "left", key)
+            answer.set_result(figures)
+            await _until(lambda: not app.is_running, pilot)
+
+    asyncio.run(drive())
+    strip = daemon.mixer.strips()["vocals"]
+    assert (strip.gain, strip.mute, strip.solo) == (-1, True, True)
+    server.close()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_it_is_left_where_the_daemon_does_not_answer(tmp_path, is_there):
+    hanging = socket.socket(socket.AF_UNIX)
+    hanging.bind(str(tmp_path / "s"))
+    hanging.listen()
+
+    async def drive() -> None:
+        def connect():
+            if is_there:
+                return ControlClient(tmp_path / "s", patience_s=0.1)
+            raise StemdError("no stemd answers")
+
+        app = Top(connect)
+        async with app.run_test(size=(80, 24)) as pilot:
+            app._status = {**PLAYING, "mixer": {}} if is_there else {}
+            await pilot.press("b", "q")
+            await _until(lambda: not app.is_running, pilot)
+
+    asyncio.run(drive())
+    hanging.close()
 
 
 def test_a_daemon_that_ends_is_said_and_waited_for(tmp_path):
