@@ -124,7 +124,6 @@ STATUS = {
         "samplerate": 48_000,
         "period": 256,
         "xruns": 0,
-        "dropouts": 0,
     },
     "delay": {"frames": 1, "seconds": 0.1},
     "load": {},
@@ -152,6 +151,18 @@ def test_status_prints_and_programs_get_names_as_they_are(run, socket_option):
     out, _, _ = run("status", "--json", *socket_option)
     lines_of(out)
     assert json.loads(out)["connections"] == STATUS["connections"]
+
+
+def test_every_view_gives_the_same_count_of_drop_outs(run, socket_option, monkeypatch):
+    from stemd.daemon.control.metrics import OF_SERVER
+    from stemd.daemon.top import render
+
+    monkeypatch.setitem(STATUS["server"], "xruns", 4711)
+    assert "4711 xruns" in run("status", *socket_option)[0]
+    assert "xruns 4711" in render(STATUS, 0).plain
+    assert json.loads(run("status", "--json", *socket_option)[0])["server"]["xruns"] == 4711
+    counts = {*OF_SERVER, *STATUS["server"]} & {"xruns", "jumps", "reported", "gaps", "dropouts"}
+    assert counts == {"xruns"}, "there is no second count that may say something else"
 
 
 def test_a_refusal_prints(run, socket_option):
