@@ -12,6 +12,10 @@ from stemd.daemon.scheduling import steering_thread
 Result = TypeVar("Result")
 
 
+MOST_WAITING = 1000
+"""Calls, where the main thread hangs: beyond that they are refused."""
+
+
 class Calls:
     """Functions that wait for the main thread to call them."""
 
@@ -22,6 +26,9 @@ class Calls:
     def add(self, function: Callable[[], Result]) -> "Future[Result]":
         """Have it called (any thread)."""
         future: Future[Result] = Future()
+        if len(self._waiting) >= MOST_WAITING:
+            future.set_exception(StemdError("stemd is busy: too much waits to be done; try later"))
+            return future
         self._waiting.append((function, future))
         if self._has_ended:
             self._refuse()

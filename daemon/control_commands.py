@@ -86,8 +86,14 @@ def status(socket: Path | None, as_json: bool) -> None:
     told = _ask(socket, "status")
     if as_json:
         echo_json(told, indent=2)
-    else:
-        echo(*_in_words(told))
+        return
+    from stemd.daemon.control.client import MISREAD, other_version
+
+    try:
+        lines = _in_words(told)
+    except MISREAD:
+        raise other_version(told) from None
+    echo(*lines)
 
 
 @click.command("set")

@@ -15,7 +15,7 @@ from textual.binding import Binding
 from textual.widgets import Footer, Static
 
 from stemd.daemon import bad_samples
-from stemd.daemon.control.client import ControlClient, NoAnswerError
+from stemd.daemon.control.client import MISREAD, ControlClient, NoAnswerError, other_version
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.errors import StemdError
 from stemd.tflite_models.printable import printable
@@ -119,7 +119,10 @@ class Top(App[None]):
         status = _printable(status)
         self._status, self._trouble = status, trouble
         self._shown += 1
-        page = render(status, self._chosen) if status else Text(trouble)
+        try:
+            page = render(status, self._chosen) if status else Text(trouble)
+        except MISREAD:
+            page = Text(str(other_version(status)))
         self.query_one("#page", Static).update(page)
 
     def _wish(self, **request: Any) -> None:

@@ -25,6 +25,18 @@ CONNECT_S, CONNECT_POLL_S = 5.0, 0.02
 """How long it is tried to connect where too many others are about to, and how often."""
 
 
+MISREAD = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What comes of reading a status that has other keys than this version's."""
+
+
+def other_version(status: dict[str, Any]) -> StemdError:
+    """Return the error of a status that cannot be read (`MISREAD`)."""
+    return StemdError(
+        f"the stemd that runs is of another version ({status.get('version')}) than this command: "
+        "restart it"
+    )
+
+
 class NoAnswerError(StemdError):
     """The connection is of no use any more."""
 
@@ -117,10 +129,12 @@ class ControlClient:
             self._socket.sendall(protocol.line({"do": do, **given}))
         while "ok" not in (answer := self._read()):
             self._events.append(answer)
-        if not answer["ok"]:
-            raise StemdError(*str(answer["error"]["message"]).split("\n"))
-        result: dict[str, Any] = answer["result"]
-        return result
+        match answer:
+            case {"ok": True, "result": dict() as result}:
+                return result
+            case {"ok": False, "error": {"message": str() as message}}:
+                raise StemdError(*message.split("\n"))
+        raise self._no_stemd()
 
     def events(self, meters_s: float | None = None) -> Iterator[dict[str, Any]]:
         """Subscribe; what happens from now on is yielded until the daemon ends."""
@@ -149,12 +163,15 @@ class ControlClient:
             ) from None
         except OSError:
             data = None
-        except ValueError:
+        except (ValueError, RecursionError):
             data = ()
         if data is None:
             raise NoAnswerError("stemd has ended meanwhile")
         if not isinstance(data, dict):
-            raise NoAnswerError(
-                f"what listens at {self._path} is no stemd: say where it does (--socket)"
-            )
+            raise self._no_stemd()
         return data
+
+    def _no_stemd(self) -> NoAnswerError:
+        return NoAnswerError(
+            f"what listens at {self._path} is no stemd: say where it does (--socket)"
+        )

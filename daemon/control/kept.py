@@ -121,14 +121,15 @@ class Keeper:
         try:
             self._file = _File.model_validate_json(read_ordinary(self._path, MOST_BYTES))
             self._last = self._file.understood()
+            json.dumps(self._file.updated(self._last))  # such as numbers of thousands of digits
         except FileNotFoundError:
             self._last = Kept()
         except OSError as error:
             self._keep_nowhere(
                 f"the state file {self._path} cannot be read: {error.strerror or error}"
             )
-        except ValidationError:
-            self._file = _File()
+        except (ValueError, RecursionError):  # a ValidationError is a ValueError
+            self._last, self._file = None, _File()
             self._put_aside(self._path)
         return self._last or Kept()
 

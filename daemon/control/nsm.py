@@ -18,6 +18,7 @@ from stemd.daemon.control.bulletin import Event
 from stemd.daemon.control.osc_messages import messages_in
 from stemd.daemon.errors import StemdError
 from stemd.daemon.scheduling import steering_thread
+from stemd.tflite_models.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +159,8 @@ class NsmClient:
                     self._send("/reply", address, "saved")
 
     def _send(self, address: str, *values: Any) -> None:
+        plain = [printable(each) if isinstance(each, str) else each for each in values]
         try:
-            self._socket.send(build_msg(address, values).dgram)
+            self._socket.send(build_msg(address, plain).dgram)
         except OSError as error:
             log.warning("the session manager does not hear: %s", error.strerror)

@@ -246,19 +246,42 @@ def test_all_stems_are_completed_where_no_daemon_runs(tmp_path, monkeypatch, cap
     assert not "".join(capfd.readouterr())
 
 
-def test_another_program_at_the_socket_is_told_apart(tmp_path):
+@pytest.mark.parametrize("changed", [{"server": {}}, {"mixer": 3}, {"bypass": True, "state": None}])
+def test_a_daemon_of_another_version_is_said(fake, changed):
+    daemon, socket = fake
+    daemon.figures = {"version": "9", "server": None, "mixer": {"vocals": {}}, **changed}
+    ended = CliRunner().invoke(cli, ["status", *socket])
+    assert "is of another version (9) than this command: restart it" in str(ended.exception)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n",
+        b"[]\n",
+        b'{"ok": true}\n',
+        b'{"ok": false, "error": "no"}\n',
+        b'{"ok": false, "error": {"code": 3}}\n',
+        b'{"ok": 1, "result": []}\n',
+        b"[" * 100_000 + b"\n",
+        b"9" * 100_000 + b"\n",
+        b"\xff\n",
+    ],
+    ids=range(9),
+)
+def test_another_program_at_the_socket_is_told_apart(tmp_path, answer):
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
 
-        def answer() -> None:
+        def respond() -> None:
             connection, _ = listening.accept()
             with connection:
                 connection.recv(100)
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+                connection.sendall(answer)
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=respond)
         thread.start()
         ended = CliRunner().invoke(cli, ["status", "--socket", str(path)])
         thread.join()

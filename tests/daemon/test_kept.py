@@ -61,6 +61,7 @@ def test_what_nobody_set_makes_no_file(tmp_path):
     "damage",
     [
         *(b"", b"{", b"[]", b"\xff", b'{"strips": []}', b'{"bypass": 7}', b'{"bindings": {}}'),
+        *(b'{"x": ' + 5_000 * b"9" + b"}", b'{"x": ' + 9_999 * b"[" + 9_999 * b"]" + b"}"),
         *(b'{"strips": {"drums": {"gain": "loud"}}}', b'{"strips": {"drums": {"mute": 1}}}'),
     ],
 )
