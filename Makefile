@@ -6,6 +6,7 @@
 # make fuzz    the tests with random input, at more length and anew each time; SEED=… repeats one run
 # make lint    ruff and mypy
 # make service-test  stemd as a service, on a systemd that is booted for it; as root
+# make sanitizers  the compiled side under address, thread and real-time sanitizers
 # make oracle  the tests against the official program, in an environment of its own
 # make speed   how fast stemd is beside the official program: writes the tables of docs/speed.md
 # make quality the benchmark of quality against delay, into docs/latency.md (half an hour)
@@ -36,6 +37,7 @@ ORACLE := .venv-oracle
 WHEELS := .venv-wheels
 FORERUNNER := .venv-tflite
 TRAINING := .venv-training
+SANITIZERS := .venv-sanitizers
 # Most tests wait for servers. Each worker has its own, where namespaces may be made; else it is one.
 WORKERS ?= 5
 BESIDE = $(shell tests/alone.sh true && echo "--dist worksteal --tx '$(WORKERS)*popen//python=tests/alone.sh $(abspath $(VENV))/bin/python'")
@@ -44,7 +46,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run packages demo test user-test trixie-test fuzz service-test lint oracle quality experiments precision speed block soak xruns wheels offline network-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man clean
+.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak xruns wheels offline network-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -62,7 +64,7 @@ demo: $(VENV)/demo
 	$(VENV)/bin/stemd demo $(ARGS)
 
 test: $(VENV)/test
-	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network and not fresh" $(ARGS)
+	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network and not fresh and not sanitizers" $(ARGS)
 
 user-test: $(VENV)/test
 	$(call as-user,here)
@@ -80,6 +82,11 @@ fuzz: $(VENV)/test
 service-test: $(VENV)/test
 	$(call install-missing,$(FOR_SERVICE))
 	$(VENV)/bin/pytest -m booted $(ARGS)
+
+sanitizers: $(VENV)/test $(SANITIZERS)/done
+	$(call install-missing,$(FOR_SANITIZERS))
+	STEMD_CLANG="$(abspath $(SANITIZERS))/bin/python -m ziglang cc" STEMD_RTSAN=$(abspath $(SANITIZERS))/rtsan/rtsan.a \
+	  $(VENV)/bin/pytest -m sanitizers $(ARGS)
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
@@ -170,7 +177,7 @@ man: $(VENV)/test
 	$(VENV)/bin/python docs/man/write.py
 
 clean:
-	rm -rf $(VENV) $(ORACLE) $(WHEELS) $(FORERUNNER) $(TRAINING) build dist *.egg-info daemon/_rt.*so
+	rm -rf $(VENV) $(ORACLE) $(WHEELS) $(FORERUNNER) $(TRAINING) $(SANITIZERS) build dist *.egg-info daemon/_rt.*so
 
 # ---- what the machine must have; apt-get brings it where it is missing ----
 
@@ -215,6 +222,9 @@ FOR_SERVICE := $(FOR_TEST) \
   $(call need,ls /usr/lib/systemd/user/dbus.socket,dbus-user-session)
 FOR_WHEELS := $(FOR_RUN) $(call need,command -v aarch64-linux-gnu-gcc,gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 FOR_NETWORK := $(FOR_TEST) $(call need,command -v ip,iproute2)
+FOR_SANITIZERS := $(FOR_TEST) \
+  $(call need,command -v gcc,gcc) \
+  $(call need,gcc -E -include jack/jack.h -xc /dev/null,libjack-jackd2-dev)
 FOR_SPEED := $(call need,command -v ffmpeg,ffmpeg)
 
 FOR_BENCH := $(FOR_RUN) \
@@ -276,6 +286,13 @@ $(TRAINING)/done: $(SOURCES)
 	$(call install-missing,$(FOR_TRAINING))
 	$(call make-venv,$(TRAINING))
 	$(TRAINING)/bin/pip install --quiet --editable '.[training]'
+	touch $@
+
+# Clang 22 (Zig's), for Debian's is older; where its runtime cannot be had, RealtimeSanitizer is left out.
+$(SANITIZERS)/done: tests/sanitizers/fetch_runtime.sh
+	$(call make-venv,$(SANITIZERS))
+	$(SANITIZERS)/bin/pip install --quiet 'ziglang==0.17.*'
+	$< $(SANITIZERS)/rtsan || echo "RealtimeSanitizer's runtime cannot be fetched: its tests will be skipped" >&2
 	touch $@
 
 # tflite-runtime, which 32-bit boards have to take, and NumPy 1, which it wants; everything else as usual.

@@ -19,7 +19,10 @@ ffibuilder.set_source(
     # setuptools wants them relative to setup.py
     sources=[f"daemon/rt/{part}.c" for part in ("rt", "link", "midi", "guard")],
     include_dirs=[str(HERE)],
-    depends=[f"daemon/rt/{header}.h" for header in ("rt", "link", "midi", "ports", "ring")],
+    depends=[
+        f"daemon/rt/{header}.h"
+        for header in ("effects", "libjack", "link", "midi", "ports", "ring", "rt")
+    ],
     libraries=["m"],
     extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],
     py_limited_api=True,

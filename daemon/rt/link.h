@@ -4,6 +4,7 @@
 #include <semaphore.h>
 #include <stdint.h>
 
+#include "effects.h"
 #include "ring.h"
 #include "rt.h"
 
@@ -58,16 +59,16 @@ struct rt_link {
 };
 
 /* Append a chunk of input. */
-void link_hear(rt_link_t *link, const chunk_t *in, uint32_t frames);
+void link_hear(rt_link_t *link, const chunk_t *in, uint32_t frames) NONBLOCKING;
 /* After a cycle: wake the engine, unless it can wait for the next one. */
-void link_heard(rt_link_t *link, uint32_t nframes);
+void link_heard(rt_link_t *link, uint32_t nframes) NONBLOCKING;
 /* Wait until the engine has delivered what a cycle plays; for an offline bounce. */
 void link_await(rt_link_t *link, uint32_t nframes);
 /* Decide what is to be heard in a cycle, then give it chunk by chunk, the channels that it has, and
  * return how many of the engine's samples were bad: a fade to the dry signal would not end them. */
-void link_begin(rt_link_t *link, uint32_t nframes);
-uint32_t link_play(rt_link_t *link, chunk_t *out, uint32_t frames);
-void link_end(rt_link_t *link);
+void link_begin(rt_link_t *link, uint32_t nframes) NONBLOCKING;
+uint32_t link_play(rt_link_t *link, chunk_t *out, uint32_t frames) NONBLOCKING;
+void link_end(rt_link_t *link) NONBLOCKING;
 
 /* Wait for the semaphore; 0 when the time is over. */
 int wait_ms(sem_t *semaphore, uint32_t ms);

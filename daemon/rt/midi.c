@@ -1,13 +1,6 @@
 #include "midi.h"
 
-/* libjack's functions, as midiport.h has them. */
-typedef struct {
-    uint32_t time;
-    size_t size;
-    uint8_t *data;
-} event_t;
-typedef uint32_t (*get_event_count_t)(void *buffer);
-typedef int (*event_get_t)(event_t *event, void *buffer, uint32_t index);
+#include "libjack.h"
 
 #define CONTROL_CHANGE 0xB0 /* of any channel; nothing else is any business of ours */
 
@@ -19,19 +12,19 @@ static void spill(midi_t *midi, const uint8_t *message)
 
 int midi_hear(midi_t *midi, void *buffer)
 {
-    uint32_t count = ((get_event_count_t)midi->get_event_count)(buffer);
+    uint32_t count = ((midi_get_event_count_f *)midi->get_event_count)(buffer);
     uint64_t before = get(&midi->written), written = before;
     uint64_t spilled_before = get(&midi->spilled), spilled = spilled_before;
     for (uint32_t i = 0; i < count; i++) {
-        event_t event;
-        if (((event_get_t)midi->event_get)(&event, buffer, i) || event.size != 3 ||
-            (event.data[0] & 0xF0) != CONTROL_CHANGE)
+        jack_midi_event_t event;
+        if (((midi_event_get_f *)midi->event_get)(&event, buffer, i) || event.size != 3 ||
+            (event.buffer[0] & 0xF0) != CONTROL_CHANGE)
             continue;
         /* While anything is left in `latest`, what is newer goes there too. */
         if (spilled == get(&midi->settled) && written - get(&midi->read) < MIDI_MESSAGES)
-            memcpy(midi->messages[written++ % MIDI_MESSAGES], event.data, 3);
-        else if (!((event.data[1] | event.data[2]) & 0x80)) {
-            spill(midi, event.data);
+            memcpy(midi->messages[written++ % MIDI_MESSAGES], event.buffer, 3);
+        else if (!((event.buffer[1] | event.buffer[2]) & 0x80)) {
+            spill(midi, event.buffer);
             spilled++;
         }
     }

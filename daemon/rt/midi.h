@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 
+#include "effects.h"
 #include "ring.h"
 
 /* Messages that wait to be read, in their order; of what comes while they are so many, the last
@@ -21,6 +22,6 @@ typedef struct {
 
 /* The server's thread: keep what the port's buffer has; tell whether the reader, who had read all
  * before, is to be woken. */
-int midi_hear(midi_t *midi, void *buffer);
+int midi_hear(midi_t *midi, void *buffer) NONBLOCKING;
 /* Another thread: fetch the oldest message; 0 when there is none. */
 int midi_read(midi_t *midi, uint8_t *message);

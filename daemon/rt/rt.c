@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* clock_gettime, sched_getscheduler, M_PI */
 #include "link.h"
+#include "libjack.h"
 #include "midi.h"
 #include "ports.h"
 
@@ -13,15 +14,6 @@
  * report comes through another thread. */
 #define PAIRING_NS 500000000
 #define PRIORITY_NS 100000000 /* from one look at the priority to the next: rtkit gives it late */
-
-/* libjack's functions, as jack.h has them. */
-typedef struct {
-    uint32_t min, max;
-} latency_range_t;
-typedef enum { CAPTURE_LATENCY, PLAYBACK_LATENCY } latency_mode_t;
-typedef float *(*port_get_buffer_t)(void *port, uint32_t nframes);
-typedef void (*port_latency_range_t)(void *port, latency_mode_t mode, latency_range_t *range);
-typedef uint32_t (*last_frame_time_t)(const void *client);
 
 typedef struct {
     _Atomic float wanted; /* set by any thread */
@@ -123,8 +115,8 @@ typedef struct {
 
 static float *fetch_buffer(const rt_t *rt, uintptr_t port, uint32_t nframes)
 {
-    port_get_buffer_t get_buffer = (port_get_buffer_t)rt->server.port_get_buffer;
-    return port ? get_buffer((void *)port, nframes) : NULL;
+    port_get_buffer_f *get_buffer = (port_get_buffer_f *)rt->server.port_get_buffer;
+    return port ? get_buffer((jack_port_t *)port, nframes) : NULL;
 }
 
 /* Once a cycle, for JACK2 mixes what is connected to an input anew each time that it is asked.
@@ -305,7 +297,8 @@ static void count_xruns(rt_t *rt, uint64_t now_ns, int jumped)
 static void note_cycle(rt_t *rt, uint32_t nframes, uint64_t now_ns)
 {
     int jumped = 0;
-    uint32_t now = ((last_frame_time_t)rt->server.last_frame_time)((void *)rt->server.client);
+    last_frame_time_f *last_frame_time = (last_frame_time_f *)rt->server.last_frame_time;
+    uint32_t now = last_frame_time((jack_client_t *)rt->server.client);
     int32_t jump = (int32_t)(now - rt->next_frame_time);
     if (rt->period != nframes || now_ns - rt->looked_ns >= PRIORITY_NS) {
         rt->looked_ns = now_ns;
@@ -332,7 +325,7 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static int on_process(uint32_t nframes, void *arg)
+NONBLOCKING static int on_process(uint32_t nframes, void *arg)
 {
     rt_t *rt = arg;
     uint64_t began = now_ns();
@@ -347,8 +340,9 @@ static int on_process(uint32_t nframes, void *arg)
     hear(rt, links, buffers.in, nframes);
     if (rt->freewheeling)
         for (int i = 0; i < 2; i++)
-            if (links[i])
-                link_await(links[i], nframes);
+            if (links[i]) {
+                BLOCKING(link_await(links[i], nframes);) /* a bounce is not in real time */
+            }
     play(rt, links[0], links[1], buffers.out, nframes);
     uint64_t took = now_ns() - began;
     if (took > get(&rt->worst_ns) && !rt->freewheeling)
@@ -366,44 +360,44 @@ static void on_freewheel(int starting, void *arg)
 
 /* What goes in comes out later by the delay, so the outputs lie that much farther from where the
  * music is recorded, and the inputs from where it is heard. */
-static void answer(rt_t *rt, latency_mode_t mode)
+static void answer(rt_t *rt, jack_latency_callback_mode_t mode)
 {
     const rt_server_t *server = &rt->server;
-    port_latency_range_t ask = (port_latency_range_t)server->port_get_latency_range;
-    port_latency_range_t declare = (port_latency_range_t)server->port_set_latency_range;
+    port_latency_range_f *ask = (port_latency_range_f *)server->port_get_latency_range;
+    port_latency_range_f *declare = (port_latency_range_f *)server->port_set_latency_range;
     uintptr_t outs[RT_MAX_CHANNELS];
     uint32_t n_outs = 0;
     for (uint32_t c = 0; c < rt->outputs; c++)
         if ((outs[n_outs] = rt->out_ports[c]))
             n_outs++;
-    const uintptr_t *from = mode == CAPTURE_LATENCY ? server->in_ports : outs;
-    const uintptr_t *to = mode == CAPTURE_LATENCY ? outs : server->in_ports;
-    uint32_t n_from = mode == CAPTURE_LATENCY ? rt->inputs : n_outs;
-    uint32_t n_to = mode == CAPTURE_LATENCY ? n_outs : rt->inputs;
-    latency_range_t all = {n_from ? UINT32_MAX : 0, 0};
+    const uintptr_t *from = mode == JackCaptureLatency ? server->in_ports : outs;
+    const uintptr_t *to = mode == JackCaptureLatency ? outs : server->in_ports;
+    uint32_t n_from = mode == JackCaptureLatency ? rt->inputs : n_outs;
+    uint32_t n_to = mode == JackCaptureLatency ? n_outs : rt->inputs;
+    jack_latency_range_t all = {n_from ? UINT32_MAX : 0, 0};
     for (uint32_t c = 0; c < n_from; c++) {
-        latency_range_t range = {0, 0};
-        ask((void *)from[c], mode, &range);
+        jack_latency_range_t range = {0, 0};
+        ask((jack_port_t *)from[c], mode, &range);
         all.min = range.min < all.min ? range.min : all.min;
         all.max = range.max > all.max ? range.max : all.max;
     }
     all.min += (uint32_t)rt_delay(rt);
     all.max += (uint32_t)rt_delay(rt);
     for (uint32_t c = 0; c < n_to; c++) {
-        latency_range_t before = {0, 0};
-        ask((void *)to[c], mode, &before);
+        jack_latency_range_t before = {0, 0};
+        ask((jack_port_t *)to[c], mode, &before);
         if (before.min != all.min || before.max != all.max) /* else we would be asked again */
-            declare((void *)to[c], mode, &all);
+            declare((jack_port_t *)to[c], mode, &all);
     }
 }
 
 void rt_answer_latency(rt_t *rt)
 {
-    answer(rt, CAPTURE_LATENCY);
-    answer(rt, PLAYBACK_LATENCY);
+    answer(rt, JackCaptureLatency);
+    answer(rt, JackPlaybackLatency);
 }
 
-static void on_latency(latency_mode_t mode, void *arg)
+static void on_latency(jack_latency_callback_mode_t mode, void *arg)
 {
     rt_t *rt = arg;
     if (rt->server.defers_latency)
@@ -437,7 +431,7 @@ static void on_port_connect(uint32_t source, uint32_t destination, int connected
     tell(arg, RT_PORTS);
 }
 
-static void on_info_shutdown(int code, const char *reason, void *arg)
+static void on_info_shutdown(jack_status_t code, const char *reason, void *arg)
 {
     (void)code, (void)reason;
     tell(arg, RT_SHUTDOWN);
