@@ -1,8 +1,10 @@
 """Where the program begins: standard streams and signals first, for the imports take a second."""
 
+import atexit
 import os
 import signal
 import sys
+from contextlib import suppress
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code of what Ctrl-C ended, as shells have it."""
@@ -17,7 +19,23 @@ def main() -> None:
 
     with without_openssl():
         from stemd.daemon.cli import main as run
-    run()
+    try:
+        run()
+    except SystemExit as end:
+        _leave(end.code)
+
+
+def _leave(status: str | int | None) -> None:
+    """End the process without ending Python, once everything is closed and written.
+
+    A thread may be left behind in native code: in a network that hangs, or in a client whose server
+    has died. As Python ends it would unwind such a thread, or free what it uses, and abort.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or None
+            stream.flush()
+    os._exit(status if isinstance(status, int) else 0)
 
 
 def _interrupted(*_: object) -> None:
