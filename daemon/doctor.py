@@ -27,7 +27,7 @@ from stemd.daemon.networks import choose_stems, find_networks
 from stemd.daemon.port_matches import Matches, find_matches
 from stemd.daemon.port_matches import in_words as matches_in_words
 from stemd.daemon.realtime import RealtimeSide
-from stemd.daemon.rights import NO_SERVER_PRIORITY, remedy_for_limits, why_refused
+from stemd.daemon.rights import remedy_for_limits, why_refused
 from stemd.daemon.scheduling import (
     NORMAL,
     may_have_priority,
@@ -261,7 +261,7 @@ def _server(kind: str, config: Config, matches_ports: bool) -> Iterator[Finding]
         yield hint(
             "server",
             f"{what}, without real-time priority",
-            f"under load, audio may drop out: {NO_SERVER_PRIORITY[1]}",
+            f"under load, audio may drop out: {why_refused(NORMAL)[1]}",
         )
     elif not _is_granted(wanted := wanted_below(counters.priority).engine):
         soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)

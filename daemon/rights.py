@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from stemd.daemon.scheduling import (
-    CAP_IPC_LOCK,
     CAP_SYS_NICE,
+    ENOUGH_TO_LOCK,
+    LOWEST,
     NORMAL,
     Role,
     has_capability,
+    may_lock_memory,
     memory_is_locked,
     overran_rtkit,
     permitted_by_rtkit,
@@ -34,6 +36,11 @@ LIMITS = (Path("/etc/security/limits.conf"), Path("/etc/security/limits.d"))
 
 PREFERRED_GROUPS = ("pipewire", "audio", "realtime", "jackuser")
 """Of several that have real-time priority; any other comes after them."""
+
+UNLIMITED = ("unlimited", "infinity", "-1")
+
+ENOUGH_PRIORITY = 20
+"""A limit from which on it is worth while to join the group that has it."""
 
 IN_CGROUP = (
     "the system refuses it although the limit permits it",
@@ -63,7 +70,7 @@ class Grant:
     def in_words(self, role: Role) -> str:
         """Name what a role was not granted."""
         figures = f" ({self.wanted} wanted, {self.granted or 'none'} granted)"
-        return f"real-time priority for {role}{figures if self.wanted else ''}"
+        return f"{role}{figures if self.wanted else ''}"
 
 
 @dataclass(frozen=True)
@@ -81,15 +88,22 @@ class Rights:
 
     @property
     def missing(self) -> list[str]:
-        """Name what was not granted, each in some words."""
-        named = [grant.in_words(role) for role, grant in self.grants.items() if grant.is_missing]
-        return named + ["locked memory"] * (not self.memory_is_locked)
+        """Name what was not granted: roles, and ``memory``."""
+        roles = [role.value for role, grant in self.grants.items() if grant.is_missing]
+        return roles + ["memory"] * (not self.memory_is_locked)
+
+    @property
+    def missing_in_words(self) -> str:
+        """Say what was not granted."""
+        roles = [grant.in_words(role) for role, grant in self.grants.items() if grant.is_missing]
+        priority = [f"real-time priority for {', '.join(roles)}"] if roles else []
+        return ", ".join(priority + ["locked memory"] * (not self.memory_is_locked))
 
     @property
     def found(self) -> str:
         """Say in a sentence how it is."""
         if self.missing:
-            return f"not granted: {', '.join(self.missing)} ({self.reasons})"
+            return f"not granted: {self.missing_in_words} ({self.reasons})"
         return f"real-time priority: {self.granted}; memory is locked"
 
     @property
@@ -108,9 +122,9 @@ class Rights:
         if self.memory_is_locked:
             return ""
         soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-        if soft == resource.RLIM_INFINITY or has_capability(CAP_IPC_LOCK):
+        if may_lock_memory():
             return "the system refuses to lock memory"
-        return f"RLIMIT_MEMLOCK is {soft // 1024} kB, and unlimited is wanted"
+        return f"RLIMIT_MEMLOCK is {soft // 1024} kB, {ENOUGH_TO_LOCK // 1024} at least is wanted"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for `stemd status --json`."""
@@ -163,12 +177,15 @@ def why_refused(server: int) -> tuple[str, str]:
     """Return why threads do not have the priority they want below a server's, and the remedy."""
     wanted = wanted_below(server)
     limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
-    if server == NORMAL:
-        return NO_SERVER_PRIORITY
     if overran_rtkit():
         return OVERRUN, remedy_for_limits()
-    if limit < wanted.engine and not has_capability(CAP_SYS_NICE):
-        return f"RLIMIT_RTPRIO is {limit}, and {wanted.engine} is wanted", remedy_for_limits()
+    # The server's thread that calls stemd runs in this process, so it needs these rights itself.
+    needed = max(wanted.engine, LOWEST)
+    if max(limit, permitted_by_rtkit()) < needed and not has_capability(CAP_SYS_NICE):
+        at_least = "" if wanted.engine else " at least"
+        return f"RLIMIT_RTPRIO is {limit}, and {needed}{at_least} is wanted", remedy_for_limits()
+    if server == NORMAL:
+        return NO_SERVER_PRIORITY
     if wanted.workers == NORMAL:
         return (
             f"the server's own real-time priority of {server} leaves no room below it",
@@ -211,18 +228,15 @@ def groups_with(item: str, places: tuple[Path, ...] = LIMITS) -> list[str]:
     item : str
         "rtprio" or "memlock", as limits.conf(5) calls them.
     """
+    enough = ENOUGH_TO_LOCK // 1024 if item == "memlock" else ENOUGH_PRIORITY
     found = dict.fromkeys(
         domain[1:]
         for domain, kind, what, value in _limits(places)
-        if domain.startswith("@") and kind in ("-", "soft") and what == item and _is_enough(value)
+        if domain.startswith("@") and kind in ("-", "soft") and what == item
+        if value in UNLIMITED or (value.isdigit() and int(value) >= enough)
     )
     known = [group for group in PREFERRED_GROUPS if group in found]
     return known + [group for group in found if group not in known]
-
-
-def _is_enough(value: str) -> bool:
-    """Whether a limit lets priority be had; or all memory be locked."""
-    return value in ("unlimited", "infinity", "-1") or (value.isdigit() and 20 <= int(value) <= 99)
 
 
 def _limits(places: tuple[Path, ...]) -> Iterator[tuple[str, str, str, str]]:
@@ -284,7 +298,7 @@ class Notice:
         if rights.missing:
             log.warning(
                 "not granted: %s (%s): under load, audio may drop out; %s",
-                ", ".join(rights.missing),
+                rights.missing_in_words,
                 rights.reasons,
                 rights.remedy,
             )

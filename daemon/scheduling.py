@@ -42,6 +42,9 @@ _memory_is_locked = Flag()
 """Set once all of it is, by us; libjack locks what it needs itself."""
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # of sys/mman.h
+ENOUGH_TO_LOCK = 4 << 30
+"""Bytes of RLIMIT_MEMLOCK: what PipeWire's own limits give, and four times what stemd maps."""
+
 CAP_IPC_LOCK, CAP_SYS_NICE = 14, 23  # of linux/capability.h
 
 
@@ -346,7 +349,7 @@ def settle_memory() -> None:
     """Keep what is in memory there, and let the garbage collector leave it alone.
 
     What was needed only to start is given back to the system first. Locked is what is touched,
-    now and later; without a limit, or not at all, for beyond a limit every allocation would fail.
+    now and later; see `may_lock_memory`.
     """
     give_back_memory()
     gc.freeze()
@@ -360,9 +363,9 @@ def memory_is_locked() -> bool:
 
 
 def may_lock_memory() -> bool:
-    """Whether all memory may be locked; what may not grow beyond a limit is of no use."""
+    """Whether all memory may be locked, with room to grow: beyond a limit allocations fail."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    return soft == resource.RLIM_INFINITY or has_capability(CAP_IPC_LOCK)
+    return soft == resource.RLIM_INFINITY or soft >= ENOUGH_TO_LOCK or has_capability(CAP_IPC_LOCK)
 
 
 def has_capability(number: int) -> bool:

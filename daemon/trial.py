@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -21,6 +20,7 @@ from stemd.daemon.graph import GraphClient
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.ports import INPUTS
 from stemd.daemon.realtime import Link, RealtimeSide
+from stemd.daemon.scheduling import steering_thread
 from stemd.dsp.scheme import CHANNELS
 
 NAME = "stemd-doctor"
@@ -242,7 +242,7 @@ def _noise(client: GraphClient) -> Iterator[GraphClient]:
             if wanted > 0:
                 link.write(noise[:, :wanted])
 
-    thread = Thread(target=give, name="stemd-noise", daemon=True)
+    thread = steering_thread(give, "stemd-noise")
     try:
         client.bind(rt, [], _OUTPUTS)
         rt.attach(link)

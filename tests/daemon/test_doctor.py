@@ -15,7 +15,7 @@ import pytest
 
 from damaged import damaged_four_stems
 from fake_daemon import FakeDaemon
-from stemd.daemon import doctor, libjack, service
+from stemd.daemon import doctor, libjack, rights, service
 from stemd.daemon.control import places
 from stemd.daemon.control.server import ControlServer
 from stemd.daemon.doctor import Weight, examine
@@ -46,7 +46,8 @@ def find(about: str, *settings: str, path=None):
     return found
 
 
-def test_server_is_told_with_its_rate_period_and_priority():
+def test_server_is_told_with_its_rate_period_and_priority(monkeypatch):
+    monkeypatch.setattr(rights, "has_capability", lambda number: True)
     with private_server(48_000, 128, realtime=False) as name:
         os.environ["JACK_DEFAULT_SERVER"] = name
         found = find("server")

@@ -8,7 +8,7 @@ import pytest
 
 from stemd.daemon import rights as module
 from stemd.daemon.rights import SETTLED_S, Notice, groups_with, read_rights, remedy_for_limits
-from stemd.daemon.scheduling import NORMAL, Role, wanted_below
+from stemd.daemon.scheduling import ENOUGH_TO_LOCK, NORMAL, Role, wanted_below
 
 DEBIAN_13 = "# pipewire\n@pipewire - rtprio 95\n@pipewire - nice -19\n@pipewire - memlock 4194304\n"
 JACKD2 = "@audio   -  rtprio     95\n@audio   -  memlock    unlimited\n#@audio   -  nice -19\n"
@@ -29,6 +29,7 @@ def system(monkeypatch):
         monkeypatch.setattr(module, "scheduled", scheduled)
         monkeypatch.setattr(module, "memory_is_locked", lambda: locked)
         monkeypatch.setattr(module, "has_capability", lambda number: capable)
+        monkeypatch.setattr(module, "may_lock_memory", lambda: capable or memlock >= ENOUGH_TO_LOCK)
         monkeypatch.setattr(resource, "getrlimit", lambda which: (limits[which],) * 2)
         return server
 
@@ -62,12 +63,11 @@ def test_all_that_is_granted_is_said_too(system):
 def test_without_limits_the_reason_is_the_limit_and_the_remedy_a_command(system, limits):
     limits(DEBIAN_13)
     rights = read_rights(system(server=20, granted={}))
-    assert rights.missing[:3] == [
-        "real-time priority for engine (15 wanted, none granted)",
-        "real-time priority for steering (13 wanted, none granted)",
-        "real-time priority for networks (10 wanted, none granted)",
-    ]
-    assert rights.missing[3] == "locked memory"
+    assert rights.missing == ["engine", "steering", "networks", "memory"]
+    assert rights.found.startswith(
+        "not granted: real-time priority for engine (15 wanted, none granted), "
+        "steering (13 wanted, none granted), networks (10 wanted, none granted), locked memory ("
+    )
     assert "RLIMIT_RTPRIO is 0, and 15 is wanted" in rights.found
     assert "RLIMIT_MEMLOCK is 8192 kB" in rights.found
     assert rights.remedy == "sudo usermod -aG pipewire $USER, then log out and in again"
@@ -77,7 +77,8 @@ def test_limit_that_is_too_low_is_told_though_some_was_granted(system, limits):
     limits(DEBIAN_13)
     granted = {Role.ENGINE: 10, Role.STEERING: 8, Role.NETWORKS: 5}
     rights = read_rights(system(server=70, granted=granted, rtprio=10, locked=True))
-    assert rights.missing[0] == "real-time priority for engine (65 wanted, 10 granted)"
+    assert rights.missing == ["engine", "steering", "networks"]
+    assert "engine (65 wanted, 10 granted)" in rights.found
     assert "RLIMIT_RTPRIO is 10, and 65 is wanted" in rights.reason
 
 
@@ -88,17 +89,24 @@ def test_refusal_in_spite_of_the_limit_names_container_and_unit(system):
     assert "although" in read_rights(system(granted={}, capable=True)).reason
 
 
-def test_server_without_priority_is_the_reason_before_any_limit(system):
-    rights = read_rights(system(server=NORMAL))
+def test_server_without_priority_is_the_reason_where_the_limit_permits_it(system):
+    rights = read_rights(system(server=NORMAL, rtprio=95))
     assert "server itself plays without real-time priority" in rights.found
     assert "-R -P 70" in rights.remedy
-    assert rights.missing[0] == "real-time priority for engine"
+    assert rights.found.startswith("not granted: real-time priority for engine, steering, networks")
     assert len(rights.missing) == 4
+
+
+def test_without_rights_the_servers_thread_in_this_process_has_none_either(system, limits):
+    limits(DEBIAN_13)
+    rights = read_rights(system(server=NORMAL))
+    assert "RLIMIT_RTPRIO is 0, and 1 at least is wanted" in rights.found
+    assert "usermod -aG pipewire" in rights.remedy
 
 
 def test_server_that_leaves_no_room_is_told_to_have_more(system):
     rights = read_rights(system(server=2, locked=True, rtprio=95))
-    assert [missing.split()[3] for missing in rights.missing] == ["steering", "networks"]
+    assert rights.missing == ["steering", "networks"]
     assert "leaves no room below it" in rights.reason
     assert "jackd -P 70" in rights.remedy
 

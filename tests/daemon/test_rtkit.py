@@ -174,7 +174,7 @@ def test_on_a_desktop_without_limits_every_role_has_its_priority(desktop):
         assert any(line.startswith("separating into") for line in lines)
         path = Path(pipewire.environment["XDG_RUNTIME_DIR"]) / "stemd" / "stemd.socket"
         with ControlClient(path) as client:
-            wait_until(lambda: client.ask("status")["realtime"]["missing"] == ["locked memory"])
+            wait_until(lambda: client.ask("status")["realtime"]["missing"] == ["memory"])
             realtime = client.ask("status")["realtime"]
         assert realtime["server"] == HIGHEST, "PipeWire has it from rtkit, too"
         granted = [realtime[role]["granted"] for role in ("engine", "steering", "networks")]

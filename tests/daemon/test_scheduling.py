@@ -1,6 +1,7 @@
 """Priorities below the server's, as the kernel grants them to a user who is no administrator."""
 
 import ctypes
+import gc
 import mmap
 import os
 import re
@@ -270,3 +271,37 @@ def locked_kb() -> int:
         line for line in Path("/proc/self/status").read_text().splitlines() if "VmLck" in line
     )
     return int(line.split()[1])
+
+
+@pytest.mark.parametrize(
+    ("limit", "may"),
+    [(resource.RLIM_INFINITY, True), (4 << 30, True), (8 << 20, False), (0, False)],
+)
+def test_memory_is_locked_where_it_may_grow(monkeypatch, limit, may):
+    monkeypatch.setattr(scheduling, "has_capability", lambda number: False)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    assert scheduling.may_lock_memory() is may
+
+
+def test_refusal_to_lock_memory_again_is_known(monkeypatch):
+    class Libc:
+        refuses = 0
+
+        def mlockall(self, flags):
+            return self.refuses
+
+        def munlockall(self):
+            return 0
+
+        def malloc_trim(self, pad):
+            return 0
+
+    libc = Libc()
+    monkeypatch.setattr(scheduling.ctypes, "CDLL", lambda name: libc)
+    monkeypatch.setattr(scheduling, "may_lock_memory", lambda: True)
+    scheduling.settle_memory()
+    gc.unfreeze()
+    assert scheduling.memory_is_locked()
+    libc.refuses = -1
+    scheduling.give_back_memory()
+    assert not scheduling.memory_is_locked()
