@@ -14,6 +14,7 @@
 # make precision    which layers bear 8 bits, into the same
 # make block    how the time of a block divides, into docs/speed.md
 # make soak     the daemon under one fault after the other   (ARGS="--minutes 60 --server pipewire")
+# make floods   whether floods of messages make anything late, in two minutes
 # make xruns    what another program suffers with stemd and without, half an hour
 # make wheels   one for x86-64 and one for 64-bit ARM, in dist/
 # make offline  that one and all it needs, for a board without a network   (BOARD_PYTHON=3.13, else 3.11)
@@ -46,7 +47,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak xruns wheels offline network-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man clean
+.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak floods xruns wheels offline network-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -115,6 +116,11 @@ block: $(VENV)/run
 soak: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))
 	$(VENV)/bin/python benchmarks/soak.py $(ARGS)
+
+floods: $(VENV)/run
+	$(call install-missing,$(FOR_SOAK))
+	$(VENV)/bin/pip install --quiet --editable '.[osc]'
+	$(VENV)/bin/python benchmarks/floods.py $(ARGS)
 
 xruns: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))

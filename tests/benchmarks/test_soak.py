@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+import floods
 import programs
 import soak
 import xruns
@@ -79,3 +80,9 @@ def test_the_end_of_a_program_is_told_at_once(program):
     it = program("raise SystemExit(3)")
     with pytest.raises(TimeoutError, match="exit code is"):
         it.wait_for(lambda told: True, 60)
+
+
+def test_what_floods_do_is_summed_up():
+    total, before = floods.Count(10, 20, 30, 40, 50), floods.Count(1, 2, 3, 4, 5)
+    assert total.plus(before) == floods.Count(11, 22, 33, 44, 55)
+    assert total.plus(before, -1) == floods.Count(9, 18, 27, 36, 45)
