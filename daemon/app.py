@@ -51,19 +51,18 @@ def run(read_config: Callable[[], Config]) -> None:
     with ExitStack() as stack:
         stack.callback(_let_go)
         nsm, adapt = _nsm(stack)
+        with _failures_told(nsm):
+            config = adapt(read_config())
 
         def replan(before: Plan | None) -> Plan:
-            plan = make_plan(adapt(read_config()), before)
+            if before:
+                plan = make_plan(adapt(read_config()), before)
+            else:
+                with _failures_told(nsm):
+                    plan = make_plan(config)
             _warn_of_unknown_ports(plan)
             return plan
 
-        try:
-            plan = replan(None)
-        except (StemdError, ModelError) as error:
-            if nsm:
-                nsm.fail(str(error))
-            raise
-        config = plan.config
         join: Callable[[JackSection], GraphClient] = _join
         if config.jack.server == "dummy":
             name = stack.enter_context(private_server())
@@ -75,9 +74,9 @@ def run(read_config: Callable[[], Config]) -> None:
             join = partial(_join_private, name)
         state = config.control.state_file
         daemon = Daemon(
-            plan,
-            partial(join, config.jack),
+            config,
             replan,
+            partial(join, config.jack),
             Mixer(config.mixer.strips.items()),
             Keeper(expanded("control.state_file", state) if state else None),
             Notifier(os.environ),
@@ -134,6 +133,17 @@ def _in_session(opened: "Opened", config: Config) -> Config:
             f"{opened.client_name if problem['loc'][-1] == 'client_name' else opened.path}: "
             f"{problem['msg']}"
         ) from None
+
+
+@contextmanager
+def _failures_told(nsm: "NsmClient | None") -> Iterator[None]:
+    """Let the session manager know why nothing can be opened."""
+    try:
+        yield
+    except (StemdError, ModelError) as error:
+        if nsm:
+            nsm.fail(str(error))
+        raise
 
 
 class Steering(Protocol):
@@ -218,7 +228,7 @@ def _signals_to(daemon: Daemon) -> Iterator[None]:
 
 
 def _warn_of_unknown_ports(plan: Plan) -> None:
-    stems, wishes = plan.networks.by_stem, plan.config.jack.autoconnect
+    stems, wishes = plan.networks.stems, plan.config.jack.autoconnect
     for port in wishes.keys() - {*INPUTS, *outputs_of(stems), MIDI}:
         log.warning("jack.autoconnect.%s: connects nothing, with %d stems", port, len(stems))
     if MIDI in wishes and not plan.config.midi.enabled:

@@ -96,7 +96,7 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
     mixture = read(song)
     wishes = config.separation
     work, load = choose(wishes.works(choose_stems(wishes.stems)))
-    networks = LoadedNetworks(load)
+    networks = LoadedNetworks(load, work.scheme)
     with ExitStack() as stack:
         server = stack.enter_context(private_server(SAMPLERATE))
         client = open_client(config.jack.client_name, "dummy", server)
@@ -110,7 +110,7 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
         )
         stack.callback(session.close)
         separation = session.separation
-        ports = [f"{client.name}:{stem}_{side}" for stem in networks.by_stem for side in "LR"]
+        ports = [f"{client.name}:{stem}_{side}" for stem in networks.stems for side in "LR"]
         try:
             recording = _play_and_record(server, session, mixture, ports)
         except ServerGoneError:
@@ -118,10 +118,10 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
         if session.separation is not separation:
             raise StemdError("the separation failed meanwhile; what was recorded is not whole")
         report = separation.report()
-    played, *stems = np.split(recording, len(networks.by_stem) + 1)
+    played, *stems = np.split(recording, len(networks.stems) + 1)
     return Demonstration(
         played,
-        dict(zip(networks.by_stem, stems, strict=True)),
+        dict(zip(networks.stems, stems, strict=True)),
         separation.delay,
         measure_delay(played, np.sum(stems, axis=0)),
         report,

@@ -55,6 +55,11 @@ class Engine:
         self._stopping = False
         self._thread = RoleThread(Role.ENGINE, self._run, "stemd-engine", lambda: self._priority)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to serve the rings."""
         self._thread.start()

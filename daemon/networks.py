@@ -2,12 +2,18 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
+from threading import Lock, Thread
 from typing import Literal, TypeAlias
+
+import numpy as np
 
 from stemd.daemon.work import Work
 from stemd.dsp.banks import Network as NetworkCall
+from stemd.dsp.scheme import CHANNELS, MODEL_BINS, Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.library import Library
 from stemd.tflite_models.model_set import ModelSet
@@ -26,36 +32,126 @@ Load: TypeAlias = Callable[[], ByStem]
 """Loads them, anew each time."""
 
 
-class LoadedNetworks:
-    """The networks in use, in the order of the ports.
+TRIAL_S = 30.0
+"""How long the first block of all networks of a set, one after the other, may take."""
 
-    Nobody else keeps them from one use to the next, for they take most of the memory.
+
+class LoadedNetworks:
+    """The set of networks in use, in the order of the ports.
+
+    Nothing else keeps networks from one use to the next, for they take most of the memory. Loading
+    takes seconds on a small board: never on the main thread.
 
     Parameters
     ----------
     load : Load
+    scheme : Scheme, optional
+        Of the networks; with it each set is tried out before it counts as loaded: see `try_out`.
 
     Attributes
     ----------
-    stems : int
-        How many there are.
+    stems : tuple of str
     by_stem : ByStem
+        Empty while there is no set that can be used.
+
+    Raises
+    ------
+    ModelError
+        As `load_anew`.
     """
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, scheme: Scheme | None = None) -> None:
         self._load = load
-        self.by_stem = load()
-        self.stems = len(self.by_stem)
+        self._scheme = scheme
+        self._loading = Lock()
+        self.by_stem: ByStem = {}
+        self.load_anew()
+        self.stems = tuple(self.by_stem)
 
     def load_anew(self) -> None:
-        """Take others of the same kind instead.
+        """Load another set of the same kind; the present one is given up first (any thread).
 
         Raises
         ------
         ModelError
-            If they are missing or damaged meanwhile.
+            The networks are missing or damaged meanwhile, or fail on their first block.
         """
-        self.by_stem = self._load()
+        with self._loading:
+            self._replace()
+
+    def ensure(self) -> None:
+        """Load a set if there is none, or wait for the one that is being loaded (any thread).
+
+        Raises
+        ------
+        ModelError
+            As `load_anew`.
+        """
+        with self._loading:
+            if not self.by_stem:
+                self._replace()
+
+    def give_up(self) -> None:
+        """Use the present set no more: a thread that cannot be ended still runs it."""
+        self.by_stem = {}
+
+    def another(self) -> "LoadedNetworks":
+        """Load a second set of the same kind.
+
+        Raises
+        ------
+        ModelError
+            As `load_anew`.
+        """
+        return LoadedNetworks(self._load, self._scheme)
+
+    def _replace(self) -> None:
+        self.by_stem = {}
+        loaded = self._load()
+        if self._scheme:
+            try_out(loaded, self._scheme)
+        self.by_stem = loaded
+
+
+def try_out(networks: ByStem, scheme: Scheme) -> None:
+    """Run each network on one window of sound, so that no listener has to find out that it fails.
+
+    It takes as long as a block, on a thread without priority: what plays goes first.
+
+    Raises
+    ------
+    ModelError
+        A network fails, hangs, or gives what is no number.
+    """
+    tried: Future[None] = Future()
+
+    def try_all() -> None:
+        try:
+            _try_out(networks, scheme)
+            tried.set_result(None)
+        except BaseException as error:  # noqa: BLE001 - it is for the one that waits
+            tried.set_exception(error)
+
+    Thread(target=try_all, name="stemd-trial", daemon=True).start()
+    try:
+        tried.result(TRIAL_S)
+    except TimeoutError:
+        raise ModelError(f"the networks did not end their first block in {TRIAL_S:.0f} s") from None
+
+
+def _try_out(networks: ByStem, scheme: Scheme) -> None:
+    shape = (scheme.T, MODEL_BINS, CHANNELS)
+    window = 1 + np.sin(np.arange(prod(shape), dtype=np.float32)).reshape(shape)
+    out = np.empty((scheme.B, MODEL_BINS, CHANNELS), np.float32)
+    for stem, network in networks.items():
+        if network is None:
+            continue
+        try:
+            network(window, out)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this network cannot play
+            raise ModelError(f"the network for {stem} failed on its first block: {error}") from None
+        if not np.isfinite(out).all():
+            raise ModelError(f"the network for {stem} gives what is no number (NaN or infinity)")
 
 
 def load_networks(work: Work) -> ByStem:

@@ -49,7 +49,7 @@ def make_plan(wished: Config, before: Plan | None = None) -> Plan:
     """
     config = _with_start_of(before.config, wished) if before else wished
     stems = choose_stems(config.separation.stems)
-    if before and stems == before.networks.stems and _same_work(stems, config, before.config):
+    if before and stems == len(before.networks.stems) and _same_work(stems, config, before.config):
         return Plan(config, wished, before.scheme, before.networks)
     if before is None and config.separation.stems == "auto" and stems == 2:
         log.info(
@@ -57,7 +57,7 @@ def make_plan(wished: Config, before: Plan | None = None) -> Plan:
             "`stemd models install 4stems`, or `separation.stems: 4` for the bundled ones"
         )
     work, load = choose(config.separation.works(stems))
-    return Plan(config, wished, work.scheme, LoadedNetworks(load))
+    return Plan(config, wished, work.scheme, LoadedNetworks(load, work.scheme))
 
 
 def _same_work(stems: Literal[2, 4], *configs: Config) -> bool:

@@ -125,6 +125,11 @@ class Separation:
         return self._is_stopped
 
     @property
+    def is_running(self) -> bool:
+        """Whether any of its threads runs (any thread)."""
+        return self._engine.is_running or self._workers.is_running
+
+    @property
     def estimated(self) -> int:
         """Blocks that every network has done so far (any thread)."""
         return min(worker.blocks for worker in self._workers.workers)

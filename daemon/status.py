@@ -21,6 +21,10 @@ LOAD_S = 2.0
 """Over so long, at least, the loads are taken."""
 
 
+WINDOW = ("T", "B", "A", "mirror")
+"""What describes a scheme."""
+
+
 class Meters:
     """How loud everything was lately, for any number of readers (any thread)."""
 
@@ -50,8 +54,7 @@ class Meters:
 def _peaks(session: Session) -> dict[str, list[float]]:
     heard, played = session.rt.peaks()
     stems = {
-        stem: [played[output] for output in outputs_of([stem]).values()]
-        for stem in session.separation.stems
+        stem: [played[output] for output in outputs_of([stem]).values()] for stem in session.stems
     }
     return {"in": heard, **stems}
 
@@ -78,7 +81,7 @@ def in_a_line(daemon: "Daemon") -> str:
     """Tell the most important (main thread)."""
     session = daemon.session
     if session is None:
-        return f"{daemon.state} for a server"
+        return f"{daemon.state} {'for a server' if daemon.state == 'waiting' else 'the networks'}"
     counters, report = session.rt.counters(), session.separation.report()
     return (
         f"{daemon.state} on {session.client.server}, {session.client.samplerate} Hz, delay "
@@ -90,16 +93,16 @@ def in_a_line(daemon: "Daemon") -> str:
 
 def describe(daemon: "Daemon") -> dict[str, Any]:
     """Tell everything (main thread); docs/control.md explains each key."""
-    session, plan = daemon.session, daemon.plan
+    session, plan, wishes = daemon.session, daemon.plan, daemon.config.separation
     status: dict[str, Any] = {
         "version": _version(),
         "protocol": VERSION,
         "state": daemon.state,
         "bypass": daemon.is_bypassed,
-        "stems": list(plan.networks.by_stem),
-        "preset": plan.config.separation.preset,
-        "precision": plan.config.separation.precision,
-        "window": {name: getattr(plan.scheme, name) for name in ("T", "B", "A", "mirror")},
+        "stems": list(daemon.mixer.strips()),
+        "preset": wishes.preset,
+        "precision": wishes.precision,
+        "window": {name: getattr(plan.scheme, name) for name in WINDOW} if plan else None,
         "mixer": {stem: strip.model_dump() for stem, strip in daemon.mixer.strips().items()},
         "peaks": daemon.peaks(),
         "server": None,

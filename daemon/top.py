@@ -223,7 +223,9 @@ def _routes(status: dict[str, Any]) -> dict[str, str]:
 
 
 def _head(status: dict[str, Any]) -> Text:
-    style = {"playing": "green", "bypassed": "yellow", "silent": "yellow", "waiting": "yellow"}
+    style = {"playing": "green"} | dict.fromkeys(
+        ("bypassed", "silent", "waiting", "loading"), "yellow"
+    )
     text = Text(f"stemd {status['version']}  ")
     text.append(status["state"], style=f"bold {style.get(status['state'], 'red')}")
     text.append(f"  preset {status['preset']}, {status['precision']}")

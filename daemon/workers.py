@@ -41,10 +41,17 @@ class Worker:
         self.blocks = 0
         self.error: Exception | None = None
         self._number = number
-        self._network = network
         self._banks: SimpleQueue[Bank | None] = SimpleQueue()
-        self._thread = RoleThread(Role.NETWORKS, self._run, f"stemd-{stem}", priority)
+        # Only the thread has the network, so that its memory is free as soon as the thread ends.
+        self._thread = RoleThread(
+            Role.NETWORKS, self._run, f"stemd-{stem}", priority, args=(network,)
+        )
         self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def reschedule(self) -> None:
         """Take the priority that is wanted now (any thread)."""
@@ -63,13 +70,13 @@ class Worker:
         self._thread.join(max(until - monotonic(), 0))
         return not self._thread.is_alive()
 
-    def _run(self) -> None:
+    def _run(self, network: Network) -> None:
         while (bank := self._banks.get()) is not None:
             started = perf_counter()
             try:
-                self._network(bank.magnitudes, bank.estimates[self._number])
+                network(bank.magnitudes, bank.estimates[self._number])
             except Exception as error:  # noqa: BLE001 - whatever it is, the engine must hear of it
-                self.error = error
+                self.error = error.with_traceback(None)  # which would keep the network
             self.busy_s += perf_counter() - started
             self.blocks += 1
             self.done.release()
@@ -106,6 +113,11 @@ class WorkerPool:
         self.has_remainder = len(self.workers) < len(networks)
         self._awaited = list(self.workers)
         """Those that have not done the bank that is to be collected next."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether any of the threads runs."""
+        return any(worker.is_running for worker in self.workers)
 
     def submit(self, bank: Bank) -> None:
         """Set every worker to the bank (engine thread)."""

@@ -34,6 +34,10 @@ SILENT_S = 10.0
 ERR_GENERAL = -1
 
 
+CLOSED = ("loading", "waiting")
+"""States in which there are no ports."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """What the session manager wants opened."""
@@ -115,7 +119,7 @@ class NsmClient:
         event : Event
         """
         self._save = save
-        if event["event"] == "state" and event["state"] != "waiting" and not self._is_open:
+        if event["event"] == "state" and event["state"] not in CLOSED and not self._is_open:
             self._is_open = True
             self._send("/reply", "/nsm/client/open", "playing")
 

@@ -1,12 +1,17 @@
 """Which networks are chosen, and how they are made."""
 
+import threading
+import weakref
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from stemd.daemon import networks
+from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.spec import GraphSpec
 
 SCHEME = Scheme(T=64, B=4, A=2, mirror=3)
@@ -67,3 +72,64 @@ def test_auto_says_how_to_get_four_stems(made, caplog):
     networks.choose_stems("auto")
     assert "(stemd models install 4stems)" in caplog.text
     assert "stems: 4 takes those that come along" in caplog.text
+
+
+def filling(value):
+    def network(_, out):
+        out[:] = value
+
+    return network
+
+
+def failing(*_):
+    raise RuntimeError("out of order")
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (failing, "the network for b failed on its first block: out of order"),
+        (filling(np.nan), "the network for b gives what is no number"),
+        (filling(np.inf), "the network for b gives what is no number"),
+        (lambda *_: threading.Event().wait(5), "did not end their first block in 0 s"),
+    ],
+)
+def test_a_set_that_cannot_play_does_not_count_as_loaded(network, reason, monkeypatch):
+    monkeypatch.setattr("stemd.daemon.networks.TRIAL_S", 0.2)
+    sets = [{"a": filling(1), "b": filling(2)}, {"a": filling(1), "b": network}]
+    loaded = LoadedNetworks(lambda: sets.pop(0), SCHEME)
+    assert loaded.stems == ("a", "b")
+    with pytest.raises(ModelError, match=reason):
+        loaded.load_anew()
+    assert not loaded.by_stem
+    assert loaded.stems == ("a", "b"), "what they are to be is known"
+
+
+def test_a_remainder_has_nothing_to_try_out():
+    assert LoadedNetworks(lambda: {"a": filling(1), "b": None}, SCHEME).by_stem["b"] is None
+
+
+def test_the_present_set_is_given_up_before_another_one_is_loaded():
+    class OneSet:
+        def __call__(self, *_):
+            pass
+
+    alive = []
+
+    def load():
+        alive.append(sum(each() is not None for each in made))
+        network = OneSet()
+        made.append(weakref.ref(network))
+        return {"a": network}
+
+    made = []
+    loaded = LoadedNetworks(load)
+    loaded.ensure()
+    assert alive == [0]
+    loaded.load_anew()
+    assert alive == [0, 0]
+    loaded.give_up()
+    loaded.ensure()
+    assert alive == [0, 0, 0]
+    assert loaded.another().by_stem
+    assert alive == [0, 0, 0, 1]

@@ -1,30 +1,37 @@
 """Every fault ends in its documented state, and is mended; on the fake graph."""
 
+import gc
 import threading
 import weakref
+from concurrent.futures import wait
+from functools import partial
 
 import numpy as np
 import pytest
 
 from fake_graph import CAPTURE, FakeGraph
 from stemd.daemon.errors import ServerError, StemdError
+from stemd.daemon.health import HUNG_S, WEDGED_S
 from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
 from stemd.daemon.realtime import RESERVE_S, Event
 from stemd.daemon.separation import ENGINE_TIME_S, OVERLOADED_AFTER, ring_prefill
 from stemd.daemon.session import (
     FAILURES,
-    HUNG_S,
     LOAD_AGAIN_S,
     REMOVED_S,
-    WEDGED_S,
+    SUSPENDED_S,
     ServerGoneError,
     Session,
+    SessionOverError,
+    Setup,
     State,
 )
+from stemd.daemon.swap import Phase
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
+from waiting import wait_until
 
 SCHEME = Scheme(T=64, B=1, A=1)
 PERIOD = 1024
@@ -88,7 +95,10 @@ class Stage:
             self.heard.append(self.graph.cycle(self.played[-1]))
             self.now += frames / self.graph.samplerate
 
-    def tick(self) -> State:
+    def tick(self, waits: bool = True) -> State:
+        """Look after the session, once the other threads have done what they are at."""
+        if waits:
+            wait([self.session._job], timeout=30)
         self.session.tick(self.session.rt.wait_events(0), self.now)
         return self.session.state
 
@@ -108,15 +118,19 @@ class Stage:
             self.tick()
 
     def wait_for_engine(self, frames: int = PERIOD) -> None:
-        """Wait until the next cycle finds all it wants; the engines tell nobody, so look."""
-        for separation in (self.session.separation, self.session._retiring):
-            wanted = frames + round(RESERVE_S * self.graph.samplerate)
-            pause = threading.Event()
-            for _ in range(300 if separation and not separation.is_stopped else 0):
-                counters = separation.link.counters()
-                if counters.delivered - counters.frames >= wanted or separation.failure:
-                    break
-                pause.wait(0.001)
+        """Wait until the next cycle finds all it wants."""
+        for each in self.session._lives():
+            self.wait_for_engine_of(each.separation, frames)
+
+    def wait_for_engine_of(self, separation, frames: int = PERIOD) -> None:
+        """Wait for one of them; it tells nobody, so look."""
+        wanted = frames + round(RESERVE_S * self.graph.samplerate)
+        pause = threading.Event()
+        for _ in range(0 if separation.is_stopped else 300):
+            counters = separation.link.counters()
+            if counters.delivered - counters.frames >= wanted or separation.failure:
+                break
+            pause.wait(0.001)
 
     def total(self) -> np.ndarray:
         """Sum of the stems less the input that long ago [shape=(CHANNELS, frames)]."""
@@ -141,7 +155,7 @@ def stage():
     yield make
     for each in stages:
         each.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("stemd")]
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("stemd")])
 
 
 @pytest.mark.parametrize("samplerate", [22_050, 44_100, 48_000, 192_000])
@@ -175,8 +189,8 @@ def test_a_network_that_fails_is_loaded_anew(stage, caplog):
     network.broken = True
     s.until(State.MENDING)
     assert "the separation failed: the network for vocals failed: out of order" in caplog.text
-    assert s.loaded == 1
     s.until(State.PLAYING)
+    assert s.loaded == 1
     s.play(60)
     assert np.abs(s.total()).max() < 1e-4
     assert s.heard[-1][:2].any()
@@ -207,7 +221,7 @@ def test_networks_that_cannot_be_loaded_now_are_loaded_later(stage, monkeypatch,
         s.cycle()
         s.tick()
     s.until(State.PLAYING)
-    assert np.diff(loads) == pytest.approx(LOAD_AGAIN_S, abs=2 * PERIOD / 44_100)
+    assert np.diff(loads) == pytest.approx(LOAD_AGAIN_S, abs=3 * PERIOD / 44_100)
 
 
 def test_what_fails_again_and_again_is_given_up(stage, monkeypatch):
@@ -255,14 +269,19 @@ def ports_of(*stems):
     return ["in_L", "in_R", *(f"{stem}_{side}" for stem in stems for side in "LR")]
 
 
+def setup(networks, scheme=SCHEME, longest_period=PERIOD) -> Setup:
+    return Setup(networks, scheme, MaskExtension.MEAN, longest_period)
+
+
 def change(s, *wishes) -> None:
     """Have the session go over to others, and play until it has."""
-    s.session.change(*wishes)
-    wanted = {*ports_of(*s.session.networks.by_stem)}
+    changing = s.session.change(setup(*wishes))
     for _ in range(400):
         s.play(1)
-        assert s.session.state is State.PLAYING
-        if {*s.graph.ports} == wanted and s.session._retiring is None:
+        assert s.session.state not in (State.MENDING, State.SILENT)
+        if changing.ended.done():
+            changing.done.result(0)
+            assert {*s.graph.ports} == {*ports_of(*wishes[0].stems)}
             return
     raise AssertionError("it never went over")
 
@@ -296,22 +315,25 @@ def test_bypass_holds_while_others_come(stage):
     s = stage()
     s.until(State.PLAYING)
     s.play(60)
-    s.session.change(playing("vocals", "accompaniment"), SCHEME, PERIOD)
+    changing = s.session.change(setup(playing("vocals", "accompaniment")))
     s.play(2)
     s.session.bypass(True)
     s.play(60)
-    assert s.session._retiring is None
+    assert changing.ended.done()
     assert not s.heard[-1][:2].any(), "the vocals are silent"
     vocals = np.concatenate([block[0] for block in s.heard[-55:]])
     assert not vocals.any(), "and were so from the beginning on"
     assert np.abs(s.total()).max() < 1e-4
 
 
-def test_changes_that_come_quickly_end_with_the_last(stage):
+def test_another_change_waits_until_the_last_one_has_ended(stage):
     s = stage()
     s.until(State.PLAYING)
-    s.session.change(playing(*FOUR), SCHEME, PERIOD)
-    s.play(2)
+    first = s.session.change(setup(playing(*FOUR)))
+    while not first.ended.done():
+        with pytest.raises(StemdError, match="another setup is on its way"):
+            s.session.change(setup(playing("vocals", "accompaniment")))
+        s.play(1)
     change(s, playing("vocals", "accompaniment"), SCHEME, PERIOD)
     s.play(60)
     assert s.graph.ports == ports_of("vocals", "accompaniment")
@@ -323,7 +345,7 @@ def test_changes_that_come_quickly_end_with_the_last(stage):
 def test_a_rate_that_changes_while_others_come_is_followed(stage):
     s = stage()
     s.until(State.PLAYING)
-    s.session.change(playing(*FOUR), SCHEME, PERIOD)
+    s.session.change(setup(playing(*FOUR)))
     s.play(2)
     s.graph.samplerate = 48_000
     s.play(400)
@@ -341,9 +363,11 @@ def test_no_room_for_more_ports_changes_nothing(stage, monkeypatch):
         raise ServerError("no room for more")
 
     monkeypatch.setattr(s.graph, "add_outputs", refuse)
-    with pytest.raises(ServerError, match="no room"):
-        s.session.change(playing(*FOUR), SCHEME, PERIOD)
+    changing = s.session.change(setup(playing(*FOUR)))
     s.play(60)
+    with pytest.raises(ServerError, match="no room"):
+        changing.done.result(0)
+    assert changing.ended.done()
     assert s.session.separation is first
     assert np.abs(s.total()).max() < 1e-4
 
@@ -372,12 +396,11 @@ def test_a_separation_that_fails_before_it_is_heard_fails_once(stage, monkeypatc
     loads = []
     monkeypatch.setattr(s.session.networks, "load_anew", lambda: loads.append(s.now))
     s.play(10)
-    s.session.separation.stop()
-    s.session._is_outdated = True
+    s.graph.samplerate = 48_000
     s.play(10)
-    failed = s.session.separation
+    failed = s.session._coming.separation
     failed.failure = RuntimeError("out of order")
-    while s.session.separation is failed:
+    while s.session._coming is None or s.session._coming.separation is failed:
         s.cycle()
         s.tick()
     assert s.session.state is State.MENDING
@@ -432,7 +455,6 @@ def test_a_network_that_hangs_in_a_bounce_does_not_hold_it_for_ever(stage, monke
     network.open.clear()
     bounce = threading.Thread(target=s.cycle, args=(4,))
     bounce.start()
-    s.session.rt.wait_events(1)
     began = s.now
     for n in range(int(4 * HUNG_S)):
         s.session.tick(s.session.rt.wait_events(0.02), began + n / 2)
@@ -522,6 +544,343 @@ def test_bypass_outlives_a_change_of_separation(stage):
     assert not s.heard[-1][:2].any()
     s.session.bypass(False)
     s.until(State.PLAYING)
+
+
+class Counted:
+    """Loads sets of networks, and counts those that are in memory."""
+
+    def __init__(self, *stems, network=passing, scheme=None) -> None:
+        self.live: list[weakref.ref] = []
+        self.most = 0
+        self._stems, self._network = stems, network
+        self.networks = LoadedNetworks(self.load, scheme)
+
+    def load(self):
+        one_set = _Set()
+        self.live = [each for each in self.live if each()] + [weakref.ref(one_set)]
+        self.most = max(self.most, len(self.live))
+        network = self._network
+
+        def call(window, out, one_set=one_set):
+            network(window, out)
+
+        return {stem: partial(call) for stem in self._stems}
+
+
+class _Set:
+    """What is in memory as long as any network of a set is."""
+
+
+def raising(_, out) -> None:
+    raise RuntimeError("out of order")
+
+
+def sleeping(window, out) -> None:
+    """Take thirty times as long as there is."""
+    threading.Event().wait(0.7)
+    passing(window, out)
+
+
+class RaisingLater:
+    """A network that fails at its third block."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, window, out) -> None:
+        self.calls += 1
+        if self.calls > 2:
+            raise RuntimeError("out of order")
+        passing(window, out)
+
+
+def same_as_alone(s, alone) -> None:
+    """What was heard is what a session gives to which nothing happens, bit for bit."""
+    alone.until(State.PLAYING)
+    alone.play(len(s.heard) - len(alone.heard))
+    for heard, undisturbed in zip(s.heard, alone.heard, strict=True):
+        np.testing.assert_array_equal(heard[:4], undisturbed)
+
+
+@pytest.mark.parametrize("network", [raising, RaisingLater()], ids=["at once", "later"])
+def test_others_that_fail_are_taken_back_and_nothing_is_changed(stage, network):
+    s, alone = stage(), stage()
+    for each in (s, alone):
+        each.graph.freewheel(True)  # nothing is late, however busy the machine is
+    s.until(State.PLAYING)
+    s.play(40)
+    committed = []
+    others = LoadedNetworks(lambda: dict.fromkeys(FOUR, network))
+    first, delay = s.session.separation, s.session.rt.delay
+    scheme = Scheme(T=64, B=2, A=9)
+    changing = s.session.change(setup(others, scheme), lambda: committed.append(1))
+    while not changing.ended.done():
+        s.play(1)
+        assert s.session.state is State.PLAYING
+        assert s.session.stems == ("vocals", "accompaniment"), "what is heard"
+    with pytest.raises(StemdError, match=r"the network for .* failed: out of order"):
+        changing.done.result(0)
+    s.play(40)
+    assert not committed
+    assert s.session.phase is Phase.STEADY
+    assert s.session.separation is first
+    assert s.session.rt.delay == delay
+    assert s.graph.ports == ports_of("vocals", "accompaniment")
+    same_as_alone(s, alone)
+    names = [thread.name for thread in threading.enumerate()]
+    assert names.count("stemd-engine") == 2, "of both sessions"
+    change(s, playing(*FOUR))
+
+
+def test_others_that_do_not_keep_up_are_taken_back(stage, monkeypatch):
+    monkeypatch.setattr("stemd.daemon.session.KEEP_UP_S", 1.0)
+    s = stage()
+    s.until(State.PLAYING)
+    others = LoadedNetworks(lambda: {"vocals": passing, "accompaniment": sleeping})
+    changing = s.session.change(setup(others))
+    while not changing.ended.done():
+        s.play(1)
+    with pytest.raises(StemdError, match=r"do not keep up: \d+ of \d+ blocks were late"):
+        changing.done.result(0)
+    s.play(20)
+    assert np.abs(s.total()).max() < 1e-4
+
+
+def test_others_that_hang_are_taken_back(stage, monkeypatch):
+    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.session.KEEP_UP_S", 60.0)
+    s = stage()
+    s.until(State.PLAYING)
+    stuck = Stuck()
+    stuck.open.clear()
+    changing = s.session.change(setup(LoadedNetworks(lambda: {"vocals": stuck})))
+    for _ in range(int(2 * HUNG_S * 44_100 / PERIOD)):
+        s.cycle()
+        s.wait_for_engine_of(s.session.separation)
+        s.tick()
+        if changing.ended.done():
+            break
+    with pytest.raises(StemdError, match="a network did not end within 10 s"):
+        changing.done.result(0)
+    s.until(State.PLAYING)
+    assert not changing.setup.networks.by_stem, "the set may not be used any more"
+    assert np.abs(s.total()).max() < 1e-4
+    stuck.open.set()
+
+
+def test_it_is_certain_before_anything_of_it_is_heard(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    s.play(20)
+    at = []
+    changing = s.session.change(setup(playing(*FOUR)), lambda: at.append(len(s.heard)))
+    while not changing.ended.done():
+        s.play(1)
+    drums = [block.shape[0] > 4 and bool(block[4:6].any()) for block in s.heard]
+    assert at[0] <= drums.index(True) <= at[0] + 2
+
+
+def test_where_the_server_does_not_call_others_are_taken_at_once(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    s.play(20)
+    s.tick()
+    s.now += 1.5
+    assert s.tick() is State.SILENT
+    changing = s.session.change(setup(playing(*FOUR)))
+    s.tick()
+    assert not changing.done.done(), "the server may just be busy"
+    for _ in range(int(SUSPENDED_S / 0.25)):
+        s.now += 0.25
+        s.tick()
+    assert changing.done.done()
+    assert changing.ended.done(), "what is not heard any more is gone"
+    assert changing.done.exception() is None
+    s.cycle()
+    s.until(State.PLAYING)
+    assert s.session.separation.stems == FOUR
+
+
+def test_so_they_are_before_the_first_cycle(stage):
+    s = stage()
+    s.tick()
+    s.now += 1.5
+    assert s.tick() is State.SILENT
+    changing = s.session.change(setup(playing(*FOUR)))
+    s.tick()
+    assert not changing.done.done(), "the server may just be busy"
+    for _ in range(int(SUSPENDED_S / 0.25)):
+        s.now += 0.25
+        s.tick()
+    assert changing.ended.done()
+    assert changing.done.exception() is None
+    s.cycle()
+    s.until(State.PLAYING)
+    assert s.session.separation.stems == FOUR
+    s.play(60)
+    assert np.abs(s.total()[:, -20 * PERIOD :]).max() < 1e-4
+
+
+def test_others_end_what_is_mended_in_vain(stage, monkeypatch):
+    """While networks cannot be loaded, others can be wished for."""
+    network = Failing()
+    s = stage(network)
+    s.until(State.PLAYING)
+
+    def refuse():
+        raise ModelError("vocals.tflite is missing")
+
+    monkeypatch.setattr(s.session.networks, "load_anew", refuse)
+    network.broken = True
+    s.until(State.MENDING)
+    while s.session.phase is not Phase.PAUSING:
+        s.play(1)
+    changing = s.session.change(setup(playing(*FOUR)))
+    s.until(State.PLAYING)
+    while not changing.ended.done():
+        s.play(1)
+    assert s.session.separation.stems == FOUR
+
+
+def test_what_plays_fails_while_others_come_and_they_mend_it(stage):
+    network = Failing()
+    s = stage(network)
+    s.until(State.PLAYING)
+    s.play(20)
+    changing = s.session.change(setup(playing(*FOUR), Scheme(T=64, B=2, A=20)))
+    s.play(4)
+    network.broken = True
+    s.until(State.MENDING)
+    s.until(State.PLAYING)
+    assert changing.done.exception(0) is None
+    assert s.loaded == 0, "nothing else was loaded"
+    assert s.session.separation.stems == FOUR
+
+
+def test_both_fail_and_what_played_is_mended(stage):
+    network = Failing()
+    s = stage(network)
+    s.until(State.PLAYING)
+    s.play(20)
+    others = LoadedNetworks(lambda: dict.fromkeys(FOUR, RaisingLater()))
+    changing = s.session.change(setup(others))
+    network.broken = True
+    s.until(State.MENDING)
+    s.until(State.PLAYING)
+    s.play(60)
+    assert isinstance(changing.done.exception(0), StemdError)
+    assert s.session.separation.stems == ("vocals", "accompaniment")
+    assert s.heard[-1][:2].any()
+
+
+def test_the_sessions_end_leaves_it_to_the_next_one(stage):
+    s = stage()
+    s.until(State.PLAYING)
+    changing = s.session.change(setup(playing(*FOUR)))
+    s.play(2)
+    s.close()
+    assert isinstance(changing.done.exception(0), SessionOverError)
+    assert changing.ended.done()
+    s.close = lambda: None
+
+
+def test_while_networks_are_loaded_the_session_is_looked_after(stage):
+    network, go = Failing(), threading.Event()
+    s = stage(network)
+    s.until(State.PLAYING)
+    load = s._load
+
+    def slow():
+        assert go.wait(30)
+        return load()
+
+    s.session.networks._load = slow
+    network.broken = True
+    s.until(State.MENDING)
+    for _ in range(40):
+        s.cycle()
+        assert s.tick(waits=False) is State.MENDING
+    assert s.session.phase is Phase.LOADING
+    assert s.session.separation.is_stopped
+    s.graph.alive = False
+    with pytest.raises(ServerGoneError):
+        s.tick(waits=False)
+    go.set()
+
+
+def test_there_are_never_more_than_two_sets_of_networks_in_memory(stage):
+    s = stage()
+    counted = Counted("vocals", "accompaniment")
+    change(s, counted.networks)
+    counted.networks = None  # only the session has them
+    assert counted.most == 1
+    network = Failing()
+    for n in range(3):
+        s.until(State.PLAYING)
+        s.play(10)
+        s.session.separation.failure = RuntimeError(f"broken {n}")
+        s.until(State.MENDING)
+        s.until(State.PLAYING)
+        while s.session.phase is not Phase.STEADY:
+            s.play(1)
+    assert counted.most <= 2
+    other = Counted(*FOUR, network=network)
+    change(s, other.networks)
+    gc.collect()
+    assert not [each for each in counted.live if each()], "what was replaced is gone"
+    assert len([each for each in other.live if each()]) == 1
+
+
+def test_networks_that_hang_again_and_again_end_it(stage, monkeypatch):
+    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.engine.STOP_S", 0.01)
+    stuck = Stuck()
+    s = stage(stuck)
+    s.session.networks._load = lambda: {"vocals": stuck, "accompaniment": passing}
+    s.until(State.PLAYING)
+    s.play(10)
+    stuck.open.clear()
+    with pytest.raises(StemdError, match="hang again and again"):
+        for _ in range(int(4 * HUNG_S * 44_100 / PERIOD)):
+            s.cycle()
+            s.tick()
+    stuck.open.set()
+
+
+class TestRoom:
+    """The delay follows the longest period, both ways."""
+
+    def long_period_has_passed(self, s) -> None:
+        s.until(State.PLAYING)
+        s.play(40, 4096)
+        assert s.session.separation.longest_period == 4096
+        s.until(State.PLAYING)
+
+    def test_it_can_be_shorter_once_periods_have_been_for_some_time(self, stage, monkeypatch):
+        monkeypatch.setattr("stemd.daemon.session.SHORTER_AFTER_S", 1.0)
+        s = stage()
+        before = s.session.rt.delay
+        self.long_period_has_passed(s)
+        assert s.session.rt.delay == before + 3072
+        s.play(35)
+        assert not s.session.can_shorten, "it is too soon"
+        s.play(2, 4096)
+        s.play(35)
+        assert not s.session.can_shorten, "a long one came meanwhile"
+        s.play(10)
+        assert s.session.can_shorten
+        change(s, playing("vocals", "accompaniment"))
+        assert s.session.rt.delay == before
+        assert not s.session.can_shorten
+        s.play(60)
+        assert np.abs(s.total()[:, -20 * PERIOD :]).max() < 1e-4
+
+    def test_it_never_can_where_it_has_no_room(self, stage, monkeypatch):
+        monkeypatch.setattr("stemd.daemon.session.SHORTER_AFTER_S", 1.0)
+        s = stage()
+        s.until(State.PLAYING)
+        s.play(60)
+        assert not s.session.can_shorten
 
 
 def test_a_client_that_cannot_be_bound_leaves_nothing_behind():

@@ -44,7 +44,7 @@ class Concert:
         plan = Plan(config, config, SCHEME, networks)
         self.graph = FakeGraph(RATE, PERIOD)
         self.daemon = Daemon(
-            plan, lambda: self.graph, lambda before: before, Mixer([]), Keeper(None), Notifier({})
+            config, lambda _: plan, lambda: self.graph, Mixer([]), Keeper(None), Notifier({})
         )
         self.heard: list[tuple[float, np.ndarray]] = []
         self.midi: list[bytes] = []

@@ -5,6 +5,7 @@ import re
 import socket
 import sys
 import threading
+import weakref
 from itertools import count
 from math import isfinite
 from time import monotonic
@@ -17,7 +18,7 @@ from stemd.daemon import joining, plan, supervisor
 from stemd.daemon.config import load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.kept import Keeper
-from stemd.daemon.control.mixer import Mixer
+from stemd.daemon.control.mixer import Mixer, Strip
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
 from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.notifier import Notifier
@@ -25,6 +26,7 @@ from stemd.daemon.plan import Plan, make_plan
 from stemd.daemon.realtime import RESERVE_S
 from stemd.daemon.session import State
 from stemd.daemon.supervisor import Daemon
+from stemd.daemon.swap import Phase
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
 from waiting import wait_until
@@ -56,11 +58,17 @@ class Servers:
         return self.present
 
 
-def new_daemon(servers, environment=None, replan=None, keeper=None):
+def new_daemon(servers, environment=None, replan=None, keeper=None, load=lambda: dict(NETWORKS)):
     config = load_config(None)
-    first = Plan(config, config, SCHEME, LoadedNetworks(lambda: NETWORKS))
+
+    def plan_after(before):
+        if before:
+            return replan(before)
+        return Plan(config, config, SCHEME, LoadedNetworks(load))
+
     keeper = keeper or Keeper(None)
-    return Daemon(first, servers.join, replan, Mixer([]), keeper, Notifier(environment or {}))
+    notifier = Notifier(environment or {})
+    return Daemon(config, plan_after, servers.join, Mixer([]), keeper, notifier)
 
 
 @pytest.fixture
@@ -194,7 +202,7 @@ def test_it_goes_from_one_server_to_the_next(servers, daemon, caplog):
     servers.present = None
     first.alive = False
     wait_until(lambda: daemon.state is State.WAITING)
-    assert first.closed
+    wait_until(lambda: first.closed)
     servers.present = second = FakeGraph(48_000)
     wait_until(lambda: daemon.session)
     assert servers.joined == [first, second]
@@ -236,6 +244,27 @@ def test_events_tell_what_happens(servers, daemon):
         assert {"event": "bypass", "on": True} in told
         servers.present, first.alive = None, False
         wait_until(lambda: {"event": "state", "state": "waiting"} in told)
+
+
+def raising(_, out) -> None:
+    raise RuntimeError("out of order")
+
+
+class OnceGood:
+    """A network that passes its trial, and fails at its second block."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, window, out) -> None:
+        self.calls += 1
+        if self.calls > 1:
+            raise RuntimeError("out of order")
+        passing(window, out)
+
+
+FOUR = ("vocals", "drums", "bass", "other")
+OTHER_WORK = ["separation.threads=2", *BY_HAND]
 
 
 class TestReload:
@@ -313,8 +342,7 @@ class TestReload:
     def test_others_are_played_by_another_separation(self, daemon, replan):
         replan.append(load_config(None, ["separation.precision=int8", *BY_HAND]))
         before = daemon.session.separation
-        changed = daemon.reload().result(5)["changed"]
-        assert "separation.precision" in changed
+        assert "separation.precision" in reload(daemon)["changed"]
         play_until(daemon, lambda: before.is_stopped)
         assert daemon.session.separation is not before
         assert daemon.session.networks is daemon.plan.networks
@@ -324,7 +352,7 @@ class TestReload:
         before = daemon.session.separation
         replan.append(load_config(None, ["jack.longest_period=2048", *BY_HAND]))
         networks = daemon.plan.networks
-        assert "jack.longest_period" in daemon.reload().result(5)["changed"]
+        assert "jack.longest_period" in reload(daemon)["changed"]
         assert daemon.plan.networks is not networks
         play_until(daemon, lambda: before.is_stopped)
 
@@ -350,9 +378,11 @@ class TestReload:
         monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: others))
         replan.append(load_config(None, ["separation.threads=2", *BY_HAND]))
         before = daemon.session.separation
-        daemon.reload().result(5)
-        mixed = []
+        play(daemon, SILENCE)
+        reloading, mixed = daemon.reload(), []
         play_until(daemon, lambda: mixed.append({*daemon.mixer.strips()}) or before.is_stopped)
+        assert reloading.result(5)["changed"]
+        assert mixed[0] == {*NETWORKS}
         assert {*NETWORKS, *others} in mixed, "while both are heard"
         wait_until(lambda: daemon.mixer.strips().keys() == others.keys())
 
@@ -390,13 +420,146 @@ class TestReload:
         other.stop()
         thread.join(10)
 
+    @pytest.fixture
+    def loading(self, monkeypatch):
+        """What the next set is loaded from."""
+        following = []
+        monkeypatch.setattr(plan, "choose", lambda works: (works[0], following.pop(0)))
+        return following
+
+    @pytest.mark.parametrize("network", [lambda: raising, OnceGood], ids=["trial", "live"])
+    def test_networks_that_fail_leave_all_as_it_is(self, daemon, replan, loading, network):
+        settings = ["mixer.strips={vocals: {gain: -6}}", "jack.autoconnect={in_L: 'mpv:.*'}"]
+        settings += ["separation.mask_extension=zeros", *OTHER_WORK]
+        replan.append(load_config(None, settings))
+        loading.append(lambda: {stem: network() for stem in FOUR})
+        before = daemon.plan, daemon.session.separation, daemon.mixer.all_strips()
+        status, patterns = daemon.status().result(5), daemon.patchbay._patterns
+        told = []
+        with (
+            daemon.bulletin.subscription(told.append),
+            pytest.raises(StemdError, match=r"^nothing is changed: the network .*out of order"),
+        ):
+            reload(daemon)
+        assert (daemon.plan, daemon.session.separation, daemon.mixer.all_strips()) == before
+        assert daemon.patchbay._patterns is patterns
+        after = daemon.status().result(5)
+        for key in ("stems", "preset", "precision", "window", "mixer", "delay"):
+            assert after[key] == status[key]
+        reloads = [each for each in told if each["event"] != "state"]  # the machine may be busy
+        assert [each["event"] for each in reloads] == ["reload"]
+        assert "out of order" in reloads[0]["error"]
+        replan.append(load_config(None, OTHER_WORK))
+        loading.append(lambda: dict.fromkeys(FOUR, passing))
+        assert reload(daemon)["changed"]
+        assert daemon.status().result(5)["stems"] == [*FOUR], "from the answer on"
+
+    def test_without_a_server_too(self, daemon, servers, replan, loading):
+        gone, servers.present = servers.present, None
+        gone.alive = False
+        wait_until(lambda: daemon.state is State.WAITING)
+        before = daemon.plan
+        replan.append(load_config(None, OTHER_WORK))
+        loading.append(lambda: dict.fromkeys(FOUR, raising))
+        with pytest.raises(StemdError, match="nothing is changed: the network for vocals failed"):
+            daemon.reload().result(5)
+        assert daemon.plan is before
+
+    def test_status_and_mixer_agree_without_a_server(self, daemon, servers, replan, loading):
+        gone, servers.present = servers.present, None
+        gone.alive = False
+        wait_until(lambda: daemon.state is State.WAITING)
+        replan.append(load_config(None, OTHER_WORK))
+        loading.append(lambda: dict.fromkeys(FOUR, passing))
+        daemon.reload().result(5)
+        stems = daemon.status().result(5)["stems"]
+        assert stems == [*FOUR]
+        for stem in stems:
+            assert daemon.mixer.set(stem, gain=-3).gain == -3
+
+    def test_a_server_that_goes_meanwhile_leaves_it_to_the_next_one(
+        self, daemon, servers, replan, loading
+    ):
+        play(daemon, SILENCE)
+        replan.append(load_config(None, OTHER_WORK))
+        loading.append(lambda: dict.fromkeys(FOUR, passing))
+        reloading, gone = daemon.reload(), servers.present
+        play_until(daemon, lambda: daemon.session.phase is Phase.WARMING)
+        gone.alive, servers.present = False, None
+        assert reloading.result(10)["changed"]
+        servers.present = FakeGraph()
+        wait_until(lambda: daemon.session and daemon.session.client is servers.present)
+        assert daemon.session.stems == FOUR
+
+    def test_what_comes_muted_is_never_heard(self, daemon, servers, replan, loading):
+        settings = ["mixer.strips={drums: {mute: true}}", "mixer.ramp=1", *OTHER_WORK]
+        rng = np.random.default_rng(1)
+        replan.append(load_config(None, settings))
+        loading.append(lambda: dict.fromkeys(FOUR, passing))
+        play(daemon, SILENCE)
+        reloading, loudest = daemon.reload(), {}
+        while not reloading.done() or daemon.session.phase is not Phase.STEADY:
+            names = [*servers.present._slots]
+            heard = play(daemon, 0.1 * rng.standard_normal((2, 256)).astype(np.float32))
+            for name, samples in zip(names, heard, strict=False):  # while some come or go
+                if [*servers.present._slots] == names:
+                    loudest[name] = max(loudest.get(name, 0), float(np.abs(samples).max()))
+        assert loudest["bass_L"] > 0.01
+        assert loudest["drums_L"] == loudest["drums_R"] == 0
+
+    def test_reloads_wait_for_each_other_and_there_are_two_sets_at_most(
+        self, daemon, replan, loading, monkeypatch
+    ):
+        monkeypatch.setattr(supervisor, "RELOAD_PAUSE_S", 0)
+        live, most = [], []
+
+        class OneSet:
+            def __call__(self, window, out):
+                passing(window, out)
+
+        def load():
+            one = OneSet()
+            live[:] = [each for each in live if each()] + [weakref.ref(one)]
+            most.append(len(live))
+            return {"vocals": one, "accompaniment": one}
+
+        play(daemon, SILENCE)
+        for n in range(60):
+            replan.append(load_config(None, [f"separation.threads={n + 2}", *BY_HAND]))
+            loading.append(load)
+        for n in range(4):
+            reloading = daemon.reload()
+            for _ in range(50):
+                daemon.reload_soon()
+                with pytest.raises(StemdError, match="a reload is under way: wait for its end"):
+                    daemon.reload().result(0)
+            play_until(daemon, reloading.done)
+            assert reloading.result()["changed"]
+            # One for this, and one for all that asked meanwhile.
+            play_until(daemon, lambda so_far=2 * (n + 1): len(most) == so_far)
+            play_until(daemon, lambda: not daemon._changing.locked())
+        assert len(most) == 8
+        assert max(most) == 2
+        assert sum(each() is not None for each in live) == 1
+
+
+SILENCE = np.zeros((2, 256), np.float32)
+
+
+def reload(daemon):
+    """Reload while silence plays; return what has changed."""
+    play(daemon, SILENCE)
+    reloading = daemon.reload()
+    play_until(daemon, reloading.done)
+    return reloading.result()
+
 
 def play_until(daemon, holds):
     """Play silence."""
     for _ in range(20_000):
         if holds():
             return
-        play(daemon, np.zeros((2, 256), np.float32))
+        play(daemon, SILENCE)
     raise AssertionError("it never came to pass")
 
 
@@ -404,15 +567,129 @@ def play(daemon, block):
     """Play a cycle, and wait until the engine has made what the next one plays."""
     session = daemon.session
     heard = session.client.cycle(block)
-    link = session.separation.link
 
-    def is_ready() -> bool:
-        counters = link.counters()
-        reserve = round(RESERVE_S * session.separation.samplerate)
-        return counters.delivered - counters.frames >= block.shape[1] + reserve
+    def is_ready(separation) -> bool:
+        counters = separation.link.counters()
+        reserve = round(RESERVE_S * separation.samplerate)
+        is_ahead = counters.delivered - counters.frames >= block.shape[1] + reserve
+        return is_ahead or separation.is_stopped
 
-    wait_until(is_ready)
+    wait_until(lambda: all(is_ready(each.separation) for each in session._lives()))
     return heard
+
+
+def test_the_delay_gets_longer_and_shorter_with_the_periods(servers, monkeypatch):
+    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr("stemd.daemon.session.SHORTER_AFTER_S", 0.5)
+    monkeypatch.setattr(supervisor, "TICK_S", 0.01)
+    servers.present = FakeGraph()
+    daemon, told = new_daemon(servers), []
+    thread = threading.Thread(target=daemon.run)
+    with daemon.bulletin.subscription(told.append):
+        thread.start()
+        wait_until(lambda: daemon.session)
+        play_until(daemon, lambda: daemon.session.phase is Phase.STEADY)
+        short = daemon.status().result(5)["delay"]["frames"]
+        long_ones = np.zeros((2, 4096), np.float32)
+        for _ in range(200):
+            play(daemon, long_ones)
+            if daemon.session.rt.delay > short:
+                break
+        play_until(daemon, lambda: {"event": "delay", "frames": short} in told)
+        assert daemon.status().result(5)["delay"]["frames"] == short
+    daemon.stop()
+    thread.join(10)
+    delays = [each["frames"] for each in told if each["event"] == "delay"]
+    assert delays == [short + 4096 - 1024, short]
+
+
+class TestSlowLoad:
+    """While networks are loaded everything else goes on."""
+
+    def replan(self, before):
+        assert before, "a reload waits for the first plan"
+        raise ConfigError("wrong")
+
+    @pytest.fixture
+    def slow(self, servers, monkeypatch, tmp_path):
+        """A daemon with a service manager, and what lets its networks be loaded."""
+        monkeypatch.setattr(supervisor, "STATUS_S", 0.0)
+        monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+        go, notices = threading.Event(), []
+
+        def load():
+            assert go.wait(30)
+            return dict(NETWORKS)
+
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(tmp_path / "notify"))
+            manager.settimeout(5)
+            environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+            daemon = new_daemon(servers, environment, self.replan, load=load)
+            thread = threading.Thread(target=daemon.run)
+            thread.start()
+
+            def hear(notice):
+                while not notices or notices[-1] != notice:
+                    notices.append(manager.recv(4096).decode())
+
+            yield daemon, go, hear, thread, notices
+            daemon.stop()
+            go.set()
+            thread.join(10)
+        assert not thread.is_alive()
+
+    def test_at_the_start(self, slow, servers):
+        daemon, go, hear, _, notices = slow
+        servers.present = FakeGraph()
+        status = daemon.status().result(5)
+        assert (status["state"], status["stems"], status["window"]) == ("loading", [], None)
+        hear("STATUS=loading the networks")
+        hear("WATCHDOG=1")
+        assert "READY=1" not in notices
+        assert daemon.bypass(True).result(5)
+        assert not servers.attempts, "there are no ports yet"
+        reloading = daemon.reload()
+        go.set()
+        hear("READY=1")
+        wait_until(lambda: daemon.session)
+        assert daemon.state is State.BYPASSED
+        with pytest.raises(StemdError, match="nothing is changed: wrong"):
+            reloading.result(5)
+
+    def test_it_ends_at_once_when_it_is_asked_to(self, slow):
+        daemon, _, hear, thread, _ = slow
+        hear("WATCHDOG=1")
+        daemon.stop()
+        thread.join(1)
+        assert not thread.is_alive()
+
+    def test_a_server_that_goes_while_networks_are_loaded_anew(self, slow, servers):
+        daemon, go, _, _, _ = slow
+        go.set()
+        servers.present = first = FakeGraph()
+        wait_until(lambda: daemon.session)
+        play_until(daemon, lambda: daemon.session.phase is Phase.STEADY)
+        go.clear()
+        daemon.session.separation.failure = RuntimeError("out of order")
+        play_until(daemon, lambda: daemon.session.phase is Phase.LOADING)
+        assert daemon.status().result(5)["state"] == "mending"
+        servers.present, first.alive = None, False
+        wait_until(lambda: daemon.state is State.LOADING)
+        assert daemon.status().result(5)["server"] is None
+        servers.present = FakeGraph()
+        go.set()
+        wait_until(lambda: daemon.session)
+        assert daemon.state is State.PLAYING
+
+
+def test_networks_that_cannot_be_loaded_at_the_start_end_it(servers, monkeypatch):
+    def fail():
+        raise ModelError("vocals.tflite is missing")
+
+    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    with pytest.raises(ModelError, match=r"vocals\.tflite is missing"):
+        new_daemon(servers, load=fail).run()
 
 
 def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatch, tmp_path):
@@ -512,7 +789,7 @@ def test_what_was_set_is_kept_where_it_gives_up_too(servers, monkeypatch, tmp_pa
     monkeypatch.setattr(FakeGraph, "bind", fail)
     servers.present = FakeGraph()
     daemon = new_daemon(servers, keeper=Keeper(tmp_path / "state.json"))
-    daemon.mixer.set("vocals", gain=-7)
+    daemon.mixer.put("vocals", Strip(gain=-7))
     with pytest.raises(ServerError):
         daemon.run()
     assert Keeper(tmp_path / "state.json").recall().strips["vocals"].gain == -7
