@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import click
 
 from stemd.daemon import control_commands, logs
+from stemd.daemon.choices import Choice, complete_setting, values_of
 from stemd.daemon.config import SeparationSection, existing_default_path, load_config
 from stemd.daemon.errors import StemdError
 from stemd.daemon.models_commands import models
@@ -166,6 +167,7 @@ def with_config(command: Command) -> Command:
                 "settings",
                 multiple=True,
                 metavar="SECTION.KEY=VALUE",
+                shell_complete=complete_setting,
                 help="Overrule one key of it; may be given again.",
             ),
         ]
@@ -176,9 +178,9 @@ def with_config(command: Command) -> Command:
 
 @cli.command()
 @with_config
-@click.option("--server", help="auto, jack, pipewire or dummy.")
-@click.option("--stems", help="auto, 2 or 4.")
-@click.option("--preset", help=", ".join(PRESETS) + ".")
+@click.option("--server", type=values_of("jack", "server"), help="Instead of jack.server.")
+@click.option("--stems", type=values_of("separation", "stems"), help="How many.")
+@click.option("--preset", type=values_of("separation", "preset"), help="The sliding window.")
 @click.option("--no-autoconnect", is_flag=True, help="Leave jack.autoconnect out of account.")
 def run(
     path: Path | None,
@@ -200,7 +202,10 @@ def run(
 @cli.command()
 @with_config
 def check(path: Path | None, settings: tuple[str, ...]) -> None:
-    """Say whether a configuration is right, or everything that is wrong with it."""
+    """Check the configuration.
+
+    Every error is named at once, a line each; the exit code is then 2.
+    """
     from stemd.daemon.networks import find_networks
 
     stems = load_config(path, settings).separation.stems
@@ -228,7 +233,7 @@ def config(path: Path | None, settings: tuple[str, ...]) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor(path: Path | None, settings: tuple[str, ...], seconds: float, as_json: bool) -> None:
-    """Show what this machine has, what is wrong with it, and what to do.
+    """Show what is wrong here, and what to do.
 
     Plays noise, unheard, through a daemon in the graph that it finds, and measures; where a daemon
     runs, that one is measured instead. The exit code is 0 if nothing dropped out, and 1 if
@@ -250,14 +255,14 @@ def doctor(path: Path | None, settings: tuple[str, ...], seconds: float, as_json
 )
 @click.option(
     "--stems",
-    type=click.Choice(["auto", "2", "4"]),
+    type=Choice(["auto", "2", "4"]),
     default="auto",
     help="auto: 4 where those networks are installed, else 2.",
     show_default=True,
 )
 @click.option(
     "--preset",
-    type=click.Choice(list(PRESETS)),
+    type=Choice(list(PRESETS)),
     help="What the daemon would play with this preset, without its delay.",
 )
 @click.option(
@@ -265,7 +270,7 @@ def doctor(path: Path | None, settings: tuple[str, ...], seconds: float, as_json
 )
 @click.option(
     "--mask-extension",
-    type=click.Choice([extension.value for extension in MaskExtension]),
+    type=Choice([extension.value for extension in MaskExtension]),
     default=MaskExtension.MEAN.value,
     help="Above 11 kHz: mean lets the stems sum to the song, zeros is the official default.",
     show_default=True,
@@ -273,21 +278,21 @@ def doctor(path: Path | None, settings: tuple[str, ...], seconds: float, as_json
 @click.option(
     "--format",
     "suffix",
-    type=click.Choice(["wav", "flac"]),
+    type=Choice(["wav", "flac"]),
     default="wav",
     help="Of the files written.",
     show_default=True,
 )
 @click.option(
     "--bits",
-    type=click.Choice(["24", "float"]),
+    type=Choice(["24", "float"]),
     default="24",
     help="Of each sample; float keeps what goes beyond full scale, in WAV only.",
     show_default=True,
 )
 @click.option(
     "--precision",
-    type=click.Choice(get_args(StreamingPrecision)),
+    type=Choice(get_args(StreamingPrecision)),
     help="Arithmetic of the networks; by default fp32, with a preset the daemon's.",
 )
 @click.option(
@@ -311,7 +316,9 @@ def separate(
     threads: int,
     remainder: bool,
 ) -> None:
-    """Take a file apart: WAV, FLAC, OGG or MP3 in, a file for each stem out.
+    """Separate a file into stems.
+
+    It reads WAV, FLAC, OGG and MP3, and writes a file for each stem.
 
     Stems of the same name in the folder are replaced once the new ones are whole.
     """
@@ -337,8 +344,10 @@ def separate(
 
 @cli.command()
 @with_config
-@click.option("--stems", help="auto, 2 or 4.")
-@click.option("--precision", help=", ".join(get_args(StreamingPrecision)) + ".")
+@click.option("--stems", type=values_of("separation", "stems"), help="How many.")
+@click.option(
+    "--precision", type=Choice(get_args(StreamingPrecision)), help="Arithmetic of the networks."
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def bench(
     path: Path | None,
@@ -347,7 +356,10 @@ def bench(
     precision: str | None,
     as_json: bool,
 ) -> None:
-    """Measure networks, signal processing and memory, and say which preset this machine holds."""
+    """Measure which preset this machine holds.
+
+    Networks, signal processing and memory are measured for each preset.
+    """
     from stemd.daemon.bench_command import bench as run_bench
 
     given = _overrides(None, stems, None, precision)
@@ -371,8 +383,8 @@ def bench(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Instead of the one that comes along.",
 )
-@click.option("--stems", help="auto, 2 or 4.")
-@click.option("--preset", help=", ".join(PRESETS) + ".")
+@click.option("--stems", type=values_of("separation", "stems"), help="How many.")
+@click.option("--preset", type=values_of("separation", "preset"), help="The sliding window.")
 def demo(
     path: Path | None,
     settings: tuple[str, ...],
@@ -381,16 +393,19 @@ def demo(
     stems: str | None,
     preset: str | None,
 ) -> None:
-    """Play a song through the daemon in real time, on a JACK server of its own, and record it."""
+    """Play a song through the daemon.
+
+    In real time, on a JACK server of its own; the stems are recorded.
+    """
     from stemd.daemon.demo_command import demo_song
 
     demo_song(load_config(path, [*settings, *_overrides(None, stems, preset)]), folder, song)
 
 
 @cli.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what teaches a shell to complete stemd's commands.
+    """Print a shell's completion script.
 
     For bash: eval "$(stemd completion bash)", in ~/.bashrc.
     """

@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from stemd.daemon import bad_samples
+from stemd.daemon.choices import Choice
 from stemd.daemon.config import Config, load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
@@ -54,7 +55,7 @@ class Decibels(click.ParamType):  # type: ignore[type-arg] # generic since click
         return float(match["number"])
 
 
-class Stem(click.Choice):  # type: ignore[type-arg] # generic since click 8.2 only
+class Stem(Choice):
     """A stem; completed to those that the running daemon has."""
 
     def shell_complete(
@@ -82,7 +83,7 @@ socket_option = click.option(
 @socket_option
 @click.option("--json", "as_json", is_flag=True, help="For programs: docs/control.md tells more.")
 def status(socket: Path | None, as_json: bool) -> None:
-    """Tell how a daemon that runs is doing."""
+    """Show how a running daemon is doing."""
     told = _ask(socket, "status")
     if as_json:
         echo_json(told, indent=2)
@@ -104,7 +105,7 @@ def status(socket: Path | None, as_json: bool) -> None:
 @click.option("--solo/--unsolo", default=None, help="Only this one, and others with it; or not.")
 @click.option(
     "--learn",
-    type=click.Choice(["gain", "mute", "solo"]),
+    type=Choice(["gain", "mute", "solo"]),
     help="Have the next MIDI controller that moves do this.",
 )
 @click.option("--fine", is_flag=True, help="With --learn gain: of 14 bits.")
@@ -119,7 +120,10 @@ def set_stem(
     fine: bool,
     toggles: bool,
 ) -> None:
-    """Change how a stem is heard, and say how it is then."""
+    """Change how a stem is heard.
+
+    Prints its gain, mute and solo afterwards.
+    """
     change = {"gain": gain, "mute": mute, "solo": solo}
     if learn:
         if any(value is not None for value in change.values()):
@@ -134,12 +138,15 @@ def set_stem(
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["on", "off", "toggle"]), required=False)
+@click.argument("what", type=Choice(["on", "off", "toggle"]), required=False)
 @socket_option
 @click.option("--learn", is_flag=True, help="Have the next MIDI controller that moves do it.")
 @click.option("--toggles", is_flag=True, help="With --learn: a press changes over.")
 def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) -> None:
-    """Hear the input, as late as the stems, instead of them; or the stems again."""
+    """Switch between the input and the stems.
+
+    The input is as late as the stems.
+    """
     if learn:
         if what:
             raise click.UsageError(f"--learn goes alone, without {what}: the controller says it")
@@ -154,7 +161,10 @@ def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) ->
 @click.command()
 @socket_option
 def reload(socket: Path | None) -> None:
-    """Have a daemon read its configuration anew; a wrong one changes nothing."""
+    """Have a daemon read its configuration anew.
+
+    A wrong one changes nothing.
+    """
     changes = _ask(socket, "reload")
     echo(f"changed: {', '.join(changes['changed']) or 'nothing'}")
     if changes["at_next_start"]:
@@ -164,7 +174,10 @@ def reload(socket: Path | None) -> None:
 @click.command()
 @socket_option
 def stop(socket: Path | None) -> None:
-    """End a daemon that runs, and wait until it has ended."""
+    """Stop a running daemon.
+
+    Waits until it has ended.
+    """
     with _connect(socket) as client:
         client.ask("stop")
         client.wait_for_end()
@@ -174,7 +187,10 @@ def stop(socket: Path | None) -> None:
 @socket_option
 @click.option("--meters", type=click.FloatRange(0.02, 60), help="Seconds between levels.")
 def events(socket: Path | None, meters: float | None) -> None:
-    """Print what happens, a line of JSON each, until the daemon ends."""
+    """Print what happens, until the daemon ends.
+
+    Each event is a line of JSON.
+    """
     if meters is not None and isnan(meters):
         raise click.BadParameter("nan is no number of seconds", param_hint="--meters")
     with _connect(socket) as client:
@@ -185,7 +201,7 @@ def events(socket: Path | None, meters: float | None) -> None:
 @click.command()
 @socket_option
 def top(socket: Path | None) -> None:
-    """Show meters and faders on the terminal, with keys for them."""
+    """Show meters and faders on the terminal."""
     if not sys.stdout.isatty():
         raise StemdError("stemd top wants a terminal; stemd status tells the same once")
     try:

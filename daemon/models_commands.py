@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from stemd.daemon.choices import Choice
+from stemd.daemon.presets import PRESETS
 from stemd.daemon.terminal import echo, echo_error
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.releases import RELEASES
 from stemd.tflite_models.spec import StreamingPrecision
 
 if TYPE_CHECKING:
@@ -16,21 +19,20 @@ if TYPE_CHECKING:
     from stemd.tflite_models.spec import GraphSpec
 
 
-def _known(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
-    names = _library().names
-    if name is not None and name not in names:
-        raise click.BadParameter(f"{name!r} is none of {', '.join(names)}")
-    return name
+name_argument = click.argument("name", type=Choice(list(RELEASES)), metavar="NAME")
 
 
 @click.group()
 def models() -> None:
-    """List, install, remove, check and export the networks."""
+    """List, install, check and export networks."""
 
 
 @models.command("list")
 def list_sets() -> None:
-    """Show the networks that are here, and those that could be."""
+    """List the networks.
+
+    Those that are here, and those that could be.
+    """
     rows = [_row(line) for line in _library().list()]
     header = ("NAME", "ORIGIN", "PRECISION", "LICENCE", "IN USE", "STEMS, SDR IN DB", "WHERE")
     for line in _columns([header, *rows]):
@@ -38,7 +40,7 @@ def list_sets() -> None:
 
 
 @models.command()
-@click.argument("name", callback=_known)
+@name_argument
 @click.option(
     "--from",
     "source",
@@ -51,7 +53,9 @@ def list_sets() -> None:
     help="With --from: take it though its sha256 is not the published one.",
 )
 def install(name: str, source: Path | None, allow_unverified: bool) -> None:
-    """Install the official networks NAME (2stems or 4stems).
+    """Install official networks.
+
+    NAME is 2stems or 4stems.
 
     They are downloaded from the official release, or from below the http or https address in
     the environment variable STEMD_MODELS_URL.
@@ -69,18 +73,24 @@ def install(name: str, source: Path | None, allow_unverified: bool) -> None:
 
 
 @models.command()
-@click.argument("name", callback=_known)
+@name_argument
 def remove(name: str) -> None:
-    """Remove the networks NAME that were installed; those that come along are used again."""
+    """Remove installed networks.
+
+    The bundled ones of that NAME are used again.
+    """
     from stemd.tflite_models.install import Installer
 
     echo(f"removed {Installer(_library()).remove(name)}")
 
 
 @models.command()
-@click.argument("name", required=False, callback=_known)
+@click.argument("name", type=Choice(list(RELEASES)), metavar="[NAME]", required=False)
 def verify(name: str | None) -> None:
-    """Check the sha256 of every file of the networks NAME, or of all."""
+    """Check the files of networks.
+
+    Compares the sha256 of every file of the networks NAME, or of all.
+    """
     library = _library()
     errors = list(_verify_each(library, [name] if name else list(library.names)))
     for error in errors[:-1]:
@@ -90,15 +100,17 @@ def verify(name: str | None) -> None:
 
 
 @models.command()
-@click.argument("name", callback=_known)
-@click.option("--preset", metavar="PRESET", help="The scheme of a preset (default: seed).")
+@name_argument
+@click.option(
+    "--preset", type=Choice(list(PRESETS)), help="The scheme of a preset (default: seed)."
+)
 @click.option("--T", "t", type=int, help="Spectra in the window, a multiple of 64.")
 @click.option("--B", "b", type=int, help="Spectra emitted for each block.")
 @click.option("--A", "a", type=int, help="Spectra of look-ahead.")
 @click.option("--mirror", type=int, help="Spectra that mirror the newest ones.")
 @click.option(
     "--precision",
-    type=click.Choice(get_args(StreamingPrecision)),
+    type=Choice(get_args(StreamingPrecision)),
     help="Of the arithmetic; by default fp32, with a preset the daemon's.",
 )
 @click.option(
@@ -119,7 +131,10 @@ def export(
     precision: StreamingPrecision | None,
     folder: Path,
 ) -> None:
-    """Write the graphs that the daemon would run for the networks NAME."""
+    """Write the graphs that the daemon runs.
+
+    Those that it would run for the networks NAME.
+    """
     from stemd.daemon.config import SeparationSection
 
     precision = precision or (SeparationSection().precision if preset else "fp32")
@@ -183,14 +198,10 @@ def _spec(
 ) -> "GraphSpec":
     from stemd.daemon.machine import first_held
     from stemd.daemon.networks import SETS
-    from stemd.daemon.presets import PRESETS, fitting_schemes
+    from stemd.daemon.presets import fitting_schemes
     from stemd.daemon.work import Work
     from stemd.tflite_models.spec import GraphSpec
 
-    if preset not in PRESETS:
-        raise click.BadParameter(
-            f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset"
-        )
     given = {key: value for key, value in by_hand.items() if value is not None}
     try:
         schemes = fitting_schemes(preset, given)

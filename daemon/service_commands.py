@@ -4,6 +4,7 @@ import pwd
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from stemd.daemon.config import load_config
 from stemd.daemon.service import Service, linger, refuse_sudo, user_name
@@ -26,10 +27,20 @@ class UserName(click.ParamType):  # type: ignore[type-arg] # generic since click
                 ctx,
             )
 
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Complete the name of a user."""
+        names = sorted(each.pw_name for each in pwd.getpwall())
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
 
 @click.group()
 def service() -> None:
-    """Have systemd start stemd, and look after it."""
+    """Have systemd start stemd and watch it."""
 
 
 of_machine = click.option(
@@ -50,7 +61,7 @@ of_machine = click.option(
 )
 @click.option("--no-start", is_flag=True, help="Start it with the next login or boot only.")
 def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
-    """Put the unit in place, enable it and start it."""
+    """Install, enable and start the unit."""
     made = _service(of_machine=system_user is not None)
     user = system_user or user_name()
     if not made.of_machine:
@@ -67,7 +78,7 @@ def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
 @service.command()
 @of_machine
 def uninstall(of_machine: bool) -> None:
-    """Stop the service and take the unit away."""
+    """Stop the service and remove the unit."""
     installed = _service(of_machine)
     installed.uninstall()
     echo(f"removed {installed.unit}")
@@ -76,7 +87,10 @@ def uninstall(of_machine: bool) -> None:
 @service.command()
 @of_machine
 def status(of_machine: bool) -> None:
-    """Tell whether the service runs, and what the machine still lacks; exit code 1 if it failed."""
+    """Show whether the service runs.
+
+    And what the machine still lacks; the exit code is 1 if the service failed.
+    """
     found = _service(of_machine).condition()
     for line in (found.state, found.status, *found.troubles):
         if line:

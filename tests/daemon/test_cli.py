@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.shell_completion import ShellComplete
 
 import interrupted
 from damaged import damaged_four_stems
@@ -67,9 +68,14 @@ def test_config_prints_the_effective_one(stemd):
     [
         (["fly"], 2, "No such command 'fly'"),
         (["run", "--fast"], 2, "No such option"),
-        (["run", "--preset", "fast"], 2, "separation.preset: input should be 'seed', 'studio'"),
-        (["run", "--stems", "3"], 2, "separation.stems: input should be 'auto', 2 or 4 (got 3)"),
-        (["run", "--server", "alsa"], 2, "jack.server: input should be 'auto', 'jack', 'pipew"),
+        (["run", "--preset", "fast"], 2, "'fast' is not one of 'seed', 'studio'"),
+        (["run", "--preset", "Live"], 2, "Did you mean live?"),
+        (["run", "--stems", "3"], 2, "'3' is not one of 'auto', '2', '4'"),
+        (["run", "--server", "alsa"], 2, "'alsa' is not one of 'auto', 'jack', 'pipewire'"),
+        (["set", "Vocals"], 2, "Did you mean vocals?"),
+        (["models", "install", "4Stems"], 2, "Did you mean 4stems?"),
+        (["check", "--set", "jack.server=Jack"], 2, "(got 'Jack'); did you mean jack?"),
+        (["check", "--set", "midi.bindings=[{cc: 1, does: Gain, stem: bass}]"], 2, "mean gain?"),
         (["run", "--set", "x"], 2, "--set wants section.key=value (got 'x')"),
         (["run", "-c", "none.yaml"], 2, "cannot read the configuration none.yaml: No such file"),
         (["separate", "none.wav"], 1, "cannot read none.wav: there is no such file"),
@@ -192,3 +198,49 @@ def run_in_shell(command, arguments, environment):
     """Run a command line of a shell's, in which {stemd} and {arguments} stand for ours."""
     line = command.format(stemd=shlex.quote(str(STEMD)), arguments=shlex.join(arguments))
     return subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True)
+
+
+def commands(group=None, path=()):
+    """Every command, with its names."""
+    for name, command in (group or cli.cli).commands.items():
+        yield (*path, name), command
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+
+
+@pytest.mark.parametrize(("names", "command"), list(commands()), ids=str)
+def test_help_and_completion_cut_no_summary(names, command):
+    summary = command.get_short_help_str()
+    assert summary and not summary.endswith("..."), summary
+    assert not summary.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "incomplete", "offered"),
+    [
+        (["run", "--preset"], "", {"seed", "studio", "balanced", "live", "auto"}),
+        (["run", "--server"], "j", {"jack"}),
+        (["run", "--stems"], "", {"auto", "2", "4"}),
+        (["run", "--set"], "jack.cl", {"jack.client_name="}),
+        (["check", "--set"], "separation.preset=st", {"separation.preset=studio"}),
+        (["check", "--set"], "separation.nothing=", set()),
+        (["bench", "--precision"], "", {"fp32", "mixed", "int8"}),
+        (["bench", "--stems"], "", {"auto", "2", "4"}),
+        (["demo", "--preset"], "l", {"live"}),
+        (["models", "install"], "", {"2stems", "4stems"}),
+        (["models", "verify"], "4", {"4stems"}),
+        (["models", "export", "2stems", "--preset"], "s", {"seed", "studio"}),
+        (["service", "install", "--system"], "roo", {"root"}),
+    ],
+)
+def test_what_has_only_some_values_completes(arguments, incomplete, offered):
+    completed = ShellComplete(cli.cli, {}, "stemd", "_STEMD_COMPLETE")
+    items = completed.get_completions(arguments, incomplete)
+    assert {item.value for item in items} == offered
+
+
+def test_every_word_of_the_configuration_that_an_option_takes_completes():
+    for names, command in commands():
+        for option in command.params:
+            if option.name in ("preset", "stems", "server", "precision", "suffix", "bits"):
+                assert option.type.shell_complete(None, option, ""), (names, option.name)

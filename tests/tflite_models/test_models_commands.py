@@ -138,7 +138,7 @@ def test_verify_tells_what_is_missing(stemd_models, small):
 def test_an_unknown_name_is_a_slip_of_the_command_line(stemd_models, command):
     result = stemd_models(*command, "7stems")
     assert result.exit_code == 2
-    assert "'7stems' is none of 2stems, 4stems" in result.output
+    assert "'7stems' is not one of '2stems', '4stems'. Did you mean 4stems?" in result.output
 
 
 def test_an_interrupted_install_ends_as_any_interrupted_command(small, monkeypatch):
@@ -216,7 +216,7 @@ def test_a_preset_is_exported_as_the_daemon_would_run_it_here(
         (["--T", "6400000000"], "T must be a multiple of 64 from 64 to 1024 (got 6400000000)"),
         (["--T", "64"], "A + B + mirror must be at most T"),
         (["--T", "64", "--B", "8", "--mirror", "50"], "mirror must be from 0 to less than half"),
-        (["--preset", "none"], "'none' is none of seed, studio"),
+        (["--preset", "none"], "'none' is not one of 'seed', 'studio'"),
         (["--precision", "int3"], "'int3' is not"),
     ],
 )
