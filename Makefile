@@ -39,9 +39,9 @@ WHEELS := .venv-wheels
 FORERUNNER := .venv-tflite
 TRAINING := .venv-training
 SANITIZERS := .venv-sanitizers
-# Most tests wait for servers. Each worker has its own, where namespaces may be made; else it is one.
+# Most tests wait for servers. Each worker has its own, for root and who may sudo; else there is one.
 WORKERS ?= 5
-BESIDE = $(shell tests/alone.sh true && echo "--dist worksteal --tx '$(WORKERS)*popen//python=tests/alone.sh $(abspath $(VENV))/bin/python'")
+BESIDE = $(shell tests/alone.sh true 2>/dev/null && echo "--dist worksteal --tx '$(WORKERS)*popen//python=tests/alone.sh $(abspath $(VENV))/bin/python'")
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
@@ -68,6 +68,7 @@ test: $(VENV)/test
 	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network and not fresh and not sanitizers" $(ARGS)
 
 user-test: $(VENV)/test
+	$(call install-missing,$(call need,command -v sudo,sudo))
 	$(call as-user,here)
 
 trixie-test:

@@ -356,6 +356,6 @@ def latency(jack, client, name: str, mode: int) -> tuple[int, int]:
 
 def active_links() -> int:
     """Through how many of PipeWire's connections audio goes; it takes a while."""
-    dump = subprocess.run(["pw-dump"], capture_output=True, check=True).stdout
+    dump = subprocess.run(["pw-dump"], capture_output=True, check=True, timeout=10).stdout
     links = [each for each in json.loads(dump) if each["type"] == "PipeWire:Interface:Link"]
     return sum(link["info"]["state"] == "active" for link in links)
