@@ -1,6 +1,7 @@
 """Figures for Prometheus, on a web page of its own."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Iterator
 from typing import Any, cast
@@ -14,6 +15,8 @@ from stemd.daemon.control.listening import cannot_listen
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.streams import StreamServer
 from stemd.daemon.errors import StemdError
+
+log = logging.getLogger(__name__)
 
 ANSWER_S = 2.0
 """How long the daemon may take to tell its figures."""
@@ -112,6 +115,9 @@ class MetricsServer:
         except (TimeoutError, StemdError) as error:
             text = f"stemd does not tell its figures now: {str(error) or 'it is busy'}\n"
             page = _page("503 Service Unavailable", "text/plain; charset=utf-8", text.encode())
+        except Exception:
+            log.exception("metrics")
+            page = _page("500 Internal Server Error", "text/plain", b"the log tells more\n")
         return page if method == b"GET" else page.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 
 

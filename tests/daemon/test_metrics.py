@@ -206,6 +206,13 @@ def test_what_is_no_question_for_figures(daemon, server, request_, answer):
     assert figures(server)
 
 
+def test_figures_that_cannot_be_made_are_an_error_with_a_cause_in_the_log(daemon, server, caplog):
+    daemon.figures = {"state": "playing", "server": {}}
+    with pytest.raises(HTTPError, match="500"):
+        figures(server)
+    assert "KeyError" in caplog.text
+
+
 def test_a_port_that_is_taken_is_one_clear_line(server, daemon):
     with pytest.raises(StemdError, match=rf"cannot give metrics on .*{server.port}.*metrics\.port"):
         MetricsServer("127.0.0.1", server.port, daemon)

@@ -207,7 +207,8 @@ def test_messages_are_heard_as_fast_as_the_document_says(daemon, port):
         for message in gain[100:]:
             out.sendto(message, ("127.0.0.1", port))
         wait_until(lambda: len(told) == 200)
-    assert told[-1] - told[0] >= 199 / MESSAGES_PER_S - 0.001
+    # The first may have come late in its turn.
+    assert told[-1] - told[0] >= 198 / MESSAGES_PER_S - 0.001
     text = (Path(__file__).parents[2] / "docs" / "control.md").read_text()
     assert len(re.findall(rf"{MESSAGES_PER_S:.0f}\s+(?:times\s+)?a\s+second", text)) == 1
 

@@ -4,7 +4,10 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -21,15 +24,15 @@ def path(tmp_path):
 
 @pytest.fixture
 def of_a_stranger(monkeypatch):
-    """A function that gives a folder to another user."""
+    """A function that has a folder, or a link, belong to another user; it takes no rights."""
+    real, given = Path.lstat, set()
 
-    def give(folder):
-        if os.getuid() == 0:
-            os.chown(folder, 12_345, -1)
-        else:
-            monkeypatch.setattr(os, "getuid", lambda: 12_345)
+    def lstat(path):
+        info = real(path)
+        return os.stat_result((*info[:4], 12_345, *info[5:])) if path in given else info
 
-    return give
+    monkeypatch.setattr(Path, "lstat", lstat)
+    return given.add
 
 
 def make_stale(path) -> None:
@@ -82,10 +85,12 @@ def test_what_took_the_place_of_its_file_is_left_alone(path):
 
 
 def test_what_a_killed_one_left_is_taken_over(path):
-    if not (child := os.fork()):
-        OwnedSocket(path)
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+    program = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from stemd.daemon.control.owned_socket import OwnedSocket\n"
+        "owner = OwnedSocket(Path(sys.argv[1]))\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, path]).returncode == -signal.SIGKILL
     assert path.is_socket()
     OwnedSocket(path).close()
 
@@ -161,10 +166,9 @@ def test_a_link_is_followed_to_a_folder_that_is_looked_at_too(tmp_path, of_a_str
     OwnedSocket(tmp_path / "to-good" / "s").close()
     with pytest.raises(StemdError, match=r"others may write to .*/bad"):
         OwnedSocket(tmp_path / "to-bad" / "s")
-    if os.getuid() == 0:
-        os.lchown(tmp_path / "to-good", 12_345, -1)
-        with pytest.raises(StemdError, match="to-good belongs to another user"):
-            OwnedSocket(tmp_path / "to-good" / "s")
+    of_a_stranger(tmp_path / "to-good")
+    with pytest.raises(StemdError, match="to-good belongs to another user"):
+        OwnedSocket(tmp_path / "to-good" / "s")
 
 
 def test_links_that_go_round_in_circles_are_an_error(tmp_path):
