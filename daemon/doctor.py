@@ -241,7 +241,7 @@ def _server(kind: str, config: Config, matches_ports: bool) -> Iterator[Finding]
     try:
         client.bind(rt, [], [])
         client.activate()
-        until = monotonic() + FIRST_CYCLE_S
+        until = monotonic() + FIRST_CYCLE_S + client.period / client.samplerate
         # PipeWire's thread has its priority some time after its first cycle.
         while rt.counters().priority == NORMAL and monotonic() < until:
             rt.wait_events(FIRST_CYCLE_S / 10)

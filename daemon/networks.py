@@ -6,11 +6,12 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from stemd.daemon.scheduling import NORMAL, Role, RoleThread
 from stemd.daemon.work import Work
 from stemd.dsp.banks import Network as NetworkCall
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS, Scheme
@@ -132,7 +133,7 @@ def try_out(networks: ByStem, scheme: Scheme) -> None:
         except BaseException as error:  # noqa: BLE001 - it is for the one that waits
             tried.set_exception(error)
 
-    Thread(target=try_all, name="stemd-trial", daemon=True).start()
+    RoleThread(Role.NETWORKS, try_all, "stemd-trial", lambda: NORMAL, is_long=True).start()
     try:
         tried.result(TRIAL_S)
     except TimeoutError:

@@ -37,7 +37,7 @@ TICK_S = 0.25
 """How often a session wants to be looked after."""
 
 SILENT_S = 1.0
-"""After so long without a cycle the server counts as silent."""
+"""When a cycle is so long overdue the server counts as silent."""
 
 SUSPENDED_S = 5.0
 """After so long without a cycle nothing is expected of the server's thread: another setup is taken
@@ -365,7 +365,9 @@ class Session:
 
     def _listen(self, counters: Counters, now: float) -> None:
         """Note whether the server calls."""
-        self._silent_s = self._cycles.since(counters.periods, now)
+        period_s = counters.period / self.client.samplerate
+        # From when the next cycle is due: a long period at a low rate may last a second.
+        self._silent_s = max(self._cycles.since(counters.periods, now) - period_s, 0)
         if self._silent_s > SILENT_S / 2:  # no wonder that nothing comes out
             for each in self._lives():
                 each.health.excuse(now)

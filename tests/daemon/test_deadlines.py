@@ -1,6 +1,6 @@
 """What is due is told by the output ring: long periods bring several blocks at once."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from threading import Event
 from time import monotonic, sleep
 
@@ -71,16 +71,8 @@ def test_blocks_that_come_within_one_period_are_in_time(preset, period):
 @pytest.mark.parametrize("samplerate", [22_050, 48_000, 192_000])
 def test_output_lasts_until_the_first_cycle_that_finds_too_little(period, samplerate):
     reserve = round(RESERVE_S * samplerate)
-    now = LinkCounters(
-        frames=10 * period,
-        late_periods=0,
-        late_frames=0,
-        lost_frames=0,
-        dry_frames=0,
-        delivered=0,
-        heard_ns=5_000_000_000,
-        period=period,
-    )
+    zeros = LinkCounters(**dict.fromkeys((field.name for field in fields(LinkCounters)), 0))
+    now = replace(zeros, frames=10 * period, heard_ns=5_000_000_000, period=period)
     for spare in (-period, 0, period - 1, period, 3 * period, MAX_PERIOD):
         counters = replace(now, delivered=now.frames + reserve + spare)
         cycles = (counters.output_lasts_until(samplerate) - 5) * samplerate / period

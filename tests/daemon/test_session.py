@@ -514,6 +514,24 @@ def test_a_server_that_does_not_call_is_silent_not_dead(stage):
     assert s.tick() is State.PLAYING
 
 
+def test_long_periods_at_a_low_rate_are_no_silence():
+    graph = FakeGraph(samplerate=8000, period=8192)  # 1.02 s
+    networks = LoadedNetworks(lambda: dict.fromkeys(("vocals", "accompaniment"), passing))
+    session = Session(graph, networks, SCHEME, MaskExtension.MEAN, PERIOD, Patchbay({}))
+    silence, now = np.zeros((2, graph.period), np.float32), 0.0
+    try:
+        for _ in range(3):
+            graph.cycle(silence)
+            session.tick(session.rt.wait_events(0), now)
+            now += 1.02
+            session.tick(session.rt.wait_events(0), now)
+            assert session.state is not State.SILENT, "just before the next cycle"
+        session.tick(session.rt.wait_events(0), now + 1.1)
+        assert session.state is State.SILENT
+    finally:
+        session.close()
+
+
 @pytest.mark.parametrize("sign", ["callback", "lifeline"])
 def test_the_servers_end_ends_the_session(stage, sign):
     s = stage()
