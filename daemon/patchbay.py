@@ -22,7 +22,7 @@ client, that ends in good order takes its connections down before its ports."""
 REMEMBERED_S, REMEMBERED = 3 * SETTLED_S, 1000
 """For how long is kept what the server said, and how much of it."""
 
-TOGETHER_S = 0.005
+TOGETHER_S = 0.008
 """Less than this is between two things that a server says when a client becomes inactive: that its
 connections have gone, one after the other, and then its ports. A user is slower."""
 
@@ -85,6 +85,7 @@ class Patchbay:
         """Go by other patterns, as if all ports appeared now and nothing had been taken down."""
         self._patterns = patterns
         self._forget_ports()
+        self._made.clear()
         self._refused.clear()
         self._missed.clear()
         self._taken.clear()
@@ -221,17 +222,17 @@ class Patchbay:
                 in_words(connections),
             )
 
-    def _gone_together(self, client: GraphClient, removed: set[Connection]) -> set[Connection]:
+    def _gone_together(self, client: GraphClient, settled: set[Connection]) -> set[Connection]:
         """Return what a client took down that became inactive, where no server reports that.
 
         It has lost all that it had, of several connections, at the same time.
         """
-        if client.reports_activity or not removed:
+        if client.reports_activity or not settled:
             return set()
         gone: set[Connection] = set()
         present = client.all_connections() | client.connections()
-        for program in {_program(port) for each in removed for port in each} - {client.name}:
-            of_it = {each for each in removed if program in map(_program, each)}
+        for program in {_program(port) for each in settled for port in each} - {client.name}:
+            of_it = {each for each in self._missed if program in map(_program, each)}
             at = [self._end_of(each) for each in of_it]
             has_others = any(program in map(_program, each) for each in present)
             if len(of_it) > 1 and not has_others and max(at) - min(at) < TOGETHER_S:

@@ -419,6 +419,14 @@ def test_without_reports_what_goes_alone_was_taken_down_by_a_user(keeps):
     assert patchbay.disconnected == BOTH - kept
 
 
+def test_a_reload_connects_what_has_just_been_taken_down():
+    patchbay, client = player()
+    client.made.clear()
+    patchbay.follow({"in_L": "mpd:out_L"})
+    patchbay.look(client, INPUTS, 1)
+    assert client.made == {("mpd:out_L", "stemd:in_L")}
+
+
 # ---- what patterns match ----
 
 

@@ -192,3 +192,38 @@ def test_a_controller_moves_a_gain(server, monkeypatch):
         with keys, ControlClient(Path(runtime) / "stemd" / "stemd.socket") as steering:
             wait_until(lambda: steering.ask("status")["mixer"]["vocals"]["gain"] == OFF_DB)
         keys.close()
+
+
+def test_a_player_that_stops_is_connected_when_it_plays_and_a_user_has_the_last_word(
+    server, monkeypatch
+):
+    runtime = server.environment["XDG_RUNTIME_DIR"]
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+    wish = "jack.autoconnect={in_L: 'mpd:left', in_R: 'mpd:right'}"
+    with daemon(server.environment, "--stems", "2", "--set", wish) as await_line:
+        await_line("separating into")
+        library, *_ = candidates("pipewire")
+        player = load(library).Client("mpd", no_start_server=True)
+        left, right = (player.outports.register(side) for side in ("left", "right"))
+
+        def links() -> list[list[str]]:
+            return [[other.name for other in port.connections] for port in (left, right)]
+
+        for _ in range(3):
+            player.activate()
+            wait_until(lambda: links() == [["stemd:in_L"], ["stemd:in_R"]])
+            player.deactivate()
+        player.activate()
+        wait_until(lambda: links() == [["stemd:in_L"], ["stemd:in_R"]])
+        player.disconnect(left, "stemd:in_L")
+        await_line("left so: mpd:left to stemd:in_L;")
+        player.deactivate()
+        player.activate()
+        if library.reports_activity:  # else there is one connection less, which goes alone
+            wait_until(lambda: links() == [[], ["stemd:in_R"]])
+        with ControlClient(Path(runtime) / "stemd" / "stemd.socket") as steering:
+            disconnected = steering.ask("status")["disconnected"]
+            assert ["mpd:left", "stemd:in_L"] in disconnected
+            steering.ask("reload")
+        wait_until(lambda: links() == [["stemd:in_L"], ["stemd:in_R"]])
+        player.close()
