@@ -21,6 +21,7 @@
 # make arm64-test  the second of them on an emulated board; as root   (SUITE=trixie, QEMU_CPU=cortex-a72)
 # make fresh-test  from a fresh Debian 13 desktop to sound; as root
 # make network-test  stemd on one machine, the sound card on another; as root
+# make peers-test  beside other people's programs: MPD, mpv, ffmpeg, aj-snapshot, jack_mixer, Prometheus …
 # make runtimes-test  what every runtime must do alike, with tflite-runtime instead of LiteRT
 # make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
 # make train    four stems from two: material, training, the set in tflite_models/; hours, goes on where it was
@@ -47,7 +48,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
 
-.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak floods xruns wheels offline network-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man clean
+.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak floods xruns wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -65,7 +66,7 @@ demo: $(VENV)/demo
 	$(VENV)/bin/stemd demo $(ARGS)
 
 test: $(VENV)/test
-	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network and not fresh and not sanitizers" $(ARGS)
+	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network and not peers and not fresh and not sanitizers" $(ARGS)
 
 user-test: $(VENV)/test
 	$(call install-missing,$(call need,command -v sudo,sudo))
@@ -144,6 +145,10 @@ offline: wheels
 	  $(foreach glibc,17 24 26 27 28 31 34,--platform manylinux_2_$(glibc)_aarch64) --platform manylinux2014_aarch64 \
 	  -d dist/offline-$(BOARD_PYTHON) dist/stemd-*_aarch64.whl
 
+peers-test: $(VENV)/test
+	$(call install-missing,$(FOR_PEERS))
+	$(VENV)/bin/pytest -m peers $(ARGS)
+
 network-test: $(VENV)/test
 	$(call install-missing,$(FOR_NETWORK))
 	$(VENV)/bin/pytest -m network -rP $(ARGS)
@@ -221,6 +226,15 @@ FOR_TEST := $(FOR_DEMO) \
   $(call need,command -v pipewire-pulse,pipewire-pulse) \
   $(call need,command -v dbus-run-session,dbus-daemon) \
   $(call need,command -v ip,iproute2)
+FOR_PEERS := $(FOR_TEST) \
+  $(call need,command -v mpd && command -v mpc,mpd mpc) \
+  $(call need,command -v mpv,mpv) \
+  $(call need,command -v ffmpeg,ffmpeg) \
+  $(call need,command -v aj-snapshot,aj-snapshot) \
+  $(call need,command -v jack_mix_box,jack-mixer) \
+  $(call need,command -v oscsend,liblo-tools) \
+  $(call need,command -v a2jmidid,a2jmidid) \
+  $(call need,command -v prometheus && command -v promtool,prometheus)
 FOR_SOAK := $(FOR_RUN) $(call need,command -v pipewire && command -v pw-metadata,pipewire pipewire-bin pipewire-jack) $(call need,command -v jack_bufsize,$(JACK_TOOLS))
 FOR_SERVICE := $(FOR_TEST) \
   $(call need,test -x /lib/systemd/systemd,systemd) \

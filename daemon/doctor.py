@@ -18,13 +18,14 @@ from stemd.daemon.config import Config, existing_default_path, load_config
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.places import find_socket, listens
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
+from stemd.daemon.graph import GraphClient
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.leftovers import remove_dead_metadata
 from stemd.daemon.machine import HEADROOM, is_held
 from stemd.daemon.measuring import measured
 from stemd.daemon.memory import processor_name
 from stemd.daemon.networks import choose_stems, find_networks
-from stemd.daemon.port_matches import Matches, find_matches
+from stemd.daemon.port_matches import Matches, find_defaults, find_matches
 from stemd.daemon.port_matches import in_words as matches_in_words
 from stemd.daemon.realtime import RealtimeSide
 from stemd.daemon.rights import remedy_for_limits, why_refused
@@ -247,7 +248,7 @@ def _server(kind: str, config: Config, matches_ports: bool) -> Iterator[Finding]
             rt.wait_events(FIRST_CYCLE_S / 10)
         counters, samplerate = rt.counters(), client.samplerate
         period = counters.period or client.period
-        ports = list(filter(None, map(client.find_port, client.port_names())))
+        found = _find_matches(client, config) if matches_ports else {}
     except ServerError as error:
         yield hint("server", str(error))
         return
@@ -284,9 +285,13 @@ def _server(kind: str, config: Config, matches_ports: bool) -> Iterator[Finding]
             "the delay becomes longer by them: make the periods shorter, or raise the key so "
             "that the delay is the same from the start",
         )
+    yield from _patterns(found)
 
-    if matches_ports:
-        yield from _patterns(find_matches(config.jack.autoconnect, ports))
+
+def _find_matches(client: GraphClient, config: Config) -> dict[str, Matches]:
+    ports = {name: port for name in client.port_names() if (port := client.find_port(name))}
+    patterns = config.jack.autoconnect
+    return find_matches(patterns, ports.values(), find_defaults(patterns, client, ports))
 
 
 def _patterns(found: Mapping[str, Matches]) -> Iterator[Finding]:

@@ -99,7 +99,10 @@ class GraphClient(Protocol):
         """Return what the server said of ports since the last call, in order."""
 
     def find_port(self, name: str) -> Port | None:
-        """Return what is known of another program's port; None if it has gone."""
+        """Return the port of a name, or of another name that the server knows it by; None: no more.
+
+        PipeWire's default device is ``system:playback_1`` and so on, whatever its ports' names.
+        """
 
     def connections(self) -> set[Connection]:
         """Return those of our own ports."""

@@ -235,7 +235,7 @@ class JackClient:
             # What a sound card's monitor plays is what the graph plays to it.
             is_monitor = port.shortname.startswith("monitor")
             return Port(
-                name,
+                port.name,
                 bool(port.is_output),
                 bool(port.is_midi),
                 bool(port.is_output and (port.is_physical or port.is_terminal) and not is_monitor),

@@ -7,7 +7,7 @@ from itertools import product, zip_longest
 
 from stemd.daemon.feedback import Circle
 from stemd.daemon.graph import Connection, GraphClient, Port, PortNotice
-from stemd.daemon.port_matches import Matches, find_matches, is_match
+from stemd.daemon.port_matches import Matches, find_defaults, find_matches, is_match
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ class Patchbay:
         self._patterns = patterns
         self._ports: dict[str, Port] = {}
         """Others', that are known."""
+        self._defaults: dict[str, str] = {}
+        """For each pattern that names the default device, its port."""
         self._own_ports: set[str] = set()
         self._wanted: dict[Connection, float] = {}
         """Not made yet, and until when they are tried."""
@@ -78,7 +80,7 @@ class Patchbay:
     def matches(self) -> dict[str, Matches]:
         """What each pattern matches now."""
         if self._matches is None:
-            self._matches = find_matches(self._patterns, self._ports.values())
+            self._matches = find_matches(self._patterns, self._ports.values(), self._defaults)
         return self._matches
 
     def follow(self, patterns: Mapping[str, str]) -> None:
@@ -141,6 +143,8 @@ class Patchbay:
         if self._seen:
             self._lost |= self._seen[0][1]
         self._lost |= self._wanted.keys()
+        # The next server's default device may be another one.
+        self._lost -= {each for each in self._lost if self._pattern_of(each) in self._defaults}
         self._forget_ports()
         self._wanted.clear()
         self._made.clear()
@@ -151,6 +155,7 @@ class Patchbay:
 
     def _forget_ports(self) -> None:
         self._ports.clear()
+        self._defaults.clear()
         self._own_ports.clear()
         self._matches = None
 
@@ -253,17 +258,39 @@ class Patchbay:
             if port := client.find_port(name):
                 self._ports[name] = port
                 self._matches = None
+        new |= self._note_defaults(client)
         known = self._ports.keys()
         pairs = {*product(own_ports, new & known), *product(own_ports - self._own_ports, known)}
         self._own_ports = own_ports
         return pairs
 
+    def _note_defaults(self, client: GraphClient) -> set[str]:
+        """Follow the default device to another one; return its ports, if they are others."""
+        found = find_defaults(self._patterns, client, self._ports)
+        moved = {text: name for text, name in found.items() if name != self._defaults.get(text)}
+        for each in [each for each in self._made if self._pattern_of(each) in moved]:
+            client.disconnect(each)
+            self._made.discard(each)
+        for each in [each for each in self._wanted if self._pattern_of(each) in moved]:
+            del self._wanted[each]
+        self._defaults = found
+        if moved:
+            self._matches = None
+        return set(moved.values())
+
+    def _pattern_of(self, connection: Connection) -> str | None:
+        ours = connection[0 if connection[0] in self._own_ports else 1]
+        return self._patterns.get(ours.partition(":")[2])
+
     def _is_wanted(self, connection: Connection, own: str) -> bool:
         if connection in self._refused or connection in self._missed:
             return False
         ours, other = connection if connection[0].startswith(own) else reversed(connection)
-        text = self._patterns.get(name := ours.removeprefix(own))
-        return connection in self._lost or bool(text and is_match(name, text, self._ports[other]))
+        return connection in self._lost or self._is_match(ours.removeprefix(own), other)
+
+    def _is_match(self, name: str, other: str) -> bool:
+        text = self._patterns.get(name)
+        return text is not None and is_match(name, text, self._ports[other], self._defaults)
 
     def _connect(self, client: GraphClient, missing: Iterable[Connection], circle: Circle) -> None:
         """Make connections, but for guesses that would lead back."""
@@ -287,12 +314,12 @@ class Patchbay:
         return {each for each in self._made if each[0] in circle.outputs and self._is_guess(each)}
 
     def _is_guess(self, connection: Connection) -> bool:
-        """Whether an expression matched the port, and the user has not named that very one."""
+        """Whether a pattern matches the port, and the user has not named that very one."""
         ours, other = connection if connection[0] in self._own_ports else reversed(connection)
-        port, text = self._ports.get(other), self._patterns.get(name := ours.partition(":")[2])
-        if port is None or text is None or text in (port.name, *port.aliases):
+        port, name = self._ports.get(other), ours.partition(":")[2]
+        if port is None or self._patterns.get(name) in (other, *port.aliases):
             return False
-        return is_match(name, text, port)
+        return self._is_match(name, other)
 
     def _note_circular(self, connection: Connection) -> None:
         if connection not in self._circular:

@@ -1,15 +1,18 @@
 """Which ports each pattern of ``jack.autoconnect`` matches, and which it nearly does."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypedDict
 
-from stemd.daemon.graph import Port
+from stemd.daemon.graph import GraphClient, Port
 from stemd.daemon.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI
 
 SHOWN = 50
 """Ports that are named for each pattern, at most."""
+
+DEFAULT_DEVICE = "system:"
+"""What a sound card's ports begin with in JACK; PipeWire knows its default device's so as well."""
 
 NEAREST = 3
 """Ports that are named where a pattern matches none."""
@@ -29,9 +32,15 @@ class Matches(TypedDict):
     nearest: list[str]
 
 
-def is_match(own: str, text: str, port: Port) -> bool:
-    """Whether the pattern for one of stemd's ports matches this one, by its name or an alias."""
-    return fits(own, port) and any(map(compiled(text).matches, (port.name, *port.aliases)))
+def is_match(own: str, text: str, port: Port, defaults: Mapping[str, str]) -> bool:
+    """Whether the pattern for one of stemd's ports matches this one, by any of its names.
+
+    ``defaults`` is what `find_defaults` returned.
+    """
+    if not fits(own, port):
+        return False
+    names = (port.name, *port.aliases)
+    return defaults.get(text) == port.name or any(map(compiled(text).matches, names))
 
 
 def fits(own: str, port: Port) -> bool:
@@ -39,12 +48,23 @@ def fits(own: str, port: Port) -> bool:
     return port.is_midi == (own == MIDI) and port.is_output == (own in (*INPUTS, MIDI))
 
 
-def find_matches(patterns: Mapping[str, str], ports: Iterable[Port]) -> dict[str, Matches]:
+def find_defaults(
+    patterns: Mapping[str, str], client: GraphClient, there: Collection[str]
+) -> dict[str, str]:
+    """Return, for each pattern that names the default device otherwise than its port, that port."""
+    texts = {text for text in patterns.values() if text.startswith(DEFAULT_DEVICE)}
+    found = {text: client.find_port(text) for text in texts - set(there)}
+    return {text: port.name for text, port in found.items() if port and port.name in there}
+
+
+def find_matches(
+    patterns: Mapping[str, str], ports: Iterable[Port], defaults: Mapping[str, str]
+) -> dict[str, Matches]:
     """Return, for each of stemd's ports with a pattern, what that matches among these ports."""
     found = {}
     ports = sorted(ports, key=lambda port: port.name)
     for own, text in patterns.items():
-        names = [port.name for port in ports if is_match(own, text, port)]
+        names = [port.name for port in ports if is_match(own, text, port, defaults)]
         fitting = [port.name for port in ports if fits(own, port)]
         nearest = [] if names else _nearest(text, fitting)
         found[own] = Matches(pattern=text, matches=names[:SHOWN], nearest=nearest)

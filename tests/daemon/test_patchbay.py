@@ -26,6 +26,7 @@ class FakeClient:
         self.reports_activity = reports_activity
         self.notices: list[PortNotice] = []
         self.aliases: dict[str, str] = {}
+        self.defaults: dict[str, str] = {}
 
     def port_notices(self):
         notices, self.notices = self.notices, []
@@ -35,6 +36,7 @@ class FakeClient:
         return list(self.ports)
 
     def find_port(self, name):
+        name = self.defaults.get(name, name)
         if name not in self.ports:
             return None
         is_output = any(word in name for word in ("out", "capture", "monitor"))
@@ -442,6 +444,35 @@ def test_a_port_is_connected_by_its_alias(look):
     client.aliases["alsa:pcm:0:capture_0"] = "Built-in Audio:capture_1"
     look(Patchbay({"in_L": "alsa:pcm:.*"}), client)
     assert client.made == {("Built-in Audio:capture_1", "stemd:in_L")}
+
+
+def test_the_default_device_is_followed(look):
+    client = FakeClient("Speakers:playback_FL", "Phones:playback_FL", "sink:monitor_FL")
+    client.defaults["system:playback_1"] = "Speakers:playback_FL"
+    patchbay = Patchbay({"vocals_L": "system:playback_1", "in_L": "sink:monitor_FL"})
+    look(patchbay, client)
+    monitored = ("sink:monitor_FL", "stemd:in_L")
+    assert client.made == {monitored, ("stemd:vocals_L", "Speakers:playback_FL")}
+    assert patchbay.matches["vocals_L"]["matches"] == ["Speakers:playback_FL"]
+    client.defaults["system:playback_1"] = "Phones:playback_FL"
+    look(patchbay, client)
+    look(patchbay, client)
+    assert client.made == {monitored, ("stemd:vocals_L", "Phones:playback_FL")}
+    assert patchbay.matches["vocals_L"]["matches"] == ["Phones:playback_FL"]
+    assert not patchbay.disconnected
+    client.ports.append("sink:playback_FL")
+    client.defaults["system:playback_1"] = "sink:playback_FL"  # which would feed back
+    look(patchbay, client)
+    assert client.made == {monitored}
+    client.defaults["system:playback_1"] = "Speakers:playback_FL"
+    for _ in range(3):
+        look(patchbay, client)
+    assert client.made == {monitored, ("stemd:vocals_L", "Speakers:playback_FL")}
+    look(patchbay)  # the server goes
+    after = FakeClient("Speakers:playback_FL", "Phones:playback_FL")
+    after.defaults["system:playback_1"] = "Phones:playback_FL"
+    look(patchbay, after)
+    assert after.made == {("stemd:vocals_L", "Phones:playback_FL")}
 
 
 def test_only_ports_that_fit_are_tried(look):
