@@ -9,7 +9,7 @@ from stemd.daemon.networks import ByStem
 from stemd.daemon.ports import outputs_of
 from stemd.daemon.realtime import RESERVE_S, Dry, Link, LinkCounters, RealtimeSide
 from stemd.daemon.scheduling import Priorities
-from stemd.daemon.workers import WorkerPool
+from stemd.daemon.workers import Probation, WorkerPool
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme
@@ -112,6 +112,7 @@ class Separation:
         at_once = int(longest_period / samplerate / block_s)
         self._overloaded_after = OVERLOADED_AFTER + at_once
         self._recovered_after = max(self._overloaded_after, ceil(RECOVERED_AFTER_S / block_s))
+        self._probation = Probation((self._recovered_after + 2) * block_s)
         self._engine.start()
 
     @property
@@ -123,6 +124,11 @@ class Separation:
     def is_stopped(self) -> bool:
         """Whether `stop` was called."""
         return self._is_stopped
+
+    @property
+    def are_networks_lowered(self) -> bool:
+        """Whether their threads have no priority, for they do not keep up (any thread)."""
+        return self._workers.is_overloaded
 
     @property
     def is_running(self) -> bool:
@@ -206,9 +212,12 @@ class Separation:
             self._set_overloaded(True)
         elif self.is_overloaded and blocks.in_time_in_a_row >= self._recovered_after:
             self._set_overloaded(False)
+        if self.is_overloaded:
+            self._workers.set_overloaded(not self._probation.is_trial(monotonic()))
 
     def _set_overloaded(self, on: bool) -> None:
-        self._workers.set_overloaded(on)
+        self._probation.begin(monotonic())
+        self._workers.set_overloaded(False)
         self.is_overloaded = on
         self.link.set_dry(Dry.OVERLOAD, on)
 

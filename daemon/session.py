@@ -335,7 +335,7 @@ class Session:
         self._listen(counters, now)
         self._follow_priority(counters)
         if counters.periods:
-            self._rights.look(counters.priority, now, self.separation.is_overloaded)
+            self._rights.look(counters.priority, now, self.separation.are_networks_lowered)
         self._follow_link(events)
         self._note_failure(now)
         self._go_on(now)

@@ -110,6 +110,7 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
     if session is None:
         return status
     counters, report = session.rt.counters(), session.separation.report()
+    rights = read_rights(counters.priority, session.separation.are_networks_lowered)
     return {
         **status,
         "server": {
@@ -124,7 +125,7 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
             "bad_outputs": counters.bad_outputs,
             "longest_cycle_us": counters.worst_ns / 1000,
         },
-        "realtime": read_rights(counters.priority, session.separation.is_overloaded).as_json(),
+        "realtime": rights.as_json(),
         "delay": {
             "frames": session.rt.delay,
             "seconds": session.rt.delay / session.client.samplerate,

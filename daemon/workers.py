@@ -9,6 +9,10 @@ from stemd.daemon.errors import StemdError
 from stemd.daemon.scheduling import NORMAL, STOP_S, Role, RoleThread
 from stemd.dsp.banks import Bank, Network
 
+FIRST_PAUSE_S, LAST_PAUSE_S = 4.0, 64.0
+"""How long networks that do not keep up are without priority before they are given another trial:
+the first time, and at most."""
+
 
 class Worker:
     """A thread that runs one stem's network on one bank after the other.
@@ -82,6 +86,41 @@ class Worker:
             self.done.release()
 
 
+class Probation:
+    """When networks that do not keep up have real-time priority all the same (one thread).
+
+    A hitch may have made them late, and on a busy machine they do not recover without priority. So
+    they keep it for a trial, and have it for others later, at pauses that double; networks that
+    are too slow take the processor from everything else for that long only.
+
+    Parameters
+    ----------
+    trial_s : float
+        Seconds that a trial lasts.
+    """
+
+    def __init__(self, trial_s: float) -> None:
+        self._trial_s = trial_s
+        self.begin(0.0)
+
+    def begin(self, now: float) -> None:
+        """Begin with a trial."""
+        self._is_trial = True
+        self._until = now + self._trial_s
+        self._pause_s = FIRST_PAUSE_S
+
+    def is_trial(self, now: float) -> bool:
+        """Whether they have it now."""
+        while now >= self._until:
+            self._is_trial = not self._is_trial
+            if self._is_trial:
+                self._until = now + self._trial_s
+            else:
+                self._until = now + self._pause_s
+                self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
+        return self._is_trial
+
+
 class WorkerPool:
     """Runs every stem's network at once; what the separator sees of them.
 
@@ -113,6 +152,11 @@ class WorkerPool:
         self.has_remainder = len(self.workers) < len(networks)
         self._awaited = list(self.workers)
         """Those that have not done the bank that is to be collected next."""
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether the priority was taken from the threads (any thread)."""
+        return self._is_overloaded
 
     @property
     def is_running(self) -> bool:
@@ -152,8 +196,9 @@ class WorkerPool:
 
         Networks that do not keep up must not take the processor from everything else.
         """
-        self._is_overloaded = on
-        self._reschedule()
+        if on != self._is_overloaded:
+            self._is_overloaded = on
+            self._reschedule()
 
     def stop(self) -> bool:
         """End the threads; False if one of them hangs and was left behind."""

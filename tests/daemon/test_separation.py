@@ -74,10 +74,27 @@ def test_bypass_and_overload_never_undo_each_other(idle, monkeypatch, bypassed, 
 def test_networks_priority_follows_the_server_and_the_load_in_any_order(idle, overloaded):
     for change in (
         lambda: idle.set_priorities(PRIORITIES),
-        lambda: idle._set_overloaded(overloaded),
+        lambda: idle._workers.set_overloaded(overloaded),
         lambda: idle.set_priorities(Priorities()),
         lambda: idle.set_priorities(PRIORITIES),
     ):
         change()
     for worker in idle._workers.workers:
         assert worker._thread.wanted == (NORMAL if overloaded else PRIORITIES.workers)
+
+
+def test_after_a_hitch_networks_keep_their_priority_for_a_trial(idle):
+    idle.set_priorities(PRIORITIES)
+    idle._separator.blocks.late_in_a_row = idle._overloaded_after
+    idle._watch_load()
+    assert idle.is_overloaded
+    assert [worker._thread.wanted for worker in idle._workers.workers] == [1, 1]
+    idle._probation.begin(-60.0)  # it is long over
+    idle._watch_load()
+    assert [worker._thread.wanted for worker in idle._workers.workers] == [NORMAL, NORMAL]
+    assert idle.are_networks_lowered
+    idle._separator.blocks.late_in_a_row = 0
+    idle._separator.blocks.in_time_in_a_row = idle._recovered_after
+    idle._watch_load()
+    assert not idle.is_overloaded
+    assert [worker._thread.wanted for worker in idle._workers.workers] == [1, 1]

@@ -2,12 +2,13 @@
 
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from stemd.daemon.errors import StemdError
-from stemd.daemon.workers import WorkerPool
+from stemd.daemon.workers import FIRST_PAUSE_S, LAST_PAUSE_S, Probation, WorkerPool
 from stemd.dsp.banks import Bank, InTurn
 from stemd.dsp.scheme import Scheme
 
@@ -132,3 +133,26 @@ def test_failing_network_is_named(pool):
     broken.submit(filled)
     with pytest.raises(StemdError, match="the network for accompaniment failed: out of order"):
         broken.collect(filled)
+
+
+def test_networks_that_do_not_keep_up_have_trials_at_pauses_that_double():
+    probation, now, seen = Probation(1.0), 100.0, []
+    probation.begin(now)
+    while now < 100 + 300:
+        seen.append(probation.is_trial(now))
+        now += 0.25
+    assert all(seen[:4]), "a hitch may have been the reason"
+    changes = [n for n in range(1, len(seen)) if seen[n] != seen[n - 1]]
+    lengths = [(after - before) / 4 for before, after in pairwise(changes)]
+    pauses, trials = lengths[::2], lengths[1::2]  # the first trial has no beginning
+    assert trials == [1.0] * len(trials)
+    assert pauses[:6] == [4.0, 8.0, 16.0, 32.0, 64.0, 64.0]
+    assert (pauses[0], max(pauses)) == (FIRST_PAUSE_S, LAST_PAUSE_S)
+
+
+def test_trial_is_not_made_up_for(pool):
+    probation = Probation(1.0)
+    probation.begin(0.0)
+    assert not probation.is_trial(50.0), "the engine stood still"
+    assert not probation.is_trial(53.0)
+    assert probation.is_trial(54.5)
