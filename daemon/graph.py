@@ -123,7 +123,7 @@ class GraphClient(Protocol):
         """Tell whether the server still knows our ports; somebody may have removed them."""
 
     def close(self) -> None:
-        """Leave the graph; afterwards the server calls no more."""
+        """Leave the graph; afterwards the server calls no more, and what was bound is let go."""
 
     def has_server_again(self) -> bool:
         """Tell, after `close`, whether a server can be joined where this one was."""

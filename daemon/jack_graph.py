@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Event as Flag
 from time import monotonic
@@ -108,6 +108,7 @@ class JackClient:
         # JACK wants its questions answered in the callback; PipeWire may deadlock over it.
         self._defers_latency = library.kind == "pipewire"
         self._rt: RealtimeSide
+        self._unbind: Callable[[], None] = lambda: None
         self._outputs: dict[str, Any] = {}
         self._connections: set[Connection] = set()
         self._undescribed: deque[tuple[int, Any]] = deque()
@@ -124,7 +125,7 @@ class JackClient:
 
     def bind(self, rt: RealtimeSide, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Register the ports and set the compiled callbacks."""
-        self._rt = rt  # the callbacks hold its address
+        self._rt, self._unbind = rt, rt.detach  # the callbacks hold its address
         with self._refusals("the ports"):
             in_ports = [self._client.inports.register(port) for port in inputs]
         self._undescribed = deque(enumerate(in_ports))
@@ -313,6 +314,7 @@ class JackClient:
                 "cannot free what belonged to a server that ended: start stemd anew, as its "
                 "service does by itself"
             )
+        self._unbind()
 
     def has_server_again(self) -> bool:
         """Tell whether a server can be joined where this one was."""

@@ -356,7 +356,6 @@ class Session:
                 each.end()
             self._refuse(SessionOverError())
             self._end_change()
-        self.rt.detach()
 
     def _lives(self) -> list[Live]:
         return [self._playing, self._coming] if self._coming else [self._playing]

@@ -126,6 +126,7 @@ class FakeGraph:
 
     def close(self) -> None:
         self.closed = True
+        self._rt.detach()
 
     def has_server_again(self) -> bool:
         return False

@@ -107,9 +107,12 @@ void link_await(rt_link_t *link, uint32_t nframes)
     uint64_t read = get(&link->out.read), most = read + link->out.capacity;
     uint64_t until = read + nframes + link->reserve;
     until = until < most ? until : most; /* more there cannot be */
-    while (get(&link->out.written) < until && !link->released
+    /* Sequentially consistent, as in rt_link_write(): one of the two sees the other. */
+    link->is_awaited = 1;
+    while (link->out.written < until && !link->released
            && wait_ms(&link->produced, FREEWHEEL_PATIENCE_MS))
         ;
+    link->is_awaited = 0;
 }
 
 /* An engine that has left less than the reserve will be late: what it left is the time to fade to
@@ -199,6 +202,8 @@ uint32_t link_play(rt_link_t *link, chunk_t *out, uint32_t frames)
 void rt_link_wait(rt_link_t *link, uint32_t timeout_ms)
 {
     wait_ms(&link->heard, timeout_ms);
+    while (!sem_trywait(&link->heard)) /* all that was heard meanwhile is read at once */
+        ;
 }
 
 /* The server's thread overwrites what is older than the ring. Whatever it may have touched while
@@ -238,10 +243,11 @@ uint32_t rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint3
     for (uint32_t c = 0; c < link->out.channels; c++)
         ring_copy_in(&link->out, c, position + skipped, src + (size_t)c * stride + skipped,
                      fits - skipped);
-    set(&link->out.written, position + fits);
+    link->out.written = position + fits;
     if (fits < frames)
         add(&link->refused_frames, frames - fits);
-    sem_post(&link->produced);
+    if (link->is_awaited)
+        sem_post(&link->produced);
     return fits;
 }
 

@@ -44,8 +44,9 @@ struct rt_link {
     uint32_t fade, reserve, quantum;
     uint8_t slots[RT_MAX_CHANNELS]; /* where in a chunk each channel of the output goes */
     sem_t heard;    /* posted when the engine is to be woken */
-    sem_t produced; /* posted after each rt_link_write() */
+    sem_t produced; /* posted after an rt_link_write() that is awaited */
     atomic_int released;
+    atomic_int is_awaited; /* a cycle waits for `produced` */
     _Atomic uint32_t dry_reasons;
     atomic_int held; /* it is not to be heard yet, however warm it is */
     counter_t late_periods, late_frames, lost_frames, dry_frames, refused_frames;

@@ -1,10 +1,12 @@
 """The client in a real jackd's graph: names, pairs, connections, the server's end."""
 
+import gc
 import os
 import re
 import signal
 import socket
 import threading
+import weakref
 from time import monotonic
 
 import jack
@@ -50,6 +52,20 @@ def client(server, rt):
     ours.bind(rt, INPUTS, OUTPUTS)
     yield ours
     ours.close()
+
+
+def test_what_the_server_may_call_is_let_go_when_the_client_is_closed(server):
+    ours, rt = open_client("stemd", "jack", server), RealtimeSide(2, 4, 44_100)
+    ours.bind(rt, INPUTS, OUTPUTS)
+    rt.attach(Link(2, 4, 0, 0, 44_100))
+    left = weakref.ref(rt)
+    del rt
+    gc.collect()
+    assert left(), "the server's thread may be in it"
+    ours.close()
+    del ours
+    gc.collect()
+    assert not left()
 
 
 def test_client_tells_what_the_server_is(client):

@@ -781,6 +781,18 @@ def test_wait_returns_at_once_when_a_cycle_has_passed():
     assert done.wait(5)
 
 
+def test_wait_waits_again_once_all_that_was_heard_is_read():
+    """However many cycles passed while the engine was busy."""
+    rig = Rig()
+    for n in range(1000):
+        rig.cycle(ramp(16 * n, 16))
+    rig.link.wait(5)
+    read_all(rig.link)
+    began = monotonic()
+    rig.link.wait(0.05)
+    assert monotonic() - began >= 0.04
+
+
 @pytest.fixture
 def midi():
     """A graph with a MIDI port, and its real-time side."""
