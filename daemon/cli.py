@@ -26,6 +26,7 @@ from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.printable import printable
 from stemd.tflite_models.spec import StreamingPrecision
 
 Command = Callable[..., Any]
@@ -63,6 +64,7 @@ def _status_of_command() -> int:
             _say("interrupted")
         return status
     except click.ClickException as error:
+        vars(error)["message"] = printable(error.message)  # of what was typed, it keeps newlines
         error.show(told := StringIO())
         with suppress(OSError):
             echo(*told.getvalue().splitlines(), err=True)
@@ -106,7 +108,7 @@ def _say_internal(error: Exception) -> None:
     """Say that stemd itself is at fault, with the traceback where the log is verbose."""
     if logging.getLogger("stemd").isEnabledFor(logging.DEBUG):
         with suppress(OSError):
-            traceback.print_exc()
+            echo(*traceback.format_exc().splitlines(), err=True)
     _say(
         f"this is a fault of stemd's own ({type(error).__name__}: {error}); "
         "please report it, with what `stemd -v …` prints"
