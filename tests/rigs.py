@@ -11,14 +11,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Event, Thread
 from time import monotonic
 
 import numpy as np
-import pytest
 
 from decks import Player, Recorder
 from fake_graph import FakeGraph
+from stalls import DisturbedError, measure_undisturbed
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.networks import LoadedNetworks
 from stemd.daemon.patchbay import Patchbay
@@ -32,16 +31,6 @@ from waiting import wait_until
 
 LONGEST_PERIOD = 1024
 """For which the daemon's delay has room where the server freewheels."""
-
-ATTEMPTS = 20
-"""How often a measurement is made anew because the machine stood still during it."""
-
-PULSE_S = 0.002
-
-
-class DisturbedError(Exception):
-    """What was measured says nothing of the daemon: the machine stood still, or cycles were lost
-    for some clients and not for others."""
 
 
 @dataclass
@@ -103,29 +92,28 @@ def measure(
     options : dict
         Of the rig.
     """
-    reasons = []
-    for _ in range(ATTEMPTS):
+
+    def take() -> Take:
         with rig(*graph, **options) as r, session_on(r, scheme) as session:
-            watch, pulse = Watch(session.separation), Pulse()
-            delay = session.rt.delay
-            try:
-                begin, played, y = r.play(x(delay), watch)
-            except DisturbedError as reason:
-                reasons.append(str(reason))
-                continue
-            finally:
-                longest_s = pulse.stop()
-            report = session.separation.report()
-            missed = watch.last.late_frames - watch.first.late_frames + watch.last.lost_frames
-            late = missed or report.blocks.late
-            if r.is_real_time and late and longest_s > spare_s(graph):
-                reasons.append(f"the machine stood still for {1000 * longest_s:.0f} ms")
-                continue
+            watch, delay = Watch(session.separation), session.rt.delay
+            begin, played, y = r.play(x(delay), watch)
+            counters, report = (watch.first, watch.last), session.separation.report()
             result = afterwards(r, session)
             assert session.separation.failure is None
-        counters = watch.first, watch.last
         return Take(begin, played, y, *counters, report, delay, r.is_real_time, result)
-    pytest.fail(f"nothing can be measured on this machine: {'; '.join(reasons)}")
+
+    return measure_undisturbed(
+        take,
+        lambda it: it.in_real_time and is_late(it.first, it.last, it.report),
+        spare_s(graph),
+    )
+
+
+def is_late(first: LinkCounters, last: LinkCounters, report: Report) -> bool:
+    """Whether anything was late, or lost."""
+    return (last.late_frames, last.lost_frames) != (first.late_frames, 0) or bool(
+        report.blocks.late
+    )
 
 
 def spare_s(graph: tuple[str, int, int]) -> float:
@@ -133,29 +121,6 @@ def spare_s(graph: tuple[str, int, int]) -> float:
     room as a rig gives it in real time; with some to spare."""
     _, samplerate, period = graph
     return 0.5 * ((MAX_PERIOD - period) / samplerate + ENGINE_TIME_S)
-
-
-class Pulse:
-    """A thread that does next to nothing, and how long it was kept from that."""
-
-    def __init__(self) -> None:
-        self._longest_s = 0.0
-        self._end = Event()
-        self._thread = Thread(target=self._run)
-        self._thread.start()
-
-    def stop(self) -> float:
-        """Return the longest time, in seconds, that it was kept waiting."""
-        self._end.set()
-        self._thread.join()
-        return self._longest_s
-
-    def _run(self) -> None:
-        before = monotonic()
-        while not self._end.wait(PULSE_S):
-            now = monotonic()
-            self._longest_s = max(self._longest_s, now - before - PULSE_S)
-            before = now
 
 
 class FakeRig:

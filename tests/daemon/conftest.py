@@ -125,7 +125,7 @@ def stemd(environment):
             cwd=cwd,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
         )
         assert "Traceback" not in ended.stderr
         return ended

@@ -27,7 +27,7 @@ def test_demo_records_the_stems_at_the_declared_delay_and_draws_them(tmp_path):
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert ended.returncode == 0, ended.stderr
     said = [line for line in ended.stderr.splitlines() if not line.startswith("not granted: ")]

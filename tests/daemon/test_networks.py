@@ -67,13 +67,6 @@ def test_auto_is_four_stems_where_they_are_installed(made, monkeypatch, stems, i
     assert networks.choose_stems(stems) == chosen
 
 
-def test_auto_says_how_to_get_four_stems(made, caplog):
-    caplog.set_level("INFO")
-    networks.choose_stems("auto")
-    assert "(stemd models install 4stems)" in caplog.text
-    assert "stems: 4 takes those that come along" in caplog.text
-
-
 def filling(value):
     def network(_, out):
         out[:] = value

@@ -1,0 +1,31 @@
+"""What is chosen for a configuration, and what is said of it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from stemd.daemon import plan
+from stemd.daemon.config import Config
+from stemd.dsp.scheme import Scheme
+from two_networks import low_and_high
+
+SCHEME = Scheme(T=64, B=3, A=2, mirror=4)
+
+
+@pytest.fixture
+def two_stems(monkeypatch):
+    """A machine on which two are chosen."""
+    monkeypatch.setattr(plan, "choose_stems", lambda wish: 2)
+    chosen = SimpleNamespace(scheme=SCHEME), lambda: low_and_high(SCHEME)
+    monkeypatch.setattr(plan, "choose", lambda works: chosen)
+
+
+@pytest.mark.parametrize(("stems", "says"), [("auto", True), (2, False)])
+def test_two_stems_by_default_are_explained_once(two_stems, caplog, stems, says):
+    caplog.set_level("INFO")
+    config = Config.model_validate({"separation": {"stems": stems}})
+    first = plan.make_plan(config)
+    assert ("stemd models install 4stems" in caplog.text) is says
+    caplog.clear()
+    plan.make_plan(config, first)
+    assert not caplog.text
