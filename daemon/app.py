@@ -198,7 +198,7 @@ def _metrics(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:
 
 
 def _join(wishes: JackSection) -> GraphClient:
-    return open_client(wishes.client_name, wishes.server)
+    return open_client(wishes.client_name, wishes.server, wishes.server_name)
 
 
 def _join_private(name: str, wishes: JackSection) -> GraphClient:

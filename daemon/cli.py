@@ -1,5 +1,6 @@
 """The commands."""
 
+import json
 import logging
 import os
 import signal
@@ -181,6 +182,11 @@ def with_config(command: Command) -> Command:
 @cli.command()
 @with_config
 @click.option("--server", type=values_of("jack", "server"), help="Instead of jack.server.")
+@click.option(
+    "--server-name",
+    metavar="NAME",
+    help="Which of several: the name given to jackd (-n), or of PipeWire's socket.",
+)
 @click.option("--stems", type=values_of("separation", "stems"), help="How many.")
 @click.option("--preset", type=values_of("separation", "preset"), help="The sliding window.")
 @click.option("--no-autoconnect", is_flag=True, help="Leave jack.autoconnect out of account.")
@@ -188,6 +194,7 @@ def run(
     path: Path | None,
     settings: tuple[str, ...],
     server: str | None,
+    server_name: str | None,
     stems: str | None,
     preset: str | None,
     no_autoconnect: bool,
@@ -196,6 +203,8 @@ def run(
     from stemd.daemon.app import run as run_daemon
 
     given = _overrides(server, stems, preset)
+    if server_name is not None:
+        given.append(f"jack.server_name={json.dumps(server_name)}")  # quoted, however it looks
     if no_autoconnect:
         given.append("jack.autoconnect={}")
     run_daemon(lambda: load_config(path, [*settings, *given]))

@@ -54,6 +54,12 @@ def _is_pattern(text: str) -> str:
     return text
 
 
+def _is_server_name(name: str) -> str:
+    if not name.isprintable() or "/" in name:
+        raise ValueError(f"must be a name of printable characters without / (got {name!r})")
+    return name
+
+
 PortName = Annotated[str, AfterValidator(_is_port)]
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(_is_pattern)]
 
@@ -84,6 +90,12 @@ class JackSection(Section):
 
     server: Literal["auto", "jack", "pipewire", "dummy"] = "auto"
     """auto: JACK where it answers, else PipeWire; dummy: a private one without a sound card."""
+
+    server_name: (
+        Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_server_name)] | None
+    ) = None
+    """Which of several servers: the name given to jackd (-n), or of PipeWire's socket. null: what
+    JACK_DEFAULT_SERVER or PIPEWIRE_REMOTE says, else the usual one."""
 
     longest_period: Annotated[int, Field(strict=True, ge=16, le=8192)] = 1024
     """Frames of the longest period that the server may come to: up to it, the delay stays the

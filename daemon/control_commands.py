@@ -253,6 +253,8 @@ def _ask(
 
 def _in_words(told: dict[str, Any]) -> list[str]:
     lines = [f"stemd {told['version']}: {told['state']}"]
+    if trouble := told.get("trouble"):
+        lines.append(f"server: {trouble}")
     if server := told["server"]:
         lines += [
             f"server: {server['name']}, {server['samplerate']} Hz, {server['period']} frames a "

@@ -2,7 +2,7 @@
 
 import platform
 import resource
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, TypeAlias
 
 from stemd.daemon import bad_samples, libjack
+from stemd.daemon.absent_server import NAMES, find_obstacles, find_strangers, kinds_of
 from stemd.daemon.calls import apart
 from stemd.daemon.config import Config, existing_default_path, load_config
 from stemd.daemon.control.client import ControlClient
@@ -135,10 +136,12 @@ def examine(path: Path | None, settings: tuple[str, ...], seconds: float = 0) ->
     told = _ask_daemon(config)
     yield from _networks(config)
     yield from _speed(config, told)
-    yield from _libraries(config)
+    yield from _libraries()
     is_told = isinstance(told, dict) and told["server"] is not None
-    servers = list(_servers(config, matches_ports=not is_told))
+    wanted = kinds_of(config.jack.server)
+    servers = list(_servers(config, matches_ports=not is_told, kinds=wanted))
     yield from servers or _no_server(config)
+    yield from _servers(config, matches_ports=False, kinds=NAMES.keys() - set(wanted))
     if isinstance(told, dict) and is_told:
         yield from _patterns(told.get("autoconnect", {}))
         yield from _disconnected(told.get("disconnected", []))
@@ -198,30 +201,41 @@ def _speed(config: Config, told: Told) -> Iterator[Finding]:
         yield hint("speed", found, remedy)
 
 
-def _libraries(config: Config) -> Iterator[Finding]:
+def _libraries() -> Iterator[Finding]:
     for library in libjack.libraries():
         yield good("client library", f"{library.version} ({library.path})")
-    try:
-        libjack.candidates(config.jack.server)
-    except ServerError as error:
-        yield bad("client library", str(error))
 
 
-def _servers(config: Config, matches_ports: bool = True) -> Iterator[Finding]:
-    """Join the graph of every server there is, for a moment."""
-    kinds = dict.fromkeys(library.kind for library in libjack.libraries())
-    for kind in kinds:
-        yield from _patiently(partial(_server, kind, config, matches_ports))
+def _servers(
+    config: Config, matches_ports: bool = True, kinds: Collection[str] = NAMES
+) -> Iterator[Finding]:
+    """Join the graph of every server of these kinds, for a moment."""
+    for kind in dict.fromkeys(library.kind for library in libjack.libraries()):
+        if kind in kinds:
+            yield from _patiently(partial(_server, kind, config, matches_ports))
 
 
 def _no_server(config: Config) -> Iterator[Finding]:
-    if config.jack.server != "dummy":
+    """Say why none of the wanted servers answers."""
+    wishes = config.jack
+    libraries = {library.kind for library in libjack.libraries()}
+    if wishes.server == "dummy" and "jack" in libraries:
+        return
+    obstacles = find_obstacles(wishes.server, wishes.server_name, libraries)
+    for obstacle in obstacles:
+        if obstacle.is_library:
+            yield bad("client library", f"{obstacle.found}: {obstacle.remedy}")
+        else:
+            yield bad("server", obstacle.found, obstacle.remedy)
+    if not obstacles:
         yield hint(
             "server",
             "none answers",
             "start JACK or PipeWire; stemd run waits for one (stemd run --server dummy plays on "
             "a private one without a sound card)",
         )
+        for stranger in find_strangers(wishes.server):
+            yield hint("other users", stranger.found, stranger.remedy)
 
 
 def _patiently(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -235,7 +249,7 @@ def _patiently(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
 
 def _server(kind: str, config: Config, matches_ports: bool) -> Iterator[Finding]:
     try:
-        client = open_client("stemd-doctor", kind)
+        client = open_client("stemd-doctor", kind, config.jack.server_name)
     except ServerError:
         return
     rt = RealtimeSide(0, 0, client.samplerate)
@@ -394,7 +408,8 @@ def _daemon(told: Told) -> Finding:
     if isinstance(told, Finding):
         return told
     if told["server"] is None:
-        return hint("daemon", f"{told['state']} for a server")
+        trouble = f": {told['trouble']}" if told.get("trouble") else ""
+        return hint("daemon", f"{told['state']} for a server{trouble}")
     server, blocks, late_periods = told["server"], told["blocks"], told["engine"]["late_periods"]
     found = (
         f"{told['state']} on {server['name']}, {blocks['late']} of {blocks['total']} blocks and "
@@ -429,7 +444,9 @@ def _playing(
             return
         else:
             given = [option for setting in settings for option in ("--set", setting)]
-            trial = play([*(("-c", str(path)) if path else ()), *given], seconds)
+            trial = play(
+                [*(("-c", str(path)) if path else ()), *given], seconds, config.jack.server_name
+            )
     except StemdError as error:
         yield bad("playing", str(error), "see above for what is wrong with servers and networks")
         return

@@ -10,11 +10,13 @@ from types import ModuleType
 from typing import Any
 
 from stemd.daemon import libjack
+from stemd.daemon.absent_server import no_server
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import Connection, Port, PortNotice
 from stemd.daemon.lifeline import Lifeline, open_sockets
 from stemd.daemon.realtime import RealtimeSide, Server
 from stemd.daemon.scheduling import steering_thread
+from stemd.daemon.server_sockets import adopt_runtime_folder
 
 log = logging.getLogger(__name__)
 
@@ -57,27 +59,21 @@ def open_client(name: str, server: str, server_name: str | None = None) -> "Jack
     server : str
         "auto" (JACK where it answers, else PipeWire), "jack" or "pipewire".
     server_name : str, optional
-        Of a JACK server other than the default one.
+        Of a JACK server other than the default one, or of PipeWire's socket.
 
     Raises
     ------
     ServerError
         If none answers, or no client library is installed.
     """
-    candidates = libjack.candidates(server)
-    for library in candidates:
+    adopt_runtime_folder()
+    for library in libjack.candidates(server):
         jack = libjack.load(library)
         try:
             return JackClient(jack, library, name, server_name)
         except jack.JackOpenError as error:
             log.debug("%s: %s", library.version, error)
-    kinds = " or ".join(
-        {"jack": "JACK", "pipewire": "PipeWire"}[library.kind] for library in candidates
-    )
-    raise ServerError(
-        f"no {kinds} server answers: start one, or let stemd start a private one "
-        "without a sound card (stemd run --server dummy)"
-    )
+    raise no_server(server, server_name, {each.kind for each in libjack.libraries()})
 
 
 class JackClient:

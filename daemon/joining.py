@@ -37,6 +37,11 @@ class Joiner:
         Does what else there is to do; called while it waits.
     is_wanted : callable
         Tells whether a server is still wanted.
+
+    Attributes
+    ----------
+    trouble : str
+        Why no server could be joined, while it waits for one; nothing before the first attempt.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class Joiner:
         self._work = work
         self._is_wanted = is_wanted
         self._last: GraphClient | None = None
+        self.trouble = ""
 
     def wait(self) -> GraphClient | None:
         """Join a server as soon as one answers; None if it was not to be.
@@ -58,14 +64,16 @@ class Joiner:
         StemdError
             One has kept us for too long; this process should end, and another may try.
         """
+        self.trouble = ""
         remove_dead_metadata()  # which would have us wait for ever
         least_s, wait_s = LOOK_S, FIRST_RETRY_S
         while self._is_wanted():
             try:
                 return self._join_patiently()
             except ServerError as error:
-                if wait_s == FIRST_RETRY_S:
+                if str(error) != self.trouble:
                     log.warning("waiting for a server: %s", error)
+                self.trouble = str(error)
             # Where somebody takes connections, and yet cannot be joined, ever less is tried.
             is_back = self._wait_for_last(least_s, wait_s)
             least_s = min(2 * least_s, LAST_RETRY_S) if is_back else LOOK_S
@@ -92,6 +100,7 @@ class Joiner:
                 )
             if not is_told and hung_s > HUNG_S:
                 is_told = True
+                self.trouble = "the server takes connections, and answers nobody: it hangs"
                 log.warning(
                     "the server takes connections, and answers nobody: it hangs; waiting for it"
                 )

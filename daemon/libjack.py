@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from stemd.daemon._rt import lib
-from stemd.daemon.errors import ServerError
+from stemd.daemon.absent_server import kinds_of
 
 SONAME = "libjack.so.0"
 FOLDERS = ("lib*", "lib/*", "lib*/pipewire-*/jack", "lib*/*/pipewire-*/jack")
@@ -26,11 +26,6 @@ FREES_TWICE_SINCE = (1, 2, 5)
 REPORTS_ACTIVITY_SINCE = (0, 3, 77)
 LATEST = (sys.maxsize,)
 """What a version counts as that cannot be read."""
-
-NO_LIBRARY = (
-    "no JACK client library (libjack.so.0) is installed: stemd plays through one; "
-    "install JACK's or PipeWire's (Debian: apt install libjack-jackd2-0, or pipewire-jack)"
-)
 
 
 @dataclass(frozen=True)
@@ -146,30 +141,15 @@ class Functions:
 
 
 def candidates(server: str) -> list[Library]:
-    """Return the libraries that can reach the server asked for.
+    """Return the libraries that can reach the server asked for, the preferred one first.
 
     Parameters
     ----------
     server : str
         "auto", "jack", "pipewire" or "dummy" (a private JACK server).
-
-    Raises
-    ------
-    ServerError
-        If there is none.
     """
     found = libraries()
-    if not found:
-        raise ServerError(NO_LIBRARY)
-    wanted = {"auto": ("jack", "pipewire"), "pipewire": ("pipewire",)}.get(server, ("jack",))
-    matching = [library for kind in wanted for library in found if library.kind == kind]
-    if not matching:
-        package = "pipewire-jack" if "pipewire" in wanted else "libjack-jackd2-0"
-        raise ServerError(
-            f"server {server!r} needs the client library of {wanted[0]}, but there is only "
-            f"{found[0].version}: install it (Debian: apt install {package})"
-        )
-    return matching
+    return [library for kind in kinds_of(server) for library in found if library.kind == kind]
 
 
 def _import_bound_to(path: str) -> ModuleType:

@@ -11,7 +11,16 @@ from stemd.dsp.scheme import Scheme
 
 log = logging.getLogger(__name__)
 
-AT_START = ("jack.client_name", "jack.server", "mixer.ramp", "control", "midi", "osc", "metrics")
+AT_START = (
+    "jack.client_name",
+    "jack.server",
+    "jack.server_name",
+    "mixer.ramp",
+    "control",
+    "midi",
+    "osc",
+    "metrics",
+)
 """What takes effect at the next start only: keys, and sections as a whole."""
 
 

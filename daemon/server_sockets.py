@@ -3,7 +3,20 @@
 import os
 import re
 import socket
-from pathlib import PurePath
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from glob import escape
+from pathlib import Path, PurePath
+
+RUNTIME_FOLDERS = ("PIPEWIRE_RUNTIME_DIR", "XDG_RUNTIME_DIR", "USERPROFILE")
+"""Variables that name the folder of PipeWire's socket; its library takes the first that is set."""
+
+USERS_FOLDER = Path("/run/user")
+"""Where systemd makes each user a runtime folder."""
+
+ACCEPTS_CONNECTIONS = 0x10000
+"""A flag in /proc/net/unix."""
 
 
 def is_server_socket(kind: str, path: str, name: str | None = None) -> bool:
@@ -42,3 +55,86 @@ def _pipewire_names(name: str | None) -> set[str]:
     wished = os.environ.get("PIPEWIRE_REMOTE") or name or ""
     names = {PurePath(each).name for each in re.split(r'[\s,"\[\]]+', wished)} - {""}
     return names | {f"{each}-manager" for each in names}
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A server that listens.
+
+    Attributes
+    ----------
+    kind : str
+        "jack" or "pipewire".
+    name : str
+        As ``jackd -n`` or ``PIPEWIRE_REMOTE`` has it.
+    user : int
+        Whose it is.
+    """
+
+    kind: str
+    name: str
+    user: int
+
+
+def listeners() -> list[Listener]:
+    """Return the servers of all users that listen in this container, by their sockets' paths.
+
+    Nothing is asked of them, and no connection is made.
+    """
+    paths = _listening_paths()
+    found = [*_jack_listeners(paths), *_pipewire_listeners(paths)]
+    return sorted(set(found), key=lambda each: (each.kind, each.user, each.name))
+
+
+def pipewire_accepts(name: str | None = None) -> bool:
+    """Whether a PipeWire accepts connections where its library would look for it."""
+    names = _pipewire_names(name) or {"pipewire-0"}
+    remote = os.environ.get("PIPEWIRE_REMOTE") or name or ""
+    paths = [str(Path(folder) / each) for folder in _pipewire_folders() for each in names]
+    return any(can_connect(path) for path in [*paths, *re.findall(r'/[^\s,"\[\]]+', remote)])
+
+
+def adopt_runtime_folder() -> None:
+    """Let PipeWire's library find its socket where XDG_RUNTIME_DIR is not set, as after `su`."""
+    folder = USERS_FOLDER / str(os.getuid())
+    with suppress(OSError):
+        if not set(RUNTIME_FOLDERS) & os.environ.keys() and folder.stat().st_uid == os.getuid():
+            os.environ["XDG_RUNTIME_DIR"] = str(folder)
+
+
+def _pipewire_folders() -> list[str]:
+    """Return where PipeWire's library looks for the socket."""
+    own = next((os.environ[key] for key in RUNTIME_FOLDERS if key in os.environ), None)
+    return [each for each in (own, "/run/pipewire") if each]
+
+
+def _listening_paths() -> list[str]:
+    """Return the paths of all Unix sockets that accept connections; see proc_net(5)."""
+    paths = []
+    with suppress(OSError):
+        for line in Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]:
+            fields = line.split(maxsplit=7)
+            if len(fields) == 8 and int(fields[3], 16) & ACCEPTS_CONNECTIONS:
+                paths.append(fields[7])
+    return paths
+
+
+def _jack_listeners(paths: list[str]) -> Iterator[Listener]:
+    for path in paths:
+        if match := re.fullmatch(r"(.*)/jack_(.+)_(\d+)_0", path):  # JACK2
+            folder, name, user = match.groups()
+            # Its clients listen on such sockets too; each server has a client named freewheel.
+            if list(Path(folder).glob(f"*jack_sem.{user}_{escape(name)}_freewheel")):
+                yield Listener("jack", name, int(user))
+        elif match := re.fullmatch(r".*/jack-(\d+)/([^/]+)/jack_0", path):  # JACK1
+            yield Listener("jack", match[2], int(match[1]))
+
+
+def _pipewire_listeners(paths: list[str]) -> Iterator[Listener]:
+    for path in map(PurePath, paths):
+        if path.name.startswith("pipewire-") and not path.name.endswith("-manager"):
+            if match := re.fullmatch(r"/run/user/(\d+)", str(path.parent)):
+                yield Listener("pipewire", path.name, int(match[1]))
+            else:
+                with suppress(OSError):
+                    yield Listener("pipewire", path.name, Path(path).stat().st_uid)

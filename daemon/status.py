@@ -81,7 +81,9 @@ def in_a_line(daemon: "Daemon") -> str:
     """Tell the most important (main thread)."""
     session = daemon.session
     if session is None:
-        return f"{daemon.state} {'for a server' if daemon.state == 'waiting' else 'the networks'}"
+        trouble = f": {daemon.trouble}" if daemon.trouble else ""
+        what = f"for a server{trouble}" if daemon.state == "waiting" else "the networks"
+        return f"{daemon.state} {what}"
     counters, report = session.rt.counters(), session.separation.report()
     return (
         f"{daemon.state} on {session.client.server}, {session.client.samplerate} Hz, delay "
@@ -106,6 +108,7 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
         "mixer": {stem: strip.model_dump() for stem, strip in daemon.mixer.strips().items()},
         "peaks": daemon.peaks(),
         "server": None,
+        "trouble": daemon.trouble or None,
     }
     if session is None:
         return status

@@ -152,6 +152,11 @@ class Daemon:
             return self.session.stems
         return self.plan.networks.stems if self.plan else ()
 
+    @property
+    def trouble(self) -> str:
+        """Why no server could be joined; nothing while there is one (any thread)."""
+        return "" if self.session else self._joiner.trouble
+
     # ---- any thread; see `control.console.Steerable` ----
 
     def status(self) -> "Future[dict[str, Any]]":

@@ -134,7 +134,7 @@ def watch(client: ControlClient, seconds: float) -> Trial:
     )
 
 
-def play(options: Sequence[str], seconds: float) -> Trial:
+def play(options: Sequence[str], seconds: float, server_name: str | None = None) -> Trial:
     """Start a daemon, play noise into it, and measure it.
 
     Parameters
@@ -143,6 +143,8 @@ def play(options: Sequence[str], seconds: float) -> Trial:
         Of `stemd run`, which choose the configuration.
     seconds : float
         How long to measure.
+    server_name : str, optional
+        Where the options choose it: jack.server_name.
 
     Raises
     ------
@@ -153,7 +155,7 @@ def play(options: Sequence[str], seconds: float) -> Trial:
         client = stack.enter_context(_daemon(options))
         server = client.ask("status")["server"]
         kind = "pipewire" if "PipeWire" in server["name"] else "jack"
-        source = stack.enter_context(_noise(open_client(f"{NAME}-source", kind)))
+        source = stack.enter_context(_noise(open_client(f"{NAME}-source", kind, server_name)))
         for output, port in zip(_OUTPUTS, INPUTS, strict=True):
             source.connect((f"{source.name}:{output}", f"{server['client']}:{port}"))
         sleep(SETTLE_S)

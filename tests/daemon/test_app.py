@@ -29,8 +29,8 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
     graph = FakeGraph()
     networks = dict.fromkeys(("vocals", "drums", "bass", "other"))
 
-    def open_client(name, server):
-        told["client"] = (name, server)
+    def open_client(name, server, server_name):
+        told["client"] = (name, server, server_name)
         return graph
 
     def choose(works):
@@ -52,7 +52,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         app.run(lambda: load_config(path))
     assert graph.closed
     assert told == {
-        "client": ("mine", "pipewire"),
+        "client": ("mine", "pipewire", None),
         "networks": (Work(scheme, 4, "int8", 5, remainder=True),),
         "session": (graph, scheme, MaskExtension.ZEROS, 77, False, 0.3, True),
         "patterns": {"in_L": "a:b"},

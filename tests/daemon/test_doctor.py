@@ -346,3 +346,16 @@ def test_what_goes_wrong_while_a_server_is_looked_at_is_no_server_that_hangs(mon
     monkeypatch.setattr(doctor.libjack, "libraries", lambda: [SimpleNamespace(kind="jack")])
     with pytest.raises(ZeroDivisionError):
         list(doctor._servers(doctor.Config()))
+
+
+def test_pipewire_without_its_library_is_bad_and_the_command_is_told(tmp_path, monkeypatch):
+    jack = [each for each in libjack.libraries() if each.kind == "jack"]
+    monkeypatch.setattr(libjack, "libraries", lambda: jack)
+    monkeypatch.delenv("PIPEWIRE_REMOTE", raising=False)
+    monkeypatch.delenv("PIPEWIRE_RUNTIME_DIR", raising=False)
+    with socket.socket(socket.AF_UNIX) as pipewire:
+        pipewire.bind(str(tmp_path / "pipewire-0"))
+        pipewire.listen()
+        (found,) = (each for each in examine(None, ()) if each.weight is Weight.BAD)
+    assert "PipeWire runs, but its client library (libjack.so.0)" in found.found
+    assert "pipewire-jack" in found.found

@@ -238,31 +238,13 @@ def test_what_else_the_library_connects_to_meanwhile_is_no_sign_of_the_server(
 
 
 def test_server_that_does_not_answer_is_named_with_the_remedy():
-    with pytest.raises(ServerError, match="no JACK server answers: start one, or let stemd"):
+    with pytest.raises(ServerError, match="no JACK server named 'nobody-has-this-name'"):
         open_client("stemd", "jack", "nobody-has-this-name")
 
 
 def test_libraries_are_told_apart():
     kinds = [library.kind for library in libjack.libraries()]
     assert sorted(kinds) == ["jack", "pipewire"]
-
-
-def test_no_library_at_all_is_named_with_the_remedy(monkeypatch):
-    monkeypatch.setattr(libjack, "libraries", list)
-    with pytest.raises(ServerError, match=r"no JACK client library .* apt install"):
-        libjack.candidates("auto")
-
-
-@pytest.mark.parametrize(
-    ("server", "there", "package"),
-    [("pipewire", "jack", "pipewire-jack"), ("dummy", "pipewire", "libjack-jackd2-0")],
-)
-def test_library_of_the_wrong_kind_is_named_with_the_remedy(server, there, package, monkeypatch):
-    only = libjack.Library("lib", there, "JACK 1.2.3")
-    monkeypatch.setattr(libjack, "libraries", lambda: [only])
-    message = rf"server '{server}' needs .* there is only JACK 1\.2\.3: .*apt install {package}\)"
-    with pytest.raises(ServerError, match=message):
-        libjack.candidates(server)
 
 
 def test_missing_jackd_is_named_with_the_remedy(monkeypatch):

@@ -707,7 +707,7 @@ def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatc
         daemon = new_daemon(servers, {"NOTIFY_SOCKET": str(tmp_path / "notify")})
         thread = threading.Thread(target=daemon.run)
         thread.start()
-        wait_until(lambda: told("STATUS=waiting for a server"))
+        wait_until(lambda: told("STATUS=waiting for a server: no server answers"))
         wait_until(lambda: told("WATCHDOG=1"))
         daemon.stop()
         wait_until(lambda: told("STOPPING=1"))

@@ -1,0 +1,49 @@
+"""What the packages that stemd may lack are called, and how they are installed here."""
+
+import platform
+
+COMMANDS = {
+    "debian": "sudo apt install",
+    "fedora": "sudo dnf install",
+    "arch": "sudo pacman -S",
+    "suse": "sudo zypper install",
+}
+"""By family of distributions."""
+
+PIPEWIRE_LIBRARY = {
+    "debian": "pipewire-jack",
+    "fedora": "pipewire-jack-audio-connection-kit",
+    "arch": "pipewire-jack",
+    "suse": "pipewire-libjack-0_3",
+}
+JACK_LIBRARY = {
+    "debian": "libjack-jackd2-0",
+    "fedora": "jack-audio-connection-kit",
+    "arch": "jack2",
+    "suse": "libjack0",
+}
+
+
+def install(package: dict[str, str]) -> str:
+    """Return the command that installs a package; in unknown distributions, what to look for.
+
+    Parameters
+    ----------
+    package : dict
+        Its name in each family of COMMANDS.
+    """
+    family = _family()
+    if family in COMMANDS:
+        return f"{COMMANDS[family]} {package[family]}"
+    return f"install {package['debian']}, or what your system calls it"
+
+
+def _family() -> str:
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return ""
+    names = [release.get("ID", ""), *release.get("ID_LIKE", "").split()]
+    names = ["suse" if name.startswith(("suse", "opensuse", "sles")) else name for name in names]
+    names = ["fedora" if name in ("rhel", "centos") else name for name in names]
+    return next((name for name in names if name in COMMANDS), "")
