@@ -5,8 +5,9 @@ import os
 import socket
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from select import select
 from time import monotonic, sleep
 from typing import Any, Self
 
@@ -37,8 +38,32 @@ def other_version(status: dict[str, Any]) -> StemdError:
     )
 
 
+END_S = 5.0
+"""How long it is waited for the process of a daemon that has closed its sockets already."""
+
+
 class NoAnswerError(StemdError):
     """The connection is of no use any more."""
+
+
+class EndedError(NoAnswerError):
+    """The daemon has closed the connection."""
+
+
+def _process_of(connection: socket.socket, stack: ExitStack) -> int | None:
+    """Open the process at the other end; the descriptor can be read once it has ended.
+
+    None where it is this one, or belongs to another container or user.
+    """
+    number, _ = peer_of(connection)
+    if number in (0, os.getpid()):
+        return None
+    try:
+        process = os.pidfd_open(number)
+    except OSError:
+        return None
+    stack.callback(os.close, process)
+    return process
 
 
 def _connect(connection: socket.socket, path: Path) -> None:
@@ -60,7 +85,7 @@ def _connect(connection: socket.socket, path: Path) -> None:
 
 def _refuse_stranger(connection: socket.socket, path: Path) -> None:
     """Raise if what listens is another user's; root may steer any."""
-    user = peer_of(connection)
+    _, user = peer_of(connection)
     if os.getuid() not in (0, user) and user != 0:
         raise StemdError(
             f"what listens at {path} belongs to another user ({user}): say where your stemd does "
@@ -143,12 +168,22 @@ class ControlClient:
         return self._follow()
 
     def wait_for_end(self) -> None:
-        """Wait until the daemon has ended, or does not say so for as long as an answer may take."""
-        for _ in self._follow():
-            pass
+        """Wait until the daemon has closed the connection, and then for its process.
+
+        Raises
+        ------
+        NoAnswerError
+            It has not closed it in as long as an answer may take.
+        """
+        with ExitStack() as stack:
+            process = _process_of(self._socket, stack)
+            for _ in self._follow():
+                pass
+            if process is not None:
+                select([process], [], [], END_S)
 
     def _follow(self) -> Iterator[dict[str, Any]]:
-        with suppress(NoAnswerError):
+        with suppress(EndedError):
             while True:
                 yield self._events.popleft() if self._events else self._read()
 
@@ -166,7 +201,7 @@ class ControlClient:
         except (ValueError, RecursionError):
             data = ()
         if data is None:
-            raise NoAnswerError("stemd has ended meanwhile")
+            raise EndedError("stemd has ended meanwhile")
         if not isinstance(data, dict):
             raise self._no_stemd()
         return data

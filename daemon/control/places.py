@@ -80,12 +80,12 @@ def listens(path: Path) -> bool:
     return True
 
 
-def peer_of(connection: socket.socket) -> int:
-    """Return the user at the other end of a Unix socket, by number."""
+def peer_of(connection: socket.socket) -> tuple[int, int]:
+    """Return the process and the user at the other end of a Unix socket, by number."""
     size = struct.calcsize("3i")
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-    _, user, _ = struct.unpack("3i", credentials)
-    return int(user)
+    process, user, _ = struct.unpack("3i", credentials)
+    return process, user
 
 
 def runtime_folder() -> Path:

@@ -263,4 +263,5 @@ async def _result(future: "Future[Result]", patience_s: float | None = None) -> 
 
 def _is_owner(connection: socket.socket) -> bool:
     """Whether the one at the other end is us, or root."""
-    return peer_of(connection) in (os.getuid(), 0)
+    _, user = peer_of(connection)
+    return user in (os.getuid(), 0)

@@ -5,6 +5,8 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -321,7 +323,7 @@ def test_where_no_more_can_wait_to_be_accepted_it_is_told(tmp_path, monkeypatch)
 @pytest.mark.parametrize(("user", "served"), [(1000, True), (0, True), (1001, False)])
 def test_a_stranger_at_the_socket_is_not_talked_to(path, monkeypatch, user, served):
     monkeypatch.setattr(client_module.os, "getuid", lambda: 1000)
-    monkeypatch.setattr(client_module, "peer_of", lambda _: user)
+    monkeypatch.setattr(client_module, "peer_of", lambda _: (1, user))
     monkeypatch.setattr(server, "_is_owner", lambda _: True)
     if served:
         ControlClient(path).close()
@@ -344,6 +346,32 @@ def test_a_daemon_that_ends_is_told(path, daemon):
         assert next(events, None) is None
         with pytest.raises(StemdError, match="ended meanwhile"):
             client.ask("status")
+
+
+def test_the_end_is_the_end_of_the_process(tmp_path):
+    program = (
+        "import socket, sys, time\n"
+        "s = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\n"
+        "print(flush=True)\nc, _ = s.accept()\nc.recv(100)\nc.close()\ntime.sleep(0.3)"
+    )
+    command = [sys.executable, "-c", program, tmp_path / "s"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with ControlClient(tmp_path / "s") as client:
+            client._socket.sendall(b"stop\n")
+            client.wait_for_end()
+        assert process.poll() == 0
+
+
+def test_a_daemon_that_does_not_end_is_told(tmp_path):
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(tmp_path / "s"))
+        hanging.listen()
+        with (
+            ControlClient(tmp_path / "s", patience_s=0.05) as client,
+            pytest.raises(StemdError, match="stemd does not answer: it may hang"),
+        ):
+            client.wait_for_end()
 
 
 def test_the_document_quotes_a_conversation_as_it_is(raw):

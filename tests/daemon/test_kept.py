@@ -148,7 +148,7 @@ def huge(path):
         (lambda path: path.symlink_to("/dev/zero"), "it is a .* must be an ordinary file"),
         (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
     ],
-    ids=str,
+    ids=["folder", "fifo", "huge", "device", "loop"],
 )
 def test_what_cannot_be_read_is_not_written_over_and_never_said_to_be_kept(
     tmp_path, caplog, make, reason
