@@ -6,7 +6,7 @@ from time import thread_time
 import numpy as np
 
 from stemd.daemon.realtime import Link
-from stemd.daemon.scheduling import NORMAL, STOP_S, Role, RoleThread
+from stemd.daemon.scheduling import NORMAL, STOP_S, Role, RoleThread, engine_rests
 from stemd.dsp.pipeline import Pipeline
 
 MAX_BLOCK = 4096
@@ -81,6 +81,7 @@ class Engine:
             while not self._stopping:
                 self._link.wait(WAIT_S)
                 self._serve()
+                engine_rests()
         except Exception as error:  # noqa: BLE001 - whatever it is, a dead engine must be told
             self._link.release()
             self._on_failure(error)

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from stemd.daemon.scheduling import NORMAL, Role, RoleThread
+from stemd.daemon.scheduling import NORMAL, Role, RoleThread, wait_for_rest
 from stemd.daemon.work import Work
 from stemd.dsp.banks import Network as NetworkCall
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS, Scheme
@@ -190,9 +190,14 @@ def find_networks(stems: Literal[2, 4]) -> ModelSet:
 def _load(graphs: Mapping[str, Path], work: Work) -> ByStem:
     last = list(graphs)[-1]
     return {
-        stem: None if work.remainder and stem == last else Network(path, work.threads)
+        stem: None if work.remainder and stem == last else _network(path, work.threads)
         for stem, path in graphs.items()
     }
+
+
+def _network(path: Path, threads: int) -> Network:
+    wait_for_rest()  # the runtime holds the interpreter while it prepares the network
+    return Network(path, threads)
 
 
 def choose_stems(stems: Literal["auto", 2, 4]) -> Literal[2, 4]:

@@ -38,6 +38,11 @@ the time that the engine has."""
 STOP_S = 2.0
 """How long a thread may take to end before it is left behind."""
 
+REST_S = 0.25
+"""How long an engine's rest is waited for: where the server does not call it does nothing."""
+
+_engine_rests = Flag()
+
 _memory_is_locked = Flag()
 """Set once all of it is, by us; libjack locks what it needs itself."""
 
@@ -328,6 +333,22 @@ def scheduled(role: Role) -> list[tuple[int, int]]:
             with suppress(ProcessLookupError):  # it ended meanwhile
                 found.append((priority, priority_of(thread.native_id)))
     return found
+
+
+def engine_rests() -> None:
+    """Note that an engine has done all that there was to do (engine thread)."""
+    _engine_rests.set()
+
+
+def wait_for_rest() -> None:
+    """Wait until an engine has just done its work, for then it can do without the interpreter.
+
+    It can for nearly two periods; in the middle of a period for much less. To be called before
+    native code that holds the interpreter for long, as that which prepares a network (any thread).
+    """
+    if any(thread.role is Role.ENGINE and thread.is_alive() for thread in tuple(_role_threads)):
+        _engine_rests.clear()
+        _engine_rests.wait(REST_S)
 
 
 def show_name() -> None:

@@ -25,6 +25,7 @@ from stemd.daemon.scheduling import (
     Priorities,
     Role,
     RoleThread,
+    engine_rests,
     have_steering_priority,
     may_have_priority,
     priorities_below,
@@ -33,6 +34,7 @@ from stemd.daemon.scheduling import (
     set_priority,
     set_steering_priority,
     steering_thread,
+    wait_for_rest,
     wanted_below,
 )
 
@@ -223,6 +225,20 @@ def test_each_role_is_reported_as_the_kernel_has_it(waiting):
     set_priority(NORMAL, thread.native_id)  # as rtkit does when a thread runs too long
     assert sorted(scheduled(Role.NETWORKS)) == [(2, NORMAL), (2, 2)]
     assert scheduled(Role.ENGINE) == []
+
+
+def test_what_holds_the_interpreter_for_long_begins_when_the_engine_rests(waiting, monkeypatch):
+    monkeypatch.setattr(scheduling, "REST_S", 30.0)
+    wait_for_rest()  # there is no engine to wait for
+    waiting(lambda target: RoleThread(Role.ENGINE, target, "stemd-engine", lambda: NORMAL))
+    engine_rests()  # before it was asked for
+    loader = Thread(target=wait_for_rest)
+    loader.start()
+    loader.join(0.1)
+    assert loader.is_alive()
+    engine_rests()
+    loader.join(10)
+    assert not loader.is_alive()
 
 
 def test_every_thread_of_the_daemon_has_a_role():
