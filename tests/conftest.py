@@ -3,6 +3,7 @@
 import signal
 from contextlib import suppress
 
+import pytest
 from hypothesis import settings
 
 # Whoever starts the tests in the background may have these ignored, and programs inherit that.
@@ -23,6 +24,12 @@ def pytest_report_header() -> str:
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
     return ", ".join(found)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse tests whose names have an address in them: workers would not agree about them."""
+    if named := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"give the parameters names: {named[0]}")
 
 
 # Whatever the machine is busy with, and the same examples each time; `make fuzz` has others.
