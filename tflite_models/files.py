@@ -136,12 +136,17 @@ def write_whole(path: Path, data: bytes) -> None:
     OSError
         It cannot be written; nothing is left behind.
     """
-    with part_of(path) as (part, file):
-        file.write(data)
-        file.flush()
-        os.fchmod(file.fileno(), 0o644)
-        os.fsync(file.fileno())
-        part.replace(path)
+    try:
+        with part_of(path) as (part, file):
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+            part.replace(path)
+    except OSError as error:
+        if error.errno in _FULL:
+            error.add_note(f"{path.name} takes {len(data) / 1e6:.1f} MB")
+        raise
     _sync_folder(path.parent)
 
 
@@ -244,7 +249,8 @@ def _lock(descriptor: int, folder: Path, wait: bool) -> None:
 def _reason(error: OSError, variable: str) -> str:
     place = f"{error.filename}: " if error.filename else ""
     if error.errno in _FULL:
-        return f"{place}the disk is full; make room, or set {variable} to a folder elsewhere"
+        needs = "; ".join(["", *getattr(error, "__notes__", [])])
+        return f"{place}the disk is full; make room, or set {variable} to a folder elsewhere{needs}"
     if error.errno in _FORBIDDEN:
         return (
             f"{place}{error.strerror}; make the folder writable, or set {variable} to one that is"
