@@ -4,7 +4,9 @@
 a process of its own the memory is that of the scheme alone, and whoever asks keeps none of it.
 """
 
+import ctypes
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -31,6 +33,8 @@ SERVER_RATE = 48_000
 
 LEAST_S, LEAST_BLOCKS = 1.5, 8
 """How long is measured: as long as either says."""
+
+PR_SET_PDEATHSIG = 1  # of sys/prctl.h
 
 WARM_UP = 2
 """Blocks that do not count: memory is touched for the first time."""
@@ -124,7 +128,7 @@ def measured(work: Work) -> Measurement:
     try:
         done = subprocess.run(
             # -P: nothing is imported from the folder where somebody happens to be.
-            [sys.executable, "-P", "-m", __name__, json.dumps(asdict(work))],
+            [sys.executable, "-P", "-m", __name__, json.dumps(asdict(work)), str(os.getpid())],
             capture_output=True,
             text=True,
             check=False,
@@ -150,8 +154,16 @@ def _how_it_ended(done: "subprocess.CompletedProcess[str]") -> str:
     return f"the process ended with exit code {done.returncode} and said: {said[0]}"
 
 
-def main(argument: str) -> None:
+def end_with(parent: int) -> None:
+    """Have this process end with the thread of its parent that waits for what it measures."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended before
+        sys.exit()
+
+
+def main(argument: str, parent: str) -> None:
     """Measure what `measured` asks for, and print it."""
+    end_with(int(parent))
     given = json.loads(argument)
     work = Work(**{**given, "scheme": Scheme(**given["scheme"])})
     try:
@@ -164,4 +176,4 @@ def main(argument: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

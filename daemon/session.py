@@ -391,6 +391,11 @@ class Session:
             wanted = replace(self._priorities, workers=workers - lower)
             self._coming.separation.set_priorities(wanted)
 
+    @property
+    def _is_suspended(self) -> bool:
+        """Whether the server has stopped to call; a bounce may just wait for an engine."""
+        return self._silent_s > SUSPENDED_S and not self.rt.freewheeling
+
     def _note_failure(self, now: float) -> None:
         """See whether what plays has failed."""
         if self._is_failed or self.separation.is_stopped:
@@ -456,7 +461,7 @@ class Session:
             self._end_change()
         if self._phase in (Phase.STEADY, Phase.PAUSING):
             self._begin(now)
-        elif self._phase in (Phase.FADING, Phase.WITHDRAWING) and self._silent_s > SUSPENDED_S:
+        elif self._phase in (Phase.FADING, Phase.WITHDRAWING) and self._is_suspended:
             self._go_on_in_silence()
 
     def _go_on_in_silence(self) -> None:
@@ -566,7 +571,7 @@ class Session:
             self._withdraw(coming, StemdError(trouble))
         elif not self._fits(coming):
             self._withdraw(coming, None)
-        elif self._silent_s > SUSPENDED_S or (heard >= separation.delay and keeps_up):
+        elif self._is_suspended or (heard >= separation.delay and keeps_up):
             self._admit(coming, change)
         elif heard > patience:
             late = f"{blocks.late} of {blocks.total} blocks were late"

@@ -186,7 +186,8 @@ class Daemon:
             try:
                 self._replan_and_go_over(future)
             except Exception as error:
-                reason = str(error) or type(error).__name__
+                reason = "; ".join(str(error).splitlines()).replace(":; ", ": ")
+                reason = reason or type(error).__name__
                 log.error("nothing is changed: %s", reason)
                 self.bulletin.publish("reload", error=reason)
                 self._reloading.release()

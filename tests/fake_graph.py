@@ -29,6 +29,7 @@ class FakeGraph:
         self.alive = True
         self.ports: list[str] = []
         self._slots: dict[str, int] = {}
+        self._unbind = lambda: None
         self.midi: list[bytes] = []
         """Messages that the next cycle has."""
         self.frame_time = 0
@@ -49,7 +50,7 @@ class FakeGraph:
 
     def bind(self, rt: RealtimeSide, inputs, outputs) -> None:
         self.ports = list(inputs)
-        self._rt = rt
+        self._rt, self._unbind = rt, rt.detach
         # A fake port's address is that of its buffer.
         self._in = np.zeros((len(inputs), MAX_PERIOD), np.float32)
         self._out = np.zeros((rt.outputs, MAX_PERIOD), np.float32)
@@ -126,7 +127,7 @@ class FakeGraph:
 
     def close(self) -> None:
         self.closed = True
-        self._rt.detach()
+        self._unbind()
 
     def has_server_again(self) -> bool:
         return False

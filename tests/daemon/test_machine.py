@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from dataclasses import astuple, replace
@@ -20,6 +21,7 @@ from stemd.daemon.work import Work
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
 from stemd.tflite_models.errors import ModelError
 from two_networks import low_and_high
+from waiting import wait_until
 
 SCHEME = Scheme(T=64, B=4, A=2)
 LADDER = [Work(replace(SCHEME, B=b), 2, "mixed") for b in (1, 2, 4)]
@@ -39,6 +41,36 @@ def loads(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(memory, "measured", fake)
     return loads
+
+
+MEASURES = """
+import sys, time
+from stemd.daemon.measuring import end_with
+end_with(int(sys.argv[1]))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+ASKS = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1], str(os.getpid())])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def test_what_measures_ends_with_the_process_that_asks():
+    command = [sys.executable, "-c", ASKS, MEASURES]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        child = Path("/proc", parent.stdout.readline().strip())
+        assert parent.stdout.readline() == "ready\n"
+        parent.kill()
+    wait_until(lambda: not child.exists() or "State:\tZ" in (child / "status").read_text())
+
+
+def test_what_measures_does_not_begin_for_a_process_that_has_ended():
+    command = [sys.executable, "-c", MEASURES, "1"]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b""
 
 
 class TestMeasuring:

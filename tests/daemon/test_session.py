@@ -775,6 +775,32 @@ def test_what_plays_fails_while_others_come_and_they_mend_it(stage):
     assert s.session.separation.stems == FOUR
 
 
+def test_a_bounce_does_not_wait_for_what_fails_while_others_come(stage, monkeypatch):
+    monkeypatch.setattr("stemd.daemon.engine.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.01)
+    network = Stuck()
+    s = stage(network)
+    s.until(State.PLAYING)
+    s.play(20)
+    s.graph.freewheel(True)
+    changing = s.session.change(setup(playing(*FOUR), Scheme(T=64, B=2, A=20)))
+    s.play(1)
+    assert s.session.phase is Phase.WARMING
+    network.open.clear()
+    bounce = threading.Thread(target=s.cycle, args=(100,))
+    bounce.start()
+    began = s.now
+    for n in range(int(4 * HUNG_S)):
+        s.session.tick(s.session.rt.wait_events(0.02), began + n / 2)
+        if s.session.state is State.MENDING:
+            break
+    assert s.session.phase is Phase.WARMING
+    bounce.join(5)  # each cycle would wait for 10 s
+    assert not bounce.is_alive()
+    assert changing.setup.networks.by_stem
+    network.open.set()
+
+
 def test_both_fail_and_what_played_is_mended(stage):
     network = Failing()
     s = stage(network)

@@ -674,10 +674,12 @@ class TestSlowLoad:
         daemon.session.separation.failure = RuntimeError("out of order")
         play_until(daemon, lambda: daemon.session.phase is Phase.LOADING)
         assert daemon.status().result(5)["state"] == "mending"
-        servers.present, first.alive = None, False
+        servers.present, first.alive = FakeGraph(), False
         wait_until(lambda: daemon.state is State.LOADING)
         assert daemon.status().result(5)["server"] is None
-        servers.present = FakeGraph()
+        for _ in range(5):
+            assert daemon.status().result(5)["state"] == "loading"
+        assert servers.joined == [first], "there is nothing to play with yet"
         go.set()
         wait_until(lambda: daemon.session)
         assert daemon.state is State.PLAYING
