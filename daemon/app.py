@@ -177,8 +177,14 @@ def _control(config: Config, daemon: Daemon, pace: Pace) -> Steering:
     with without_openssl():  # asyncio would bring it along
         from stemd.daemon.control.server import ControlServer
 
-    path = socket_path(config.control.socket, config.jack.client_name)
-    return ControlServer(path, daemon, pace)
+    name, wish = config.jack.client_name, config.control.socket
+    if wish != "auto":
+        return ControlServer(socket_path(wish, name), daemon, pace)
+    try:
+        return ControlServer(socket_path(wish, name), daemon, pace, follows_name=True)
+    except StemdError:  # another stemd may have it; this one moves when its server has named it
+        path = socket_path(wish, f"{name}-{os.getpid()}")
+        return ControlServer(path, daemon, pace, follows_name=True)
 
 
 def _osc(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:

@@ -398,6 +398,7 @@ class Daemon:
         self._follow_stems()
         delay = session.rt.delay
         _announce(session)
+        self.bulletin.publish("client", name=client.name)
         self._tell_state()
         next_tick = float("-inf")
         try:

@@ -50,10 +50,27 @@ class OwnedSocket:
         except OSError as error:
             self.socket.close()
             self._unlock()
-            raise StemdError(
-                f"cannot make the control socket {path}: {error.strerror or error}; choose another "
-                "place (control.socket), or none (control.socket: off)"
-            ) from None
+            raise _refusal(path, error) from None
+
+    def move(self, path: Path) -> None:
+        """Listen at another path from now on; connections stay.
+
+        Raises
+        ------
+        StemdError
+            Another process has that path, or it cannot be made; nothing has changed.
+        """
+        lock = -1
+        try:
+            lock = _locked(path.with_name(f"{path.name}.lock"))
+            _remove_stale(path)
+            self.path.rename(path)
+        except OSError as error:
+            if lock >= 0:
+                os.close(lock)
+            raise _refusal(path, error) from None
+        self._unlock()
+        self.path, self._lock = path, lock
 
     def give_up(self) -> None:
         """Remove the file, which the next process may want; connections stay."""
@@ -73,6 +90,13 @@ class OwnedSocket:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _refusal(path: Path, error: OSError) -> StemdError:
+    return StemdError(
+        f"cannot make the control socket {path}: {error.strerror or error}; choose another "
+        "place (control.socket), or none (control.socket: off)"
+    )
 
 
 def _make_private(folder: Path) -> None:

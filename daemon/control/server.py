@@ -53,6 +53,8 @@ class ControlServer:
     daemon : Steerable
     pace : Pace, optional
         Shared with the other ways to steer it; by default its own.
+    follows_name : bool
+        Name the socket as the audio server names the daemon's client, as soon as it does.
 
     Raises
     ------
@@ -60,11 +62,18 @@ class ControlServer:
         It cannot be made there.
     """
 
-    def __init__(self, path: Path, daemon: Steerable, pace: Pace | None = None) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        daemon: Steerable,
+        pace: Pace | None = None,
+        follows_name: bool = False,
+    ) -> None:
         self._daemon = daemon
         self._pace = pace or Pace()
         self._socket = OwnedSocket(path)
+        self._follows_name = follows_name
+        self._following = ExitStack()
         self._served = 0
         self._streams = StreamServer(
             self._socket.socket, self._serve, protocol.LONGEST_LINE, "stemd-control"
@@ -73,9 +82,32 @@ class ControlServer:
     def start(self) -> None:
         """Begin to answer."""
         self._streams.start()
+        if self._follows_name:
+            subscription = self._daemon.bulletin.subscription(self._follow)
+            self._following.enter_context(subscription)
+
+    def _follow(self, event: Event) -> None:
+        """Move the socket to the name that the audio server has given (any thread)."""
+        if event["event"] != "client":
+            return
+        path = self._socket.path.with_name(f"{event['name']}.socket")
+        if path == self._socket.path:
+            return
+        try:
+            self._socket.move(path)
+        except StemdError as error:
+            log.warning("steer it by --socket %s, for %s", self.path, error)
+        else:
+            log.info("steer it by --socket %s", self.path)
+
+    @property
+    def path(self) -> Path:
+        """Where it listens."""
+        return self._socket.path
 
     def close(self) -> None:
         """Remove the socket, which the next daemon may need now, and drop all clients."""
+        self._following.close()
         self._socket.give_up()
         self._streams.close()
         self._socket.close()

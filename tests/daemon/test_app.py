@@ -40,7 +40,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
     class Session:
         def __init__(self, client, networks, scheme, extension, longest_period, patchbay, *more):
             told["session"] = (client, scheme, extension, longest_period, *more)
-            told["patterns"] = {port: each.pattern for port, each in patchbay._patterns.items()}
+            told["patterns"] = dict(patchbay._patterns)
             told["loaded"] = networks.by_stem
             raise StemdError("the sky fell down")
 
