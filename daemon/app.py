@@ -60,7 +60,7 @@ def run(read_config: Callable[[], Config]) -> None:
             else:
                 with _failures_told(nsm):
                     plan = make_plan(config)
-            _warn_of_unknown_ports(plan)
+            _warn_of_idle_settings(plan)
             return plan
 
         join: Callable[[JackSection], GraphClient] = _join
@@ -233,9 +233,19 @@ def _signals_to(daemon: Daemon) -> Iterator[None]:
         restore()
 
 
-def _warn_of_unknown_ports(plan: Plan) -> None:
+def _warn_of_idle_settings(plan: Plan) -> None:
+    """Say which settings do nothing, since what they are for is not there."""
     stems, wishes = plan.networks.stems, plan.config.jack.autoconnect
+    midi = plan.config.midi
     for port in wishes.keys() - {*INPUTS, *outputs_of(stems), MIDI}:
         log.warning("jack.autoconnect.%s: connects nothing, with %d stems", port, len(stems))
-    if MIDI in wishes and not plan.config.midi.enabled:
+    if MIDI in wishes and not midi.enabled:
         log.warning("jack.autoconnect.%s: connects nothing, for midi.enabled is false", MIDI)
+    for stem in plan.config.mixer.strips.keys() - {*stems}:
+        log.warning("mixer.strips.%s: changes nothing, with %d stems", stem, len(stems))
+    for binding in midi.bindings:
+        if binding.stem not in (None, *stems):
+            words = binding.in_words()
+            log.warning("midi.bindings: %s, and does nothing, with %d stems", words, len(stems))
+    if midi.bindings and not midi.enabled:
+        log.warning("midi.bindings: do nothing, for midi.enabled is false")

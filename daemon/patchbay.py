@@ -151,6 +151,7 @@ class Patchbay:
         self._missed.clear()
         self._taken.clear()
         self._circular.clear()
+        self._recent.clear()
         self._seen.clear()
 
     def _forget_ports(self) -> None:

@@ -89,6 +89,26 @@ def test_run_warns_of_ports_that_it_does_not_have(environment, server):
         assert "jack.autoconnect.drums_L: connects nothing, with 2 stems\n" in log
 
 
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_run_warns_of_settings_for_stems_and_controllers_that_are_not_there(
+    environment, server, enabled
+):
+    settings = (
+        "mixer.strips={drums: {mute: true}, vocals: {gain: -3}}",
+        "midi.bindings=[{cc: 7, does: gain, stem: bass}, {cc: 8, does: bypass}]",
+        f"midi.enabled={enabled}",
+    )
+    options = [option for setting in settings for option in ("--set", setting)]
+    with running(environment, "--stems", "2", *options, JACK_DEFAULT_SERVER=server) as (_, log):
+        said = [line for line in log if line.startswith(("mixer", "midi"))]
+    expected = [
+        "mixer.strips.drums: changes nothing, with 2 stems\n",
+        "midi.bindings: controller 7 is bass gain, and does nothing, with 2 stems\n",
+        "midi.bindings: do nothing, for midi.enabled is false\n",
+    ]
+    assert said == (expected if enabled == "false" else expected[:2])
+
+
 @pytest.mark.parametrize(("enabled", "warned"), [("true", False), ("false", True)])
 def test_midi_may_be_connected_where_it_is_enabled(environment, server, enabled, warned):
     settings = ["--set", "jack.autoconnect={midi_in: '.*'}", "--set", f"midi.enabled={enabled}"]
