@@ -7,6 +7,7 @@ import numpy as np
 import soundfile
 
 from stemd.daemon.control.client import ControlClient
+from waiting import wait_until
 
 RATE = 48_000
 
@@ -51,6 +52,18 @@ def started(command, environment, **more):
             process.wait()
         if process.stdout:
             process.stdout.close()
+
+
+@contextmanager
+def started_until(appears, command, environment):
+    """A program from when something appears; some end now and then while they start."""
+    for _ in range(5):
+        with started(command, environment) as process:
+            wait_until(lambda process=process: appears() or process.poll() is not None)
+            if process.poll() is None:
+                yield process
+                return
+    raise AssertionError(f"{command[0]} ended each time")
 
 
 def write_song(path, seconds: float, samplerate: int = RATE, hertz: float = 440.0) -> None:

@@ -76,6 +76,20 @@ def test_run_connects_by_its_patterns(environment, server):
         assert process.wait(timeout=10) == 0
 
 
+def test_no_name_of_another_program_keeps_it_from_its_work(environment, server):
+    patterns = "jack.autoconnect={in_L: 'player:(a+)+', in_R: '(.*)*:(a|aa)+$'}"
+    with running(environment, "--set", patterns, JACK_DEFAULT_SERVER=server) as (process, _):
+        player = jack.Client("player", no_start_server=True, servername=server)
+        player.outports.register("a" * 200 + "!")
+        player.outports.register("a" * 30)
+        player.activate()
+        await_line(process, f"connected player:{'a' * 30} to stemd:in_L")
+        await_line(process, f"connected player:{'a' * 30} to stemd:in_R")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+        player.close()
+
+
 def test_autoconnect_can_be_switched_off(environment, server):
     pattern = "jack.autoconnect={drums_L: '.*'}"
     arguments = ("--no-autoconnect", "--set", pattern)

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from peer_programs import RATE, started, write_song
+from peer_programs import RATE, started, started_until, write_song
 from waiting import wait_until
 
+STEMS = ("vocals", "accompaniment")
 PLAYED = "jack.autoconnect={{in_L: 'mpv:out_0', in_R: 'mpv:out_1', {}}}"
 
 
@@ -74,7 +75,12 @@ def test_stems_go_through_jack_mixer(home, stemd, song, tool):
         f"{stem}_{s}: 'mixer:Channel {n} {s}'" for n, stem in enumerate(STEMS, 1) for s in "LR"
     ]
     mixer = ["jack_mix_box", "-n", "mixer", "-s", "7", "8"]
-    with stemd(PLAYED.format(", ".join(patterns))) as desk, song(), started(mixer, home):
+
+    def is_up() -> bool:
+        return "mixer:Channel 2 R" in tool("jack_lsp")
+
+    wish = PLAYED.format(", ".join(patterns))
+    with stemd(wish) as desk, song(), started_until(is_up, mixer, home):
         expected = {
             (f"stemd:{stem}_{side}", f"mixer:Channel {number} {side}")
             for number, stem in enumerate(STEMS, 1)
@@ -84,9 +90,6 @@ def test_stems_go_through_jack_mixer(home, stemd, song, tool):
         tool("jack_connect", "mixer:MAIN L", "system:playback_1")
         seen = tool("jack_lsp", "-l", "mixer:Channel 1 L")
         assert int(re.search(r"capture latency = \[ (\d+)", seen)[1]) > RATE / 10
-
-
-STEMS = ("vocals", "accompaniment")
 
 
 def test_oscsend_steers(stemd, tool):
