@@ -60,6 +60,11 @@ DROP_OUTS = (
     'too; docs/troubleshooting.md, "It crackles"'
 )
 
+KERNEL = Path("/proc/sys/kernel")
+
+ENOUGH_RUNTIME = 0.9
+"""The share of the time that real-time threads should be let run: as systems come it is 0.95."""
+
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 
@@ -343,6 +348,7 @@ def _limits() -> Iterator[Finding]:
             f"not permitted: RLIMIT_RTPRIO is {soft}",
             f"under load, audio may drop out: {remedy_for_limits()}",
         )
+    yield from _throttling()
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if may_lock_memory():
         yield good("locked memory", "permitted")
@@ -352,6 +358,21 @@ def _limits() -> Iterator[Finding]:
             f"not permitted: RLIMIT_MEMLOCK is {soft // 1024} kB",
             f"what is swapped out comes back late: {remedy_for_limits(memory=True)}",
         )
+
+
+def _throttling() -> Iterator[Finding]:
+    """Look whether the kernel lets real-time threads run for nearly all of the time."""
+    with suppress(OSError, ValueError):
+        runtime, period = (
+            int((KERNEL / f"sched_rt_{name}_us").read_text()) for name in ("runtime", "period")
+        )
+        if 0 <= runtime < ENOUGH_RUNTIME * period:
+            yield hint(
+                "real-time throttling",
+                f"the kernel stops real-time threads after {runtime / period:.0%} of the time",
+                "audio may drop out under load: sudo sysctl kernel.sched_rt_runtime_us="
+                f"{int(0.95 * period)}",
+            )
 
 
 def _processor() -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from typing import IO
 from stemd.daemon.errors import ServerError
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.leftovers import remove_dead_metadata
-from stemd.daemon.scheduling import may_have_priority
+from stemd.daemon.scheduling import NORMAL, highest_by_limits
 
 NAMES = ("stemd-1", "stemd-2", "stemd-3", "stemd-4")
 """How servers are called.
@@ -69,7 +69,8 @@ def private_server(
         )
     # A few ports are enough, and spare every client tens of megabytes of shared memory.
     command = [program, "--port-max", "128"]
-    command += ["-R", "-P", str(PRIORITY)] if realtime and may_have_priority(PRIORITY) else ["-r"]
+    priority = highest_by_limits(PRIORITY) if realtime else NORMAL
+    command += ["-R", "-P", str(priority)] if priority else ["-r"]
     driver = ["-d", "dummy", "-r", str(samplerate), "-p", str(blocksize)]
     remove_dead_metadata()  # which would have the server wait for ever
     with _name_of_ours() as (name, lock), TemporaryFile() as chatter:

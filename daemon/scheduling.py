@@ -125,13 +125,19 @@ def priorities_below(server: int) -> Priorities:
 
 def highest_permitted(wanted: int) -> int:
     """Return the highest priority up to the wanted one that a thread may have; `NORMAL`: none."""
+    by_kernel = highest_by_limits(wanted)
+    if wanted and not by_kernel:
+        rtkit.ask_terms()
+    return by_kernel or min(wanted, rtkit.terms.highest)
+
+
+def highest_by_limits(wanted: int) -> int:
+    """Return the highest priority up to the wanted one that the kernel permits; `NORMAL`: none."""
     limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
     for priority in (wanted, min(limit, wanted)):
         if priority > NORMAL and may_have_priority(priority):
             return priority
-    if wanted:
-        rtkit.ask_terms()
-    return min(wanted, rtkit.terms.highest)
+    return NORMAL
 
 
 def permitted_by_rtkit() -> int:

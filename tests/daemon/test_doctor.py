@@ -139,6 +139,18 @@ def test_refused_real_time_is_a_hint_with_the_limit(monkeypatch):
     assert str(limit) in found.found
 
 
+@pytest.mark.parametrize(("runtime", "is_told"), [(950_000, False), (-1, False), (100_000, True)])
+def test_throttling_of_real_time_is_told(tmp_path, monkeypatch, runtime, is_told):
+    (tmp_path / "sched_rt_runtime_us").write_text(f"{runtime}\n")
+    (tmp_path / "sched_rt_period_us").write_text("1000000\n")
+    monkeypatch.setattr(doctor, "KERNEL", tmp_path)
+    found = [each for each in examine(None, ()) if each.about == "real-time throttling"]
+    assert bool(found) == is_told
+    if is_told:
+        assert "after 10% of the time" in found[0].found
+        assert "sched_rt_runtime_us=950000" in found[0].remedy
+
+
 def test_limited_memory_is_a_hint(monkeypatch):
     monkeypatch.setattr(doctor, "may_lock_memory", lambda: False)
     monkeypatch.setattr(doctor.resource, "getrlimit", lambda which: (8 << 20, 8 << 20))

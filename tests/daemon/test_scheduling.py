@@ -7,11 +7,13 @@ import os
 import re
 import resource
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
+from processes import options_of
 from stemd.daemon import private_server as private_server_module
 from stemd.daemon import scheduling
 from stemd.daemon.jack_graph import open_client
@@ -253,6 +255,15 @@ def test_every_thread_of_the_daemon_has_a_role():
         and "have_steering_priority" not in line
     ]
     assert plain == []
+
+
+@needs_priority
+def test_private_server_takes_what_the_limit_permits(monkeypatch):
+    monkeypatch.setattr(private_server_module, "highest_by_limits", lambda wanted: wanted // 2)
+    with private_server() as name:
+        assert ["-P", str(private_server_module.PRIORITY // 2)] in [
+            list(pair) for pair in pairwise(options_of(name))
+        ]
 
 
 @needs_priority
