@@ -28,6 +28,7 @@ typedef int xrun_f(void *);
 typedef void freewheel_f(int, void *);
 typedef void latency_f(int, void *);
 typedef void registration_f(uint32_t, int, void *);
+typedef void connection_f(uint32_t, uint32_t, int, void *);
 
 static float buffers[INPUTS + OUTPUTS + 1][LONGEST];
 static uint32_t frame_time;
@@ -116,11 +117,13 @@ static void *notify(void *arg)
     xrun_f *xrun = (xrun_f *)rt_callback(RT_ON_XRUN);
     latency_f *latency = (latency_f *)rt_callback(RT_ON_LATENCY);
     registration_f *registration = (registration_f *)rt_callback(RT_ON_PORT_REGISTRATION);
+    connection_f *connection = (connection_f *)rt_callback(RT_ON_PORT_CONNECT);
     (void)arg;
     for (uint32_t n = 0; !ended; n++) {
         xrun(rt);
         latency((int)n % 2, rt);
         registration(n, (int)n % 2, rt);
+        connection(n, n + 1, (int)n % 2, rt);
         nap(700);
     }
     return NULL;
@@ -195,7 +198,10 @@ static void use_everything(uint32_t n, engine_t *engine)
     rt_set_out_port(rt, 3, n % 5 ? (uintptr_t)buffers[INPUTS + 3] : 0);
     if (n % 5 == 0)
         rt_let_cycle_end(rt);
+    rt_port_notice_t notice;
     while (rt_read_midi(rt, message))
+        ;
+    while (rt_read_port(rt, &notice) > 0)
         ;
     rt_is_freewheeling(rt);
     rt_delay(rt);
@@ -227,10 +233,12 @@ int main(void)
     uint32_t withdrawn = 0;
     for (uint32_t n = 0; n < LINKS; n++) {
         engine_t *coming = start();
+        rt_link_hold(coming->link, 1);
         while (!rt_attach(rt, coming->link))
             use_everything(n, playing);
         for (uint32_t i = 0; i < n; i++)
             use_everything(n + i, coming);
+        rt_link_hold(coming->link, 0);
         int is_back = n % 3 == 0 && rt_withdraw(rt, coming->link);
         withdrawn += (uint32_t)is_back;
         end(is_back ? coming : playing);
