@@ -14,6 +14,7 @@ from stemd.daemon.absent_server import no_server
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import Connection, Port, PortNotice
 from stemd.daemon.lifeline import Lifeline, open_sockets
+from stemd.daemon.pipewire_identity import introduce
 from stemd.daemon.realtime import RealtimeSide, Server
 from stemd.daemon.scheduling import steering_thread
 from stemd.daemon.server_sockets import adopt_runtime_folder
@@ -68,6 +69,8 @@ def open_client(name: str, server: str, server_name: str | None = None) -> "Jack
     """
     adopt_runtime_folder()
     for library in libjack.candidates(server):
+        if library.kind == "pipewire":
+            introduce()
         jack = libjack.load(library)
         try:
             return JackClient(jack, library, name, server_name)

@@ -1,5 +1,6 @@
 """The daemon on a real PipeWire without devices: its end, its rates, its quanta."""
 
+import json
 import os
 import signal
 import subprocess
@@ -227,3 +228,22 @@ def test_a_player_that_stops_is_connected_when_it_plays_and_a_user_has_the_last_
             steering.ask("reload")
         wait_until(lambda: links() == [["stemd:in_L"], ["stemd:in_R"]])
         player.close()
+
+
+@pytest.mark.parametrize("set_by_user", ["", "{ media.name = mine }", "media.name = mine"])
+def test_other_programs_are_told_its_name(server, set_by_user):
+    environment = {**server.environment, "PIPEWIRE_PROPS": set_by_user}
+    with daemon(environment, "--stems", "2") as await_line:
+        await_line("separating into")
+        dump = json.loads(subprocess.check_output(["pw-dump"], env=server.environment))
+    found = {}
+    for each in dump:
+        properties = (each.get("info") or {}).get("props") or {}
+        if properties.get("client.name") == "stemd" or properties.get("node.name") == "stemd":
+            found[each["type"].rpartition(":")[2]] = properties
+    assert found["Client"]["application.name"] == "stemd"
+    assert found["Client"]["application.process.binary"] == "stemd"
+    assert found["Node"]["application.name"] == "stemd"
+    assert found["Node"]["application.icon-name"] == "audio-x-generic"
+    name = "mine" if set_by_user else "stems of live music"
+    assert found["Node"]["media.name"] == name

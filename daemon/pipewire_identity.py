@@ -1,0 +1,57 @@
+"""What PipeWire's other programs are told of this process; its library would name the interpreter.
+
+The library takes the name of a client from /proc/self/exe, and a JACK client has no way to give
+another; what it takes for the client's node can be given in PIPEWIRE_PROPS.
+"""
+
+import ctypes
+import os
+from contextlib import suppress
+from pathlib import Path
+
+LIBRARY = "libpipewire-0.3.so.0"
+
+NAME = b"stemd"
+
+PROPERTIES = {
+    "application.name": "stemd",
+    "application.icon-name": "audio-x-generic",
+    "media.name": "stems of live music",
+}
+"""Of the client's node."""
+
+
+def introduce() -> None:
+    """Call this process stemd, before a client is opened; what the user has set stays."""
+    with suppress(OSError):  # each part alone is worth it
+        _rename(ctypes.CDLL(LIBRARY))
+    set_by_user = os.environ.get("PIPEWIRE_PROPS", "").strip()
+    if PROPERTIES["media.name"] not in set_by_user:
+        os.environ["PIPEWIRE_PROPS"] = _with_defaults(set_by_user)
+
+
+def _with_defaults(set_by_user: str) -> str:
+    """Put our properties before the user's, of which the library takes the last."""
+    if set_by_user.startswith("{") and set_by_user.endswith("}"):
+        set_by_user = set_by_user[1:-1]
+    ours = " ".join(f'{key} = "{value}"' for key, value in PROPERTIES.items())
+    return f"{{ {ours} {set_by_user.strip()} }}"
+
+
+def _rename(library: ctypes.CDLL) -> None:
+    """Overwrite the library's own copy of the program's name, where it is what is expected."""
+    library.pw_get_prgname.restype = ctypes.c_void_p
+    address = library.pw_get_prgname()
+    program = os.fsencode(Path("/proc/self/exe").readlink().name)
+    fits = address and len(program) >= len(NAME) and _is_writable(address)
+    if fits and ctypes.string_at(address) == program:
+        ctypes.memmove(address, NAME + b"\0", len(NAME) + 1)
+
+
+def _is_writable(address: int) -> bool:
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, rights, *_ = line.split()
+        first, last = (int(each, 16) for each in span.split("-"))
+        if first <= address < last:
+            return "w" in rights
+    return False
