@@ -54,6 +54,8 @@ class LoadedNetworks:
     stems : tuple of str
     by_stem : ByStem
         Empty while there is no set that can be used.
+    number : int
+        Of the set, from 1 on.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class LoadedNetworks:
         self._scheme = scheme
         self._loading = Lock()
         self.by_stem: ByStem = {}
+        self.number = 0
         self.load_anew()
         self.stems = tuple(self.by_stem)
 
@@ -92,9 +95,10 @@ class LoadedNetworks:
             if not self.by_stem:
                 self._replace()
 
-    def give_up(self) -> None:
-        """Use the present set no more: a thread that cannot be ended still runs it."""
-        self.by_stem = {}
+    def give_up(self, number: int) -> None:
+        """Use the set of a number no more: a thread that hangs still runs it."""
+        if self.number == number:
+            self.by_stem = {}
 
     def another(self) -> "LoadedNetworks":
         """Load a second set of the same kind.
@@ -111,6 +115,7 @@ class LoadedNetworks:
         loaded = self._load()
         if self._scheme:
             try_out(loaded, self._scheme)
+        self.number += 1
         self.by_stem = loaded
 
 

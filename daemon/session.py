@@ -135,6 +135,8 @@ class Live:
 
     separation: Separation
     setup: Setup
+    number: int
+    """Of the set of networks."""
     health: Health
 
     def fits(self, samplerate: int, period: int) -> bool:
@@ -146,7 +148,7 @@ class Live:
         """End its threads; False if one of them hangs, and its networks can be used no more."""
         if self.separation.stop():
             return True
-        self.setup.networks.give_up()
+        self.setup.networks.give_up(self.number)
         return False
 
 
@@ -699,7 +701,7 @@ class Session:
         )
         separation.set_priorities(self._priorities)
         separation.bypass(self._is_bypassed)
-        return Live(separation, setup, Health(separation, setup.scheme))
+        return Live(separation, setup, setup.networks.number, Health(separation, setup.scheme))
 
     def _attach(self, live: Live) -> None:
         """Let the server's thread take it up."""

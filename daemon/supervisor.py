@@ -425,6 +425,9 @@ class Daemon:
             _sum_up(session)
 
     def _begin(self, client: GraphClient, plan: Plan) -> Session:
+        if not plan.networks.by_stem:  # what hangs has taken them meanwhile
+            client.close()
+            raise ServerGoneError
         try:
             return Session(
                 client,

@@ -121,7 +121,9 @@ def test_the_present_set_is_given_up_before_another_one_is_loaded():
     assert alive == [0]
     loaded.load_anew()
     assert alive == [0, 0]
-    loaded.give_up()
+    loaded.give_up(1)
+    assert loaded.by_stem, "another set was meant"
+    loaded.give_up(2)
     loaded.ensure()
     assert alive == [0, 0, 0]
     assert loaded.another().by_stem

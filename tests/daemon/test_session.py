@@ -442,6 +442,9 @@ def test_a_network_that_hangs_is_loaded_anew(stage, monkeypatch, caplog):
     s.until(State.PLAYING)
     s.play(60)
     assert np.abs(s.total()).max() < 1e-4
+    while s.session.phase is not Phase.STEADY:
+        s.play(1)
+    assert s.session.networks.by_stem, "only the set that hangs is given up"
     network.open.set()
 
 
@@ -867,7 +870,7 @@ def test_there_are_never_more_than_two_sets_of_networks_in_memory(stage):
         s.until(State.PLAYING)
         while s.session.phase is not Phase.STEADY:
             s.play(1)
-    assert counted.most <= 2
+    assert counted.most == 1, "what has failed is gone before others are loaded"
     other = Counted(*FOUR, network=network)
     change(s, other.networks)
     gc.collect()
