@@ -61,12 +61,13 @@ class _File(BaseModel):
 
     def _updated_strips(self, what: Kept) -> dict[str, dict[str, Any]]:
         strips = {
-            stem: _unknown(Strip, strip) if stem in STEMS else strip
+            stem: rest
             for stem, strip in self.strips.items()
+            if (rest := _unknown(Strip, strip) if stem in STEMS else strip) or stem not in STEMS
         }
-        for stem, strip in what.strips.items():
+        for stem, strip in what.strips.items():  # one of defaults too: the configuration has others
             strips[stem] = {**strips.get(stem, {}), **strip.model_dump(exclude_defaults=True)}
-        return {stem: strip for stem, strip in strips.items() if strip}
+        return strips
 
     def _updated_bindings(self, what: Kept) -> list[dict[str, Any]]:
         read = [(_as_binding(each), each) for each in self.bindings]

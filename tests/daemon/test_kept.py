@@ -28,6 +28,12 @@ def test_what_was_kept_is_recalled(tmp_path):
     assert Keeper(path).recall() == SOMETHING
 
 
+def test_a_strip_of_defaults_is_kept_for_the_configuration_may_have_another(tmp_path):
+    path, back_to_0_db = tmp_path / "state", Kept(strips={"drums": Strip()})
+    assert keep(Keeper(path), back_to_0_db) == ""
+    assert Keeper(path).recall() == back_to_0_db
+
+
 def test_the_last_is_kept_at_the_end(tmp_path):
     keeper = Keeper(tmp_path / "state")
     keeper.keep(Kept(bypass=True))
