@@ -51,7 +51,7 @@ def no_server(server: str, name: str | None, libraries: Collection[str]) -> Serv
     libraries : collection of str
         The kinds of servers for which a client library is installed.
     """
-    missing = " or ".join(_named(kind, name) for kind in kinds_of(server))
+    missing = " and no ".join(_named(kind, name) for kind in kinds_of(server))
     found = find_obstacles(server, name, libraries) or find_strangers(server)
     reasons = "; ".join(f"{each.found}: {each.remedy}" for each in found) or (
         "start one, or let stemd start a private one without a sound card "
