@@ -17,7 +17,7 @@ from stemd.daemon.lifeline import Lifeline, open_sockets
 from stemd.daemon.pipewire_identity import introduce
 from stemd.daemon.realtime import RealtimeSide, Server
 from stemd.daemon.scheduling import steering_thread
-from stemd.daemon.server_sockets import adopt_runtime_folder
+from stemd.daemon.server_sockets import adopt_runtime_folder, pipewire_accepts
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +73,16 @@ def open_client(name: str, server: str, server_name: str | None = None) -> "Jack
             introduce()
         jack = libjack.load(library)
         try:
-            return JackClient(jack, library, name, server_name)
+            client = JackClient(jack, library, name, server_name)
         except jack.JackOpenError as error:
             log.debug("%s: %s", library.version, error)
+        else:
+            if server == "auto" and library.kind == "jack" and pipewire_accepts():
+                log.info(
+                    "both JACK and PipeWire run: stemd takes JACK; to take PipeWire: "
+                    "stemd run --server pipewire, or jack.server: pipewire"
+                )
+            return client
     raise no_server(server, server_name, {each.kind for each in libjack.libraries()})
 
 

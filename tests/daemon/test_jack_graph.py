@@ -284,3 +284,17 @@ def test_outputs_come_and_go_while_it_plays(client, rt, bystander):
     client.add_outputs({"drums_L": 2, "drums_R": 3})
     names = [port.name for port in bystander.get_ports("stemd:", is_output=True)]
     assert names == ["stemd:vocals_L", "stemd:vocals_R", "stemd:drums_L", "stemd:drums_R"]
+
+
+@pytest.mark.parametrize(("server", "is_said"), [("auto", True), ("jack", False)])
+def test_where_both_servers_run_it_is_said_which_is_taken(
+    server, is_said, monkeypatch, tmp_path, caplog
+):
+    monkeypatch.setenv("PIPEWIRE_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("PIPEWIRE_REMOTE", raising=False)
+    with private_server(realtime=False) as name, socket.socket(socket.AF_UNIX) as pipewire:
+        pipewire.bind(str(tmp_path / "pipewire-0"))
+        pipewire.listen()
+        with caplog.at_level("INFO"):
+            open_client("stemd", server, name).close()
+    assert ("to take PipeWire: stemd run --server pipewire" in caplog.text) == is_said
