@@ -1,6 +1,7 @@
 """Parameters of the commands that have only some values: completed, and suggested when misspelt."""
 
 from collections.abc import Iterator
+from math import isnan
 from typing import Any, get_args
 
 import click
@@ -22,6 +23,19 @@ class Choice(click.Choice):  # type: ignore[type-arg] # generic since click 8.2 
             near = nearest(value, map(str, self.choices), ALIKE)
             hint = f" Did you mean {near}?" if near else ""
             raise click.BadParameter(f"{error.message}{hint}", ctx, param) from None
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds within bounds."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Take the number; NaN lies within any bounds, for click."""
+        seconds: float = super().convert(value, param, ctx)
+        if isnan(seconds):
+            self.fail(f"{value} is no number of seconds", param, ctx)
+        return seconds
 
 
 def values_of(section: str, key: str) -> Choice:

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import click
 
 from stemd.daemon import control_commands, logs
-from stemd.daemon.choices import Choice, complete_setting, values_of
+from stemd.daemon.choices import Choice, Seconds, complete_setting, values_of
 from stemd.daemon.config import SeparationSection, existing_default_path, load_config
 from stemd.daemon.errors import StemdError
 from stemd.daemon.models_commands import models
@@ -35,6 +35,11 @@ Command = Callable[..., Any]
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
 """Exit code of a program whose output is read no further, as shells have it."""
+
+_NO_ARGUMENTS: type[click.ClickException] | tuple[()] = getattr(
+    click.exceptions, "NoArgsIsHelpError", ()
+)
+"""What click raises, since 8.2, for a group without a command."""
 
 
 def main() -> None:
@@ -65,10 +70,11 @@ def _status_of_command() -> int:
             _say("interrupted")
         return status
     except click.ClickException as error:
-        vars(error)["message"] = printable(error.message)  # of what was typed, it keeps newlines
+        if not isinstance(error, _NO_ARGUMENTS):  # whose message is the help
+            vars(error)["message"] = printable(error.message)  # what was typed may have newlines
         error.show(told := StringIO())
         with suppress(OSError):
-            echo(*told.getvalue().splitlines(), err=True)
+            echo(*told.getvalue().expandtabs(4).splitlines(), err=True)
         return error.exit_code
     except (StemdError, ModelError) as error:
         with suppress(OSError):
@@ -237,7 +243,7 @@ def config(path: Path | None, settings: tuple[str, ...]) -> None:
 @with_config
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, 3600),
+    type=Seconds(0, 3600),
     default=5,
     show_default=True,
     help="How long to play and measure; 0: do not play.",

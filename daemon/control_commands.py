@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterable
 from contextlib import redirect_stderr, suppress
 from io import StringIO
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from stemd.daemon import bad_samples
-from stemd.daemon.choices import Choice
+from stemd.daemon.choices import Choice, Seconds
 from stemd.daemon.config import Config, load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
@@ -185,14 +184,12 @@ def stop(socket: Path | None) -> None:
 
 @click.command()
 @socket_option
-@click.option("--meters", type=click.FloatRange(0.02, 60), help="Seconds between levels.")
+@click.option("--meters", type=Seconds(0.02, 60), help="Seconds between levels.")
 def events(socket: Path | None, meters: float | None) -> None:
     """Print what happens, until the daemon ends.
 
     Each event is a line of JSON.
     """
-    if meters is not None and isnan(meters):
-        raise click.BadParameter("nan is no number of seconds", param_hint="--meters")
     with _connect(socket) as client:
         for event in client.events(meters):
             echo_json(event)

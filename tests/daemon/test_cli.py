@@ -82,6 +82,7 @@ def test_config_prints_the_effective_one(stemd):
         (["separate", "x", "--preset", "seed", "--offline"], 2, "exclude each other: give one"),
         (["separate", "x", "--format", "flac", "--bits", "float"], 2, "FLAC holds no float"),
         (["separate", "x", "--stems", "3"], 2, "'3' is not one of"),
+        (["doctor", "--seconds", "nan"], 2, "nan is no number of seconds"),
         (["demo", "--song", "none.wav"], 1, "cannot read none.wav: there is no such file"),
     ],
 )
@@ -89,6 +90,19 @@ def test_what_is_wrong_is_said_in_one_line_with_its_exit_code(arguments, status,
     ended = stemd(*arguments)
     assert message in ended.stderr
     assert ended.returncode == status
+
+
+@pytest.mark.parametrize("group", [[], ["models"], ["service"]])
+def test_a_group_without_a_command_prints_its_help(group, stemd):
+    ended = stemd(*group)  # on standard error since click 8.2
+    assert (ended.stdout + ended.stderr).strip() == stemd(*group, "--help").stdout.strip()
+
+
+@pytest.mark.parametrize("command", [["set"], ["completion"], ["models", "install"]])
+def test_what_an_argument_may_be_is_listed(command, stemd):
+    ended = stemd(*command)
+    assert "Choose from:\n    " in ended.stderr
+    assert "\\" not in ended.stderr
 
 
 def test_networks_that_cannot_be_used_are_named_with_the_command_that_mends_them(
