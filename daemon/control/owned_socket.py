@@ -64,7 +64,10 @@ class OwnedSocket:
         try:
             lock = _locked(path.with_name(f"{path.name}.lock"))
             _remove_stale(path)
-            self.path.rename(path)
+            if _identity(self.path) != self._file:
+                raise OSError(f"{self.path} is another program's by now")
+            path.hardlink_to(self.path)  # unlike renaming, it replaces nothing
+            self.path.unlink()
         except OSError as error:
             if lock >= 0:
                 os.close(lock)

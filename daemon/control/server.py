@@ -90,12 +90,12 @@ class ControlServer:
         """Move the socket to the name that the audio server has given (any thread)."""
         if event["event"] != "client":
             return
-        path = self._socket.path.with_name(f"{event['name']}.socket")
-        if path == self._socket.path:
-            return
         try:
+            path = self._socket.path.with_name(f"{event['name']}.socket")
+            if path == self._socket.path:
+                return
             self._socket.move(path)
-        except StemdError as error:
+        except (StemdError, ValueError) as error:  # ValueError: it can be no file's name
             log.warning("steer it by --socket %s, for %s", self.path, error)
         else:
             log.info("steer it by --socket %s", self.path)

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from fake_daemon import FakeDaemon
 from processes import running
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.owned_socket import OwnedSocket
 from stemd.daemon.control.places import listens
+from stemd.daemon.control.server import ControlServer
 from stemd.daemon.errors import StemdError
 from stemd.daemon.private_server import private_server
 from waiting import wait_for, wait_until
@@ -68,3 +70,28 @@ def test_a_socket_stays_where_the_other_place_is_taken(tmp_path):
     owned.move(tmp_path / "two")
     assert listens(tmp_path / "two")
     owned.close()
+
+
+def test_a_socket_replaces_no_file_and_moves_no_others(tmp_path):
+    owned = OwnedSocket(tmp_path / "one")
+    (tmp_path / "two").write_text("mine")
+    with pytest.raises(StemdError, match="File exists"):
+        owned.move(tmp_path / "two")
+    assert (tmp_path / "two").read_text() == "mine"
+    (tmp_path / "one").unlink()
+    (tmp_path / "one").write_text("another's")
+    with pytest.raises(StemdError, match=r"one is another program's by now"):
+        owned.move(tmp_path / "three")
+    owned.close()
+    assert (tmp_path / "one").read_text() == "another's"
+
+
+def test_a_name_that_no_file_can_have_leaves_the_socket_where_it_is(tmp_path, caplog):
+    daemon = FakeDaemon()
+    control = ControlServer(tmp_path / "s", daemon, follows_name=True)
+    control.start()
+    for name in ("a/b", "x" * 300, "a\0b"):
+        daemon.bulletin.publish("client", name=name)
+    assert listens(tmp_path / "s")
+    assert caplog.text.count(f"steer it by --socket {tmp_path / 's'}, for") == 3
+    control.close()
