@@ -5,6 +5,7 @@ import gc
 import os
 import resource
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -163,7 +164,7 @@ def keep_scheduled() -> bool:
     if rtkit.overruns == _steering.overruns:
         return False
     _steering.overruns = rtkit.overruns
-    for thread in tuple(_role_threads):
+    for thread in _role_threads():
         thread.reschedule(anew=True)
     _set_priority_of_others()
     return True
@@ -249,7 +250,6 @@ class RoleThread(Thread):
         self.wanted = NORMAL
         self._priority = priority
         self._scheduling = Lock()
-        _role_threads.add(self)
 
     def run(self) -> None:
         """Take the name and the priority, then do the work."""
@@ -286,7 +286,17 @@ class _Steering:
 
 
 _steering = _Steering()
-_role_threads: WeakSet[RoleThread] = WeakSet()
+
+
+def _role_threads() -> list[RoleThread]:
+    """Return those that run (any thread); others may start and end meanwhile."""
+    return [thread for thread in threading.enumerate() if isinstance(thread, RoleThread)]
+
+
+def _other_steering_threads() -> list[Thread]:
+    """Return the main thread and those that libraries have made (any thread)."""
+    running = threading.enumerate()
+    return [each for each in running if each is main_thread() or each in _steering.others]
 
 
 def steering_thread(
@@ -299,14 +309,14 @@ def steering_thread(
 def set_steering_priority(priority: int) -> None:
     """Schedule so the main thread and all that steer, now and when others start (main thread)."""
     _steering.priority = priority
-    for thread in tuple(_role_threads):
+    for thread in _role_threads():
         if thread.role is Role.STEERING:
             thread.reschedule()
     _set_priority_of_others()
 
 
 def _set_priority_of_others() -> None:
-    for other in (main_thread(), *tuple(_steering.others)):
+    for other in _other_steering_threads():
         if other.native_id and other.is_alive():
             schedule(Role.STEERING, _steering.priority, other.native_id)
 
@@ -327,12 +337,11 @@ def scheduled(role: Role) -> list[tuple[int, int]]:
     """
     wanted: dict[Thread, int] = {
         thread: thread.wanted
-        for thread in tuple(_role_threads)
+        for thread in _role_threads()
         if thread.role is role and not thread.is_long
     }
     if role is Role.STEERING:
-        steering = (main_thread(), *tuple(_steering.others))
-        wanted |= dict.fromkeys(steering, _steering.priority)
+        wanted |= dict.fromkeys(_other_steering_threads(), _steering.priority)
     found = []
     for thread, priority in wanted.items():
         if thread.native_id and thread.is_alive():
@@ -352,7 +361,7 @@ def wait_for_rest() -> None:
     It can for nearly two periods; in the middle of a period for much less. To be called before
     native code that holds the interpreter for long, as that which prepares a network (any thread).
     """
-    if any(thread.role is Role.ENGINE and thread.is_alive() for thread in tuple(_role_threads)):
+    if any(thread.role is Role.ENGINE and thread.is_alive() for thread in _role_threads()):
         _engine_rests.clear()
         _engine_rests.wait(REST_S)
 

@@ -6,6 +6,7 @@ import mmap
 import os
 import re
 import resource
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -227,6 +228,28 @@ def test_each_role_is_reported_as_the_kernel_has_it(waiting):
     set_priority(NORMAL, thread.native_id)  # as rtkit does when a thread runs too long
     assert sorted(scheduled(Role.NETWORKS)) == [(2, NORMAL), (2, 2)]
     assert scheduled(Role.ENGINE) == []
+
+
+def test_threads_are_looked_up_while_others_are_made():
+    kept = [steering_thread(print, "stemd-waiting") for _ in range(3000)]
+    ending = Event()
+
+    def make() -> None:
+        while not ending.is_set():
+            kept.append(steering_thread(print, "stemd-waiting"))
+
+    maker = Thread(target=make)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        maker.start()
+        for _ in range(50):
+            scheduled(Role.STEERING)
+            wait_for_rest()
+    finally:
+        ending.set()
+        maker.join()
+        sys.setswitchinterval(interval)
 
 
 def test_what_holds_the_interpreter_for_long_begins_when_the_engine_rests(waiting, monkeypatch):
