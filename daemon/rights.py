@@ -18,6 +18,7 @@ from stemd.daemon.scheduling import (
     NORMAL,
     Role,
     has_capability,
+    is_rtkit_asked,
     may_lock_memory,
     memory_is_locked,
     overran_rtkit,
@@ -267,7 +268,10 @@ def _own_groups() -> set[str]:
 
 
 class Notice:
-    """Logs what was granted once it has settled, and again when that changes (one thread)."""
+    """Logs what was granted once it has settled, and again when that changes (one thread).
+
+    It has settled when rtkit has answered for every thread and the server's priority stays.
+    """
 
     def __init__(self) -> None:
         self._judged: tuple[int, int] | None = None
@@ -285,7 +289,8 @@ class Notice:
         now : float
             Seconds of a monotonic clock.
         """
-        if (judged := (server, permitted_by_rtkit())) != self._judged:
+        judged = server, permitted_by_rtkit()
+        if judged != self._judged or is_rtkit_asked():
             self._judged, self._since = judged, now
             return
         if self._since == float("inf") or now - self._since < SETTLED_S:

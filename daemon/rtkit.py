@@ -13,6 +13,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 
@@ -57,17 +58,25 @@ class RealtimeKit:
         self._is_asking = Lock()
         self._asked: Future[Terms] | None = None
         self._wanted: dict[int, int] = {}
-        """Priorities that are not asked for yet, by thread."""
+        """Priorities that rtkit has not answered for yet, by thread."""
 
     @property
     def overruns(self) -> int:
         """How often threads became normal because one ran for too long."""
         return int(lib.rt_guard_overruns())
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether there are threads for which rtkit has not answered yet (any thread)."""
+        return bool(self._wanted)
+
     def ask_terms(self) -> "Future[Terms]":
-        """Ask once what is granted; `terms` has it from then on (any thread)."""
+        """Ask what is granted; `terms` has it from then on (any thread).
+
+        That is asked once; where nothing was, anew each time: rtkit may have come meanwhile.
+        """
         with self._lock:
-            if self._asked is None:
+            if self._asked is None or (self._asked.done() and not self.terms.highest):
                 asked = self._asked = Future()
                 self._start(lambda: asked.set_result(self._learn_terms()))
             return self._asked
@@ -91,7 +100,7 @@ class RealtimeKit:
 
     def _learn_terms(self) -> Terms:
         answer = _busctl("get-property", "MaxRealtimePriority", "RTTimeUSecMax")
-        values = [line.split()[-1] for line in answer.splitlines() if line]
+        values = [line.split()[-1] for line in answer.splitlines() if line.strip()]
         if len(values) == 2 and all(value.isdigit() for value in values):
             terms = Terms(*map(int, values))
             if lib.rt_guard(_soft_us(terms), terms.longest_us):
@@ -101,11 +110,29 @@ class RealtimeKit:
     def _make_realtime(self, thread: int) -> None:
         with self._is_asking:
             with self._lock:
-                priority = self._wanted.pop(thread, 0)
-            if 0 < priority <= self.terms.highest and lib.rt_guard_thread(thread):
+                priority = self._wanted.get(thread, 0)
+            if not priority:  # it was forgotten, or an earlier turn has done it
+                return
+            if priority <= self.terms.highest and lib.rt_guard_thread(thread):
                 self.keep_guard()
                 numbers = map(str, (os.getpid(), thread, priority))
                 _busctl("call", "MakeThreadRealtimeWithPID", "ttu", *numbers)
+            self._settle(thread, priority)
+
+    def _settle(self, thread: int, priority: int) -> None:
+        """Keep to what happened while rtkit was asked for this thread's priority."""
+        with self._lock:
+            wanted = self._wanted.get(thread, 0)
+            if wanted == priority:
+                del self._wanted[thread]
+        with suppress(OSError):  # it has ended
+            if not wanted:
+                flags = os.SCHED_OTHER | os.SCHED_RESET_ON_FORK
+                os.sched_setscheduler(thread, flags, os.sched_param(0))
+            if os.sched_getparam(thread).sched_priority:
+                lib.rt_guard_thread(thread)  # after an overrun none is guarded
+                return
+        lib.rt_guard_forget(thread)
 
 
 def _soft_us(terms: Terms) -> int:

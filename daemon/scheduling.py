@@ -146,6 +146,11 @@ def permitted_by_rtkit() -> int:
     return rtkit.terms.highest
 
 
+def is_rtkit_asked() -> bool:
+    """Whether rtkit has yet to answer for a thread (any thread)."""
+    return rtkit.is_asked
+
+
 def overran_rtkit() -> bool:
     """Whether a thread has run for longer than rtkit permits (any thread)."""
     return rtkit.overruns > 0
@@ -255,7 +260,10 @@ class RoleThread(Thread):
         """Take the name and the priority, then do the work."""
         show_name()
         self.reschedule()
-        super().run()
+        try:
+            super().run()
+        finally:
+            rtkit.forget(get_native_id())  # the system may give the number to another thread
 
     def reschedule(self, anew: bool = False) -> None:
         """Take the priority that is wanted now, if it is another one or ``anew`` (any thread).

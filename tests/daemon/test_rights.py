@@ -164,3 +164,30 @@ def test_log_says_it_once_it_has_settled_and_again_when_it_changes(system, limit
         notice.look(system(server=70, locked=True), now)
     (line,) = caplog.records
     assert line.levelname == "INFO"
+
+
+def test_nothing_is_judged_before_rtkit_has_answered(system, limits, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    limits(DEBIAN_13)
+    monkeypatch.setattr(module, "is_rtkit_asked", lambda: True)
+    notice, server = Notice(), system(server=20, granted={})
+    for now in (0.0, SETTLED_S, 5.0):
+        notice.look(server, now)
+    assert caplog.records == []
+    monkeypatch.setattr(module, "is_rtkit_asked", lambda: False)
+    for now in (5.0 + SETTLED_S / 2, 5.0 + SETTLED_S, 9.0):
+        notice.look(server, now)
+    assert len(caplog.records) == 1
+
+
+def test_what_rtkit_refuses_to_later_threads_is_logged_too(system, limits, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    limits(DEBIAN_13)
+    notice, server = Notice(), system(server=20, locked=True)
+    for now in (0.0, SETTLED_S):
+        notice.look(server, now)
+    monkeypatch.setattr(module, "is_rtkit_asked", lambda: True)  # others take over
+    notice.look(system(server=20, granted={}), 60.0)
+    monkeypatch.setattr(module, "is_rtkit_asked", lambda: False)
+    notice.look(server, 60.0 + SETTLED_S)
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
 
 import servers
 from fake_rtkit import HIGHEST, LONGEST_US, fake_rtkit
 from processes import STEMD
+from stemd.daemon import rtkit
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.scheduling import may_have_priority
 from unprivileged import buses, without_rights
@@ -48,10 +50,44 @@ def compute():
 """An ordinary user's kernel."""
 
 
-def run(program: str, address: str) -> list[str]:
+GRANTED = """
+from stemd.daemon import rtkit as module
+rtkit.terms = module.Terms(20, 200_000)
+
+def grant(verb, *arguments):
+    _, thread, priority = map(int, arguments[2:])
+    flags = os.SCHED_RR | os.SCHED_RESET_ON_FORK
+    kernel(thread, flags, os.sched_param(priority))
+    return ""
+
+module._busctl = grant
+"""
+"""An rtkit that answers at once."""
+
+ASKED = (
+    GRANTED
+    + """
+asked, answer, ending = (threading.Event() for _ in range(3))
+
+def wait_and_grant(*arguments):
+    asked.set()
+    answer.wait(10)
+    return grant(*arguments)
+
+module._busctl = wait_and_grant
+wanted = 3
+engine = RoleThread(Role.ENGINE, ending.wait, "stemd-engine", lambda: wanted)
+engine.start()
+asked.wait(10)
+"""
+)
+"""One that is being asked for an engine's priority, and answers after that."""
+
+
+def run(program: str, address: str, before: str = "") -> list[str]:
     """What a program of its own, which has limits of its own, says of a system bus."""
     ended = subprocess.run(
-        [sys.executable, "-c", REFUSED + dedent(program)],
+        [sys.executable, "-c", REFUSED + before + dedent(program)],
         env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": address},
         capture_output=True,
         text=True,
@@ -149,6 +185,68 @@ def test_engine_has_its_priority_again_after_a_network_ran_for_too_long(bus):
         bus,
     )
     assert said == ["0", "3"]
+
+
+@needs_priority
+def test_threads_that_have_ended_take_no_place_from_others():
+    said = run(
+        """
+        for _ in range(70):
+            ending = threading.Event()
+            engine = RoleThread(Role.ENGINE, ending.wait, "stemd-engine", lambda: 3)
+            engine.start()
+            wait_until(lambda: priority_of(engine.native_id))
+            print(priority_of(engine.native_id))
+            ending.set()
+            engine.join()
+        """,
+        "x:",
+        GRANTED,
+    )
+    assert said == ["3"] * 70
+
+
+@needs_priority
+def test_thread_that_is_to_be_normal_meanwhile_does_not_get_what_was_asked_for():
+    said = run(
+        """
+        wanted = 0
+        engine.reschedule()
+        answer.set()
+        wait_until(lambda: not priority_of(engine.native_id) and not rtkit._is_asking.locked())
+        print(priority_of(engine.native_id), rtkit.is_asked)
+        """,
+        "x:",
+        ASKED,
+    )
+    assert said == ["0 False"]
+
+
+@needs_priority
+def test_thread_that_gets_its_priority_after_an_overrun_is_guarded_all_the_same():
+    said = run(
+        """
+        import signal
+        module.lib.rt_guard(150_000, 200_000)
+        os.kill(os.getpid(), signal.SIGXCPU)
+        answer.set()
+        wait_until(lambda: not rtkit.is_asked)
+        print(priority_of(engine.native_id))
+        os.kill(os.getpid(), signal.SIGXCPU)
+        print(priority_of(engine.native_id))
+        """,
+        "x:",
+        ASKED,
+    )
+    assert said == ["3", "0"]
+
+
+def test_rtkit_is_asked_again_where_it_has_granted_nothing(monkeypatch):
+    answers = iter(["", "i 20\nx 200000\n"])
+    monkeypatch.setattr(rtkit, "_busctl", lambda *_: next(answers))
+    monkeypatch.setattr(rtkit, "lib", SimpleNamespace(rt_guard=lambda *_: 1))
+    kit = rtkit.RealtimeKit(lambda job: job())
+    assert [kit.ask_terms().result(0).highest for _ in range(3)] == [0, 20, 20]
 
 
 @pytest.mark.parametrize("address", ["unix:path=/nowhere/bus", "nonsense"])
