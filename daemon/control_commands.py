@@ -2,11 +2,11 @@
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 GAIN = re.compile(r"(?P<number>[-+]?\d+(\.\d*)?|[-+]?\.\d+)\s*(dB)?", re.IGNORECASE)
 
+Read = TypeVar("Read")
 
 COMPLETION_S = 1.0
 """How long completion waits for a daemon."""
@@ -66,7 +67,8 @@ class Stem(Choice):
         """Return the stems that begin so; of all that there can be, where no daemon answers."""
         stems: Iterable[str] = STEMS
         with suppress(StemdError), redirect_stderr(StringIO()):  # on a line that is being typed
-            stems = _ask(ctx.params.get("socket"), "status", COMPLETION_S)["mixer"] or STEMS
+            told = _ask(ctx.params.get("socket"), "status", COMPLETION_S)
+            stems = _read(told, lambda told: list(told["mixer"])) or STEMS
         return [CompletionItem(stem) for stem in stems if stem.startswith(incomplete)]
 
 
@@ -87,13 +89,7 @@ def status(socket: Path | None, as_json: bool) -> None:
     if as_json:
         echo_json(told, indent=2)
         return
-    from stemd.daemon.control.client import MISREAD, other_version
-
-    try:
-        lines = _in_words(told)
-    except MISREAD:
-        raise other_version(told) from None
-    echo(*lines)
+    echo(*_read(told, _in_words))
 
 
 @click.command("set")
@@ -133,7 +129,7 @@ def set_stem(
         raise click.UsageError("--fine and --toggles go with --learn: they say what is learned")
     if all(value is None for value in change.values()):
         raise click.UsageError("give what is to change: --gain, --mute, --solo or their opposites")
-    echo(f"{stem}: {_strip_in_words(_ask(socket, 'set', stem=stem, **change))}")
+    echo(f"{stem}: {_read(_ask(socket, 'set', stem=stem, **change), _strip_in_words)}")
 
 
 @click.command()
@@ -153,8 +149,8 @@ def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) ->
         return
     if toggles:
         raise click.UsageError("--toggles goes with --learn: it says what is learned")
-    on = _ask(socket, "bypass", on={"on": True, "off": False}.get(what or "toggle"))["on"]
-    echo(f"bypass: {'on' if on else 'off'}")
+    told = _ask(socket, "bypass", on={"on": True, "off": False}.get(what or "toggle"))
+    echo(f"bypass: {_read(told, lambda told: 'on' if told['on'] else 'off')}")
 
 
 @click.command()
@@ -164,10 +160,7 @@ def reload(socket: Path | None) -> None:
 
     A wrong one changes nothing.
     """
-    changes = _ask(socket, "reload")
-    echo(f"changed: {', '.join(changes['changed']) or 'nothing'}")
-    if changes["at_next_start"]:
-        echo(f"at the next start: {', '.join(changes['at_next_start'])}")
+    echo(*_read(_ask(socket, "reload"), _changes_in_words))
 
 
 @click.command()
@@ -216,7 +209,7 @@ COMMANDS = (status, set_stem, bypass, reload, stop, events, top)
 def _learn(socket: Path | None, **wish: Any) -> None:
     with _connect(socket) as client:
         echo("move the controller …", err=True)
-        echo(Binding(**client.ask("learn", **wish)).in_words())
+        echo(_read(client.ask("learn", **wish), lambda told: Binding(**told).in_words()))
 
 
 def _connect(path: Path | None, patience_s: float | None = None) -> "ControlClient":
@@ -246,6 +239,21 @@ def _ask(
     with _connect(path, patience_s) as client:
         result: dict[str, Any] = client.ask(do, **arguments)
         return result
+
+
+def _read(told: dict[str, Any], reader: Callable[[dict[str, Any]], Read]) -> Read:
+    """Return what a reader makes of an answer, which may be of another version."""
+    from stemd.daemon.control.client import reading
+
+    with reading(told):
+        return reader(told)
+
+
+def _changes_in_words(told: dict[str, Any]) -> list[str]:
+    lines = [f"changed: {', '.join(told['changed']) or 'nothing'}"]
+    if told["at_next_start"]:
+        lines.append(f"at the next start: {', '.join(told['at_next_start'])}")
+    return lines
 
 
 def _in_words(told: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from stemd.daemon import bad_samples, libjack
 from stemd.daemon.absent_server import NAMES, find_obstacles, find_strangers, kinds_of
 from stemd.daemon.calls import apart
 from stemd.daemon.config import Config, existing_default_path, load_config
-from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.client import ControlClient, reading
 from stemd.daemon.control.places import find_socket, listens
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
 from stemd.daemon.graph import GraphClient
@@ -183,8 +183,7 @@ def _networks(config: Config) -> Iterator[Finding]:
 def _speed(config: Config, told: Told) -> Iterator[Finding]:
     """Let the first of the preset's schemes run, where nobody is disturbed by it."""
     if isinstance(told, dict) and told["server"] is not None:
-        busy = ", ".join(f"{who} {share:.0%}" for who, share in told["load"].items())
-        yield good("speed", f"not measured beside a daemon that plays; its load: {busy}")
+        yield good("speed", f"not measured beside a daemon that plays; its load: {_busy(told)}")
         return
     wishes = config.separation
     try:
@@ -204,6 +203,11 @@ def _speed(config: Config, told: Told) -> Iterator[Finding]:
             "stems: 2 and precision: int8 take less"
         )
         yield hint("speed", found, remedy)
+
+
+def _busy(told: dict[str, Any]) -> str:
+    """Return the load of a daemon that plays."""
+    return ", ".join(f"{who} {share:.0%}" for who, share in told["load"].items())
 
 
 def _libraries() -> Iterator[Finding]:
@@ -419,9 +423,17 @@ def _ask_daemon(config: Config) -> Told:
         if path is None or not listens(path):
             return good("daemon", "none runs" if path else "not asked (control.socket: off)")
         with ControlClient(path, ANSWER_S) as client:
-            return client.ask("status")
+            told = client.ask("status")
+        with reading(told):  # all that is judged later, so that it can be
+            if told["server"] is not None:
+                _busy(told)
+            _daemon(told)
+            list(_granted(told))
+            list(_patterns(told.get("autoconnect", {})))
+            list(_disconnected(told.get("disconnected", [])))
     except StemdError as error:
         return hint("daemon", str(error))
+    return told
 
 
 def _daemon(told: Told) -> Finding:

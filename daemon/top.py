@@ -15,7 +15,7 @@ from textual.binding import Binding
 from textual.widgets import Footer, Static
 
 from stemd.daemon import bad_samples
-from stemd.daemon.control.client import MISREAD, ControlClient, NoAnswerError, other_version
+from stemd.daemon.control.client import ControlClient, NoAnswerError, reading
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.errors import StemdError
 from stemd.tflite_models.printable import printable
@@ -117,12 +117,13 @@ class Top(App[None]):
 
     def _show(self, status: dict[str, Any], trouble: str) -> None:
         status = _printable(status)
+        try:
+            with reading(status):
+                page = render(status, self._chosen) if status else Text(trouble)
+        except StemdError as error:  # the keys have nothing to work on
+            status, page = {}, Text(str(error))
         self._status, self._trouble = status, trouble
         self._shown += 1
-        try:
-            page = render(status, self._chosen) if status else Text(trouble)
-        except MISREAD:
-            page = Text(str(other_version(status)))
         self.query_one("#page", Static).update(page)
 
     def _wish(self, **request: Any) -> None:

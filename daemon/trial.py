@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.client import ControlClient, reading
 from stemd.daemon.control.places import listens
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import GraphClient
@@ -109,13 +109,19 @@ def watch(client: ControlClient, seconds: float) -> Trial:
     Raises
     ------
     StemdError
-        The server or the daemon went away meanwhile.
+        The server or the daemon went away meanwhile, or the daemon is of another version.
     """
     began, before = monotonic(), client.ask("status")
     sleep(seconds)
     took, after = monotonic() - began, client.ask("status")
-    server = after["server"]
-    if server is None or server["periods"] < before["server"]["periods"]:
+    with reading(after):
+        return _trial(before, after, took)
+
+
+def _trial(before: dict[str, Any], after: dict[str, Any], took: float) -> Trial:
+    """Return what came to pass from one status to another."""
+    server, first = after["server"], before["server"]
+    if server is None or first is None or server["periods"] < first["periods"]:
         raise StemdError(f"the server went away within {took:.1f} s")
 
     def gained(section: str, key: str) -> int:

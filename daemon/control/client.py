@@ -5,7 +5,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from select import select
 from time import monotonic, sleep
@@ -26,16 +26,22 @@ CONNECT_S, CONNECT_POLL_S = 5.0, 0.02
 """How long it is tried to connect where too many others are about to, and how often."""
 
 
-MISREAD = (KeyError, TypeError, ValueError, AttributeError, IndexError)
-"""What comes of reading a status that has other keys than this version's."""
+@contextmanager
+def reading(answer: dict[str, Any]) -> Iterator[None]:
+    """Read an answer, which has other keys where the daemon is of another version.
 
-
-def other_version(status: dict[str, Any]) -> StemdError:
-    """Return the error of a status that cannot be read (`MISREAD`)."""
-    return StemdError(
-        f"the stemd that runs is of another version ({status.get('version')}) than this command: "
-        "restart it"
-    )
+    Raises
+    ------
+    StemdError
+        It has other keys than this version's.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        version = f" ({answer['version']})" if "version" in answer else ""
+        raise StemdError(
+            f"the stemd that runs is of another version{version} than this command: restart it"
+        ) from None
 
 
 END_S = 5.0

@@ -18,6 +18,7 @@ from stemd.daemon import control_commands
 from stemd.daemon.cli import cli
 from stemd.daemon.control import server as control_server
 from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.server import ControlServer
 from stemd.daemon.ports import STEMS
 from stemd.daemon.private_server import private_server
@@ -252,6 +253,32 @@ def test_a_daemon_of_another_version_is_said(fake, changed):
     daemon.figures = {"version": "9", "server": None, "mixer": {"vocals": {}}, **changed}
     ended = CliRunner().invoke(cli, ["status", *socket])
     assert "is of another version (9) than this command: restart it" in str(ended.exception)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bypass"],
+        ["reload"],
+        ["set", "vocals", "--mute"],
+        ["set", "vocals", "--learn", "gain"],
+        ["bypass", "--learn"],
+    ],
+)
+def test_what_another_version_answers_to_any_command_is_said(monkeypatch, arguments):
+    monkeypatch.setattr(ControlClient, "__init__", lambda *_: None)
+    monkeypatch.setattr(ControlClient, "close", lambda _: None)
+    monkeypatch.setattr(ControlClient, "ask", lambda *_, **__: {"new": 1})
+    ended = CliRunner().invoke(cli, [*arguments, "--socket", "s"])
+    assert str(ended.exception) == (
+        "the stemd that runs is of another version than this command: restart it"
+    )
+
+
+def test_the_stems_of_another_version_are_not_completed(fake):
+    daemon, socket = fake
+    daemon.figures = {"stems": []}
+    assert completed("", "set", *socket) == list(STEMS)
 
 
 @pytest.mark.parametrize(

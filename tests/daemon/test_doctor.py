@@ -273,6 +273,22 @@ def test_one_that_waits_is_told(daemon):
     assert find("daemon").found == "waiting for a server"
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"server": {}},
+        {"load": 1},
+        {"blocks": {}},
+        {"realtime": 1},
+        {"autoconnect": {"in_L": {}}},
+        {"disconnected": [1]},
+    ],
+)
+def test_one_of_another_version_is_told(daemon, changed):
+    daemon.figures |= {"version": "9", **changed}
+    assert "is of another version (9) than this command: restart it" in find("daemon").found
+
+
 def test_nothing_is_measured_beside_one_that_plays(daemon, monkeypatch):
     monkeypatch.setattr(doctor, "measured", lambda work: pytest.fail("it would be late"))
     assert find("speed").found.endswith("its load: vocals 7%, engine 1%")

@@ -65,7 +65,7 @@ def press(daemon, tmp_path):
         async def drive() -> list[str]:
             app = Top(lambda: ControlClient(server.path))
             async with app.run_test(size=(80, 24)) as pilot:
-                await _until(lambda: app._status, pilot)
+                await _until(lambda: app._shown, pilot)
                 for key in keys:
                     await pilot.press(key)
                 shown = app._shown
@@ -103,6 +103,12 @@ def test_everything_is_on_the_page(press):
         "quit",
     ):
         assert text in page
+
+
+def test_keys_do_nothing_to_a_daemon_of_another_version(press, daemon):
+    daemon.status = lambda: fake_daemon.done({**PLAYING, "version": "9", "mixer": []})
+    assert "is of another version (9)" in "\n".join(press("m", "left", "0", "b"))
+    assert daemon.is_bypassed
 
 
 def test_keys_mute_solo_move_and_bypass(press, daemon):

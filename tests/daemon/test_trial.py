@@ -11,7 +11,7 @@ from processes import process_of
 from stemd.daemon import doctor, trial
 from stemd.daemon.errors import StemdError
 from stemd.daemon.private_server import private_server
-from stemd.daemon.trial import Trial, play
+from stemd.daemon.trial import Trial, play, watch
 
 WELL = Trial("JACK", 5.0, "playing", 234, 234, 0, 54, 0, 0)
 
@@ -97,3 +97,23 @@ def test_with_no_time_nothing_is_played(server, monkeypatch, capsys):
     monkeypatch.setattr(doctor, "_speed", lambda config, told: ())
     doctor.doctor(None, (), 0, as_json=False)
     assert "playing" not in capsys.readouterr().out
+
+
+class Answers:
+    """A daemon that answers so, one status after the other."""
+
+    def __init__(self, *answers) -> None:
+        self._answers = list(answers)
+
+    def ask(self, _) -> dict:
+        return self._answers.pop(0)
+
+
+def test_a_server_that_was_lost_before_is_a_fault_too():
+    with pytest.raises(StemdError, match="the server went away within"):
+        watch(Answers({"server": None}, {"server": {"periods": 9}}), 0)
+
+
+def test_a_daemon_of_another_version_is_said():
+    with pytest.raises(StemdError, match=r"is of another version \(9\) than this command"):
+        watch(Answers({"version": "9"}, {"version": "9"}), 0)
