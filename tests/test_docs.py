@@ -56,7 +56,16 @@ def test_man_pages_say_what_help_says(tmp_path):
 def test_troubleshooting_knows_every_message_and_no_other():
     text = (DOCS / "troubleshooting.md").read_text().partition("## What it says")[2]
     rows = re.findall(r"^\| (`+) ?(.+?) ?\1 \| .+ \|$", text, re.MULTILINE)
-    assert {message for _, message in rows} == messages()
+    found = [message for _, message in rows]
+    assert set(found) == messages()
+    assert len(found) == len(set(found)), "one row for each"
+
+
+def test_the_changelog_is_a_list_of_different_things():
+    lines = (ROOT / "CHANGELOG.md").read_text().splitlines()
+    assert all(re.match("#|- |  [^ ]|[A-Z][a-z]+:$|$", line) for line in lines)
+    begins = [line.split(":")[0] for line in lines if line.startswith("- ")]
+    assert len(begins) == len(set(begins))
 
 
 def configurations() -> list[tuple[str, str]]:
