@@ -207,7 +207,7 @@ class Session:
         self._is_failed = False
         """What plays has failed."""
         self._is_outdated = False
-        """What plays has failed, or is not what is to play."""
+        """What plays has failed, has been ended, or is not what is to play."""
         self._are_suspect = False
         """The networks have failed, and must be loaded anew."""
         self._load_at = 0.0
@@ -526,6 +526,7 @@ class Session:
             give_back_memory()
 
         self._check_left_behind()
+        self._is_outdated = True
         self._step(Step.LOAD)
         self._do_apart(make_ready, "stemd-load")
 

@@ -763,6 +763,24 @@ def test_others_end_what_is_mended_in_vain(stage, monkeypatch):
     assert s.session.separation.stems == FOUR
 
 
+def test_what_was_ended_in_vain_is_replaced_although_it_would_fit_again(stage, monkeypatch):
+    s = stage()
+    s.until(State.PLAYING)
+
+    def refuse():
+        raise ModelError("vocals.tflite is missing")
+
+    with monkeypatch.context() as missing:
+        missing.setattr(s.session.networks, "ensure", refuse)
+        while s.session.phase is not Phase.PAUSING:
+            s.play(1, 4096)
+        failing = LoadedNetworks(lambda: dict.fromkeys(FOUR, raising))
+        changing = s.session.change(setup(failing))
+        while not changing.ended.done():
+            s.play(1)
+    s.until(State.PLAYING)
+
+
 def test_what_plays_fails_while_others_come_and_they_mend_it(stage):
     network = Failing()
     s = stage(network)
