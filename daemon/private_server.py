@@ -87,7 +87,7 @@ def private_server(
             _wait_until_it_answers(process, name, chatter)
             yield name
         finally:
-            _stop(process)
+            end_process(process)
 
 
 def without_pipewire() -> dict[str, str]:
@@ -157,7 +157,8 @@ def _answers(name: str) -> bool:
     return True
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def end_process(process: "subprocess.Popen[bytes]") -> None:
+    """Have a process end, and kill it if it does not within `STOP_S`."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(timeout=STOP_S)

@@ -19,6 +19,7 @@ from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import GraphClient
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.ports import INPUTS
+from stemd.daemon.private_server import end_process
 from stemd.daemon.realtime import Link, RealtimeSide
 from stemd.daemon.scheduling import steering_thread
 from stemd.dsp.scheme import CHANNELS
@@ -188,8 +189,7 @@ def _daemon(options: Sequence[str]) -> Iterator[ControlClient]:
             message = f"{error}; the daemon's last line: {lines[-1]}"
             raise StemdError(message) from None
         finally:
-            process.terminate()
-            process.wait()
+            end_process(process)
 
 
 _STEMD = (sys.executable, "-c", "from stemd.daemon.start import main; main()")
@@ -223,7 +223,8 @@ def _client_of(process: "subprocess.Popen[bytes]", path: Path) -> ControlClient:
                     stack.pop_all()
                     return client
         sleep(POLL_S)
-    why = f"exit code {process.returncode}" if process.poll() else f"within {START_S:.0f} s"
+    code = process.poll()
+    why = f"within {START_S:.0f} s" if code is None else f"exit code {code}"
     raise StemdError(f"a daemon that was started for it did not play ({why})")
 
 

@@ -2,13 +2,16 @@
 
 import os
 import signal
+import sys
 from dataclasses import replace
 from threading import Timer
+from time import monotonic
 
 import pytest
 
 from processes import process_of
 from stemd.daemon import doctor, trial
+from stemd.daemon import private_server as private_server_module
 from stemd.daemon.errors import StemdError
 from stemd.daemon.private_server import private_server
 from stemd.daemon.trial import Trial, play, watch
@@ -77,6 +80,25 @@ def test_a_daemon_that_does_not_play_is_named_with_its_last_line(tmp_path):
     wanted = r"did not play \(exit code 2\); the daemon's last line: .*server"
     with pytest.raises(StemdError, match=wanted):
         play(["-c", str(path)], 1.0)
+
+
+def test_a_daemon_that_ends_too_early_is_named_whatever_its_code(monkeypatch):
+    monkeypatch.setattr(trial, "_STEMD", (sys.executable, "-c", "pass"))
+    with pytest.raises(
+        StemdError, match=r"exit code 0\); the daemon's last line: it wrote nothing"
+    ):
+        play([], 1.0)
+
+
+def test_a_daemon_that_does_not_end_is_killed(monkeypatch):
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(40)"
+    monkeypatch.setattr(trial, "_STEMD", (sys.executable, "-c", deaf))
+    monkeypatch.setattr(trial, "START_S", 1.0)
+    monkeypatch.setattr(private_server_module, "STOP_S", 0.1)
+    began = monotonic()
+    with pytest.raises(StemdError, match=r"did not play \(within 1 s\)"):
+        play([], 1.0)
+    assert monotonic() - began < 30
 
 
 @pytest.mark.parametrize(("xruns", "code"), [(0, None), (3, 1)])
