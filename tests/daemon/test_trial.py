@@ -103,7 +103,7 @@ def test_a_daemon_that_does_not_end_is_killed(monkeypatch):
 
 @pytest.mark.parametrize(("xruns", "code"), [(0, None), (3, 1)])
 def test_the_exit_code_says_whether_all_is_well(server, monkeypatch, capsys, xruns, code):
-    monkeypatch.setattr(doctor, "play", lambda options, seconds: replace(WELL, xruns=xruns))
+    monkeypatch.setattr(doctor, "play", lambda *_: replace(WELL, xruns=xruns))
     monkeypatch.setattr(doctor, "_speed", lambda config, told: ())
     ended = None
     try:
