@@ -64,15 +64,16 @@ class NsmClient:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.settimeout(LOOK_S)
         try:
+            parts = urlsplit(url)
             if parts.scheme != "osc.udp" or not parts.hostname or not parts.port:
                 raise ValueError
             self._manager = parts.hostname, parts.port
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self._socket.settimeout(LOOK_S)
             self._socket.connect(self._manager)
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):  # TypeError: of a host that no name can be
+            self._socket.close()
             raise StemdError(
                 f"NSM_URL must be like osc.udp://localhost:16000/ (got {url!r}): start stemd from "
                 "the session manager, or without NSM_URL"

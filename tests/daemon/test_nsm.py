@@ -141,7 +141,13 @@ def test_it_cannot_go_over_to_another_session(manager, client, tmp_path):
     assert manager.hear()[:3] == ["/error", "/nsm/client/open", -1]
 
 
-@pytest.mark.parametrize("url", ["", "http://x:1/", "osc.udp://:1/", "osc.udp://localhost/", "x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "http://x:1/", "osc.udp://:1/", "osc.udp://localhost/", "x", "osc.udp://[::1"),
+        *("osc.udp://\u202e:1/", f"osc.udp://{300 * 'a'}:1/", "osc.udp://localhost:99999/"),
+    ],
+)
 def test_an_address_that_is_none_is_one_clear_line(url):
     with pytest.raises(StemdError, match=r"NSM_URL must be like osc\.udp"):
         NsmClient(url)
