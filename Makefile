@@ -215,9 +215,11 @@ FOR_RUN := $(FOR_SERVER) \
   $(call need,$(PYTHON) -c 'import ensurepip',python3-venv) \
   $(call need,$(PYTHON) -c 'import os$(comma) sysconfig as s; os.stat(s.get_path("include") + "/Python.h")',python3-dev) \
   $(call need,command -v cc,gcc libc6-dev)
-FOR_DEMO := $(FOR_RUN) \
+# Whatever server runs, this starts one of its own.
+FOR_JACK := $(FOR_RUN) \
   $(call need,command -v jackd,jackd2) \
-  $(call need,ls $(LIBJACK),libjack-jackd2-0) \
+  $(call need,ls $(LIBJACK),libjack-jackd2-0)
+FOR_DEMO := $(FOR_JACK) \
   $(call need,command -v jack-stdin && command -v jack-stdout,jack-stdio)
 FOR_TEST := $(FOR_DEMO) \
   $(call need,command -v jack_lsp,$(JACK_TOOLS)) \
@@ -235,7 +237,7 @@ FOR_PEERS := $(FOR_TEST) \
   $(call need,command -v oscsend,liblo-tools) \
   $(call need,command -v a2jmidid,a2jmidid) \
   $(call need,command -v prometheus && command -v promtool,prometheus)
-FOR_SOAK := $(FOR_RUN) $(call need,command -v pipewire && command -v pw-metadata,pipewire pipewire-bin pipewire-jack) $(call need,command -v jack_bufsize,$(JACK_TOOLS))
+FOR_SOAK := $(FOR_JACK) $(call need,command -v pipewire && command -v pw-metadata,pipewire pipewire-bin pipewire-jack) $(call need,command -v jack_bufsize,$(JACK_TOOLS))
 FOR_SERVICE := $(FOR_TEST) \
   $(call need,test -x /lib/systemd/systemd,systemd) \
   $(call need,ls /usr/lib/*/security/pam_systemd.so,libpam-systemd) \

@@ -16,7 +16,7 @@ TOOLS = ("bash", "sh", "id", "ls", "grep", "printf", "sort", "tr", "cc", "make")
 def packages(tmp_path):
     """A function that names what is missing on a machine with these programs and libraries."""
 
-    def missing(*programs, libraries=(), pipewire_runs=False):
+    def missing(*programs, libraries=(), pipewire_runs=False, made="RUN"):
         path, runtime = tmp_path / "bin", tmp_path / "runtime"
         path.mkdir()
         runtime.mkdir()
@@ -31,16 +31,20 @@ def packages(tmp_path):
             if pipewire_runs:
                 server.bind(str(runtime / "pipewire-0"))
             variables = {"PYTHON": sys.executable, **found}
-            made = subprocess.run(
-                ["make", "packages", *(f"{name}={value}" for name, value in variables.items())],
+            asked = f"asked: ; $(call find-missing,$(FOR_{made})); echo $$missing"
+            ended = subprocess.run(
+                [
+                    *("make", *(["packages"] if made == "RUN" else ["--eval", asked, "asked"])),
+                    *(f"{name}={value}" for name, value in variables.items()),
+                ],
                 cwd=ROOT,
                 env={"PATH": str(path), "XDG_RUNTIME_DIR": str(runtime)},
                 capture_output=True,
                 text=True,
                 check=True,
             )
-        assert made.stderr == ""
-        return set(made.stdout.split())
+        assert ended.stderr == ""
+        return set(ended.stdout.split())
 
     return missing
 
@@ -82,3 +86,9 @@ def test_where_jackd_is_and_pipewire_does_not_run_it_is_jack(packages):
 
 def test_a_desktop_with_all_of_pipewire_needs_nothing(packages):
     assert packages("pipewire", libraries=["PIPEWIRE_LIBJACK"], pipewire_runs=True) == set()
+
+
+@pytest.mark.parametrize("made", ["DEMO", "TEST", "SOAK"])
+def test_what_starts_a_jackd_of_its_own_needs_it_beside_a_pipewire_that_runs(packages, made):
+    found = packages("pipewire", libraries=["PIPEWIRE_LIBJACK"], pipewire_runs=True, made=made)
+    assert {"jackd2", "libjack-jackd2-0"} <= found
