@@ -1,8 +1,12 @@
 # shellcheck shell=bash
 # Sourced by the scripts that make a Debian of its own on this machine.
 
-# The mirror that this machine has its packages from.
-mirror() { awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/debian.sources; }
+# Where this machine has its packages from; one that was upgraded or installed by hand has a list instead.
+sources=/etc/apt/sources.list.d/debian.sources
+mirror() {
+    cat $sources /etc/apt/sources.list 2>/dev/null |
+        awk '/^URIs:/ {print $2; exit} /^deb .*:\/\// {sub(/\[[^]]*\] */, ""); print $2; exit}'
+}
 
 # need PROGRAM PACKAGE: install it here unless it is there.
 need() {
@@ -17,9 +21,12 @@ share_sources() {
     cp -L /etc/resolv.conf "$1/etc/"
     mkdir -p "$1/etc/ssl/certs"
     cp -L /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"
-    sed "s/bookworm/$2/g" /etc/apt/sources.list.d/debian.sources \
-        >"$1/etc/apt/sources.list.d/debian.sources"
-    : >"$1/etc/apt/sources.list"
+    if [ -e $sources ]; then
+        sed "s/bookworm/$2/g" $sources >"$1$sources"
+        : >"$1/etc/apt/sources.list"
+    else
+        printf 'deb %s %s main\n' "$(mirror)" "$2" >"$1/etc/apt/sources.list"
+    fi
     printf 'Acquire::Check-Valid-Until "false";\nAPT::Install-Recommends "false";\n' \
         >"$1/etc/apt/apt.conf.d/99here"
     [ ! -e /etc/pip.conf ] || cp -L /etc/pip.conf "$1/etc/pip.conf"

@@ -81,6 +81,7 @@ make_root() {
 # Starts itself anew as the first process of namespaces of its own.
 run() {
     local scratch=${CHANGES:-} status=0
+    mkdir -p "$folder"
     [ -n "$scratch" ] || scratch=$(mktemp -d "$folder/run.XXXXXX")
     unshare --mount --pid --fork --ipc --uts --kill-child "$0" inside "$kind" "$scratch" "$@" || status=$?
     [ -n "${CHANGES:-}" ] || rm -rf --one-file-system "$scratch"
