@@ -88,13 +88,13 @@ def flood_midi(_: str) -> None:
     port = client.midi_outports.register("out")
     numbers = iter(range(2**62))
 
-    @client.set_process_callback
     def process(_: int) -> None:
         port.clear_buffer()
         for at in range(MIDI_PER_CYCLE):
             number = next(numbers)
             port.write_midi_event(at, bytes([0xB0, 7 + number % 2, 32 * number % 128]))
 
+    client.set_process_callback(process)
     client.activate()
     client.connect(port, "stemd:midi_in")
     sleep(3600)
