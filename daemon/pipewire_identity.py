@@ -49,9 +49,9 @@ def _rename(library: ctypes.CDLL) -> None:
 
 
 def _is_writable(address: int) -> bool:
-    for line in Path("/proc/self/maps").read_text().splitlines():
+    for line in Path("/proc/self/maps").read_bytes().splitlines():  # of names in any encoding
         span, rights, *_ = line.split()
-        first, last = (int(each, 16) for each in span.split("-"))
+        first, last = (int(each, 16) for each in span.split(b"-"))
         if first <= address < last:
-            return "w" in rights
+            return b"w" in rights
     return False

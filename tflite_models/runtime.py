@@ -40,10 +40,18 @@ def new_interpreter(path: str, num_threads: int) -> Any:
     Raises
     ------
     ModelError
-        No runtime is installed, or one that does not get on with the NumPy that is.
+        No runtime is installed, or one that does not get on with the NumPy that is; or the file's
+        path is not UTF-8, which no runtime takes.
     ValueError, RuntimeError
         The runtime's own, for a file that is no network.
     """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ModelError(
+            f"{path}: the runtime takes no path that is not UTF-8; set XDG_CACHE_HOME (and "
+            "XDG_DATA_HOME) to a folder whose path is"
+        ) from None
     module = import_module(f"{runtime_name()}.interpreter")
     try:
         interpreter = module.Interpreter(model_path=path, num_threads=num_threads)
@@ -103,9 +111,10 @@ def _let_go(path: Path) -> None:
     """Drop what is mapped of a file from this process's memory; the mapping stays."""
     madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        if line.endswith(f" {path}"):
-            start, stop = (int(address, 16) for address in line.split(maxsplit=1)[0].split("-"))
+    name = b" " + os.fsencode(path)
+    for line in Path("/proc/self/maps").read_bytes().splitlines():  # of names in any encoding
+        if line.endswith(name):
+            start, stop = (int(address, 16) for address in line.split(maxsplit=1)[0].split(b"-"))
             madvise(start, stop - start, mmap.MADV_DONTNEED)
 
 

@@ -1,5 +1,7 @@
 """What is said where no runtime serves."""
 
+import mmap
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -30,3 +32,16 @@ def test_a_runtime_that_does_not_get_on_with_numpy_is_told(monkeypatch):
     wanted = r"^tflite_runtime was built for NumPy 1, and NumPy \d.* is installed; run `pip inst"
     with pytest.raises(ModelError, match=wanted):
         runtime.new_interpreter("any.tflite", 1)
+
+
+def test_a_path_that_is_not_utf8_is_one_clear_line():
+    with pytest.raises(ModelError, match=r"\\udcff/a: the runtime takes no path that is not UTF-8"):
+        runtime.new_interpreter("/home/\udcff/a", 1)
+
+
+def test_what_is_mapped_is_found_beside_names_in_any_encoding(tmp_path):
+    for name in (b"\xff", "\u2028".encode()):
+        path = tmp_path / os.fsdecode(name)
+        path.write_bytes(b"x" * mmap.PAGESIZE)
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
+            runtime._let_go(path)
