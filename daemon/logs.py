@@ -36,14 +36,17 @@ class PlainFormatter(logging.Formatter):
         """Return the message of a record, with further lines of an error indented."""
         args = record.args if isinstance(record.args, tuple) else ()
         if any(isinstance(arg, StemdError | ModelError) for arg in args):
-            record.message = "\n  ".join(map(printable, record.message.split("\n")))
+            names = tuple(printable(arg) if isinstance(arg, str) else arg for arg in args)
+            lines = (str(record.msg) % names).split("\n")
+            record.message = "\n  ".join(map(printable, lines))
         else:
             record.message = printable(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
-        """Return the lines of a traceback."""
-        return "\n".join(map(printable, super().formatException(ei).split("\n")))
+        """Return the lines of a traceback, indented: an exception's own words may be several."""
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  {printable(line)}" for line in lines)
 
 
 class JournalFormatter(PlainFormatter):

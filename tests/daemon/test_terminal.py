@@ -70,9 +70,10 @@ def test_a_name_in_the_log_stays_in_its_line(log):
 
 def test_an_error_of_several_lines_keeps_them_and_no_name_in_it_adds_one(log):
     logger, written = log
-    logger.error("nothing is changed: %s", ConfigError("it is wrong:", f"{EVIL}: unknown key"))
+    error = ConfigError("it is wrong:", f"{EVIL}: unknown key")
+    logger.error("nothing is changed in %s: %s", EVIL, error)
     assert lines_of(written.getvalue()) == [
-        "nothing is changed: it is wrong:",
+        f"nothing is changed in {SHOWN}: it is wrong:",
         f"  {SHOWN}: unknown key",
         "",
     ]
@@ -84,7 +85,10 @@ def test_a_traceback_prints(log):
         raise ValueError(EVIL)
     except ValueError:
         logger.exception("request %s", "status")
-    assert len(lines_of(written.getvalue())) > 3
+    _, *more, last = lines_of(written.getvalue())
+    assert len(more) > 3
+    assert all(line.startswith("  ") for line in more), "none looks like a message of its own"
+    assert last == ""
 
 
 def test_the_journal_has_a_priority_in_front_of_each_line(log):
