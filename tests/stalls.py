@@ -1,8 +1,8 @@
 """Measuring on a machine that stands still now and then, as virtual and busy ones do."""
 
+import subprocess
+import sys
 from collections.abc import Callable
-from threading import Event, Thread
-from time import monotonic
 from typing import TypeVar
 
 import pytest
@@ -19,27 +19,39 @@ class DisturbedError(Exception):
     """What was measured says nothing of the daemon."""
 
 
+PULSE = f"""
+import select, sys, time
+longest, before = 0.0, time.monotonic()
+print(flush=True)
+ended = False
+while not ended:
+    ended = bool(select.select([sys.stdin], [], [], {PULSE_S})[0])
+    now = time.monotonic()
+    longest, before = max(longest, now - before - {PULSE_S}), now
+print(longest)
+"""
+
+
 class Pulse:
-    """A thread that does next to nothing, and how long it was kept from that."""
+    """A process that does next to nothing, and how long it was kept from that.
+
+    A thread would be kept by a daemon in this process that holds the interpreter, too.
+    """
 
     def __init__(self) -> None:
-        self._longest_s = 0.0
-        self._end = Event()
-        self._thread = Thread(target=self._run)
-        self._thread.start()
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", PULSE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout
+        self._process.stdout.readline()
 
     def stop(self) -> float:
         """Return the longest time, in seconds, that it was kept waiting."""
-        self._end.set()
-        self._thread.join()
-        return self._longest_s
-
-    def _run(self) -> None:
-        before = monotonic()
-        while not self._end.wait(PULSE_S):
-            now = monotonic()
-            self._longest_s = max(self._longest_s, now - before - PULSE_S)
-            before = now
+        out, _ = self._process.communicate()
+        return float(out)
 
 
 def measure_undisturbed(
