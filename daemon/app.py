@@ -21,6 +21,7 @@ from stemd.daemon.graph import GraphClient
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.lean import without_openssl
 from stemd.daemon.notifier import Notifier
+from stemd.daemon.packages import install_extra
 from stemd.daemon.plan import Plan, make_plan
 from stemd.daemon.ports import INPUTS, MIDI, outputs_of
 from stemd.daemon.private_server import private_server
@@ -104,7 +105,7 @@ def _nsm(stack: ExitStack) -> "tuple[NsmClient | None, Callable[[Config], Config
     try:
         from stemd.daemon.control.nsm import NsmClient
     except ImportError:
-        raise StemdError("NSM needs python-osc: pip install 'stemd[osc]'") from None
+        raise StemdError(f"NSM needs python-osc: {install_extra('osc')}") from None
     nsm = NsmClient(url)
     stack.callback(nsm.close)
     return nsm, partial(_in_session, nsm.wait_for_open())
@@ -191,7 +192,7 @@ def _osc(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:
     try:
         from stemd.daemon.control.osc import OscServer
     except ImportError:
-        raise StemdError("OSC needs python-osc: pip install 'stemd[osc]'") from None
+        raise StemdError(f"OSC needs python-osc: {install_extra('osc')}") from None
     return OscServer(host, port, daemon, pace)
 
 
@@ -199,7 +200,7 @@ def _metrics(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:
     try:
         from stemd.daemon.control.metrics import MetricsServer
     except ImportError:
-        raise StemdError("metrics need prometheus-client: pip install 'stemd[metrics]'") from None
+        raise StemdError(f"metrics need prometheus-client: {install_extra('metrics')}") from None
     return MetricsServer(host, port, daemon, pace)
 
 

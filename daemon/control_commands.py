@@ -17,6 +17,7 @@ from stemd.daemon.config import Config, load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.errors import ConfigError, StemdError
+from stemd.daemon.packages import install_extra
 from stemd.daemon.port_matches import in_words
 from stemd.daemon.ports import STEMS
 from stemd.daemon.terminal import echo, echo_json
@@ -197,7 +198,7 @@ def top(socket: Path | None) -> None:
     try:
         from stemd.daemon.top import Top
     except ImportError:
-        raise StemdError("stemd top needs textual: pip install 'stemd[top]'") from None
+        raise StemdError(f"stemd top needs textual: {install_extra('top')}") from None
     with _connect(socket):
         pass  # or say at once that there is none
     Top(lambda: _connect(socket, patience_s=2)).run()

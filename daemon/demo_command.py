@@ -6,6 +6,7 @@ from tempfile import TemporaryFile
 from stemd.daemon.config import Config
 from stemd.daemon.demo import SONG, Demonstration, demonstrate, draw, write_stems
 from stemd.daemon.errors import StemdError
+from stemd.daemon.packages import install_extra
 from stemd.daemon.terminal import echo
 from stemd.dsp.scheme import SAMPLERATE
 
@@ -34,7 +35,7 @@ def demo_song(config: Config, folder: Path, song: Path | None) -> None:
         draw(demonstration, picture)
         files.append(picture)
     except ImportError:
-        echo("no picture: it needs matplotlib (pip install matplotlib)", err=True)
+        echo(f"no picture: it needs matplotlib: {install_extra('demo')}", err=True)
     except OSError as error:
         echo(f"no picture: {picture}: {error.strerror}", err=True)
     for file in files:

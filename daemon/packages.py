@@ -1,6 +1,9 @@
 """What the packages that stemd may lack are called, and how they are installed here."""
 
 import platform
+import sys
+from pathlib import Path
+from shlex import quote
 
 COMMANDS = {
     "debian": "sudo apt install",
@@ -36,6 +39,22 @@ def install(package: dict[str, str]) -> str:
     if family in COMMANDS:
         return f"{COMMANDS[family]} {package[family]}"
     return f"install {package['debian']}, or what your system calls it"
+
+
+def install_extra(extra: str) -> str:
+    """Return the command that installs an extra of stemd's into the environment that stemd is in.
+
+    Parameters
+    ----------
+    extra : str
+        As pyproject.toml names it.
+    """
+    wanted = f"stemd[{extra}]"
+    environment = Path(sys.prefix)
+    if "pipx" in environment.parts:  # which keeps pip elsewhere
+        return f"pipx runpip stemd install '{wanted}'"
+    pip = environment / "bin" / "pip"
+    return f"{quote(str(pip)) if pip.exists() else 'pip'} install '{wanted}'"
 
 
 def _family() -> str:
