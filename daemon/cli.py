@@ -193,9 +193,19 @@ def with_config(command: Command) -> Command:
     metavar="NAME",
     help="Which of several: the name given to jackd (-n), or of PipeWire's socket.",
 )
-@click.option("--stems", type=values_of("separation", "stems"), help="How many.")
-@click.option("--preset", type=values_of("separation", "preset"), help="The sliding window.")
-@click.option("--no-autoconnect", is_flag=True, help="Leave jack.autoconnect out of account.")
+@click.option(
+    "--stems",
+    type=values_of("separation", "stems"),
+    help="How many; auto: 4 where Deezer's four are installed, else 2.",
+)
+@click.option(
+    "--preset",
+    type=values_of("separation", "preset"),
+    help="From the longest delay (seed, 6 s) to the shortest (live, 0.2 s).",
+)
+@click.option(
+    "--no-autoconnect", is_flag=True, help="Connect nothing, whatever jack.autoconnect says."
+)
 def run(
     path: Path | None,
     settings: tuple[str, ...],
@@ -361,7 +371,11 @@ def separate(
 
 @cli.command()
 @with_config
-@click.option("--stems", type=values_of("separation", "stems"), help="How many.")
+@click.option(
+    "--stems",
+    type=values_of("separation", "stems"),
+    help="How many; auto: 4 where Deezer's four are installed, else 2.",
+)
 @click.option(
     "--precision", type=Choice(get_args(StreamingPrecision)), help="Arithmetic of the networks."
 )
@@ -400,8 +414,16 @@ def bench(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Instead of the one that comes along.",
 )
-@click.option("--stems", type=values_of("separation", "stems"), help="How many.")
-@click.option("--preset", type=values_of("separation", "preset"), help="The sliding window.")
+@click.option(
+    "--stems",
+    type=values_of("separation", "stems"),
+    help="How many; auto: 4 where Deezer's four are installed, else 2.",
+)
+@click.option(
+    "--preset",
+    type=values_of("separation", "preset"),
+    help="From the longest delay (seed, 6 s) to the shortest (live, 0.2 s).",
+)
 def demo(
     path: Path | None,
     settings: tuple[str, ...],
