@@ -323,7 +323,10 @@ def _patterns(found: Mapping[str, Matches]) -> Iterator[Finding]:
         if each["matches"]:
             yield good("connections", matches_in_words(own, each))
         else:
-            remedy = "is the program running? `jack_lsp` lists the names of all ports"
+            remedy = (
+                "is the program running? `jack_lsp` lists the names of all ports, on PipeWire "
+                "`pw-jack jack_lsp` (Debian: apt install jack-example-tools)"
+            )
             yield hint("connections", matches_in_words(own, each), remedy)
 
 
