@@ -168,24 +168,23 @@ def part_of(target: Path) -> Iterator[tuple[Path, BufferedWriter]]:
         The folder cannot be written.
     """
     _remove_abandoned(target.parent)
-    part, descriptor = _new_part(target)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor, not a path)
-        try:
+    name = f"{PART_PREFIX}{target.name[:SHOWN_OF_A_NAME]}-{token_hex(8)}"
+    part = target.with_name(name)
+    try:
+        with open(_create(part), "wb") as file:
             yield part, file
-        finally:
-            part.unlink(missing_ok=True)
+    finally:  # a signal may come as soon as it is made
+        part.unlink(missing_ok=True)
 
 
-def _new_part(target: Path) -> tuple[Path, int]:
-    """Create a part and lock it; give its path and its descriptor."""
+def _create(part: Path) -> int:
+    """Create a part and lock it; return its descriptor."""
     while True:
-        name = f"{PART_PREFIX}{target.name[:SHOWN_OF_A_NAME]}-{token_hex(8)}"
-        part = target.with_name(name)
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with suppress(OSError):  # some network file systems have no locks; parts stay there
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
-            return part, descriptor
+            return descriptor
         os.close(descriptor)  # another process took it for abandoned before it was locked
 
 

@@ -216,6 +216,9 @@ def test_a_player_that_stops_is_connected_when_it_plays_and_a_user_has_the_last_
             player.deactivate()
         player.activate()
         wait_until(lambda: links() == [["stemd:in_L"], ["stemd:in_R"]])
+        with ControlClient(Path(runtime) / "stemd" / "stemd.socket") as steering:
+            made = [["mpd:left", "stemd:in_L"], ["mpd:right", "stemd:in_R"]]
+            wait_until(lambda: steering.ask("status")["connections"] == made)
         player.disconnect(left, "stemd:in_L")
         await_line("left so: mpd:left to stemd:in_L;")
         player.deactivate()

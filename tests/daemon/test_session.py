@@ -778,7 +778,7 @@ def test_what_was_ended_in_vain_is_replaced_although_it_would_fit_again(stage, m
         changing = s.session.change(setup(failing))
         while not changing.ended.done():
             s.play(1)
-    s.until(State.PLAYING)
+    s.until(State.PLAYING, cycles=int(1.2 * LOAD_AGAIN_S * 44_100 / PERIOD))
 
 
 def test_what_plays_fails_while_others_come_and_they_mend_it(stage):
