@@ -14,11 +14,11 @@ LIBRARY = "libpipewire-0.3.so.0"
 NAME = b"stemd"
 
 PROPERTIES = {
-    "application.name": "stemd",
     "application.icon-name": "audio-x-generic",
     "media.name": "stems of live music",
 }
-"""Of the client's node."""
+"""Of the client's node. With an application's name, JACK programs would find the ports of PipeWire
+1.4 as stemd/stemd:in_L."""
 
 
 def introduce() -> None:
