@@ -17,8 +17,8 @@ PROPERTIES = {
     "application.icon-name": "audio-x-generic",
     "media.name": "stems of live music",
 }
-"""Of the client's node. With an application's name, JACK programs would find the ports of PipeWire
-1.4 as stemd/stemd:in_L."""
+"""Of the client's node. With an application's name, PipeWire 1.4 would call the JACK client
+stemd/stemd."""
 
 
 def introduce() -> None:

@@ -239,6 +239,7 @@ def test_other_programs_are_told_its_name(server, set_by_user, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", server.environment["XDG_RUNTIME_DIR"])
     library, *_ = candidates("pipewire")
     with daemon(environment, "--stems", "2") as await_line:
+        await_line("client stemd on JACK")  # and not stemd/stemd
         await_line("separating into")
         other = load(library).Client("other", no_start_server=True)
         wait_until(lambda: other.get_ports("stemd"))
