@@ -17,8 +17,8 @@ PROPERTIES = {
     "application.icon-name": "audio-x-generic",
     "media.name": "stems of live music",
 }
-"""Of the client's node. With an application's name, PipeWire 1.4 would call the JACK client
-stemd/stemd."""
+"""Of the client's node. With an application's name, PipeWire 1.4 would call a JACK client karaoke
+stemd/karaoke."""
 
 
 def introduce() -> None:
