@@ -22,9 +22,10 @@ client, that ends in good order takes its connections down before its ports."""
 REMEMBERED_S, REMEMBERED = 3 * SETTLED_S, 1000
 """For how long is kept what the server said, and how much of it."""
 
-TOGETHER_S = 0.008
-"""Less than this is between two things that a server says when a client becomes inactive: that its
-connections have gone, one after the other, and then its ports. A user is slower."""
+TOGETHER_S = 0.05
+"""Less than this is between two things that a server says when a client becomes inactive, on a busy
+machine too: that its connections have gone, one after the other, and then its ports. A user is
+slower."""
 
 
 class Patchbay:

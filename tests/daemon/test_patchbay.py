@@ -351,7 +351,20 @@ def test_connections_may_be_seen_to_have_gone_before_the_server_says_so():
     assert client.made == BOTH
 
 
-@pytest.mark.parametrize("looks", [(), (1.01,), (1.01, 1.03)])
+def test_a_busy_machine_tells_of_a_client_that_stops_piece_by_piece():
+    patchbay, client = player()
+    for number, connection in enumerate(sorted(BOTH)):
+        client.take_down(connection, at=1 + 0.03 * number)
+    client.deactivate(*PORTS, at=1.06)
+    patchbay.look(client, INPUTS, 1.1)
+    patchbay.look(client, INPUTS, 3)
+    client.activate(*PORTS, at=9)
+    patchbay.look(client, INPUTS, 9)
+    assert client.made == BOTH
+    assert not patchbay.disconnected
+
+
+@pytest.mark.parametrize("looks", [(), (1.01,), (1.01, 1.07)])
 @pytest.mark.parametrize("goes", ["inactive", "away"])
 def test_what_a_user_took_down_stays_so_while_its_client_stops_and_plays(looks, goes, caplog):
     patchbay, client = player()
@@ -359,14 +372,14 @@ def test_what_a_user_took_down_stays_so_while_its_client_stops_and_plays(looks, 
     client.take_down(left, at=1)
     for moment in looks[:1]:
         patchbay.look(client, INPUTS, moment)
-    client.deactivate(*PORTS, at=1.02)  # sooner than the wish is settled
+    client.deactivate(*PORTS, at=1.06)  # sooner than the wish is settled
     if goes == "away":
         for port in PORTS:
             client.remove(port)
     for moment in looks[1:]:
         patchbay.look(client, INPUTS, moment)
     if goes == "away":
-        patchbay.look(client, INPUTS, 1.04)
+        patchbay.look(client, INPUTS, 1.08)
         client.ports += PORTS
     for moment in range(2, 9):
         client.activate(*PORTS, at=moment - 0.5)
