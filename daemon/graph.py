@@ -33,13 +33,14 @@ class PortNotice:
     """Names: one that came or went, or two that were connected or disconnected."""
     is_there: bool
 
-    def ends(self, connection: Connection) -> bool:
-        """Whether this connection was taken down."""
-        return not self.is_there and self.ports == connection
-
     def ends_port_of(self, connection: Connection) -> bool:
         """Whether one of this connection's ports went."""
         return not self.is_there and len(self.ports) == 1 and self.ports[0] in connection
+
+    def begins(self, connection: Connection) -> bool:
+        """Whether this connection was made, or one of its ports came."""
+        is_port = len(self.ports) == 1 and self.ports[0] in connection
+        return self.is_there and (is_port or self.ports == connection)
 
 
 class GraphClient(Protocol):

@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product, zip_longest
+from math import inf
 
 from stemd.daemon.feedback import Circle
 from stemd.daemon.graph import Connection, GraphClient, Port, PortNotice
@@ -188,7 +189,7 @@ class Patchbay:
             self._recent.popleft()
         for each in list(self._missed):
             at = self._end_of(each)
-            runs = list(self._runs_with_end_of(each)) if client.reports_activity else []
+            runs = list(self._runs_with_end_of(each, at)) if client.reports_activity else []
             if any(first - TOGETHER_S < at < last + TOGETHER_S for first, last in runs):
                 del self._missed[each]
             elif any(at < first for first, _ in runs):
@@ -207,16 +208,26 @@ class Patchbay:
 
     def _end_of(self, connection: Connection) -> float:
         """Return when it was taken down: as the server said, who may do so after it was seen."""
-        said = (each.at for each in reversed(self._recent) if each.ends(connection))
-        return next(said, self._missed[connection])
+        for notice in reversed(self._recent):
+            if notice.ports == connection:
+                return self._missed[connection] if notice.is_there else notice.at
+        return self._missed[connection]
 
-    def _runs_with_end_of(self, connection: Connection) -> Iterator[tuple[float, float]]:
-        """Yield from when to when the server said without a pause that one of the ports went."""
+    def _runs_with_end_of(
+        self, connection: Connection, taken_down: float
+    ) -> Iterator[tuple[float, float]]:
+        """Yield from when to when the server said without a pause that one of the ports went.
+
+        One that went before the connection was made, or before it came back, does not count.
+        """
+        recent = list(self._recent)
+        begun = (each.at for each in recent if each.begins(connection))
+        since = max((at for at in begun if at <= taken_down), default=-inf)
         run: list[PortNotice] = []
-        for notice, following in zip_longest(list(self._recent), list(self._recent)[1:]):
+        for notice, following in zip_longest(recent, recent[1:]):
             run.append(notice)
             if following is None or following.at - notice.at >= TOGETHER_S:
-                if any(each.ends_port_of(connection) for each in run):
+                if any(each.ends_port_of(connection) and each.at >= since for each in run):
                     yield run[0].at, notice.at
                 run = []
 

@@ -396,6 +396,27 @@ def test_what_a_user_took_down_stays_so_while_its_client_stops_and_plays(looks, 
     ]
 
 
+@pytest.mark.parametrize("says_so_late", [False, True])
+def test_a_user_may_disconnect_a_player_that_has_just_begun_to_play(says_so_late):
+    patchbay, client = player()
+    left, right = sorted(BOTH)
+    client.deactivate(*PORTS, at=1)
+    patchbay.look(client, INPUTS, 1.005)
+    client.activate(*PORTS, at=1.01)
+    patchbay.look(client, INPUTS, 1.02)
+    assert client.made == BOTH
+    client.notices += [PortNotice(1.02, each, True) for each in BOTH]
+    if says_so_late:
+        client.made.remove(left)
+        patchbay.look(client, INPUTS, 1.03)
+        client.made.add(left)
+    client.take_down(left, at=1.03)
+    patchbay.look(client, INPUTS, 1.04)
+    patchbay.look(client, INPUTS, 1.1 + SETTLED_S)
+    assert client.made == {right}
+    assert patchbay.disconnected == {left}
+
+
 def test_what_matched_and_was_there_already_is_a_users_to_take_down():
     client = FakeClient("mpd:out_L")
     client.made.add(("mpd:out_L", "stemd:in_L"))

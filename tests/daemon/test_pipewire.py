@@ -210,18 +210,25 @@ def test_a_player_that_stops_is_connected_when_it_plays_and_a_user_has_the_last_
         def links() -> list[list[str]]:
             return [[other.name for other in port.connections] for port in (left, right)]
 
-        for _ in range(3):
-            player.activate()
-            wait_until(lambda: links() == [["stemd:in_L"], ["stemd:in_R"]])
-            player.deactivate()
-        player.activate()
-        wait_until(lambda: links() == [["stemd:in_L"], ["stemd:in_R"]])
+        made = [["mpd:left", "stemd:in_L"], ["mpd:right", "stemd:in_R"]]
         with ControlClient(Path(runtime) / "stemd" / "stemd.socket") as steering:
-            made = [["mpd:left", "stemd:in_L"], ["mpd:right", "stemd:in_R"]]
-            wait_until(lambda: steering.ask("status")["connections"] == made)
+
+            def await_seen(connections: list[list[str]]) -> None:
+                wait_until(lambda: steering.ask("status")["connections"] == connections)
+
+            for _ in range(3):
+                player.activate()
+                wait_until(lambda: links() == [["stemd:in_L"], ["stemd:in_R"]])
+                await_seen(made)
+                player.deactivate()
+                await_seen([])  # what begins again at once may not be seen to have stopped
+            player.activate()
+            await_seen(made)
         player.disconnect(left, "stemd:in_L")
         await_line("left so: mpd:left to stemd:in_L;")
         player.deactivate()
+        with ControlClient(Path(runtime) / "stemd" / "stemd.socket") as steering:
+            wait_until(lambda: steering.ask("status")["connections"] == [])
         player.activate()
         if library.reports_activity:  # else there is one connection less, which goes alone
             wait_until(lambda: links() == [[], ["stemd:in_R"]])
