@@ -44,13 +44,23 @@ class OwnedSocket:
             self._lock = _locked(path.with_name(f"{path.name}.lock"))
             _remove_stale(path)
             os.fchmod(self.socket.fileno(), 0o600)  # and so the file, from its first moment
-            self.socket.bind(str(path))
-            self._file = _identity(path)
-            self.socket.listen()
+            self._listen_at(path)
         except OSError as error:
             self.socket.close()
             self._unlock()
             raise _refusal(path, error) from None
+
+    def _listen_at(self, path: Path) -> None:
+        """Make the file elsewhere first: at its path a client must find that it listens."""
+        unready = path.with_name(f"{path.name}~")
+        _remove_stale(unready)
+        self.socket.bind(str(unready))
+        try:
+            self.socket.listen()
+            self._file = _identity(unready)
+            path.hardlink_to(unready)  # unlike renaming, it replaces nothing
+        finally:
+            unready.unlink()
 
     def move(self, path: Path) -> None:
         """Listen at another path from now on; connections stay.

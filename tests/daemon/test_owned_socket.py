@@ -106,9 +106,26 @@ def test_a_program_that_takes_no_locks_keeps_its_socket(path):
 
 def test_a_file_in_its_place_is_left_alone(path):
     path.write_text("mine")
-    with pytest.raises(StemdError, match=r"cannot make the control socket .*/s: Address already"):
+    with pytest.raises(StemdError, match=r"cannot make the control socket .*/s: File exists"):
         OwnedSocket(path)
     assert path.read_text() == "mine"
+
+
+def test_a_client_that_finds_the_file_finds_that_it_listens(path, monkeypatch):
+    """Between binding and listening others are refused."""
+    listen, seen = socket.socket.listen, []
+
+    def observed(self):
+        seen.append(path.exists())
+        listen(self)
+        seen.append(path.exists())
+
+    monkeypatch.setattr(socket.socket, "listen", observed)
+    owner = OwnedSocket(path)
+    assert seen == [False, False]
+    assert listens(path)
+    assert {each.name for each in path.parent.iterdir()} == {"s", "s.lock"}
+    owner.close()
 
 
 def test_one_that_failed_keeps_no_lock(path):
