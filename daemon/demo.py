@@ -23,7 +23,7 @@ import soxr
 from stemd.daemon.audio_file import Song, writing_stems
 from stemd.daemon.config import Config
 from stemd.daemon.errors import ServerError, StemdError
-from stemd.daemon.graph import GraphClient
+from stemd.daemon.graph import Connection, GraphClient
 from stemd.daemon.jack_graph import open_client
 from stemd.daemon.machine import choose
 from stemd.daemon.networks import LoadedNetworks, choose_stems
@@ -210,7 +210,15 @@ def _play_and_record(
         player = programs.enter_context(_program(play, server, stdin=subprocess.PIPE))
         _wait_for_ports(client, PLAYER_PORTS)
         recorder = programs.enter_context(_program(record, server, stdout=tape))
-        _wait_for_ports(client, [RECORDER_PORT.format(n + 1) for n in range(len(sources))])
+        recorded = [RECORDER_PORT.format(n + 1) for n in range(len(sources))]
+        _wait_for_ports(client, recorded)
+        _wait_for_connections(
+            client,
+            {
+                *zip(PLAYER_PORTS, (f"{client.name}:{port}" for port in INPUTS), strict=True),
+                *zip(sources, recorded, strict=True),
+            },
+        )
         # Only now, or the recorder would miss the beginning; it takes as long as it plays.
         song = mixture.T.tobytes()
         steering_thread(player.communicate, "stemd-player", song).start()
@@ -267,3 +275,14 @@ def _wait_for_ports(client: GraphClient, names: Iterable[str]) -> None:
             return
         sleep(0.05)
     raise StemdError(f"the port {missing[0]} does not appear: did its program start?")
+
+
+def _wait_for_connections(client: GraphClient, wanted: set[Connection]) -> None:
+    """Look again and again: programs connect themselves some time after their ports appear."""
+    for _ in range(100):
+        missing = sorted(wanted - client.all_connections())
+        if not missing:
+            return
+        sleep(0.05)
+    source, destination = missing[0]
+    raise StemdError(f"{source} is not connected to {destination}: did its program end?")
