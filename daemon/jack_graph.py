@@ -29,8 +29,9 @@ INTEGER = "http://www.w3.org/2001/XMLSchema#int"
 ATTEMPTS = 10
 """How often a question is asked: a port that vanishes meanwhile fails the whole of it."""
 
-CLOSE_S = 3.0
-"""How long a server may take to let the client go; one that is dying may never do it."""
+CLOSE_S = 8.0
+"""How long a server may take to let the client go: a busy one takes seconds, one that is dying may
+never do it."""
 
 MOST_ABANDONED = 10
 """Clients that cannot be closed and are kept; each takes 2 MB, 4 threads, 25 descriptors."""
