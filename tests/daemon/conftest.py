@@ -100,15 +100,26 @@ def closing(rig: JackRig):
         rig.close()
 
 
+@pytest.fixture(scope="session")
+def derived_networks(tmp_path_factory):
+    """A folder for the cache, which serves all tests: deriving networks takes seconds."""
+    base = tmp_path_factory.getbasetemp()
+    beside_others = "PYTEST_XDIST_WORKER" in os.environ
+    folder = (base.parent if beside_others else base) / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Without the user's own configuration, networks, servers; the cache serves all tests here."""
+def environment(tmp_path_factory, derived_networks):
+    """Without the user's own configuration, networks and servers."""
     home = tmp_path_factory.mktemp("home")
     runtime = home / "runtime"
     runtime.mkdir(mode=0o700)
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
+        "XDG_CACHE_HOME": str(derived_networks),
         "XDG_RUNTIME_DIR": str(runtime),
         "JACK_DEFAULT_SERVER": "nobody-has-this-name",
     }

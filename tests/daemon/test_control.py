@@ -411,7 +411,6 @@ requests = st.fixed_dictionaries(
 
 
 @given(st.binary(max_size=200) | (requests | json_values).map(lambda x: json.dumps(x).encode()))
-@settings(max_examples=300)
 def test_any_line_is_a_request_or_an_error_that_can_be_written(line):
     try:
         request = protocol.parse(line)

@@ -251,7 +251,7 @@ def with_silence(x: np.ndarray, silent: set[tuple[int, int]]) -> np.ndarray:
     return x
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     scheme=st.sampled_from([*SCHEMES, SCHEME, Scheme(T=64, B=2, A=0), Scheme(T=64, B=9, A=4)]),
     stems=st.sampled_from([2, 4]),
