@@ -46,9 +46,9 @@ BESIDE = $(shell tests/alone.sh true 2>/dev/null && echo "--dist worksteal --tx 
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
-SOURCES := pyproject.toml setup.py daemon/rt_build.py $(wildcard daemon/rt/*)
+SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak floods xruns wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man clean
+.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak floods xruns wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -188,8 +188,12 @@ training-test: $(TRAINING)/done
 man: $(VENV)/test
 	$(VENV)/bin/python docs/man/write.py
 
+# Which room imports which, from the highest down.
+rooms: $(VENV)/test
+	$(VENV)/bin/python tests/rooms.py
+
 clean:
-	rm -rf $(VENV) $(ORACLE) $(WHEELS) $(FORERUNNER) $(TRAINING) $(SANITIZERS) build dist *.egg-info daemon/_rt.*so
+	rm -rf $(VENV) $(ORACLE) $(WHEELS) $(FORERUNNER) $(TRAINING) $(SANITIZERS) build dist *.egg-info daemon/engine/_rt.*so
 
 # ---- what the machine must have; apt-get brings it where it is missing ----
 

@@ -2,4 +2,4 @@
 
 from setuptools import setup
 
-setup(cffi_modules=["daemon/rt_build.py:ffibuilder"])
+setup(cffi_modules=["daemon/engine/rt_build.py:ffibuilder"])

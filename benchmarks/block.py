@@ -22,9 +22,9 @@ from stemd.dsp.resampling import RateConverter
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE
 from stemd.dsp.separator import Separator
 from stemd.dsp.stft import Analysis, Synthesis
-from stemd.tflite_models.library import Library
+from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.store.library import Library
 
 DOCUMENT = DOCS / "speed.md"
 

@@ -6,9 +6,9 @@ Writes tables of docs/raspberry-pi.md: an estimate, for nobody has measured it t
 from argparse import ArgumentParser
 
 from report import DOCS, markdown_table, replace_section
-from stemd.daemon.boards import BLOCKS, BOARDS, WEIGHTS, expected_load
+from stemd.daemon.capacity.estimate import BLOCKS, BOARDS, WEIGHTS, expected_load
+from stemd.daemon.capacity.profiles import choose_profile
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.profiles import choose_profile
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE
 

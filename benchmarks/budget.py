@@ -31,12 +31,9 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
         import numpy as np
 
         yield "NumPy"
-        import stemd.daemon.app
-        import stemd.daemon.cli
-        import stemd.daemon.control.server  # noqa: F401
     yield "stemd's own modules and their libraries"
-    from stemd.daemon import libjack
     from stemd.daemon.errors import ServerError
+    from stemd.daemon.graph import libjack
 
     with suppress(ServerError):
         libjack.load(libjack.candidates("auto")[0])
@@ -46,8 +43,8 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     import_module(f"{runtime_name()}.interpreter")
     yield "the runtime"
     from stemd.daemon.config import SeparationSection
-    from stemd.daemon.networks import load_networks
-    from stemd.daemon.scheduling import give_back_memory
+    from stemd.daemon.engine.networks import load_networks
+    from stemd.daemon.engine.scheduling import give_back_memory
     from stemd.dsp.banks import InTurn
     from stemd.dsp.masks import MaskExtension
     from stemd.dsp.pipeline import Pipeline

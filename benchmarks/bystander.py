@@ -19,13 +19,13 @@ from time import monotonic
 import numpy as np
 import soundfile
 
+from stemd.daemon.engine.link import Event, Link, RealtimeSide
 from stemd.daemon.errors import ServerError
-from stemd.daemon.graph import Connection
-from stemd.daemon.jack_graph import JackClient, open_client
-from stemd.daemon.realtime import Event, Link, RealtimeSide
+from stemd.daemon.graph.client import Connection
+from stemd.daemon.graph.jack import JackClient, open_client
 from stemd.dsp.arrays import Waveform
 
-SONG = Path(__file__).parents[1] / "daemon" / "song" / "slow-motion-dream.mp3"
+SONG = Path(__file__).parents[1] / "daemon" / "cli" / "song" / "slow-motion-dream.mp3"
 
 NAME = "bystander"
 

@@ -23,13 +23,14 @@ from time import monotonic, sleep
 from typing import Any
 from weakref import ref
 
-from stemd.daemon import app, machine
+from stemd.daemon.capacity import choice
 from stemd.daemon.config import load_config
-from stemd.daemon.networks import load_networks
-from stemd.daemon.separation import Separation
-from stemd.daemon.supervisor import Daemon
+from stemd.daemon.engine.networks import load_networks
+from stemd.daemon.engine.separation import Separation
+from stemd.daemon.engine.workers import WorkerPool
+from stemd.daemon.supervisor import app
+from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.work import Work
-from stemd.daemon.workers import WorkerPool
 from stemd.dsp.arrays import Magnitudes
 from stemd.dsp.banks import Bank, Network
 
@@ -148,7 +149,7 @@ def listen() -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for module, name, hostile in (
-        (machine, "load_networks", load_four),
+        (choice, "load_networks", load_four),
         (app, "Daemon", Watched),
         (WorkerPool, "submit", enemy.stand_before_engine(WorkerPool.submit)),
     ):

@@ -8,8 +8,8 @@ import sys
 from dataclasses import asdict
 from time import monotonic, sleep
 
-from stemd.daemon.jack_graph import open_client
-from stemd.daemon.realtime import RealtimeSide
+from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.graph.jack import open_client
 
 REPORT_S = 0.1
 

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cost import Cost, cost_of
-from stemd.daemon.separate import aligned, files_separator
-from stemd.daemon.workers import WorkerPool
+from stemd.daemon.engine.workers import WorkerPool
+from stemd.daemon.files.separate import aligned, files_separator
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, OFFLINE, SAMPLERATE
-from stemd.tflite_models.model_set import ModelSet
+from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
+from stemd.tflite_models.store.sets import ModelSet
 
 COMMAND = Path(sys.executable).with_name("stemd")
 OPTIONS = ("--stems", "2", "--mask-extension", "zeros")

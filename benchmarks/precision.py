@@ -1,8 +1,8 @@
 """Which layers bear 8 bits: what each costs in decibels, and what it saves in time.
 
 ``make precision`` writes the table into docs/latency.md; with fewer songs (``ARGS="--songs 2"``)
-it is only printed. `stemd.tflite_models.quantization` keeps the layers in float32 that it shows to
-be worth it.
+it is only printed. `stemd.tflite_models.spleeter.quantization` keeps the layers in float32 that it
+shows to be worth it.
 """
 
 import argparse
@@ -20,16 +20,16 @@ from material import RECIPES, build_mixes
 from pool import Graphs, on_every_mix
 from report import DOCS, markdown_table, replace_section
 from rounds import clocked, in_turns
-from stemd.daemon.networks import SETS
+from stemd.daemon.engine.networks import SETS
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.model_reader import read_weights
+from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.quantization import KEPT_FLOAT
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.streaming import compile_graph
+from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.streaming import compile_graph
+from stemd.tflite_models.store.library import Library
 from voices import MaterialError
 
 try:

@@ -19,17 +19,17 @@ import soundfile
 from material import RECIPES, Recipe, build_mix, build_mixes, describe
 from pool import Graphs, on_every_mix
 from report import DOCS, markdown_table, replace_section
-from stemd.daemon.audio_file import Song
+from stemd.daemon.engine.networks import SETS
 from stemd.daemon.errors import StemdError
-from stemd.daemon.networks import SETS
+from stemd.daemon.files.audio_file import Song
+from stemd.daemon.files.separate import separate
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.separate import separate
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE, SAMPLERATE, Scheme
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.library import Library
+from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
+from stemd.tflite_models.store.library import Library
 from voices import MaterialError
 
 try:

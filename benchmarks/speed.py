@@ -24,17 +24,17 @@ from official import Official
 from ours import PRECISIONS, Stemd, load, whole
 from report import DOCS, markdown_table, replace_section
 from rounds import Ratio, Seconds, clocked, in_turns, ratio
-from stemd.daemon.memory import processor_name
+from stemd.daemon.capacity.measurements import processor_name
 from stemd.dsp.scheme import OFFLINE, SAMPLERATE
-from stemd.tflite_models.graph import write_graph
-from stemd.tflite_models.install import Installer
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.model_reader import read_weights
-from stemd.tflite_models.model_set import ModelSet
+from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.runtime import runtime_name
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.unet import BINS, CHANNELS
+from stemd.tflite_models.spleeter.plain import write_graph
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.unet import BINS, CHANNELS
+from stemd.tflite_models.store.install import Installer
+from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.sets import ModelSet
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = DOCS / "speed.md"

@@ -20,12 +20,12 @@ from material import Recipe, build_mix
 from measures import sdr_db
 from pool import Graphs, on_every_mix
 from short_windows import WindowPair, asymmetric_pair, hann_pair, spectra_of, waveform_of
-from stemd.daemon.networks import SETS
+from stemd.daemon.engine.networks import SETS
 from stemd.dsp.arrays import Magnitudes, Waveform
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT, OFFLINE, Scheme
-from stemd.tflite_models.library import Library
+from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.store.library import Library
 
 FIRST, LAST = 172, 172 + 512
 """Hops of each mix that are scored, twelve seconds from its fifth on.

@@ -19,7 +19,7 @@ from pydantic import (
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.errors import ConfigError
-from stemd.daemon.port_patterns import compiled
+from stemd.daemon.graph.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
 from stemd.daemon.presets import fitting_schemes
 from stemd.daemon.wording import named, nearest, shown
@@ -28,8 +28,8 @@ from stemd.daemon.yaml_text import read_yaml, write_yaml
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import MAX_T, Scheme
 from stemd.tflite_models.files import read_ordinary
+from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.runtime import preferred_precision
-from stemd.tflite_models.spec import StreamingPrecision
 
 
 def _is_port(name: str) -> str:
@@ -315,7 +315,7 @@ def _with_profile(config: Config) -> Config:
     wishes = config.separation
     if wishes.profile != "auto":
         return config
-    from stemd.daemon.profiles import profile_here
+    from stemd.daemon.capacity.profiles import profile_here
 
     given = wishes.model_dump(exclude_unset=True)
     return Config.model_validate({**dict(config), "separation": {**given, **profile_here(given)}})

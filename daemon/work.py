@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.spec import StreamingPrecision
+from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 
 @dataclass(frozen=True)

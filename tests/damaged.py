@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stemd.tflite_models.manifest import MANIFEST
+from stemd.tflite_models.store.manifest import MANIFEST
 
 
 def damaged_four_stems(data_home: Path) -> Path:

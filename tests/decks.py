@@ -10,9 +10,9 @@ from threading import Event, Thread
 
 import numpy as np
 
-from stemd.daemon.jack_graph import open_client
-from stemd.daemon.realtime import RESERVE_S, Link, RealtimeSide
-from stemd.daemon.realtime import Event as Notice
+from stemd.daemon.engine.link import RESERVE_S, Link, RealtimeSide
+from stemd.daemon.engine.link import Event as Notice
+from stemd.daemon.graph.jack import open_client
 from waiting import PATIENCE_S, wait_until
 
 AHEAD = 16_384

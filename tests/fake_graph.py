@@ -4,9 +4,9 @@ from collections import Counter
 
 import numpy as np
 
-from stemd.daemon import realtime
-from stemd.daemon._rt import ffi
-from stemd.daemon.realtime import RealtimeSide, Server
+from stemd.daemon.engine import link
+from stemd.daemon.engine._rt import ffi
+from stemd.daemon.engine.link import RealtimeSide, Server
 
 MAX_PERIOD = 40_000
 
@@ -46,7 +46,7 @@ class FakeGraph:
         ]
 
     def __del__(self) -> None:
-        realtime._called.discard(getattr(self, "_rt", None))  # nothing calls it any more
+        link._called.discard(getattr(self, "_rt", None))  # nothing calls it any more
 
     def bind(self, rt: RealtimeSide, inputs, outputs) -> None:
         self.ports = list(inputs)

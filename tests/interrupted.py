@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 _PROGRAM = """
 import os, signal, sys
-from stemd.daemon import start
+from stemd.daemon.cli import start
 
 class Finder:
     left = int(sys.argv[1])

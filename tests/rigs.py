@@ -18,12 +18,12 @@ import numpy as np
 from decks import Player, Recorder
 from fake_graph import FakeGraph
 from stalls import DisturbedError, measure_undisturbed
-from stemd.daemon.jack_graph import open_client
-from stemd.daemon.networks import LoadedNetworks
-from stemd.daemon.patchbay import Patchbay
-from stemd.daemon.realtime import MAX_PERIOD, LinkCounters
-from stemd.daemon.separation import ENGINE_TIME_S, Report
-from stemd.daemon.session import Session
+from stemd.daemon.engine.link import MAX_PERIOD, LinkCounters
+from stemd.daemon.engine.networks import LoadedNetworks
+from stemd.daemon.engine.separation import ENGINE_TIME_S, Report
+from stemd.daemon.graph.jack import open_client
+from stemd.daemon.graph.patchbay import Patchbay
+from stemd.daemon.supervisor.session import Session
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
 from two_networks import low_and_high

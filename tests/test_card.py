@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stemd.tflite_models.library import Library
+from stemd.tflite_models.store.library import Library
 from training import card
 
 ROOT = Path(__file__).parents[1]

@@ -10,8 +10,8 @@ import pytest
 
 from messages import messages
 from stemd.daemon.config import JackSection, SeparationSection, load_config
+from stemd.daemon.engine.separation import ring_prefill
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.separation import ring_prefill
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -37,7 +37,7 @@ def test_readme_shows_the_demonstration_of_the_default_preset():
 
 
 def test_readme_names_every_command():
-    from stemd.daemon.cli import cli
+    from stemd.daemon.cli.cli import cli
 
     for command in cli.commands:
         assert f"`stemd {command}" in README, command
@@ -87,7 +87,7 @@ def test_the_documents_hold_configurations():
     assert {document for document, _ in configurations()} >= {"network.md", "raspberry-pi.md"}
 
 
-@pytest.mark.parametrize("folder", ["daemon/song", "tflite_models/2stems"])
+@pytest.mark.parametrize("folder", ["daemon/cli/song", "tflite_models/2stems"])
 def test_every_file_of_others_is_in_the_notices(folder):
     notices = (ROOT / "THIRD-PARTY.md").read_text()
     assert folder in notices

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stemd.tflite_models.checkpoint import DATA_FILE, INDEX_FILE
-from stemd.tflite_models.leveldb import MAGIC, masked_crc32c
-from stemd.tflite_models.releases import Release
-from stemd.tflite_models.unet import Activations, Architecture
+from stemd.tflite_models.spleeter.checkpoint import DATA_FILE, INDEX_FILE
+from stemd.tflite_models.spleeter.leveldb import MAGIC, masked_crc32c
+from stemd.tflite_models.spleeter.unet import Activations, Architecture
+from stemd.tflite_models.store.releases import Release
 
 FILTERS = (2, 3, 4, 3, 2, 3)
 OFFICIAL_2 = Activations("leaky_relu", "relu")

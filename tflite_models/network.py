@@ -11,7 +11,7 @@ import numpy as np
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import why_unreadable
 from stemd.tflite_models.runtime import new_interpreter
-from stemd.tflite_models.unet import BINS, CHANNELS, FloatArray
+from stemd.tflite_models.spleeter.unet import BINS, CHANNELS, FloatArray
 
 
 class Network:

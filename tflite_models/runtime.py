@@ -15,7 +15,7 @@ from threading import Event, Lock
 from typing import Any
 
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.spec import StreamingPrecision
+from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 # The maintained one first; the other still serves where the first has no wheel.
 _RUNTIMES = ("ai_edge_litert", "tflite_runtime")

@@ -15,12 +15,12 @@ from typing import Any
 from packages import version
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import locked
-from stemd.tflite_models.graph import write_graph
-from stemd.tflite_models.manifest import MANIFEST, Figures, Manifest, Training
-from stemd.tflite_models.model_reader import read_weights
-from stemd.tflite_models.model_set import ModelSet
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.store import write_set
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.spleeter.plain import write_graph
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.store.manifest import MANIFEST, Figures, Manifest, Training
+from stemd.tflite_models.store.set_folder import write_set
+from stemd.tflite_models.store.sets import ModelSet
 from training import checkpoints
 from training.card import CARD, REPLACED, digest_of_heard, read, runs_of
 from training.errors import TrainingError

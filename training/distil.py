@@ -19,8 +19,8 @@ from torch import Tensor
 
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.spec import StreamingPrecision
-from stemd.tflite_models.unet import UNet
+from stemd.tflite_models.graphs.spec import StreamingPrecision
+from stemd.tflite_models.spleeter.unet import UNet
 from training.batches import batches, frames_of
 from training.learner import THREADS, Learner, Settings, alone_in, run
 from training.mixing import USUAL, Augmentation, Batch, Mixer

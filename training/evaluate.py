@@ -16,9 +16,9 @@ from stemd.daemon.presets import PRESETS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.masks import MaskExtension, RatioMask
 from stemd.dsp.scheme import HOP_LENGTH, OFFLINE, Scheme
-from stemd.tflite_models.model_reader import read_weights
-from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
-from stemd.tflite_models.streaming import compile_graph
+from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.streaming import compile_graph
 from training.heldout import Mix, Recording
 from training.mixing import Stems
 from training.tracks import STEMS

@@ -23,12 +23,12 @@ from material import RECIPES, build_mixes
 from measures import sdr_db
 from pool import Graphs, on_every_mix
 from report import DOCS, markdown_table, replace_section
-from stemd.daemon.demo import SONG, read
+from stemd.daemon.cli.demonstration import SONG, read
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import OFFLINE, Scheme
-from stemd.tflite_models.streaming import compile_graph
-from stemd.tflite_models.unet import UNet
+from stemd.tflite_models.spleeter.streaming import compile_graph
+from stemd.tflite_models.spleeter.unet import UNet
 from training.__main__ import default_folder, positive, read_tracks, run_name, say
 from training.distil import LESSONS, SETTINGS, SHORTEST, distil
 from training.errors import tell

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.unet import Activations, UNet
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.spleeter.unet import Activations, UNet
 from training import checkpoints
 from training.errors import TrainingError
 from training.mixing import Batch

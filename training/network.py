@@ -17,8 +17,8 @@ from torch.nn import functional
 from stemd.dsp.masks import EPSILON
 from stemd.dsp.scheme import HOP_LENGTH, MODEL_BINS, N_FFT
 from stemd.dsp.stft import hann
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.unet import (
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.spleeter.unet import (
     DEPTH,
     LEAKY_SLOPE,
     Activation,

@@ -1,4 +1,4 @@
-"""8-bit arithmetic where the graphs of `stemd.tflite_models.streaming` have it, for what learns.
+"""8-bit arithmetic where the graphs of `spleeter.streaming` have it, for what learns.
 
 The interpreter rounds what a convolution reads to one scale for the whole tensor, and the kernel to
 one for each of its outputs. Which numbers share a scale, and how loud each channel is among them,
@@ -16,10 +16,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from stemd.tflite_models.quantization import form_of
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.streaming import MOST_SHIFT, rows_needed
-from stemd.tflite_models.unet import DEPTH
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.spleeter.quantization import form_of
+from stemd.tflite_models.spleeter.streaming import MOST_SHIFT, rows_needed
+from stemd.tflite_models.spleeter.unet import DEPTH
 
 Weights = Mapping[str, Tensor]
 """By the names of `UNet.tensors`; kernels in PyTorch's order of axes."""

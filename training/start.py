@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 import stemd.tflite_models
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.model_reader import read_weights
-from stemd.tflite_models.model_set import ModelSet
-from stemd.tflite_models.unet import UNet
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.unet import UNet
+from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.sets import ModelSet
 from training.card import CARD, digest_of_heard, read, runs_of
 from training.errors import TrainingError
 from training.fonts import Font

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
+from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 
 
 @dataclass(frozen=True)

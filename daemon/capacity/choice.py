@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from stemd.daemon.measuring import Measurement
-from stemd.daemon.memory import Memory, Remembered
-from stemd.daemon.networks import Load, find_networks, load_networks
+from stemd.daemon.capacity.measurements import Memory, Remembered
+from stemd.daemon.capacity.measuring import Measurement
+from stemd.daemon.engine.networks import Load, find_networks, load_networks
 from stemd.daemon.work import Work
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from stemd.daemon.measuring import Measurement, measured
+from stemd.daemon.capacity.measuring import Measurement, measured
 from stemd.daemon.work import Work
 from stemd.tflite_models.files import locked, read_ordinary, user_cache_folder, write_whole
 from stemd.tflite_models.runtime import runtime_name
-from stemd.tflite_models.streaming import WRITER
+from stemd.tflite_models.spleeter.streaming import WRITER
 
 log = logging.getLogger(__name__)
 

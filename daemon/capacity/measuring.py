@@ -1,7 +1,7 @@
 """What one scheme costs on this machine, measured in a process of its own.
 
-`python -m stemd.daemon.measuring` measures and prints; `measured` runs it and reads the answer. In
-a process of its own the memory is that of the scheme alone, and whoever asks keeps none of it.
+`python -m stemd.daemon.capacity.measuring` measures and prints; `measured` runs it and reads the
+answer. In a process of its own the memory is that of the scheme alone, and none of it is kept.
 """
 
 import ctypes
@@ -16,11 +16,11 @@ from time import perf_counter, process_time, thread_time
 
 import numpy as np
 
+from stemd.daemon.engine.networks import ByStem, load_networks
+from stemd.daemon.engine.scheduling import give_back_memory
+from stemd.daemon.engine.workers import WorkerPool
 from stemd.daemon.errors import StemdError
-from stemd.daemon.networks import ByStem, load_networks
-from stemd.daemon.scheduling import give_back_memory
 from stemd.daemon.work import Work
-from stemd.daemon.workers import WorkerPool
 from stemd.dsp.banks import Bank
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stemd.daemon.boards import Board, expected_load, this_board
-from stemd.daemon.networks import choose_stems
+from stemd.daemon.capacity.estimate import Board, expected_load, this_board
+from stemd.daemon.engine.networks import choose_stems
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work
+from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.runtime import preferred_precision
-from stemd.tflite_models.spec import StreamingPrecision
 
 log = logging.getLogger(__name__)
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Literal
 
-from stemd.daemon.boards import expected_load, this_board
+from stemd.daemon.capacity.choice import HEADROOM, is_held
+from stemd.daemon.capacity.estimate import expected_load, this_board
+from stemd.daemon.capacity.measurements import Memory, describe_machine
+from stemd.daemon.capacity.measuring import Measurement
+from stemd.daemon.capacity.profiles import choose_profile
+from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import SeparationSection
-from stemd.daemon.machine import HEADROOM, is_held
-from stemd.daemon.measuring import Measurement
-from stemd.daemon.memory import Memory, describe_machine
-from stemd.daemon.networks import choose_stems, find_networks
+from stemd.daemon.engine.networks import choose_stems, find_networks
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.profiles import choose_profile
-from stemd.daemon.terminal import echo, echo_json
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import SAMPLERATE, Scheme
 

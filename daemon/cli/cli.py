@@ -14,21 +14,21 @@ from typing import Any, Literal, get_args
 
 import click
 
-from stemd.daemon import control_commands, logs
-from stemd.daemon.choices import Choice, Seconds, complete_setting, values_of
+from stemd.daemon.cli import logs, steer
+from stemd.daemon.cli.choices import Choice, Seconds, complete_setting, values_of
+from stemd.daemon.cli.models import models
+from stemd.daemon.cli.service import service
+from stemd.daemon.cli.start import INTERRUPTED
+from stemd.daemon.cli.terminal import echo, echo_error
 from stemd.daemon.config import SeparationSection, existing_default_path, load_config
 from stemd.daemon.errors import StemdError
-from stemd.daemon.models_commands import models
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.service_commands import service
-from stemd.daemon.start import INTERRUPTED
-from stemd.daemon.terminal import echo, echo_error
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.printable import printable
-from stemd.tflite_models.spec import StreamingPrecision
 
 Command = Callable[..., Any]
 
@@ -156,7 +156,7 @@ def cli(verbose: bool) -> None:
     logs.set_up(verbose, os.environ)
 
 
-for command in (models, service, *control_commands.COMMANDS):
+for command in (models, service, *steer.COMMANDS):
     cli.add_command(command)
 
 
@@ -216,7 +216,7 @@ def run(
     no_autoconnect: bool,
 ) -> None:
     """Run the daemon in the foreground."""
-    from stemd.daemon.app import run as run_daemon
+    from stemd.daemon.supervisor.app import run as run_daemon
 
     given = _overrides(server, stems, preset)
     if server_name is not None:
@@ -233,7 +233,7 @@ def check(path: Path | None, settings: tuple[str, ...]) -> None:
 
     Every error is named at once, a line each; the exit code is then 2.
     """
-    from stemd.daemon.networks import find_networks
+    from stemd.daemon.engine.networks import find_networks
 
     stems = load_config(path, settings).separation.stems
     if stems != "auto":
@@ -266,7 +266,7 @@ def doctor(path: Path | None, settings: tuple[str, ...], seconds: float, as_json
     runs, that one is measured instead. The exit code is 0 if nothing dropped out, and 1 if
     something did or stemd cannot play here.
     """
-    from stemd.daemon.doctor import doctor as examine
+    from stemd.daemon.cli.doctor import doctor as examine
 
     examine(path, settings, seconds, as_json)
 
@@ -353,8 +353,8 @@ def separate(
         raise click.UsageError("--preset and --offline exclude each other: give one")
     if suffix == "flac" and bits == "float":
         raise click.UsageError("FLAC holds no float samples: give --bits 24 or --format wav")
-    from stemd.daemon.networks import choose_stems
-    from stemd.daemon.separate_command import separate_file
+    from stemd.daemon.cli.separate import separate_file
+    from stemd.daemon.engine.networks import choose_stems
 
     number = choose_stems(_stems(stems))
     precision = precision or (SeparationSection().precision if preset else "fp32")
@@ -391,7 +391,7 @@ def bench(
 
     Networks, signal processing and memory are measured for each preset.
     """
-    from stemd.daemon.bench_command import bench as run_bench
+    from stemd.daemon.cli.bench import bench as run_bench
 
     given = _overrides(None, stems, None, precision)
     wishes = load_config(path, [*settings, *given]).separation
@@ -436,7 +436,7 @@ def demo(
 
     In real time, on a JACK server of its own; the stems are recorded.
     """
-    from stemd.daemon.demo_command import demo_song
+    from stemd.daemon.cli.demo import demo_song
 
     demo_song(load_config(path, [*settings, *_overrides(None, stems, preset)]), folder, song)
 

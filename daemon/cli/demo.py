@@ -3,11 +3,11 @@
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from stemd.daemon.cli.demonstration import SONG, Demonstration, demonstrate, draw, write_stems
+from stemd.daemon.cli.terminal import echo
 from stemd.daemon.config import Config
-from stemd.daemon.demo import SONG, Demonstration, demonstrate, draw, write_stems
 from stemd.daemon.errors import StemdError
 from stemd.daemon.packages import install_extra
-from stemd.daemon.terminal import echo
 from stemd.dsp.scheme import SAMPLERATE
 
 

@@ -20,19 +20,19 @@ from typing import Any
 import numpy as np
 import soxr
 
-from stemd.daemon.audio_file import Song, writing_stems
+from stemd.daemon.capacity.choice import choose
 from stemd.daemon.config import Config
+from stemd.daemon.engine.networks import LoadedNetworks, choose_stems
+from stemd.daemon.engine.scheduling import steering_thread
+from stemd.daemon.engine.separation import Report
 from stemd.daemon.errors import ServerError, StemdError
-from stemd.daemon.graph import Connection, GraphClient
-from stemd.daemon.jack_graph import open_client
-from stemd.daemon.machine import choose
-from stemd.daemon.networks import LoadedNetworks, choose_stems
-from stemd.daemon.patchbay import Patchbay
+from stemd.daemon.files.audio_file import Song, writing_stems
+from stemd.daemon.graph.client import Connection, GraphClient
+from stemd.daemon.graph.jack import open_client
+from stemd.daemon.graph.patchbay import Patchbay
+from stemd.daemon.graph.private_server import private_server, without_pipewire
 from stemd.daemon.ports import INPUTS
-from stemd.daemon.private_server import private_server, without_pipewire
-from stemd.daemon.scheduling import steering_thread
-from stemd.daemon.separation import Report
-from stemd.daemon.session import TICK_S, ServerGoneError, Session
+from stemd.daemon.supervisor.session import TICK_S, ServerGoneError, Session
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import SAMPLERATE
 

@@ -12,34 +12,35 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, TypeAlias
 
-from stemd.daemon import bad_samples, libjack
-from stemd.daemon.absent_server import NAMES, find_obstacles, find_strangers, kinds_of
-from stemd.daemon.calls import apart
+from stemd.daemon.capacity.choice import HEADROOM, is_held
+from stemd.daemon.capacity.measurements import processor_name
+from stemd.daemon.capacity.measuring import measured
+from stemd.daemon.cli.terminal import echo, echo_json
+from stemd.daemon.cli.trial import play, watch
+from stemd.daemon.cli.units import Service
 from stemd.daemon.config import Config, existing_default_path, load_config
 from stemd.daemon.control.client import ControlClient, reading
-from stemd.daemon.control.places import find_socket, listens
-from stemd.daemon.errors import ConfigError, ServerError, StemdError
-from stemd.daemon.graph import GraphClient
-from stemd.daemon.jack_graph import open_client
-from stemd.daemon.leftovers import remove_dead_metadata
-from stemd.daemon.machine import HEADROOM, is_held
-from stemd.daemon.measuring import measured
-from stemd.daemon.memory import processor_name
-from stemd.daemon.networks import choose_stems, find_networks
-from stemd.daemon.port_matches import Matches, find_defaults, find_matches
-from stemd.daemon.port_matches import in_words as matches_in_words
-from stemd.daemon.realtime import RealtimeSide
-from stemd.daemon.rights import remedy_for_limits, why_refused
-from stemd.daemon.scheduling import (
+from stemd.daemon.control.socket_paths import find_socket, listens
+from stemd.daemon.engine import bad_samples
+from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.networks import choose_stems, find_networks
+from stemd.daemon.engine.rights import remedy_for_limits, why_refused
+from stemd.daemon.engine.scheduling import (
     NORMAL,
     may_have_priority,
     may_lock_memory,
     rtkit,
     wanted_below,
 )
-from stemd.daemon.service import Service
-from stemd.daemon.terminal import echo, echo_json
-from stemd.daemon.trial import play, watch
+from stemd.daemon.errors import ConfigError, ServerError, StemdError
+from stemd.daemon.graph import libjack
+from stemd.daemon.graph.absent_server import NAMES, find_obstacles, find_strangers, kinds_of
+from stemd.daemon.graph.client import GraphClient
+from stemd.daemon.graph.jack import open_client
+from stemd.daemon.graph.port_matches import Matches, find_defaults, find_matches
+from stemd.daemon.graph.port_matches import in_words as matches_in_words
+from stemd.daemon.graph.stale_shm import remove_dead_metadata
+from stemd.daemon.supervisor.calls import apart
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.runtime import runtime_name
 

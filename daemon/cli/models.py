@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from stemd.daemon.choices import Choice
+from stemd.daemon.cli.choices import Choice
+from stemd.daemon.cli.terminal import echo, echo_error
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.terminal import echo, echo_error
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.releases import RELEASES
-from stemd.tflite_models.spec import StreamingPrecision
+from stemd.tflite_models.graphs.spec import StreamingPrecision
+from stemd.tflite_models.store.releases import RELEASES
 
 if TYPE_CHECKING:
-    from stemd.tflite_models.library import Library, Listing
-    from stemd.tflite_models.spec import GraphSpec
+    from stemd.tflite_models.graphs.spec import GraphSpec
+    from stemd.tflite_models.store.library import Library, Listing
 
 
 name_argument = click.argument("name", type=Choice(list(RELEASES)), metavar="NAME")
@@ -62,7 +62,7 @@ def install(name: str, source: Path | None, allow_unverified: bool) -> None:
     """
     if allow_unverified and source is None:
         raise click.UsageError("--allow-unverified goes with --from: a download is always verified")
-    from stemd.tflite_models.install import Installer
+    from stemd.tflite_models.store.install import Installer
 
     installed = Installer(_library()).install(name, source, allow_unverified)
     verified = "verified" if installed.manifest.provenance.verified else "NOT verified"
@@ -79,7 +79,7 @@ def remove(name: str) -> None:
 
     The bundled ones of that NAME are used again.
     """
-    from stemd.tflite_models.install import Installer
+    from stemd.tflite_models.store.install import Installer
 
     echo(f"removed {Installer(_library()).remove(name)}")
 
@@ -144,7 +144,7 @@ def export(
 
 
 def _library() -> "Library":
-    from stemd.tflite_models.library import Library
+    from stemd.tflite_models.store.library import Library
 
     return Library()
 
@@ -196,11 +196,11 @@ def _verify_each(library: "Library", names: list[str]) -> Iterator[ModelError]:
 def _spec(
     name: str, preset: str, by_hand: dict[str, int | None], precision: StreamingPrecision
 ) -> "GraphSpec":
-    from stemd.daemon.machine import first_held
-    from stemd.daemon.networks import SETS
+    from stemd.daemon.capacity.choice import first_held
+    from stemd.daemon.engine.networks import SETS
     from stemd.daemon.presets import fitting_schemes
     from stemd.daemon.work import Work
-    from stemd.tflite_models.spec import GraphSpec
+    from stemd.tflite_models.graphs.spec import GraphSpec
 
     given = {key: value for key, value in by_hand.items() if value is not None}
     try:

@@ -7,11 +7,11 @@ from time import monotonic
 
 from tqdm import tqdm
 
-from stemd.daemon.audio_file import Song
+from stemd.daemon.capacity.choice import choose
+from stemd.daemon.cli.terminal import echo
 from stemd.daemon.errors import StemdError
-from stemd.daemon.machine import choose
-from stemd.daemon.separate import separate
-from stemd.daemon.terminal import echo
+from stemd.daemon.files.audio_file import Song
+from stemd.daemon.files.separate import separate
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.tflite_models.printable import printable

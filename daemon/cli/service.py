@@ -6,9 +6,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from stemd.daemon.cli.terminal import echo
+from stemd.daemon.cli.units import Service, linger, refuse_sudo, user_name
 from stemd.daemon.config import load_config
-from stemd.daemon.service import Service, linger, refuse_sudo, user_name
-from stemd.daemon.terminal import echo
 
 
 class UserName(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only

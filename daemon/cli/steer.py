@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from stemd.daemon import bad_samples
-from stemd.daemon.choices import Choice, Seconds
+from stemd.daemon.cli.choices import Choice, Seconds
+from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import Config, load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
+from stemd.daemon.engine import bad_samples
 from stemd.daemon.errors import ConfigError, StemdError
+from stemd.daemon.graph.port_matches import in_words
 from stemd.daemon.packages import install_extra
-from stemd.daemon.port_matches import in_words
 from stemd.daemon.ports import STEMS
-from stemd.daemon.terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from stemd.daemon.control.client import ControlClient
@@ -196,7 +196,7 @@ def top(socket: Path | None) -> None:
     if not sys.stdout.isatty():
         raise StemdError("stemd top wants a terminal; stemd status tells the same once")
     try:
-        from stemd.daemon.top import Top
+        from stemd.daemon.cli.top import Top
     except ImportError:
         raise StemdError(f"stemd top needs textual: {install_extra('top')}") from None
     with _connect(socket):
@@ -215,7 +215,7 @@ def _learn(socket: Path | None, **wish: Any) -> None:
 
 def _connect(path: Path | None, patience_s: float | None = None) -> "ControlClient":
     from stemd.daemon.control.client import ANSWER_S, ControlClient
-    from stemd.daemon.control.places import find_socket
+    from stemd.daemon.control.socket_paths import find_socket
 
     if path is None:
         config = _own_config()

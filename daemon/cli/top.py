@@ -14,9 +14,9 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.widgets import Footer, Static
 
-from stemd.daemon import bad_samples
 from stemd.daemon.control.client import ControlClient, NoAnswerError, reading
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
+from stemd.daemon.engine import bad_samples
 from stemd.daemon.errors import StemdError
 from stemd.tflite_models.printable import printable
 

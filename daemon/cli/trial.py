@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from stemd.daemon.control.client import ControlClient, reading
-from stemd.daemon.control.places import listens
+from stemd.daemon.control.socket_paths import listens
+from stemd.daemon.engine.link import Link, RealtimeSide
+from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.errors import StemdError
-from stemd.daemon.graph import GraphClient
-from stemd.daemon.jack_graph import open_client
+from stemd.daemon.graph.client import GraphClient
+from stemd.daemon.graph.jack import open_client
+from stemd.daemon.graph.private_server import end_process
 from stemd.daemon.ports import INPUTS
-from stemd.daemon.private_server import end_process
-from stemd.daemon.realtime import Link, RealtimeSide
-from stemd.daemon.scheduling import steering_thread
 from stemd.dsp.scheme import CHANNELS
 
 NAME = "stemd-doctor"
@@ -192,7 +192,7 @@ def _daemon(options: Sequence[str]) -> Iterator[ControlClient]:
             end_process(process)
 
 
-_STEMD = (sys.executable, "-c", "from stemd.daemon.start import main; main()")
+_STEMD = (sys.executable, "-c", "from stemd.daemon.cli.start import main; main()")
 
 _SUPERVISORS = ("NSM_URL", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 """Variables of those who look after this process, not after the daemon."""

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from typing import Any, Self
 
 from stemd.daemon.control import protocol
-from stemd.daemon.control.places import peer_of
+from stemd.daemon.control.socket_paths import peer_of
 from stemd.daemon.errors import StemdError
 
 LONGEST_ANSWER = 1 << 20

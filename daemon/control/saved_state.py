@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Strip
+from stemd.daemon.engine.scheduling import have_steering_priority
 from stemd.daemon.ports import STEMS, StemName
-from stemd.daemon.scheduling import have_steering_priority
 from stemd.tflite_models.files import read_ordinary, write_whole
 
 log = logging.getLogger(__name__)

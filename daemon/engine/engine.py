@@ -5,8 +5,8 @@ from time import thread_time
 
 import numpy as np
 
-from stemd.daemon.realtime import Link
-from stemd.daemon.scheduling import NORMAL, STOP_S, Role, RoleThread, engine_rests
+from stemd.daemon.engine.link import Link
+from stemd.daemon.engine.scheduling import NORMAL, STOP_S, Role, RoleThread, engine_rests
 from stemd.dsp.pipeline import Pipeline
 
 MAX_BLOCK = 4096

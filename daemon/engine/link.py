@@ -7,7 +7,7 @@ from enum import Flag
 import numpy as np
 from numpy.typing import NDArray
 
-from stemd.daemon._rt import ffi, lib
+from stemd.daemon.engine._rt import ffi, lib
 from stemd.daemon.errors import StemdError
 
 RING_S = 1.0

@@ -11,15 +11,15 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from stemd.daemon.scheduling import NORMAL, Role, RoleThread, wait_for_rest
+from stemd.daemon.engine.scheduling import NORMAL, Role, RoleThread, wait_for_rest
 from stemd.daemon.work import Work
 from stemd.dsp.banks import Network as NetworkCall
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS, Scheme
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.model_set import ModelSet
+from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.sets import ModelSet
 
 log = logging.getLogger(__name__)
 

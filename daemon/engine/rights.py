@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stemd.daemon.scheduling import (
+from stemd.daemon.engine.scheduling import (
     CAP_SYS_NICE,
     ENOUGH_TO_LOCK,
     LOWEST,

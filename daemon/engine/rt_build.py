@@ -1,4 +1,4 @@
-"""Compiles the real-time side (rt/) into `stemd.daemon._rt`; run by setuptools at install.
+"""Compiles the real-time side (rt/) into `stemd.daemon.engine._rt`; run by setuptools at install.
 
 It needs a C compiler and Python's headers, no JACK headers: libjack's functions and ports are
 given to it by address.
@@ -14,13 +14,13 @@ HERE = Path(__file__).resolve().parent / "rt"
 ffibuilder = FFI()
 ffibuilder.cdef(re.sub(r"/\*.*?\*/", "", (HERE / "rt.h").read_text(), flags=re.DOTALL))
 ffibuilder.set_source(
-    "stemd.daemon._rt",
+    "stemd.daemon.engine._rt",
     '#include <stdint.h>\n#include "rt.h"',
     # setuptools wants them relative to setup.py
-    sources=[f"daemon/rt/{part}.c" for part in ("rt", "link", "midi", "guard")],
+    sources=[f"daemon/engine/rt/{part}.c" for part in ("rt", "link", "midi", "guard")],
     include_dirs=[str(HERE)],
     depends=[
-        f"daemon/rt/{header}.h"
+        f"daemon/engine/rt/{header}.h"
         for header in ("effects", "libjack", "link", "midi", "ports", "ring", "rt")
     ],
     libraries=["m"],

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 
-from stemd.daemon._rt import lib
+from stemd.daemon.engine._rt import lib
 
 log = logging.getLogger(__name__)
 

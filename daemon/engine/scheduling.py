@@ -16,7 +16,7 @@ from threading import Lock, Thread, current_thread, get_native_id, main_thread
 from typing import Any
 from weakref import WeakSet
 
-from stemd.daemon.rtkit import RealtimeKit
+from stemd.daemon.engine.rtkit import RealtimeKit
 
 NORMAL = 0
 """The priority of a thread that has no real-time scheduling."""

@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 from math import ceil
 from time import monotonic
 
-from stemd.daemon.engine import Engine
-from stemd.daemon.networks import ByStem
+from stemd.daemon.engine.engine import Engine
+from stemd.daemon.engine.link import RESERVE_S, Dry, Link, LinkCounters, RealtimeSide
+from stemd.daemon.engine.networks import ByStem
+from stemd.daemon.engine.scheduling import Priorities
+from stemd.daemon.engine.workers import Probation, WorkerPool
 from stemd.daemon.ports import outputs_of
-from stemd.daemon.realtime import RESERVE_S, Dry, Link, LinkCounters, RealtimeSide
-from stemd.daemon.scheduling import Priorities
-from stemd.daemon.workers import Probation, WorkerPool
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme

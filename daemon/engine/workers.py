@@ -5,8 +5,8 @@ from queue import SimpleQueue
 from threading import Semaphore
 from time import monotonic, perf_counter
 
+from stemd.daemon.engine.scheduling import NORMAL, STOP_S, Role, RoleThread
 from stemd.daemon.errors import StemdError
-from stemd.daemon.scheduling import NORMAL, STOP_S, Role, RoleThread
 from stemd.dsp.banks import Bank, Network
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 4.0, 64.0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stemd.daemon.audio_file import Song, writing_stems
-from stemd.daemon.networks import ByStem
-from stemd.daemon.workers import WorkerPool
+from stemd.daemon.engine.networks import ByStem
+from stemd.daemon.engine.workers import WorkerPool
+from stemd.daemon.files.audio_file import Song, writing_stems
 from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline

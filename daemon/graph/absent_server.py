@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from stemd.daemon.errors import ServerError
+from stemd.daemon.graph.server_sockets import Listener, listeners, pipewire_accepts
 from stemd.daemon.packages import JACK_LIBRARY, PIPEWIRE_LIBRARY, install
-from stemd.daemon.server_sockets import Listener, listeners, pipewire_accepts
 
 NAMES = {"jack": "JACK", "pipewire": "PipeWire"}
 

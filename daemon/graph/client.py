@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from stemd.daemon.realtime import RealtimeSide
+from stemd.daemon.engine.link import RealtimeSide
 
 Connection: TypeAlias = tuple[str, str]
 """Full names of two ports: where the audio comes from, and where it goes."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Set
 
-from stemd.daemon.graph import Connection, GraphClient, Port
+from stemd.daemon.graph.client import Connection, GraphClient, Port
 
 
 class Circle:

@@ -9,15 +9,15 @@ from time import monotonic
 from types import ModuleType
 from typing import Any
 
-from stemd.daemon import libjack
-from stemd.daemon.absent_server import no_server
+from stemd.daemon.engine.link import RealtimeSide, Server
+from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.errors import ServerError, StemdError
-from stemd.daemon.graph import Connection, Port, PortNotice
-from stemd.daemon.lifeline import Lifeline, open_sockets
-from stemd.daemon.pipewire_identity import introduce
-from stemd.daemon.realtime import RealtimeSide, Server
-from stemd.daemon.scheduling import steering_thread
-from stemd.daemon.server_sockets import adopt_runtime_folder, pipewire_accepts
+from stemd.daemon.graph import libjack
+from stemd.daemon.graph.absent_server import no_server
+from stemd.daemon.graph.client import Connection, Port, PortNotice
+from stemd.daemon.graph.pipewire import introduce
+from stemd.daemon.graph.server_sockets import adopt_runtime_folder, pipewire_accepts
+from stemd.daemon.graph.server_watch import Lifeline, open_sockets
 
 log = logging.getLogger(__name__)
 

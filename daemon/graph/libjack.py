@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from stemd.daemon._rt import lib
-from stemd.daemon.absent_server import kinds_of
+from stemd.daemon.engine._rt import lib
+from stemd.daemon.graph.absent_server import kinds_of
 
 SONAME = "libjack.so.0"
 FOLDERS = ("lib*", "lib/*", "lib*/pipewire-*/jack", "lib*/*/pipewire-*/jack")

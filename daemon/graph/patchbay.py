@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product, zip_longest
 from math import inf
 
-from stemd.daemon.feedback import Circle
-from stemd.daemon.graph import Connection, GraphClient, Port, PortNotice
-from stemd.daemon.port_matches import Matches, find_defaults, find_matches, is_match
+from stemd.daemon.graph.client import Connection, GraphClient, Port, PortNotice
+from stemd.daemon.graph.feedback import Circle
+from stemd.daemon.graph.port_matches import Matches, find_defaults, find_matches, is_match
 
 log = logging.getLogger(__name__)
 

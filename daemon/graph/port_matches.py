@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypedDict
 
-from stemd.daemon.graph import GraphClient, Port
-from stemd.daemon.port_patterns import compiled
+from stemd.daemon.graph.client import GraphClient, Port
+from stemd.daemon.graph.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI
 
 SHOWN = 50

@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from tempfile import TemporaryFile
 from typing import IO
 
+from stemd.daemon.engine.scheduling import NORMAL, highest_by_limits
 from stemd.daemon.errors import ServerError
-from stemd.daemon.jack_graph import open_client
-from stemd.daemon.leftovers import remove_dead_metadata
-from stemd.daemon.scheduling import NORMAL, highest_by_limits
+from stemd.daemon.graph.jack import open_client
+from stemd.daemon.graph.stale_shm import remove_dead_metadata
 
 NAMES = ("stemd-1", "stemd-2", "stemd-3", "stemd-4")
 """How servers are called.

@@ -14,7 +14,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from stemd.daemon.server_sockets import can_connect, is_server_socket
+from stemd.daemon.graph.server_sockets import can_connect, is_server_socket
 
 
 class Lifeline:

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import ValidationError
 
 from stemd.daemon.config import Config, JackSection
-from stemd.daemon.control.kept import Keeper
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.pace import Pace
-from stemd.daemon.control.places import expanded, socket_path
+from stemd.daemon.control.saved_state import Keeper
+from stemd.daemon.control.socket_paths import expanded, socket_path
 from stemd.daemon.errors import ServerError, StemdError
-from stemd.daemon.graph import GraphClient
-from stemd.daemon.jack_graph import open_client
+from stemd.daemon.graph.client import GraphClient
+from stemd.daemon.graph.jack import open_client
+from stemd.daemon.graph.private_server import private_server
 from stemd.daemon.lean import without_openssl
-from stemd.daemon.notifier import Notifier
 from stemd.daemon.packages import install_extra
-from stemd.daemon.plan import Plan, make_plan
 from stemd.daemon.ports import INPUTS, MIDI, outputs_of
-from stemd.daemon.private_server import private_server
-from stemd.daemon.supervisor import Daemon
+from stemd.daemon.supervisor.daemon import Daemon
+from stemd.daemon.supervisor.notifier import Notifier
+from stemd.daemon.supervisor.plan import Plan, make_plan
 from stemd.tflite_models.errors import ModelError
 
 if TYPE_CHECKING:
-    from stemd.daemon.control.nsm import NsmClient, Opened
+    from stemd.daemon.control.interfaces.nsm import NsmClient, Opened
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def _nsm(stack: ExitStack) -> "tuple[NsmClient | None, Callable[[Config], Config
     if not url:
         return None, lambda config: config
     try:
-        from stemd.daemon.control.nsm import NsmClient
+        from stemd.daemon.control.interfaces.nsm import NsmClient
     except ImportError:
         raise StemdError(f"NSM needs python-osc: {install_extra('osc')}") from None
     nsm = NsmClient(url)
@@ -176,7 +176,7 @@ def _steering(config: Config, daemon: Daemon) -> Iterator[Steering]:
 
 def _control(config: Config, daemon: Daemon, pace: Pace) -> Steering:
     with without_openssl():  # asyncio would bring it along
-        from stemd.daemon.control.server import ControlServer
+        from stemd.daemon.control.interfaces.control_socket import ControlServer
 
     name, wish = config.jack.client_name, config.control.socket
     if wish != "auto":
@@ -190,7 +190,7 @@ def _control(config: Config, daemon: Daemon, pace: Pace) -> Steering:
 
 def _osc(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:
     try:
-        from stemd.daemon.control.osc import OscServer
+        from stemd.daemon.control.interfaces.osc import OscServer
     except ImportError:
         raise StemdError(f"OSC needs python-osc: {install_extra('osc')}") from None
     return OscServer(host, port, daemon, pace)
@@ -198,7 +198,7 @@ def _osc(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:
 
 def _metrics(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:
     try:
-        from stemd.daemon.control.metrics import MetricsServer
+        from stemd.daemon.control.interfaces.metrics import MetricsServer
     except ImportError:
         raise StemdError(f"metrics need prometheus-client: {install_extra('metrics')}") from None
     return MetricsServer(host, port, daemon, pace)

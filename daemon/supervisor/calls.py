@@ -6,8 +6,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.errors import StemdError
-from stemd.daemon.scheduling import steering_thread
 
 Result = TypeVar("Result")
 

@@ -11,29 +11,29 @@ from threading import Lock
 from time import monotonic
 from typing import Any, TypeVar
 
-from stemd.daemon.calls import Calls, apart
 from stemd.daemon.config import Config
 from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.bulletin import Bulletin
-from stemd.daemon.control.kept import Keeper, Kept
-from stemd.daemon.control.midi import MidiControl
+from stemd.daemon.control.interfaces.midi import MidiControl
 from stemd.daemon.control.mixer import Mixer, Strip, level
-from stemd.daemon.errors import ServerError, StemdError
-from stemd.daemon.graph import GraphClient
-from stemd.daemon.health import Flow
-from stemd.daemon.joining import LOOK_S, Joiner
-from stemd.daemon.notifier import Notifier
-from stemd.daemon.patchbay import Patchbay
-from stemd.daemon.plan import Plan, differences, is_at_start
-from stemd.daemon.ports import STEMS, StemName, outputs_of
-from stemd.daemon.realtime import Event
-from stemd.daemon.scheduling import (
+from stemd.daemon.control.saved_state import Keeper, Kept
+from stemd.daemon.engine.link import Event
+from stemd.daemon.engine.scheduling import (
     give_back_memory,
     hurry_interpreter,
     settle_memory,
     steering_thread,
 )
-from stemd.daemon.session import (
+from stemd.daemon.errors import ServerError, StemdError
+from stemd.daemon.graph.client import GraphClient
+from stemd.daemon.graph.patchbay import Patchbay
+from stemd.daemon.ports import STEMS, StemName, outputs_of
+from stemd.daemon.supervisor.calls import Calls, apart
+from stemd.daemon.supervisor.health import Flow
+from stemd.daemon.supervisor.joining import LOOK_S, Joiner
+from stemd.daemon.supervisor.notifier import Notifier
+from stemd.daemon.supervisor.plan import Plan, differences, is_at_start
+from stemd.daemon.supervisor.session import (
     LOAD_AGAIN_S,
     TICK_S,
     Change,
@@ -43,7 +43,7 @@ from stemd.daemon.session import (
     Setup,
     State,
 )
-from stemd.daemon.status import Loads, Meters, describe, in_a_line
+from stemd.daemon.supervisor.status import Loads, Meters, describe, in_a_line
 from stemd.tflite_models.errors import ModelError
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """Whether what plays works: counters in, the trouble or none out."""
 
-from stemd.daemon.separation import Separation
+from stemd.daemon.engine.separation import Separation
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
 
 WEDGED_S = 2.0

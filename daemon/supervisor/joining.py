@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic, sleep
 
-from stemd.daemon.calls import apart
 from stemd.daemon.errors import ServerError, StemdError
-from stemd.daemon.graph import GraphClient
-from stemd.daemon.leftovers import remove_dead_metadata
+from stemd.daemon.graph.client import GraphClient
+from stemd.daemon.graph.stale_shm import remove_dead_metadata
+from stemd.daemon.supervisor.calls import apart
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from stemd.daemon.capacity.choice import choose
 from stemd.daemon.config import Config
-from stemd.daemon.machine import choose
-from stemd.daemon.networks import LoadedNetworks, choose_stems
+from stemd.daemon.engine.networks import LoadedNetworks, choose_stems
 from stemd.dsp.scheme import Scheme
 
 log = logging.getLogger(__name__)

@@ -8,16 +8,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from time import monotonic
 
-from stemd.daemon.calls import apart
-from stemd.daemon.errors import StemdError
-from stemd.daemon.graph import GraphClient
-from stemd.daemon.health import Advance, Health
-from stemd.daemon.networks import LoadedNetworks
-from stemd.daemon.patchbay import Patchbay
-from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, outputs_of
-from stemd.daemon.realtime import RAMP_S, Counters, Event, RealtimeSide
-from stemd.daemon.rights import Notice
-from stemd.daemon.scheduling import (
+from stemd.daemon.engine.link import RAMP_S, Counters, Event, RealtimeSide
+from stemd.daemon.engine.networks import LoadedNetworks
+from stemd.daemon.engine.rights import Notice
+from stemd.daemon.engine.scheduling import (
     NORMAL,
     Priorities,
     give_back_memory,
@@ -26,8 +20,14 @@ from stemd.daemon.scheduling import (
     priorities_below,
     set_steering_priority,
 )
-from stemd.daemon.separation import Separation
-from stemd.daemon.swap import Phase, Step, after
+from stemd.daemon.engine.separation import Separation
+from stemd.daemon.errors import StemdError
+from stemd.daemon.graph.client import GraphClient
+from stemd.daemon.graph.patchbay import Patchbay
+from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, outputs_of
+from stemd.daemon.supervisor.calls import apart
+from stemd.daemon.supervisor.health import Advance, Health
+from stemd.daemon.supervisor.swap import Phase, Step, after
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
 

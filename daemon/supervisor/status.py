@@ -7,12 +7,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from stemd.daemon.control.protocol import VERSION
+from stemd.daemon.engine.rights import read_rights
 from stemd.daemon.ports import outputs_of
-from stemd.daemon.rights import read_rights
-from stemd.daemon.session import Session
+from stemd.daemon.supervisor.session import Session
 
 if TYPE_CHECKING:
-    from stemd.daemon.supervisor import Daemon
+    from stemd.daemon.supervisor.daemon import Daemon
 
 METERS_S, HOLD_S = 0.05, 0.3
 """How often at most the peaks are read, and how long each is told, for others may have read it."""

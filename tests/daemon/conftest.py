@@ -12,10 +12,10 @@ import servers
 from desktop_session import desktop
 from processes import STEMD
 from rigs import FakeRig, JackRig
+from stemd.daemon.engine.scheduling import may_have_priority
 from stemd.daemon.errors import ServerError
-from stemd.daemon.jack_graph import open_client
-from stemd.daemon.private_server import private_server
-from stemd.daemon.scheduling import may_have_priority
+from stemd.daemon.graph.jack import open_client
+from stemd.daemon.graph.private_server import private_server
 from waiting import wait_until
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from fake_graph import FakeGraph
 from stalls import measure_undisturbed
-from stemd.daemon.networks import LoadedNetworks
-from stemd.daemon.patchbay import Patchbay
+from stemd.daemon.engine.link import MAX_PERIOD, RESERVE_S, LinkCounters
+from stemd.daemon.engine.networks import LoadedNetworks
+from stemd.daemon.engine.scheduling import set_priority
+from stemd.daemon.engine.separation import OVERLOADED_AFTER
+from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.realtime import MAX_PERIOD, RESERVE_S, LinkCounters
-from stemd.daemon.scheduling import set_priority
-from stemd.daemon.separation import OVERLOADED_AFTER
-from stemd.daemon.session import Session, State
+from stemd.daemon.supervisor.session import Session, State
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
 

@@ -9,8 +9,8 @@ import pytest
 
 from fake_graph import CAPTURE, PLAYBACK
 from rigs import measure
+from stemd.daemon.engine.link import MAX_PERIOD
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.realtime import MAX_PERIOD
 
 RATES = (22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
 

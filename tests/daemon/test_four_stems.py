@@ -12,7 +12,7 @@ import jack
 import pytest
 
 import tiny_model
-from stemd.daemon.private_server import private_server
+from stemd.daemon.graph.private_server import private_server
 
 STEMD = Path(sys.executable).with_name("stemd")
 OFFICIAL_FILTERS = (16, 32, 64, 128, 256, 512)

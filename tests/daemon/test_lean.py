@@ -36,13 +36,13 @@ def test_digests_are_right_and_tls_comes_later():
 def test_the_daemon_does_not_load_it(tmp_path):
     out = python(
         "import sys",
-        "from stemd.daemon import start",
+        "from stemd.daemon.cli import start",
         "sys.argv = ['stemd', '--version']; sys.exit = lambda *_: None",
         "try:",
         "    start.main()",
         "except SystemExit:",
         "    pass",
-        "from stemd.daemon import app",
+        "from stemd.daemon.supervisor import app",
         "from stemd.daemon.config import load_config",
         f"config = load_config(None, ['control.socket={tmp_path}/socket'])",
         "app._control(config, None, None)",

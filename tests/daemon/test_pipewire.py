@@ -14,8 +14,8 @@ import servers
 from decks import Player
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.mixer import OFF_DB
-from stemd.daemon.jack_graph import ORDER, PORT_GROUP, PRETTY_NAME
-from stemd.daemon.libjack import candidates, load
+from stemd.daemon.graph.jack import ORDER, PORT_GROUP, PRETTY_NAME
+from stemd.daemon.graph.libjack import candidates, load
 from waiting import wait_until
 
 STEMD = Path(sys.executable).with_name("stemd")
@@ -224,6 +224,7 @@ def test_a_player_that_stops_is_connected_when_it_plays_and_a_user_has_the_last_
                 await_seen([])  # what begins again at once may not be seen to have stopped
             player.activate()
             await_seen(made)
+        wait_until(lambda: links() == [["stemd:in_L"], ["stemd:in_R"]])
         player.disconnect(left, "stemd:in_L")
         await_line("left so: mpd:left to stemd:in_L;")
         player.deactivate()

@@ -11,12 +11,12 @@ import pytest
 import servers
 from logged import Log
 from processes import STEMD
-from stemd.daemon import jack_graph
 from stemd.daemon.control.client import ControlClient
+from stemd.daemon.engine.link import RealtimeSide
 from stemd.daemon.errors import StemdError
-from stemd.daemon.jack_graph import MOST_ABANDONED, open_client
-from stemd.daemon.libjack import Library, libraries
-from stemd.daemon.realtime import RealtimeSide
+from stemd.daemon.graph import jack
+from stemd.daemon.graph.jack import MOST_ABANDONED, open_client
+from stemd.daemon.graph.libjack import Library, libraries
 from waiting import wait_for, wait_until
 
 CLOSES_DEAD_CLIENTS = all(
@@ -25,7 +25,7 @@ CLOSES_DEAD_CLIENTS = all(
 
 PLAYER = """
 import sys, time
-from stemd.daemon.libjack import candidates, load
+from stemd.daemon.graph.libjack import candidates, load
 jack = load(candidates("pipewire")[0])
 client = jack.Client("player", no_start_server=True)
 links = [(client.outports.register(f"out_{s}").name, f"stemd:in_{s}") for s in "LR"]
@@ -118,8 +118,8 @@ def test_dead_clients_are_kept_where_the_library_frees_twice(server, monkeypatch
     """As with PipeWire 1.4, whichever is installed."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", server.environment["XDG_RUNTIME_DIR"])
     monkeypatch.setattr(Library, "closes_dead_clients", False)
-    monkeypatch.setattr(jack_graph, "_abandoned", kept := [])
-    monkeypatch.setattr(jack_graph, "MOST_ABANDONED", 2)
+    monkeypatch.setattr(jack, "_abandoned", kept := [])
+    monkeypatch.setattr(jack, "MOST_ABANDONED", 2)
     clients = []
     for end in (False, True, True):
         client = open_client("stemd", "pipewire")

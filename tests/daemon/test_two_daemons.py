@@ -7,11 +7,11 @@ import pytest
 from fake_daemon import FakeDaemon
 from processes import running
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.owned_socket import OwnedSocket
-from stemd.daemon.control.places import listens
-from stemd.daemon.control.server import ControlServer
+from stemd.daemon.control.interfaces.control_socket import ControlServer
+from stemd.daemon.control.interfaces.owned_socket import OwnedSocket
+from stemd.daemon.control.socket_paths import listens
 from stemd.daemon.errors import StemdError
-from stemd.daemon.private_server import private_server
+from stemd.daemon.graph.private_server import private_server
 from waiting import wait_for, wait_until
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stemd.daemon import bad_samples
+from stemd.daemon.engine import bad_samples
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline

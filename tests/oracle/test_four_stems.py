@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from stemd.daemon.models_commands import models
-from stemd.tflite_models.graph import write_graph
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.model_reader import read_weights
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.unet import Activations
+from stemd.daemon.cli.models import models
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.spleeter.plain import write_graph
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.unet import Activations
+from stemd.tflite_models.store.library import Library
 
 from .compare import error, run, snr_db
 

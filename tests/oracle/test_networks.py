@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stemd.tflite_models import bundle
-from stemd.tflite_models.install import Installer
-from stemd.tflite_models.library import Library
+from stemd.tflite_models.store import bundle
+from stemd.tflite_models.store.install import Installer
+from stemd.tflite_models.store.library import Library
 
 from .compare import error, run, snr_db
 
@@ -64,7 +64,7 @@ def test_bundled_files_serve_other_people_s_runtimes(official, answers, tmp_path
 
 def test_rebuilding_the_bundle_gives_the_committed_bytes(official, tmp_path):
     bundle.build(official.checkpoint, tmp_path)
-    committed = Path(bundle.__file__).parent / bundle.NAME
+    committed = Path(bundle.__file__).parents[1] / bundle.NAME
     rebuilt = tmp_path / bundle.NAME
     names = sorted(path.name for path in committed.iterdir())
     assert names == ["accompaniment.tflite", "manifest.json", "vocals.tflite"]

@@ -8,7 +8,7 @@ import pytest
 
 from peer_programs import RATE, Desk
 from processes import running
-from stemd.daemon.private_server import private_server
+from stemd.daemon.graph.private_server import private_server
 
 
 def pytest_collection_modifyitems(items) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from stemd.daemon import rt_build
-from stemd.daemon.jack_graph import CALLBACKS
+from stemd.daemon.engine import rt_build
+from stemd.daemon.graph.jack import CALLBACKS
 
 pytestmark = [pytest.mark.sanitizers, pytest.mark.timeout(600)]
 

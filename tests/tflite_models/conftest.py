@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import tiny_model as tiny
-from stemd.tflite_models.convert import checkpoint_sha256, convert
-from stemd.tflite_models.install import Installer
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.manifest import Figures, Training, read_manifest
-from stemd.tflite_models.releases import Release
-from stemd.tflite_models.store import write_set
+from stemd.tflite_models.store.convert import checkpoint_sha256, convert
+from stemd.tflite_models.store.install import Installer
+from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.manifest import Figures, Training, read_manifest
+from stemd.tflite_models.store.releases import Release
+from stemd.tflite_models.store.set_folder import write_set
 
 from .http_server import Site, serving
 

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 import tiny_model as tiny
-from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.graph import write_graph
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.model_reader import read_weights
-from stemd.tflite_models.model_writer import ModelWriter
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.graphs.writer import ModelWriter
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.runtime import runtime_name
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.streaming import compile_graph
-from stemd.tflite_models.variables import read_unet
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.plain import write_graph
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.streaming import compile_graph
+from stemd.tflite_models.spleeter.variables import read_unet
+from stemd.tflite_models.store.library import Library
 
 
 @pytest.fixture(scope="session")

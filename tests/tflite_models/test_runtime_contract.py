@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 
 import tiny_model as tiny
-from stemd.tflite_models.checkpoint import Checkpoint
-from stemd.tflite_models.library import Library
+from reference_unet import unet as reference
+from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.runtime import preferred_precision, runtime_name
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.streaming import compile_graph
-from stemd.tflite_models.unet import Architecture
-from stemd.tflite_models.variables import read_unet
-
-from .reference_unet import unet as reference
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.streaming import compile_graph
+from stemd.tflite_models.spleeter.unet import Architecture
+from stemd.tflite_models.spleeter.variables import read_unet
+from stemd.tflite_models.store.library import Library
 
 SPEC = GraphSpec(T=64, B=4, A=8)
 

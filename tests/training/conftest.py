@@ -58,8 +58,8 @@ def tracks(tmp_path: Path) -> list:
 def networks(tmp_path: Path) -> dict:
     """Two small networks, by stem."""
     import tiny_model as tiny
-    from stemd.tflite_models.checkpoint import Checkpoint
-    from stemd.tflite_models.variables import read_unet
+    from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+    from stemd.tflite_models.spleeter.variables import read_unet
 
     checkpoint = Checkpoint(tiny.write_checkpoint(tmp_path / "checkpoint", tiny.variables()))
     return {stem: read_unet(checkpoint, tiny.ARCHITECTURE, stem) for stem in tiny.STEMS}
@@ -69,8 +69,8 @@ def networks(tmp_path: Path) -> dict:
 def out_dir(tmp_path: Path) -> Path:
     """The program's folder of sets, with a small one to start from."""
     import tiny_model as tiny
-    from stemd.tflite_models.convert import checkpoint_sha256, convert
-    from stemd.tflite_models.store import write_set
+    from stemd.tflite_models.store.convert import checkpoint_sha256, convert
+    from stemd.tflite_models.store.set_folder import write_set
 
     checkpoint = tiny.write_checkpoint(tmp_path / "checkpoint", tiny.variables())
     release = tiny.release(checkpoint, tiny.write_archive(tmp_path / "2.tar.gz", checkpoint))

@@ -12,7 +12,7 @@ from material import RECIPES
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import locked
-from stemd.tflite_models.library import Library
+from stemd.tflite_models.store.library import Library
 from training import bundle, card, checkpoints, heldout
 from training import train as training
 from training.errors import TrainingError

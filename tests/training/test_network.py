@@ -8,12 +8,12 @@ import tiny_model as tiny
 from stemd.dsp.masks import MaskExtension, RatioMask
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS, N_FFT
 from stemd.dsp.stft import Analysis
-from stemd.tflite_models.checkpoint import Checkpoint
-from stemd.tflite_models.graph import write_graph
+from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.unet import Architecture
-from stemd.tflite_models.variables import read_unet
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.plain import write_graph
+from stemd.tflite_models.spleeter.unet import Architecture
+from stemd.tflite_models.spleeter.variables import read_unet
 from training.network import (
     analyse,
     estimate,

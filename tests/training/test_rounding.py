@@ -6,13 +6,13 @@ import torch
 
 import tiny_model as tiny
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS
-from stemd.tflite_models.checkpoint import Checkpoint
+from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.quantization import KEPT_FLOAT
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.streaming import compile_graph
-from stemd.tflite_models.unet import Architecture
-from stemd.tflite_models.variables import read_unet
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
+from stemd.tflite_models.spleeter.streaming import compile_graph
+from stemd.tflite_models.spleeter.unet import Architecture
+from stemd.tflite_models.spleeter.variables import read_unet
 from training.learner import WINDOWS
 from training.network import estimate, weights_of
 from training.rounding import read

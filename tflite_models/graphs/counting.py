@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from stemd.tflite_models.flatbuffer import schema
+from stemd.tflite_models.graphs.flatbuffer import schema
 
 
 @dataclass(frozen=True)

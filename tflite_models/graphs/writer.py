@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemd.tflite_models.flatbuffer import Table, schema, table, write
+from stemd.tflite_models.graphs.flatbuffer import Table, schema, table, write
 
 _IDENTIFIER = b"TFL3"
 _SCHEMA_VERSION = 3

@@ -16,9 +16,9 @@ import numpy as np
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import read_ordinary
-from stemd.tflite_models.leveldb import MalformedError, read_table
-from stemd.tflite_models.protobuf import fields, message, number
-from stemd.tflite_models.unet import FloatArray
+from stemd.tflite_models.spleeter.leveldb import MalformedError, read_table
+from stemd.tflite_models.spleeter.protobuf import fields, message, number
+from stemd.tflite_models.spleeter.unet import FloatArray
 
 INDEX_FILE = "model.index"
 DATA_FILE = "model.data-00000-of-00001"

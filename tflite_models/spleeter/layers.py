@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from stemd.tflite_models.model_writer import ModelWriter, Tensor
-from stemd.tflite_models.quantization import KEPT_FLOAT, form_of, quantize
-from stemd.tflite_models.spec import Precision
-from stemd.tflite_models.unet import LEAKY_SLOPE, Activation, Convolution, FloatArray, Norm
+from stemd.tflite_models.graphs.spec import Precision
+from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
+from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT, form_of, quantize
+from stemd.tflite_models.spleeter.unet import LEAKY_SLOPE, Activation, Convolution, FloatArray, Norm
 
 SAME, VALID = 0, 1  # members of the schema's Padding
 _NONE, _RELU = 0, 1  # of its ActivationFunctionType

@@ -11,10 +11,10 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
-from stemd.tflite_models.layers import Layers
-from stemd.tflite_models.model_writer import ModelWriter, Tensor
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.unet import BINS, CHANNELS, UNet
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
+from stemd.tflite_models.spleeter.layers import Layers
+from stemd.tflite_models.spleeter.unet import BINS, CHANNELS, UNet
 
 WRITER = 1
 """Version of what this module writes."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stemd.tflite_models.leveldb import MalformedError, read_varint
+from stemd.tflite_models.spleeter.leveldb import MalformedError, read_varint
 
 
 def fields(record: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stemd.tflite_models.spec import Precision
-from stemd.tflite_models.unet import FloatArray
+from stemd.tflite_models.graphs.spec import Precision
+from stemd.tflite_models.spleeter.unet import FloatArray
 
 Form = Literal["float32", "float16", "int8"]
 

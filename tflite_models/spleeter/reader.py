@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.flatbuffer import schema
-from stemd.tflite_models.graph import METADATA
-from stemd.tflite_models.unet import Activations, FloatArray, UNet, from_tensors
+from stemd.tflite_models.graphs.flatbuffer import schema
+from stemd.tflite_models.spleeter.plain import METADATA
+from stemd.tflite_models.spleeter.unet import Activations, FloatArray, UNet, from_tensors
 
 # What the readers of flatbuffers, json and numpy raise on bytes that are something else.
 _NOT_OURS = (KeyError, ValueError, TypeError, IndexError, AttributeError, struct.error)

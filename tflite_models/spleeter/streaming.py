@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from stemd.tflite_models.graph import INPUT, METADATA, OUTPUT, metadata
-from stemd.tflite_models.layers import VALID, Layers
-from stemd.tflite_models.model_writer import ModelWriter, Tensor
-from stemd.tflite_models.quantization import KEPT_FLOAT
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.unet import (
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
+from stemd.tflite_models.spleeter.layers import VALID, Layers
+from stemd.tflite_models.spleeter.plain import INPUT, METADATA, OUTPUT, metadata
+from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
+from stemd.tflite_models.spleeter.unet import (
     BINS,
     CHANNELS,
     DEPTH,

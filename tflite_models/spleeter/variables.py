@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.unet import (
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.unet import (
     CHANNELS,
     DEPTH,
     Architecture,

@@ -1,6 +1,6 @@
 """Rebuilds the networks that ship with the program, from the official checkpoint.
 
-For maintainers: `python -m stemd.tflite_models.bundle CHECKPOINT_DIR [OUT_DIR]`.
+For maintainers: `python -m stemd.tflite_models.store.bundle CHECKPOINT_DIR [OUT_DIR]`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from stemd.tflite_models.convert import checkpoint_sha256, convert
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.manifest import Manifest
-from stemd.tflite_models.releases import RELEASES
-from stemd.tflite_models.store import write_set
+from stemd.tflite_models.store.convert import checkpoint_sha256, convert
+from stemd.tflite_models.store.manifest import Manifest
+from stemd.tflite_models.store.releases import RELEASES
+from stemd.tflite_models.store.set_folder import write_set
 
 NAME = "2stems"
-USAGE = "python -m stemd.tflite_models.bundle CHECKPOINT_DIR [OUT_DIR]"
+USAGE = "python -m stemd.tflite_models.store.bundle CHECKPOINT_DIR [OUT_DIR]"
 
 
 def build(checkpoint: Path, out_dir: Path) -> Manifest:
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         return 2
     checkpoint, *rest = map(Path, arguments)
     try:
-        manifest = build(checkpoint, *(rest or [Path(__file__).parent]))
+        manifest = build(checkpoint, *(rest or [Path(__file__).parents[1]]))
     except (ModelError, OSError) as error:
         sys.stderr.write(f"bundle: {error}\n")
         return 1

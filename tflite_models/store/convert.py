@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import sha256_of
-from stemd.tflite_models.graph import write_graph
-from stemd.tflite_models.manifest import Manifest, provenance_of
-from stemd.tflite_models.releases import Release
-from stemd.tflite_models.spec import GraphSpec, PlainPrecision
-from stemd.tflite_models.variables import read_unet
+from stemd.tflite_models.graphs.spec import GraphSpec, PlainPrecision
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.plain import write_graph
+from stemd.tflite_models.spleeter.variables import read_unet
+from stemd.tflite_models.store.manifest import Manifest, provenance_of
+from stemd.tflite_models.store.releases import Release
 
 
 def checkpoint_sha256(release: Release, folder: Path) -> dict[str, str]:

@@ -11,8 +11,8 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import IO, Any
 
-from stemd.tflite_models.archive import MOST_BYTES
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.store.archive import MOST_BYTES
 
 ATTEMPTS = 5
 """So many in a row may bring nothing new; a download that gets on is never given up."""

@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from stemd.tflite_models.archive import extract
-from stemd.tflite_models.convert import checkpoint_sha256, convert
-from stemd.tflite_models.download import RETRY_DELAY_S, download
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import explained, locked, remove_if_empty, sha256_of, why_unreadable
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.model_set import ModelSet
-from stemd.tflite_models.releases import URL, Release
-from stemd.tflite_models.store import write_set
+from stemd.tflite_models.store.archive import extract
+from stemd.tflite_models.store.convert import checkpoint_sha256, convert
+from stemd.tflite_models.store.download import RETRY_DELAY_S, download
+from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.releases import URL, Release
+from stemd.tflite_models.store.set_folder import write_set
+from stemd.tflite_models.store.sets import ModelSet
 
 URL_VARIABLE = "STEMD_MODELS_URL"
 """Environment variable: the folder that holds `NAME.tar.gz`, for mirrors."""

@@ -14,10 +14,10 @@ from stemd.tflite_models.files import (
     user_data_folder,
     write_whole,
 )
-from stemd.tflite_models.manifest import MANIFEST, Figures, Manifest, read_manifest
-from stemd.tflite_models.model_set import ModelSet
-from stemd.tflite_models.releases import RELEASES, Release
-from stemd.tflite_models.spec import GraphSpec, PlainPrecision
+from stemd.tflite_models.graphs.spec import GraphSpec, PlainPrecision
+from stemd.tflite_models.store.manifest import MANIFEST, Figures, Manifest, read_manifest
+from stemd.tflite_models.store.releases import RELEASES, Release
+from stemd.tflite_models.store.sets import ModelSet
 
 Origin = Literal["installed", "bundled"]
 
@@ -68,7 +68,7 @@ class Library:
     ) -> None:
         self._data_dir = data_dir or user_data_folder()
         self._cache_dir = cache_dir or user_cache_folder()
-        self._bundled_dir = bundled_dir or Path(__file__).parent
+        self._bundled_dir = bundled_dir or Path(__file__).parents[1]
         self._releases = releases
 
     @property

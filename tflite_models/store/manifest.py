@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import read_ordinary, sha256_of
-from stemd.tflite_models.releases import CITATION, LICENCE, PROJECT, VERSION, Release
+from stemd.tflite_models.store.releases import CITATION, LICENCE, PROJECT, VERSION, Release
 
 MANIFEST = "manifest.json"
 

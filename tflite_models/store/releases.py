@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stemd.tflite_models.checkpoint import DATA_FILE, INDEX_FILE
-from stemd.tflite_models.unet import Activations, Architecture
+from stemd.tflite_models.spleeter.checkpoint import DATA_FILE, INDEX_FILE
+from stemd.tflite_models.spleeter.unet import Activations, Architecture
 
 PROJECT = "https://github.com/deezer/spleeter"
 VERSION = "v1.4.0"

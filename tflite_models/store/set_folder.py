@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import PART_PREFIX, remove_if_empty, write_whole
-from stemd.tflite_models.manifest import MANIFEST, FileRecord, Manifest, read_manifest
+from stemd.tflite_models.store.manifest import MANIFEST, FileRecord, Manifest, read_manifest
 
 
 def write_set(

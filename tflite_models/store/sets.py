@@ -14,12 +14,12 @@ from typing import Literal
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import explained, locked
-from stemd.tflite_models.graph import says_stem
-from stemd.tflite_models.manifest import FileRecord, Manifest, read_manifest
-from stemd.tflite_models.model_reader import read_weights
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.store import graph_name, write_set
-from stemd.tflite_models.streaming import WRITER, compile_graph
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.spleeter.plain import says_stem
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.streaming import WRITER, compile_graph
+from stemd.tflite_models.store.manifest import FileRecord, Manifest, read_manifest
+from stemd.tflite_models.store.set_folder import graph_name, write_set
 
 CACHED_SPECS = 8
 """So many derived sets are kept, all of `stemd bench` among them; of the others the longest unused

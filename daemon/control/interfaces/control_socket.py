@@ -15,12 +15,12 @@ from pydantic import ValidationError
 from stemd.daemon.control import protocol
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Event
-from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
-from stemd.daemon.control.owned_socket import OwnedSocket
+from stemd.daemon.control.interfaces.owned_socket import OwnedSocket
+from stemd.daemon.control.interfaces.streams import StreamServer
 from stemd.daemon.control.pace import Pace
-from stemd.daemon.control.places import peer_of
 from stemd.daemon.control.protocol import Request, RequestError
-from stemd.daemon.control.streams import StreamServer
+from stemd.daemon.control.socket_paths import peer_of
+from stemd.daemon.control.steerable import Steerable, UnknownStemError, set_strip
 from stemd.daemon.errors import StemdError
 
 log = logging.getLogger(__name__)

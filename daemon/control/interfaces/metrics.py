@@ -10,10 +10,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from stemd.daemon.control.console import Steerable
-from stemd.daemon.control.listening import cannot_listen
+from stemd.daemon.control.interfaces.listening import cannot_listen
+from stemd.daemon.control.interfaces.streams import StreamServer
 from stemd.daemon.control.pace import Pace
-from stemd.daemon.control.streams import StreamServer
+from stemd.daemon.control.steerable import Steerable
 from stemd.daemon.errors import StemdError
 
 log = logging.getLogger(__name__)

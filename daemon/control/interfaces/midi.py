@@ -9,8 +9,8 @@ from time import monotonic
 from typing import NamedTuple
 
 from stemd.daemon.control.bindings import FIRST_FINE, LAST_CC, Binding, with_learned
-from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
 from stemd.daemon.control.mixer import decibels_at, position_of
+from stemd.daemon.control.steerable import Steerable, UnknownStemError, set_strip
 from stemd.daemon.errors import StemdError
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from pythonosc.osc_message_builder import build_msg
 
 from stemd.daemon.control.bulletin import Event
-from stemd.daemon.control.osc_messages import messages_in
+from stemd.daemon.control.interfaces.osc_messages import messages_in
+from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.errors import StemdError
-from stemd.daemon.scheduling import steering_thread
 from stemd.tflite_models.printable import printable
 
 log = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ from typing import Any
 
 from pythonosc.osc_message import OscMessage
 
-from stemd.daemon.control.console import Steerable, UnknownStemError, set_strip
-from stemd.daemon.control.listening import cannot_listen
+from stemd.daemon.control.interfaces.listening import cannot_listen
+from stemd.daemon.control.interfaces.osc_messages import messages_in
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
-from stemd.daemon.control.osc_messages import messages_in
 from stemd.daemon.control.pace import Pace
-from stemd.daemon.scheduling import steering_thread
+from stemd.daemon.control.steerable import Steerable, UnknownStemError, set_strip
+from stemd.daemon.engine.scheduling import steering_thread
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from stemd.daemon.control.places import listens, problem_with
+from stemd.daemon.control.socket_paths import listens, problem_with
 from stemd.daemon.errors import StemdError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeAlias, cast
 
-from stemd.daemon.scheduling import steering_thread
+from stemd.daemon.engine.scheduling import steering_thread
 
 BACKLOG = 1024
 """Connections that may wait to be accepted; Linux cuts it down to its own limit."""

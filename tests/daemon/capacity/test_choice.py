@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from damaged import damaged_four_stems
-from stemd.daemon import measuring, memory
+from stemd.daemon.capacity import measurements, measuring
+from stemd.daemon.capacity.choice import HEADROOM, TRIES, first_held
+from stemd.daemon.capacity.measurements import Memory
+from stemd.daemon.capacity.measuring import Measurement, measure, measured
 from stemd.daemon.errors import StemdError
-from stemd.daemon.machine import HEADROOM, TRIES, first_held
-from stemd.daemon.measuring import Measurement, measure, measured
-from stemd.daemon.memory import Memory
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
 from stemd.tflite_models.errors import ModelError
@@ -39,13 +39,13 @@ def loads(tmp_path, monkeypatch):
 
     loads["asked"] = asked
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(memory, "measured", fake)
+    monkeypatch.setattr(measurements, "measured", fake)
     return loads
 
 
 MEASURES = """
 import sys, time
-from stemd.daemon.measuring import end_with
+from stemd.daemon.capacity.measuring import end_with
 end_with(int(sys.argv[1]))
 print("ready", flush=True)
 time.sleep(60)
@@ -173,7 +173,7 @@ class TestMemory:
         ids=str,
     )
     def test_other_work_is_measured_anew(self, loads, other, monkeypatch):
-        monkeypatch.setattr("stemd.daemon.machine.find_networks", lambda stems: None)
+        monkeypatch.setattr("stemd.daemon.capacity.choice.find_networks", lambda stems: None)
         first_held(LADDER[1:])
         first_held([replace(work, **other) for work in LADDER[1:]])
         assert len(loads["asked"]) == 4
@@ -208,7 +208,7 @@ class TestMemory:
         work = Work(SCHEME, 2, "mixed", 1)
         Memory().measure(work)
         assert Memory().recall(work) is not None
-        monkeypatch.setattr(memory.platform, "node", lambda: "another")
+        monkeypatch.setattr(measurements.platform, "node", lambda: "another")
         assert Memory().recall(work) is None
 
     @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ class TestMemory:
     )
     def test_a_damaged_file_is_as_none(self, loads, content, tmp_path):
         path, work = tmp_path / "machine.json", Work(SCHEME, 2, "mixed", 1)
-        content = content.replace("MACHINE", json.dumps(memory.describe_machine()))
+        content = content.replace("MACHINE", json.dumps(measurements.describe_machine()))
         path.write_text(content.replace("KEY", json.dumps(str(work))))
         assert Memory(path).recall(work) is None
         Memory(path).measure(work)

@@ -4,8 +4,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from stemd.daemon import boards, profiles
-from stemd.daemon.boards import (
+from stemd.daemon.capacity import estimate, profiles
+from stemd.daemon.capacity.estimate import (
     A53,
     A72,
     A76,
@@ -17,19 +17,19 @@ from stemd.daemon.boards import (
     expected_load,
     this_board,
 )
+from stemd.daemon.capacity.profiles import MOST_LOAD, choose_profile
 from stemd.daemon.config import load_config
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.profiles import MOST_LOAD, choose_profile
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.counting import count
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.graphs.counting import count
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.store.library import Library
 
 ZERO, THREE, FOUR, FIVE = BOARDS
-DESKTOP = Board("x86_64", boards.UNKNOWN[0][1], 8, 16_384)
-SLOW = replace(ZERO, cores=1, core=boards.Core("slow", 0.1, 0.1, 0.1))
+DESKTOP = Board("x86_64", estimate.UNKNOWN[0][1], 8, 16_384)
+SLOW = replace(ZERO, cores=1, core=estimate.Core("slow", 0.1, 0.1, 0.1))
 
 
 @pytest.fixture(autouse=True)
@@ -77,17 +77,17 @@ def test_the_load_goes_with_networks_threads_and_cores():
         ("CPU part\t: 0xd03\nFeatures\t: fp asimd", A53),
         ("CPU part\t: 0xd08\nFeatures\t: fp asimd", A72),
         ("CPU part\t: 0xd0b\nFeatures\t: fp asimd asimddp", A76),
-        ("CPU part\t: 0xfff\nFeatures\t: fp asimd asimddp", boards.UNKNOWN[1][1]),
-        ("CPU part\t: 0xfff\nFeatures\t: fp asimd", boards.UNKNOWN[2][1]),
-        ("CPU part\t: 0xc07\nFeatures\t: half neon", boards.UNKNOWN[3][1]),
-        ("flags\t\t: fpu sse4_2 avx avx2", boards.UNKNOWN[0][1]),
-        ("flags\t\t: fpu sse4_2", boards.UNKNOWN_CORE),
-        ("", boards.UNKNOWN_CORE),
+        ("CPU part\t: 0xfff\nFeatures\t: fp asimd asimddp", estimate.UNKNOWN[1][1]),
+        ("CPU part\t: 0xfff\nFeatures\t: fp asimd", estimate.UNKNOWN[2][1]),
+        ("CPU part\t: 0xc07\nFeatures\t: half neon", estimate.UNKNOWN[3][1]),
+        ("flags\t\t: fpu sse4_2 avx avx2", estimate.UNKNOWN[0][1]),
+        ("flags\t\t: fpu sse4_2", estimate.UNKNOWN_CORE),
+        ("", estimate.UNKNOWN_CORE),
     ],
 )
 def test_a_core_is_known_by_its_part_or_by_its_instructions(cpuinfo, core, tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text(cpuinfo)
-    monkeypatch.setattr(boards, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(estimate, "CPUINFO", tmp_path / "cpuinfo")
     found = this_board()
     assert found.core == core
     assert found.cores >= 1

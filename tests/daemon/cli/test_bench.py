@@ -6,13 +6,14 @@ import pytest
 from click.testing import CliRunner
 
 from damaged import damaged_four_stems
-from stemd.daemon import bench_command, machine, memory
-from stemd.daemon.boards import BOARDS, expected_load
-from stemd.daemon.cli import cli
+from stemd.daemon.capacity import choice, measurements
+from stemd.daemon.capacity.estimate import BOARDS, expected_load
+from stemd.daemon.capacity.measuring import Measurement
+from stemd.daemon.capacity.profiles import choose_profile
+from stemd.daemon.cli import bench as bench_command
+from stemd.daemon.cli.cli import cli
 from stemd.daemon.config import SeparationSection
-from stemd.daemon.measuring import Measurement
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.profiles import choose_profile
 from stemd.daemon.work import Work
 from stemd.tflite_models.errors import ModelError
 
@@ -30,7 +31,7 @@ def bench(tmp_path, monkeypatch):
             asked.append(work)
             return Measurement(0.5 * least / work.scheme.B, 0.25, 12.5, 0.75, 101)
 
-        monkeypatch.setattr(memory, "measured", fake)
+        monkeypatch.setattr(measurements, "measured", fake)
         result = CliRunner().invoke(cli, ["bench", *options], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return result.stdout
@@ -97,11 +98,11 @@ def test_it_measures_what_it_is_asked_to(bench, tmp_path, monkeypatch):
 
 def test_the_daemon_uses_what_bench_remembered(bench, monkeypatch):
     bench()
-    monkeypatch.setattr(memory, "measured", None)  # nothing is measured again
-    monkeypatch.setattr(machine, "TRIES", 1)
+    monkeypatch.setattr(measurements, "measured", None)  # nothing is measured again
+    monkeypatch.setattr(choice, "TRIES", 1)
     for preset, scheme in (("auto", BALANCED), ("live", LIVE[-1])):
         works = SeparationSection(preset=preset).works(2)
-        assert machine.first_held(works).scheme == scheme
+        assert choice.first_held(works).scheme == scheme
 
 
 def test_networks_that_cannot_be_used_are_told_before_anything(bench, tmp_path):

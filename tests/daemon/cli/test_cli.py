@@ -12,12 +12,12 @@ from click.shell_completion import ShellComplete
 import interrupted
 from damaged import damaged_four_stems
 from processes import STEMD
-from stemd.daemon import cli
+from stemd.daemon.cli import cli
 from stemd.daemon.config import Config
 
 
 def test_check_accepts_the_shipped_configuration(stemd):
-    shipped = Path(__file__).parents[2] / "config.yaml"
+    shipped = Path(__file__).parents[3] / "config.yaml"
     ended = stemd("check", "-c", str(shipped))
     assert (ended.returncode, ended.stdout) == (0, f"the configuration is right ({shipped})\n")
     assert stemd("check").stdout == "the configuration is right (no file: the defaults)\n"
@@ -37,7 +37,7 @@ def test_check_refuses_a_wrong_one_with_every_error(stemd, tmp_path):
 
 
 def test_verbose_tells_more(environment):
-    said = "DEBUG stemd.daemon.jack_graph: JACK "
+    said = "DEBUG stemd.daemon.graph.jack: JACK "
     for options, tells in ((["-v"], True), ([], False)):
         process = subprocess.Popen(
             [STEMD, *options, "run", "--server", "jack"],

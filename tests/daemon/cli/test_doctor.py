@@ -15,15 +15,17 @@ import pytest
 
 from damaged import damaged_four_stems
 from fake_daemon import FakeDaemon
-from stemd.daemon import doctor, libjack, rights, service
-from stemd.daemon.control import places
-from stemd.daemon.control.server import ControlServer
-from stemd.daemon.doctor import Weight, examine
+from stemd.daemon.capacity.measuring import Measurement
+from stemd.daemon.cli import doctor, units
+from stemd.daemon.cli.doctor import Weight, examine
+from stemd.daemon.cli.units import Condition, Service
+from stemd.daemon.control import socket_paths
+from stemd.daemon.control.interfaces.control_socket import ControlServer
+from stemd.daemon.engine import rights
+from stemd.daemon.engine.link import RealtimeSide
 from stemd.daemon.errors import StemdError
-from stemd.daemon.measuring import Measurement
-from stemd.daemon.private_server import private_server
-from stemd.daemon.realtime import RealtimeSide
-from stemd.daemon.service import Condition, Service
+from stemd.daemon.graph import libjack
+from stemd.daemon.graph.private_server import private_server
 
 STEMD = Path(sys.executable).with_name("stemd")
 
@@ -34,8 +36,8 @@ def patient(tmp_path, monkeypatch):
     for name in ("CONFIG", "DATA", "CACHE", "RUNTIME"):
         monkeypatch.setenv(f"XDG_{name}_{'DIR' if name == 'RUNTIME' else 'HOME'}", str(tmp_path))
     monkeypatch.setenv("JACK_DEFAULT_SERVER", "nobody")
-    monkeypatch.setattr(service, "SYSTEM_FOLDER", tmp_path / "units")
-    monkeypatch.setattr(places, "SYSTEM_FOLDER", tmp_path / "run")
+    monkeypatch.setattr(units, "SYSTEM_FOLDER", tmp_path / "units")
+    monkeypatch.setattr(socket_paths, "SYSTEM_FOLDER", tmp_path / "run")
     monkeypatch.setattr(doctor, "measured", lambda work: Measurement(0.2, 0.3, 1, 1, 100))
     monkeypatch.setattr(doctor, "may_have_priority", lambda priority: True)
 
@@ -343,7 +345,7 @@ def test_service_is_asked_how_it_is(monkeypatch, is_down, troubles, weight):
 )
 def test_service_that_fails_again_and_again_is_down(monkeypatch, tmp_path, state, is_down):
     told = f"ActiveState={state[0]}\nSubState={state[1]}\nNRestarts=0"
-    monkeypatch.setattr(service, "run", lambda command: told)
+    monkeypatch.setattr(units, "run", lambda command: told)
     (tmp_path / "units").mkdir()
     (tmp_path / "units" / "stemd.service").touch()
     assert Service(of_machine=True).condition().is_down is is_down

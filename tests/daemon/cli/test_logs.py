@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from stemd.daemon import logs
+from stemd.daemon.cli import logs
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_threads_may_log_at_once(log):
 
 def test_standard_error_is_the_journal_only_where_it_is(tmp_path):
     program = (
-        "import os\nfrom stemd.daemon import logs\n"
+        "import os\nfrom stemd.daemon.cli import logs\n"
         "there = os.fstat(2)\n"
         "right, wrong = f'{there.st_dev}:{there.st_ino}', f'{there.st_dev}:{there.st_ino + 1}'\n"
         "print([logs.is_journal({'JOURNAL_STREAM': x}) for x in (right, wrong)])\n"

@@ -12,7 +12,7 @@ import jack
 import pytest
 
 from processes import READY, STEMD, await_line, process_of, running
-from stemd.daemon.private_server import private_server
+from stemd.daemon.graph.private_server import private_server
 from waiting import wait_for, wait_until
 
 

@@ -11,8 +11,8 @@ import soundfile
 from click.testing import CliRunner
 
 from processes import STEMD
-from stemd.daemon import separate_command
-from stemd.daemon.cli import cli
+from stemd.daemon.cli import separate
+from stemd.daemon.cli.cli import cli
 from stemd.daemon.config import SeparationSection
 from waiting import wait_for
 
@@ -21,7 +21,7 @@ from waiting import wait_for
 def two_seconds(tmp_path_factory):
     """The demo song's third and fourth second: voice and instruments."""
     path = tmp_path_factory.mktemp("song") / "two seconds.flac"
-    song = Path(__file__).parents[2] / "daemon" / "song" / "slow-motion-dream.mp3"
+    song = Path(__file__).parents[3] / "daemon" / "cli" / "song" / "slow-motion-dream.mp3"
     x, samplerate = soundfile.read(song, start=2 * 44_100, frames=2 * 44_100)
     soundfile.write(path, x / 2, samplerate)  # no stem beyond full scale
     return path
@@ -85,7 +85,7 @@ def test_every_option_of_separate_does_something(options, plain, stemd, two_seco
 )
 def test_separate_is_exact_unless_it_does_as_the_daemon(options, precision, monkeypatch):
     told = []
-    monkeypatch.setattr(separate_command, "separate_file", lambda *wishes: told.extend(wishes))
+    monkeypatch.setattr(separate, "separate_file", lambda *wishes: told.extend(wishes))
     arguments = ["separate", "song.wav", "--threads", "3", *options]
     CliRunner().invoke(cli, arguments, catch_exceptions=False)
     (work,) = told[2]

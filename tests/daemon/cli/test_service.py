@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 import small_disk
-from stemd.daemon import service
-from stemd.daemon.cli import cli
+from stemd.daemon.cli import units
+from stemd.daemon.cli.cli import cli
 from stemd.daemon.errors import StemdError
 
 ME = getpass.getuser()
@@ -21,8 +21,8 @@ ME = getpass.getuser()
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(service, "SYSTEM_FOLDER", tmp_path / "system")
-    monkeypatch.setattr(service, "LINGER_FOLDER", tmp_path / "linger")
+    monkeypatch.setattr(units, "SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.setattr(units, "LINGER_FOLDER", tmp_path / "linger")
     (tmp_path / "linger").mkdir()
     (tmp_path / "linger" / ME).touch()
 
@@ -122,7 +122,7 @@ def test_a_home_that_is_not_there_is_told(monkeypatch):
     def unknown(_):
         raise KeyError
 
-    monkeypatch.setattr(service.pwd, "getpwuid", unknown)
+    monkeypatch.setattr(units.pwd, "getpwuid", unknown)
     assert "set HOME or XDG_CONFIG_HOME" in fault_of("status")
     assert f"the system knows no user {os.getuid()}" in fault_of("install")
 
@@ -159,7 +159,7 @@ def test_lingering_is_for_who_runs_it(systemd, tmp_path):
 
 
 def test_a_manager_that_lingering_starts_is_waited_for(systemd, tmp_path, monkeypatch):
-    monkeypatch.setattr(service, "LOOK_S", 0.01)
+    monkeypatch.setattr(units, "LOOK_S", 0.01)
     asleep = tmp_path / "asleep"
     asleep.touch()
     systemd(
@@ -202,16 +202,16 @@ def test_status_tells_what_the_users_manager_may_not(systemd, monkeypatch):
         ({"Max realtime priority": "0", "Max locked memory": "65536"}, "real-time priority"),
         ({"Max realtime priority": "95", "Max locked memory": "65536"}, "lock its memory"),
     ):
-        monkeypatch.setattr(service, "_limits_of_manager", lambda limits=limits: limits)
+        monkeypatch.setattr(units, "_limits_of_manager", lambda limits=limits: limits)
         assert f"it may not {'have ' if 'real' in said else ''}{said}" in run("status").output
     unlimited = {"Max realtime priority": "95", "Max locked memory": "unlimited"}
-    monkeypatch.setattr(service, "_limits_of_manager", lambda: unlimited)
+    monkeypatch.setattr(units, "_limits_of_manager", lambda: unlimited)
     assert run("status").output == "active (running), enabled\n"
 
 
 def test_limits_are_those_of_the_manager_that_runs(systemd):
     systemd(f"echo MainPID={os.getpid()}")
-    limits = service._limits_of_manager()
+    limits = units._limits_of_manager()
     hard = {"Max realtime priority", "Max locked memory"} & limits.keys()
     assert len(hard) == 2
     assert all(limits[each] == "unlimited" or limits[each].isdecimal() for each in hard)
@@ -220,9 +220,9 @@ def test_limits_are_those_of_the_manager_that_runs(systemd):
 def test_a_person_who_may_log_out_is_told_to_linger(systemd, monkeypatch):
     systemd(shown(User=ME))
     run("install", "--system", ME)
-    monkeypatch.setattr(service, "FIRST_USER_ID", os.getuid())
+    monkeypatch.setattr(units, "FIRST_USER_ID", os.getuid())
     assert "logind" not in run("status", "--system").output
-    (service.LINGER_FOLDER / ME).unlink()
+    (units.LINGER_FOLDER / ME).unlink()
     assert f"sudo loginctl enable-linger {ME}" in run("status", "--system").output
 
 
@@ -280,7 +280,7 @@ def test_a_full_disk_leaves_no_unit(tmp_path):
     out = small_disk.run(
         tmp_path / "disk",
         """
-from stemd.daemon.service import _write
+from stemd.daemon.cli.units import _write
 for before in (None, "before"):
     limit(4)
     unit = folder / "systemd" / "user" / "stemd.service"
@@ -322,12 +322,12 @@ def test_a_unit_starts_the_program_whatever_its_path(name, tmp_path, monkeypatch
     program.parent.mkdir()
     program.write_text('#!/bin/sh\necho "started: $*"\n')
     program.chmod(0o755)
-    monkeypatch.setattr(service.sys, "argv", [str(program)])
-    text = service.unit_text(True, ME)
+    monkeypatch.setattr(units.sys, "argv", [str(program)])
+    text = units.unit_text(True, ME)
     (line,) = re.findall("^ExecStart=(.*)$", text, re.MULTILINE)
     ended = subprocess.run(words_of(line), capture_output=True, text=True)
     assert ended.stdout == "started: run --server jack\n"
-    assert len(text.splitlines()) == len(service.unit_text(True, "x").splitlines())
+    assert len(text.splitlines()) == len(units.unit_text(True, "x").splitlines())
     assert f"User={ME}\n" in text
     if not shutil.which("systemd-analyze"):
         return
@@ -348,7 +348,7 @@ def test_a_path_that_no_unit_can_hold_is_refused(name, monkeypatch, tmp_path, sy
     program = tmp_path / name / "stemd"
     program.parent.mkdir(parents=True)
     program.touch(mode=0o755)
-    monkeypatch.setattr(service.sys, "argv", [str(program)])
+    monkeypatch.setattr(units.sys, "argv", [str(program)])
     assert "has characters that a unit cannot hold" in fault_of("install")
     assert not list(tmp_path.rglob("stemd.service"))
 
@@ -379,7 +379,7 @@ def test_after_the_start_limit_status_tells_why_and_how_to_go_on(systemd, tmp_pa
 @pytest.mark.parametrize("arguments", [["install"], ["uninstall"], ["status"]])
 def test_sudo_is_refused_for_a_users_service(variable, arguments, systemd, tmp_path, monkeypatch):
     systemd(shown())
-    monkeypatch.setattr(service.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(units.os, "geteuid", lambda: 0)
     monkeypatch.setenv(variable, "ada")
     said = fault_of(*arguments)
     assert "run it without sudo, as the user whose sound it is (ada)" in said

@@ -7,7 +7,8 @@ import pytest
 
 PROGRAM = """
 import atexit, os, sys, threading, time
-from stemd.daemon import cli, start
+from stemd.daemon.cli import cli
+from stemd.daemon.cli import start
 
 class Freed:
     def __del__(self, write=os.write):

@@ -14,14 +14,14 @@ from click.testing import CliRunner
 
 from fake_daemon import FakeDaemon
 from processes import STEMD, await_line, running
-from stemd.daemon import control_commands
-from stemd.daemon.cli import cli
-from stemd.daemon.control import server as control_server
+from stemd.daemon.cli import steer
+from stemd.daemon.cli.cli import cli
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.server import ControlServer
+from stemd.daemon.control.interfaces import control_socket as control_server
+from stemd.daemon.control.interfaces.control_socket import ControlServer
+from stemd.daemon.graph.private_server import private_server
 from stemd.daemon.ports import STEMS
-from stemd.daemon.private_server import private_server
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def test_the_stems_that_are_there_are_completed(fake, monkeypatch):
     assert completed("", "set", *socket) == ["vocals", "accompaniment"]
     assert completed("v", "set", *socket) == ["vocals"]
     assert completed("d", "set", *socket) == []
-    monkeypatch.setattr(control_commands, "COMPLETION_S", 0.05)
+    monkeypatch.setattr(steer, "COMPLETION_S", 0.05)
     daemon.status = Future
     assert completed("", "set", *socket) == list(STEMS)
 

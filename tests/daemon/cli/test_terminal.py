@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 import stemd.daemon
 from fake_daemon import FakeDaemon, done
-from stemd.daemon import cli as command_line
-from stemd.daemon import logs
-from stemd.daemon.control.server import ControlServer
+from stemd.daemon.cli import cli as command_line
+from stemd.daemon.cli import logs
+from stemd.daemon.control.interfaces.control_socket import ControlServer
 from stemd.daemon.errors import ConfigError, StemdError
-from stemd.daemon.notifier import Notifier
+from stemd.daemon.supervisor.notifier import Notifier
 
 EVIL = "a\nWARNING: forged\x1b[2J\x9b\u202e\x7f"
 SHOWN = r"a\nWARNING: forged\x1b[2J\x9b\u202e\x7f"
@@ -159,8 +159,8 @@ def test_status_prints_and_programs_get_names_as_they_are(run, socket_option):
 
 
 def test_every_view_gives_the_same_count_of_drop_outs(run, socket_option, monkeypatch):
-    from stemd.daemon.control.metrics import OF_SERVER
-    from stemd.daemon.top import render
+    from stemd.daemon.cli.top import render
+    from stemd.daemon.control.interfaces.metrics import OF_SERVER
 
     monkeypatch.setitem(STATUS["server"], "xruns", 4711)
     assert "4711 xruns" in run("status", *socket_option)[0]
@@ -176,7 +176,7 @@ def test_a_refusal_prints(run, socket_option):
 
 
 def test_the_page_of_top_prints():
-    from stemd.daemon.top import _printable, render
+    from stemd.daemon.cli.top import _printable, render
 
     lines_of(render(_printable(STATUS), 0).plain)
 
@@ -204,8 +204,8 @@ PRINTERS = {
 def test_nothing_prints_but_what_escapes():
     """Names from elsewhere reach the terminal by `terminal.echo` alone."""
     allowed = {
-        SOURCES / "terminal.py",
-        SOURCES / "measuring.py",
+        SOURCES / "cli" / "terminal.py",
+        SOURCES / "capacity" / "measuring.py",
     }  # JSON for another process of ours
     for path in set(SOURCES.rglob("*.py")) - allowed:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -9,10 +9,10 @@ import pytest
 
 import fake_daemon
 from fake_daemon import FakeDaemon
+from stemd.daemon.cli.top import METER_WIDTH, Top, meter, render
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.server import ControlServer
+from stemd.daemon.control.interfaces.control_socket import ControlServer
 from stemd.daemon.errors import StemdError
-from stemd.daemon.top import METER_WIDTH, Top, meter, render
 
 PLAYING = {
     "version": "0.1.0",

@@ -10,11 +10,11 @@ from time import monotonic
 import pytest
 
 from processes import process_of
-from stemd.daemon import doctor, trial
-from stemd.daemon import private_server as private_server_module
+from stemd.daemon.cli import doctor, trial
+from stemd.daemon.cli.trial import Trial, play, watch
 from stemd.daemon.errors import StemdError
-from stemd.daemon.private_server import private_server
-from stemd.daemon.trial import Trial, play, watch
+from stemd.daemon.graph import private_server as private_server_module
+from stemd.daemon.graph.private_server import private_server
 
 WELL = Trial("JACK", 5.0, "playing", 234, 234, 0, 54, 0, 0)
 

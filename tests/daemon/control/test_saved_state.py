@@ -7,8 +7,8 @@ import re
 import pytest
 
 from stemd.daemon.control.bindings import Binding
-from stemd.daemon.control.kept import MOST_BYTES, Keeper, Kept
 from stemd.daemon.control.mixer import Strip
+from stemd.daemon.control.saved_state import MOST_BYTES, Keeper, Kept
 
 SOMETHING = Kept(
     strips={"drums": Strip(gain=-3, solo=True)},

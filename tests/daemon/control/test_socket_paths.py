@@ -5,8 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from stemd.daemon.control import places
-from stemd.daemon.control.places import find_socket, socket_path
+from stemd.daemon.control import socket_paths
+from stemd.daemon.control.socket_paths import find_socket, socket_path
 from stemd.daemon.errors import StemdError
 
 
@@ -14,7 +14,7 @@ from stemd.daemon.errors import StemdError
 def own_folders(tmp_path, monkeypatch):
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(places, "SYSTEM_FOLDER", tmp_path / "machine")
+    monkeypatch.setattr(socket_paths, "SYSTEM_FOLDER", tmp_path / "machine")
     (tmp_path / "stemd").mkdir()
     (tmp_path / "machine").mkdir()
 
@@ -76,7 +76,7 @@ def test_a_home_that_is_not_there_is_told():
 def test_what_is_said_is_what_counts(listening):
     listening("machine")
     assert find_socket("off", "stemd") is None
-    assert find_socket("/elsewhere/s", "stemd") == places.Path("/elsewhere/s")
+    assert find_socket("/elsewhere/s", "stemd") == socket_paths.Path("/elsewhere/s")
 
 
 def test_the_only_one_that_listens_is_found_by_another_name_too(tmp_path, listening):

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_graph import CAPTURE, PLAYBACK, FakeGraph
-from stemd.daemon._rt import ffi, lib
+from stemd.daemon.engine._rt import ffi, lib
+from stemd.daemon.engine.link import FADE_S, MAX_PERIOD, RESERVE_S, Dry, Event, Link, RealtimeSide
+from stemd.daemon.engine.scheduling import may_have_priority
 from stemd.daemon.errors import StemdError
-from stemd.daemon.realtime import FADE_S, MAX_PERIOD, RESERVE_S, Dry, Event, Link, RealtimeSide
-from stemd.daemon.scheduling import may_have_priority
 from waiting import wait_until
 
 RATE = 8_000

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from stemd.daemon import networks
-from stemd.daemon.networks import LoadedNetworks
+from stemd.daemon.engine import networks
+from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.graphs.spec import GraphSpec
 
 SCHEME = Scheme(T=64, B=4, A=2, mirror=3)
 
@@ -88,7 +88,7 @@ def failing(*_):
     ],
 )
 def test_a_set_that_cannot_play_does_not_count_as_loaded(network, reason, monkeypatch):
-    monkeypatch.setattr("stemd.daemon.networks.TRIAL_S", 0.2)
+    monkeypatch.setattr("stemd.daemon.engine.networks.TRIAL_S", 0.2)
     sets = [{"a": filling(1), "b": filling(2)}, {"a": filling(1), "b": network}]
     loaded = LoadedNetworks(lambda: sets.pop(0), SCHEME)
     assert loaded.stems == ("a", "b")

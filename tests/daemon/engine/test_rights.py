@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from stemd.daemon import rights as module
-from stemd.daemon.rights import SETTLED_S, Notice, groups_with, read_rights, remedy_for_limits
-from stemd.daemon.scheduling import ENOUGH_TO_LOCK, NORMAL, Role, wanted_below
+from stemd.daemon.engine import rights as module
+from stemd.daemon.engine.rights import (
+    SETTLED_S,
+    Notice,
+    groups_with,
+    read_rights,
+    remedy_for_limits,
+)
+from stemd.daemon.engine.scheduling import ENOUGH_TO_LOCK, NORMAL, Role, wanted_below
 
 DEBIAN_13 = "# pipewire\n@pipewire - rtprio 95\n@pipewire - nice -19\n@pipewire - memlock 4194304\n"
 JACKD2 = "@audio   -  rtprio     95\n@audio   -  memlock    unlimited\n#@audio   -  nice -19\n"

@@ -14,9 +14,9 @@ import pytest
 import servers
 from fake_rtkit import HIGHEST, LONGEST_US, fake_rtkit
 from processes import STEMD
-from stemd.daemon import rtkit
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.scheduling import may_have_priority
+from stemd.daemon.engine import rtkit
+from stemd.daemon.engine.scheduling import may_have_priority
 from unprivileged import buses, without_rights
 from waiting import wait_until
 
@@ -27,8 +27,8 @@ needs_priority = pytest.mark.skipif(
 
 REFUSED = """
 import hashlib, os, resource, threading, time
-from stemd.daemon import scheduling
-from stemd.daemon.scheduling import *
+from stemd.daemon.engine import scheduling
+from stemd.daemon.engine.scheduling import *
 
 kernel = os.sched_setscheduler
 def refuse(thread, policy, param):
@@ -51,7 +51,7 @@ def compute():
 
 
 GRANTED = """
-from stemd.daemon import rtkit as module
+from stemd.daemon.engine import rtkit as module
 rtkit.terms = module.Terms(20, 200_000)
 
 def grant(verb, *arguments):

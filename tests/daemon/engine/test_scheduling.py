@@ -15,12 +15,9 @@ from threading import Event, Thread
 import pytest
 
 from processes import options_of
-from stemd.daemon import private_server as private_server_module
-from stemd.daemon import scheduling
-from stemd.daemon.jack_graph import open_client
-from stemd.daemon.private_server import private_server
-from stemd.daemon.realtime import RealtimeSide
-from stemd.daemon.scheduling import (
+from stemd.daemon.engine import scheduling
+from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.scheduling import (
     ENGINE_BELOW,
     NORMAL,
     STEERING_BELOW,
@@ -40,6 +37,9 @@ from stemd.daemon.scheduling import (
     wait_for_rest,
     wanted_below,
 )
+from stemd.daemon.graph import private_server as private_server_module
+from stemd.daemon.graph.jack import open_client
+from stemd.daemon.graph.private_server import private_server
 
 
 class Kernel:
@@ -268,7 +268,7 @@ def test_what_holds_the_interpreter_for_long_begins_when_the_engine_rests(waitin
 
 def test_every_thread_of_the_daemon_has_a_role():
     """A plain thread that holds the interpreter would keep it from the engine."""
-    folder = Path(scheduling.__file__).parent
+    folder = Path(scheduling.__file__).parents[1]
     plain = [
         f"{path.name}: {line.strip()}"
         for path in sorted(folder.rglob("*.py"))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fake_graph import FakeGraph
+from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.scheduling import NORMAL, Priorities
+from stemd.daemon.engine.separation import Separation
 from stemd.daemon.ports import INPUTS, OUTPUTS, outputs_of
-from stemd.daemon.realtime import RealtimeSide
-from stemd.daemon.scheduling import NORMAL, Priorities
-from stemd.daemon.separation import Separation
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
 from two_networks import low_and_high

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from stemd.daemon.engine.workers import FIRST_PAUSE_S, LAST_PAUSE_S, Probation, WorkerPool
 from stemd.daemon.errors import StemdError
-from stemd.daemon.workers import FIRST_PAUSE_S, LAST_PAUSE_S, Probation, WorkerPool
 from stemd.dsp.banks import Bank, InTurn
 from stemd.dsp.scheme import Scheme
 
@@ -113,7 +113,7 @@ def test_each_network_runs_on_a_thread_of_its_own_named_after_its_stem(pool):
 
 
 def test_networks_that_hang_are_waited_for_together(pool, monkeypatch):
-    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.2)
+    monkeypatch.setattr("stemd.daemon.engine.workers.STOP_S", 0.2)
     go = threading.Event()
     stuck = pool({str(n): lambda *_: go.wait(10) for n in range(20)})
     filled = Bank(SCHEME, 20)

@@ -12,10 +12,10 @@ import soundfile
 
 import small_disk
 from dsp_reference import separate as plain_separate
-from stemd.daemon import audio_file
-from stemd.daemon.audio_file import Song
 from stemd.daemon.errors import AudioFileError
-from stemd.daemon.separate import separate
+from stemd.daemon.files import audio_file
+from stemd.daemon.files.audio_file import Song
+from stemd.daemon.files.separate import separate
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import HOP_LENGTH, Scheme
 from two_networks import low_and_high
@@ -268,7 +268,7 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
 
 OVERFLOW = """
 import numpy as np
-from stemd.daemon.audio_file import writing_stems
+from stemd.daemon.files.audio_file import writing_stems
 from stemd.daemon.errors import AudioFileError
 limit(4000)
 for suffix, subtype in (("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_24")):
@@ -296,7 +296,7 @@ def test_disk_that_fills_up_after_megabytes_is_named(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from stemd.daemon.audio_file import writing_stems
+from stemd.daemon.files.audio_file import writing_stems
 from stemd.tflite_models.files import part_of
 folder = Path(sys.argv[1])
 with writing_stems(folder, ["vocals", "drums"], 44_100, 1, "wav", "PCM_24"):

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from stemd.daemon import absent_server, packages, server_sockets
-from stemd.daemon.absent_server import find_obstacles, find_strangers, no_server
-from stemd.daemon.server_sockets import Listener, listeners
+from stemd.daemon import packages
+from stemd.daemon.graph import absent_server, server_sockets
+from stemd.daemon.graph.absent_server import find_obstacles, find_strangers, no_server
+from stemd.daemon.graph.server_sockets import Listener, listeners
 
 BOTH = {"jack", "pipewire"}
 
@@ -175,7 +176,7 @@ def test_a_missing_runtime_folder_is_looked_for_where_systemd_makes_it(monkeypat
 
 
 def test_a_private_server_is_found():
-    from stemd.daemon.private_server import private_server
+    from stemd.daemon.graph.private_server import private_server
 
     with private_server(realtime=False) as name:
         assert jack(name) in listeners()

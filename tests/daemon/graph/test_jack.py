@@ -15,12 +15,12 @@ import pytest
 from fake_graph import CAPTURE, PLAYBACK
 from processes import process_of
 from rigs import latency
-from stemd.daemon import libjack
+from stemd.daemon.engine.link import Event, Link, RealtimeSide
 from stemd.daemon.errors import ServerError
-from stemd.daemon.graph import Port
-from stemd.daemon.jack_graph import ORDER, PORT_GROUP, PRETTY_NAME, open_client
-from stemd.daemon.private_server import private_server
-from stemd.daemon.realtime import Event, Link, RealtimeSide
+from stemd.daemon.graph import libjack
+from stemd.daemon.graph.client import Port
+from stemd.daemon.graph.jack import ORDER, PORT_GROUP, PRETTY_NAME, open_client
+from stemd.daemon.graph.private_server import private_server
 from waiting import wait_until
 
 INPUTS = ["in_L", "in_R"]

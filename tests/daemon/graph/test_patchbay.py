@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from stemd.daemon.graph import Port, PortNotice
-from stemd.daemon.patchbay import PATIENCE_S, SETTLED_S, TOGETHER_S, Patchbay
+from stemd.daemon.graph.client import Port, PortNotice
+from stemd.daemon.graph.patchbay import PATIENCE_S, SETTLED_S, TOGETHER_S, Patchbay
 
 INPUTS = ("in_L", "in_R")
 OWN = ["stemd:in_L", "stemd:in_R", "stemd:vocals_L", "stemd:vocals_R"]

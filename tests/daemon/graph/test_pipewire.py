@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from stemd.daemon.pipewire_identity import _is_writable
+from stemd.daemon.graph.pipewire import _is_writable
 
 
 @pytest.mark.parametrize("name", [b"\xff", "\u2028".encode(), b"a b"])

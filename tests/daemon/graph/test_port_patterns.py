@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from stemd.daemon.port_patterns import MAX_LENGTH, PatternError, PortPattern
+from stemd.daemon.graph.port_patterns import MAX_LENGTH, PatternError, PortPattern
 
 ATOMS = st.sampled_from(["a", "b", ".", "[ab]", "[^a]", r"\.", r"\w", r"\D", ":", "(", "é"])
 

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from processes import options_of, process_of
-from stemd.daemon import private_server as module
 from stemd.daemon.errors import ServerError
-from stemd.daemon.private_server import private_server
+from stemd.daemon.graph import private_server as module
+from stemd.daemon.graph.private_server import private_server
 
 
 def test_realtime_is_not_asked_for_where_it_is_refused(monkeypatch):
@@ -83,7 +83,7 @@ def test_no_more_names_is_said(monkeypatch):
 
 STARTER = """
 import time
-from stemd.daemon.private_server import private_server
+from stemd.daemon.graph.private_server import private_server
 with private_server(realtime=False) as name:
     print(name, flush=True)
     time.sleep(60)

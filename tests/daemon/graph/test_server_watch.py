@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from stemd.daemon.lifeline import Lifeline, open_sockets
+from stemd.daemon.graph.server_watch import Lifeline, open_sockets
 
 SERVERS = [
     ("pipewire", "pipewire-0"),

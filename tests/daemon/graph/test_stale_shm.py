@@ -6,11 +6,12 @@ import signal
 import pytest
 
 from processes import process_of
-from stemd.daemon import doctor, leftovers
-from stemd.daemon.jack_graph import open_client
-from stemd.daemon.joining import Joiner
-from stemd.daemon.leftovers import metadata_folder, remove_dead_metadata
-from stemd.daemon.private_server import private_server
+from stemd.daemon.cli import doctor
+from stemd.daemon.graph import stale_shm
+from stemd.daemon.graph.jack import open_client
+from stemd.daemon.graph.private_server import private_server
+from stemd.daemon.graph.stale_shm import metadata_folder, remove_dead_metadata
+from stemd.daemon.supervisor.joining import Joiner
 from waiting import wait_until
 
 
@@ -99,7 +100,7 @@ def test_a_server_that_lives_keeps_its_own_and_what_a_killed_one_left_is_removed
 
 @pytest.mark.parametrize("who", [joining_a_server, doctor._patiently])
 def test_who_looks_for_a_server_removes_it_first(who, folder, monkeypatch):
-    monkeypatch.setattr(leftovers, "metadata_folder", lambda: folder)
+    monkeypatch.setattr(stale_shm, "metadata_folder", lambda: folder)
 
     def look():
         assert list(folder.iterdir()) == []
@@ -119,6 +120,6 @@ def jack_is_gone(name: str) -> bool:
 def test_its_signals_end_nobody(folder):
     """Who opens a file while it is held makes the kernel tell who holds it."""
     place = os.open(folder, os.O_RDONLY)
-    with leftovers._alone_with("metadata.db", place), pytest.raises(BlockingIOError):
+    with stale_shm._alone_with("metadata.db", place), pytest.raises(BlockingIOError):
         os.close(os.open(folder / "metadata.db", os.O_RDWR | os.O_NONBLOCK))
     os.close(place)

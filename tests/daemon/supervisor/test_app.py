@@ -6,9 +6,10 @@ import pytest
 
 from fake_daemon import FakeDaemon
 from fake_graph import FakeGraph
-from stemd.daemon import app, plan, supervisor
 from stemd.daemon.config import load_config
 from stemd.daemon.errors import StemdError
+from stemd.daemon.supervisor import app, plan
+from stemd.daemon.supervisor import daemon as daemon_module
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
@@ -46,8 +47,8 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
 
     monkeypatch.setattr(app, "open_client", open_client)
     monkeypatch.setattr(plan, "choose", choose)
-    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
-    monkeypatch.setattr(supervisor, "Session", Session)
+    monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
+    monkeypatch.setattr(daemon_module, "Session", Session)
     with pytest.raises(StemdError, match="the sky fell down"):
         app.run(lambda: load_config(path))
     assert graph.closed

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stemd.daemon.calls import MOST_WAITING, Calls
 from stemd.daemon.errors import StemdError
+from stemd.daemon.supervisor.calls import MOST_WAITING, Calls
 
 
 def test_where_the_main_thread_hangs_calls_are_refused_in_the_end():

@@ -15,19 +15,20 @@ import numpy as np
 import pytest
 
 from fake_graph import FakeGraph
-from stemd.daemon import joining, plan, supervisor
 from stemd.daemon.config import load_config
 from stemd.daemon.control.bindings import Binding
-from stemd.daemon.control.kept import Keeper
 from stemd.daemon.control.mixer import Mixer, Strip
+from stemd.daemon.control.saved_state import Keeper
+from stemd.daemon.engine.link import RESERVE_S
+from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
-from stemd.daemon.networks import LoadedNetworks
-from stemd.daemon.notifier import Notifier
-from stemd.daemon.plan import Plan, make_plan
-from stemd.daemon.realtime import RESERVE_S
-from stemd.daemon.session import State
-from stemd.daemon.supervisor import Daemon
-from stemd.daemon.swap import Phase
+from stemd.daemon.supervisor import daemon as daemon_module
+from stemd.daemon.supervisor import joining, plan
+from stemd.daemon.supervisor.daemon import Daemon
+from stemd.daemon.supervisor.notifier import Notifier
+from stemd.daemon.supervisor.plan import Plan, make_plan
+from stemd.daemon.supervisor.session import State
+from stemd.daemon.supervisor.swap import Phase
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
 from waiting import wait_until
@@ -81,8 +82,8 @@ def servers():
 def daemon(servers, monkeypatch):
     """A daemon that runs on a thread of its own until the test ends."""
     monkeypatch.setattr(joining, "FIRST_RETRY_S", 0.01)
-    monkeypatch.setattr(supervisor, "TICK_S", 0.01)
-    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(daemon_module, "TICK_S", 0.01)
+    monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     daemon = new_daemon(servers)
     thread = threading.Thread(target=daemon.run)
     thread.start()
@@ -118,7 +119,7 @@ def test_a_server_that_hangs_while_it_is_joined_keeps_nobody_from_steering(
         raise ServerError("no server answers")
 
     monkeypatch.setattr(joining, "HUNG_S", 0.01)
-    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     monkeypatch.setattr(servers, "join", hang)
     daemon = new_daemon(servers)
     thread = threading.Thread(target=daemon.run, daemon=True)
@@ -134,7 +135,7 @@ def test_a_server_that_hangs_while_it_is_joined_keeps_nobody_from_steering(
 def test_a_server_that_keeps_who_joins_it_for_too_long_ends_the_daemon(servers, monkeypatch):
     go = threading.Event()
     monkeypatch.setattr(joining, "STUCK_S", 0.01)
-    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     monkeypatch.setattr(servers, "join", lambda: go.wait(30))
     with pytest.raises(StemdError, match=r"has answered nobody for 0 s: restart it, then stemd"):
         new_daemon(servers).run()
@@ -161,7 +162,7 @@ def test_a_server_that_takes_connections_but_lets_nobody_in_is_left_in_peace(
 
 def test_a_signal_may_come_wherever_it_waits_for_a_server(servers, monkeypatch):
     """Not even the lock of an event is free everywhere."""
-    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     monkeypatch.setattr(joining, "LOOK_S", 0.001)
     monkeypatch.setattr(joining.log, "warning", lambda *_: None)  # which takes many steps
 
@@ -288,7 +289,7 @@ class TestReload:
 
     @pytest.fixture
     def daemon(self, servers, replan, monkeypatch):
-        monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+        monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
         monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: dict(NETWORKS)))
 
         def next_plan(before):
@@ -316,7 +317,7 @@ class TestReload:
     def test_however_often_one_is_asked_for_one_is_done_and_one_waits(
         self, daemon, replan, monkeypatch
     ):
-        monkeypatch.setattr(supervisor, "RELOAD_PAUSE_S", 0.05)
+        monkeypatch.setattr(daemon_module, "RELOAD_PAUSE_S", 0.05)
         begun, go, began_at = threading.Semaphore(0), threading.Semaphore(0), []
 
         def next_plan(before):
@@ -523,7 +524,7 @@ class TestReload:
     def test_reloads_wait_for_each_other_and_there_are_two_sets_at_most(
         self, daemon, replan, loading, monkeypatch
     ):
-        monkeypatch.setattr(supervisor, "RELOAD_PAUSE_S", 0)
+        monkeypatch.setattr(daemon_module, "RELOAD_PAUSE_S", 0)
         live, most = [], []
 
         class OneSet:
@@ -592,9 +593,9 @@ def play(daemon, block):
 
 
 def test_the_delay_gets_longer_and_shorter_with_the_periods(servers, monkeypatch):
-    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
-    monkeypatch.setattr("stemd.daemon.session.SHORTER_AFTER_S", 0.5)
-    monkeypatch.setattr(supervisor, "TICK_S", 0.01)
+    monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
+    monkeypatch.setattr("stemd.daemon.supervisor.session.SHORTER_AFTER_S", 0.5)
+    monkeypatch.setattr(daemon_module, "TICK_S", 0.01)
     servers.present = FakeGraph()
     daemon, told = new_daemon(servers), []
     thread = threading.Thread(target=daemon.run)
@@ -626,8 +627,8 @@ class TestSlowLoad:
     @pytest.fixture
     def slow(self, servers, monkeypatch, tmp_path):
         """A daemon with a service manager, and what lets its networks be loaded."""
-        monkeypatch.setattr(supervisor, "STATUS_S", 0.0)
-        monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+        monkeypatch.setattr(daemon_module, "STATUS_S", 0.0)
+        monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
         go, notices = threading.Event(), []
 
         def load():
@@ -702,14 +703,14 @@ def test_networks_that_cannot_be_loaded_at_the_start_end_it(servers, monkeypatch
     def fail():
         raise ModelError("vocals.tflite is missing")
 
-    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     with pytest.raises(ModelError, match=r"vocals\.tflite is missing"):
         new_daemon(servers, load=fail).run()
 
 
 def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatch, tmp_path):
-    monkeypatch.setattr(supervisor, "STATUS_S", 0.0)
-    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(daemon_module, "STATUS_S", 0.0)
+    monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     heard = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
@@ -733,7 +734,7 @@ def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatc
 @pytest.fixture
 def unobserved(monkeypatch):
     """Only the test looks whether the music flows, once the daemon has looked."""
-    monkeypatch.setattr(supervisor, "STATUS_S", 3600.0)
+    monkeypatch.setattr(daemon_module, "STATUS_S", 3600.0)
 
 
 def await_look(daemon) -> None:
@@ -787,7 +788,7 @@ def test_a_server_that_refuses_is_not_asked_again(servers, monkeypatch):
         def bind(self, *_):
             raise ServerError("it refused the ports")
 
-    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     servers.present = graph = Refusing()
     daemon = new_daemon(servers)
     with pytest.raises(ServerError, match="refused the ports"):
@@ -800,7 +801,7 @@ def test_what_was_set_is_kept_where_it_gives_up_too(servers, monkeypatch, tmp_pa
     def fail(*_):
         raise ServerError("it refused the ports")
 
-    monkeypatch.setattr(supervisor, "settle_memory", lambda: None)
+    monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     monkeypatch.setattr(FakeGraph, "bind", fail)
     servers.present = FakeGraph()
     daemon = new_daemon(servers, keeper=Keeper(tmp_path / "state.json"))

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from stemd.daemon.notifier import Notifier
+from stemd.daemon.supervisor.notifier import Notifier
 
 
 @pytest.fixture(params=["a path", "an abstract name"])
@@ -56,7 +56,7 @@ def test_without_a_descriptor_to_spare_nothing_happens(monkeypatch):
     def none(*_):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("stemd.daemon.notifier.socket.socket", none)
+    monkeypatch.setattr("stemd.daemon.supervisor.notifier.socket.socket", none)
     Notifier({"NOTIFY_SOCKET": "/run/notify"}).feed_watchdog()
 
 

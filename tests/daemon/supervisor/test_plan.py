@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from stemd.daemon import plan
 from stemd.daemon.config import Config
+from stemd.daemon.supervisor import plan
 from stemd.dsp.scheme import Scheme
 from two_networks import low_and_high
 

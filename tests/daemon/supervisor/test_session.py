@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from fake_graph import CAPTURE, FakeGraph
+from stemd.daemon.engine.link import RESERVE_S, Event
+from stemd.daemon.engine.networks import LoadedNetworks
+from stemd.daemon.engine.separation import ENGINE_TIME_S, OVERLOADED_AFTER, ring_prefill
 from stemd.daemon.errors import ServerError, StemdError
-from stemd.daemon.health import HUNG_S, WEDGED_S
-from stemd.daemon.networks import LoadedNetworks
-from stemd.daemon.patchbay import Patchbay
-from stemd.daemon.realtime import RESERVE_S, Event
-from stemd.daemon.separation import ENGINE_TIME_S, OVERLOADED_AFTER, ring_prefill
-from stemd.daemon.session import (
+from stemd.daemon.graph.patchbay import Patchbay
+from stemd.daemon.supervisor.health import HUNG_S, WEDGED_S
+from stemd.daemon.supervisor.session import (
     FAILURES,
     LOAD_AGAIN_S,
     REMOVED_S,
@@ -27,7 +27,7 @@ from stemd.daemon.session import (
     Setup,
     State,
 )
-from stemd.daemon.swap import Phase
+from stemd.daemon.supervisor.swap import Phase
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
@@ -242,7 +242,7 @@ def test_an_engine_that_hangs_is_replaced(stage, monkeypatch, caplog):
         hanging.set()
         assert go.wait(30)
 
-    monkeypatch.setattr("stemd.daemon.engine.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.engine.engine.STOP_S", 0.01)
     first = s.session.separation
     monkeypatch.setattr(first._engine, "_serve", hang)
     s.cycle()
@@ -434,7 +434,7 @@ def test_a_network_that_hangs_is_loaded_anew(stage, monkeypatch, caplog):
     network = Stuck()
     s = stage(network)
     s.until(State.PLAYING)
-    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.engine.workers.STOP_S", 0.01)
     network.open.clear()
     s.until(State.OVERLOADED)
     s.until(State.MENDING, cycles=int(1.2 * HUNG_S * 44_100 / PERIOD))
@@ -452,8 +452,8 @@ def test_a_network_that_hangs_in_a_bounce_does_not_hold_it_for_ever(stage, monke
     network = Stuck()
     s = stage(network)
     s.until(State.PLAYING)
-    monkeypatch.setattr("stemd.daemon.engine.STOP_S", 0.01)
-    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.engine.engine.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.engine.workers.STOP_S", 0.01)
     s.graph.call("freewheel", "void(*)(int, void *)", 1)
     network.open.clear()
     bounce = threading.Thread(target=s.cycle, args=(4,))
@@ -654,7 +654,7 @@ def test_others_that_fail_are_taken_back_and_nothing_is_changed(stage, network):
 
 
 def test_others_that_do_not_keep_up_are_taken_back(stage, monkeypatch):
-    monkeypatch.setattr("stemd.daemon.session.KEEP_UP_S", 1.0)
+    monkeypatch.setattr("stemd.daemon.supervisor.session.KEEP_UP_S", 1.0)
     s = stage()
     s.until(State.PLAYING)
     others = LoadedNetworks(lambda: {"vocals": passing, "accompaniment": sleeping})
@@ -668,8 +668,8 @@ def test_others_that_do_not_keep_up_are_taken_back(stage, monkeypatch):
 
 
 def test_others_that_hang_are_taken_back(stage, monkeypatch):
-    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.01)
-    monkeypatch.setattr("stemd.daemon.session.KEEP_UP_S", 60.0)
+    monkeypatch.setattr("stemd.daemon.engine.workers.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.supervisor.session.KEEP_UP_S", 60.0)
     s = stage()
     s.until(State.PLAYING)
     stuck = Stuck()
@@ -797,8 +797,8 @@ def test_what_plays_fails_while_others_come_and_they_mend_it(stage):
 
 
 def test_a_bounce_does_not_wait_for_what_fails_while_others_come(stage, monkeypatch):
-    monkeypatch.setattr("stemd.daemon.engine.STOP_S", 0.01)
-    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.engine.engine.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.engine.workers.STOP_S", 0.01)
     network = Stuck()
     s = stage(network)
     s.until(State.PLAYING)
@@ -897,8 +897,8 @@ def test_there_are_never_more_than_two_sets_of_networks_in_memory(stage):
 
 
 def test_networks_that_hang_again_and_again_end_it(stage, monkeypatch):
-    monkeypatch.setattr("stemd.daemon.workers.STOP_S", 0.01)
-    monkeypatch.setattr("stemd.daemon.engine.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.engine.workers.STOP_S", 0.01)
+    monkeypatch.setattr("stemd.daemon.engine.engine.STOP_S", 0.01)
     stuck = Stuck()
     s = stage(stuck)
     s.session.networks._load = lambda: {"vocals": stuck, "accompaniment": passing}
@@ -922,7 +922,7 @@ class TestRoom:
         s.until(State.PLAYING)
 
     def test_it_can_be_shorter_once_periods_have_been_for_some_time(self, stage, monkeypatch):
-        monkeypatch.setattr("stemd.daemon.session.SHORTER_AFTER_S", 1.0)
+        monkeypatch.setattr("stemd.daemon.supervisor.session.SHORTER_AFTER_S", 1.0)
         s = stage()
         before = s.session.rt.delay
         self.long_period_has_passed(s)
@@ -941,7 +941,7 @@ class TestRoom:
         assert np.abs(s.total()[:, -20 * PERIOD :]).max() < 1e-4
 
     def test_it_never_can_where_it_has_no_room(self, stage, monkeypatch):
-        monkeypatch.setattr("stemd.daemon.session.SHORTER_AFTER_S", 1.0)
+        monkeypatch.setattr("stemd.daemon.supervisor.session.SHORTER_AFTER_S", 1.0)
         s = stage()
         s.until(State.PLAYING)
         s.play(60)

@@ -9,18 +9,18 @@ import pytest
 from pythonosc.osc_message_builder import build_msg
 
 from fake_graph import FakeGraph
-from stemd.daemon import supervisor
 from stemd.daemon.config import load_config
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.kept import Keeper
+from stemd.daemon.control.interfaces.control_socket import ControlServer
+from stemd.daemon.control.interfaces.osc import OscServer
 from stemd.daemon.control.mixer import Mixer
-from stemd.daemon.control.osc import OscServer
-from stemd.daemon.control.server import ControlServer
-from stemd.daemon.networks import LoadedNetworks
-from stemd.daemon.notifier import Notifier
-from stemd.daemon.plan import Plan
-from stemd.daemon.session import State
-from stemd.daemon.supervisor import Daemon
+from stemd.daemon.control.saved_state import Keeper
+from stemd.daemon.engine.networks import LoadedNetworks
+from stemd.daemon.supervisor import daemon as daemon_module
+from stemd.daemon.supervisor.daemon import Daemon
+from stemd.daemon.supervisor.notifier import Notifier
+from stemd.daemon.supervisor.plan import Plan
+from stemd.daemon.supervisor.session import State
 from stemd.dsp.scheme import Scheme
 from waiting import wait_until
 
@@ -82,7 +82,7 @@ class Concert:
 @pytest.fixture(scope="module")
 def concert():
     patch = pytest.MonkeyPatch()
-    patch.setattr(supervisor, "settle_memory", lambda: None)
+    patch.setattr(daemon_module, "settle_memory", lambda: None)
     made = Concert()
     wait_until(lambda: made.daemon.state is State.PLAYING and made.loudest() > 0.2)
     yield made

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stemd.daemon.swap import TRANSITIONS, Phase, Step, after
+from stemd.daemon.supervisor.swap import TRANSITIONS, Phase, Step, after
 
 TABLE = """
               load     loaded  failed   try      admit   withdraw     swapped   withdrawn  ended

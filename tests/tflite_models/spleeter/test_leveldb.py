@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny_model as tiny
-from stemd.tflite_models.leveldb import (
+from stemd.tflite_models.spleeter.leveldb import (
     MalformedError,
     masked_crc32c,
     read_table,

@@ -6,20 +6,19 @@ import math
 import numpy as np
 import pytest
 
+import reference_unet
 import tiny_model as tiny
-from stemd.tflite_models import quantization
-from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.flatbuffer import schema
-from stemd.tflite_models.graph import write_graph
-from stemd.tflite_models.model_reader import read_weights
+from stemd.tflite_models.graphs.flatbuffer import schema
+from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.runtime import new_interpreter
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.unet import Activations, Architecture, UNet
-from stemd.tflite_models.variables import read_unet
-
-from . import reference_unet
+from stemd.tflite_models.spleeter import quantization
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.plain import write_graph
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.unet import Activations, Architecture, UNet
+from stemd.tflite_models.spleeter.variables import read_unet
 
 ABOUT = {"licence": "MIT", "citation": "someone"}
 

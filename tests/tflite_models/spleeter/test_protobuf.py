@@ -2,8 +2,8 @@
 
 import pytest
 
-from stemd.tflite_models.leveldb import MalformedError
-from stemd.tflite_models.protobuf import fields, message, number
+from stemd.tflite_models.spleeter.leveldb import MalformedError
+from stemd.tflite_models.spleeter.protobuf import fields, message, number
 
 
 def test_every_kind_of_field_is_read():

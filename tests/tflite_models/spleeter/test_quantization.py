@@ -10,21 +10,21 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import tiny_model as tiny
-from stemd.daemon.demo import SONG
+from stemd.daemon.cli.demonstration import SONG
 from stemd.dsp.arrays import Magnitudes
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS
 from stemd.dsp.stft import Analysis
-from stemd.tflite_models.checkpoint import Checkpoint
-from stemd.tflite_models.flatbuffer import schema
-from stemd.tflite_models.graph import write_graph
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.model_reader import read_weights
+from stemd.tflite_models.graphs.flatbuffer import schema
+from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.quantization import KEPT_FLOAT, quantize
-from stemd.tflite_models.spec import GraphSpec
-from stemd.tflite_models.streaming import compile_graph
-from stemd.tflite_models.unet import UNet
-from stemd.tflite_models.variables import read_unet
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.plain import write_graph
+from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT, quantize
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.streaming import compile_graph
+from stemd.tflite_models.spleeter.unet import UNet
+from stemd.tflite_models.spleeter.variables import read_unet
+from stemd.tflite_models.store.library import Library
 
 LAYERS = {*(f"{side}/{n}" for side in ("encoder", "decoder") for n in range(1, 7)), "head"}
 

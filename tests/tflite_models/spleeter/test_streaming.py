@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 import tiny_model as tiny
-from stemd.tflite_models import layers
-from stemd.tflite_models.checkpoint import Checkpoint
-from stemd.tflite_models.flatbuffer import schema
-from stemd.tflite_models.graph import write_graph
-from stemd.tflite_models.layers import subpixel_kernel
+from stemd.tflite_models.graphs.flatbuffer import schema
+from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.spec import GraphSpec, StreamingPrecision
-from stemd.tflite_models.streaming import MOST_SHIFT, WRITER, compile_graph, rows_needed
-from stemd.tflite_models.unet import DEPTH, Activations, Architecture, UNet
-from stemd.tflite_models.variables import read_unet
+from stemd.tflite_models.spleeter import layers
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.layers import subpixel_kernel
+from stemd.tflite_models.spleeter.plain import write_graph
+from stemd.tflite_models.spleeter.streaming import MOST_SHIFT, WRITER, compile_graph, rows_needed
+from stemd.tflite_models.spleeter.unet import DEPTH, Activations, Architecture, UNet
+from stemd.tflite_models.spleeter.variables import read_unet
 
 ACTIVATIONS = [tiny.OFFICIAL_2, tiny.OFFICIAL_4, Activations("relu", "leaky_relu")]
 SPECS = [

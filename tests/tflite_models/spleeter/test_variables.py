@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import tiny_model as tiny
-from stemd.tflite_models.checkpoint import Checkpoint
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.unet import Architecture, from_tensors
-from stemd.tflite_models.variables import read_unet
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.unet import Architecture, from_tensors
+from stemd.tflite_models.spleeter.variables import read_unet
 
 
 def test_layers_are_numbered_through_the_stems(checkpoint_dir):

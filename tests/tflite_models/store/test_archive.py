@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tiny_model as tiny
-from stemd.tflite_models.archive import extract
-from stemd.tflite_models.checkpoint import DATA_FILE, INDEX_FILE
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.spleeter.checkpoint import DATA_FILE, INDEX_FILE
+from stemd.tflite_models.store.archive import extract
 
 NAMES = (DATA_FILE, INDEX_FILE)
 

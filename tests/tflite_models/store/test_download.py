@@ -5,14 +5,14 @@ import socket
 
 import pytest
 
-from stemd.tflite_models.download import ATTEMPTS, download
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.store.download import ATTEMPTS, download
 
 
 @pytest.fixture
 def fetch(site, tmp_path, archive, monkeypatch):
     # What a broken connection had brought of a chunk is lost; the cuts below are multiples.
-    monkeypatch.setattr("stemd.tflite_models.download._CHUNK_BYTES", 100)
+    monkeypatch.setattr("stemd.tflite_models.store.download._CHUNK_BYTES", 100)
 
     def fetch(url=None, progress=False, **bound):
         sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
@@ -148,7 +148,7 @@ def test_more_than_an_archive_can_have_is_not_fetched(site, fetch, plan, tmp_pat
 
 @pytest.mark.parametrize("plan", ["trickle 0", "trickle 500"])
 def test_a_server_of_a_byte_now_and_then_is_given_up(site, fetch, plan, monkeypatch, tmp_path):
-    monkeypatch.setattr("stemd.tflite_models.download.SLOW_S", 0.5)
+    monkeypatch.setattr("stemd.tflite_models.store.download.SLOW_S", 0.5)
     site.plan = [plan] * 9
     with pytest.raises(ModelError, match="the server sends less than a kilobyte a second"):
         fetch()

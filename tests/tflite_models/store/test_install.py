@@ -11,14 +11,15 @@ import pytest
 
 import small_disk
 import tiny_model as tiny
-from stemd.tflite_models import files, install, store
-from stemd.tflite_models.checkpoint import DATA_FILE, INDEX_FILE, Checkpoint
+from stemd.tflite_models import files
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.install import Installer
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.manifest import MANIFEST
-from stemd.tflite_models.model_reader import read_weights
-from stemd.tflite_models.variables import read_unet
+from stemd.tflite_models.spleeter.checkpoint import DATA_FILE, INDEX_FILE, Checkpoint
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.variables import read_unet
+from stemd.tflite_models.store import install, set_folder
+from stemd.tflite_models.store.install import Installer
+from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.manifest import MANIFEST
 
 STOPS = [KeyboardInterrupt(), SystemExit(143)]
 """How Ctrl-C and SIGTERM arrive."""
@@ -72,7 +73,7 @@ def test_the_archive_is_gone_before_the_graphs_need_its_room(installer, monkeypa
 
     def write_set(*arguments):
         seen.extend(path.name for path in tmp_path.rglob("*") if path.is_file())
-        return store.write_set(*arguments)
+        return set_folder.write_set(*arguments)
 
     monkeypatch.setattr(install, "write_set", write_set)
     installer.install("2stems")
@@ -312,10 +313,10 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from stemd.tflite_models import files
-from stemd.tflite_models.install import Installer
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.releases import Release
-from stemd.tflite_models.unet import Activations, Architecture
+from stemd.tflite_models.store.install import Installer
+from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.releases import Release
+from stemd.tflite_models.spleeter.unet import Activations, Architecture
 
 calls, fsync = [], os.fsync
 def killing(descriptor):
@@ -384,10 +385,10 @@ def test_a_damaged_manifest_does_not_cost_the_graphs(
 
 FILLING = """
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.install import Installer
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.releases import Release
-from stemd.tflite_models.unet import Activations, Architecture
+from stemd.tflite_models.store.install import Installer
+from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.releases import Release
+from stemd.tflite_models.spleeter.unet import Activations, Architecture
 
 architecture = Architecture(("vocals", "accompaniment"), Activations("leaky_relu", "relu"), FILTERS)
 library = Library(folder / "data", None, None, {"2stems": Release("2stems", architecture, *HASHES)})
@@ -418,7 +419,7 @@ def test_a_full_disk_of_any_size_leaves_nothing(site, release, tmp_path):
 
 
 def test_the_bundle_refuses_another_checkpoint(other_checkpoint_dir, tmp_path):
-    from stemd.tflite_models.bundle import build
+    from stemd.tflite_models.store.bundle import build
 
     with pytest.raises(
         ModelError, match="is not the official 2stems checkpoint; nothing is bundled"
@@ -430,13 +431,13 @@ def test_the_bundle_refuses_another_checkpoint(other_checkpoint_dir, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 2, "usage: python -m stemd.tflite_models.bundle CHECKPOINT_DIR [OUT_DIR]\n"),
+        ([], 2, "usage: python -m stemd.tflite_models.store.bundle CHECKPOINT_DIR [OUT_DIR]\n"),
         (["a", "b", "c"], 2, "usage: "),
         (["none"], 1, "bundle: none/model.data-00000-of-00001: No such file or directory; "),
     ],
 )
 def test_the_bundle_tells_what_is_wrong_in_a_line(capsys, arguments, status, message):
-    from stemd.tflite_models.bundle import main
+    from stemd.tflite_models.store.bundle import main
 
     assert main(arguments) == status
     out, err = capsys.readouterr()
@@ -447,4 +448,4 @@ def test_the_bundle_tells_what_is_wrong_in_a_line(capsys, arguments, status, mes
 
 def test_library_of_the_real_releases_knows_both():
     assert Library().names == ("2stems", "4stems")
-    assert store.MANIFEST == MANIFEST
+    assert set_folder.MANIFEST == MANIFEST

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import tiny_model as tiny
-from stemd.tflite_models import model_set
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.install import Installer
-from stemd.tflite_models.library import Library
-from stemd.tflite_models.manifest import MANIFEST
+from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.releases import RELEASES
-from stemd.tflite_models.spec import GraphSpec
+from stemd.tflite_models.store import sets
+from stemd.tflite_models.store.install import Installer
+from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.manifest import MANIFEST
+from stemd.tflite_models.store.releases import RELEASES
 
 SPEC = GraphSpec(T=64, B=8, A=8)
 
@@ -232,7 +232,7 @@ def test_derived_graphs_run(library, installed, magnitudes):
 
 def test_graphs_are_derived_once(library, installed, monkeypatch):
     first = library.find("2stems").graphs(SPEC)
-    monkeypatch.setattr(model_set, "compile_graph", None)
+    monkeypatch.setattr(sets, "compile_graph", None)
     assert library.find("2stems").graphs(SPEC) == first
 
 
@@ -251,7 +251,7 @@ def test_other_weights_or_another_writer_give_other_graphs(
     library, installed, other_checkpoint_dir, monkeypatch
 ):
     first = library.find("2stems").graphs(SPEC)["vocals"]
-    monkeypatch.setattr(model_set, "WRITER", 0)
+    monkeypatch.setattr(sets, "WRITER", 0)
     second = library.find("2stems").graphs(SPEC)["vocals"]
     Installer(library).install("2stems", other_checkpoint_dir, allow_unverified=True)
     third = library.find("2stems").graphs(SPEC)["vocals"]
@@ -359,9 +359,9 @@ def test_what_is_no_file_in_a_set_is_told_at_once(library, installed, make, whic
 
 def test_daemons_that_start_together_derive_once(library, installed, monkeypatch):
     written = []
-    compile_graph = model_set.compile_graph
+    compile_graph = sets.compile_graph
     monkeypatch.setattr(
-        model_set, "compile_graph", lambda *args: written.append(1) or compile_graph(*args)
+        sets, "compile_graph", lambda *args: written.append(1) or compile_graph(*args)
     )
     results = []
     threads = [
@@ -377,7 +377,7 @@ def test_daemons_that_start_together_derive_once(library, installed, monkeypatch
 
 
 def test_the_longest_unused_graphs_are_forgotten(library, installed, monkeypatch):
-    monkeypatch.setattr(model_set, "CACHED_SPECS", 3)
+    monkeypatch.setattr(sets, "CACHED_SPECS", 3)
     found = library.find("2stems")
     specs = [GraphSpec(64, b) for b in (1, 2, 3, 4)]
     graphs = [found.graphs(spec)["vocals"] for spec in specs[:3]]
@@ -397,7 +397,7 @@ def test_a_cache_that_cannot_be_written_serves_what_it_has(library, installed, m
 
     for call in ("utime", "mkdir", "rmdir", "unlink"):
         monkeypatch.setattr(f"os.{call}", read_only)
-    monkeypatch.setattr(model_set, "locked", read_only)
+    monkeypatch.setattr(sets, "locked", read_only)
     assert library.find("2stems").graphs(SPEC) == first
 
 
@@ -405,7 +405,7 @@ def test_graphs_that_cannot_be_forgotten_do_no_harm(library, installed, monkeypa
     def forbidden(*_):
         raise PermissionError
 
-    monkeypatch.setattr(model_set, "_forget_unused", forbidden)
+    monkeypatch.setattr(sets, "_forget_unused", forbidden)
     assert library.find("2stems").graphs(SPEC)
 
 

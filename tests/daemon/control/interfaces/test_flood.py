@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from processes import running
-from stemd.daemon.private_server import private_server
-from stemd.daemon.scheduling import wanted_below
+from stemd.daemon.engine.scheduling import wanted_below
+from stemd.daemon.graph.private_server import private_server
 
 CLIENTS, EACH = 50, 20
 

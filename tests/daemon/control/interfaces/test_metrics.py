@@ -12,8 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fake_daemon import FakeDaemon, done
-from stemd.daemon.control import metrics
-from stemd.daemon.control.metrics import MAX_CLIENTS, MetricsServer
+from stemd.daemon.control.interfaces import metrics
+from stemd.daemon.control.interfaces.metrics import MAX_CLIENTS, MetricsServer
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.errors import StemdError
 from waiting import wait_until

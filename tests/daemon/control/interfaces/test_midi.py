@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fake_daemon import FakeDaemon
 from stemd.daemon.control.bindings import Binding, with_learned
-from stemd.daemon.control.midi import BATCH_S, CONTROL_CHANGE, MidiControl
+from stemd.daemon.control.interfaces.midi import BATCH_S, CONTROL_CHANGE, MidiControl
 from stemd.daemon.control.mixer import OFF_DB, UNITY, decibels_at, position_of
 from stemd.daemon.errors import StemdError
 

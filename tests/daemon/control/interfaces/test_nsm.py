@@ -10,11 +10,11 @@ import pytest
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import build_msg
 
-from stemd.daemon.app import _in_session
 from stemd.daemon.config import Config
-from stemd.daemon.control import nsm
-from stemd.daemon.control.nsm import NsmClient, Opened
+from stemd.daemon.control.interfaces import nsm
+from stemd.daemon.control.interfaces.nsm import NsmClient, Opened
 from stemd.daemon.errors import StemdError
+from stemd.daemon.supervisor.app import _in_session
 from waiting import wait_until
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pythonosc.osc_message_builder import build_msg
 
 from fake_daemon import FakeDaemon
-from stemd.daemon.control import osc
+from stemd.daemon.control.interfaces import osc
+from stemd.daemon.control.interfaces.osc import OscServer
+from stemd.daemon.control.interfaces.osc_messages import MOST_VALUES, messages_in
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
-from stemd.daemon.control.osc import OscServer
-from stemd.daemon.control.osc_messages import MOST_VALUES, messages_in
 from stemd.daemon.control.pace import MESSAGES_PER_S, Pace
 from stemd.daemon.errors import StemdError
 from waiting import wait_until
@@ -209,7 +209,7 @@ def test_messages_are_heard_as_fast_as_the_document_says(daemon, port):
         wait_until(lambda: len(told) == 200)
     # The first may have come late in its turn.
     assert told[-1] - told[0] >= 198 / MESSAGES_PER_S - 0.001
-    text = (Path(__file__).parents[2] / "docs" / "control.md").read_text()
+    text = (Path(__file__).parents[4] / "docs" / "control.md").read_text()
     assert len(re.findall(rf"{MESSAGES_PER_S:.0f}\s+(?:times\s+)?a\s+second", text)) == 1
 
 

@@ -12,8 +12,8 @@ from threading import Barrier
 
 import pytest
 
-from stemd.daemon.control.owned_socket import OwnedSocket
-from stemd.daemon.control.places import listens, problem_with, runtime_folder
+from stemd.daemon.control.interfaces.owned_socket import OwnedSocket
+from stemd.daemon.control.socket_paths import listens, problem_with, runtime_folder
 from stemd.daemon.errors import StemdError
 
 
@@ -87,7 +87,7 @@ def test_what_took_the_place_of_its_file_is_left_alone(path):
 def test_what_a_killed_one_left_is_taken_over(path):
     program = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from stemd.daemon.control.owned_socket import OwnedSocket\n"
+        "from stemd.daemon.control.interfaces.owned_socket import OwnedSocket\n"
         "owner = OwnedSocket(Path(sys.argv[1]))\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", program, path]).returncode == -signal.SIGKILL
@@ -204,11 +204,11 @@ def test_a_lock_file_that_is_a_link_is_not_followed(path, tmp_path):
 
 def test_what_platformdirs_gives_is_looked_at(tmp_path, monkeypatch, of_a_stranger):
     """Before 4.14 it gives /tmp/runtime-UID, whoever made that."""
-    from stemd.daemon.control import places
+    from stemd.daemon.control import socket_paths
 
     squatted = tmp_path / "runtime-0"
     squatted.mkdir()
-    monkeypatch.setattr(places, "user_runtime_path", lambda name: squatted / name)
+    monkeypatch.setattr(socket_paths, "user_runtime_path", lambda name: squatted / name)
     assert runtime_folder() == squatted / "stemd"
     of_a_stranger(squatted)
     with pytest.raises(StemdError, match=r"no place for a control socket: .*runtime-0 belongs to"):

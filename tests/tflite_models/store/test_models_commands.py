@@ -6,14 +6,14 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from stemd.daemon import models_commands
+from stemd.daemon.cli import models
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work
 from stemd.dsp import scheme
-from stemd.tflite_models import spec
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.library import Library
+from stemd.tflite_models.graphs import spec
 from stemd.tflite_models.network import Network
+from stemd.tflite_models.store.library import Library
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def stemd_models():
     def run(*arguments):
-        result = CliRunner().invoke(models_commands.models, arguments)
+        result = CliRunner().invoke(models.models, arguments)
         if isinstance(result.exception, ModelError):
             raise result.exception
         return result
@@ -37,7 +37,7 @@ def stemd_models():
 @pytest.fixture
 def small(library, monkeypatch):
     """Let the commands see the small sets in place of the real ones."""
-    monkeypatch.setattr(models_commands, "_library", lambda: library)
+    monkeypatch.setattr(models, "_library", lambda: library)
     return library
 
 
@@ -145,9 +145,9 @@ def test_an_interrupted_install_ends_as_any_interrupted_command(small, monkeypat
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stemd.tflite_models.install.download", interrupted)
+    monkeypatch.setattr("stemd.tflite_models.store.install.download", interrupted)
     with pytest.raises(click.Abort):
-        models_commands.models(["install", "2stems"], standalone_mode=False)
+        models.models(["install", "2stems"], standalone_mode=False)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_preset_is_exported_as_the_daemon_would_run_it_here(
         asked.extend(works)
         return works[-1]
 
-    monkeypatch.setattr("stemd.daemon.machine.first_held", first_held)
+    monkeypatch.setattr("stemd.daemon.capacity.choice.first_held", first_held)
     monkeypatch.setattr(Library, "export", lambda _, name, spec, folder: specs.append(spec) or {})
     stemd_models("export", "2stems", *options, "-o", str(tmp_path))
     preset = options[1] if options else "seed"

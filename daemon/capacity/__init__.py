@@ -1,0 +1,1 @@
+"""What this machine holds: measured, remembered, or estimated."""

@@ -1,0 +1,1 @@
+"""The ways to steer the daemon: socket, OSC, MIDI, metrics, NSM."""

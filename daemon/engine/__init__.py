@@ -1,0 +1,1 @@
+"""The separation in real time: threads, networks, and the compiled side."""

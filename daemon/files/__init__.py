@@ -1,0 +1,1 @@
+"""Songs in files: reading them, and writing their stems."""

@@ -1,0 +1,1 @@
+"""The audio server, and the daemon's place in its graph."""

@@ -1,0 +1,1 @@
+"""Graphs of TFLite: written operation by operation, and counted."""

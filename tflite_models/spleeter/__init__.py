@@ -1,0 +1,1 @@
+"""Spleeter's U-Nets: read from checkpoints, written as graphs, made streaming."""

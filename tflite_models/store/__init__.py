@@ -1,0 +1,1 @@
+"""Sets of networks: fetched, verified, converted, put in place, found."""
