@@ -123,7 +123,7 @@ def daemon(server: AudioServer, path: Path, wishes: list[str]) -> Iterator[None]
     """Run stemd until the context ends."""
     settings = [
         *(f"jack.server={server.kind}", f"control.socket={path}", f"osc.port={OSC_PORT}"),
-        *("midi.enabled=true", f"midi.bindings={BINDINGS}", "midi.takes_over_softly=false"),
+        *("midi.enabled=true", f"midi.bindings={BINDINGS}", "midi.soft_takeover=false"),
         *wishes,
     ]
     options = [part for setting in settings for part in ("--set", setting)]

@@ -9,19 +9,18 @@ from platformdirs import user_config_path
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
 )
 
-from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.interfaces.listed import Interfaces
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.graph.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
 from stemd.daemon.presets import fitting_schemes
+from stemd.daemon.sections import Effect, Section
 from stemd.daemon.wording import named, nearest, shown
 from stemd.daemon.work import Work
 from stemd.daemon.yaml_text import read_yaml, write_yaml
@@ -37,16 +36,6 @@ def _is_port(name: str) -> str:
     if name not in ports:
         raise ValueError(f"must be one of stemd's ports, {', '.join(ports)} (got {name!r})")
     return name
-
-
-def _off(value: object) -> object:
-    return "off" if value is False else value  # which is how YAML reads it
-
-
-def _in_a_line(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError(f"must be of characters that can be printed (got {text!r})")
-    return text
 
 
 def _is_pattern(text: str) -> str:
@@ -74,34 +63,31 @@ MOST_BYTES = 1 << 16
 """Of a configuration file; a longer one is something else, and would take seconds to read."""
 
 
-class Section(BaseModel):
-    """What every section has in common: it never changes, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
 class JackSection(Section):
     """How stemd stands in the graph."""
 
     client_name: Annotated[
-        str, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_ .-]+$")
+        str,
+        Field(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_ .-]+$"),
+        Effect.AT_START,
     ] = "stemd"
     """The client's name, first part of every port's name."""
 
-    server: Literal["auto", "jack", "pipewire", "dummy"] = "auto"
+    server: Annotated[Literal["auto", "jack", "pipewire", "dummy"], Effect.AT_START] = "auto"
     """auto: JACK where it answers, else PipeWire; dummy: a private one without a sound card."""
 
-    server_name: (
-        Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_server_name)] | None
-    ) = None
+    server_name: Annotated[
+        Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_server_name)] | None,
+        Effect.AT_START,
+    ] = None
     """Which of several servers: the name given to jackd (-n), or of PipeWire's socket. null: what
     JACK_DEFAULT_SERVER or PIPEWIRE_REMOTE says, else the usual one."""
 
-    longest_period: Annotated[int, Field(strict=True, ge=16, le=8192)] = 1024
+    longest_period: Annotated[int, Field(strict=True, ge=16, le=8192), Effect.BY_CROSS_FADE] = 1024
     """Frames of the longest period that the server may come to: up to it, the delay stays the
     same. A longer one makes the delay longer, and interrupts the stems (not the music)."""
 
-    autoconnect: dict[PortName, Pattern] = {}
+    autoconnect: Annotated[dict[PortName, Pattern], Effect.AT_ONCE] = Field(default_factory=dict)
     """For each port of stemd's, the name of the port to connect to it, or a regular expression for
     the whole names of several; they are connected when they appear. Empty: off."""
 
@@ -109,41 +95,48 @@ class JackSection(Section):
 class SeparationSection(Section):
     """What is separated, and how."""
 
-    profile: Literal["auto", "none"] = "none"
+    profile: Annotated[Literal["auto", "none"], Effect.BY_CROSS_FADE] = "none"
     """auto: what is left out below is chosen by the machine's memory, cores and instructions."""
 
-    stems: Literal["auto", 2, 4] = "auto"
+    stems: Annotated[Literal["auto", 2, 4], Effect.BY_CROSS_FADE] = "auto"
     """auto: four where the official four-stem networks are installed, else two."""
 
-    preset: Literal["seed", "studio", "balanced", "live", "auto"] = "balanced"
+    preset: Annotated[
+        Literal["seed", "studio", "balanced", "live", "auto"], Effect.BY_CROSS_FADE
+    ] = "balanced"
     """The sliding window, from the longest delay to the shortest. live: the shortest good one
     that this machine holds; auto: the same, or the next one that it holds."""
 
-    T: Annotated[int, Field(strict=True, ge=64, le=MAX_T, multiple_of=64)] | None = None
+    T: Annotated[
+        Annotated[int, Field(strict=True, ge=64, le=MAX_T, multiple_of=64)] | None,
+        Effect.BY_CROSS_FADE,
+    ] = None
     """Spectra that the networks see, instead of the preset's; a multiple of 64."""
 
-    B: Annotated[int, Field(strict=True, ge=1)] | None = None
+    B: Annotated[Annotated[int, Field(strict=True, ge=1)] | None, Effect.BY_CROSS_FADE] = None
     """Spectra emitted each block, instead of the preset's."""
 
-    A: Annotated[int, Field(strict=True, ge=0)] | None = None
+    A: Annotated[Annotated[int, Field(strict=True, ge=0)] | None, Effect.BY_CROSS_FADE] = None
     """Look-ahead in spectra, instead of the preset's."""
 
-    mirror: Annotated[int, Field(strict=True, ge=0)] | None = None
+    mirror: Annotated[Annotated[int, Field(strict=True, ge=0)] | None, Effect.BY_CROSS_FADE] = None
     """Spectra of the window that mirror the newest ones, instead of the preset's."""
 
-    precision: StreamingPrecision = Field(default_factory=preferred_precision)
+    precision: Annotated[StreamingPrecision, Effect.BY_CROSS_FADE] = Field(
+        default_factory=preferred_precision
+    )
     """Arithmetic of the networks. mixed: 8 bits, but for the layers that suffer from it; int8:
     takes a fifth less time, and is rougher; fp32: as they were trained, at more than twice the
     work. Left out: mixed with LiteRT, fp32 with tflite-runtime."""
 
-    threads: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    threads: Annotated[int, Field(strict=True, ge=1, le=64), Effect.BY_CROSS_FADE] = 1
     """Threads of each stem's network."""
 
-    remainder: bool = False
+    remainder: Annotated[bool, Effect.BY_CROSS_FADE] = False
     """Whether the last stem (accompaniment, other) is what the others leave, without a network:
     with two stems half the work and the memory, and a little rougher."""
 
-    mask_extension: MaskExtension = MaskExtension.MEAN
+    mask_extension: Annotated[MaskExtension, Effect.AT_ONCE] = MaskExtension.MEAN
     """Above 11 kHz. mean: the stems sum to the input; zeros: the official program's default."""
 
     @property
@@ -169,90 +162,47 @@ class SeparationSection(Section):
 class MixerSection(Section):
     """How the stems are heard at first; `stemd set` changes it while they play."""
 
-    strips: Mapping[StemName, Strip] = {}
+    strips: Annotated[Mapping[StemName, Strip], Effect.AT_ONCE] = {}
     """For each stem gain in dB, mute, solo; a stem that is not here is heard as it is."""
 
-    ramp: Annotated[float, Field(ge=0.001, le=2.0)] = 0.02
+    ramp: Annotated[float, Field(ge=0.001, le=2.0), Effect.AT_START] = 0.02
     """Seconds in which a gain changes."""
 
 
-class ControlSection(Section):
-    """How stemd is steered while it runs."""
-
-    socket: Annotated[
-        str,
-        Field(min_length=1, max_length=100),
-        BeforeValidator(_off),
-        AfterValidator(_in_a_line),
-    ] = "auto"
-    """auto: in the user's runtime folder; off: none; or a path."""
-
-    state_file: (
-        Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_in_a_line)] | None
-    ) = None
-    """Where the mixer and what MIDI learned are kept from one run to the next; null: nowhere."""
-
-
-class MidiSection(Section):
-    """Steering by MIDI."""
-
-    enabled: bool = False
-    """Whether there is a port for it, midi_in."""
-
-    takes_over_softly: bool = True
-    """A fader moves nothing until it is where the gain is."""
-
-    bindings: tuple[Binding, ...] = ()
-    """Which controller (cc, perhaps channel) does (gain, mute, solo, bypass) what to which stem."""
-
-
-class OscSection(Section):
-    """Steering by OSC over UDP."""
-
-    port: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = None
-    """null: off."""
-
-    host: Annotated[str, Field(min_length=1), AfterValidator(_in_a_line)] = "127.0.0.1"
-    """Whose messages are heard; 0.0.0.0: everybody's in the network, who can then steer it."""
-
-
-class MetricsSection(Section):
-    """Figures for Prometheus over HTTP."""
-
-    port: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = None
-    """null: off."""
-
-    host: Annotated[str, Field(min_length=1), AfterValidator(_in_a_line)] = "127.0.0.1"
-    """Who may read them; 0.0.0.0: everybody in the network."""
-
-
-class Config(Section):
-    """The whole configuration."""
+class _Playing(Section):
+    """What is played, and where."""
 
     jack: JackSection = JackSection()
-    """How stemd stands in the graph."""
-
     separation: SeparationSection = SeparationSection()
-    """What is separated, and how."""
-
     mixer: MixerSection = MixerSection()
-    """How the stems are heard at first."""
 
-    control: ControlSection = ControlSection()
-    """How stemd is steered while it runs."""
 
-    midi: MidiSection = MidiSection()
-    """Steering by MIDI."""
-
-    osc: OscSection = OscSection()
-    """Steering by OSC."""
-
-    metrics: MetricsSection = MetricsSection()
-    """Figures for Prometheus."""
+class Config(Interfaces, _Playing):
+    """The whole configuration."""
 
     def as_yaml(self) -> str:
-        """Return it as config.yaml would have it."""
-        return write_yaml(self.model_dump(mode="json"))
+        """Return it as config.yaml would have it, with what a reload does not change marked."""
+        late = {name for name, effect in EFFECTS.items() if effect is Effect.AT_START}
+        lines, section = [], ""
+        for line in write_yaml(self.model_dump(mode="json")).splitlines():
+            key = _KEY.match(line)
+            if key and not key["indent"]:
+                section = key["name"]
+            elif key and f"{section}.{key['name']}" in late:
+                lines.append(f"  # takes effect {Effect.AT_START.value}")
+            lines.append(line)
+        return "\n".join([*lines, ""])
+
+
+_KEY = re.compile(r"(?P<indent>(  )?)(?P<name>\w+):")
+"""A section, or a key of one, as YAML is written."""
+
+EFFECTS = {
+    f"{section}.{key}": effect
+    for section, field in Config.model_fields.items()
+    for key, effect in type(field.default).effects().items()
+}
+"""When each key takes effect, as ``section.key``."""
 
 
 def existing_default_path() -> Path | None:

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from messages import messages
-from stemd.daemon.config import JackSection, SeparationSection, load_config
+from stemd.daemon.config import EFFECTS, JackSection, SeparationSection, load_config
 from stemd.daemon.engine.separation import ring_prefill
 from stemd.daemon.presets import PRESETS
 
@@ -66,6 +66,14 @@ def test_the_changelog_is_a_list_of_different_things():
     assert all(re.match("#|- |  [^ ]|[A-Z][a-z]+:$|$", line) for line in lines)
     begins = [line.split(":")[0] for line in lines if line.startswith("- ")]
     assert len(begins) == len(set(begins))
+
+
+def test_control_says_when_each_key_takes_effect():
+    after = (DOCS / "control.md").read_text().partition("## What a reload changes")[2]
+    text = after.partition("## ")[0]
+    rows = re.findall(r"^\| (.+?) \| (`.+?) \|", text, re.MULTILINE)
+    said = {key: effect for effect, keys in rows for key in re.findall(r"`([\w.]+)`", keys)}
+    assert said == {key: effect.value for key, effect in EFFECTS.items()}
 
 
 def configurations() -> list[tuple[str, str]]:

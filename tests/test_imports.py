@@ -37,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
         "daemon",
         "daemon.capacity",
         "daemon.control",
+        "daemon.control.interfaces",
         "daemon.graph",
         "dsp",
         "tflite_models",

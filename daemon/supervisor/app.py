@@ -7,21 +7,21 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from stemd.daemon.config import Config, JackSection
+from stemd.daemon.control.interfaces import nsm as nsm_interface
+from stemd.daemon.control.interfaces.interface import Steering, Target
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.saved_state import Keeper
-from stemd.daemon.control.socket_paths import expanded, socket_path
+from stemd.daemon.control.socket_paths import expanded
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.private_server import private_server
-from stemd.daemon.lean import without_openssl
-from stemd.daemon.packages import install_extra
 from stemd.daemon.ports import INPUTS, MIDI, outputs_of
 from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.supervisor.notifier import Notifier
@@ -29,7 +29,7 @@ from stemd.daemon.supervisor.plan import Plan, make_plan
 from stemd.tflite_models.errors import ModelError
 
 if TYPE_CHECKING:
-    from stemd.daemon.control.interfaces.nsm import NsmClient, Opened
+    from stemd.daemon.control.interfaces.nsm_client import NsmClient, Opened
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +83,9 @@ def run(read_config: Callable[[], Config]) -> None:
             Notifier(os.environ),
         )
         stack.enter_context(_signals_to(daemon))
-        for server in _steering(config, daemon):
-            server.start()
-            stack.callback(server.close)
+        for interface in _open_interfaces(config, daemon):
+            interface.start()
+            stack.callback(interface.close)
         if nsm:
             stack.enter_context(daemon.bulletin.subscription(partial(nsm.follow, daemon.save)))
         daemon.run()
@@ -99,14 +99,10 @@ def _let_go() -> None:
 
 def _nsm(stack: ExitStack) -> "tuple[NsmClient | None, Callable[[Config], Config]]":
     """Wait until the session manager opens us, where there is one; give what it changes."""
-    url = os.environ.get("NSM_URL")
+    url = os.environ.get(nsm_interface.KEY)
     if not url:
         return None, lambda config: config
-    try:
-        from stemd.daemon.control.interfaces.nsm import NsmClient
-    except ImportError:
-        raise StemdError(f"NSM needs python-osc: {install_extra('osc')}") from None
-    nsm = NsmClient(url)
+    nsm = nsm_interface.make(url)
     stack.callback(nsm.close)
     return nsm, partial(_in_session, nsm.wait_for_open())
 
@@ -147,61 +143,17 @@ def _failures_told(nsm: "NsmClient | None") -> Iterator[None]:
         raise
 
 
-class Steering(Protocol):
-    """A way to steer the daemon."""
-
-    def start(self) -> None:
-        """Begin to listen."""
-
-    def close(self) -> None:
-        """Listen no more."""
-
-
-def _steering(config: Config, daemon: Daemon) -> Iterator[Steering]:
-    """Give the ways to steer it that are wished for; without one it plays all the same."""
-    made: list[Callable[[], Steering]] = []
-    pace = Pace()
-    if config.control.socket != "off":
-        made.append(partial(_control, config, daemon, pace))
-    if port := config.osc.port:
-        made.append(partial(_osc, config.osc.host, port, daemon, pace))
-    if port := config.metrics.port:
-        made.append(partial(_metrics, config.metrics.host, port, daemon, pace))
-    for make in made:
+def _open_interfaces(config: Config, daemon: Daemon) -> Iterator[Steering]:
+    """Open what the configuration switches on; without one of them stemd plays all the same."""
+    target = Target(daemon, Pace(), config.jack.client_name)
+    for interface in config.interfaces():
         try:
-            yield make()
+            opened = interface.open(target)
         except StemdError as error:
             log.warning("it plays, but: %s", error)
-
-
-def _control(config: Config, daemon: Daemon, pace: Pace) -> Steering:
-    with without_openssl():  # asyncio would bring it along
-        from stemd.daemon.control.interfaces.control_socket import ControlServer
-
-    name, wish = config.jack.client_name, config.control.socket
-    if wish != "auto":
-        return ControlServer(socket_path(wish, name), daemon, pace)
-    try:
-        return ControlServer(socket_path(wish, name), daemon, pace, follows_name=True)
-    except StemdError:  # another stemd may have it; this one moves when its server has named it
-        path = socket_path(wish, f"{name}-{os.getpid()}")
-        return ControlServer(path, daemon, pace, follows_name=True)
-
-
-def _osc(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:
-    try:
-        from stemd.daemon.control.interfaces.osc import OscServer
-    except ImportError:
-        raise StemdError(f"OSC needs python-osc: {install_extra('osc')}") from None
-    return OscServer(host, port, daemon, pace)
-
-
-def _metrics(host: str, port: int, daemon: Daemon, pace: Pace) -> Steering:
-    try:
-        from stemd.daemon.control.interfaces.metrics import MetricsServer
-    except ImportError:
-        raise StemdError(f"metrics need prometheus-client: {install_extra('metrics')}") from None
-    return MetricsServer(host, port, daemon, pace)
+        else:
+            if opened:
+                yield opened
 
 
 def _join(wishes: JackSection) -> GraphClient:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from stemd.daemon.config import Config
 from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.bulletin import Bulletin
-from stemd.daemon.control.interfaces.midi import MidiControl
+from stemd.daemon.control.interfaces.midi_control import MidiControl
 from stemd.daemon.control.mixer import Mixer, Strip, level
 from stemd.daemon.control.saved_state import Keeper, Kept
 from stemd.daemon.engine.link import Event
@@ -113,7 +113,7 @@ class Daemon:
         self.midi = MidiControl(
             self,
             with_learned(config.midi.bindings, kept.bindings),
-            config.midi.takes_over_softly,
+            config.midi.soft_takeover,
             learned=list(kept.bindings),
         )
         self._keeper = keeper

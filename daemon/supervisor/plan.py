@@ -5,23 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stemd.daemon.capacity.choice import choose
-from stemd.daemon.config import Config
+from stemd.daemon.config import EFFECTS, Config
 from stemd.daemon.engine.networks import LoadedNetworks, choose_stems
+from stemd.daemon.sections import Effect
 from stemd.dsp.scheme import Scheme
 
 log = logging.getLogger(__name__)
-
-AT_START = (
-    "jack.client_name",
-    "jack.server",
-    "jack.server_name",
-    "mixer.ramp",
-    "control",
-    "midi",
-    "osc",
-    "metrics",
-)
-"""What takes effect at the next start only: keys, and sections as a whole."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +64,13 @@ def _same_work(stems: Literal[2, 4], *configs: Config) -> bool:
 
 
 def _with_start_of(running: Config, wished: Config) -> Config:
-    """Give what was wished, but for what takes effect at the next start only."""
-    changes: dict[str, Any] = {}
-    for place in AT_START:
-        section, _, key = place.partition(".")
-        old = getattr(running, section)
-        if key:
-            new = changes.get(section, getattr(wished, section))
-            changes[section] = new.model_copy(update={key: getattr(old, key)})
-        else:
-            changes[section] = old
-    return wished.model_copy(update=changes)
+    """Return what was wished, but for what takes effect at the next start only."""
+    sections = {}
+    for name, new in wished:
+        late = [key for key in type(new).model_fields if is_at_start(f"{name}.{key}")]
+        old = getattr(running, name)
+        sections[name] = new.model_copy(update={key: getattr(old, key) for key in late})
+    return wished.model_copy(update=sections)
 
 
 def differences(before: Config, after: Config) -> list[str]:
@@ -95,8 +80,8 @@ def differences(before: Config, after: Config) -> list[str]:
 
 
 def is_at_start(key: str) -> bool:
-    """Tell whether a key takes effect at the next start only."""
-    return key in AT_START or key.partition(".")[0] in AT_START
+    """Whether a key, as ``section.key``, takes effect at the next start only."""
+    return EFFECTS[key] is Effect.AT_START
 
 
 def _flat(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The configuration: defaults, every error at once, each with what, value, rule and remedy."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stemd.daemon.config import Config, load_config
+from stemd.daemon.config import EFFECTS, Config, load_config
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import PRESETS
+from stemd.daemon.sections import Effect
 from stemd.dsp.scheme import Scheme
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
@@ -41,6 +43,22 @@ def test_effective_configuration_reads_back_as_itself(tmp_path):
     path.write_text(config.as_yaml())
     assert load_config(path) == config
     assert config.separation.stems == 4
+
+
+def test_what_takes_effect_at_the_next_start_is_marked_there():
+    lines = Config().as_yaml().splitlines()
+    marked, section = set(), ""
+    for line, after in pairwise(lines):
+        section = section if line.startswith(" ") else line.rstrip(":")
+        if line == "  # takes effect at the next start":
+            marked.add(f"{section}.{after.split(':')[0].strip()}")
+    assert marked == {key for key, effect in EFFECTS.items() if effect is Effect.AT_START}
+
+
+def test_every_key_says_when_it_takes_effect():
+    assert EFFECTS.keys() == {
+        f"{section}.{key}" for section, keys in Config().model_dump().items() for key in keys
+    }
 
 
 def test_users_own_file_is_read_when_none_is_given(tmp_path, monkeypatch):

@@ -174,7 +174,7 @@ def test_a_controller_moves_a_gain(server, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     settings = (
         "midi.enabled=true",
-        "midi.takes_over_softly=false",
+        "midi.soft_takeover=false",
         "midi.bindings=[{cc: 7, does: gain, stem: vocals}]",
         "jack.autoconnect={midi_in: 'keys:fader'}",
     )

@@ -7,7 +7,7 @@ import pytest
 from fake_daemon import FakeDaemon
 from processes import running
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.interfaces.control_socket import ControlServer
+from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.control.interfaces.owned_socket import OwnedSocket
 from stemd.daemon.control.socket_paths import listens
 from stemd.daemon.errors import StemdError

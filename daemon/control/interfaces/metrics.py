@@ -1,231 +1,31 @@
-"""Figures for Prometheus, on a web page of its own."""
+"""Figures for Prometheus, as the configuration has them."""
 
-import asyncio
-import logging
-import socket
-from collections.abc import Iterator
-from typing import Any, cast
+from typing import Annotated, ClassVar
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.registry import Collector, CollectorRegistry
-
-from stemd.daemon.control.interfaces.listening import cannot_listen
-from stemd.daemon.control.interfaces.streams import StreamServer
-from stemd.daemon.control.pace import Pace
-from stemd.daemon.control.steerable import Steerable
-from stemd.daemon.errors import StemdError
-
-log = logging.getLogger(__name__)
-
-ANSWER_S = 2.0
-"""How long the daemon may take to tell its figures."""
-
-HEAD_S = 0.5
-"""How long a request's head may take to arrive."""
-
-LONGEST_HEAD = 8192
-"""Bytes."""
-
-MAX_CLIENTS = 64
-"""Beyond that many connections the oldest one whose request has not come is dropped."""
-
-SNAPSHOT_S = 0.25
-"""For so long figures are given again, to whoever asks."""
-
-OF_SERVER = {
-    "periods": "Cycles of the server since it was joined.",
-    "xruns": "Drop-outs, reported by the server or seen as jumps of its clock.",
-    "bad_samples": "Samples of input that were not finite or absurdly large; silence instead.",
-    "bad_outputs": "Samples of output that were not finite or absurdly large; silence instead.",
-}
-
-OF_ENGINE = {
-    "late_periods": "Cycles in which the engine's output was missing.",
-    "late_frames": "Frames that it was missing for.",
-    "lost_frames": "Frames of input that the engine did not fetch in time.",
-    "dry_frames": "Frames in which the dry signal was heard.",
-}
+from stemd.daemon.control.interfaces.interface import Extra, Interface, Steering, Target
+from stemd.daemon.sections import Effect, Host, Port
 
 
-class MetricsServer:
-    """Answers HTTP with the figures of `stemd status`, on a thread of its own.
+class MetricsSection(Interface):
+    """Figures for Prometheus over HTTP."""
 
-    Parameters
-    ----------
-    host : str
-    port : int
-        0: any that is free.
-    daemon : Steerable
-    pace : Pace, optional
-        Shared with the ways to steer it; by default its own.
+    key: ClassVar[str] = "metrics.port"
+    extra: ClassVar[Extra] = Extra("metrics", "prometheus-client")
+    thread: ClassVar[str] = "stemd-metrics"
 
-    Raises
-    ------
-    StemdError
-        The port cannot be had.
-    """
+    port: Annotated[Port | None, Effect.AT_START] = None
+    """null: off."""
 
-    def __init__(self, host: str, port: int, daemon: Steerable, pace: Pace | None = None) -> None:
-        self._pace = pace or Pace()
-        self._snapshot = _Snapshot(daemon)
-        self._waited_for: dict[asyncio.Task[None], bool] = {}  # the oldest first
-        try:
-            self._socket = socket.create_server((host, port))
-        except (OSError, TypeError, ValueError) as error:
-            raise cannot_listen("give metrics", "metrics", host, port, error) from None
-        self.port: int = self._socket.getsockname()[1]
-        self._streams = StreamServer(self._socket, self._serve, LONGEST_HEAD, "stemd-metrics")
+    host: Annotated[Host, Effect.AT_START] = "127.0.0.1"
+    """Who may read them; 0.0.0.0: the whole network."""
 
-    def start(self) -> None:
-        """Begin to answer."""
-        self._streams.start()
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is a port to listen on."""
+        return self.port is not None
 
-    def close(self) -> None:
-        """Answer no more."""
-        self._streams.close()
-        self._socket.close()
+    def make(self, target: Target) -> Steering:
+        """Listen on the port."""
+        from stemd.daemon.control.interfaces.metrics_server import MetricsServer
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request."""
-        client = cast("asyncio.Task[None]", asyncio.current_task())
-        if len(self._waited_for) >= MAX_CLIENTS:
-            oldest = next((each for each, waited in self._waited_for.items() if waited), None)
-            if oldest is None:
-                return
-            del self._waited_for[oldest]
-            oldest.cancel()
-        self._waited_for[client] = True
-        try:
-            async with asyncio.timeout(HEAD_S):
-                head = await reader.readuntil(b"\r\n\r\n")
-            self._waited_for[client] = False
-            await asyncio.sleep(self._pace.take())
-            writer.write(await self._answer(head.partition(b" ")[0]))
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return
-        finally:
-            self._waited_for.pop(client, None)
-
-    async def _answer(self, method: bytes) -> bytes:
-        if method not in (b"GET", b"HEAD"):
-            return _page("405 Method Not Allowed", "text/plain", b"GET, please\n")
-        try:
-            page = _page("200 OK", CONTENT_TYPE_LATEST, await self._snapshot.read())
-        except (TimeoutError, StemdError) as error:
-            text = f"stemd does not tell its figures now: {str(error) or 'it is busy'}\n"
-            page = _page("503 Service Unavailable", "text/plain; charset=utf-8", text.encode())
-        except Exception:
-            log.exception("metrics")
-            page = _page("500 Internal Server Error", "text/plain", b"the log tells more\n")
-        return page if method == b"GET" else page.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-
-
-def _page(status: str, kind: str, body: bytes) -> bytes:
-    head = [
-        f"HTTP/1.1 {status}",
-        f"Content-Type: {kind}",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-    ]
-    return "\r\n".join([*head, "", ""]).encode() + body
-
-
-class _Snapshot:
-    """The figures as text, asked for once for all who want them at about the same time."""
-
-    def __init__(self, daemon: Steerable) -> None:
-        self._daemon = daemon
-        self._figures = _Figures()
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self._figures)
-        self._making: asyncio.Task[bytes] | None = None
-        self._until = float("-inf")
-
-    async def read(self) -> bytes:
-        """Return them; TimeoutError or StemdError where the daemon does not tell."""
-        now = asyncio.get_running_loop().time()
-        if self._making is None or (self._making.done() and now >= self._until):
-            self._making = asyncio.create_task(self._make())
-            self._until = now + SNAPSHOT_S
-        return await asyncio.shield(self._making)  # others may wait for it too
-
-    async def _make(self) -> bytes:
-        async with asyncio.timeout(ANSWER_S):
-            self._figures.status = await asyncio.wrap_future(self._daemon.status())
-        return generate_latest(self._registry)
-
-
-class _Figures(Collector):
-    """What a status says, as Prometheus names it."""
-
-    def __init__(self) -> None:
-        self.status: dict[str, Any] = {}
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield each figure by its name."""
-        status = self.status
-        yield _labelled("stemd_state", "What the daemon is doing.", "state", {status["state"]: 1})
-        if (server := status["server"]) is None:
-            return
-        yield GaugeMetricFamily(
-            "stemd_delay_seconds", "From inputs to outputs.", status["delay"]["seconds"]
-        )
-        yield _labelled("stemd_load", "Share of a core that is busy.", "thread", status["load"])
-        yield CounterMetricFamily(
-            "stemd_blocks", "Blocks that fell due.", status["blocks"]["total"]
-        )
-        yield CounterMetricFamily(
-            "stemd_late_blocks", "Blocks of which estimates were late.", status["blocks"]["late"]
-        )
-        yield CounterMetricFamily(
-            "stemd_bad_estimates",
-            "Magnitudes that a network gave and that were not finite or absurdly large.",
-            status["blocks"]["bad_estimates"],
-        )
-        yield from _counters(server, OF_SERVER)
-        yield from _counters(status["engine"], OF_ENGINE)
-        yield GaugeMetricFamily(
-            "stemd_longest_cycle_seconds",
-            "The longest that a cycle of the server spent in stemd.",
-            server["longest_cycle_us"] / 1e6,
-        )
-        if realtime := status.get("realtime"):
-            yield from _rights(realtime)
-        yield _labelled(
-            "stemd_gain_decibels",
-            "Where each stem's fader is.",
-            "stem",
-            {stem: strip["gain"] for stem, strip in status["mixer"].items()},
-        )
-
-
-def _rights(realtime: dict[str, Any]) -> Iterator[Metric]:
-    """Give what was wanted of the system, and granted."""
-    roles = ("engine", "steering", "networks")
-    for what, text in (
-        ("wanted", "Real-time priority that the threads want."),
-        ("granted", "Real-time priority that the threads have, the lowest; 0: none."),
-    ):
-        values = {role: realtime[role][what] for role in roles}
-        yield _labelled(f"stemd_priority_{what}", text, "thread", values)
-    yield GaugeMetricFamily(
-        "stemd_memory_locked", "Whether memory is locked.", realtime["memory"]["granted"]
-    )
-    yield GaugeMetricFamily(
-        "stemd_rights_missing",
-        "What was wanted of the system and not granted, in number.",
-        len(realtime["missing"]),
-    )
-
-
-def _labelled(name: str, text: str, label: str, values: dict[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=[label])
-    for what, value in values.items():
-        family.add_metric([what], value)
-    return family
-
-
-def _counters(status: dict[str, Any], texts: dict[str, str]) -> Iterator[Metric]:
-    for key, text in texts.items():
-        yield CounterMetricFamily(f"stemd_{key}", text, status[key])
+        return MetricsServer(self.host, self.port or 0, target.daemon, target.pace)

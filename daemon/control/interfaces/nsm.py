@@ -1,171 +1,40 @@
-"""A place in a session of the New Session Manager (NSM API 1.1, over OSC)."""
+"""A place in a session of the New Session Manager, as the environment has it.
 
-import logging
-import os
-import socket
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from threading import Event as Flag
-from time import monotonic
-from typing import Any
-from urllib.parse import urlsplit
+It has no section of the configuration: the session manager opens stemd before that is read, and
+names the client and the place where its state is saved.
+"""
 
-from pythonosc.osc_message_builder import build_msg
+from typing import TYPE_CHECKING
 
-from stemd.daemon.control.bulletin import Event
-from stemd.daemon.control.interfaces.osc_messages import messages_in
-from stemd.daemon.engine.scheduling import steering_thread
-from stemd.daemon.errors import StemdError
-from stemd.tflite_models.printable import printable
+from stemd.daemon.control.interfaces.interface import missing
+from stemd.daemon.control.interfaces.osc import OSC_EXTRA
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from stemd.daemon.control.interfaces.nsm_client import NsmClient
 
-NAME = "stemd"
-API_MAJOR, API_MINOR = 1, 1
+KEY = "NSM_URL"
+"""The variable that switches it on."""
 
-LOOK_S = 0.5
-"""How soon it is noticed that the session is left."""
+EXTRA = OSC_EXTRA
 
-SILENT_S = 10.0
-"""After so long without a word it is said that there is none."""
-
-ERR_GENERAL = -1
+THREAD = "stemd-nsm"
 
 
-CLOSED = ("loading", "waiting")
-"""States in which there are no ports."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """What the session manager wants opened."""
-
-    path: Path
-    """Where the client may keep what belongs to the session."""
-
-    client_name: str
-    """What it must call itself in the graph."""
-
-
-class NsmClient:
-    """The session manager's client: announced at once, it waits to be opened.
+def make(url: str) -> "NsmClient":
+    """Announce stemd to the session manager.
 
     Parameters
     ----------
     url : str
-        What NSM_URL says: ``osc.udp://host:port/``.
+        What the variable says.
 
     Raises
     ------
     StemdError
-        It says something else.
+        It says something that it cannot, or the extra is not installed.
     """
-
-    def __init__(self, url: str) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.settimeout(LOOK_S)
-        try:
-            parts = urlsplit(url)
-            if parts.scheme != "osc.udp" or not parts.hostname or not parts.port:
-                raise ValueError
-            self._manager = parts.hostname, parts.port
-            self._socket.connect(self._manager)
-        except (OSError, ValueError, TypeError):  # TypeError: of a host that no name can be
-            self._socket.close()
-            raise StemdError(
-                f"NSM_URL must be like osc.udp://localhost:16000/ (got {url!r}): start stemd from "
-                "the session manager, or without NSM_URL"
-            ) from None
-        self._save: Callable[[], str] | None = None
-        self._is_open = False
-        self._opened: Opened
-        self._refusal = ""
-        self._news = Flag()
-        self._ending = Flag()
-        self._thread = steering_thread(self._listen, "stemd-nsm")
-        program = os.path.basename(sys.argv[0])  # noqa: PTH119 - as the manager found it
-        self._send("/nsm/server/announce", NAME, ":", program, API_MAJOR, API_MINOR, os.getpid())
-        self._thread.start()
-
-    def wait_for_open(self) -> Opened:
-        """Wait until the session manager says what to open.
-
-        Raises
-        ------
-        StemdError
-            It does not want us.
-        """
-        warn_at = monotonic() + SILENT_S
-        while not self._news.wait(LOOK_S):  # so that signals are heard
-            if monotonic() >= warn_at:
-                log.warning("the session manager at %s:%d says nothing yet", *self._manager)
-                warn_at = float("inf")
-        if self._refusal:
-            raise StemdError(f"the session manager refuses stemd: {self._refusal}")
-        return self._opened
-
-    def fail(self, reason: str) -> None:
-        """Say that what was to be opened cannot be."""
-        self._send("/error", "/nsm/client/open", ERR_GENERAL, reason)
-
-    def follow(self, save: Callable[[], str], event: Event) -> None:
-        """Say that we are open as soon as there are ports.
-
-        Parameters
-        ----------
-        save : callable
-            Keeps what is set, and returns why it is not kept, nothing if it is. It may wait.
-        event : Event
-        """
-        self._save = save
-        if event["event"] == "state" and event["state"] not in CLOSED and not self._is_open:
-            self._is_open = True
-            self._send("/reply", "/nsm/client/open", "playing")
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._ending.set()
-        self._thread.join()
-        self._socket.close()
-
-    def _listen(self) -> None:
-        while not self._ending.is_set():
-            try:
-                datagram = self._socket.recv(65_536)
-            except TimeoutError:
-                continue
-            except OSError:  # the manager is gone
-                self._ending.wait(LOOK_S)
-                continue
-            for message in filter(None, messages_in(datagram)):
-                self._follow(message.address, list(message))
-
-    def _follow(self, address: str, values: list[Any]) -> None:
-        match address, values:
-            case "/reply", ["/nsm/server/announce", str(said), *_]:
-                log.info("in the session of %s", said)
-            case "/error", ["/nsm/server/announce", _, str(said)] if not self._news.is_set():
-                self._refusal = said
-                self._news.set()
-            case "/error", [_, _, str(said)]:
-                log.warning("the session manager says: %s", said)
-            case "/nsm/client/open", [str(path), _, str(client_name)] if not self._news.is_set():
-                self._opened = Opened(Path(path), client_name)
-                self._news.set()
-            case "/nsm/client/open", _:
-                self._send("/error", address, ERR_GENERAL, "it cannot go over to another session")
-            case "/nsm/client/save", _:
-                reason = self._save() if self._save else "it has not been opened yet"
-                if reason:
-                    self._send("/error", address, ERR_GENERAL, reason)
-                else:
-                    self._send("/reply", address, "saved")
-
-    def _send(self, address: str, *values: Any) -> None:
-        plain = [printable(each) if isinstance(each, str) else each for each in values]
-        try:
-            self._socket.send(build_msg(address, plain).dgram)
-        except OSError as error:
-            log.warning("the session manager does not hear: %s", error.strerror)
+    try:
+        from stemd.daemon.control.interfaces.nsm_client import NsmClient
+    except ImportError:
+        raise missing(KEY, EXTRA) from None
+    return NsmClient(url)

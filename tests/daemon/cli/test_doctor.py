@@ -20,7 +20,7 @@ from stemd.daemon.cli import doctor, units
 from stemd.daemon.cli.doctor import Weight, examine
 from stemd.daemon.cli.units import Condition, Service
 from stemd.daemon.control import socket_paths
-from stemd.daemon.control.interfaces.control_socket import ControlServer
+from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.engine import rights
 from stemd.daemon.engine.link import RealtimeSide
 from stemd.daemon.errors import StemdError

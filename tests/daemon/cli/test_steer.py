@@ -18,8 +18,8 @@ from stemd.daemon.cli import steer
 from stemd.daemon.cli.cli import cli
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.interfaces import control_socket as control_server
-from stemd.daemon.control.interfaces.control_socket import ControlServer
+from stemd.daemon.control.interfaces import control_server
+from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.graph.private_server import private_server
 from stemd.daemon.ports import STEMS
 

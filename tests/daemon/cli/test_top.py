@@ -11,7 +11,7 @@ import fake_daemon
 from fake_daemon import FakeDaemon
 from stemd.daemon.cli.top import METER_WIDTH, Top, meter, render
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.interfaces.control_socket import ControlServer
+from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.errors import StemdError
 
 PLAYING = {

@@ -67,18 +67,18 @@ def test_each_way_to_steer_listens_where_it_was_told(tmp_path, caplog):
     for each in free:
         each.close()
     settings = [f"osc.port={osc}", f"metrics.port={metrics}", f"control.socket={tmp_path / 's'}"]
-    servers = list(app._steering(load_config(None, settings), FakeDaemon()))
+    servers = list(app._open_interfaces(load_config(None, settings), FakeDaemon()))
     assert [getattr(each, "port", None) for each in servers] == [None, osc, metrics]
     assert (tmp_path / "s").is_socket()
-    taken = list(app._steering(load_config(None, settings), FakeDaemon()))
+    taken = list(app._open_interfaces(load_config(None, settings), FakeDaemon()))
     assert not taken
     assert caplog.text.count("it plays, but: ") == 3
     for each in servers:
         each.start()
         each.close()
     elsewhere = [f"osc.port={osc}", "osc.host=192.0.2.1", "control.socket=off"]
-    assert not list(app._steering(load_config(None, elsewhere), FakeDaemon()))
+    assert not list(app._open_interfaces(load_config(None, elsewhere), FakeDaemon()))
     assert "cannot listen for OSC on 192.0.2.1" in caplog.text
     elsewhere = [f"metrics.port={metrics}", "metrics.host=192.0.2.1", "control.socket=off"]
-    assert not list(app._steering(load_config(None, elsewhere), FakeDaemon()))
+    assert not list(app._open_interfaces(load_config(None, elsewhere), FakeDaemon()))
     assert "cannot give metrics on 192.0.2.1" in caplog.text

@@ -11,8 +11,8 @@ from pythonosc.osc_message_builder import build_msg
 from fake_graph import FakeGraph
 from stemd.daemon.config import load_config
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.interfaces.control_socket import ControlServer
-from stemd.daemon.control.interfaces.osc import OscServer
+from stemd.daemon.control.interfaces.control_server import ControlServer
+from stemd.daemon.control.interfaces.osc_server import OscServer
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.saved_state import Keeper
 from stemd.daemon.engine.networks import LoadedNetworks
@@ -38,7 +38,7 @@ class Concert:
     """A daemon that plays a sine in real time, on a thread that calls as a server does."""
 
     def __init__(self) -> None:
-        settings = ["midi.enabled=true", "midi.takes_over_softly=false", MIDI_GAIN]
+        settings = ["midi.enabled=true", "midi.soft_takeover=false", MIDI_GAIN]
         networks = LoadedNetworks(lambda: {"vocals": passing, "accompaniment": passing})
         config = load_config(None, settings)
         plan = Plan(config, config, SCHEME, networks)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pythonosc.osc_message_builder import build_msg
 
 from fake_daemon import FakeDaemon
-from stemd.daemon.control.interfaces import osc
-from stemd.daemon.control.interfaces.osc import OscServer
+from stemd.daemon.control.interfaces import osc_server
 from stemd.daemon.control.interfaces.osc_messages import MOST_VALUES, messages_in
+from stemd.daemon.control.interfaces.osc_server import OscServer
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
 from stemd.daemon.control.pace import MESSAGES_PER_S, Pace
 from stemd.daemon.errors import StemdError
@@ -224,7 +224,7 @@ def test_an_error_that_stays_is_said_and_keeps_nothing_busy(daemon, caplog, monk
         def close(self):
             pass
 
-    monkeypatch.setattr(osc, "LOOK_S", 0.05)
+    monkeypatch.setattr(osc_server, "LOOK_S", 0.05)
     server = OscServer("127.0.0.1", 0, daemon)
     server._socket.close()
     server._socket = Broken()

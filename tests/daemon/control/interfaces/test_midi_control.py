@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fake_daemon import FakeDaemon
 from stemd.daemon.control.bindings import Binding, with_learned
-from stemd.daemon.control.interfaces.midi import BATCH_S, CONTROL_CHANGE, MidiControl
+from stemd.daemon.control.interfaces.midi_control import BATCH_S, CONTROL_CHANGE, MidiControl
 from stemd.daemon.control.mixer import OFF_DB, UNITY, decibels_at, position_of
 from stemd.daemon.errors import StemdError
 
@@ -267,7 +267,7 @@ def test_any_messages_are_borne(messages):
         Binding(cc=2, does="solo", stem="accompaniment", toggles=True),
         Binding(cc=3, does="bypass"),
     ]
-    midi = MidiControl(FakeDaemon(), bindings, takes_over_softly=False)
+    midi = MidiControl(FakeDaemon(), bindings, soft_takeover=False)
     midi.handle(messages)
     for strip in midi.daemon.mixer.strips().values():
         assert OFF_DB <= strip.gain <= decibels_at(1)

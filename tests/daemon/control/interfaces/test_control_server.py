@@ -21,8 +21,8 @@ from fake_daemon import FakeDaemon
 from stemd.daemon.control import client as client_module
 from stemd.daemon.control import protocol
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.interfaces import control_socket, streams
-from stemd.daemon.control.interfaces.control_socket import MAX_CLIENTS, ControlServer
+from stemd.daemon.control.interfaces import control_server, streams
+from stemd.daemon.control.interfaces.control_server import MAX_CLIENTS, ControlServer
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.protocol import LONGEST_LINE, RequestError
 from stemd.daemon.errors import StemdError
@@ -94,7 +94,7 @@ def test_the_socket_belongs_to_its_owner_alone(path):
 
 
 def test_somebody_else_is_sent_away(raw, monkeypatch):
-    monkeypatch.setattr(control_socket, "_is_owner", lambda _: False)
+    monkeypatch.setattr(control_server, "_is_owner", lambda _: False)
     stranger = raw()
     assert stranger.reply() is None
 
@@ -127,7 +127,7 @@ def test_what_fails_in_an_unforeseen_way_is_an_error_and_the_connection_stays(
 
 
 def test_what_takes_too_long_goes_on(client, daemon, monkeypatch):
-    monkeypatch.setattr(control_socket, "ANSWER_S", 0.05)
+    monkeypatch.setattr(control_server, "ANSWER_S", 0.05)
     answer = Future()
     daemon.reload = lambda: answer
     with pytest.raises(StemdError, match="still under way"):
@@ -325,7 +325,7 @@ def test_where_no_more_can_wait_to_be_accepted_it_is_told(tmp_path, monkeypatch)
 def test_a_stranger_at_the_socket_is_not_talked_to(path, monkeypatch, user, served):
     monkeypatch.setattr(client_module.os, "getuid", lambda: 1000)
     monkeypatch.setattr(client_module, "peer_of", lambda _: (1, user))
-    monkeypatch.setattr(control_socket, "_is_owner", lambda _: True)
+    monkeypatch.setattr(control_server, "_is_owner", lambda _: True)
     if served:
         ControlClient(path).close()
     else:
@@ -437,7 +437,7 @@ def test_whatever_is_sent_the_socket_answers_on(path, lines):
 
 
 def test_who_leaves_learns_nothing_any_more(daemon, raw, monkeypatch):
-    monkeypatch.setattr(control_socket, "LOOK_S", 0.01)
+    monkeypatch.setattr(control_server, "LOOK_S", 0.01)
     wished, learned = threading.Event(), Future()
     cancelled = threading.Event()
     learned.add_done_callback(lambda _: cancelled.set())

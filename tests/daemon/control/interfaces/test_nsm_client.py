@@ -11,8 +11,8 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import build_msg
 
 from stemd.daemon.config import Config
-from stemd.daemon.control.interfaces import nsm
-from stemd.daemon.control.interfaces.nsm import NsmClient, Opened
+from stemd.daemon.control.interfaces import nsm_client
+from stemd.daemon.control.interfaces.nsm_client import NsmClient, Opened
 from stemd.daemon.errors import StemdError
 from stemd.daemon.supervisor.app import _in_session
 from waiting import wait_until
@@ -118,8 +118,8 @@ def test_a_manager_that_refuses_is_one_clear_line(manager, client):
 
 def test_a_manager_that_says_nothing_is_told(manager, client, monkeypatch, caplog):
     manager.hear()
-    monkeypatch.setattr(nsm, "SILENT_S", 0.0)
-    monkeypatch.setattr(nsm, "LOOK_S", 0.01)
+    monkeypatch.setattr(nsm_client, "SILENT_S", 0.0)
+    monkeypatch.setattr(nsm_client, "LOOK_S", 0.01)
     waiting = threading.Thread(target=client.wait_for_open)
     waiting.start()
     wait_until(lambda: "says nothing yet" in caplog.text)

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fake_daemon import FakeDaemon, done
-from stemd.daemon.control.interfaces import metrics
-from stemd.daemon.control.interfaces.metrics import MAX_CLIENTS, MetricsServer
+from stemd.daemon.control.interfaces import metrics_server
+from stemd.daemon.control.interfaces.metrics_server import MAX_CLIENTS, MetricsServer
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.errors import StemdError
 from waiting import wait_until
@@ -101,7 +101,7 @@ def test_what_was_wanted_and_granted_is_a_figure(daemon, server):
 def test_all_who_ask_at_about_the_same_time_get_what_the_daemon_told_once(
     daemon, server, monkeypatch
 ):
-    monkeypatch.setattr(metrics, "SNAPSHOT_S", 60)
+    monkeypatch.setattr(metrics_server, "SNAPSHOT_S", 60)
     asked, answer = [], Future()
     daemon.status = lambda: asked.append(None) or answer
     with ThreadPoolExecutor(8) as pool:
@@ -114,7 +114,7 @@ def test_all_who_ask_at_about_the_same_time_get_what_the_daemon_told_once(
 
 
 def test_figures_are_as_old_as_a_snapshot_at_most(daemon, server, monkeypatch):
-    monkeypatch.setattr(metrics, "SNAPSHOT_S", 0)
+    monkeypatch.setattr(metrics_server, "SNAPSHOT_S", 0)
     daemon.figures = PLAYING
     figures(server)
     daemon.figures = {"state": "waiting", "server": None}
@@ -122,7 +122,7 @@ def test_figures_are_as_old_as_a_snapshot_at_most(daemon, server, monkeypatch):
 
 
 def test_an_answer_that_failed_is_not_given_again(daemon, server, monkeypatch):
-    monkeypatch.setattr(metrics, "SNAPSHOT_S", 0)
+    monkeypatch.setattr(metrics_server, "SNAPSHOT_S", 0)
     daemon.status = lambda: done(StemdError("stemd is ending"))
     with pytest.raises(HTTPError, match="503"):
         figures(server)
@@ -148,7 +148,7 @@ def test_without_a_server_there_is_the_state(daemon, server):
 
 
 def test_a_daemon_that_does_not_tell_is_said(daemon, server, monkeypatch, capfd):
-    monkeypatch.setattr(metrics, "ANSWER_S", 0.01)
+    monkeypatch.setattr(metrics_server, "ANSWER_S", 0.01)
     daemon.status = Future
     with pytest.raises(HTTPError, match="503") as caught:
         figures(server)
@@ -174,7 +174,7 @@ def test_a_client_that_is_slow_is_cut_off_and_one_that_leaves_is_no_trouble(
 @pytest.mark.parametrize("tricklers", [6, 2 * MAX_CLIENTS])
 def test_connections_that_trickle_hold_up_nobody(daemon, server, monkeypatch, tricklers):
     """Also where nothing else ends them, and where they come again and again."""
-    monkeypatch.setattr(metrics, "HEAD_S", 3600)
+    monkeypatch.setattr(metrics_server, "HEAD_S", 3600)
     daemon.figures = PLAYING
     with ExitStack() as stack:
         for _ in range(tricklers):

@@ -1,0 +1,300 @@
+"""The control socket: answers requests and tells events, on a thread of its own."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from stemd.daemon.control import protocol
+from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.bulletin import Event
+from stemd.daemon.control.interfaces.control_socket import ControlSection
+from stemd.daemon.control.interfaces.owned_socket import OwnedSocket
+from stemd.daemon.control.interfaces.streams import StreamServer
+from stemd.daemon.control.pace import Pace
+from stemd.daemon.control.protocol import Request, RequestError
+from stemd.daemon.control.socket_paths import peer_of
+from stemd.daemon.control.steerable import Steerable, UnknownStemError, set_strip
+from stemd.daemon.errors import StemdError
+
+log = logging.getLogger(__name__)
+
+MAX_CLIENTS = 64
+
+ANSWER_S = 30.0
+"""How long the daemon may take to answer, and a controller that is to be learned to move."""
+
+LOOK_S = 0.5
+"""How soon it is noticed that somebody who wanted a controller learned has left."""
+
+UNREAD = 65_536
+"""Bytes that a client may leave unread before events are left out for it."""
+
+WRITE_S = 5.0
+"""How long a client may leave a reply unread before it is dropped."""
+
+
+Result = TypeVar("Result")
+
+
+class ControlServer:
+    """Listens on a Unix socket that belongs to its owner alone.
+
+    Parameters
+    ----------
+    path : Path
+        Of the socket.
+    daemon : Steerable
+    pace : Pace, optional
+        Shared with the other ways to steer it; by default its own.
+    follows_name : bool
+        Name the socket as the audio server names the daemon's client, as soon as it does.
+
+    Raises
+    ------
+    StemdError
+        It cannot be made there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        daemon: Steerable,
+        pace: Pace | None = None,
+        follows_name: bool = False,
+    ) -> None:
+        self._daemon = daemon
+        self._pace = pace or Pace()
+        self._socket = OwnedSocket(path)
+        self._follows_name = follows_name
+        self._following = ExitStack()
+        self._served = 0
+        self._streams = StreamServer(
+            self._socket.socket, self._serve, protocol.LONGEST_LINE, ControlSection.thread
+        )
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._streams.start()
+        if self._follows_name:
+            subscription = self._daemon.bulletin.subscription(self._follow)
+            self._following.enter_context(subscription)
+
+    def _follow(self, event: Event) -> None:
+        """Move the socket to the name that the audio server has given (any thread)."""
+        if event["event"] != "client":
+            return
+        try:
+            path = self._socket.path.with_name(f"{event['name']}.socket")
+            if path == self._socket.path:
+                return
+            self._socket.move(path)
+        except (StemdError, ValueError) as error:  # ValueError: it can be no file's name
+            log.warning("steer it by --socket %s, for %s", self.path, error)
+        else:
+            log.info("steer it by --socket %s", self.path)
+
+    @property
+    def path(self) -> Path:
+        """Where it listens."""
+        return self._socket.path
+
+    def close(self) -> None:
+        """Remove the socket, which the next daemon may need now, and drop all clients."""
+        self._following.close()
+        self._socket.give_up()
+        self._streams.close()
+        self._socket.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a client until it leaves."""
+        if not _is_owner(writer.get_extra_info("socket")):
+            return
+        if self._served >= MAX_CLIENTS:
+            error = RequestError(
+                "busy", f"stemd is busy: {MAX_CLIENTS} clients are connected, the most; close some"
+            )
+            writer.write(protocol.refusal(error))
+            return
+        self._served += 1
+        try:
+            await self.turn()
+            with ExitStack() as stack:
+                await _Conversation(self, reader, writer, stack).hold()
+        finally:
+            self._served -= 1
+
+    async def turn(self) -> None:
+        """Wait until the next request may be answered."""
+        await asyncio.sleep(self._pace.take())
+
+    async def answer(self, request: Request, has_left: Callable[[], bool]) -> dict[str, Any]:
+        """Do what is asked; return the result.
+
+        Parameters
+        ----------
+        request : Request
+        has_left : callable
+            Tells whether the client has nothing more to say.
+
+        Raises
+        ------
+        RequestError
+            It cannot be done.
+        """
+        try:
+            match request:
+                case protocol.Status():
+                    return await _result(self._daemon.status())
+                case protocol.Set():
+                    change = request.model_dump(include={"gain", "mute", "solo"}, exclude_none=True)
+                    return set_strip(self._daemon, request.stem, change).model_dump()
+                case protocol.Bypass():
+                    return {"on": await _result(self._daemon.bypass(request.on))}
+                case protocol.Learn():
+                    return await self._learn(request, has_left)
+                case protocol.Reload():
+                    return await _result(self._daemon.reload())
+                case protocol.Stop():
+                    self._daemon.stop()
+                    return {}
+                case protocol.Subscribe():
+                    return {}
+        except RequestError:
+            raise
+        except ValidationError as error:  # of the binding
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise RequestError("request", message, request.id) from None
+        except UnknownStemError as error:
+            raise RequestError("stem", str(error), request.id) from None
+        except StemdError as error:
+            raise RequestError("failed", str(error), request.id) from None
+        except TimeoutError:
+            raise RequestError(
+                "busy",
+                f"not done after {ANSWER_S:.0f} s, but still under way: events tell when it is",
+                request.id,
+            ) from None
+        except Exception as error:
+            log.exception("request %s", request.do)
+            raise RequestError(
+                "failed", f"{type(error).__name__}, which the log tells more of", request.id
+            ) from None
+
+    async def _learn(self, request: protocol.Learn, has_left: Callable[[], bool]) -> dict[str, Any]:
+        """Wait for a controller as long as somebody wants it learned."""
+        learned = self._daemon.learn(Binding(cc=0, **request.model_dump(exclude={"do", "id"})))
+        until = self._streams.loop.time() + ANSWER_S
+        while not has_left() and self._streams.loop.time() < until:
+            with suppress(TimeoutError):
+                binding = await _result(learned, LOOK_S)
+                return binding.model_dump(exclude_defaults=True)
+        learned.cancel()
+        raise RequestError("failed", f"no controller moved for {ANSWER_S:.0f} s", request.id)
+
+    def subscribe(self, conversation: "_Conversation", stack: ExitStack) -> None:
+        """Have a client told of events until the stack is left."""
+
+        def tell(event: Event) -> None:
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                self._streams.loop.call_soon_threadsafe(conversation.tell, event)
+
+        stack.enter_context(self._daemon.bulletin.subscription(tell))
+
+    async def tell_meters(self, conversation: "_Conversation", interval_s: float) -> None:
+        """Tell a client how loud everything is, again and again."""
+        while True:
+            await self.turn()
+            conversation.tell({"event": "meters", "peaks": self._daemon.peaks()})
+            await asyncio.sleep(interval_s)
+
+
+class _Conversation:
+    """One client's connection."""
+
+    def __init__(
+        self,
+        server: ControlServer,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        stack: ExitStack,
+    ) -> None:
+        self._server = server
+        self._reader = reader
+        self._writer = writer
+        self._stack = stack
+        self._is_subscribed = False
+        self._meters: asyncio.Task[None] | None = None
+        self._left_out = 0
+
+    async def hold(self) -> None:
+        """Answer line after line."""
+        self._stack.callback(lambda: self._meters and self._meters.cancel())
+        while line := await self._read():
+            await self._server.turn()
+            await self._write(await self._reply(line))
+
+    def tell(self, event: Event) -> None:
+        """Write an event, unless the client reads too slowly."""
+        if self._writer.transport.get_write_buffer_size() > UNREAD:
+            self._left_out += 1
+            return
+        if self._left_out:
+            event, self._left_out = {**event, "left_out": self._left_out}, 0
+        self._writer.write(protocol.line(event))
+
+    async def _read(self) -> bytes:
+        """Return the next line, nothing at the end."""
+        try:
+            return await self._reader.readuntil()
+        except asyncio.IncompleteReadError:
+            return b""
+        except asyncio.LimitOverrunError:
+            error = RequestError("long", f"a line has at most {protocol.LONGEST_LINE} bytes")
+            await self._write(protocol.refusal(error))
+            return b""
+
+    async def _reply(self, line: bytes) -> bytes:
+        try:
+            request = protocol.parse(line)
+            result = await self._server.answer(request, self._reader.at_eof)
+        except RequestError as error:
+            return protocol.refusal(error)
+        if isinstance(request, protocol.Subscribe):
+            self._subscribe(request.meters)
+        return protocol.reply(request.id, result)
+
+    def _subscribe(self, meters_s: float | None) -> None:
+        if not self._is_subscribed:
+            self._is_subscribed = True
+            self._server.subscribe(self, self._stack)
+        if self._meters:
+            self._meters.cancel()
+            self._meters = None
+        if meters_s:
+            self._meters = asyncio.create_task(self._server.tell_meters(self, meters_s))
+
+    async def _write(self, reply: bytes) -> None:
+        self._writer.write(reply)
+        # Not `wait_for`, which forgets to end where both happen at once (Python 3.11).
+        async with asyncio.timeout(WRITE_S):
+            await self._writer.drain()
+
+
+async def _result(future: "Future[Result]", patience_s: float | None = None) -> Result:
+    """Wait for it; what takes longer goes on."""
+    async with asyncio.timeout(ANSWER_S if patience_s is None else patience_s):
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+
+def _is_owner(connection: socket.socket) -> bool:
+    """Whether the one at the other end is us, or root."""
+    _, user = peer_of(connection)
+    return user in (os.getuid(), 0)

@@ -1,0 +1,100 @@
+"""What each way to steer the daemon declares of itself, without what it needs to run."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from stemd.daemon.control.pace import Pace
+from stemd.daemon.control.steerable import Steerable
+from stemd.daemon.errors import StemdError
+from stemd.daemon.packages import install_extra
+from stemd.daemon.sections import Section
+
+MAIN_THREAD = "main"
+
+
+class Steering(Protocol):
+    """An interface that is open."""
+
+    def start(self) -> None:
+        """Begin to listen."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A package that an interface needs and that not every installation has."""
+
+    name: str
+    """Of the extra in pyproject.toml."""
+
+    package: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an interface steers."""
+
+    daemon: Steerable
+
+    pace: Pace
+    """Shared by all interfaces."""
+
+    client_name: str
+    """As the configuration has it; the audio server may give another one."""
+
+
+class Interface(Section):
+    """A section of the configuration that opens an interface.
+
+    A new one is a module with a subclass, and a line in `listed`. The module imports what the
+    interface needs only when it is opened: whoever reads a configuration imports the module.
+    """
+
+    key: ClassVar[str]
+    """What switches it on, for messages: a key of the configuration."""
+
+    extra: ClassVar[Extra | None] = None
+
+    thread: ClassVar[str] = MAIN_THREAD
+    """The name of the thread on which it runs."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the configuration switches it on."""
+        raise NotImplementedError
+
+    def make(self, target: Target) -> Steering | None:
+        """Open it (main thread); None where the daemon's own loop serves it.
+
+        Raises
+        ------
+        StemdError
+            It cannot be opened.
+        ImportError
+            Its extra is not installed.
+        """
+        raise NotImplementedError
+
+    def open(self, target: Target) -> Steering | None:
+        """Open it where it is wanted (main thread).
+
+        Raises
+        ------
+        StemdError
+            It cannot be opened, or its extra is not installed.
+        """
+        if not self.is_wanted:
+            return None
+        try:
+            return self.make(target)
+        except ImportError:
+            if self.extra is None:
+                raise
+            raise missing(self.key, self.extra) from None
+
+
+def missing(key: str, extra: Extra) -> StemdError:
+    """Return the error of an interface whose extra is not installed."""
+    return StemdError(f"{key} needs {extra.package}: {install_extra(extra.name)}")

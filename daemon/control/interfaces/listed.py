@@ -1,0 +1,24 @@
+"""The interfaces that there are, each by the section of the configuration that declares it."""
+
+from collections.abc import Iterator
+
+from stemd.daemon.control.interfaces.control_socket import ControlSection
+from stemd.daemon.control.interfaces.interface import Interface
+from stemd.daemon.control.interfaces.metrics import MetricsSection
+from stemd.daemon.control.interfaces.midi import MidiSection
+from stemd.daemon.control.interfaces.osc import OscSection
+from stemd.daemon.sections import Section
+
+
+class Interfaces(Section):
+    """A line for each; `nsm`, which has no section, is beside them."""
+
+    control: ControlSection = ControlSection()
+    midi: MidiSection = MidiSection()
+    osc: OscSection = OscSection()
+    metrics: MetricsSection = MetricsSection()
+
+    def interfaces(self) -> Iterator[Interface]:
+        """Yield each."""
+        for section in Interfaces.model_fields:
+            yield getattr(self, section)

@@ -1,0 +1,224 @@
+"""Steering by MIDI: which controller moves what."""
+
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import NamedTuple
+
+from stemd.daemon.control.bindings import FIRST_FINE, LAST_CC, Binding, with_learned
+from stemd.daemon.control.mixer import decibels_at, position_of
+from stemd.daemon.control.steerable import Steerable, UnknownStemError, set_strip
+from stemd.daemon.errors import StemdError
+
+log = logging.getLogger(__name__)
+
+CONTROL_CHANGE = 0xB0
+
+ON = 64
+"""From this value on a button is pressed (MIDI 1.0)."""
+
+CLOSE = 0.02
+"""So near a fader is picked up."""
+
+NEW_PRESS_S = 0.2
+"""A button that says "pressed" again, after so long without a word, was released meanwhile: some
+tell only that they are pressed, others, and knobs, tell it again and again."""
+
+
+BATCH_S = 0.02
+"""So often at most messages are followed, those that came meanwhile together: a low-frequency
+oscillator sends hundreds a second, and the interpreter belongs to the music."""
+
+
+@dataclass
+class _Controller:
+    """What is known of a controller that something is bound to."""
+
+    coarse: int = 0
+    has_fine: bool = False
+    """It has sent a fine part once, so a coarse one alone is half of a message."""
+    last: float | None = None
+    set_gain: float | None = None
+    """What it set last; another gain is somebody else's, and then it must be picked up first."""
+    was_pressed: bool = False
+    pressed_at: float = float("-inf")
+
+
+class Lesson(NamedTuple):
+    """What the next controller that moves is to do, and whom to tell which it was."""
+
+    wish: Binding
+    learned: "Future[Binding]"
+
+
+@dataclass
+class MidiControl:
+    """Does what messages say (main thread).
+
+    Parameters
+    ----------
+    daemon : Steerable
+    bindings : list of Binding
+    soft_takeover : bool
+        A fader moves nothing until it is where the gain is.
+    learned : list of Binding
+        Those of the bindings that were learned.
+    clock : callable
+        Gives seconds of a monotonic clock.
+    """
+
+    daemon: Steerable
+    bindings: list[Binding]
+    soft_takeover: bool = True
+    learned: list[Binding] = field(default_factory=list)
+    clock: Callable[[], float] = monotonic
+
+    _lesson: Lesson | None = None
+    _controllers: dict[tuple[Binding, int], _Controller] = field(default_factory=dict)
+    _batch: "_Batch" = field(init=False)
+    _wait: bool = False
+    """Whether there are messages."""
+    _due: float = float("-inf")
+    """When they may be followed."""
+
+    def learn(self, wish: Binding, learned: "Future[Binding]") -> None:
+        """Bind the next controller that moves, unless it is cancelled before.
+
+        Raises
+        ------
+        StemdError
+            Somebody else waits for one.
+        """
+        if self._lesson and not self._lesson.learned.done():
+            raise StemdError("another controller is being learned: move it first, or wait 30 s")
+        self._lesson = Lesson(wish, learned)
+
+    def patience_s(self, longest_s: float) -> float:
+        """Return how long to wait for events, at most, if messages are to be followed in time."""
+        return min(longest_s, max(self._due - self.clock(), 0.001)) if self._wait else longest_s
+
+    def follow(self, has_messages: bool, read: Callable[[], Iterable[bytes]]) -> None:
+        """Read messages and follow them, if there are any and the last ones were a while ago.
+
+        Parameters
+        ----------
+        has_messages : bool
+            Whether some came since this was asked last.
+        read : callable
+            Gives all that came.
+        """
+        self._wait |= has_messages
+        if self._wait and self.clock() >= self._due:
+            self._wait, self._due = False, self.clock() + BATCH_S
+            self.handle(read())
+
+    def handle(self, messages: Iterable[bytes]) -> None:
+        """Follow messages of three bytes, and do at the end what they come to together."""
+        self._batch = _Batch(self.daemon)
+        for status, controller, value in messages:
+            if status & 0xF0 == CONTROL_CHANGE and controller <= LAST_CC and value < 0x80:
+                self._change(1 + (status & 0x0F), controller, value)
+        self._batch.apply()
+
+    def _change(self, channel: int, controller: int, value: int) -> None:
+        lesson, self._lesson = self._lesson, None
+        if lesson and lesson.learned.set_running_or_notify_cancel():
+            self._bind(lesson, channel, controller)
+        for binding in self.bindings:
+            if binding.channel in (None, channel):
+                known = self._controllers.setdefault((binding, channel), _Controller())
+                self._follow(binding, known, controller, value)
+
+    def _bind(self, lesson: Lesson, channel: int, controller: int) -> None:
+        fine = lesson.wish.fine and controller < FIRST_FINE
+        new = lesson.wish.model_copy(update={"channel": channel, "cc": controller, "fine": fine})
+        self.bindings = with_learned(self.bindings, [new])
+        self.learned = with_learned(self.learned, [new])
+        log.info("learned: %s", new.in_words())
+        self.daemon.bulletin.publish("learned", **new.model_dump(exclude_defaults=True))
+        lesson.learned.set_result(new)
+
+    def _follow(self, binding: Binding, known: _Controller, controller: int, value: int) -> None:
+        if binding.fine and controller == binding.cc + FIRST_FINE:
+            known.has_fine = True
+            position = (known.coarse * 128 + value) / (127 * 128 + 127)
+        elif controller == binding.cc:
+            known.coarse = value
+            position = value / 127
+            if binding.fine and known.has_fine:
+                return  # its other half is on the way
+        else:
+            return
+        if binding.stem and binding.stem not in self._batch.strips:
+            log.debug("%s: there is no such stem now", binding.in_words())
+        elif binding.does == "gain":
+            self._move(binding, known, position)
+        else:
+            self._press(binding, known, value >= ON)
+
+    def _press(self, binding: Binding, known: _Controller, pressed: bool) -> None:
+        now = self.clock()
+        is_new = not known.was_pressed or now - known.pressed_at > NEW_PRESS_S
+        known.was_pressed, known.pressed_at = pressed, now
+        if binding.toggles and not (pressed and is_new):
+            return
+        stem, what = binding.stem, binding.does
+        if stem is None:
+            self._batch.bypass(None if binding.toggles else pressed)
+        else:
+            was_on = getattr(self._batch.strips[stem], what)
+            self._batch.set(stem, what, not was_on if binding.toggles else pressed)
+
+    def _move(self, binding: Binding, known: _Controller, position: float) -> None:
+        stem = binding.stem or ""
+        strip = self._batch.strips[stem]
+        last, known.last = known.last, position
+        if self.soft_takeover and strip.gain != known.set_gain:
+            there = position_of(strip.gain)
+            crossed = last is not None and min(last, position) <= there <= max(last, position)
+            if not crossed and abs(position - there) > CLOSE:
+                return
+        known.set_gain = decibels_at(position)
+        self._batch.set(stem, "gain", known.set_gain)
+
+
+class _Batch:
+    """What several messages come to: each stem is set once, however often it was moved.
+
+    Attributes
+    ----------
+    strips : dict of stem and strip
+        As they are after the messages until now.
+    """
+
+    def __init__(self, daemon: Steerable) -> None:
+        self.strips = daemon.mixer.strips()
+        self._daemon = daemon
+        self._changes: dict[str, dict[str, float | bool]] = {}
+        self._bypass: bool | None = None
+        self._changes_over = False
+
+    def set(self, stem: str, what: str, value: float | bool) -> None:
+        """Change one thing of a strip."""
+        self._changes.setdefault(stem, {})[what] = value
+        self.strips[stem] = self.strips[stem].model_copy(update={what: value})
+
+    def bypass(self, on: bool | None) -> None:
+        """Switch bypass; None: change over."""
+        if on is None:
+            self._changes_over = not self._changes_over
+        else:
+            self._bypass, self._changes_over = on, False
+
+    def apply(self) -> None:
+        """Do it."""
+        for stem, change in self._changes.items():
+            with suppress(UnknownStemError):  # it went meanwhile
+                set_strip(self._daemon, stem, change)
+        if self._bypass is not None:
+            self._daemon.bypass(self._bypass != self._changes_over)
+        elif self._changes_over:
+            self._daemon.bypass(None)
