@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
 from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.known_keys import known, unknown
+from stemd.daemon.control.lock_file import lock_beside
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.engine.scheduling import have_steering_priority
 from stemd.daemon.ports import STEMS, StemName
@@ -41,9 +44,7 @@ class _File(BaseModel):
 
     def understood(self) -> Kept:
         """Return what this version knows; ValidationError if a value of that is wrong."""
-        strips = {
-            stem: _known(Strip, strip) for stem, strip in self.strips.items() if stem in STEMS
-        }
+        strips = {stem: known(Strip, strip) for stem, strip in self.strips.items() if stem in STEMS}
         bindings = [binding for binding in map(_as_binding, self.bindings) if binding]
         return Kept.model_validate(
             {"strips": strips, "bypass": self.bypass, "bindings": tuple(bindings)}
@@ -63,7 +64,7 @@ class _File(BaseModel):
         strips = {
             stem: rest
             for stem, strip in self.strips.items()
-            if (rest := _unknown(Strip, strip) if stem in STEMS else strip) or stem not in STEMS
+            if (rest := unknown(Strip, strip) if stem in STEMS else strip) or stem not in STEMS
         }
         for stem, strip in what.strips.items():  # one of defaults too: the configuration has others
             strips[stem] = {**strips.get(stem, {}), **strip.model_dump(exclude_defaults=True)}
@@ -71,7 +72,7 @@ class _File(BaseModel):
 
     def _updated_bindings(self, what: Kept) -> list[dict[str, Any]]:
         read = [(_as_binding(each), each) for each in self.bindings]
-        more = {binding: _unknown(Binding, each) for binding, each in read if binding}
+        more = {binding: unknown(Binding, each) for binding, each in read if binding}
         bindings = [
             {**more.get(each, {}), **each.model_dump(exclude_defaults=True)}
             for each in what.bindings
@@ -79,18 +80,10 @@ class _File(BaseModel):
         return bindings + [each for binding, each in read if not binding]
 
 
-def _known(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key in model.model_fields}
-
-
-def _unknown(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key not in model.model_fields}
-
-
 def _as_binding(data: dict[str, Any]) -> Binding | None:
     """Return a binding; None for one of a kind that only a later version has."""
     try:
-        return Binding.model_validate(_known(Binding, data))
+        return Binding.model_validate(known(Binding, data))
     except ValidationError:
         return None
 
@@ -109,6 +102,7 @@ class Keeper:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._lock = -1
         self._file = _File()
         self._last: Kept | None = None
         self._writer = ThreadPoolExecutor(1, "stemd-keeper", have_steering_priority)
@@ -116,22 +110,26 @@ class Keeper:
         self._writing.set_result("")
 
     def recall(self) -> Kept:
-        """Read what was kept; nothing, if it cannot be read, and then it is not written over."""
+        """Read what was kept; nothing, if it cannot be read, and then it is not written over.
+
+        Nor is it where another stemd saves there; the lock is held until `close`.
+        """
         if self._path is None:
             return Kept()
+        path = self._path
+        self._claim(path)
         try:
-            self._file = _File.model_validate_json(read_ordinary(self._path, MOST_BYTES))
+            self._file = _File.model_validate_json(read_ordinary(path, MOST_BYTES))
             self._last = self._file.understood()
             json.dumps(self._file.updated(self._last))  # such as numbers of thousands of digits
         except FileNotFoundError:
             self._last = Kept()
         except OSError as error:
-            self._keep_nowhere(
-                f"the state file {self._path} cannot be read: {error.strerror or error}"
-            )
+            self._keep_nowhere(f"the state file {path} cannot be read: {error.strerror or error}")
         except (ValueError, RecursionError):  # a ValidationError is a ValueError
             self._last, self._file = None, _File()
-            self._put_aside(self._path)
+            if self._path:
+                self._put_aside(path)
         return self._last or Kept()
 
     def keep(self, what: Kept, anew: bool = False) -> "Future[str]":
@@ -157,6 +155,9 @@ class Keeper:
         self._writing.result()
         self.keep(what)
         self._writer.shutdown()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def _write(self, path: Path, what: Kept) -> str:
         try:
@@ -167,6 +168,18 @@ class Keeper:
             return f"cannot keep the state in {path}: {error.strerror}"
         self._last = what
         return ""
+
+    def _claim(self, path: Path) -> None:
+        """Lock the file, so that of several daemons one alone writes it."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = lock_beside(path)
+        except BlockingIOError:
+            self._keep_nowhere(
+                f"another stemd saves its state in {path}: name another file (control.state_file)"
+            )
+        except OSError as error:  # it may be writable later; some file systems have no locks
+            log.debug("no lock beside %s: %s", path, error)
 
     def _put_aside(self, path: Path) -> None:
         aside = path.with_name(f"{path.name}.damaged")

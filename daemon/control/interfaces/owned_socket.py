@@ -1,11 +1,11 @@
 """A Unix socket that one process owns, from before it is made until after it is removed."""
 
-import fcntl
 import os
 import socket
 from contextlib import suppress
 from pathlib import Path
 
+from stemd.daemon.control.lock_file import lock_beside
 from stemd.daemon.control.socket_paths import listens, problem_with
 from stemd.daemon.errors import StemdError
 
@@ -15,7 +15,6 @@ class OwnedSocket:
 
     Of several processes that want one path at once, one gets it; one that ends removes its own
     socket and no other. What a killed process left behind is replaced: the kernel frees its lock.
-    The lock file stays, for removing it would let two processes hold it at once.
 
     Parameters
     ----------
@@ -41,7 +40,7 @@ class OwnedSocket:
             _make_private(path.parent)
             if problem := problem_with(path.parent):
                 raise OSError(problem)
-            self._lock = _locked(path.with_name(f"{path.name}.lock"))
+            self._lock = _locked(path)
             _remove_stale(path)
             os.fchmod(self.socket.fileno(), 0o600)  # and so the file, from its first moment
             self._listen_at(path)
@@ -72,7 +71,7 @@ class OwnedSocket:
         """
         lock = -1
         try:
-            lock = _locked(path.with_name(f"{path.name}.lock"))
+            lock = _locked(path)
             _remove_stale(path)
             if _identity(self.path) != self._file:
                 raise OSError(f"{self.path} is another program's by now")
@@ -121,14 +120,11 @@ def _make_private(folder: Path) -> None:
 
 
 def _locked(path: Path) -> int:
-    """Return a descriptor that holds the lock; OSError if another process does."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    """Return a descriptor that holds the path's lock; OSError if another process does."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_beside(path)
     except BlockingIOError:
-        os.close(lock)
         raise OSError("another stemd listens there") from None
-    return lock
 
 
 def _remove_stale(path: Path) -> None:

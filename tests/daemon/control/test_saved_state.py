@@ -47,6 +47,23 @@ def test_without_a_file_nothing_is_kept():
     assert keeper.recall() == Kept()
 
 
+def test_of_two_daemons_with_one_file_the_second_says_so_and_writes_nothing(tmp_path, caplog):
+    path = tmp_path / "state"
+    first, second = Keeper(path), Keeper(path)
+    first.recall()
+    assert keep(first) == ""
+    assert second.recall() == SOMETHING
+    reason = f"another stemd saves its state in {path}: name another file (control.state_file)"
+    assert keep(second, Kept()) == reason
+    assert caplog.messages == [f"{reason}; nothing is kept this time"]
+    second.close(Kept())
+    first.close(SOMETHING)
+    third = Keeper(path)
+    assert third.recall() == SOMETHING
+    assert keep(third, Kept()) == ""
+    third.close(Kept())
+
+
 def test_the_same_is_not_written_again(tmp_path):
     keeper = Keeper(tmp_path / "state")
     keep(keeper)
