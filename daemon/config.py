@@ -28,7 +28,6 @@ from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import MAX_T, Scheme
 from stemd.tflite_models.files import read_ordinary
 from stemd.tflite_models.graphs.spec import StreamingPrecision
-from stemd.tflite_models.runtime import preferred_precision
 
 
 def _is_port(name: str) -> str:
@@ -122,12 +121,10 @@ class SeparationSection(Section):
     mirror: Annotated[Annotated[int, Field(strict=True, ge=0)] | None, Effect.BY_CROSS_FADE] = None
     """Spectra of the window that mirror the newest ones, instead of the preset's."""
 
-    precision: Annotated[StreamingPrecision, Effect.BY_CROSS_FADE] = Field(
-        default_factory=preferred_precision
-    )
+    precision: Annotated[StreamingPrecision, Effect.BY_CROSS_FADE] = "mixed"
     """Arithmetic of the networks. mixed: 8 bits, but for the layers that suffer from it; int8:
     takes a fifth less time, and is rougher; fp32: as they were trained, at more than twice the
-    work. Left out: mixed with LiteRT, fp32 with tflite-runtime."""
+    work. Left out: fp32 where tflite-runtime is installed in place of LiteRT."""
 
     threads: Annotated[int, Field(strict=True, ge=1, le=64), Effect.BY_CROSS_FADE] = 1
     """Threads of each stem's network."""
@@ -226,8 +223,10 @@ def existing_default_path() -> Path | None:
     return path
 
 
-def load_config(path: Path | None, settings: Iterable[str] = (), fills_in: bool = True) -> Config:
-    """Read, complete and check the configuration.
+def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:
+    """Read and check the configuration.
+
+    What it leaves to the machine is as the defaults say: see `capacity.profiles.completed`.
 
     Parameters
     ----------
@@ -235,8 +234,6 @@ def load_config(path: Path | None, settings: Iterable[str] = (), fills_in: bool 
         Of the file; without it, the user's own file, where there is one.
     settings : iterable of str
         ``section.key=value``, which win over the file.
-    fills_in : bool
-        Choose what the user leaves to ``profile: auto``.
 
     Raises
     ------
@@ -248,9 +245,25 @@ def load_config(path: Path | None, settings: Iterable[str] = (), fills_in: bool 
     for setting in settings:
         _apply(setting, data)
     origin = f"the configuration {path}" if path else "the configuration of this call"
+    return validated(data, origin)
+
+
+def validated(data: Mapping[str, Any], origin: str) -> Config:
+    """Return the configuration that sections and keys make up.
+
+    Parameters
+    ----------
+    data : mapping
+    origin : str
+        Names the configuration in the error.
+
+    Raises
+    ------
+    ConfigError
+        With every error in it, a line each.
+    """
     try:
-        config = Config.model_validate(data)
-        return _with_profile(config) if fills_in else config
+        return Config.model_validate(data)
     except ValidationError as error:
         lines = [_explain(details) for details in error.errors()]
         rest = len(lines) - MOST_ERRORS
@@ -258,17 +271,6 @@ def load_config(path: Path | None, settings: Iterable[str] = (), fills_in: bool 
         raise ConfigError(f"{origin} is wrong:", *lines[:MOST_ERRORS], *more) from None
     except (RecursionError, OverflowError) as error:  # of a pattern
         raise ConfigError(f"{origin} is wrong: a pattern is too long: {error}") from None
-
-
-def _with_profile(config: Config) -> Config:
-    """Fill in what the user leaves to `profile: auto`."""
-    wishes = config.separation
-    if wishes.profile != "auto":
-        return config
-    from stemd.daemon.capacity.profiles import profile_here
-
-    given = wishes.model_dump(exclude_unset=True)
-    return Config.model_validate({**dict(config), "separation": {**given, **profile_here(given)}})
 
 
 def _read(path: Path) -> dict[str, Any]:

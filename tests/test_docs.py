@@ -37,7 +37,7 @@ def test_readme_shows_the_demonstration_of_the_default_preset():
 
 
 def test_readme_names_every_command():
-    from stemd.daemon.cli.cli import cli
+    from stemd.daemon.cli.commands import stemd as cli
 
     for command in cli.commands:
         assert f"`stemd {command}" in README, command

@@ -35,14 +35,12 @@ ALLOWED: dict[str, set[str]] = {
     },
     "daemon.config": {
         "daemon",
-        "daemon.capacity",
         "daemon.control",
         "daemon.control.interfaces",
         "daemon.graph",
         "dsp",
         "tflite_models",
         "tflite_models.graphs",
-        "tflite_models.runtime",
     },
     "daemon.control.interfaces": {"daemon", "daemon.control", "daemon.engine", "tflite_models"},
     "daemon.graph": {"daemon", "daemon.engine"},
@@ -50,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "daemon.control": {"daemon", "daemon.engine", "tflite_models"},
     "daemon.capacity": {
         "daemon",
+        "daemon.config",
         "daemon.engine",
         "dsp",
         "tflite_models",

@@ -23,7 +23,7 @@ from material import RECIPES, build_mixes
 from measures import sdr_db
 from pool import Graphs, on_every_mix
 from report import DOCS, markdown_table, replace_section
-from stemd.daemon.cli.demonstration import SONG, read
+from stemd.daemon.cli.recording import SONG, read_song
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import OFFLINE, Scheme
@@ -91,7 +91,7 @@ def compare(
 ) -> list[Comparison]:
     """Have both separate the first mixes and the demo's song in each way."""
     build_mixes(songs)
-    song = np.ascontiguousarray(read(SONG))
+    song = np.ascontiguousarray(read_song(SONG))
     with TemporaryDirectory() as name:
         folder = Path(name)
         whole = _vocals(song, _compiled(teacher, Way(), folder / "whole"), OFFLINE)

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from stemd.daemon.capacity.measurements import Memory, Remembered
-from stemd.daemon.capacity.measuring import Measurement
+from stemd.daemon.capacity.benchmark import Measurement
+from stemd.daemon.capacity.measurements import Measurements, Remembered
 from stemd.daemon.engine.networks import Load, find_networks, load_networks
 from stemd.daemon.work import Work
 
@@ -45,9 +45,9 @@ def first_held(works: Sequence[Work]) -> Work:
     if len(works) == 1:
         return works[0]
     find_networks(works[0].stems)
-    memory = Memory()
+    cache = Measurements()
     for work in works:
-        known = _known(memory, work)
+        known = _known(cache, work)
         if is_held(known.best):
             log.info(
                 "this machine holds %s with a load of %.0f %% (stemd bench measures anew)",
@@ -67,10 +67,10 @@ def is_held(measurement: Measurement) -> bool:
     return measurement.load <= HEADROOM
 
 
-def _known(memory: Memory, work: Work) -> Remembered:
+def _known(cache: Measurements, work: Work) -> Remembered:
     """Recall, or measure what was never measured, or not often enough to be given up."""
-    known = memory.recall(work)
+    known = cache.recall(work)
     if known and (is_held(known.best) or known.times >= TRIES):
         return known
     log.info("measuring this machine: %s", work)
-    return memory.measure(work, enough=TRIES if known else 1)
+    return cache.measure(work, enough=TRIES if known else 1)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from stemd.daemon.capacity.measuring import Measurement, measured
+from stemd.daemon.capacity.benchmark import Measurement, measured
 from stemd.daemon.work import Work
 from stemd.tflite_models.files import locked, read_ordinary, user_cache_folder, write_whole
 from stemd.tflite_models.runtime import runtime_name
@@ -49,8 +49,8 @@ class _Content(BaseModel):
     remembered: dict[str, Remembered]
 
 
-class Memory:
-    """The measurements of this machine that a file remembers.
+class Measurements:
+    """The measurements of this machine, cached in a file.
 
     It is made when there is something to remember. One that is damaged, or of another machine, is
     as none; where it cannot be written, nothing is remembered.

@@ -1,4 +1,4 @@
-"""`profile: auto`: the stems, the precision and the preset that a machine can hold."""
+"""What a configuration leaves to the machine; `profile: auto` leaves most of `separation` to it."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stemd.daemon.capacity.estimate import Board, expected_load, this_board
+from stemd.daemon.config import Config, validated
 from stemd.daemon.engine.networks import choose_stems
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work
@@ -46,19 +47,30 @@ class Profile:
     reason: str
 
 
-def profile_here(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Choose for this machine, and tell why; gives keys of the section ``separation``.
+def completed(config: Config) -> Config:
+    """Return the configuration with what the user leaves to this machine.
 
-    Parameters
-    ----------
-    given : mapping
-        Those that the user has written.
+    That is the precision that suits the runtime; with ``profile: auto`` all of `KEYS`, and the log
+    says why they were chosen.
 
     Raises
     ------
+    ConfigError
+        What the user gave does not go with what was chosen.
     ModelError
-        If the user's folders cannot be looked into.
+        The user's folders cannot be read.
     """
+    wishes = config.separation
+    given = wishes.model_dump(exclude_unset=True)
+    chosen = {"precision": preferred_precision(), **given}
+    if wishes.profile == "auto":
+        chosen = {**given, **_profile_here(given)}
+    origin = "the configuration, completed for this machine,"
+    return validated({**dict(config), "separation": chosen}, origin)
+
+
+def _profile_here(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose a profile for this machine, and log why."""
     wished = {key: given[key] for key in KEYS if key in given}
     stems = choose_stems(wished.get("stems", "auto"))
     if wished.get("stems") == "auto":

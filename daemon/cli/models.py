@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from stemd.daemon.cli.choices import Choice
+from stemd.daemon.cli.options import Choice
 from stemd.daemon.cli.terminal import echo, echo_error
 from stemd.daemon.presets import PRESETS
 from stemd.tflite_models.errors import ModelError
@@ -135,9 +135,9 @@ def export(
 
     Those that it would run for the networks NAME.
     """
-    from stemd.daemon.config import SeparationSection
+    from stemd.tflite_models.runtime import preferred_precision
 
-    precision = precision or (SeparationSection().precision if preset else "fp32")
+    precision = precision or (preferred_precision() if preset else "fp32")
     spec = _spec(name, preset or "seed", {"T": t, "B": b, "A": a, "mirror": mirror}, precision)
     for path in _library().export(name, spec, folder).values():
         echo(str(path))

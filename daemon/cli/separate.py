@@ -1,20 +1,138 @@
-"""What `stemd separate` does and prints around `separate`."""
+"""`stemd separate`: separates a file, with a progress bar."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING, Literal, get_args
 
-from tqdm import tqdm
+import click
 
-from stemd.daemon.capacity.choice import choose
+from stemd.daemon.cli.options import Choice
 from stemd.daemon.cli.terminal import echo
 from stemd.daemon.errors import StemdError
-from stemd.daemon.files.audio_file import Song
-from stemd.daemon.files.separate import separate
+from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import OFFLINE
+from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.printable import printable
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from stemd.daemon.files.audio_file import Song
+
+SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
+"""What libsndfile calls the samples of each value of --bits."""
+
+
+@click.command()
+@click.argument("song", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the stems; by default one with the song's name, in the current folder.",
+)
+@click.option(
+    "--stems",
+    type=Choice(["auto", "2", "4"]),
+    default="auto",
+    help="How many stems; auto: 4 where those networks are installed, else 2.",
+    show_default=True,
+)
+@click.option(
+    "--preset",
+    type=Choice(list(PRESETS)),
+    help="Separate as the daemon does with this preset, without its delay.",
+)
+@click.option(
+    "--offline", is_flag=True, help="Use the whole context, as Spleeter does (the default)."
+)
+@click.option(
+    "--mask-extension",
+    type=Choice([extension.value for extension in MaskExtension]),
+    default=MaskExtension.MEAN.value,
+    help="Above 11 kHz: mean lets the stems sum to the song, zeros is Spleeter's default.",
+    show_default=True,
+)
+@click.option(
+    "--format",
+    "suffix",
+    type=Choice(["wav", "flac"]),
+    default="wav",
+    help="Format of the stems' files.",
+    show_default=True,
+)
+@click.option(
+    "--bits",
+    type=Choice(list(SUBTYPES)),
+    default="24",
+    help="Bits of each sample; float keeps what exceeds full scale, in WAV only.",
+    show_default=True,
+)
+@click.option(
+    "--precision",
+    type=Choice(get_args(StreamingPrecision)),
+    help="Arithmetic of the networks; by default fp32, with a preset the daemon's.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="Threads of each stem's network.",
+    show_default=True,
+)
+@click.option(
+    "--remainder",
+    is_flag=True,
+    help="The last stem is the residual: the song without the other stems.",
+)
+def separate(
+    song: Path,
+    folder: Path | None,
+    stems: str,
+    preset: str | None,
+    offline: bool,
+    mask_extension: str,
+    suffix: str,
+    bits: str,
+    precision: StreamingPrecision | None,
+    threads: int,
+    remainder: bool,
+) -> None:
+    """Separate a file into stems.
+
+    Reads WAV, FLAC, OGG and MP3, and writes one file for each stem.
+
+    Files of the same name in the folder are replaced once the new ones are complete.
+    """
+    if preset and offline:
+        raise click.UsageError("--preset and --offline exclude each other: give one")
+    if suffix == "flac" and bits == "float":
+        raise click.UsageError("FLAC holds no float samples: give --bits 24 or --format wav")
+    works = _works(stems, preset, precision, threads, remainder)
+    separate_file(song, folder, works, MaskExtension(mask_extension), suffix, SUBTYPES[bits])
+
+
+def _works(
+    stems: str,
+    preset: str | None,
+    precision: StreamingPrecision | None,
+    threads: int,
+    remainder: bool,
+) -> list[Work]:
+    """Return what the options ask for, from the scheme wanted most to the one wanted least."""
+    from stemd.daemon.engine.networks import choose_stems
+    from stemd.tflite_models.runtime import preferred_precision
+
+    wanted: dict[str, Literal["auto", 2, 4]] = {"auto": "auto", "2": 2, "4": 4}
+    number = choose_stems(wanted[stems])
+    precision = precision or (preferred_precision() if preset else "fp32")
+    schemes = PRESETS[preset] if preset else (OFFLINE,)
+    return [Work(scheme, number, precision, threads, remainder) for scheme in schemes]
 
 
 def separate_file(
@@ -25,13 +143,17 @@ def separate_file(
     suffix: str,
     subtype: str,
 ) -> None:
-    """Separate a file with a progress bar, and name what was written.
+    """Separate a file with a progress bar, and print the names of the files written.
 
     Raises
     ------
     StemdError, ModelError
         With what, value, rule and remedy.
     """
+    from stemd.daemon.capacity.choice import choose
+    from stemd.daemon.files.audio_file import Song
+    from stemd.daemon.files.separate import separate
+
     started = monotonic()
     with Song(path) as song:
         folder = folder or _folder_of(path)
@@ -53,11 +175,11 @@ def separate_file(
         echo(str(file))
     if separated.clipped:
         echo(
-            f"{separated.clipped} samples went beyond full scale and were cut: "
+            f"{separated.clipped} samples exceeded full scale and were clipped: "
             "give --bits float to keep them",
             err=True,
         )
-    echo(f"{speed:.2g} times as fast as it plays", err=True)
+    echo(f"{speed:.2g} times real time", err=True)
 
 
 def _folder_of(song: Path) -> Path:
@@ -67,7 +189,9 @@ def _folder_of(song: Path) -> Path:
     return folder
 
 
-def _progress_bar(song: Song) -> "tqdm[None]":
+def _progress_bar(song: "Song") -> "tqdm[None]":
+    from tqdm import tqdm
+
     return tqdm(
         total=song.frames / song.samplerate,
         desc=printable(song.path.name),

@@ -65,7 +65,7 @@ def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
     made = _service(of_machine=system_user is not None)
     user = system_user or user_name()
     if not made.of_machine:
-        load_config(None, fills_in=False)  # with a wrong one it would fail at once
+        load_config(None)  # with a wrong one it would fail at once
     if lingers:
         linger(user)
     made.install(user, starts=not no_start)

@@ -18,7 +18,7 @@ def main() -> None:
     from stemd.daemon.lean import without_openssl
 
     with without_openssl():
-        from stemd.daemon.cli.cli import main as run
+        from stemd.daemon.cli.main import main as run
     try:
         run()
     except SystemExit as end:

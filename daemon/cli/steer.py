@@ -1,7 +1,6 @@
-"""The commands that talk to a daemon that runs."""
+"""The commands that steer a running daemon: status, set, bypass, reload, stop, events."""
 
 import re
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, suppress
 from io import StringIO
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from stemd.daemon.cli.choices import Choice, Seconds
+from stemd.daemon.cli.options import Choice, Seconds, json_option
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import Config, load_config
 from stemd.daemon.control.bindings import Binding
@@ -19,7 +18,6 @@ from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.engine import bad_samples
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.graph.port_matches import in_words
-from stemd.daemon.packages import install_extra
 from stemd.daemon.ports import STEMS
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ COMPLETION_S = 1.0
 
 
 class Decibels(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
-    """A gain as people write it."""
+    """A gain in decibels, or off."""
 
     name = "dB"
 
@@ -57,7 +55,7 @@ class Decibels(click.ParamType):  # type: ignore[type-arg] # generic since click
 
 
 class Stem(Choice):
-    """A stem; completed to those that the running daemon has."""
+    """A stem; completed to the stems of the running daemon."""
 
     def shell_complete(
         self,
@@ -65,7 +63,7 @@ class Stem(Choice):
         param: click.Parameter,  # noqa: ARG002 - click gives it
         incomplete: str,
     ) -> list[CompletionItem]:
-        """Return the stems that begin so; of all that there can be, where no daemon answers."""
+        """Return the stems that begin so; of all possible stems, where no daemon answers."""
         stems: Iterable[str] = STEMS
         with suppress(StemdError), redirect_stderr(StringIO()):  # on a line that is being typed
             told = _ask(ctx.params.get("socket"), "status", COMPLETION_S)
@@ -76,16 +74,19 @@ class Stem(Choice):
 socket_option = click.option(
     "--socket",
     type=click.Path(path_type=Path),
-    help="Where the daemon listens; by default where the user's configuration says, or where the "
-    "service of the machine does.",
+    help="Path of the daemon's socket; by default the one of your configuration, or that of the "
+    "system-wide service.",
 )
 
 
 @click.command()
 @socket_option
-@click.option("--json", "as_json", is_flag=True, help="For programs: docs/control.md tells more.")
+@json_option
 def status(socket: Path | None, as_json: bool) -> None:
-    """Show how a running daemon is doing."""
+    """Show the state of a running daemon.
+
+    docs/control.md explains each field of the JSON.
+    """
     told = _ask(socket, "status")
     if as_json:
         echo_json(told, indent=2)
@@ -96,16 +97,20 @@ def status(socket: Path | None, as_json: bool) -> None:
 @click.command("set")
 @click.argument("stem", type=Stem(STEMS))
 @socket_option
-@click.option("--gain", type=Decibels(), help="-6dB, 3, off; 0 dB is as it is.")
-@click.option("--mute/--unmute", default=None, help="Not to be heard; and again.")
-@click.option("--solo/--unsolo", default=None, help="Only this one, and others with it; or not.")
+@click.option(
+    "--gain", type=Decibels(), help="For example -6dB, 3 or off; 0 dB leaves the level unchanged."
+)
+@click.option("--mute/--unmute", default=None, help="Mute the stem, or unmute it.")
+@click.option(
+    "--solo/--unsolo", default=None, help="Play only this stem and other soloed ones, or no longer."
+)
 @click.option(
     "--learn",
     type=Choice(["gain", "mute", "solo"]),
-    help="Have the next MIDI controller that moves do this.",
+    help="Bind the next MIDI controller that moves to this.",
 )
-@click.option("--fine", is_flag=True, help="With --learn gain: of 14 bits.")
-@click.option("--toggles", is_flag=True, help="With --learn: a press changes over.")
+@click.option("--fine", is_flag=True, help="With --learn gain: a controller of 14 bits.")
+@click.option("--toggles", is_flag=True, help="With --learn: each press toggles.")
 def set_stem(
     stem: str,
     socket: Path | None,
@@ -116,40 +121,42 @@ def set_stem(
     fine: bool,
     toggles: bool,
 ) -> None:
-    """Change how a stem is heard.
+    """Change a stem's gain, mute or solo.
 
-    Prints its gain, mute and solo afterwards.
+    Prints all three afterwards.
     """
     change = {"gain": gain, "mute": mute, "solo": solo}
     if learn:
         if any(value is not None for value in change.values()):
-            raise click.UsageError("--learn goes alone: what is to be learned is said by it")
+            raise click.UsageError(
+                "--learn excludes --gain, --mute and --solo: the controller will set them"
+            )
         _learn(socket, does=learn, stem=stem, fine=fine, toggles=toggles)
         return
     if fine or toggles:
-        raise click.UsageError("--fine and --toggles go with --learn: they say what is learned")
+        raise click.UsageError("--fine and --toggles need --learn: they describe the controller")
     if all(value is None for value in change.values()):
-        raise click.UsageError("give what is to change: --gain, --mute, --solo or their opposites")
+        raise click.UsageError("give at least one of --gain, --mute, --unmute, --solo, --unsolo")
     echo(f"{stem}: {_read(_ask(socket, 'set', stem=stem, **change), _strip_in_words)}")
 
 
 @click.command()
 @click.argument("what", type=Choice(["on", "off", "toggle"]), required=False)
 @socket_option
-@click.option("--learn", is_flag=True, help="Have the next MIDI controller that moves do it.")
-@click.option("--toggles", is_flag=True, help="With --learn: a press changes over.")
+@click.option("--learn", is_flag=True, help="Bind the next MIDI controller that moves to bypass.")
+@click.option("--toggles", is_flag=True, help="With --learn: each press toggles.")
 def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) -> None:
     """Switch between the input and the stems.
 
-    The input is as late as the stems.
+    The input is delayed like the stems, so nothing jumps.
     """
     if learn:
         if what:
-            raise click.UsageError(f"--learn goes alone, without {what}: the controller says it")
+            raise click.UsageError(f"--learn excludes {what}: the controller will switch it")
         _learn(socket, does="bypass", toggles=toggles)
         return
     if toggles:
-        raise click.UsageError("--toggles goes with --learn: it says what is learned")
+        raise click.UsageError("--toggles needs --learn: it describes the controller")
     told = _ask(socket, "bypass", on={"on": True, "off": False}.get(what or "toggle"))
     echo(f"bypass: {_read(told, lambda told: 'on' if told['on'] else 'off')}")
 
@@ -157,9 +164,9 @@ def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) ->
 @click.command()
 @socket_option
 def reload(socket: Path | None) -> None:
-    """Have a daemon read its configuration anew.
+    """Read the configuration again.
 
-    A wrong one changes nothing.
+    If it is wrong, nothing changes.
     """
     echo(*_read(_ask(socket, "reload"), _changes_in_words))
 
@@ -167,53 +174,49 @@ def reload(socket: Path | None) -> None:
 @click.command()
 @socket_option
 def stop(socket: Path | None) -> None:
-    """Stop a running daemon.
+    """Stop the running daemon.
 
     Waits until it has ended.
     """
-    with _connect(socket) as client:
+    with connect(socket) as client:
         client.ask("stop")
         client.wait_for_end()
 
 
 @click.command()
 @socket_option
-@click.option("--meters", type=Seconds(0.02, 60), help="Seconds between levels.")
+@click.option("--meters", type=Seconds(0.02, 60), help="Print levels too, every so many seconds.")
 def events(socket: Path | None, meters: float | None) -> None:
-    """Print what happens, until the daemon ends.
+    """Print events until the daemon ends.
 
-    Each event is a line of JSON.
+    Each event is one line of JSON.
     """
-    with _connect(socket) as client:
+    with connect(socket) as client:
         for event in client.events(meters):
             echo_json(event)
 
 
-@click.command()
-@socket_option
-def top(socket: Path | None) -> None:
-    """Show meters and faders on the terminal."""
-    if not sys.stdout.isatty():
-        raise StemdError("stemd top wants a terminal; stemd status tells the same once")
-    try:
-        from stemd.daemon.cli.top import Top
-    except ImportError:
-        raise StemdError(f"stemd top needs textual: {install_extra('top')}") from None
-    with _connect(socket):
-        pass  # or say at once that there is none
-    Top(lambda: _connect(socket, patience_s=2)).run()
-
-
-COMMANDS = (status, set_stem, bypass, reload, stop, events, top)
-
-
 def _learn(socket: Path | None, **wish: Any) -> None:
-    with _connect(socket) as client:
+    with connect(socket) as client:
         echo("move the controller …", err=True)
         echo(_read(client.ask("learn", **wish), lambda told: Binding(**told).in_words()))
 
 
-def _connect(path: Path | None, patience_s: float | None = None) -> "ControlClient":
+def connect(path: Path | None, patience_s: float | None = None) -> "ControlClient":
+    """Connect to the daemon.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Of its socket; by default where the configuration, or the system-wide service, has it.
+    patience_s : float, optional
+        How long to wait for each answer.
+
+    Raises
+    ------
+    StemdError
+        No daemon answers there, or the configuration has no socket.
+    """
     from stemd.daemon.control.client import ANSWER_S, ControlClient
     from stemd.daemon.control.socket_paths import find_socket
 
@@ -226,24 +229,24 @@ def _connect(path: Path | None, patience_s: float | None = None) -> "ControlClie
 
 
 def _own_config() -> Config:
-    """Read the configuration; one that is wrong must not keep a daemon from being muted."""
+    """Return the user's configuration; a wrong one must not keep a daemon from being muted."""
     try:
-        return load_config(None, fills_in=False)
+        return load_config(None)
     except ConfigError as error:
-        echo(*str(error).split("\n"), "it is not gone by here", err=True)
+        echo(*str(error).split("\n"), "so this command uses the defaults", err=True)
         return Config()
 
 
 def _ask(
     path: Path | None, do: str, patience_s: float | None = None, **arguments: Any
 ) -> dict[str, Any]:
-    with _connect(path, patience_s) as client:
+    with connect(path, patience_s) as client:
         result: dict[str, Any] = client.ask(do, **arguments)
         return result
 
 
 def _read(told: dict[str, Any], reader: Callable[[dict[str, Any]], Read]) -> Read:
-    """Return what a reader makes of an answer, which may be of another version."""
+    """Return what a function reads from an answer, which may be of another version."""
     from stemd.daemon.control.client import reading
 
     with reading(told):
@@ -294,7 +297,7 @@ def _in_words(told: dict[str, Any]) -> list[str]:
 
 
 def _rights_in_words(realtime: dict[str, Any] | None) -> list[str]:
-    """Say what was wanted of the system and not granted, with the remedy; or what was granted."""
+    """Return what the system did not grant, with the remedy; or what it granted."""
     if realtime is None:  # a daemon that started before its program was replaced
         return []
     return ["; ".join(filter(None, (realtime["found"], realtime["remedy"])))]

@@ -1,258 +1,28 @@
-"""`stemd top`: meters and faders of a daemon that runs, on a terminal."""
+"""`stemd top`."""
 
-from collections.abc import Callable
-from contextlib import suppress
-from math import log10
-from queue import Empty, SimpleQueue
-from threading import Event as Flag
-from typing import Any, ClassVar
+import sys
+from pathlib import Path
 
-from rich.markup import escape
-from rich.text import Text
-from textual import work
-from textual.app import App, ComposeResult
-from textual.binding import Binding
-from textual.widgets import Footer, Static
+import click
 
-from stemd.daemon.control.client import ControlClient, NoAnswerError, reading
-from stemd.daemon.control.mixer import MAX_DB, OFF_DB
-from stemd.daemon.engine import bad_samples
+from stemd.daemon.cli.steer import connect, socket_option
 from stemd.daemon.errors import StemdError
-from stemd.tflite_models.printable import printable
+from stemd.daemon.packages import install_extra
 
-REFRESH_S = 0.1
-
-RETRY_S = 1.0
-"""How long to wait for a daemon that has ended."""
-
-STEP_DB = 1.0
-"""By which a key moves a fader."""
-
-COLUMNS = 80
-"""How wide the page is at most; with four stems it is 16 of a terminal's 24 lines."""
-
-METER_WIDTH, METER_DB = 30, 60.0
-"""Characters of a meter, and what range they show."""
-
-RED_DB, YELLOW_DB = -1.0, -9.0
+PATIENCE_S = 2.0
+"""How long the page waits for an answer of the daemon's."""
 
 
-class Top(App[None]):
-    """The page.
-
-    Parameters
-    ----------
-    connect : callable
-        Opens a connection to the daemon, or raises `StemdError`.
-    """
-
-    CSS = "#page { height: 1fr; }"
-    BINDINGS: ClassVar = [
-        Binding("up,k", "choose(-1)", "stem", key_display="↑↓"),
-        Binding("down,j", "choose(1)", show=False),
-        Binding("left,h", f"move({-STEP_DB})", "gain", key_display="←→"),
-        Binding("right,l", f"move({STEP_DB})", show=False),
-        Binding("0", "unity", "0 dB"),
-        Binding("m", "press('mute')", "mute"),
-        Binding("s", "press('solo')", "solo"),
-        Binding("b", "bypass", "bypass"),
-        Binding("q", "quit", "quit"),
-    ]
-    ENABLE_COMMAND_PALETTE = False
-
-    def __init__(self, connect: Callable[[], ControlClient]) -> None:
-        super().__init__()
-        self._connect = connect
-        self._status: dict[str, Any] = {}
-        self._trouble = "connecting …"
-        self._chosen = 0
-        self._shown = 0
-        self._wishes: SimpleQueue[dict[str, Any]] = SimpleQueue()
-        self._pressed = Flag()
-        self._leaving = False
-
-    def compose(self) -> ComposeResult:
-        """Lay the page out."""
-        yield Static(id="page")
-        yield Footer()
-
-    def on_mount(self) -> None:
-        """Begin to watch."""
-        self.watch_daemon()
-
-    @work(thread=True)
-    def watch_daemon(self) -> None:
-        """Ask for the status again and again (a thread of its own)."""
-        from time import sleep
-
-        while self.is_running:
-            try:
-                with self._connect() as client:
-                    while self.is_running:
-                        leaving = self._leaving  # what was pressed before is among the wishes now
-                        self._tell(client)
-                        if leaving:
-                            break
-                        self.call_from_thread(self._show, client.ask("status"), "")
-                        self._pressed.wait(REFRESH_S)
-                        self._pressed.clear()
-            except StemdError as error:
-                self.call_from_thread(self._show, {}, str(error))
-                if not self._leaving:
-                    sleep(RETRY_S)
-            if self._leaving:
-                self.call_from_thread(self.exit)
-                return
-
-    def _tell(self, client: ControlClient) -> None:
-        """Ask for what the keys want."""
-        with suppress(Empty):
-            while True:
-                try:
-                    client.ask(**self._wishes.get_nowait())
-                except NoAnswerError:
-                    raise
-                except StemdError as error:
-                    self.call_from_thread(self.notify, escape(str(error)), severity="error")
-
-    def _show(self, status: dict[str, Any], trouble: str) -> None:
-        status = _printable(status)
-        try:
-            with reading(status):
-                page = render(status, self._chosen) if status else Text(trouble)
-        except StemdError as error:  # the keys have nothing to work on
-            status, page = {}, Text(str(error))
-        self._status, self._trouble = status, trouble
-        self._shown += 1
-        self.query_one("#page", Static).update(page)
-
-    def _wish(self, **request: Any) -> None:
-        self._wishes.put(request)
-        self._pressed.set()
-
-    def _set(self, stem: str, **change: Any) -> None:
-        self._wish(do="set", stem=stem, **change)
-        self._status["mixer"][stem].update(change)  # the next key may come before the next status
-
-    def _strip(self) -> tuple[str, dict[str, Any]] | None:
-        strips = list(self._status.get("mixer", {}).items())
-        return strips[self._chosen % len(strips)] if strips else None
-
-    async def action_quit(self) -> None:
-        """Leave, once the daemon has what the keys want; at once, where there is none."""
-        if not self._status:
-            self.exit()
-        self._leaving = True
-        self._pressed.set()
-
-    def action_choose(self, step: int) -> None:
-        """Go to another stem."""
-        self._chosen = (self._chosen + step) % max(1, len(self._status.get("mixer", {})))
-
-    def action_move(self, step_db: float) -> None:
-        """Move the fader of the stem that is chosen."""
-        if chosen := self._strip():
-            stem, strip = chosen
-            self._set(stem, gain=min(max(strip["gain"] + step_db, OFF_DB), MAX_DB))
-
-    def action_unity(self) -> None:
-        """Put the fader to 0 dB."""
-        if chosen := self._strip():
-            self._set(chosen[0], gain=0.0)
-
-    def action_press(self, what: str) -> None:
-        """Mute or solo, or no more."""
-        if chosen := self._strip():
-            stem, strip = chosen
-            self._set(stem, **{what: not strip[what]})
-
-    def action_bypass(self) -> None:
-        """Hear the input, or the stems again."""
-        self._wish(do="bypass")
-
-
-def _printable(status: Any) -> Any:
-    """Return a status with the names in it escaped: ports are named by other programs."""
-    match status:
-        case str():
-            return printable(status)
-        case list():
-            return [_printable(each) for each in status]
-        case dict():
-            return {key: _printable(value) for key, value in status.items()}
-    return status
-
-
-def render(status: dict[str, Any], chosen: int) -> Text:
-    """Draw a status."""
-    lines = [_head(status)]
-    if server := status["server"]:
-        delay, blocks, engine = status["delay"], status["blocks"], status["engine"]
-        lines += [
-            Text(
-                f"{server['name']}, {server['samplerate']} Hz, {server['period']} frames; "
-                f"delay {delay['seconds']:.3f} s"
-            ),
-            Text(
-                f"xruns {server['xruns']}, late {blocks['late']} of {blocks['total']} blocks and "
-                f"{engine['late_periods']} periods, lost {engine['lost_frames']} frames"
-            ),
-            *map(Text, filter(None, [bad_samples.in_words(status)])),
-        ]
-    lines.append(Text())
-    loads, routes = status.get("load", {}), _routes(status)
-    lines += _meters("in", status, "", f"← {routes['in']}", is_chosen=False)
-    for number, (stem, strip) in enumerate(status["mixer"].items()):
-        gain = "   off" if strip["gain"] <= OFF_DB else f"{strip['gain']:+6.1f}"
-        marks = f"{'M' if strip['mute'] else '·'} {'S' if strip['solo'] else '·'}"
-        text = f"{gain} dB  {marks}  {loads.get(stem, 0):4.0%}"
-        is_chosen = number == chosen % len(status["mixer"])
-        lines += _meters(stem, status, text, f"→ {routes[stem]}", is_chosen)
-    lines.append(Text(f"engine {loads.get('engine', 0):.0%} (of one core; 100% is the deadline)"))
-    return Text("\n").join(lines)
-
-
-def _routes(status: dict[str, Any]) -> dict[str, str]:
-    """Name the clients that the input and each stem are connected to."""
-    own = f"{status['server']['client']}:" if status["server"] else ""
-    clients: dict[str, dict[str, None]] = {name: {} for name in ("in", *status["mixer"])}
-    for ends in status.get("connections", []):
-        port, other = ends if ends[0].startswith(own) else reversed(ends)
-        name = port.removeprefix(own).rpartition("_")[0]
-        clients.setdefault(name, {})[other.partition(":")[0]] = None
-    return {name: ", ".join(others) or "nothing" for name, others in clients.items()}
-
-
-def _head(status: dict[str, Any]) -> Text:
-    style = {"playing": "green"} | dict.fromkeys(
-        ("bypassed", "silent", "waiting", "loading"), "yellow"
-    )
-    text = Text(f"stemd {status['version']}  ")
-    text.append(status["state"], style=f"bold {style.get(status['state'], 'red')}")
-    text.append(f"  preset {status['preset']}, {status['precision']}")
-    return text
-
-
-def _meters(
-    name: str, status: dict[str, Any], beside: str, route: str, is_chosen: bool
-) -> list[Text]:
-    lines = []
-    peaks = status["peaks"].get(name, [0.0, 0.0])
-    for side, peak, left, right in (("L", peaks[0], name, beside), ("R", peaks[1], "", route)):
-        text = Text("▶ " if is_chosen and left else "  ")
-        text.append(f"{left:<14}{side} ", style="bold" if is_chosen else "")
-        text.append_text(meter(peak))
-        text.append(f" {right}")
-        text.truncate(COLUMNS, overflow="ellipsis")
-        lines.append(text)
-    return lines
-
-
-def meter(peak: float) -> Text:
-    """Draw a level: METER_DB below full scale is nothing."""
-    level_db = 20 * log10(max(peak, 1e-10))
-    filled = round(METER_WIDTH * min(max(1 + level_db / METER_DB, 0), 1))
-    style = "red" if level_db > RED_DB else "yellow" if level_db > YELLOW_DB else "green"
-    text = Text("█" * filled, style=style)
-    text.append("░" * (METER_WIDTH - filled), style="dim")
-    return text
+@click.command()
+@socket_option
+def top(socket: Path | None) -> None:
+    """Show meters and faders on the terminal."""
+    if not sys.stdout.isatty():
+        raise StemdError("stemd top needs a terminal; stemd status prints the same once")
+    try:
+        from stemd.daemon.cli.top_page import TopPage
+    except ImportError:
+        raise StemdError(f"stemd top needs textual: {install_extra('top')}") from None
+    with connect(socket):
+        pass  # fail at once where no daemon runs
+    TopPage(lambda: connect(socket, PATIENCE_S)).run()

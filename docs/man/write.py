@@ -5,7 +5,7 @@ from pathlib import Path
 
 from click_man.core import write_man_pages
 
-from stemd.daemon.cli.cli import cli
+from stemd.daemon.cli.commands import stemd as cli
 
 HERE = Path(__file__).parent
 

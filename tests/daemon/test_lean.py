@@ -37,7 +37,7 @@ def test_the_daemon_does_not_load_it(tmp_path):
     out = python(
         "import sys",
         "from stemd.daemon.cli import start",
-        "sys.argv = ['stemd', '--version']; sys.exit = lambda *_: None",
+        "sys.argv = ['stemd', 'run', '--help']; sys.exit = lambda *_: None",
         "try:",
         "    start.main()",
         "except SystemExit:",

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from damaged import damaged_four_stems
-from stemd.daemon.capacity import measurements, measuring
+from stemd.daemon.capacity import benchmark, measurements
+from stemd.daemon.capacity.benchmark import Measurement, measure, measured
 from stemd.daemon.capacity.choice import HEADROOM, TRIES, first_held
-from stemd.daemon.capacity.measurements import Memory
-from stemd.daemon.capacity.measuring import Measurement, measure, measured
+from stemd.daemon.capacity.measurements import Measurements
 from stemd.daemon.errors import StemdError
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
@@ -45,7 +45,7 @@ def loads(tmp_path, monkeypatch):
 
 MEASURES = """
 import sys, time
-from stemd.daemon.capacity.measuring import end_with
+from stemd.daemon.capacity.benchmark import end_with
 end_with(int(sys.argv[1]))
 print("ready", flush=True)
 time.sleep(60)
@@ -75,7 +75,7 @@ def test_what_measures_does_not_begin_for_a_process_that_has_ended():
 
 class TestMeasuring:
     def test_networks_that_take_half_of_the_time_are_half_of_the_load(self, monkeypatch):
-        monkeypatch.setattr(measuring, "LEAST_S", 0)
+        monkeypatch.setattr(benchmark, "LEAST_S", 0)
         block_s = SCHEME.B * HOP_LENGTH / SAMPLERATE
 
         def slow(network):
@@ -118,7 +118,7 @@ class TestMeasuring:
         program = tmp_path / "python"
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
         program.chmod(0o755)
-        monkeypatch.setattr(measuring.sys, "executable", str(program))
+        monkeypatch.setattr(benchmark.sys, "executable", str(program))
         with pytest.raises(StemdError, match=message):
             measured(Work(SCHEME, 2, "mixed", 1))
 
@@ -149,7 +149,7 @@ class TestChoice:
         assert not loads["asked"]
 
 
-class TestMemory:
+class TestMeasurements:
     def test_what_is_held_is_never_measured_again(self, loads):
         for _ in range(TRIES + 2):
             first_held(LADDER[2:] + LADDER[:1])
@@ -191,7 +191,7 @@ class TestMemory:
     def test_what_is_no_file_of_ours_is_as_none(self, loads, make, tmp_path):
         (tmp_path / "stemd").mkdir()
         make(tmp_path / "stemd" / "machine.json")
-        assert Memory().recall(LADDER[2]) is None
+        assert Measurements().recall(LADDER[2]) is None
         assert first_held(LADDER[2:]) == LADDER[2]
 
     @pytest.mark.parametrize("wrong", ["-0.1", "0", "NaN", "1e999", '"fast"', "null"])
@@ -206,10 +206,10 @@ class TestMemory:
 
     def test_another_machine_is_measured_anew(self, loads, monkeypatch):
         work = Work(SCHEME, 2, "mixed", 1)
-        Memory().measure(work)
-        assert Memory().recall(work) is not None
+        Measurements().measure(work)
+        assert Measurements().recall(work) is not None
         monkeypatch.setattr(measurements.platform, "node", lambda: "another")
-        assert Memory().recall(work) is None
+        assert Measurements().recall(work) is None
 
     @pytest.mark.parametrize(
         "content",
@@ -228,14 +228,16 @@ class TestMemory:
         path, work = tmp_path / "machine.json", Work(SCHEME, 2, "mixed", 1)
         content = content.replace("MACHINE", json.dumps(measurements.describe_machine()))
         path.write_text(content.replace("KEY", json.dumps(str(work))))
-        assert Memory(path).recall(work) is None
-        Memory(path).measure(work)
-        assert Memory(path).recall(work).best.load == HEADROOM
+        assert Measurements(path).recall(work) is None
+        Measurements(path).measure(work)
+        assert Measurements(path).recall(work).best.load == HEADROOM
 
     def test_where_nothing_can_be_written_nothing_is_remembered(self, loads, tmp_path, caplog):
         caplog.set_level("INFO")
         (tmp_path / "file").write_text("")
-        found = Memory(tmp_path / "file" / "machine.json").measure(Work(SCHEME, 2, "mixed", 1))
+        found = Measurements(tmp_path / "file" / "machine.json").measure(
+            Work(SCHEME, 2, "mixed", 1)
+        )
         assert found.best.load == HEADROOM
         assert "cannot be written, so nothing is remembered" in caplog.text
 
@@ -245,4 +247,4 @@ class TestMemory:
 
         monkeypatch.setattr("stemd.tflite_models.files.platformdirs.user_cache_path", no_home)
         with pytest.raises(ModelError, match=r"no home folder .* set HOME, or"):
-            Memory()
+            Measurements()

@@ -17,7 +17,7 @@ from stemd.daemon.capacity.estimate import (
     expected_load,
     this_board,
 )
-from stemd.daemon.capacity.profiles import MOST_LOAD, choose_profile
+from stemd.daemon.capacity.profiles import MOST_LOAD, choose_profile, completed
 from stemd.daemon.config import load_config
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import PRESETS
@@ -144,7 +144,7 @@ def load(monkeypatch):
     def load(board, *keys):
         monkeypatch.setattr(profiles, "this_board", lambda: board)
         settings = [f"separation.{key}" for key in ("profile=auto", *keys)]
-        return load_config(None, settings).separation
+        return completed(load_config(None, settings)).separation
 
     return load
 
@@ -153,7 +153,7 @@ def test_a_profile_is_told_and_fills_in_what_is_left_out(load, caplog):
     caplog.set_level("INFO")
     assert load(ZERO).remainder
     assert "profile: 4 cores (Cortex-A53)" in caplog.text
-    assert load_config(None).separation.preset == "balanced"
+    assert completed(load_config(None)).separation.preset == "balanced"
 
 
 def test_what_the_user_writes_counts_and_the_rest_is_chosen_for_it(load):

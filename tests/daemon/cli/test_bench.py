@@ -7,11 +7,11 @@ from click.testing import CliRunner
 
 from damaged import damaged_four_stems
 from stemd.daemon.capacity import choice, measurements
+from stemd.daemon.capacity.benchmark import Measurement
 from stemd.daemon.capacity.estimate import BOARDS, expected_load
-from stemd.daemon.capacity.measuring import Measurement
 from stemd.daemon.capacity.profiles import choose_profile
-from stemd.daemon.cli import bench as bench_command
-from stemd.daemon.cli.cli import cli
+from stemd.daemon.cli import bench_report
+from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work
@@ -36,7 +36,7 @@ def bench(tmp_path, monkeypatch):
         assert result.exit_code == 0, result.output
         return result.stdout
 
-    monkeypatch.setattr(bench_command, "this_board", lambda: FOUR)
+    monkeypatch.setattr(bench_report, "this_board", lambda: FOUR)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     run.asked = asked
@@ -68,7 +68,7 @@ def test_beside_what_is_measured_stands_what_the_board_was_expected_to_do(bench)
 
 
 def test_a_machine_that_holds_nothing_is_told_so(bench):
-    assert bench(least=1000).splitlines()[-2] == "this machine holds none of them"
+    assert bench(least=1000).splitlines()[-2] == "this machine holds none of the presets"
 
 
 def test_json_says_the_same(bench):
@@ -87,7 +87,7 @@ def test_json_says_the_same(bench):
 
 
 def test_it_measures_what_it_is_asked_to(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_command, "find_networks", lambda stems: None)
+    monkeypatch.setattr(bench_report, "find_networks", lambda stems: None)
     config = tmp_path / "config.yaml"
     config.write_text("separation: {stems: 4, precision: fp32, threads: 2}")
     settings = ["--set", "separation.threads=3", "--set", "separation.remainder=true"]

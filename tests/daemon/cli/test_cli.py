@@ -12,7 +12,8 @@ from click.shell_completion import ShellComplete
 import interrupted
 from damaged import damaged_four_stems
 from processes import STEMD
-from stemd.daemon.cli import cli
+from stemd.daemon.cli import main
+from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.config import Config
 
 
@@ -202,8 +203,8 @@ def test_a_fault_of_its_own_is_one_line_too(monkeypatch, capsys):
     def fail(**_):
         raise KeyError("a\nb")
 
-    monkeypatch.setattr(cli, "cli", fail)
-    assert cli._status_of_command() == 1
+    monkeypatch.setattr(main, "stemd", fail)
+    assert main._status_of_command() == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("stemd: this is a fault of stemd's own (KeyError: 'a\\nb'); please")
 
@@ -216,7 +217,7 @@ def run_in_shell(command, arguments, environment):
 
 def commands(group=None, path=()):
     """Every command, with its names."""
-    for name, command in (group or cli.cli).commands.items():
+    for name, command in (group or cli).commands.items():
         yield (*path, name), command
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
@@ -248,7 +249,7 @@ def test_help_and_completion_cut_no_summary(names, command):
     ],
 )
 def test_what_has_only_some_values_completes(arguments, incomplete, offered):
-    completed = ShellComplete(cli.cli, {}, "stemd", "_STEMD_COMPLETE")
+    completed = ShellComplete(cli, {}, "stemd", "_STEMD_COMPLETE")
     items = completed.get_completions(arguments, incomplete)
     assert {item.value for item in items} == offered
 

@@ -15,9 +15,10 @@ import pytest
 
 from damaged import damaged_four_stems
 from fake_daemon import FakeDaemon
-from stemd.daemon.capacity.measuring import Measurement
-from stemd.daemon.cli import doctor, units
-from stemd.daemon.cli.doctor import Weight, examine
+from stemd.daemon.capacity.benchmark import Measurement
+from stemd.daemon.cli import examination, units
+from stemd.daemon.cli.examination import Weight, examine
+from stemd.daemon.cli.options import ConfigSource
 from stemd.daemon.cli.units import Condition, Service
 from stemd.daemon.control import socket_paths
 from stemd.daemon.control.interfaces.control_server import ControlServer
@@ -38,13 +39,13 @@ def patient(tmp_path, monkeypatch):
     monkeypatch.setenv("JACK_DEFAULT_SERVER", "nobody")
     monkeypatch.setattr(units, "SYSTEM_FOLDER", tmp_path / "units")
     monkeypatch.setattr(socket_paths, "SYSTEM_FOLDER", tmp_path / "run")
-    monkeypatch.setattr(doctor, "measured", lambda work: Measurement(0.2, 0.3, 1, 1, 100))
-    monkeypatch.setattr(doctor, "may_have_priority", lambda priority: True)
+    monkeypatch.setattr(examination, "measured", lambda work: Measurement(0.2, 0.3, 1, 1, 100))
+    monkeypatch.setattr(examination, "may_have_priority", lambda priority: True)
 
 
 def find(about: str, *settings: str, path=None):
     """What was found about something, which there is once."""
-    (found,) = (each for each in examine(path, settings) if each.about == about)
+    (found,) = (each for each in examine(ConfigSource(path, settings)) if each.about == about)
     return found
 
 
@@ -60,7 +61,7 @@ def test_server_is_told_with_its_rate_period_and_priority(monkeypatch):
 
 
 def test_limit_too_low_for_the_server_is_a_hint_with_what_is_wanted(monkeypatch):
-    monkeypatch.setattr(doctor, "may_have_priority", lambda priority: priority <= 10)
+    monkeypatch.setattr(examination, "may_have_priority", lambda priority: priority <= 10)
     counters = RealtimeSide.counters
     monkeypatch.setattr(
         RealtimeSide, "counters", lambda rt: replace(counters(rt), priority=30, periods=1)
@@ -82,7 +83,7 @@ def test_no_server_is_no_fault():
 def test_periods_beyond_the_longest_are_told():
     with private_server(blocksize=2048, realtime=False) as name:
         os.environ["JACK_DEFAULT_SERVER"] = name
-        servers = [each for each in examine(None, ()) if each.about == "server"]
+        servers = [each for each in examine(ConfigSource()) if each.about == "server"]
     assert "2048 frames are longer than jack.longest_period (1024)" in servers[1].found
 
 
@@ -104,13 +105,13 @@ def test_networks_that_cannot_run_are_bad(monkeypatch):
     def crash(work):
         raise StemdError("it was killed; install another runtime")
 
-    monkeypatch.setattr(doctor, "measured", crash)
+    monkeypatch.setattr(examination, "measured", crash)
     found = find("speed")
     assert (found.weight, found.found) == (Weight.BAD, "it was killed; install another runtime")
 
 
 def test_slow_machine_gets_a_hint(monkeypatch):
-    monkeypatch.setattr(doctor, "measured", lambda work: Measurement(0.9, 1, 1, 1, 1))
+    monkeypatch.setattr(examination, "measured", lambda work: Measurement(0.9, 1, 1, 1, 1))
     found = find("speed")
     assert found.weight is Weight.HINT
     assert "stemd bench" in found.remedy
@@ -119,7 +120,7 @@ def test_slow_machine_gets_a_hint(monkeypatch):
 def test_wrong_configuration_is_bad_and_the_rest_is_looked_at_all_the_same(tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text("jack: {servr: jack}\nseparation: {stems: 3}")
-    findings = list(examine(path, ()))
+    findings = list(examine(ConfigSource(path)))
     assert findings[0].weight is Weight.BAD
     assert "did you mean server?" in findings[0].found
     assert "separation.stems" in findings[0].found
@@ -134,7 +135,7 @@ def test_missing_library_is_bad(monkeypatch):
 
 
 def test_refused_real_time_is_a_hint_with_the_limit(monkeypatch):
-    monkeypatch.setattr(doctor, "may_have_priority", lambda priority: False)
+    monkeypatch.setattr(examination, "may_have_priority", lambda priority: False)
     limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
     found = find("real time")
     assert found.weight is Weight.HINT
@@ -145,8 +146,8 @@ def test_refused_real_time_is_a_hint_with_the_limit(monkeypatch):
 def test_throttling_of_real_time_is_told(tmp_path, monkeypatch, runtime, is_told):
     (tmp_path / "sched_rt_runtime_us").write_text(f"{runtime}\n")
     (tmp_path / "sched_rt_period_us").write_text("1000000\n")
-    monkeypatch.setattr(doctor, "KERNEL", tmp_path)
-    found = [each for each in examine(None, ()) if each.about == "real-time throttling"]
+    monkeypatch.setattr(examination, "KERNEL", tmp_path)
+    found = [each for each in examine(ConfigSource()) if each.about == "real-time throttling"]
     assert bool(found) == is_told
     if is_told:
         assert "after 10% of the time" in found[0].found
@@ -154,8 +155,8 @@ def test_throttling_of_real_time_is_told(tmp_path, monkeypatch, runtime, is_told
 
 
 def test_limited_memory_is_a_hint(monkeypatch):
-    monkeypatch.setattr(doctor, "may_lock_memory", lambda: False)
-    monkeypatch.setattr(doctor.resource, "getrlimit", lambda which: (8 << 20, 8 << 20))
+    monkeypatch.setattr(examination, "may_lock_memory", lambda: False)
+    monkeypatch.setattr(examination.resource, "getrlimit", lambda which: (8 << 20, 8 << 20))
     assert "8192 kB" in find("locked memory").found
 
 
@@ -170,7 +171,7 @@ def test_limited_memory_is_a_hint(monkeypatch):
 def test_slow_governor_is_told(tmp_path, monkeypatch, governor, driver, weight):
     (tmp_path / "scaling_governor").write_text(governor)
     (tmp_path / "scaling_driver").write_text(driver)
-    monkeypatch.setattr(doctor, "GOVERNOR", tmp_path)
+    monkeypatch.setattr(examination, "GOVERNOR", tmp_path)
     assert find("processor").weight is weight
 
 
@@ -189,7 +190,7 @@ def test_exit_code_and_json(setting, status, tmp_path):
 
 
 def test_each_finding_is_printed_with_its_remedy(capsys):
-    doctor.doctor(None, ("separation.stems=2",), 0, False)
+    examination.print_findings(ConfigSource(None, ("separation.stems=2",)), 0, False)
     said = capsys.readouterr().out
     assert "✓ networks: 2stems (bundled)" in said
     assert "! server: none answers\n  → start JACK or PipeWire" in said
@@ -247,7 +248,9 @@ def test_what_patterns_match_is_told_by_one_that_plays(daemon):
         },
         "disconnected": [["mpv:out_0", "stemd:in_L"]],
     }
-    matching, lacking, taken = (each for each in examine(None, ()) if each.about == "connections")
+    matching, lacking, taken = (
+        each for each in examine(ConfigSource()) if each.about == "connections"
+    )
     assert matching.found == "jack.autoconnect.in_L: 'mpv:.*' matches mpv:out_0"
     assert matching.weight is Weight.GOOD
     assert lacking.found == (
@@ -262,7 +265,11 @@ def test_what_patterns_match_is_found_in_the_graph():
     wish = "jack.autoconnect={in_L: 'system:capture_[1]', vocals_L: 'system:playbak_1'}"
     with private_server(realtime=False) as name:
         os.environ["JACK_DEFAULT_SERVER"] = name
-        found = [each.found for each in examine(None, (wish,)) if each.about == "connections"]
+        found = [
+            each.found
+            for each in examine(ConfigSource(None, (wish,)))
+            if each.about == "connections"
+        ]
     assert found == [
         "jack.autoconnect.in_L: 'system:capture_[1]' matches system:capture_1",
         "jack.autoconnect.vocals_L: 'system:playbak_1' matches no port; the nearest: "
@@ -292,7 +299,7 @@ def test_one_of_another_version_is_told(daemon, changed):
 
 
 def test_nothing_is_measured_beside_one_that_plays(daemon, monkeypatch):
-    monkeypatch.setattr(doctor, "measured", lambda work: pytest.fail("it would be late"))
+    monkeypatch.setattr(examination, "measured", lambda work: pytest.fail("it would be late"))
     assert find("speed").found.endswith("its load: vocals 7%, engine 1%")
 
 
@@ -303,7 +310,7 @@ def test_what_is_left_of_one_is_no_daemon(tmp_path):
 
 
 def test_one_that_hangs_is_told_soon(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "ANSWER_S", 0.05)
+    monkeypatch.setattr(examination, "ANSWER_S", 0.05)
     (tmp_path / "stemd").mkdir()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(str(tmp_path / "stemd" / "stemd.socket"))
@@ -358,12 +365,12 @@ def test_a_server_that_hangs_is_told(monkeypatch):
         go.wait(30)
         yield from ()
 
-    monkeypatch.setattr(doctor, "HUNG_S", 0.01)
-    monkeypatch.setattr(doctor, "_server", hang)
-    monkeypatch.setattr(doctor.libjack, "libraries", lambda: [SimpleNamespace(kind="jack")])
-    (found,) = doctor._servers(doctor.Config())
+    monkeypatch.setattr(examination, "HUNG_S", 0.01)
+    monkeypatch.setattr(examination, "_server", hang)
+    monkeypatch.setattr(examination.libjack, "libraries", lambda: [SimpleNamespace(kind="jack")])
+    (found,) = examination._servers(examination.Config())
     go.set()
-    assert found.weight is doctor.Weight.BAD
+    assert found.weight is Weight.BAD
     assert "it hangs" in found.found
 
 
@@ -372,10 +379,10 @@ def test_what_goes_wrong_while_a_server_is_looked_at_is_no_server_that_hangs(mon
         raise ZeroDivisionError
         yield
 
-    monkeypatch.setattr(doctor, "_server", fail)
-    monkeypatch.setattr(doctor.libjack, "libraries", lambda: [SimpleNamespace(kind="jack")])
+    monkeypatch.setattr(examination, "_server", fail)
+    monkeypatch.setattr(examination.libjack, "libraries", lambda: [SimpleNamespace(kind="jack")])
     with pytest.raises(ZeroDivisionError):
-        list(doctor._servers(doctor.Config()))
+        list(examination._servers(examination.Config()))
 
 
 def test_pipewire_without_its_library_is_bad_and_the_command_is_told(tmp_path, monkeypatch):
@@ -386,6 +393,6 @@ def test_pipewire_without_its_library_is_bad_and_the_command_is_told(tmp_path, m
     with socket.socket(socket.AF_UNIX) as pipewire:
         pipewire.bind(str(tmp_path / "pipewire-0"))
         pipewire.listen()
-        (found,) = (each for each in examine(None, ()) if each.weight is Weight.BAD)
+        (found,) = (each for each in examine(ConfigSource()) if each.weight is Weight.BAD)
     assert "PipeWire runs, but its client library (libjack.so.0)" in found.found
     assert "pipewire-jack" in found.found

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from processes import STEMD
 from stemd.daemon.cli import separate
-from stemd.daemon.cli.cli import cli
+from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.config import SeparationSection
 from waiting import wait_for
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import small_disk
 from stemd.daemon.cli import units
-from stemd.daemon.cli.cli import cli
+from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.errors import StemdError
 
 ME = getpass.getuser()

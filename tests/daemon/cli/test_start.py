@@ -7,7 +7,7 @@ import pytest
 
 PROGRAM = """
 import atexit, os, sys, threading, time
-from stemd.daemon.cli import cli
+from stemd.daemon.cli import main
 from stemd.daemon.cli import start
 
 class Freed:
@@ -22,7 +22,7 @@ def run():
     print("all is written", end=", ")
     sys.exit({status})
 
-cli.main = run
+main.main = run
 start.main()
 """
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from fake_daemon import FakeDaemon
 from processes import STEMD, await_line, running
 from stemd.daemon.cli import steer
-from stemd.daemon.cli.cli import cli
+from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.interfaces import control_server
@@ -99,13 +99,13 @@ def test_reload_follows_the_file_and_refuses_a_wrong_one(daemon, stemd):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["set", "vocals"], 2, "give what is to change"),
+        (["set", "vocals"], 2, "give at least one of"),
         (["set", "tuba", "--mute"], 2, "'tuba' is not one of"),
         (["set", "vocals", "--gain", "loud"], 2, "must be a number of decibels from -90 to 12"),
         (["set", "vocals", "--gain", "40"], 2, "must be a number of decibels from -90 to 12"),
         (["set", "bass", "--mute"], 1, "no stem bass now (there are: vocals, accompaniment)"),
         (["events", "--meters", "nan"], 2, "nan is no number of seconds"),
-        (["top"], 1, "stemd top wants a terminal; stemd status tells the same once"),
+        (["top"], 1, "stemd top needs a terminal; stemd status prints the same once"),
         (["status", "--socket", "/nowhere"], 1, "no stemd answers at /nowhere: No such file"),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_wrong_configuration_keeps_no_daemon_from_being_steered(daemon, stemd,
     ended = stemd("set", "vocals", "--unmute", XDG_CONFIG_HOME=str(tmp_path))
     assert ended.returncode == 0
     assert "separation.stems" in ended.stderr
-    assert "it is not gone by here" in ended.stderr
+    assert "so this command uses the defaults" in ended.stderr
 
 
 def test_a_profile_is_nothing_to_talk_of_where_a_daemon_is_steered(environment, stemd, tmp_path):

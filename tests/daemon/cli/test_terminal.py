@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 import stemd.daemon
 from fake_daemon import FakeDaemon, done
-from stemd.daemon.cli import cli as command_line
 from stemd.daemon.cli import logs
+from stemd.daemon.cli import main as command_line
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.supervisor.notifier import Notifier
@@ -159,7 +159,7 @@ def test_status_prints_and_programs_get_names_as_they_are(run, socket_option):
 
 
 def test_every_view_gives_the_same_count_of_drop_outs(run, socket_option, monkeypatch):
-    from stemd.daemon.cli.top import render
+    from stemd.daemon.cli.top_page import render
     from stemd.daemon.control.interfaces.metrics_server import OF_SERVER
 
     monkeypatch.setitem(STATUS["server"], "xruns", 4711)
@@ -176,7 +176,7 @@ def test_a_refusal_prints(run, socket_option):
 
 
 def test_the_page_of_top_prints():
-    from stemd.daemon.cli.top import _printable, render
+    from stemd.daemon.cli.top_page import _printable, render
 
     lines_of(render(_printable(STATUS), 0).plain)
 
@@ -190,7 +190,7 @@ def test_the_service_manager_is_sent_one_notice(monkeypatch):
 
 def test_completion_and_configuration_are_printed_whole():
     for arguments in (["completion", "bash"], ["completion", "zsh"], ["completion", "fish"]):
-        script = CliRunner().invoke(command_line.cli, arguments).output
+        script = CliRunner().invoke(command_line.stemd, arguments).output
         assert "\\t" not in script
         assert "_STEMD_COMPLETE" in script
 

@@ -9,7 +9,7 @@ import pytest
 
 import fake_daemon
 from fake_daemon import FakeDaemon
-from stemd.daemon.cli.top import METER_WIDTH, Top, meter, render
+from stemd.daemon.cli.top_page import METER_WIDTH, TopPage, meter, render
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.errors import StemdError
@@ -63,7 +63,7 @@ def press(daemon, tmp_path):
 
     def run(*keys: str) -> list[str]:
         async def drive() -> list[str]:
-            app = Top(lambda: ControlClient(server.path))
+            app = TopPage(lambda: ControlClient(server.path))
             async with app.run_test(size=(80, 24)) as pilot:
                 await _until(lambda: app._shown, pilot)
                 for key in keys:
@@ -133,7 +133,7 @@ def test_the_keys_before_the_one_that_leaves_are_not_lost(daemon, tmp_path, key)
         return answer
 
     async def drive() -> None:
-        app = Top(lambda: ControlClient(server.path))
+        app = TopPage(lambda: ControlClient(server.path))
         async with app.run_test(size=(80, 24)) as pilot:
             await _until(lambda: app._status, pilot)
             daemon.status = answer_later
@@ -160,7 +160,7 @@ def test_it_is_left_where_the_daemon_does_not_answer(tmp_path, is_there):
                 return ControlClient(tmp_path / "s", patience_s=0.1)
             raise StemdError("no stemd answers")
 
-        app = Top(connect)
+        app = TopPage(connect)
         async with app.run_test(size=(80, 24)) as pilot:
             app._status = {**PLAYING, "mixer": {}} if is_there else {}
             await pilot.press("b", "q")
@@ -175,7 +175,7 @@ def test_a_daemon_that_ends_is_said_and_waited_for(tmp_path):
         def connect():
             raise StemdError("no stemd answers")
 
-        app = Top(connect)
+        app = TopPage(connect)
         async with app.run_test(size=(80, 24)) as pilot:
             await _until(lambda: app._trouble == "no stemd answers", pilot)
             await pilot.pause()

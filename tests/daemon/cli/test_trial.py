@@ -10,7 +10,8 @@ from time import monotonic
 import pytest
 
 from processes import process_of
-from stemd.daemon.cli import doctor, trial
+from stemd.daemon.cli import examination, trial
+from stemd.daemon.cli.options import ConfigSource
 from stemd.daemon.cli.trial import Trial, play, watch
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import private_server as private_server_module
@@ -103,11 +104,11 @@ def test_a_daemon_that_does_not_end_is_killed(monkeypatch):
 
 @pytest.mark.parametrize(("xruns", "code"), [(0, None), (3, 1)])
 def test_the_exit_code_says_whether_all_is_well(server, monkeypatch, capsys, xruns, code):
-    monkeypatch.setattr(doctor, "play", lambda *_: replace(WELL, xruns=xruns))
-    monkeypatch.setattr(doctor, "_speed", lambda config, told: ())
+    monkeypatch.setattr(examination, "play", lambda *_: replace(WELL, xruns=xruns))
+    monkeypatch.setattr(examination, "_speed", lambda config, told: ())
     ended = None
     try:
-        doctor.doctor(None, (), 1.0, as_json=False)
+        examination.print_findings(ConfigSource(), 1.0, as_json=False)
     except SystemExit as error:
         ended = error.code
     assert ended == code
@@ -115,9 +116,9 @@ def test_the_exit_code_says_whether_all_is_well(server, monkeypatch, capsys, xru
 
 
 def test_with_no_time_nothing_is_played(server, monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "play", None)
-    monkeypatch.setattr(doctor, "_speed", lambda config, told: ())
-    doctor.doctor(None, (), 0, as_json=False)
+    monkeypatch.setattr(examination, "play", None)
+    monkeypatch.setattr(examination, "_speed", lambda config, told: ())
+    examination.print_findings(ConfigSource(), 0, as_json=False)
     assert "playing" not in capsys.readouterr().out
 
 

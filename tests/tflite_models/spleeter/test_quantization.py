@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import tiny_model as tiny
-from stemd.daemon.cli.demonstration import SONG
+from stemd.daemon.cli.recording import SONG
 from stemd.dsp.arrays import Magnitudes
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS
 from stemd.dsp.stft import Analysis

@@ -1,8 +1,8 @@
-"""`stemd demo`: a song through the daemon's ports in real time, recorded and drawn.
+"""A song through the daemon's ports in real time, recorded and drawn.
 
-A private JACK server, the daemon, and two programs of others: jack-stdin plays, jack-stdout
-records. The recorder hears the player on its first two channels and the stems on the others, so
-what it writes also shows the delay.
+On a private JACK server, jack-stdin plays into the daemon and jack-stdout records. The recorder is
+connected to the player by its first two channels and to the stems by the others, so its file also
+shows the delay.
 """
 
 import shutil
@@ -45,26 +45,26 @@ PLAYER_PORTS = ("jstdin:input1", "jstdin:input2")
 RECORDER_PORT = "jstdout:input{}"
 
 MARGIN_S = 2.0
-"""How much longer than the song and the delay is recorded."""
+"""How much longer than the song and the delay the recording lasts."""
 
 PATIENCE_S = 10.0
 """How much longer than that the recorder may take to end."""
 
 
 @dataclass(frozen=True)
-class Demonstration:
-    """What came out.
+class Recording:
+    """A song that was played, and its stems.
 
     Attributes
     ----------
     mixture : float32 [shape=(CHANNELS, frames)]
-        What was played, as recorded.
+        The song, as recorded from the player.
     stems : dict of stem to float32 [shape=(CHANNELS, frames)]
-        Recorded meanwhile, so later by the delay.
+        Recorded at the same time, so later by the delay.
     declared_delay : int
         Frames.
     measured_delay : int or None
-        Frames; None where nothing was to be heard.
+        Frames; None where the song or all stems are silent.
     report : Report
     """
 
@@ -79,21 +79,16 @@ class Demonstration:
         return {stem: wave[:, self.declared_delay :] for stem, wave in self.stems.items()}
 
 
-def demonstrate(config: Config, song: Path) -> Demonstration:
-    """Play the song through a daemon on a private server, in real time.
+def play_and_record(config: Config, song: Path) -> Recording:
+    """Play the song through a session on a private server in real time, and record the stems.
 
     Raises
     ------
     StemdError, ModelError
-        If a program is missing, or something stops on the way.
+        If a program is missing, or server, session, player or recorder ends too early.
     """
-    for program in (PLAYER, RECORDER):
-        if shutil.which(program) is None:
-            raise ServerError(
-                f"{program} is not installed, by which the demonstration plays or records: "
-                "install it (Debian: apt install jack-stdio)"
-            )
-    mixture = read(song)
+    _require_programs()
+    mixture = read_song(song)
     wishes = config.separation
     work, load = choose(wishes.works(choose_stems(wishes.stems)))
     networks = LoadedNetworks(load, work.scheme)
@@ -119,7 +114,7 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
             raise StemdError("the separation failed meanwhile; what was recorded is not whole")
         report = separation.report()
     played, *stems = np.split(recording, len(networks.stems) + 1)
-    return Demonstration(
+    return Recording(
         played,
         dict(zip(networks.stems, stems, strict=True)),
         separation.delay,
@@ -128,9 +123,18 @@ def demonstrate(config: Config, song: Path) -> Demonstration:
     )
 
 
-def write_stems(demonstration: Demonstration, folder: Path) -> list[Path]:
+def _require_programs() -> None:
+    for program in (PLAYER, RECORDER):
+        if shutil.which(program) is None:
+            raise ServerError(
+                f"{program} is not installed, by which the demonstration plays or records: "
+                "install it (Debian: apt install jack-stdio)"
+            )
+
+
+def write_stems(recording: Recording, folder: Path) -> list[Path]:
     """Write the stems as recorded but without the delay, and the mixture beside them."""
-    waves = {"mixture": demonstration.mixture, **demonstration.aligned()}
+    waves = {"mixture": recording.mixture, **recording.aligned()}
     frames = max(wave.shape[1] for wave in waves.values())
     with writing_stems(folder, list(waves), SAMPLERATE, frames, "wav", "PCM_24") as files:
         for file, wave in zip(files, waves.values(), strict=True):
@@ -138,7 +142,7 @@ def write_stems(demonstration: Demonstration, folder: Path) -> list[Path]:
     return [file.target for file in files]
 
 
-def draw(demonstration: Demonstration, path: Path) -> None:
+def draw(recording: Recording, path: Path) -> None:
     """Draw the spectrograms of the mixture and of each stem, one below the other.
 
     Raises
@@ -148,12 +152,12 @@ def draw(demonstration: Demonstration, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    waves = {"mixture": demonstration.mixture, **demonstration.aligned()}
+    waves = {"mixture": recording.mixture, **recording.aligned()}
     figure = Figure(figsize=(10, 2 * len(waves)), layout="constrained")
     axes = figure.subplots(len(waves), sharex=True, sharey=True)
-    seconds = demonstration.mixture.shape[1] / SAMPLERATE - MARGIN_S
+    seconds = recording.mixture.shape[1] / SAMPLERATE - MARGIN_S
     for axis, (name, wave) in zip(axes, waves.items(), strict=True):
-        # A breath of noise, 120 dB down, keeps silence from having no logarithm.
+        # Noise at -120 dB, because silence has no logarithm.
         mono = wave.mean(axis=0) + np.random.default_rng(0).normal(0, 1e-6, wave.shape[1])
         axis.specgram(mono, NFFT=2048, Fs=SAMPLERATE, noverlap=1024, vmin=-140, vmax=-40)
         axis.set(ylabel=f"{name}\nHz", ylim=(0, 12_000), xlim=(0, seconds))
@@ -176,7 +180,7 @@ def measure_delay(mixture: Waveform, total: Waveform) -> int | None:
     return lag
 
 
-def read(song: Path) -> Waveform:
+def read_song(song: Path) -> Waveform:
     """Read the whole song, at the server's sample rate.
 
     Raises
@@ -193,9 +197,9 @@ def read(song: Path) -> Waveform:
 def _play_and_record(
     server: str, session: Session, mixture: Waveform, ports: list[str]
 ) -> Waveform:
-    """Play the mixture into the daemon; return what player and stems sounded meanwhile.
+    """Play the mixture into the session; return what the player and the stems gave meanwhile.
 
-    Whoever has a session must look after it, so that is done meanwhile.
+    The session is served on this thread as long as the recorder runs.
 
     Returns
     -------
@@ -204,52 +208,58 @@ def _play_and_record(
     client = session.client
     length_s = ceil(mixture.shape[1] / SAMPLERATE + session.separation.delay_s + MARGIN_S)
     sources = [*PLAYER_PORTS, *ports]
-    play = [PLAYER, "-q", "-e", "float", *(f"{client.name}:{port}" for port in INPUTS)]
+    inputs = [f"{client.name}:{port}" for port in INPUTS]
+    recorded = [RECORDER_PORT.format(n + 1) for n in range(len(sources))]
+    play = [PLAYER, "-q", "-e", "float", *inputs]
     record = [RECORDER, "-q", "-e", "float", "-d", str(length_s), *sources]
     with TemporaryFile() as tape, ExitStack() as programs:
         player = programs.enter_context(_program(play, server, stdin=subprocess.PIPE))
         _wait_for_ports(client, PLAYER_PORTS)
         recorder = programs.enter_context(_program(record, server, stdout=tape))
-        recorded = [RECORDER_PORT.format(n + 1) for n in range(len(sources))]
         _wait_for_ports(client, recorded)
-        _wait_for_connections(
-            client,
-            {
-                *zip(PLAYER_PORTS, (f"{client.name}:{port}" for port in INPUTS), strict=True),
-                *zip(sources, recorded, strict=True),
-            },
-        )
-        # Only now, or the recorder would miss the beginning; it takes as long as it plays.
+        connections = [*zip(PLAYER_PORTS, inputs, strict=True)]
+        _wait_for_connections(client, {*connections, *zip(sources, recorded, strict=True)})
+        # Only now, or the recorder would miss the beginning. This takes as long as the song.
         song = mixture.T.tobytes()
         steering_thread(player.communicate, "stemd-player", song).start()
-        until = monotonic() + length_s + PATIENCE_S
-        while recorder.poll() is None:
-            if monotonic() > until:
-                raise StemdError(f"{RECORDER} did not end after {length_s} s; is it stopped?")
-            session.tick(session.rt.wait_events(TICK_S), monotonic())
+        _serve_until_end(session, recorder, length_s)
         tape.seek(0)
         samples = np.frombuffer(tape.read(), np.float32)
-    frames = len(samples) // len(sources)
+    return _checked(samples, len(sources), length_s)
+
+
+def _serve_until_end(
+    session: Session, recorder: "subprocess.Popen[bytes]", length_s: float
+) -> None:
+    until = monotonic() + length_s + PATIENCE_S
+    while recorder.poll() is None:
+        if monotonic() > until:
+            raise StemdError(f"{RECORDER} did not end after {length_s} s; is it stopped?")
+        session.tick(session.rt.wait_events(TICK_S), monotonic())
+
+
+def _checked(samples: Waveform, channels: int, length_s: int) -> Waveform:
+    """Return interleaved samples as [shape=(channels, frames)], if the recording is complete."""
+    frames = len(samples) // channels
     if frames < (length_s - 1) * SAMPLERATE:
-        needed = length_s * SAMPLERATE * len(sources) * 4 >> 20
+        needed = length_s * SAMPLERATE * channels * 4 >> 20
         raise StemdError(
             f"{RECORDER} wrote {frames / SAMPLERATE:.1f} s of {length_s}: is there room for "
             f"{needed} MiB where temporary files go (TMPDIR)?"
         )
-    return np.ascontiguousarray(samples[: frames * len(sources)].reshape(frames, -1).T)
+    return np.ascontiguousarray(samples[: frames * channels].reshape(frames, -1).T)
 
 
 @contextmanager
 def _program(command: list[str], server: str, **pipes: Any) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a program on the server as long as the context lasts.
 
-    What it writes to the terminal, such as that it may not lock memory, is of use only when
-    something went wrong.
+    Its standard error is shown only where something goes wrong: most of it does not matter.
 
     Raises
     ------
     StemdError
-        That of the context, with what the program wrote last.
+        The error of the context, with the last line that the program wrote.
     """
     environment = {**without_pipewire(), "JACK_DEFAULT_SERVER": server}
     with TemporaryFile() as stderr:
@@ -268,7 +278,7 @@ def _program(command: list[str], server: str, **pipes: Any) -> Iterator["subproc
 
 
 def _wait_for_ports(client: GraphClient, names: Iterable[str]) -> None:
-    """Look again and again: a program that joins the graph says nothing when it has."""
+    """Poll until the ports exist: a program does not announce that it has joined the graph."""
     for _ in range(100):
         missing = sorted(set(names).difference(client.port_names()))
         if not missing:
@@ -278,7 +288,7 @@ def _wait_for_ports(client: GraphClient, names: Iterable[str]) -> None:
 
 
 def _wait_for_connections(client: GraphClient, wanted: set[Connection]) -> None:
-    """Look again and again: programs connect themselves some time after their ports appear."""
+    """Poll until the ports are connected: programs do that some time after they make them."""
     for _ in range(100):
         missing = sorted(wanted - client.all_connections())
         if not missing:

@@ -11,11 +11,11 @@ import pytest
 import soundfile
 
 from stalls import measure_undisturbed
-from stemd.daemon.cli import demonstration
+from stemd.daemon.cli import recording as recordings
 from stemd.daemon.errors import ServerError, StemdError
 
 STEMD = Path(sys.executable).with_name("stemd")
-SONG = Path(demonstration.__file__).parent / "song" / "slow-motion-dream.mp3"
+SONG = Path(recordings.__file__).parent / "song" / "slow-motion-dream.mp3"
 
 
 def heard_and_played(recording: Path, played: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -77,7 +77,7 @@ def test_what_a_program_wrote_is_said_when_something_went_wrong():
     command = ["sh", "-c", "echo nothing of interest >&2; echo no room >&2; echo done"]
     with (
         pytest.raises(StemdError, match=r"^the port a:b does not appear \(sh: no room\)$"),
-        demonstration._program(command, "nowhere", stdout=subprocess.PIPE) as program,
+        recordings._program(command, "nowhere", stdout=subprocess.PIPE) as program,
     ):
         with program.stdout:
             program.stdout.readline()
@@ -89,4 +89,4 @@ def test_missing_program_is_named_with_the_remedy(monkeypatch):
     with pytest.raises(
         ServerError, match=r"jack-stdin is not installed, .* apt install jack-stdio"
     ):
-        demonstration.demonstrate(None, SONG)
+        recordings.demonstrate(None, SONG)

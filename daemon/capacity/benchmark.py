@@ -1,6 +1,6 @@
 """What one scheme costs on this machine, measured in a process of its own.
 
-`python -m stemd.daemon.capacity.measuring` measures and prints; `measured` runs it and reads the
+`python -m stemd.daemon.capacity.benchmark` measures and prints; `measured` runs it and reads the
 answer. In a process of its own the memory is that of the scheme alone, and none of it is kept.
 """
 

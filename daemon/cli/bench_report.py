@@ -1,0 +1,150 @@
+"""What each preset costs on this machine, and which presets it holds: a table, or JSON."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Literal, TypeAlias
+
+from stemd.daemon.capacity.benchmark import Measurement
+from stemd.daemon.capacity.choice import HEADROOM, is_held
+from stemd.daemon.capacity.estimate import expected_load, this_board
+from stemd.daemon.capacity.measurements import Measurements, describe_machine
+from stemd.daemon.capacity.profiles import choose_profile
+from stemd.daemon.cli.terminal import echo, echo_json
+from stemd.daemon.config import SeparationSection
+from stemd.daemon.engine.networks import choose_stems, find_networks
+from stemd.daemon.presets import PRESETS
+from stemd.daemon.work import Work
+from stemd.dsp.scheme import SAMPLERATE, Scheme
+
+COLUMNS = "{:10}{:24}{:>8}{:>11}{:>8}{:>8}{:>10}{:>8}{:>10}{:>7}"
+HEADER = (
+    "PRESET",
+    "SCHEME",
+    "DELAY",
+    "NETWORK",
+    "DSP",
+    "LOAD",
+    "EXPECTED",
+    "CORES",
+    "MEMORY",
+    "HELD",
+)
+LEGEND = f"""
+DELAY    at 44.1 kHz, without the server's periods
+NETWORK  one network, one block
+DSP      signal processing of one hop (23 ms), from and to 48 kHz
+LOAD     time that a block takes, of the time that it may take; held up to {HEADROOM:.0%}
+EXPECTED estimate of LOAD, by counting multiplications (docs/raspberry-pi.md)
+CORES    how many cores are kept busy
+MEMORY   private memory of networks and signal processing alone
+"""
+
+
+Row: TypeAlias = tuple[str, Scheme, Measurement]
+"""A preset, one of its schemes, and what that costs."""
+
+
+def print_report(wishes: SeparationSection, as_json: bool) -> None:
+    """Measure every scheme of every preset; print each as it is measured, or all as JSON.
+
+    The measurements are stored, so that the daemon need not measure them again.
+
+    Parameters
+    ----------
+    wishes : SeparationSection
+        Its preset does not matter.
+    as_json : bool
+
+    Raises
+    ------
+    StemdError, ModelError
+        With what, value, rule and remedy.
+    """
+    stems = choose_stems(wishes.stems)
+    find_networks(stems)  # before anything is printed
+    machine = describe_machine()
+    rows = _measure(wishes, stems)
+    if as_json:
+        echo_json(_as_data(machine, wishes, stems, list(rows)), indent=1)
+    else:
+        _print_table(machine, wishes, stems, rows)
+
+
+def _print_table(
+    machine: dict[str, str],
+    wishes: SeparationSection,
+    stems: Literal[2, 4],
+    rows: Iterator[Row],
+) -> None:
+    echo("{processor}, {cores} cores, {runtime}".format(**machine))
+    rest = ", the last one the residual" if wishes.remainder else ""
+    echo(f"{stems} stems{rest}, {wishes.precision}, threads of each network: {wishes.threads}", "")
+    echo(COLUMNS.format(*HEADER))
+    chosen = None
+    board = this_board()
+    for preset, scheme, measurement in rows:
+        expected = expected_load(_work(wishes, stems, scheme), board)
+        echo(_line(preset, scheme, measurement, expected))
+        if chosen is None and is_held(measurement):
+            chosen = f"{preset} ({scheme})"
+    echo(*LEGEND.split("\n"))
+    echo(f"`preset: auto` is {chosen} here" if chosen else "this machine holds none of the presets")
+    echo(f"`profile: auto`, by estimate: {choose_profile(board, stems).reason}")
+
+
+def _measure(wishes: SeparationSection, stems: Literal[2, 4]) -> Iterator[Row]:
+    """Measure the presets, from the shortest delay to the longest."""
+    cache = Measurements()
+    for scheme in PRESETS["auto"]:
+        preset = next(name for name, schemes in PRESETS.items() if scheme in schemes)
+        yield preset, scheme, cache.measure(_work(wishes, stems, scheme)).best
+
+
+def _work(wishes: SeparationSection, stems: Literal[2, 4], scheme: Scheme) -> Work:
+    return Work(scheme, stems, wishes.precision, wishes.threads, wishes.remainder)
+
+
+def _line(preset: str, scheme: Scheme, measurement: Measurement, expected: float) -> str:
+    return COLUMNS.format(
+        preset,
+        str(scheme),
+        f"{scheme.delay / SAMPLERATE:.3f} s",
+        f"{measurement.network_ms:.1f} ms",
+        f"{measurement.dsp_ms:.1f} ms",
+        f"{measurement.load:.0%}",
+        f"{expected:.0%}",
+        f"{measurement.cores:.2f}",
+        f"{measurement.memory_mb:.0f} MB",
+        "yes" if is_held(measurement) else "no",
+    )
+
+
+def _as_data(
+    machine: dict[str, str],
+    wishes: SeparationSection,
+    stems: Literal[2, 4],
+    rows: list[Row],
+) -> dict[str, Any]:
+    held = [preset for preset, _, measurement in rows if is_held(measurement)]
+    board = this_board()
+    return {
+        "machine": machine,
+        "stems": stems,
+        "remainder": wishes.remainder,
+        "precision": wishes.precision,
+        "threads": wishes.threads,
+        "headroom": HEADROOM,
+        "board": asdict(board),
+        "preset": held[0] if held else None,
+        "schemes": [
+            {
+                "preset": preset,
+                **asdict(scheme),
+                "delay_s": scheme.delay / SAMPLERATE,
+                "held": is_held(measurement),
+                "expected_load": expected_load(_work(wishes, stems, scheme), board),
+                **asdict(measurement),
+            }
+            for preset, scheme, measurement in rows
+        ],
+    }
