@@ -18,6 +18,7 @@ from time import monotonic, sleep
 from unicodedata import category
 
 from stemd.daemon.errors import StemdError
+from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.tflite_models.files import read_ordinary, remove_if_empty, write_whole
 
 NAME = "stemd.service"
@@ -253,6 +254,29 @@ class Service:
         shown = run([*self.manager, "show", NAME, *(f"--property={key}" for key in keys)])
         told = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
         return {key: told.get(key, "") for key in keys}
+
+
+def check_services() -> Iterator[Finding]:
+    """Check the user's service and the system-wide one, for `stemd doctor`."""
+    installed = 0
+    for service in (Service(), Service(of_machine=True)):
+        try:
+            if not service.is_installed:
+                continue
+            installed += 1
+            condition = service.condition()
+        except StemdError as error:
+            yield hint("service", str(error))
+            continue
+        found = "\n".join(filter(None, (condition.state, condition.status)))
+        if condition.is_down:
+            yield bad("service", found, "\n".join(condition.troubles))
+        elif condition.troubles:
+            yield hint("service", found, "\n".join(condition.troubles))
+        else:
+            yield good("service", found)
+    if not installed:
+        yield good("service", "not installed (stemd service install)")
 
 
 def linger(user: str) -> None:

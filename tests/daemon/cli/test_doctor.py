@@ -15,13 +15,16 @@ import pytest
 
 from damaged import damaged_four_stems
 from fake_daemon import FakeDaemon
+from stemd.daemon.capacity import checks as capacity_checks
 from stemd.daemon.capacity.benchmark import Measurement
 from stemd.daemon.cli import examination, units
 from stemd.daemon.cli.examination import Weight, examine
 from stemd.daemon.cli.options import ConfigSource
 from stemd.daemon.cli.units import Condition, Service
+from stemd.daemon.control import checks as control_checks
 from stemd.daemon.control import socket_paths
 from stemd.daemon.control.interfaces.control_server import ControlServer
+from stemd.daemon.engine import checks as engine_checks
 from stemd.daemon.engine import rights
 from stemd.daemon.engine.link import RealtimeSide
 from stemd.daemon.errors import StemdError
@@ -39,8 +42,8 @@ def patient(tmp_path, monkeypatch):
     monkeypatch.setenv("JACK_DEFAULT_SERVER", "nobody")
     monkeypatch.setattr(units, "SYSTEM_FOLDER", tmp_path / "units")
     monkeypatch.setattr(socket_paths, "SYSTEM_FOLDER", tmp_path / "run")
-    monkeypatch.setattr(examination, "measured", lambda work: Measurement(0.2, 0.3, 1, 1, 100))
-    monkeypatch.setattr(examination, "may_have_priority", lambda priority: True)
+    monkeypatch.setattr(capacity_checks, "measured", lambda work: Measurement(0.2, 0.3, 1, 1, 100))
+    monkeypatch.setattr(engine_checks, "may_have_priority", lambda priority: True)
 
 
 def find(about: str, *settings: str, path=None):
@@ -61,7 +64,7 @@ def test_server_is_told_with_its_rate_period_and_priority(monkeypatch):
 
 
 def test_limit_too_low_for_the_server_is_a_hint_with_what_is_wanted(monkeypatch):
-    monkeypatch.setattr(examination, "may_have_priority", lambda priority: priority <= 10)
+    monkeypatch.setattr(engine_checks, "may_have_priority", lambda priority: priority <= 10)
     counters = RealtimeSide.counters
     monkeypatch.setattr(
         RealtimeSide, "counters", lambda rt: replace(counters(rt), priority=30, periods=1)
@@ -105,13 +108,13 @@ def test_networks_that_cannot_run_are_bad(monkeypatch):
     def crash(work):
         raise StemdError("it was killed; install another runtime")
 
-    monkeypatch.setattr(examination, "measured", crash)
+    monkeypatch.setattr(capacity_checks, "measured", crash)
     found = find("speed")
     assert (found.weight, found.found) == (Weight.BAD, "it was killed; install another runtime")
 
 
 def test_slow_machine_gets_a_hint(monkeypatch):
-    monkeypatch.setattr(examination, "measured", lambda work: Measurement(0.9, 1, 1, 1, 1))
+    monkeypatch.setattr(capacity_checks, "measured", lambda work: Measurement(0.9, 1, 1, 1, 1))
     found = find("speed")
     assert found.weight is Weight.HINT
     assert "stemd bench" in found.remedy
@@ -135,7 +138,7 @@ def test_missing_library_is_bad(monkeypatch):
 
 
 def test_refused_real_time_is_a_hint_with_the_limit(monkeypatch):
-    monkeypatch.setattr(examination, "may_have_priority", lambda priority: False)
+    monkeypatch.setattr(engine_checks, "may_have_priority", lambda priority: False)
     limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
     found = find("real time")
     assert found.weight is Weight.HINT
@@ -146,7 +149,7 @@ def test_refused_real_time_is_a_hint_with_the_limit(monkeypatch):
 def test_throttling_of_real_time_is_told(tmp_path, monkeypatch, runtime, is_told):
     (tmp_path / "sched_rt_runtime_us").write_text(f"{runtime}\n")
     (tmp_path / "sched_rt_period_us").write_text("1000000\n")
-    monkeypatch.setattr(examination, "KERNEL", tmp_path)
+    monkeypatch.setattr(engine_checks, "KERNEL", tmp_path)
     found = [each for each in examine(ConfigSource()) if each.about == "real-time throttling"]
     assert bool(found) == is_told
     if is_told:
@@ -155,8 +158,8 @@ def test_throttling_of_real_time_is_told(tmp_path, monkeypatch, runtime, is_told
 
 
 def test_limited_memory_is_a_hint(monkeypatch):
-    monkeypatch.setattr(examination, "may_lock_memory", lambda: False)
-    monkeypatch.setattr(examination.resource, "getrlimit", lambda which: (8 << 20, 8 << 20))
+    monkeypatch.setattr(engine_checks, "may_lock_memory", lambda: False)
+    monkeypatch.setattr(engine_checks.resource, "getrlimit", lambda which: (8 << 20, 8 << 20))
     assert "8192 kB" in find("locked memory").found
 
 
@@ -171,7 +174,7 @@ def test_limited_memory_is_a_hint(monkeypatch):
 def test_slow_governor_is_told(tmp_path, monkeypatch, governor, driver, weight):
     (tmp_path / "scaling_governor").write_text(governor)
     (tmp_path / "scaling_driver").write_text(driver)
-    monkeypatch.setattr(examination, "GOVERNOR", tmp_path)
+    monkeypatch.setattr(capacity_checks, "GOVERNOR", tmp_path)
     assert find("processor").weight is weight
 
 
@@ -299,7 +302,7 @@ def test_one_of_another_version_is_told(daemon, changed):
 
 
 def test_nothing_is_measured_beside_one_that_plays(daemon, monkeypatch):
-    monkeypatch.setattr(examination, "measured", lambda work: pytest.fail("it would be late"))
+    monkeypatch.setattr(capacity_checks, "measured", lambda work: pytest.fail("it would be late"))
     assert find("speed").found.endswith("its load: vocals 7%, engine 1%")
 
 
@@ -310,7 +313,7 @@ def test_what_is_left_of_one_is_no_daemon(tmp_path):
 
 
 def test_one_that_hangs_is_told_soon(tmp_path, monkeypatch):
-    monkeypatch.setattr(examination, "ANSWER_S", 0.05)
+    monkeypatch.setattr(control_checks, "ANSWER_S", 0.05)
     (tmp_path / "stemd").mkdir()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(str(tmp_path / "stemd" / "stemd.socket"))
@@ -366,9 +369,9 @@ def test_a_server_that_hangs_is_told(monkeypatch):
         yield from ()
 
     monkeypatch.setattr(examination, "HUNG_S", 0.01)
-    monkeypatch.setattr(examination, "_server", hang)
+    monkeypatch.setattr(examination, "check_server", hang)
     monkeypatch.setattr(examination.libjack, "libraries", lambda: [SimpleNamespace(kind="jack")])
-    (found,) = examination._servers(examination.Config())
+    (found,) = examination._servers(examination.Config(), ["jack"])
     go.set()
     assert found.weight is Weight.BAD
     assert "it hangs" in found.found
@@ -379,10 +382,10 @@ def test_what_goes_wrong_while_a_server_is_looked_at_is_no_server_that_hangs(mon
         raise ZeroDivisionError
         yield
 
-    monkeypatch.setattr(examination, "_server", fail)
+    monkeypatch.setattr(examination, "check_server", fail)
     monkeypatch.setattr(examination.libjack, "libraries", lambda: [SimpleNamespace(kind="jack")])
     with pytest.raises(ZeroDivisionError):
-        list(examination._servers(examination.Config()))
+        examination._servers(examination.Config(), ["jack"])
 
 
 def test_pipewire_without_its_library_is_bad_and_the_command_is_told(tmp_path, monkeypatch):

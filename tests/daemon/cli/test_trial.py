@@ -105,7 +105,7 @@ def test_a_daemon_that_does_not_end_is_killed(monkeypatch):
 @pytest.mark.parametrize(("xruns", "code"), [(0, None), (3, 1)])
 def test_the_exit_code_says_whether_all_is_well(server, monkeypatch, capsys, xruns, code):
     monkeypatch.setattr(examination, "play", lambda *_: replace(WELL, xruns=xruns))
-    monkeypatch.setattr(examination, "_speed", lambda config, told: ())
+    monkeypatch.setattr(examination, "check_speed", lambda wishes: ())
     ended = None
     try:
         examination.print_findings(ConfigSource(), 1.0, as_json=False)
@@ -117,7 +117,7 @@ def test_the_exit_code_says_whether_all_is_well(server, monkeypatch, capsys, xru
 
 def test_with_no_time_nothing_is_played(server, monkeypatch, capsys):
     monkeypatch.setattr(examination, "play", None)
-    monkeypatch.setattr(examination, "_speed", lambda config, told: ())
+    monkeypatch.setattr(examination, "check_speed", lambda wishes: ())
     examination.print_findings(ConfigSource(), 0, as_json=False)
     assert "playing" not in capsys.readouterr().out
 

@@ -1,0 +1,66 @@
+"""Checks of this machine's runtime, speed and processor, for `stemd doctor`."""
+
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from stemd.daemon.capacity.benchmark import measured
+from stemd.daemon.capacity.choice import HEADROOM, is_held
+from stemd.daemon.capacity.measurements import processor_name
+from stemd.daemon.config import SeparationSection
+from stemd.daemon.engine.networks import choose_stems
+from stemd.daemon.errors import StemdError
+from stemd.daemon.findings import Finding, bad, good, hint
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.runtime import runtime_name
+
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+
+
+def check_versions() -> Iterator[Finding]:
+    """Yield the versions of stemd, its libraries and the runtime of the networks."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "JACK-Client"))
+    yield good("stemd", f"{version('stemd')} on Python {platform.python_version()}, {packages}")
+    try:
+        runtime = runtime_name()
+    except ModelError as error:
+        yield bad("runtime", str(error))
+    else:
+        yield good("runtime", f"{runtime} {version(runtime.replace('_', '-'))}")
+
+
+def check_speed(wishes: SeparationSection) -> Iterator[Finding]:
+    """Measure the first scheme of the preset; nothing where its networks cannot be used."""
+    try:
+        work = wishes.works(choose_stems(wishes.stems))[0]
+        measurement = measured(work)
+    except ModelError:  # the check of the networks reports it
+        return
+    except StemdError as error:
+        yield bad("speed", str(error))
+        return
+    found = f"{work}: a load of {measurement.load:.0%}, {measurement.cores:.2f} cores busy"
+    if is_held(measurement):
+        yield good("speed", found)
+    else:
+        remedy = (
+            f"up to {HEADROOM:.0%} is held: `stemd bench` shows the presets that are; "
+            "stems: 2 and precision: int8 take less"
+        )
+        yield hint("speed", found, remedy)
+
+
+def check_processor() -> Finding:
+    """Check whether the processor is kept slow."""
+    with suppress(OSError):
+        governor = (GOVERNOR / "scaling_governor").read_text().strip()
+        driver = (GOVERNOR / "scaling_driver").read_text().strip()
+        if governor == "powersave" and "pstate" not in driver:
+            return hint(
+                "processor",
+                f"{processor_name()}, kept slow (governor {governor})",
+                "blocks will be late: cpupower frequency-set -g performance (or schedutil)",
+            )
+    return good("processor", processor_name())

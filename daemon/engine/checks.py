@@ -1,0 +1,86 @@
+"""Checks of the networks and of real-time rights, for `stemd doctor`."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from stemd.daemon.engine.networks import choose_stems, find_networks
+from stemd.daemon.engine.rights import remedy_for_limits
+from stemd.daemon.engine.scheduling import may_have_priority, may_lock_memory, rtkit
+from stemd.daemon.findings import Finding, bad, good, hint
+from stemd.tflite_models.errors import ModelError
+
+KERNEL = Path("/proc/sys/kernel")
+
+ENOUGH_RUNTIME = 0.9
+"""The share of the time that real-time threads should be allowed to run; Linux's default is
+0.95."""
+
+
+def check_networks(stems: Literal["auto", 2, 4]) -> Finding:
+    """Check every file of the networks in use."""
+    try:
+        networks = find_networks(choose_stems(stems))
+    except ModelError as error:
+        return bad("networks", str(error))
+    return good("networks", f"{networks.name} ({networks.origin}), every file as it should be")
+
+
+def is_granted(priority: int) -> bool:
+    """Whether stemd can have a real-time priority, by its own rights or by rtkit."""
+    return may_have_priority(priority) or rtkit.ask_terms().result().highest >= priority
+
+
+def check_rights() -> Iterator[Finding]:
+    """Yield what the system permits: real-time priority, its share of time, locked memory."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    if may_have_priority(1):
+        yield good("real time", "permitted")
+    elif highest := rtkit.ask_terms().result().highest:
+        yield good("real time", f"granted by rtkit, up to priority {highest}")
+    else:
+        yield hint(
+            "real time",
+            f"not permitted: RLIMIT_RTPRIO is {soft}",
+            f"under load, audio may drop out: {remedy_for_limits()}",
+        )
+    yield from _throttling()
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if may_lock_memory():
+        yield good("locked memory", "permitted")
+    else:
+        yield hint(
+            "locked memory",
+            f"not permitted: RLIMIT_MEMLOCK is {soft // 1024} kB",
+            f"what is swapped out comes back late: {remedy_for_limits(memory=True)}",
+        )
+
+
+def _throttling() -> Iterator[Finding]:
+    """Yield a hint if the kernel lets real-time threads run for less than nearly all the time."""
+    with suppress(OSError, ValueError):
+        runtime, period = (
+            int((KERNEL / f"sched_rt_{name}_us").read_text()) for name in ("runtime", "period")
+        )
+        if 0 <= runtime < ENOUGH_RUNTIME * period:
+            yield hint(
+                "real-time throttling",
+                f"the kernel stops real-time threads after {runtime / period:.0%} of the time",
+                "audio may drop out under load: sudo sysctl kernel.sched_rt_runtime_us="
+                f"{int(0.95 * period)}",
+            )
+
+
+def judge_grants(realtime: dict[str, Any] | None) -> Iterator[Finding]:
+    """Judge what the system has granted to a running daemon.
+
+    Parameters
+    ----------
+    realtime : dict or None
+        As the daemon answers to ``status``; None: it did not.
+    """
+    if realtime:
+        weigh = hint if realtime["missing"] else good
+        yield weigh("daemon's priority", realtime["found"], realtime["remedy"])
