@@ -139,7 +139,7 @@ def with_config(*names: str) -> Callable[[Command], Command]:
             ]
             return command(ConfigSource(path, (*settings, *given)), **options)
 
-        decorators = [_config_option, _set_option]
+        decorators: list[Callable[[Command], Command]] = [_config_option, _set_option]
         decorators += [_KEY_OPTIONS[name].decorator(name) for name in names]
         decorated: Command = run
         for option in reversed(decorators):
