@@ -113,9 +113,9 @@ class Watched(Daemon):
             print(json.dumps({"at": monotonic(), **self._account()}), flush=True)
 
     def _account(self) -> dict[str, object]:
-        session = self.session
+        session = self.playback.session
         if session is None:
-            return {"state": self.state}
+            return {"state": self.playback.state}
         separation = session.separation
         if self._last() is not separation:  # its id may be that of one before
             self._last, self._engines = ref(separation), self._engines + 1

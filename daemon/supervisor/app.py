@@ -18,6 +18,7 @@ from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.saved_state import Keeper
 from stemd.daemon.control.socket_paths import expanded
+from stemd.daemon.control.steerable import Steerable
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.jack import open_client
@@ -82,12 +83,13 @@ def run(read_config: Callable[[], Config]) -> None:
             Keeper(expanded("control.state_file", state) if state else None),
             Notifier(os.environ),
         )
-        stack.enter_context(_signals_to(daemon))
-        for interface in _open_interfaces(config, daemon):
+        stack.enter_context(_signals_to(daemon.console))
+        for interface in _open_interfaces(config, daemon.console):
             interface.start()
             stack.callback(interface.close)
         if nsm:
-            stack.enter_context(daemon.bulletin.subscription(partial(nsm.follow, daemon.save)))
+            follow = partial(nsm.follow, daemon.saver.save_and_wait)
+            stack.enter_context(daemon.console.bulletin.subscription(follow))
         daemon.run()
 
 
@@ -143,7 +145,7 @@ def _failures_told(nsm: "NsmClient | None") -> Iterator[None]:
         raise
 
 
-def _open_interfaces(config: Config, daemon: Daemon) -> Iterator[Steering]:
+def _open_interfaces(config: Config, daemon: Steerable) -> Iterator[Steering]:
     """Open what the configuration switches on; without one of them stemd plays all the same."""
     target = Target(daemon, Pace(), config.jack.client_name)
     for interface in config.interfaces():
@@ -168,7 +170,7 @@ def _join_private(name: str, wishes: JackSection) -> GraphClient:
 
 
 @contextmanager
-def _signals_to(daemon: Daemon) -> Iterator[None]:
+def _signals_to(daemon: Steerable) -> Iterator[None]:
     def end(*_: object) -> None:
         restore()  # whoever asks twice need not wait for a stop that hangs
         daemon.stop()

@@ -17,14 +17,21 @@ MOST_WAITING = 1000
 
 
 class Calls:
-    """Functions that wait for the main thread to call them."""
+    """Functions that wait for the main thread to call them.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    wake : callable
+        Let the main thread look (any thread).
+    """
+
+    def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
+        self._wake = wake
         self._waiting: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._has_ended = False
 
     def add(self, function: Callable[[], Result]) -> "Future[Result]":
-        """Have it called (any thread)."""
+        """Have the main thread call a function (any thread)."""
         future: Future[Result] = Future()
         if len(self._waiting) >= MOST_WAITING:
             future.set_exception(StemdError("stemd is busy: too much waits to be done; try later"))
@@ -32,6 +39,7 @@ class Calls:
         self._waiting.append((function, future))
         if self._has_ended:
             self._refuse()
+        self._wake()
         return future
 
     def handle(self) -> None:

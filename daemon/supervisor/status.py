@@ -1,18 +1,17 @@
 """How a daemon is doing, in figures."""
 
 from collections import deque
+from collections.abc import Callable
 from functools import cache
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stemd.daemon.control.protocol import VERSION
 from stemd.daemon.engine.rights import read_rights
 from stemd.daemon.ports import outputs_of
+from stemd.daemon.supervisor.playback import Playback
 from stemd.daemon.supervisor.session import Session
-
-if TYPE_CHECKING:
-    from stemd.daemon.supervisor.daemon import Daemon
 
 METERS_S, HOLD_S = 0.05, 0.3
 """How often at most the peaks are read, and how long each is told, for others may have read it."""
@@ -77,38 +76,73 @@ class Loads:
         return self._loads
 
 
-def in_a_line(daemon: "Daemon") -> str:
-    """Tell the most important (main thread)."""
-    session = daemon.session
+class Figures:
+    """What is measured of the playback between two questions.
+
+    Parameters
+    ----------
+    playback : Playback
+    trouble : callable
+        Return why no server can be joined; empty while that is not known.
+    """
+
+    def __init__(self, playback: Playback, trouble: Callable[[], str]) -> None:
+        self._playback = playback
+        self._trouble = trouble
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the session, which has ended (main thread)."""
+        self._meters, self._loads = Meters(), Loads()
+
+    @property
+    def trouble(self) -> str:
+        """Why no server could be joined; empty while there is one (any thread)."""
+        return "" if self._playback.session else self._trouble()
+
+    def peaks(self) -> dict[str, list[float]]:
+        """Return the peaks of the input and each stem [linear, left and right] (any thread)."""
+        return self._meters.read(self._playback.session)
+
+    def loads(self) -> dict[str, float]:
+        """Return the share of the time that each network, and the engine, is busy (main thread)."""
+        session = self._playback.session
+        return self._loads.read(session, monotonic()) if session else {}
+
+
+def in_a_line(playback: Playback, figures: Figures) -> str:
+    """Return the most important figures (main thread)."""
+    session, state = playback.session, playback.state
     if session is None:
-        trouble = f": {daemon.trouble}" if daemon.trouble else ""
-        what = f"for a server{trouble}" if daemon.state == "waiting" else "the networks"
-        return f"{daemon.state} {what}"
+        trouble = f": {figures.trouble}" if figures.trouble else ""
+        what = f"for a server{trouble}" if state == "waiting" else "the networks"
+        return f"{state} {what}"
     counters, report = session.rt.counters(), session.separation.report()
     return (
-        f"{daemon.state} on {session.client.server}, {session.client.samplerate} Hz, delay "
+        f"{state} on {session.client.server}, {session.client.samplerate} Hz, delay "
         f"{session.rt.delay / session.client.samplerate:.3f} s, load "
-        f"{sum(daemon.loads().values()):.0%} of a core, {report.blocks.late} of "
+        f"{sum(figures.loads().values()):.0%} of a core, {report.blocks.late} of "
         f"{report.blocks.total} blocks late, {counters.xruns} xruns"
     )
 
 
-def describe(daemon: "Daemon") -> dict[str, Any]:
-    """Tell everything (main thread); docs/control.md explains each key."""
-    session, plan, wishes = daemon.session, daemon.plan, daemon.config.separation
+def describe(playback: Playback, figures: Figures) -> dict[str, Any]:
+    """Return all figures (main thread); docs/control.md explains each key."""
+    session, plan, wishes = playback.session, playback.plan, playback.config.separation
+    strips = playback.mixer.strips()
     status: dict[str, Any] = {
         "version": _version(),
         "protocol": VERSION,
-        "state": daemon.state,
-        "bypass": daemon.is_bypassed,
-        "stems": list(daemon.mixer.strips()),
+        "state": playback.state,
+        "bypass": playback.is_bypassed,
+        "stems": list(strips),
         "preset": wishes.preset,
         "precision": wishes.precision,
         "window": {name: getattr(plan.scheme, name) for name in WINDOW} if plan else None,
-        "mixer": {stem: strip.model_dump() for stem, strip in daemon.mixer.strips().items()},
-        "peaks": daemon.peaks(),
+        "mixer": {stem: strip.model_dump() for stem, strip in strips.items()},
+        "peaks": figures.peaks(),
         "server": None,
-        "trouble": daemon.trouble or None,
+        "trouble": figures.trouble or None,
     }
     if session is None:
         return status
@@ -133,7 +167,7 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
             "frames": session.rt.delay,
             "seconds": session.rt.delay / session.client.samplerate,
         },
-        "load": daemon.loads(),
+        "load": figures.loads(),
         "blocks": {
             "total": report.blocks.total,
             "late": report.blocks.late,
@@ -145,9 +179,9 @@ def describe(daemon: "Daemon") -> dict[str, Any]:
             "lost_frames": report.link.lost_frames,
             "dry_frames": report.link.dry_frames,
         },
-        "connections": sorted(daemon.patchbay.connections),
-        "disconnected": sorted(daemon.patchbay.disconnected),
-        "autoconnect": daemon.patchbay.matches,
+        "connections": sorted(playback.patchbay.connections),
+        "disconnected": sorted(playback.patchbay.disconnected),
+        "autoconnect": playback.patchbay.matches,
     }
 
 

@@ -8,7 +8,7 @@ from fake_daemon import FakeDaemon
 from fake_graph import FakeGraph
 from stemd.daemon.config import load_config
 from stemd.daemon.errors import StemdError
-from stemd.daemon.supervisor import app, plan
+from stemd.daemon.supervisor import app, plan, playback
 from stemd.daemon.supervisor import daemon as daemon_module
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
@@ -48,7 +48,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
     monkeypatch.setattr(app, "open_client", open_client)
     monkeypatch.setattr(plan, "choose", choose)
     monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
-    monkeypatch.setattr(daemon_module, "Session", Session)
+    monkeypatch.setattr(playback, "Session", Session)
     with pytest.raises(StemdError, match="the sky fell down"):
         app.run(lambda: load_config(path))
     assert graph.closed

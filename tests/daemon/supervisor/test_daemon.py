@@ -23,7 +23,7 @@ from stemd.daemon.engine.link import RESERVE_S
 from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
 from stemd.daemon.supervisor import daemon as daemon_module
-from stemd.daemon.supervisor import joining, plan
+from stemd.daemon.supervisor import heartbeat, joining, plan
 from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.supervisor.notifier import Notifier
 from stemd.daemon.supervisor.plan import Plan, make_plan
@@ -88,7 +88,7 @@ def daemon(servers, monkeypatch):
     thread = threading.Thread(target=daemon.run)
     thread.start()
     yield daemon
-    daemon.stop()
+    daemon.console.stop()
     thread.join(10)
     assert not thread.is_alive()
 
@@ -99,14 +99,14 @@ def test_the_last_server_is_joined_as_soon_as_it_is_back(servers, monkeypatch, d
             return servers.present is not None
 
     servers.present = first = Returning()
-    wait_until(lambda: daemon.session)
+    wait_until(lambda: daemon.playback.session)
     monkeypatch.setattr(joining, "FIRST_RETRY_S", 60)
     monkeypatch.setattr(joining, "LAST_RETRY_S", 60)
     servers.present = None
     first.alive = False
-    wait_until(lambda: daemon.state is State.WAITING)
+    wait_until(lambda: daemon.playback.state is State.WAITING)
     servers.present = FakeGraph()
-    wait_until(lambda: daemon.session)
+    wait_until(lambda: daemon.playback.session)
 
 
 def test_a_server_that_hangs_while_it_is_joined_keeps_nobody_from_steering(
@@ -124,9 +124,9 @@ def test_a_server_that_hangs_while_it_is_joined_keeps_nobody_from_steering(
     daemon = new_daemon(servers)
     thread = threading.Thread(target=daemon.run, daemon=True)
     thread.start()
-    assert daemon.status().result(10)["state"] == "waiting"
+    assert daemon.console.status().result(10)["state"] == "waiting"
     wait_until(lambda: "answers nobody: it hangs" in caplog.text)
-    daemon.stop()
+    daemon.console.stop()
     thread.join(10)
     go.set()
     assert not thread.is_alive()
@@ -150,7 +150,7 @@ def test_a_server_that_takes_connections_but_lets_nobody_in_is_left_in_peace(
             return True
 
     servers.present = first = Answering()
-    wait_until(lambda: daemon.session)
+    wait_until(lambda: daemon.playback.session)
     for name, seconds in (("FIRST_RETRY_S", 60), ("LAST_RETRY_S", 60), ("LOOK_S", 0.02)):
         monkeypatch.setattr(joining, name, seconds)
     servers.attempts, servers.present = 0, None
@@ -172,7 +172,7 @@ def test_a_signal_may_come_wherever_it_waits_for_a_server(servers, monkeypatch):
         def trace(*_):
             if next(steps) == number:
                 sys.settrace(None)
-                daemon.stop()
+                daemon.console.stop()
             return trace
 
         sys.settrace(trace)
@@ -199,23 +199,23 @@ def said():
 
 def test_it_waits_for_a_server_and_says_so_once(servers, said, daemon):
     wait_until(lambda: servers.attempts > 3)
-    assert daemon.state is State.WAITING
+    assert daemon.playback.state is State.WAITING
     assert said.count("waiting for a server: no server answers") == 1
     servers.present = FakeGraph()
-    wait_until(lambda: daemon.session)
-    assert daemon.state is State.PLAYING
+    wait_until(lambda: daemon.playback.session)
+    assert daemon.playback.state is State.PLAYING
 
 
 def test_it_goes_from_one_server_to_the_next(servers, daemon, caplog):
     caplog.set_level("INFO")
     servers.present = first = FakeGraph()
-    wait_until(lambda: daemon.session)
+    wait_until(lambda: daemon.playback.session)
     servers.present = None
     first.alive = False
-    wait_until(lambda: daemon.state is State.WAITING)
+    wait_until(lambda: daemon.playback.state is State.WAITING)
     wait_until(lambda: first.closed)
     servers.present = second = FakeGraph(48_000)
-    wait_until(lambda: daemon.session)
+    wait_until(lambda: daemon.playback.session)
     assert servers.joined == [first, second]
 
     def delays() -> list[str]:
@@ -227,34 +227,34 @@ def test_it_goes_from_one_server_to_the_next(servers, daemon, caplog):
 
 
 def test_what_is_asked_for_is_done_with_and_without_a_server(servers, daemon):
-    assert daemon.status().result(5)["state"] == "waiting"
-    assert daemon.bypass(True).result(5)
+    assert daemon.console.status().result(5)["state"] == "waiting"
+    assert daemon.console.bypass(True).result(5)
     servers.present = FakeGraph()
-    wait_until(lambda: daemon.session)
-    told = daemon.status().result(5)
+    wait_until(lambda: daemon.playback.session)
+    told = daemon.console.status().result(5)
     assert told["state"] == "bypassed"
     assert told["protocol"] == 1
-    assert told["delay"]["frames"] == daemon.session.rt.delay
+    assert told["delay"]["frames"] == daemon.playback.session.rt.delay
     assert told["stems"] == ["vocals", "accompaniment"]
     assert json.loads(json.dumps(told)).keys() == told.keys()
-    assert not daemon.bypass(None).result(5)
-    assert daemon.state is State.PLAYING
+    assert not daemon.console.bypass(None).result(5)
+    assert daemon.playback.state is State.PLAYING
 
 
 def test_strips_can_be_set_before_there_is_a_server(servers, daemon):
-    assert daemon.status().result(5)["state"] == "waiting"
-    daemon.mixer.set("vocals", mute=True)
+    assert daemon.console.status().result(5)["state"] == "waiting"
+    daemon.console.mixer.set("vocals", mute=True)
     servers.present = FakeGraph()
-    wait_until(lambda: daemon.session)
-    assert daemon.status().result(5)["mixer"]["vocals"]["mute"]
+    wait_until(lambda: daemon.playback.session)
+    assert daemon.console.status().result(5)["mixer"]["vocals"]["mute"]
 
 
 def test_events_tell_what_happens(servers, daemon):
     told = []
-    with daemon.bulletin.subscription(told.append):
+    with daemon.console.bulletin.subscription(told.append):
         servers.present = first = FakeGraph()
         wait_until(lambda: {"event": "state", "state": "playing"} in told)
-        daemon.bypass(True).result(5)
+        daemon.console.bypass(True).result(5)
         assert {"event": "bypass", "on": True} in told
         servers.present, first.alive = None, False
         wait_until(lambda: {"event": "state", "state": "waiting"} in told)
@@ -302,22 +302,22 @@ class TestReload:
         thread = threading.Thread(target=daemon.run)
         thread.start()
         servers.present = FakeGraph()
-        wait_until(lambda: daemon.session)
+        wait_until(lambda: daemon.playback.session)
         yield daemon
-        daemon.stop()
+        daemon.console.stop()
         thread.join(10)
         assert not thread.is_alive()
 
     def test_what_is_the_same_stays(self, daemon, replan):
         replan.append(load_config(None))
-        before = daemon.session.separation
-        assert daemon.reload().result(5) == {"changed": [], "at_next_start": []}
-        assert daemon.session.separation is before
+        before = daemon.playback.session.separation
+        assert daemon.console.reload().result(5) == {"changed": [], "at_next_start": []}
+        assert daemon.playback.session.separation is before
 
     def test_however_often_one_is_asked_for_one_is_done_and_one_waits(
         self, daemon, replan, monkeypatch
     ):
-        monkeypatch.setattr(daemon_module, "RELOAD_PAUSE_S", 0.05)
+        monkeypatch.setattr("stemd.daemon.supervisor.reloading.RELOAD_PAUSE_S", 0.05)
         begun, go, began_at = threading.Semaphore(0), threading.Semaphore(0), []
 
         def next_plan(before):
@@ -326,14 +326,14 @@ class TestReload:
             assert go.acquire(timeout=30)
             return make_plan(load_config(None), before)
 
-        daemon._replan = next_plan
-        daemon.reload_soon()
+        daemon.reloader._replan = next_plan
+        daemon.console.reload_soon()
         assert begun.acquire(timeout=30)
         for _ in range(42):
-            daemon.reload_soon()
+            daemon.console.reload_soon()
         go.release(2)
         assert begun.acquire(timeout=30)
-        wait_until(lambda: not daemon._reloading.locked())
+        wait_until(lambda: not daemon.reloader._reloading.locked())
         assert not begun.acquire(timeout=0.2)
         assert began_at[1] - began_at[0] >= 0.05
 
@@ -345,29 +345,29 @@ class TestReload:
             "jack.client_name=other",
         ]
         replan.append(load_config(None, settings))
-        before = daemon.session.separation
-        assert daemon.reload().result(5) == {
+        before = daemon.playback.session.separation
+        assert daemon.console.reload().result(5) == {
             "changed": ["jack.autoconnect", "mixer.strips", "separation.mask_extension"],
             "at_next_start": ["jack.client_name"],
         }
-        assert daemon.session.separation is before
-        assert daemon.mixer.strips()["vocals"].gain == -6
+        assert daemon.playback.session.separation is before
+        assert daemon.console.mixer.strips()["vocals"].gain == -6
 
     def test_others_are_played_by_another_separation(self, daemon, replan):
         replan.append(load_config(None, ["separation.precision=int8", *BY_HAND]))
-        before = daemon.session.separation
+        before = daemon.playback.session.separation
         assert "separation.precision" in reload(daemon)["changed"]
         play_until(daemon, lambda: before.is_stopped)
-        assert daemon.session.separation is not before
-        assert daemon.session.networks is daemon.plan.networks
+        assert daemon.playback.session.separation is not before
+        assert daemon.playback.session.networks is daemon.playback.plan.networks
 
     def test_another_longest_period_gets_networks_of_its_own(self, daemon, replan):
         """Those that play are no other separation's at the same time."""
-        before = daemon.session.separation
+        before = daemon.playback.session.separation
         replan.append(load_config(None, ["jack.longest_period=2048", *BY_HAND]))
-        networks = daemon.plan.networks
+        networks = daemon.playback.plan.networks
         assert "jack.longest_period" in reload(daemon)["changed"]
-        assert daemon.plan.networks is not networks
+        assert daemon.playback.plan.networks is not networks
         play_until(daemon, lambda: before.is_stopped)
 
     def test_what_waits_for_the_next_start_is_told_each_time_and_changes_nothing(
@@ -376,43 +376,45 @@ class TestReload:
         later = ["midi.enabled=true", "mixer.ramp=1", "jack.client_name=other"]
         for _ in range(2):
             replan.append(load_config(None, later))
-            assert daemon.reload().result(5) == {
+            assert daemon.console.reload().result(5) == {
                 "changed": [],
                 "at_next_start": ["jack.client_name", "midi.enabled", "mixer.ramp"],
             }
-        assert not daemon.plan.config.midi.enabled
+        assert not daemon.playback.plan.config.midi.enabled
         with pytest.raises(StemdError, match="there is no MIDI port"):
-            daemon.learn(Binding(cc=0, does="bypass")).result(5)
+            daemon.console.learn(Binding(cc=0, does="bypass")).result(5)
 
     def test_a_solo_that_goes_lets_the_others_be_heard_only_when_it_is_gone(
         self, daemon, replan, monkeypatch
     ):
-        daemon.mixer.set("vocals", solo=True)
+        daemon.console.mixer.set("vocals", solo=True)
         others = {"drums": NETWORKS["vocals"], "other": NETWORKS["vocals"]}
         monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: others))
         replan.append(load_config(None, ["separation.threads=2", *BY_HAND]))
-        before = daemon.session.separation
+        before = daemon.playback.session.separation
         play(daemon, SILENCE)
-        reloading, mixed = daemon.reload(), []
-        play_until(daemon, lambda: mixed.append({*daemon.mixer.strips()}) or before.is_stopped)
+        reloading, mixed = daemon.console.reload(), []
+        play_until(
+            daemon, lambda: mixed.append({*daemon.console.mixer.strips()}) or before.is_stopped
+        )
         assert reloading.result(5)["changed"]
         assert mixed[0] == {*NETWORKS}
         assert {*NETWORKS, *others} in mixed, "while both are heard"
-        wait_until(lambda: daemon.mixer.strips().keys() == others.keys())
+        wait_until(lambda: daemon.console.mixer.strips().keys() == others.keys())
 
     def test_a_wrong_one_changes_nothing_and_says_why(self, daemon, replan, caplog):
         replan.append(ConfigError("separation.preset: input should be …"))
-        before, told = daemon.plan, []
+        before, told = daemon.playback.plan, []
         with (
-            daemon.bulletin.subscription(told.append),
+            daemon.console.bulletin.subscription(told.append),
             pytest.raises(StemdError, match=r"nothing is changed: separation\.preset"),
         ):
-            daemon.reload().result(5)
+            daemon.console.reload().result(5)
         assert told == [{"event": "reload", "error": "separation.preset: input should be …"}]
-        assert daemon.plan is before
+        assert daemon.playback.plan is before
         assert "nothing is changed: separation.preset" in caplog.text
         replan.append(load_config(None))
-        assert daemon.reload().result(5), "and the next one is read"
+        assert daemon.console.reload().result(5), "and the next one is read"
 
     def test_a_wrong_one_leaves_the_audio_as_it_is_bit_for_bit(self, daemon, servers, replan):
         left_alone = Servers()
@@ -420,7 +422,7 @@ class TestReload:
         other = new_daemon(left_alone)
         thread = threading.Thread(target=other.run, daemon=True)
         thread.start()
-        wait_until(lambda: other.session)
+        wait_until(lambda: other.playback.session)
         rng = np.random.default_rng(1)
         for n in range(200):
             block = 0.1 * rng.standard_normal((2, 256)).astype(np.float32)
@@ -429,9 +431,9 @@ class TestReload:
             if n in (80, 120):
                 replan.append(ConfigError("wrong"))
                 with pytest.raises(StemdError):
-                    daemon.reload().result(5)
+                    daemon.console.reload().result(5)
         assert heard[0].any()
-        other.stop()
+        other.console.stop()
         thread.join(10)
 
     @pytest.fixture
@@ -447,17 +449,25 @@ class TestReload:
         settings += ["separation.mask_extension=zeros", *OTHER_WORK]
         replan.append(load_config(None, settings))
         loading.append(lambda: {stem: network() for stem in FOUR})
-        before = daemon.plan, daemon.session.separation, daemon.mixer.all_strips()
-        status, patterns = daemon.status().result(5), daemon.patchbay._patterns
+        before = (
+            daemon.playback.plan,
+            daemon.playback.session.separation,
+            daemon.console.mixer.all_strips(),
+        )
+        status, patterns = daemon.console.status().result(5), daemon.playback.patchbay._patterns
         told = []
         with (
-            daemon.bulletin.subscription(told.append),
+            daemon.console.bulletin.subscription(told.append),
             pytest.raises(StemdError, match=r"^nothing is changed: the network .*out of order"),
         ):
             reload(daemon)
-        assert (daemon.plan, daemon.session.separation, daemon.mixer.all_strips()) == before
-        assert daemon.patchbay._patterns is patterns
-        after = daemon.status().result(5)
+        assert (
+            daemon.playback.plan,
+            daemon.playback.session.separation,
+            daemon.console.mixer.all_strips(),
+        ) == before
+        assert daemon.playback.patchbay._patterns is patterns
+        after = daemon.console.status().result(5)
         for key in ("stems", "preset", "precision", "window", "mixer", "delay"):
             assert after[key] == status[key]
         reloads = [each for each in told if each["event"] != "state"]  # the machine may be busy
@@ -466,30 +476,30 @@ class TestReload:
         replan.append(load_config(None, OTHER_WORK))
         loading.append(lambda: dict.fromkeys(FOUR, passing))
         assert reload(daemon)["changed"]
-        assert daemon.status().result(5)["stems"] == [*FOUR], "from the answer on"
+        assert daemon.console.status().result(5)["stems"] == [*FOUR], "from the answer on"
 
     def test_without_a_server_too(self, daemon, servers, replan, loading):
         gone, servers.present = servers.present, None
         gone.alive = False
-        wait_until(lambda: daemon.state is State.WAITING)
-        before = daemon.plan
+        wait_until(lambda: daemon.playback.state is State.WAITING)
+        before = daemon.playback.plan
         replan.append(load_config(None, OTHER_WORK))
         loading.append(lambda: dict.fromkeys(FOUR, raising))
         with pytest.raises(StemdError, match="nothing is changed: the network for vocals failed"):
-            daemon.reload().result(5)
-        assert daemon.plan is before
+            daemon.console.reload().result(5)
+        assert daemon.playback.plan is before
 
     def test_status_and_mixer_agree_without_a_server(self, daemon, servers, replan, loading):
         gone, servers.present = servers.present, None
         gone.alive = False
-        wait_until(lambda: daemon.state is State.WAITING)
+        wait_until(lambda: daemon.playback.state is State.WAITING)
         replan.append(load_config(None, OTHER_WORK))
         loading.append(lambda: dict.fromkeys(FOUR, passing))
-        daemon.reload().result(5)
-        stems = daemon.status().result(5)["stems"]
+        daemon.console.reload().result(5)
+        stems = daemon.console.status().result(5)["stems"]
         assert stems == [*FOUR]
         for stem in stems:
-            assert daemon.mixer.set(stem, gain=-3).gain == -3
+            assert daemon.console.mixer.set(stem, gain=-3).gain == -3
 
     def test_a_server_that_goes_meanwhile_leaves_it_to_the_next_one(
         self, daemon, servers, replan, loading
@@ -497,13 +507,15 @@ class TestReload:
         play(daemon, SILENCE)
         replan.append(load_config(None, OTHER_WORK))
         loading.append(lambda: dict.fromkeys(FOUR, passing))
-        reloading, gone = daemon.reload(), servers.present
-        play_until(daemon, lambda: daemon.session.phase is Phase.WARMING)
+        reloading, gone = daemon.console.reload(), servers.present
+        play_until(daemon, lambda: daemon.playback.session.phase is Phase.WARMING)
         gone.alive, servers.present = False, None
         assert reloading.result(10)["changed"]
         servers.present = FakeGraph()
-        wait_until(lambda: daemon.session and daemon.session.client is servers.present)
-        assert daemon.session.stems == FOUR
+        wait_until(
+            lambda: daemon.playback.session and daemon.playback.session.client is servers.present
+        )
+        assert daemon.playback.session.stems == FOUR
 
     def test_what_comes_muted_is_never_heard(self, daemon, servers, replan, loading):
         settings = ["mixer.strips={drums: {mute: true}}", "mixer.ramp=1", *OTHER_WORK]
@@ -511,8 +523,8 @@ class TestReload:
         replan.append(load_config(None, settings))
         loading.append(lambda: dict.fromkeys(FOUR, passing))
         play(daemon, SILENCE)
-        reloading, loudest = daemon.reload(), {}
-        while not reloading.done() or daemon.session.phase is not Phase.STEADY:
+        reloading, loudest = daemon.console.reload(), {}
+        while not reloading.done() or daemon.playback.session.phase is not Phase.STEADY:
             names = [*servers.present._slots]
             heard = play(daemon, 0.1 * rng.standard_normal((2, 256)).astype(np.float32))
             for name, samples in zip(names, heard, strict=False):  # while some come or go
@@ -524,7 +536,7 @@ class TestReload:
     def test_reloads_wait_for_each_other_and_there_are_two_sets_at_most(
         self, daemon, replan, loading, monkeypatch
     ):
-        monkeypatch.setattr(daemon_module, "RELOAD_PAUSE_S", 0)
+        monkeypatch.setattr("stemd.daemon.supervisor.reloading.RELOAD_PAUSE_S", 0)
         live, most = [], []
 
         class OneSet:
@@ -542,16 +554,16 @@ class TestReload:
             replan.append(load_config(None, [f"separation.threads={n + 2}", *BY_HAND]))
             loading.append(load)
         for n in range(4):
-            reloading = daemon.reload()
+            reloading = daemon.console.reload()
             for _ in range(50):
-                daemon.reload_soon()
+                daemon.console.reload_soon()
                 with pytest.raises(StemdError, match="a reload is under way: wait for its end"):
-                    daemon.reload().result(0)
+                    daemon.console.reload().result(0)
             play_until(daemon, reloading.done)
             assert reloading.result()["changed"]
             # One for this, and one for all that asked meanwhile.
             play_until(daemon, lambda so_far=2 * (n + 1): len(most) == so_far)
-            play_until(daemon, lambda: not daemon._changing.locked())
+            play_until(daemon, lambda: not daemon.reloader._second_set.locked())
         assert len(most) == 8
         assert max(most) == 2
         assert sum(each() is not None for each in live) == 1
@@ -563,7 +575,7 @@ SILENCE = np.zeros((2, 256), np.float32)
 def reload(daemon):
     """Reload while silence plays; return what has changed."""
     play(daemon, SILENCE)
-    reloading = daemon.reload()
+    reloading = daemon.console.reload()
     play_until(daemon, reloading.done)
     return reloading.result()
 
@@ -579,7 +591,7 @@ def play_until(daemon, holds):
 
 def play(daemon, block):
     """Play a cycle, and wait until the engine has made what the next one plays."""
-    session = daemon.session
+    session = daemon.playback.session
     heard = session.client.cycle(block)
 
     def is_ready(separation) -> bool:
@@ -599,19 +611,19 @@ def test_the_delay_gets_longer_and_shorter_with_the_periods(servers, monkeypatch
     servers.present = FakeGraph()
     daemon, told = new_daemon(servers), []
     thread = threading.Thread(target=daemon.run)
-    with daemon.bulletin.subscription(told.append):
+    with daemon.console.bulletin.subscription(told.append):
         thread.start()
-        wait_until(lambda: daemon.session)
-        play_until(daemon, lambda: daemon.session.phase is Phase.STEADY)
-        short = daemon.status().result(5)["delay"]["frames"]
+        wait_until(lambda: daemon.playback.session)
+        play_until(daemon, lambda: daemon.playback.session.phase is Phase.STEADY)
+        short = daemon.console.status().result(5)["delay"]["frames"]
         long_ones = np.zeros((2, 4096), np.float32)
         for _ in range(200):
             play(daemon, long_ones)
-            if daemon.session.rt.delay > short:
+            if daemon.playback.session.rt.delay > short:
                 break
         play_until(daemon, lambda: {"event": "delay", "frames": short} in told)
-        assert daemon.status().result(5)["delay"]["frames"] == short
-    daemon.stop()
+        assert daemon.console.status().result(5)["delay"]["frames"] == short
+    daemon.console.stop()
     thread.join(10)
     delays = [each["frames"] for each in told if each["event"] == "delay"]
     assert delays == [short + 4096 - 1024, short]
@@ -627,7 +639,7 @@ class TestSlowLoad:
     @pytest.fixture
     def slow(self, servers, monkeypatch, tmp_path):
         """A daemon with a service manager, and what lets its networks be loaded."""
-        monkeypatch.setattr(daemon_module, "STATUS_S", 0.0)
+        monkeypatch.setattr(heartbeat, "BEAT_S", 0.0)
         monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
         go, notices = threading.Event(), []
 
@@ -648,7 +660,7 @@ class TestSlowLoad:
                     notices.append(manager.recv(4096).decode())
 
             yield daemon, go, hear, thread, notices
-            daemon.stop()
+            daemon.console.stop()
             go.set()
             thread.join(10)
         assert not thread.is_alive()
@@ -656,25 +668,25 @@ class TestSlowLoad:
     def test_at_the_start(self, slow, servers):
         daemon, go, hear, _, notices = slow
         servers.present = FakeGraph()
-        status = daemon.status().result(5)
+        status = daemon.console.status().result(5)
         assert (status["state"], status["stems"], status["window"]) == ("loading", [], None)
         hear("STATUS=loading the networks")
         hear("WATCHDOG=1")
         assert "READY=1" not in notices
-        assert daemon.bypass(True).result(5)
+        assert daemon.console.bypass(True).result(5)
         assert not servers.attempts, "there are no ports yet"
-        reloading = daemon.reload()
+        reloading = daemon.console.reload()
         go.set()
         hear("READY=1")
-        wait_until(lambda: daemon.session)
-        assert daemon.state is State.BYPASSED
+        wait_until(lambda: daemon.playback.session)
+        assert daemon.playback.state is State.BYPASSED
         with pytest.raises(StemdError, match="nothing is changed: wrong"):
             reloading.result(5)
 
     def test_it_ends_at_once_when_it_is_asked_to(self, slow):
         daemon, _, hear, thread, _ = slow
         hear("WATCHDOG=1")
-        daemon.stop()
+        daemon.console.stop()
         thread.join(1)
         assert not thread.is_alive()
 
@@ -682,21 +694,21 @@ class TestSlowLoad:
         daemon, go, _, _, _ = slow
         go.set()
         servers.present = first = FakeGraph()
-        wait_until(lambda: daemon.session)
-        play_until(daemon, lambda: daemon.session.phase is Phase.STEADY)
+        wait_until(lambda: daemon.playback.session)
+        play_until(daemon, lambda: daemon.playback.session.phase is Phase.STEADY)
         go.clear()
-        daemon.session.separation.failure = RuntimeError("out of order")
-        play_until(daemon, lambda: daemon.session.phase is Phase.LOADING)
-        assert daemon.status().result(5)["state"] == "mending"
+        daemon.playback.session.separation.failure = RuntimeError("out of order")
+        play_until(daemon, lambda: daemon.playback.session.phase is Phase.LOADING)
+        assert daemon.console.status().result(5)["state"] == "mending"
         servers.present, first.alive = FakeGraph(), False
-        wait_until(lambda: daemon.state is State.LOADING)
-        assert daemon.status().result(5)["server"] is None
+        wait_until(lambda: daemon.playback.state is State.LOADING)
+        assert daemon.console.status().result(5)["server"] is None
         for _ in range(5):
-            assert daemon.status().result(5)["state"] == "loading"
+            assert daemon.console.status().result(5)["state"] == "loading"
         assert servers.joined == [first], "there is nothing to play with yet"
         go.set()
-        wait_until(lambda: daemon.session)
-        assert daemon.state is State.PLAYING
+        wait_until(lambda: daemon.playback.session)
+        assert daemon.playback.state is State.PLAYING
 
 
 def test_networks_that_cannot_be_loaded_at_the_start_end_it(servers, monkeypatch):
@@ -709,7 +721,7 @@ def test_networks_that_cannot_be_loaded_at_the_start_end_it(servers, monkeypatch
 
 
 def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatch, tmp_path):
-    monkeypatch.setattr(daemon_module, "STATUS_S", 0.0)
+    monkeypatch.setattr(heartbeat, "BEAT_S", 0.0)
     monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     heard = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -725,7 +737,7 @@ def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatc
         thread.start()
         wait_until(lambda: told("STATUS=waiting for a server: no server answers"))
         wait_until(lambda: told("WATCHDOG=1"))
-        daemon.stop()
+        daemon.console.stop()
         wait_until(lambda: told("STOPPING=1"))
         thread.join(10)
     assert heard[0] == "READY=1"
@@ -734,19 +746,19 @@ def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatc
 @pytest.fixture
 def unobserved(monkeypatch):
     """Only the test looks whether the music flows, once the daemon has looked."""
-    monkeypatch.setattr(daemon_module, "STATUS_S", 3600.0)
+    monkeypatch.setattr(heartbeat, "BEAT_S", 3600.0)
 
 
 def await_look(daemon) -> None:
-    wait_until(lambda: daemon.session and isfinite(daemon._notified_at))
-    daemon.status().result(5)  # by the same thread, which is done with looking then
+    wait_until(lambda: daemon.playback.session and isfinite(daemon.heartbeat.last))
+    daemon.console.status().result(5)  # by the same thread, which is done with looking then
 
 
 def test_music_that_does_not_flow_starves_the_watchdog(unobserved, servers, daemon):
     servers.present = graph = FakeGraph()
     await_look(daemon)
     silence = np.zeros((2, 256), np.float32)
-    link = daemon.session.separation.link
+    link = daemon.playback.session.separation.link
 
     def deliver() -> None:
         delivered = link.counters().delivered
@@ -754,14 +766,14 @@ def test_music_that_does_not_flow_starves_the_watchdog(unobserved, servers, daem
             graph.cycle(silence)
         wait_until(lambda: link.counters().delivered > delivered)
 
-    daemon._flows()
-    assert not daemon._flows(), "no cycle, and nothing comes out"
+    daemon.heartbeat.flows()
+    assert not daemon.heartbeat.flows(), "no cycle, and nothing comes out"
     deliver()
-    assert daemon._flows()
-    daemon.session.separation._engine.stop()
-    daemon._flows()
+    assert daemon.heartbeat.flows()
+    daemon.playback.session.separation._engine.stop()
+    daemon.heartbeat.flows()
     graph.cycle(silence)
-    assert not daemon._flows(), "cycles, but nothing comes out"
+    assert not daemon.heartbeat.flows(), "cycles, but nothing comes out"
 
 
 def test_networks_that_cannot_be_loaded_again_do_not_starve_it(unobserved, servers, daemon):
@@ -773,14 +785,14 @@ def test_networks_that_cannot_be_loaded_again_do_not_starve_it(unobserved, serve
 
     silence = np.zeros((2, 256), np.float32)
     graph.cycle(silence)
-    daemon.session.networks.load_anew = refuse
-    daemon.session.separation.failure = ValueError("it broke")
-    daemon.session.rt.wake()
-    wait_until(lambda: daemon.state is State.MENDING)
-    daemon._flows()
+    daemon.playback.session.networks.load_anew = refuse
+    daemon.playback.session.separation.failure = ValueError("it broke")
+    daemon.playback.session.rt.wake()
+    wait_until(lambda: daemon.playback.state is State.MENDING)
+    daemon.heartbeat.flows()
     graph.cycle(silence)
-    assert daemon._flows(), "the input is heard"
-    assert not daemon._flows(), "but no cycle, no sound"
+    assert daemon.heartbeat.flows(), "the input is heard"
+    assert not daemon.heartbeat.flows(), "but no cycle, no sound"
 
 
 def test_a_server_that_refuses_is_not_asked_again(servers, monkeypatch):
@@ -805,7 +817,7 @@ def test_what_was_set_is_kept_where_it_gives_up_too(servers, monkeypatch, tmp_pa
     monkeypatch.setattr(FakeGraph, "bind", fail)
     servers.present = FakeGraph()
     daemon = new_daemon(servers, keeper=Keeper(tmp_path / "state.json"))
-    daemon.mixer.put("vocals", Strip(gain=-7))
+    daemon.console.mixer.put("vocals", Strip(gain=-7))
     with pytest.raises(ServerError):
         daemon.run()
     assert Keeper(tmp_path / "state.json").recall().strips["vocals"].gain == -7

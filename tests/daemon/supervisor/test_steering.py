@@ -54,7 +54,7 @@ class Concert:
             threading.Thread(target=self._play),
         ]
         self._threads[0].start()
-        wait_until(lambda: self.daemon.session)
+        wait_until(lambda: self.daemon.playback.session)
         self._threads[1].start()
 
     def _play(self) -> None:
@@ -73,7 +73,7 @@ class Concert:
         return max(lately, default=0.0)
 
     def close(self) -> None:
-        self.daemon.stop()
+        self.daemon.console.stop()
         self._ending.set()
         for thread in self._threads:
             thread.join(10)
@@ -84,7 +84,7 @@ def concert():
     patch = pytest.MonkeyPatch()
     patch.setattr(daemon_module, "settle_memory", lambda: None)
     made = Concert()
-    wait_until(lambda: made.daemon.state is State.PLAYING and made.loudest() > 0.2)
+    wait_until(lambda: made.daemon.playback.state is State.PLAYING and made.loudest() > 0.2)
     yield made
     made.close()
     patch.undo()
@@ -92,7 +92,7 @@ def concert():
 
 @pytest.fixture
 def by_socket(concert, tmp_path):
-    server = ControlServer(tmp_path / "s", concert.daemon)
+    server = ControlServer(tmp_path / "s", concert.daemon.console)
     server.start()
     with ControlClient(server.path) as client:
         yield lambda mute: client.ask("set", stem="vocals", gain=-90 if mute else 0)
@@ -106,7 +106,7 @@ def by_midi(concert):
 
 @pytest.fixture
 def by_osc(concert):
-    server = OscServer("127.0.0.1", 0, concert.daemon)
+    server = OscServer("127.0.0.1", 0, concert.daemon.console)
     server.start()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.connect(("127.0.0.1", server.port))

@@ -1,0 +1,89 @@
+"""Logging and publishing what happens."""
+
+import logging
+
+from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.mixer import Strip
+from stemd.daemon.supervisor.playback import Playback
+from stemd.daemon.supervisor.session import Session, State
+
+log = logging.getLogger(__name__)
+
+
+class Announcer:
+    """Logs and publishes what happens (main thread).
+
+    Parameters
+    ----------
+    playback : Playback
+    bulletin : Bulletin
+    """
+
+    def __init__(self, playback: Playback, bulletin: Bulletin) -> None:
+        self._playback = playback
+        self._bulletin = bulletin
+        self._state: State | None = None
+        self._delay = 0
+        """Frames, as announced last."""
+
+    def strip(self, stem: str, strip: Strip) -> None:
+        """Publish that a stem's strip was set (any thread)."""
+        self._bulletin.publish("mixer", stem=stem, **strip.model_dump())
+
+    def session_begins(self, session: Session) -> None:
+        """Log and publish the client that has joined a server."""
+        self._delay = session.rt.delay
+        _log_session(session)
+        self._bulletin.publish("client", name=session.client.name)
+        self.changes()
+
+    def changes(self) -> None:
+        """Log and publish the state and the delay where they have changed."""
+        self._announce_state()
+        if session := self._playback.session:
+            self._announce_delay(session)
+
+    def session_ends(self, session: Session) -> None:
+        """Log what the session counted."""
+        counters, report = session.rt.counters(), session.separation.report()
+        log.info(
+            "played %.1f s: %d of %d blocks late, %d periods late, %d frames lost, %d xruns",
+            counters.frames / session.separation.samplerate,
+            report.blocks.late,
+            report.blocks.total,
+            report.link.late_periods,
+            report.link.lost_frames,
+            counters.xruns,
+        )
+
+    def _announce_state(self) -> None:
+        state = self._playback.state
+        if state == self._state:
+            return
+        if self._state not in (None, State.WAITING) and self._playback.session:
+            log.warning("state: %s", state)
+        self._state = state
+        self._bulletin.publish("state", state=state)
+
+    def _announce_delay(self, session: Session) -> None:
+        if session.rt.delay != self._delay:
+            self._delay = session.rt.delay
+            _log_session(session)
+            self._bulletin.publish("delay", frames=self._delay)
+
+
+def _log_session(session: Session) -> None:
+    client = session.client
+    log.info(
+        "client %s on %s, %d Hz, %d frames a period",
+        client.name,
+        client.server,
+        client.samplerate,
+        client.period,
+    )
+    log.info(
+        "separating into %s with a delay of %d frames (%.3f s)",
+        ", ".join(session.networks.stems),
+        session.rt.delay,
+        session.rt.delay / client.samplerate,
+    )

@@ -1,0 +1,116 @@
+"""What may be asked of the daemon, whichever interface asks."""
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any
+
+from stemd.daemon.control.bindings import Binding, with_learned
+from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.interfaces.midi import MidiSection
+from stemd.daemon.control.interfaces.midi_control import MidiControl
+from stemd.daemon.errors import StemdError
+from stemd.daemon.supervisor.calls import Calls
+from stemd.daemon.supervisor.playback import Playback
+from stemd.daemon.supervisor.reloading import Reloader
+from stemd.daemon.supervisor.status import Figures, describe
+
+
+class Console:
+    """What may be asked of the daemon; see `control.steerable.Steerable` (any thread).
+
+    The main thread does it, between two looks after the session.
+
+    Parameters
+    ----------
+    playback : Playback
+    calls : Calls
+    bulletin : Bulletin
+    reloader : Reloader
+    figures : Figures
+    midi : MidiSection
+    learned : iterable of Binding
+        MIDI bindings that were learned at earlier starts.
+
+    Attributes
+    ----------
+    mixer : Mixer
+    bulletin : Bulletin
+    midi : MidiControl
+        For the main thread only.
+    is_stopping : bool
+        Whether the daemon was asked to end.
+    """
+
+    def __init__(
+        self,
+        playback: Playback,
+        calls: Calls,
+        bulletin: Bulletin,
+        reloader: Reloader,
+        figures: Figures,
+        midi: MidiSection,
+        learned: Iterable[Binding],
+    ) -> None:
+        self.mixer = playback.mixer
+        self.bulletin = bulletin
+        self.is_stopping = False
+        self._playback = playback
+        self._calls = calls
+        self._reloader = reloader
+        self._figures = figures
+        learned = list(learned)
+        self.midi = MidiControl(
+            self,
+            with_learned(midi.bindings, learned),
+            midi.soft_takeover,
+            learned=learned,
+        )
+
+    def status(self) -> "Future[dict[str, Any]]":
+        """Return what the daemon is doing, in figures."""
+        return self._calls.add(lambda: describe(self._playback, self._figures))
+
+    def bypass(self, on: bool | None) -> "Future[bool]":
+        """Fade to the dry signal, or back to the stems, or, for None, to the other one."""
+        return self._calls.add(lambda: self._bypass(on))
+
+    def reload(self) -> "Future[dict[str, Any]]":
+        """Read the configuration anew; see `Reloader.reload`."""
+        return self._reloader.reload()
+
+    def reload_soon(self) -> None:
+        """Reload once for all wishes since the last one (also in a signal handler)."""
+        self._reloader.reload_soon()
+
+    def learn(self, wish: Binding) -> "Future[Binding]":
+        """Bind the next MIDI controller that moves."""
+        learned: Future[Binding] = Future()
+
+        def pass_on(asked: "Future[None]") -> None:
+            error = asked.exception()
+            if error and learned.set_running_or_notify_cancel():
+                learned.set_exception(error)
+
+        self._calls.add(lambda: self._learn(wish, learned)).add_done_callback(pass_on)
+        return learned
+
+    def stop(self) -> None:
+        """End the daemon soon (also in a signal handler, so no lock may be taken)."""
+        self.is_stopping = True
+        self._playback.wake()
+
+    def peaks(self) -> dict[str, list[float]]:
+        """Return how loud the input and each stem was lately [linear, left and right]."""
+        return self._figures.peaks()
+
+    def _bypass(self, on: bool | None) -> bool:
+        wanted = not self._playback.is_bypassed if on is None else on
+        if wanted != self._playback.is_bypassed:
+            self._playback.bypass(wanted)
+            self.bulletin.publish("bypass", on=wanted)
+        return wanted
+
+    def _learn(self, wish: Binding, learned: "Future[Binding]") -> None:
+        if not self._playback.config.midi.enabled:
+            raise StemdError("there is no MIDI port: set midi.enabled to true, and start again")
+        self.midi.learn(wish, learned)

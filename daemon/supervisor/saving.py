@@ -1,0 +1,64 @@
+"""Saving what was set, for the next start."""
+
+from concurrent.futures import Future
+
+from stemd.daemon.control.interfaces.midi_control import MidiControl
+from stemd.daemon.control.saved_state import Keeper, Kept
+from stemd.daemon.errors import StemdError
+from stemd.daemon.supervisor.calls import Calls
+from stemd.daemon.supervisor.playback import Playback
+
+SAVE_S = 5.0
+"""Seconds that `Saver.save_and_wait` waits at most."""
+
+
+class Saver:
+    """Saves what differs from the configuration: strips, bypass and learned MIDI bindings.
+
+    Parameters
+    ----------
+    keeper : Keeper
+    playback : Playback
+    midi : MidiControl
+    calls : Calls
+    """
+
+    def __init__(self, keeper: Keeper, playback: Playback, midi: MidiControl, calls: Calls) -> None:
+        self._keeper = keeper
+        self._playback = playback
+        self._midi = midi
+        self._calls = calls
+
+    def save(self, anew: bool = False) -> "Future[str]":
+        """Begin to save where something has changed; see `Keeper.keep` (main thread)."""
+        return self._keeper.keep(self._state(), anew)
+
+    def save_and_wait(self) -> str:
+        """Save now, and wait until that is done (any other thread).
+
+        Returns
+        -------
+        str
+            Why nothing is saved; empty where it is.
+        """
+        try:
+            self._calls.add(self.save).result(SAVE_S).result(SAVE_S)  # one that is under way
+            return self._calls.add(lambda: self.save(anew=True)).result(SAVE_S).result(SAVE_S)
+        except TimeoutError:
+            return f"it is not written within {SAVE_S:.0f} s"
+        except StemdError as error:  # the daemon ends
+            return str(error)
+
+    def close(self) -> None:
+        """Save for the last time (main thread)."""
+        self._keeper.close(self._state())
+
+    def _state(self) -> Kept:
+        playback = self._playback
+        return Kept.model_validate(
+            {
+                "strips": playback.changed_strips(),
+                "bypass": playback.is_bypassed,
+                "bindings": self._midi.learned,
+            }
+        )
