@@ -101,32 +101,34 @@ oracle: $(VENV)/test $(ORACLE)/done $(ORACLE)/songs
 
 speed: $(VENV)/run $(ORACLE)/deezer
 	$(call install-missing,$(FOR_SPEED))
-	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/python benchmarks/speed.py $(ARGS)
+	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/python -m benchmarks.speed $(ARGS)
 
 quality: $(VENV)/bench
-	$(VENV)/bin/python benchmarks/quality.py $(ARGS)
+	$(VENV)/bin/python -m research.quality.presets $(ARGS)
 
 experiments: $(VENV)/bench
-	$(VENV)/bin/python benchmarks/experiments.py $(ARGS)
+	$(VENV)/bin/python -m research.quality.experiments $(ARGS)
 
 precision: $(VENV)/bench
-	$(VENV)/bin/python benchmarks/precision.py $(ARGS)
+	$(VENV)/bin/python -m research.quality.precision $(ARGS)
 
 block: $(VENV)/run
-	$(VENV)/bin/python benchmarks/block.py $(ARGS)
+	$(VENV)/bin/python -m benchmarks.block $(ARGS)
+
+ENDURE := PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(VENV)/bin/python
 
 soak: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))
-	$(VENV)/bin/python benchmarks/soak.py $(ARGS)
+	$(ENDURE) tests/endurance/soak.py $(ARGS)
 
 floods: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))
 	$(VENV)/bin/pip install --quiet --editable '.[osc]'
-	$(VENV)/bin/python benchmarks/floods.py $(ARGS)
+	$(ENDURE) tests/endurance/floods.py $(ARGS)
 
 xruns: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))
-	$(VENV)/bin/python benchmarks/xruns.py $(ARGS)
+	$(ENDURE) tests/endurance/xruns.py $(ARGS)
 
 # For ARM the compiler is told to; the rest of a wheel is the same everywhere.
 wheels: $(WHEELS)/done
@@ -165,25 +167,25 @@ runtimes-test: $(FORERUNNER)/done
 	  tflite_models/test_network.py tflite_models/test_runtime_contract.py) $(ARGS)
 
 boards: $(VENV)/run
-	$(VENV)/bin/python benchmarks/budget.py $(ARGS)
-	$(VENV)/bin/python benchmarks/boards.py $(ARGS)
+	$(VENV)/bin/python -m benchmarks.budget $(ARGS)
+	$(VENV)/bin/python -m benchmarks.boards $(ARGS)
 
 # One thread for each process: two of them for the small convolutions take longer than one. And what
 # is freed is kept for the next step: given back to the kernel, it comes as pages to be zeroed anew.
 LEARN := OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 \
-  PYTHONPATH=benchmarks $(TRAINING)/bin/python
+  $(TRAINING)/bin/python
 
 train: $(TRAINING)/done
-	$(LEARN) -m training $(ARGS)
+	$(LEARN) -m research.training $(ARGS)
 
 teach: $(TRAINING)/done
-	$(LEARN) -m training.experiments $(ARGS)
+	$(LEARN) -m research.training.experiments $(ARGS)
 
 ceiling: $(TRAINING)/done
-	$(LEARN) -m training.ceiling $(ARGS)
+	$(LEARN) -m research.training.ceiling $(ARGS)
 
 training-test: $(TRAINING)/done
-	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest -p no:cacheprovider tests/training $(ARGS)
+	OMP_NUM_THREADS=1 $(TRAINING)/bin/pytest -p no:cacheprovider tests/research/training $(ARGS)
 
 man: $(VENV)/test
 	$(VENV)/bin/python docs/man/write.py

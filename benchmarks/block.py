@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from report import DOCS, markdown_table, replace_section
+from benchmarks.report import DOCS, markdown_table, replace_section
 from stemd.daemon.config import SeparationSection
 from stemd.dsp.banks import Bank, InTurn
 from stemd.dsp.masks import MaskExtension, RatioMask

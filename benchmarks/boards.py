@@ -5,7 +5,7 @@ Writes tables of docs/raspberry-pi.md: an estimate, for nobody has measured it t
 
 from argparse import ArgumentParser
 
-from report import DOCS, markdown_table, replace_section
+from benchmarks.report import DOCS, markdown_table, replace_section
 from stemd.daemon.capacity.estimate import BLOCKS, BOARDS, WEIGHTS, expected_load
 from stemd.daemon.capacity.profiles import choose_profile
 from stemd.daemon.presets import PRESETS

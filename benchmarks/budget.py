@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 
-from report import DOCS, markdown_table, replace_section
+from benchmarks.report import DOCS, markdown_table, replace_section
 
 DOCUMENT = DOCS / "raspberry-pi.md"
 
@@ -100,7 +100,7 @@ def private_mb() -> float:
 def measure(precision: str, remainder: bool) -> dict[str, float]:
     """Give the megabytes that each stage adds, and ``all of it``."""
     ended = subprocess.run(
-        [sys.executable, __file__, "--child", json.dumps([precision, remainder])],
+        [sys.executable, "-m", "benchmarks.budget", "--child", json.dumps([precision, remainder])],
         check=True,
         stdout=subprocess.PIPE,
         text=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from cost import Cost, cost_of
+from benchmarks.cost import Cost, cost_of
 
 
 class Official:

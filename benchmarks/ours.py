@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from cost import Cost, cost_of
+from benchmarks.cost import Cost, cost_of
 from stemd.daemon.engine.workers import WorkerPool
 from stemd.daemon.files.separate import aligned, files_separator
 from stemd.dsp.arrays import Waveform

@@ -17,13 +17,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-import official
-import ours
-from cost import Cost
-from official import Official
-from ours import PRECISIONS, Stemd, load, whole
-from report import DOCS, markdown_table, replace_section
-from rounds import Ratio, Seconds, clocked, in_turns, ratio
+from benchmarks import official, ours
+from benchmarks.cost import Cost
+from benchmarks.official import Official
+from benchmarks.ours import PRECISIONS, Stemd, load, whole
+from benchmarks.report import DOCS, markdown_table, replace_section
+from benchmarks.rounds import Ratio, Seconds, clocked, in_turns, ratio
 from stemd.daemon.capacity.measurements import processor_name
 from stemd.dsp.scheme import OFFLINE, SAMPLERATE
 from stemd.tflite_models.graphs.spec import GraphSpec

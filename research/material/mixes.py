@@ -18,12 +18,12 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-import words
-from packages import Piece, cache_folder, version
-from report import markdown_table
+from benchmarks.report import markdown_table
+from research.material import words
+from research.material.packages import Piece, cache_folder, version
+from research.material.voices import Singer, Speaker, Voice
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
-from voices import Singer, Speaker, Voice
 
 SECONDS = 30
 PEAK = 0.9

@@ -10,9 +10,9 @@ import soundfile
 import soxr
 from platformdirs import user_cache_path
 
+from research.material.voices import MaterialError
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
-from voices import MaterialError
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import astuple
 
-from material import RECIPES, build_mixes
-from report import DOCS, markdown_table, replace_section
+from benchmarks.report import DOCS, markdown_table, replace_section
+from research.material.mixes import RECIPES, build_mixes
+from research.material.voices import MaterialError
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT, SAMPLERATE, Scheme
 from stemd.tflite_models.errors import ModelError
-from voices import MaterialError
 
 try:
-    from variants import (
+    from research.quality.variants import (
         BASE,
         CONTINUATIONS,
         LOOK_AHEAD,

@@ -6,8 +6,8 @@ from typing import TypeAlias, TypeVar
 
 from tqdm import tqdm
 
-from material import Recipe
-from workers import workers
+from research.material.mixes import Recipe
+from research.workers import workers
 
 Subject = TypeVar("Subject")
 Result = TypeVar("Result")

@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from material import RECIPES, build_mixes
-from pool import Graphs, on_every_mix
-from report import DOCS, markdown_table, replace_section
-from rounds import clocked, in_turns
+from benchmarks.report import DOCS, markdown_table, replace_section
+from benchmarks.rounds import clocked, in_turns
+from research.material.mixes import RECIPES, build_mixes
+from research.material.voices import MaterialError
+from research.quality.pool import Graphs, on_every_mix
 from stemd.daemon.engine.networks import SETS
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS
@@ -30,10 +31,9 @@ from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
 from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.spleeter.streaming import compile_graph
 from stemd.tflite_models.store.library import Library
-from voices import MaterialError
 
 try:
-    from variants import score_scheme
+    from research.quality.variants import score_scheme
 except ImportError as missing:
     sys.exit(f"precision: {missing.name} is not installed; run `pip install '.[bench]'`")
 

@@ -16,9 +16,10 @@ from typing import get_args
 import numpy as np
 import soundfile
 
-from material import RECIPES, Recipe, build_mix, build_mixes, describe
-from pool import Graphs, on_every_mix
-from report import DOCS, markdown_table, replace_section
+from benchmarks.report import DOCS, markdown_table, replace_section
+from research.material.mixes import RECIPES, Recipe, build_mix, build_mixes, describe
+from research.material.voices import MaterialError
+from research.quality.pool import Graphs, on_every_mix
 from stemd.daemon.engine.networks import SETS
 from stemd.daemon.errors import StemdError
 from stemd.daemon.files.audio_file import Song
@@ -30,11 +31,10 @@ from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.store.library import Library
-from voices import MaterialError
 
 try:
-    from measures import bss_sdr_db, sdr_db
-    from plot import draw
+    from research.quality.measures import bss_sdr_db, sdr_db
+    from research.quality.plot import draw
 except ImportError as missing:
     sys.exit(f"quality: {missing.name} is not installed; run `pip install '.[bench]'`")
 

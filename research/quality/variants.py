@@ -15,11 +15,17 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-import sliding
-from material import Recipe, build_mix
-from measures import sdr_db
-from pool import Graphs, on_every_mix
-from short_windows import WindowPair, asymmetric_pair, hann_pair, spectra_of, waveform_of
+from research.material.mixes import Recipe, build_mix
+from research.quality import sliding
+from research.quality.measures import sdr_db
+from research.quality.pool import Graphs, on_every_mix
+from research.quality.short_windows import (
+    WindowPair,
+    asymmetric_pair,
+    hann_pair,
+    spectra_of,
+    waveform_of,
+)
 from stemd.daemon.engine.networks import SETS
 from stemd.dsp.arrays import Magnitudes, Waveform
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT, OFFLINE, Scheme

@@ -11,13 +11,13 @@ import argparse
 from contextlib import suppress
 from pathlib import Path
 
-from packages import cache_folder
-from training import bundle, card, render, singers
-from training.errors import tell
-from training.fonts import FONTS
-from training.learner import Settings
-from training.songs import all_songs
-from training.start import (
+from research.material.packages import cache_folder
+from research.training import bundle, card, render, singers
+from research.training.errors import tell
+from research.training.fonts import FONTS
+from research.training.learner import Settings
+from research.training.songs import all_songs
+from research.training.start import (
     BUNDLED,
     DEEZERS,
     OURS,
@@ -26,8 +26,8 @@ from training.start import (
     refuse_heard,
     refuse_unlike,
 )
-from training.tracks import OWN, Track, read_list, read_own
-from training.train import train
+from research.training.tracks import OWN, Track, read_list, read_own
+from research.training.train import train
 
 STEPS = ("material", "train", "bundle")
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from packages import cache_folder, unpacked, version
-from voices import MaterialError, as_anywhere
-from workers import PROCESSES
+from research.material.packages import cache_folder, unpacked, version
+from research.material.voices import MaterialError, as_anywhere
+from research.workers import PROCESSES
 
 PACKAGE = "mma"
 TEMPOS = range(70, 170)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from research.training.learner import Settings
+from research.training.mixing import USUAL, Augmentation, Batch, Mixer
+from research.training.tracks import Track
+from research.workers import workers
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT
-from training.learner import Settings
-from training.mixing import USUAL, Augmentation, Batch, Mixer
-from training.tracks import Track
-from workers import workers
 
 AHEAD = 4
 """Batches made before they are needed."""

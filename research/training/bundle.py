@@ -12,7 +12,19 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from packages import version
+from research.material.packages import version
+from research.material.voices import programs
+from research.training import checkpoints
+from research.training.card import CARD, REPLACED, digest_of_heard, read, runs_of
+from research.training.errors import TrainingError
+from research.training.evaluate import DEFAULT, Way, compiled, means, score_all, score_recording
+from research.training.fonts import FONTS
+from research.training.heldout import Mix, build_mixes, recordings
+from research.training.learner import CHECKPOINT, digest_of_networks
+from research.training.network import unet_of
+from research.training.songs import PACKAGES, Song
+from research.training.start import DEEZERS, OURS, bundled, read_all
+from research.training.tracks import OWN, STEMS, Track, digest_of
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import locked
 from stemd.tflite_models.graphs.spec import GraphSpec
@@ -21,18 +33,6 @@ from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.store.manifest import MANIFEST, Figures, Manifest, Training
 from stemd.tflite_models.store.set_folder import write_set
 from stemd.tflite_models.store.sets import ModelSet
-from training import checkpoints
-from training.card import CARD, REPLACED, digest_of_heard, read, runs_of
-from training.errors import TrainingError
-from training.evaluate import DEFAULT, Way, compiled, means, score_all, score_recording
-from training.fonts import FONTS
-from training.heldout import Mix, build_mixes, recordings
-from training.learner import CHECKPOINT, digest_of_networks
-from training.network import unet_of
-from training.songs import PACKAGES, Song
-from training.start import DEEZERS, OURS, bundled, read_all
-from training.tracks import OWN, STEMS, Track, digest_of
-from voices import programs
 
 MEASURED_ON = "held-out MIDI songs"
 WORKPLACE = ".4stems.part"

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from report import DOCS, markdown_table, replace_section
+from benchmarks.report import DOCS, markdown_table, replace_section
 
 CARD = "card.json"
 SETS = ("2stems", "4stems")

@@ -8,7 +8,7 @@ from random import Random
 
 import mido
 
-from training.songs import BASSES, DRUM_CHANNEL, VOICES, Note, Part
+from research.training.songs import BASSES, DRUM_CHANNEL, VOICES, Note, Part
 
 BANK_SELECT = (0, 32)  # controllers
 _NRPN = (99, 98)

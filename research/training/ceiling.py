@@ -16,19 +16,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import sliding
-from measures import sdr_db
-from report import DOCS, markdown_table, replace_section
-from training.__main__ import default_folder, say
-from training.errors import tell
-from training.evaluate import Way, score_all
-from training.fonts import FONTS
-from training.heldout import Mix, build_mixes
-from training.render import Performance, render
-from training.songs import PARTS, Song, Split, all_songs
-from training.start import OURS, bundled
-from training.tracks import STEMS
-from workers import workers
+from benchmarks.report import DOCS, markdown_table, replace_section
+from research.quality import sliding
+from research.quality.measures import sdr_db
+from research.training.__main__ import default_folder, say
+from research.training.errors import tell
+from research.training.evaluate import Way, score_all
+from research.training.fonts import FONTS
+from research.training.heldout import Mix, build_mixes
+from research.training.render import Performance, render
+from research.training.songs import PARTS, Song, Split, all_songs
+from research.training.start import OURS, bundled
+from research.training.tracks import STEMS
+from research.workers import workers
 
 LEARNT = 40
 """Songs that were learnt from, with the smallest checksums, of the packages of those held out."""

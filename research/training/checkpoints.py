@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from training.errors import TrainingError
+from research.training.errors import TrainingError
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

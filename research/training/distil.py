@@ -17,16 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stemd.daemon.presets import PRESETS
-from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.graphs.spec import StreamingPrecision
-from stemd.tflite_models.spleeter.unet import UNet
-from training.batches import batches, frames_of
-from training.learner import THREADS, Learner, Settings, alone_in, run
-from training.mixing import USUAL, Augmentation, Batch, Mixer
-from training.network import analyse, estimate, ratio_masks, weights_of
-from training.tracks import Track, digest_of
-from training.train import (
+from research.training.batches import batches, frames_of
+from research.training.learner import THREADS, Learner, Settings, alone_in, run
+from research.training.mixing import USUAL, Augmentation, Batch, Mixer
+from research.training.network import analyse, estimate, ratio_masks, weights_of
+from research.training.tracks import Track, digest_of
+from research.training.train import (
     VALIDATION_BATCHES,
     VALIDATION_SEED,
     Say,
@@ -34,7 +30,11 @@ from training.train import (
     loss_against,
     validate,
 )
-from training.windows import Window, window_of
+from research.training.windows import Window, window_of
+from stemd.daemon.presets import PRESETS
+from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.graphs.spec import StreamingPrecision
+from stemd.tflite_models.spleeter.unet import UNet
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from research.training.errors import TrainingError
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
-from training.errors import TrainingError
 
 DRUMS: Mapping[str, tuple[int, ...]] = {
     r"kick|bass ?drum": (35, 36),
@@ -88,8 +88,9 @@ def kit_in(folder: Path) -> Kit:
     if not kit:
         names = ", ".join(name for name, _ in drums)
         raise TrainingError(
-            f"{folder}/drumkit.xml names no drum that DRUMS in training/drumkits.py knows (got "
-            f"{names}): add a name there, or leave the kit out of FONTS in training/fonts.py"
+            f"{folder}/drumkit.xml names no drum that DRUMS in research/training/drumkits.py "
+            f"knows (got {names}): add a name there, or leave the kit out of FONTS in "
+            "research/training/fonts.py"
         )
     return kit
 

@@ -6,8 +6,8 @@ from concurrent.futures.process import BrokenProcessPool
 
 from soundfile import LibsndfileError
 
+from research.material.voices import MaterialError
 from stemd.tflite_models.errors import ModelError
-from voices import MaterialError
 
 INTERRUPTED = 130
 """The exit code that a shell gives to what SIGINT ended."""

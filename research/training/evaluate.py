@@ -10,8 +10,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-import sliding
-from measures import sdr_db
+from research.quality import sliding
+from research.quality.measures import sdr_db
+from research.training.heldout import Mix, Recording
+from research.training.mixing import Stems
+from research.training.tracks import STEMS
+from research.workers import workers
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.masks import MaskExtension, RatioMask
@@ -19,10 +23,6 @@ from stemd.dsp.scheme import HOP_LENGTH, OFFLINE, Scheme
 from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.spleeter.streaming import compile_graph
-from training.heldout import Mix, Recording
-from training.mixing import Stems
-from training.tracks import STEMS
-from workers import workers
 
 
 @dataclass(frozen=True)

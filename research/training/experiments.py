@@ -19,27 +19,27 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from material import RECIPES, build_mixes
-from measures import sdr_db
-from pool import Graphs, on_every_mix
-from report import DOCS, markdown_table, replace_section
+from benchmarks.report import DOCS, markdown_table, replace_section
+from research.material.mixes import RECIPES, build_mixes
+from research.quality.measures import sdr_db
+from research.quality.pool import Graphs, on_every_mix
+from research.quality.variants import score_scheme
+from research.training.__main__ import default_folder, positive, read_tracks, run_name, say
+from research.training.distil import LESSONS, SETTINGS, SHORTEST, distil
+from research.training.errors import tell
+from research.training.evaluate import Way, separate
+from research.training.learner import Learner
+from research.training.mixing import USUAL
+from research.training.network import unet_of
+from research.training.recordings import record_all
+from research.training.start import DEEZERS, bundled, read_all
+from research.training.tracks import OWN
 from stemd.daemon.cli.recording import SONG, read_song
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import OFFLINE, Scheme
 from stemd.tflite_models.spleeter.streaming import compile_graph
 from stemd.tflite_models.spleeter.unet import UNet
-from training.__main__ import default_folder, positive, read_tracks, run_name, say
-from training.distil import LESSONS, SETTINGS, SHORTEST, distil
-from training.errors import tell
-from training.evaluate import Way, separate
-from training.learner import Learner
-from training.mixing import USUAL
-from training.network import unet_of
-from training.recordings import record_all
-from training.start import DEEZERS, bundled, read_all
-from training.tracks import OWN
-from variants import score_scheme
 
 TAUGHT = replace(USUAL, recorded=0.2, sung=0.9, balance=1)
 """Recorded music, where no stems are needed, is hardly sung here: with more of it than voices,

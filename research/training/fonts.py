@@ -17,11 +17,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from packages import unpacked
+from research.material.packages import unpacked
+from research.material.voices import MaterialError, as_anywhere
+from research.training.drumkits import Kit, kit_in, strike
+from research.training.songs import PARTS, SECONDS, Part, Split
 from stemd.dsp.scheme import SAMPLERATE
-from training.drumkits import Kit, kit_in, strike
-from training.songs import PARTS, SECONDS, Part, Split
-from voices import MaterialError, as_anywhere
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class DrumKit(Font):
 
     @property
     def made_by(self) -> tuple[str, ...]:
-        """`training.drumkits`; the number changes with what it makes of a kit."""
+        """`research.training.drumkits`; the number changes with what it makes of a kit."""
         return ("drum kits 2",)
 
     @cached_property
@@ -178,7 +178,7 @@ def _played(
             raise MaterialError(
                 f"{command[0]} failed on {path}: {' '.join(said.split())}; delete the package's "
                 "folder, so that it is fetched anew, or leave the font out of FONTS in "
-                "training/fonts.py"
+                "research/training/fonts.py"
             )
         samples, _ = soundfile.read(folder / "part.wav", dtype="float32", always_2d=True)
     frames = round(SECONDS * SAMPLERATE)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from material import PEAK, RECIPES
+from research.material.mixes import PEAK, RECIPES
+from research.material.voices import Voice
+from research.training.errors import TrainingError
+from research.training.mixing import Stems
+from research.training.tracks import STEMS, Track
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
-from training.errors import TrainingError
-from training.mixing import Stems
-from training.tracks import STEMS, Track
-from voices import Voice
 
 START_S, SECONDS = 15, 30
 SOFTEST = 1e-4

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from research.training import checkpoints
+from research.training.errors import TrainingError
+from research.training.mixing import Batch
+from research.training.network import estimate, weights_of
+from research.training.rounding import Weights
+from research.training.windows import Window
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.spleeter.unet import Activations, UNet
-from training import checkpoints
-from training.errors import TrainingError
-from training.mixing import Batch
-from training.network import estimate, weights_of
-from training.rounding import Weights
-from training.windows import Window
 
 CHECKPOINT = "checkpoint.pt"
 STEADY = "steady.pt"

@@ -20,9 +20,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
+from research.training.tracks import RECORDING, STEMS, Stem, Track
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
-from training.tracks import RECORDING, STEMS, Stem, Track
 
 Stems: TypeAlias = NDArray[np.float32]
 """[shape=(stems, CHANNELS, frames)], in the order of STEMS."""

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from research.training import rounding
+from research.training.rounding import Weights
 from stemd.dsp.masks import EPSILON
 from stemd.dsp.scheme import HOP_LENGTH, MODEL_BINS, N_FFT
 from stemd.dsp.stft import hann
@@ -27,8 +29,6 @@ from stemd.tflite_models.spleeter.unet import (
     UNet,
     from_tensors,
 )
-from training import rounding
-from training.rounding import Weights
 
 _TO_TORCH = {"encoder": (0, 3, 1, 2), "decoder": (3, 0, 1, 2), "head": (0, 3, 1, 2)}
 _TO_TFLITE = {"encoder": (0, 2, 3, 1), "decoder": (1, 2, 3, 0), "head": (0, 2, 3, 1)}

@@ -13,10 +13,10 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from packages import unpacked, version
+from research.material.packages import unpacked, version
+from research.material.voices import MaterialError
+from research.training.tracks import RECORDING, Track, keep
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
-from training.tracks import RECORDING, Track, keep
-from voices import MaterialError
 
 SECONDS = 90
 """Of each piece, from its tenth second on."""
@@ -47,7 +47,7 @@ def record_all(folder: Path) -> list[Track]:
         if not kept:
             raise MaterialError(
                 f"no piece of {START_S + SECONDS} s in {package} {version(package)}; leave it out "
-                "of PACKAGES in training/recordings.py"
+                "of PACKAGES in research/training/recordings.py"
             )
         tracks += kept
     return tracks

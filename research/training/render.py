@@ -12,11 +12,11 @@ from random import Random
 import mido
 from tqdm import tqdm
 
-from training.casting import in_first_channel, recast, transposed, without_programs
-from training.fonts import FONTS, Font
-from training.songs import PARTS, SECONDS, Note, Part, Song
-from training.tracks import Track, keep, write_list
-from workers import workers
+from research.training.casting import in_first_channel, recast, transposed, without_programs
+from research.training.fonts import FONTS, Font
+from research.training.songs import PARTS, SECONDS, Note, Part, Song
+from research.training.tracks import Track, keep, write_list
+from research.workers import workers
 
 TICKS_PER_S = 960
 TRANSPOSITIONS = range(-3, 4)

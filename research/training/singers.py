@@ -11,11 +11,11 @@ from random import Random
 
 from tqdm import tqdm
 
+from research.material.voices import MaterialError, Singer, Speaker, Voice, programs
+from research.training.songs import Split
+from research.training.tracks import Track, keep, write_list
+from research.workers import workers
 from stemd.dsp.scheme import SAMPLERATE
-from training.songs import Split
-from training.tracks import Track, keep, write_list
-from voices import MaterialError, Singer, Speaker, Voice, programs
-from workers import workers
 
 SECONDS = 40.0
 LANGUAGES = ("en-us", "de", "fr-fr", "it", "es", "sv", "pl", "pt-br")

@@ -15,8 +15,8 @@ from typing import Literal, get_args
 
 import mido
 
-from packages import unpacked
-from training.accompaniments import accompaniments
+from research.material.packages import unpacked
+from research.training.accompaniments import accompaniments
 
 Split = Literal["train", "validation", "test"]
 Part = Literal["drums", "bass", "other"]

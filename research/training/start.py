@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, get_args
 
 import stemd.tflite_models
+from research.training.card import CARD, digest_of_heard, read, runs_of
+from research.training.errors import TrainingError
+from research.training.fonts import Font
+from research.training.songs import Song, Split
+from research.training.tracks import OWN, RECORDING, STEMS, Track
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.spleeter.unet import UNet
 from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.store.sets import ModelSet
-from training.card import CARD, digest_of_heard, read, runs_of
-from training.errors import TrainingError
-from training.fonts import Font
-from training.songs import Song, Split
-from training.tracks import OWN, RECORDING, STEMS, Track
 
 DEEZERS = "2stems"
 OURS = "4stems"

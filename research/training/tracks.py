@@ -16,10 +16,10 @@ import soundfile
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from research.material.voices import MaterialError
+from research.training.errors import TrainingError
+from research.training.songs import Split
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
-from training.errors import TrainingError
-from training.songs import Split
-from voices import MaterialError
 
 Stem = Literal["vocals", "drums", "bass", "other"]
 STEMS: tuple[Stem, ...] = get_args(Stem)

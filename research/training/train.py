@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.batches import batches, frames_of
-from training.evaluate import DEFAULT
-from training.learner import THREADS, Learner, Settings, alone_in, digest_of_networks, run
-from training.mixing import USUAL, Batch, Mixer
-from training.network import analyse, ratio_masks
-from training.start import Start
-from training.tracks import STEMS, Track, digest_of
-from training.windows import Window, window_of
+from research.training.batches import batches, frames_of
+from research.training.evaluate import DEFAULT
+from research.training.learner import THREADS, Learner, Settings, alone_in, digest_of_networks, run
+from research.training.mixing import USUAL, Batch, Mixer
+from research.training.network import analyse, ratio_masks
+from research.training.start import Start
+from research.training.tracks import STEMS, Track, digest_of
+from research.training.windows import Window, window_of
 
 LEARNING = STEMS[1:]
 FLOOR, SOFTEST = 0.03, 0.1

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from experiments import EXPERIMENTS
-from report import DOCS, markdown_table, replace_section
+from benchmarks.report import DOCS, markdown_table, replace_section
+from research.quality.experiments import EXPERIMENTS
 
 PAGE = "# Speed\n\n<!-- x:begin -->\nold\n<!-- x:end -->\n\nThe end.\n"
 

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cost import cost_of
-from rounds import Ratio, clocked, in_turns, ratio
-from speed import agreement
+from benchmarks.cost import cost_of
+from benchmarks.rounds import Ratio, clocked, in_turns, ratio
+from benchmarks.speed import agreement
 
 
 def test_rivals_take_turns_and_every_other_round_runs_backwards():
@@ -63,11 +64,13 @@ def test_a_command_that_fails_is_no_result(tmp_path):
 
 
 def test_without_its_environment_one_line_says_what_to_do():
-    from speed import __file__ as program
-
     environment = {key: value for key, value in os.environ.items() if key != "STEMD_ORACLE_PYTHON"}
     done = subprocess.run(
-        [sys.executable, program], env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "benchmarks.speed"],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 1
     assert done.stderr == "STEMD_ORACLE_PYTHON is not set: run this by `make speed`\n"

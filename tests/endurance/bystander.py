@@ -25,7 +25,7 @@ from stemd.daemon.graph.client import Connection
 from stemd.daemon.graph.jack import JackClient, open_client
 from stemd.dsp.arrays import Waveform
 
-SONG = Path(__file__).parents[1] / "daemon" / "cli" / "song" / "slow-motion-dream.mp3"
+SONG = Path(__file__).parents[2] / "daemon" / "cli" / "song" / "slow-motion-dream.mp3"
 
 NAME = "bystander"
 

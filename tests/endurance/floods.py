@@ -23,7 +23,7 @@ from typing import Any
 from pythonosc.osc_message_builder import build_msg
 
 import servers
-from report import markdown_table
+from benchmarks.report import markdown_table
 from servers import AudioServer
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.errors import StemdError

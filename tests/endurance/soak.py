@@ -20,9 +20,9 @@ from time import monotonic, sleep
 from typing import get_args
 
 import servers
+from benchmarks.report import markdown_table
 from hostile import CONNECTIONS, STEMS
 from programs import Footprint, Program, Report, load
-from report import markdown_table
 from servers import AudioServer, Kind
 
 PATIENCE_S = 30.0

@@ -15,9 +15,9 @@ from time import sleep
 from typing import get_args
 
 import servers
+from benchmarks.report import markdown_table
 from hostile import CONNECTIONS, STEMS
 from programs import Program, load
-from report import markdown_table
 from servers import AudioServer, Kind
 
 COUNTED = ("periods", "reported", "jumps")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from research.training import card
 from stemd.tflite_models.store.library import Library
-from training import card
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tflite_models" / "4stems"
 
 

@@ -3,8 +3,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-import material
-from material import RECIPES, SECONDS, Recipe
+from research.material import mixes
+from research.material.mixes import RECIPES, SECONDS, Recipe
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE
 
 
@@ -21,8 +21,8 @@ class NoisyVoice:
         return np.random.default_rng(9).standard_normal(50_000).astype(np.float32)
 
 
-def made(level_db: float, pan: float = 0.0) -> material.Mix:
-    return material._make(Recipe("noise", NoisyPiece(), 1, NoisyVoice(), level_db, pan))
+def made(level_db: float, pan: float = 0.0) -> mixes.Mix:
+    return mixes._make(Recipe("noise", NoisyPiece(), 1, NoisyVoice(), level_db, pan))
 
 
 @pytest.mark.parametrize("level_db", [-3, 0, 2])
@@ -30,7 +30,7 @@ def test_vocals_have_the_stated_level(level_db):
     mix = made(level_db)
     ratio = np.mean(mix.vocals.astype(float) ** 2) / np.mean(mix.accompaniment.astype(float) ** 2)
     assert 10 * np.log10(ratio) == pytest.approx(level_db, abs=1e-3)
-    assert np.abs(mix.mixture).max() == pytest.approx(material.PEAK, rel=1e-5)
+    assert np.abs(mix.mixture).max() == pytest.approx(mixes.PEAK, rel=1e-5)
     assert mix.mixture.shape == (CHANNELS, SECONDS * SAMPLERATE)
 
 
@@ -44,11 +44,11 @@ def test_pan_goes_to_the_right():
 
 
 def test_a_mix_is_kept_and_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(material, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(mixes, "cache_folder", lambda: tmp_path)
     recipe = Recipe("noise", NoisyPiece(), 1, NoisyVoice(), 0, 0.1)
-    first = material.build_mix(recipe)
-    monkeypatch.delattr(material, "_make")
-    again = material.build_mix(recipe)
+    first = mixes.build_mix(recipe)
+    monkeypatch.delattr(mixes, "_make")
+    again = mixes.build_mix(recipe)
     np.testing.assert_array_equal(again.vocals, first.vocals)
     np.testing.assert_array_equal(again.accompaniment, first.accompaniment)
 

@@ -1,5 +1,4 @@
-import experiments
-import variants
+from research.quality import experiments, variants
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import OFFLINE, Scheme
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from measures import bss_sdr_db, sdr_db
+from research.quality.measures import bss_sdr_db, sdr_db
 
 
 def noise(seed: int, frames: int = 44_100) -> np.ndarray:

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-import precision
+from research.quality import precision
 from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
 
 ROWS = precision.choices()

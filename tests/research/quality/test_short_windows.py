@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-import sliding
-from short_windows import asymmetric_pair, hann_pair, spectra_of, waveform_of
+from research.quality import sliding
+from research.quality.short_windows import asymmetric_pair, hann_pair, spectra_of, waveform_of
+from research.quality.variants import at_times
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT
-from variants import at_times
 
 X = np.random.default_rng(0).standard_normal((2, 20 * HOP_LENGTH)).astype(np.float32)
 PAIRS = [hann_pair(), asymmetric_pair(2048), asymmetric_pair(1024)]

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-import sliding
+from research.quality import sliding
+from research.quality.variants import averaged, smoothed
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, Scheme
 from stemd.dsp.separator import Separator
-from variants import averaged, smoothed
 
 
 def fake_network(first: int, rows: int, weight: float):

@@ -17,7 +17,7 @@ def processes(request, monkeypatch) -> None:
     """A thread instead of each pool of processes, which take seconds to begin, if not marked."""
     if request.node.get_closest_marker("processes"):
         return
-    import workers
+    from research import workers
 
     def thread(count, context, begin, arguments):
         prepare, given = arguments
@@ -39,8 +39,8 @@ def chance() -> None:
 @pytest.fixture
 def tracks(tmp_path: Path) -> list:
     """Two songs and a voice, three seconds each, at levels of their own."""
+    from research.training.tracks import STEMS, Track
     from stemd.dsp.scheme import SAMPLERATE
-    from training.tracks import STEMS, Track
 
     rng = np.random.default_rng(1)
     made = []

@@ -1,6 +1,6 @@
 """Songs that a program makes up are the same on every machine."""
 
-from training import accompaniments
+from research.training import accompaniments
 
 MMA = """
 import os

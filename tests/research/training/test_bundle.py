@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 import soundfile
 
-from material import RECIPES
+from research.material.mixes import RECIPES
+from research.material.voices import Singer
+from research.training import bundle, card, checkpoints, heldout
+from research.training import train as training
+from research.training.errors import TrainingError
+from research.training.evaluate import Way, compiled, means, score, score_recording
+from research.training.heldout import START_S, Mix, Recording, build_mixes
+from research.training.learner import CHECKPOINT, Settings
+from research.training.start import bundled, bundled_start, read_all
+from research.training.tracks import STEMS, digest_of
+from research.training.train import train
+from research.training.windows import Window
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import locked
 from stemd.tflite_models.store.library import Library
-from training import bundle, card, checkpoints, heldout
-from training import train as training
-from training.errors import TrainingError
-from training.evaluate import Way, compiled, means, score, score_recording
-from training.heldout import START_S, Mix, Recording, build_mixes
-from training.learner import CHECKPOINT, Settings
-from training.start import bundled, bundled_start, read_all
-from training.tracks import STEMS, digest_of
-from training.train import train
-from training.windows import Window
-from voices import Singer
 
 FRAMES = 44_100
 
@@ -223,7 +223,9 @@ def write_song(folder, tracks, stem, sung="vocals", song="one"):
 
 
 def test_mixes_sum_up_and_their_stems_are_equally_loud(tmp_path, tracks, monkeypatch):
-    monkeypatch.setattr("training.heldout._performance", lambda _: np.ones(30 * 44_100, np.float32))
+    monkeypatch.setattr(
+        "research.training.heldout._performance", lambda _: np.ones(30 * 44_100, np.float32)
+    )
     (mix,) = build_mixes(tmp_path, write_song(tmp_path, tracks, "bass"))
     assert mix.name == "one"
     loudness = np.sqrt(np.square(mix.stems).mean((1, 2)))
@@ -234,7 +236,9 @@ def test_mixes_sum_up_and_their_stems_are_equally_loud(tmp_path, tracks, monkeyp
 
 
 def test_half_a_minute_is_measured_from_the_same_place_of_each_song(tmp_path, tracks, monkeypatch):
-    monkeypatch.setattr("training.heldout._performance", lambda _: np.ones(30 * 44_100, np.float32))
+    monkeypatch.setattr(
+        "research.training.heldout._performance", lambda _: np.ones(30 * 44_100, np.float32)
+    )
     (drums, *_) = tested = write_song(tmp_path, tracks, "bass")
     beats = np.zeros((50 * 44_100, 2))
     beats[START_S * 44_100] = 0.5
@@ -258,7 +262,9 @@ def test_the_voices_come_each_in_its_turn(tmp_path, tracks, monkeypatch):
 
 
 def test_a_song_with_a_voice_keeps_it(tmp_path, tracks, monkeypatch):
-    monkeypatch.setattr("training.heldout._performance", lambda _: pytest.fail("has a voice"))
+    monkeypatch.setattr(
+        "research.training.heldout._performance", lambda _: pytest.fail("has a voice")
+    )
     (mix,) = build_mixes(tmp_path, write_song(tmp_path, tracks, "bass", sung=None))
     assert mix.stems[0].any()
 
@@ -294,7 +300,7 @@ def test_a_recording_is_scored_by_what_is_no_voice_and_by_its_guitar(out_dir, mo
     rest, guitar = np.random.default_rng(1).standard_normal((2, 2, FRAMES)).astype(np.float32)
     to_the_singer = 0.1 * guitar
     estimates = np.stack([to_the_singer, rest, 0.9 * guitar])
-    monkeypatch.setattr("training.evaluate.separate", lambda *_: estimates)
+    monkeypatch.setattr("research.training.evaluate.separate", lambda *_: estimates)
     scores = score_recording(Recording("r", rest, guitar), bundled("2stems", out_dir).paths)
     assert scores["guitar"] == pytest.approx(20, abs=0.1)
     assert scores["instruments"] == pytest.approx(23, abs=0.1)

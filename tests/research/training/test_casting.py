@@ -6,12 +6,12 @@ from random import Random
 import mido
 import pytest
 
-from training import render
-from training.accompaniments import compose
-from training.casting import INSTRUMENTS, RESHAPINGS, in_first_channel, recast
-from training.fonts import FONTS
-from training.render import performances
-from training.songs import PARTS, VOICES, Note, Song
+from research.training import render
+from research.training.accompaniments import compose
+from research.training.casting import INSTRUMENTS, RESHAPINGS, in_first_channel, recast
+from research.training.fonts import FONTS
+from research.training.render import performances
+from research.training.songs import PARTS, VOICES, Note, Song
 
 NUMBERED = (99, 98, 38, 6)
 """Controllers that choose a sound font's number and tell what is added to it."""

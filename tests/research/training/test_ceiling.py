@@ -6,15 +6,15 @@ import mido
 import numpy as np
 import pytest
 
-import sliding
-from measures import sdr_db
+from research.quality import sliding
+from research.quality.measures import sdr_db
+from research.training import ceiling
+from research.training.ceiling import best, chosen, mixes_of, shares, table
+from research.training.fonts import FONTS
+from research.training.heldout import Mix
+from research.training.songs import PARTS, Note, Song
+from research.training.tracks import STEMS
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH
-from training import ceiling
-from training.ceiling import best, chosen, mixes_of, shares, table
-from training.fonts import FONTS
-from training.heldout import Mix
-from training.songs import PARTS, Note, Song
-from training.tracks import STEMS
 
 SONGS = [
     Song("p/tested", "0" * 64, b""),

@@ -1,4 +1,4 @@
-"""`python -m training`: what it is told, and what it says where it cannot do it."""
+"""`python -m research.training`: what it is told, and what it says where it cannot do it."""
 
 import subprocess
 import sys
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from training import __main__ as command
-from training import checkpoints, errors
-from training.errors import TrainingError, tell
-from training.learner import CHECKPOINT, Settings
-from training.start import Start
-from training.tracks import OWN, digest_of, write_list
-from voices import MaterialError
+from research.material.voices import MaterialError
+from research.training import __main__ as command
+from research.training import checkpoints, errors
+from research.training.errors import TrainingError, tell
+from research.training.learner import CHECKPOINT, Settings
+from research.training.start import Start
+from research.training.tracks import OWN, digest_of, write_list
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def test_what_cannot_be_done_is_one_clear_line(end, tmp_path, arguments, status,
 
 def test_the_program_says_one_line(tmp_path):
     ended = subprocess.run(
-        [sys.executable, "-m", "training", "train", "--folder", str(tmp_path)],
+        [sys.executable, "-m", "research.training", "train", "--folder", str(tmp_path)],
         cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": "benchmarks", "OMP_NUM_THREADS": "1"},
+        env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )

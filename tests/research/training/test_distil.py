@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from research.training import distil as distillation
+from research.training.batches import batches
+from research.training.distil import LESSONS, Lesson, distil
+from research.training.errors import TrainingError
+from research.training.learner import Learner, Settings
+from research.training.mixing import USUAL
+from research.training.network import analyse, weights_of
+from research.training.windows import Window
 from stemd.dsp.scheme import Scheme
-from training import distil as distillation
-from training.batches import batches
-from training.distil import LESSONS, Lesson, distil
-from training.errors import TrainingError
-from training.learner import Learner, Settings
-from training.mixing import USUAL
-from training.network import analyse, weights_of
-from training.windows import Window
 
 
 @pytest.fixture(autouse=True)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from research.training.evaluate import DEFAULT, Way, compiled, score, separate
+from research.training.heldout import Mix
+from research.training.start import bundled
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, Scheme
 from stemd.dsp.separator import Separator
 from stemd.tflite_models.network import Network
-from training.evaluate import DEFAULT, Way, compiled, score, separate
-from training.heldout import Mix
-from training.start import bundled
 
 SHORT = Way(Scheme(T=64, B=3, A=0, mirror=8))
 WAYS = (Way(Scheme(T=128, B=128, A=0)), DEFAULT, SHORT)
@@ -55,6 +55,6 @@ def test_a_stem_that_is_all_there_is_has_all_of_its_decibels(plain, monkeypatch)
     stems = np.stack([noise(60, seed=n) for n in range(4)])
     errors = np.array([0.1, 0.01], np.float32)[:, None, None]
     estimates = np.stack([stems[0], stems[1:].sum(0)]) * (1 + errors)
-    monkeypatch.setattr("training.evaluate.separate", lambda *_: estimates)
+    monkeypatch.setattr("research.training.evaluate.separate", lambda *_: estimates)
     scores = score(Mix("m", stems), plain, DEFAULT.scheme)
     assert scores == pytest.approx({"vocals": 20, "accompaniment": 40}, abs=0.01)

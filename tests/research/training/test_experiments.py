@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from research.training import experiments
+from research.training.distil import LESSONS, SETTINGS
+from research.training.evaluate import Way
+from research.training.experiments import WAYS, Comparison, table
+from research.training.tracks import OWN
 from stemd.dsp.scheme import Scheme
-from training import experiments
-from training.distil import LESSONS, SETTINGS
-from training.evaluate import Way
-from training.experiments import WAYS, Comparison, table
-from training.tracks import OWN
 
 WAY = Way(Scheme(T=64, B=3, A=0, mirror=8))
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 
-import voices
+from research.material import voices
+from research.training import fonts
+from research.training.drumkits import FADE_S, kit_in, strike
+from research.training.errors import TrainingError
+from research.training.fonts import FONTS, DrumKit, Patches, SoundFont
+from research.training.render import midi_of
+from research.training.songs import Note
 from stemd.dsp.scheme import SAMPLERATE
-from training import fonts
-from training.drumkits import FADE_S, kit_in, strike
-from training.errors import TrainingError
-from training.fonts import FONTS, DrumKit, Patches, SoundFont
-from training.render import midi_of
-from training.songs import Note
 
 KICK, CLOSED, OPEN = 36, 42, 46
 SECOND = SAMPLERATE

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import soundfile
 
-import voices
-from material import RECIPES
+from research.material import voices
+from research.material.mixes import RECIPES
+from research.training import fonts as fonts_module
+from research.training import recordings, render, singers, tracks
+from research.training.errors import TrainingError
+from research.training.fonts import FONTS, SoundFont
+from research.training.songs import PARTS, Note, Song
+from research.training.tracks import PEAK, RECORDING, STEMS, keep, read_list, read_own, write_list
 from stemd.dsp.scheme import SAMPLERATE
-from training import fonts as fonts_module
-from training import recordings, render, singers, tracks
-from training.errors import TrainingError
-from training.fonts import FONTS, SoundFont
-from training.songs import PARTS, Note, Song
-from training.tracks import PEAK, RECORDING, STEMS, keep, read_list, read_own, write_list
 
 
 def noise(seconds=0.1, level=0.5, seed=1):
@@ -230,7 +230,7 @@ def test_voices_are_the_same_on_every_machine():
 
 
 def test_whose_voices_were_heard_is_told():
-    text = (Path(__file__).parents[2] / "THIRD-PARTY.md").read_text()
+    text = (Path(__file__).parents[3] / "THIRD-PARTY.md").read_text()
     heard = {voice.voice for voice in singers.performers().values() if hasattr(voice, "score")}
     packages = {"espeak-ng-data", *(voices.FESTIVAL_VOICES[voice] for voice in heard)}
     assert len(packages) > 1

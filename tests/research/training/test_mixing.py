@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.mixing import USUAL, Augmentation, Mixer, _coded, _driven, _equaliser, _room
-from training.tracks import RECORDING
+from research.training.mixing import USUAL, Augmentation, Mixer, _coded, _driven, _equaliser, _room
+from research.training.tracks import RECORDING
 
 FRAMES = 30_000
 ALWAYS = Augmentation(driven=1, equalised=1, reverberant=1, coded=1, silent=0, sung=1)

@@ -5,6 +5,13 @@ import pytest
 import torch
 
 import tiny_model as tiny
+from research.training.network import (
+    analyse,
+    estimate,
+    ratio_masks,
+    unet_of,
+    weights_of,
+)
 from stemd.dsp.masks import MaskExtension, RatioMask
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS, N_FFT
 from stemd.dsp.stft import Analysis
@@ -14,13 +21,6 @@ from stemd.tflite_models.spleeter.checkpoint import Checkpoint
 from stemd.tflite_models.spleeter.plain import write_graph
 from stemd.tflite_models.spleeter.unet import Architecture
 from stemd.tflite_models.spleeter.variables import read_unet
-from training.network import (
-    analyse,
-    estimate,
-    ratio_masks,
-    unet_of,
-    weights_of,
-)
 
 
 @pytest.fixture(params=[tiny.OFFICIAL_2, tiny.OFFICIAL_4], ids=["leaky", "elu"])

@@ -6,10 +6,10 @@ import struct
 import mido
 import pytest
 
-from training import songs
-from training.casting import transposed
-from training.render import midi_of
-from training.songs import SECONDS, Note, Song, all_songs, midi_files, part_of, read_wad
+from research.training import songs
+from research.training.casting import transposed
+from research.training.render import midi_of
+from research.training.songs import SECONDS, Note, Song, all_songs, midi_files, part_of, read_wad
 
 
 @pytest.mark.parametrize(

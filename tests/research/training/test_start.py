@@ -5,13 +5,20 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from research.training import start
+from research.training.errors import TrainingError
+from research.training.fonts import FONTS
+from research.training.songs import Song
+from research.training.start import (
+    Start,
+    bundled,
+    bundled_start,
+    likeness,
+    refuse_heard,
+    refuse_unlike,
+)
+from research.training.tracks import OWN, STEMS, Track
 from stemd.tflite_models.errors import ModelError
-from training import start
-from training.errors import TrainingError
-from training.fonts import FONTS
-from training.songs import Song
-from training.start import Start, bundled, bundled_start, likeness, refuse_heard, refuse_unlike
-from training.tracks import OWN, STEMS, Track
 
 SEED = 8
 
@@ -203,7 +210,7 @@ def test_the_card_of_other_networks_is_refused(damaged):
 
 def test_what_the_bundle_writes_of_its_material_is_what_is_looked_for(monkeypatch, tmp_path):
     """The writer of the card and its reader have the same words for everything."""
-    from training import bundle
+    from research.training import bundle
 
     monkeypatch.setattr(bundle, "version", lambda _: "1")
     monkeypatch.setattr(bundle, "programs", lambda: "voices 1")

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from training import checkpoints, learner, network
-from training import train as training
-from training.errors import TrainingError
-from training.learner import CURVE, LOCK, Learner, Settings, _all
-from training.network import unet_of
-from training.start import Start, likeness
-from training.train import FLOOR, LEARNING, SOFTEST, loss_against, loss_of, train
-from training.windows import Window
+from research.training import checkpoints, learner, network
+from research.training import train as training
+from research.training.errors import TrainingError
+from research.training.learner import CURVE, LOCK, Learner, Settings, _all
+from research.training.network import unet_of
+from research.training.start import Start, likeness
+from research.training.train import FLOOR, LEARNING, SOFTEST, loss_against, loss_of, train
+from research.training.windows import Window
 
 STEPS = 4
 SETTINGS = Settings(steps=STEPS, windows=((Window(64), 2),), rate=1e-2)

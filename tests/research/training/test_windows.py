@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from research.training.learner import WINDOWS
+from research.training.windows import Window, window_of
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import Scheme
-from training.learner import WINDOWS
-from training.windows import Window, window_of
 
 
 def numbered(rows):

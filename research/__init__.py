@@ -1,0 +1,1 @@
+"""Research, apart from the product: the quality of the separation, and training networks."""

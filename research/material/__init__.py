@@ -1,0 +1,1 @@
+"""Freely licensed music and synthetic voices, for measuring and for training."""

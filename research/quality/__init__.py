@@ -1,0 +1,1 @@
+"""What a short delay and a low precision cost in decibels."""
