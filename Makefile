@@ -9,9 +9,9 @@
 # make sanitizers  the compiled side under address, thread and real-time sanitizers
 # make oracle  the tests against the official program, in an environment of its own
 # make speed   how fast stemd is beside the official program: writes the tables of docs/speed.md
-# make quality the benchmark of quality against delay, into docs/latency.md (half an hour)
-# make experiments  what was tried to lose less, into the same
-# make precision    which layers bear 8 bits, into the same
+# make quality quality against delay, into docs/latency.md (half an hour)
+# make experiments  which schemes lose least at a short delay, into docs/research/delay.md
+# make precision    which layers tolerate 8 bits, into the same
 # make block    how the time of a block divides, into docs/speed.md
 # make soak     the daemon under one fault after the other   (ARGS="--minutes 60 --server pipewire")
 # make floods   whether floods of messages make anything late, in two minutes

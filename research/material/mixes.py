@@ -5,7 +5,7 @@ an excerpt of a piece without voices, the vocals a voice with a little room arou
 the middle, at a stated level against the accompaniment.
 
 ``make quality`` makes those that it needs and, when it needs all, writes what they are into
-docs/latency.md.
+docs/research/delay.md.
 """
 
 from dataclasses import dataclass

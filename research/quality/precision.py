@@ -1,8 +1,8 @@
-"""Which layers bear 8 bits: what each costs in decibels, and what it saves in time.
+"""Which layers tolerate 8 bits: what each costs in decibels, and what it saves in time.
 
-``make precision`` writes the table into docs/latency.md; with fewer songs (``ARGS="--songs 2"``)
-it is only printed. `stemd.tflite_models.spleeter.quantization` keeps the layers in float32 that it
-shows to be worth it.
+``make precision`` writes the table into docs/research/delay.md; with fewer songs
+(``ARGS="--songs 2"``) it only prints. `stemd.tflite_models.spleeter.quantization` keeps the layers
+in float32 that it shows to be worth it.
 """
 
 import argparse
@@ -135,7 +135,7 @@ def main() -> None:
     text = table(rows, dict(zip(rows, scores, strict=True)), times)
     print(text)
     if songs == len(RECIPES):
-        replace_section(DOCS / "latency.md", "precision", text)
+        replace_section(DOCS / "research" / "delay.md", "precision", text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """SDR of the stems against the delay: every preset, every precision, and what lies between.
 
-``make quality`` runs all of it and writes tables and plot into docs/latency.md. A part of it
+``make quality`` runs all of it and writes table and plot into docs/latency.md, and
+what each mix gives into docs/research/delay.md. A part of it
 (``make quality ARGS="--songs 2 --schemes balanced,live"``) is only printed.
 """
 
@@ -39,6 +40,7 @@ except ImportError as missing:
     sys.exit(f"quality: {missing.name} is not installed; run `pip install '.[bench]'`")
 
 DOCUMENT, PLOT = DOCS / "latency.md", DOCS / "latency.png"
+RESEARCH = DOCS / "research" / "delay.md"
 PRECISIONS: tuple[StreamingPrecision, ...] = get_args(StreamingPrecision)
 STEMS = ("vocals", "accompaniment")
 NAMES = tuple(name for name in PRESETS if name != "auto")
@@ -228,8 +230,6 @@ def section(scores: dict[Case, list[Score]], recipes: Sequence[Recipe]) -> str:
             f"SDR in dB, mean of {len(recipes)} mixes; {networks.origin} networks, weights of "
             f"{networks.precision}; {libraries}.",
             table_of_means(scores),
-            "The vocals of each mix, plain SDR in dB:",
-            table_of_mixes(scores, recipes),
         ]
     )
 
@@ -279,10 +279,12 @@ def main() -> None:
         return
     scores = measure_all(cases, recipes)
     text = section(scores, recipes)
-    print(text)
+    of_mixes = table_of_mixes(scores, recipes)
+    print(text, of_mixes, sep="\n\n")
     if len(cases) == len(all_cases()) and len(recipes) == len(RECIPES):
         replace_section(DOCUMENT, "quality", text)
-        replace_section(DOCUMENT, "material", describe())
+        replace_section(RESEARCH, "mixes", of_mixes)
+        replace_section(RESEARCH, "material", describe())
         draw(
             PLOT,
             {

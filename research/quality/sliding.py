@@ -1,10 +1,10 @@
-"""The sliding window over a whole song at once, with ends that the program does not know.
+"""The sliding window over a whole song at once.
 
 What is causal in the `Separator` is causal here: a block's estimates come from the spectra that
 were heard when the block was full. Only nothing is late, and nothing waits.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,9 +17,6 @@ from stemd.dsp.masks import MaskExtension, RatioMask
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS, Scheme
 from stemd.dsp.stft import Analysis, Synthesis
 from stemd.tflite_models import network as graphs
-
-Continuation: TypeAlias = Callable[[Magnitudes, int], Magnitudes]
-"""Takes the spectra heard, oldest first, and how many to add; returns those to add."""
 
 Estimates: TypeAlias = NDArray[np.float32]
 """[shape=(blocks, stems, rows, MODEL_BINS, CHANNELS)]; the last row is the newest spectrum."""
@@ -45,7 +42,6 @@ def estimate_blocks(
     networks: Sequence[Network],
     window: tuple[int, int, int],
     rows: int,
-    continuation: Continuation,
     first: int = 0,
 ) -> Estimates:
     """Run the networks on every block's window and keep the last rows that were heard.
@@ -54,17 +50,16 @@ def estimate_blocks(
     ----------
     magnitudes : float32 [shape=(spectra, MODEL_BINS, CHANNELS)]
     networks : sequence of Network
-        For windows of T spectra of which ``rows`` before the continued ones are emitted.
-    window : (T, B, continued)
-        Spectra in the window, hops from one to the next, and how many are not heard.
+        For windows of T spectra of which ``rows`` before the mirrored ones are emitted.
+    window : (T, B, mirror)
+        Spectra in the window, hops from one to the next, and how many mirror the newest ones.
     rows : int
         At least B: with more, each spectrum has estimates at several look-aheads.
-    continuation : Continuation
     first : int
-        The first spectrum that anyone asks for; the estimates of blocks before it are zero.
+        The first spectrum that is asked for; the estimates of blocks before it are zero.
     """
-    T, B, continued = window
-    heard = T - continued
+    T, B, mirrored = window
+    heard = T - mirrored
     # As in the program: silence before the song, and after it, until all of it is out.
     padded = np.pad(magnitudes, ((heard, rows + B), (0, 0), (0, 0)))
     blocks = (len(magnitudes) + rows) // B
@@ -73,8 +68,8 @@ def estimate_blocks(
     for block in range(first // B, blocks):
         end = (block + 1) * B + heard
         whole[:heard] = padded[end - heard : end]
-        if continued:
-            whole[heard:] = continuation(whole[:heard], continued)
+        if mirrored:
+            whole[heard:] = mirror(whole[:heard], mirrored)
         for network, out in zip(networks, estimates[block], strict=True):
             network(whole, out)
     return estimates
@@ -110,7 +105,7 @@ def emitted_by(
     B, A = scheme.B, scheme.A
     window = (scheme.T, B, scheme.mirror)
     networks = [_emitting(graphs.Network(path), B) for path in paths]
-    estimates = estimate_blocks(magnitudes_of(spectra), networks, window, B + A, mirror, first)
+    estimates = estimate_blocks(magnitudes_of(spectra), networks, window, B + A, first)
     return at_look_ahead(estimates, B, A, len(spectra))
 
 
@@ -143,57 +138,6 @@ def synthesise(spectra: NDArray[np.complex64]) -> Waveform:
     return hops[late:].swapaxes(0, 1).reshape(CHANNELS, -1)
 
 
-# ---- how the end of the window may be filled ----
-
-
 def mirror(heard: Magnitudes, count: int) -> Magnitudes:
-    """Repeat the newest spectra backwards, without the newest itself: what the program does."""
+    """Return the newest spectra backwards, without the newest itself, as the program does."""
     return heard[-1 - count : -1][::-1]
-
-
-def hold(heard: Magnitudes, count: int) -> Magnitudes:
-    """Repeat the newest spectrum."""
-    return np.broadcast_to(heard[-1], (count, *heard.shape[1:]))
-
-
-def zeros(heard: Magnitudes, count: int) -> Magnitudes:
-    """Expect silence."""
-    return np.zeros((count, *heard.shape[1:]), np.float32)
-
-
-def decay(heard: Magnitudes, count: int, per_hop_db: float = 1.5) -> Magnitudes:
-    """Let the newest spectrum fade."""
-    gains = 10 ** (-per_hop_db / 20 * np.arange(1, count + 1))
-    return np.asarray(gains[:, None, None] * heard[-1], np.float32)
-
-
-def mean(heard: Magnitudes, count: int, of: int = 4) -> Magnitudes:
-    """Repeat the mean of the newest spectra."""
-    return np.broadcast_to(heard[-of:].mean(axis=0), (count, *heard.shape[1:]))
-
-
-def repeat(heard: Magnitudes, count: int) -> Magnitudes:
-    """Play the newest spectra once more, forwards."""
-    return heard[-count:]
-
-
-def linear_prediction(heard: Magnitudes, count: int, order: int = 2, of: int = 24) -> Magnitudes:
-    """Predict each bin's magnitude from its own past, by least squares with some regularisation.
-
-    Clipped at zero and at the largest magnitude that was fitted to, so that it cannot run away.
-    """
-    past = heard[-of:].astype(np.float64)
-    lagged = np.stack([past[order - lag - 1 : of - lag - 1] for lag in range(order)])
-    covariance = np.einsum("inbc,jnbc->bcij", lagged, lagged)
-    correlation = np.einsum("inbc,nbc->bci", lagged, past[order:])
-    power = np.trace(covariance, axis1=2, axis2=3)[..., None, None]
-    covariance += (1e-3 * power + 1e-9) * np.eye(order)
-    taps = np.linalg.solve(covariance, correlation[..., None])[..., 0]
-    newest = list(past[-order:][::-1])
-    largest = past.max(axis=0)
-    predicted = np.empty((count, *heard.shape[1:]), np.float32)
-    for row in predicted:
-        step = np.einsum("bci,ibc->bc", taps, np.stack(newest[:order]))
-        row[:] = np.clip(step, 0, largest)
-        newest.insert(0, row.astype(np.float64))
-    return predicted

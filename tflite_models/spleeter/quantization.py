@@ -32,8 +32,8 @@ KEPT_FLOAT = frozenset({"encoder/1", "encoder/2", "decoder/5", "decoder/6", "hea
 """Layers that `mixed` keeps in float32: little of the work, nearly all of int8's error.
 
 Next to the input and the output the loudest bins are thousands of times louder than the others,
-and share one scale with them. Found by quantizing layer by layer; docs/latency.md has the figures.
-The head is too narrow to gain by 8 bits.
+and share one scale with them. Found by quantizing layer by layer: docs/research/delay.md
+has the figures. The head is too narrow to gain by 8 bits.
 """
 
 

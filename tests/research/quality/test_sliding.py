@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from research.quality import sliding
-from research.quality.variants import averaged, smoothed
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, Scheme
@@ -41,7 +40,6 @@ def test_equals_the_separator(B, A, mirrored):
         [fake_network(scheme.heard - rows, rows, weight) for weight in (1, 3)],
         (64, B, mirrored),
         rows,
-        sliding.mirror,
     )
     emitted = sliding.at_look_ahead(estimates, B, A, len(spectra))
     vocals = sliding.synthesise(spectra * sliding.masks_of(emitted))
@@ -53,8 +51,8 @@ def test_equals_the_separator(B, A, mirrored):
 def test_blocks_before_those_asked_for_are_left_out():
     x = np.random.default_rng(1).random((40, MODEL_BINS, CHANNELS), np.float32)
     networks = [fake_network(64 - 8 - 11, 11, 1)]
-    every = sliding.estimate_blocks(x, networks, (64, 3, 8), 11, sliding.mirror)
-    late = sliding.estimate_blocks(x, networks, (64, 3, 8), 11, sliding.mirror, first=20)
+    every = sliding.estimate_blocks(x, networks, (64, 3, 8), 11)
+    late = sliding.estimate_blocks(x, networks, (64, 3, 8), 11, first=20)
     assert not late[0].any()
     for ahead in (0, 1, 8):
         expected, found = (sliding.at_look_ahead(each, 3, ahead, 40) for each in (every, late))
@@ -86,44 +84,6 @@ def test_each_spectrum_gets_its_own_estimate(B, A):
     np.testing.assert_array_equal(emitted[:, 0, 0, 0], np.arange(20))
 
 
-def test_a_mean_is_of_the_same_spectrum_in_successive_blocks():
-    mean = averaged(labelled(30, 2, 10), 2, 4, 3, 20)
-    np.testing.assert_array_equal(mean[:, 0, 0, 0], np.arange(20))
-    latest = (np.arange(20) + 4) // 2
-    np.testing.assert_array_equal(mean[:, 0, 1, 0], latest - 1)  # of latest, − 1 and − 2
-
-
-def test_smoothing_keeps_a_constant_and_halves_a_step():
-    masks = np.zeros((4, 1, 1), np.float32)
-    masks[1:] = 1
-    np.testing.assert_allclose(smoothed(masks, 0.5)[:, 0, 0], [0, 0.5, 0.75, 0.875])
-
-
-def heard(values) -> np.ndarray:
-    return np.broadcast_to(
-        np.asarray(values, np.float32)[:, None, None], (len(values), MODEL_BINS, CHANNELS)
-    )
-
-
-@pytest.mark.parametrize(
-    ("continuation", "expected"),
-    [
-        (sliding.mirror, [6, 5, 4]),
-        (sliding.repeat, [5, 6, 7]),
-        (sliding.hold, [7, 7, 7]),
-        (sliding.mean, [5.5, 5.5, 5.5]),
-        (sliding.zeros, [0, 0, 0]),
-    ],
-)
-def test_continuations(continuation, expected):
-    np.testing.assert_allclose(continuation(heard(range(8)), 3), heard(expected))
-
-
-def test_fading_is_by_its_decibels():
-    np.testing.assert_allclose(sliding.decay(heard([1]), 2, 20), heard([0.1, 0.01]), rtol=1e-6)
-
-
-def test_linear_prediction_goes_on_with_a_decay():
-    past = 0.9 ** np.arange(30)
-    predicted = sliding.linear_prediction(heard(past), 3)
-    np.testing.assert_allclose(predicted, heard(0.9 ** np.arange(30, 33)), rtol=0.02)
+def test_the_newest_spectra_are_mirrored():
+    heard = np.arange(8, dtype=np.float32)[:, None, None]
+    np.testing.assert_array_equal(sliding.mirror(heard, 3)[:, 0, 0], [6, 5, 4])
