@@ -25,8 +25,8 @@
 # make runtimes-test  what every runtime must do alike, with tflite-runtime instead of LiteRT
 # make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
 # make train    four stems from two: material, training, the set in tflite_models/; hours, goes on where it was
-# make teach    whether networks can do with less, as ARGS=live: docs/models.md has the tables; an hour each
-# make ceiling  how far the bundled four stems are from the best masks, into docs/models.md
+# make teach    whether networks can do with less, as ARGS=live: docs/research/teaching.md has the tables; an hour each
+# make ceiling  how far the bundled four stems are from the best masks, into docs/research/training.md
 # make training-test  the tests of these
 # make man      the man pages in docs/man, out of what --help says
 # make clean    forget the environments and everything built

@@ -27,6 +27,14 @@ SECOND = ("RequestError", "hint", "bad")
 """Whose text is not their first argument."""
 
 
+def plain() -> set[str]:
+    """Return messages that speak for themselves: they say what is wrong and what to do about it.
+
+    All others need a row in docs/troubleshooting.md.
+    """
+    return set((ROOT / "tests" / "plain_messages.txt").read_text().splitlines())
+
+
 def messages() -> set[str]:
     """Each with an ellipsis for what is filled in."""
     found = set()

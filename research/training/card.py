@@ -1,4 +1,4 @@
-"""The card beside networks that learnt, which tells what of, and the tables of docs/models.md."""
+"""The card beside trained networks, which describes their training, and the tables of the documents."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ SETS = ("2stems", "4stems")
 REPLACED = "4stems before"
 """What the figures of the set that was replaced are called, of the same mixtures."""
 SPLITS = ("train", "validation", "test")
+DOCUMENTS = {
+    **dict.fromkeys(("figures", "recordings"), DOCS / "models.md"),
+    **dict.fromkeys(("mixtures", "runs", "fonts", "songs"), DOCS / "research" / "training.md"),
+}
+"""Where each table stands."""
 STEMS = ("vocals", "drums", "bass", "other", "accompaniment")
 
 
@@ -125,9 +130,9 @@ def _songs(material: dict[str, Any]) -> str:
 
 
 def write(card: dict[str, Any]) -> None:
-    """Put the tables into docs/models.md."""
+    """Write the tables into the documents."""
     for name, table in tables(card).items():
-        replace_section(DOCS / "models.md", name, table)
+        replace_section(DOCUMENTS[name], name, table)
 
 
 def _short(song: str) -> str:

@@ -114,7 +114,7 @@ def main() -> None:
         scores[name, OURS] = score_all(mixes, ours, [Way()])[0]
     text = table(scores)
     say(text)
-    replace_section(DOCS / "models.md", "ceiling", text)
+    replace_section(DOCS / "research" / "training.md", "ceiling", text)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Each teaches the two-stem networks (`distil`), then has teacher and student separate the benchmarks'
 mixes, and the demo's song, which is really sung: a student that forgets what singing is becomes
-less like its teacher there. Taught and measured as usual, the table goes into docs/models.md.
+less like its teacher there. Taught and measured as usual, the table goes into docs/research/teaching.md.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def main() -> None:
     say(text)
     as_usual = settings == SETTINGS and chosen.songs == len(RECIPES) and not chosen.run
     if as_usual and not any(track.player == OWN for track in heard):
-        replace_section(DOCS / "models.md", chosen.lesson, text)
+        replace_section(DOCS / "research" / "teaching.md", chosen.lesson, text)
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def read_own(folder: Path) -> list[Track]:
         got = repr(first["input"])
         got = got if len(got) <= LONGEST_TOLD else f"{got[:LONGEST_TOLD]}…"
         raise TrainingError(
-            f"{path}: {place}: {first['msg']} (got {got}); see docs/models.md"
+            f"{path}: {place}: {first['msg']} (got {got}); see docs/research/training.md"
         ) from None
     tracks: list[Track] = []
     frames: dict[str, int] = {}
