@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "auto"])
-def test_readme_tells_each_presets_delay(preset):
+def test_readme_has_the_delay_of_each_preset(preset):
     row = next(line for line in README.splitlines() if line.startswith(f"| `{preset}`"))
     delays = [
         scheme.delay + ring_prefill(JackSection().longest_period, 44_100)
@@ -36,11 +36,12 @@ def test_readme_shows_the_demonstration_of_the_default_preset():
     assert shown in README
 
 
-def test_readme_names_every_command():
+def test_the_guide_to_playing_names_every_command():
     from stemd.daemon.cli.commands import stemd as cli
 
+    text = (DOCS / "playing.md").read_text()
     for command in cli.commands:
-        assert f"`stemd {command}" in README, command
+        assert f"`stemd {command}" in text, command
 
 
 @pytest.mark.filterwarnings("ignore:.*make_default_short_help:DeprecationWarning")
@@ -81,7 +82,7 @@ def configurations() -> list[tuple[str, str]]:
     """What stands in the documents as YAML, and in which."""
     return [
         (path.name, dedent(text))
-        for path in sorted(DOCS.rglob("*.md"))
+        for path in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
         for text in re.findall(r"^ *```yaml\n(.*?)^ *```", path.read_text(), re.DOTALL | re.M)
     ]
 
@@ -93,7 +94,12 @@ def test_configurations_are_right(document, text, tmp_path):
 
 
 def test_the_documents_hold_configurations():
-    assert {document for document, _ in configurations()} >= {"network.md", "raspberry-pi.md"}
+    assert {document for document, _ in configurations()} >= {
+        "README.md",
+        "network.md",
+        "playing.md",
+        "raspberry-pi.md",
+    }
 
 
 @pytest.mark.parametrize("folder", ["daemon/cli/song", "tflite_models/2stems"])

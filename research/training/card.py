@@ -1,4 +1,4 @@
-"""The card beside trained networks, which describes their training, and the tables of the documents."""
+"""The card beside trained networks, and the tables that the documents take from it."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@
 
 Each teaches the two-stem networks (`distil`), then has teacher and student separate the benchmarks'
 mixes, and the demo's song, which is really sung: a student that forgets what singing is becomes
-less like its teacher there. Taught and measured as usual, the table goes into docs/research/teaching.md.
+less like its teacher there. Taught and measured as usual, the table goes into
+docs/research/teaching.md.
 """
 
 from __future__ import annotations

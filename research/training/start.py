@@ -201,7 +201,8 @@ def refuse_unlike(tracks: Iterable[Track], songs: Iterable[Song], fonts: Iterabl
             if (split, stem) not in there:
                 raise TrainingError(
                     f"no {stem} for the split {split!r}, and each needs all of "
-                    f"{', '.join(STEMS[1:])}: add songs, or tracks of your own (docs/research/training.md)"
+                    f"{', '.join(STEMS[1:])}: add songs, or tracks of your own "
+                    "(docs/research/training.md)"
                 )
 
 
