@@ -53,8 +53,6 @@ SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/e
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Compiling everything anew in each of many processes takes longer than some tests.
-unexport PYTHONDONTWRITEBYTECODE
 
 # The server that runs may be another one than at the last time.
 run: $(VENV)/run

@@ -1,4 +1,4 @@
-"""Writes what a user gave into a message: bounded, with what was perhaps meant."""
+"""Writes values into a message: bounded, with what was perhaps meant, in the right number."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -22,6 +22,11 @@ def shown(value: object) -> str:
         except ValueError:  # an integer of thousands of digits
             return "a number of thousands of digits"
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, which is in the plural by an s: ``1 thread``, ``2 threads``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def named(part: object) -> str:

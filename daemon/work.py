@@ -1,15 +1,16 @@
-"""What is asked of a machine."""
+"""A separation that asks something of a machine: scheme, stems, precision, threads."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from stemd.daemon.wording import counted
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 
 @dataclass(frozen=True)
 class Work:
-    """A separation that goes on and on.
+    """A separation of live music, as far as its cost depends on it.
 
     Attributes
     ----------
@@ -30,6 +31,7 @@ class Work:
     remainder: bool = False
 
     def __str__(self) -> str:
-        """Tell it in a line."""
-        rest = ", the last one of what is left" if self.remainder else ""
-        return f"{self.stems} stems{rest}, {self.scheme}, {self.precision}, {self.threads} threads"
+        """Return it in a line."""
+        rest = ", the last one the residual" if self.remainder else ""
+        threads = counted(self.threads, "thread")
+        return f"{self.stems} stems{rest}, {self.scheme}, {self.precision}, {threads}"

@@ -1,7 +1,7 @@
-"""What one scheme costs on this machine, measured in a process of its own.
+"""Measures what one scheme costs on this machine, in a process of its own.
 
-`python -m stemd.daemon.capacity.benchmark` measures and prints; `measured` runs it and reads the
-answer. In a process of its own the memory is that of the scheme alone, and none of it is kept.
+`python -m stemd.daemon.capacity.benchmark` measures and prints; `measured` runs it and reads its
+output. In a process of its own the memory is that of the scheme alone, and is freed afterwards.
 """
 
 import ctypes
@@ -29,12 +29,18 @@ from stemd.dsp.separator import Separator
 from stemd.tflite_models.errors import ModelError
 
 SERVER_RATE = 48_000
-"""Frames per second of the mixture while measuring: what most servers run at."""
+"""Sample rate of the mixture while measuring: that of most servers."""
 
 LEAST_S, LEAST_BLOCKS = 1.5, 8
-"""How long is measured: as long as either says."""
+"""How long is measured at least, in seconds and in blocks."""
 
 PR_SET_PDEATHSIG = 1  # of sys/prctl.h
+
+LIMIT_S = 300.0
+"""How long a measurement may take: the slowest board needs two minutes for the longest preset."""
+
+PROCESSOR = Path("/proc/cpuinfo")
+"""Where XNNPACK reads what the processor can do; without it networks are a hundred times slower."""
 
 WARM_UP = 2
 """Blocks that do not count: memory is touched for the first time."""
@@ -42,23 +48,23 @@ WARM_UP = 2
 
 @dataclass(frozen=True)
 class Measurement:
-    """What came out."""
+    """What one scheme costs."""
 
     load: float
-    """Time that a block takes, as a share of the time that it may take: of 20 blocks the slowest
-    but one. Networks and signal processing run beside each other, as in the daemon."""
+    """Time that a block takes, as a share of the time that it may take: the second slowest of 20
+    blocks. Networks and signal processing run in parallel, as in the daemon."""
     cores: float
-    """Processor time, as a share of the time of the music: cores that are kept busy."""
+    """Cores kept busy: processor time, as a share of the duration of the music."""
     network_ms: float
-    """For one network and one block, on the average."""
+    """Mean time of one network for one block."""
     dsp_ms: float
-    """The signal processing of one hop, with conversion from and to 48 kHz."""
+    """Mean time of the signal processing of one hop, converting from and to 48 kHz."""
     memory_mb: float
     """Private memory of a process that does this and nothing else."""
 
 
 class _Stopwatch:
-    """Networks that note when each block was collected."""
+    """A worker pool that notes when each block was collected."""
 
     def __init__(self, pool: WorkerPool) -> None:
         self.times: list[float] = []
@@ -74,7 +80,7 @@ class _Stopwatch:
 
 
 def measure(networks: ByStem, scheme: Scheme) -> Measurement:
-    """Separate noise as fast as it goes, and time it.
+    """Separate noise as fast as possible, and time it.
 
     Parameters
     ----------
@@ -112,7 +118,7 @@ def measure(networks: ByStem, scheme: Scheme) -> Measurement:
 
 
 def private_memory_mb() -> float:
-    """Tell how many megabytes this process has to itself (its unique set size)."""
+    """Return the unique set size of this process: megabytes that no other process shares."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
@@ -123,20 +129,28 @@ def measured(work: Work) -> Measurement:
     Raises
     ------
     StemdError
-        What that process says of its failure, or how it ended.
+        The error of that process, or how it ended.
     """
+    if not PROCESSOR.exists():
+        raise StemdError(f"measuring {work.scheme} failed: there is no {PROCESSOR}; mount /proc")
     try:
         done = subprocess.run(
-            # -P: nothing is imported from the folder where somebody happens to be.
+            # -P: nothing is imported from the current folder.
             [sys.executable, "-P", "-m", __name__, json.dumps(asdict(work)), str(os.getpid())],
             capture_output=True,
             text=True,
             check=False,
-            start_new_session=True,  # Ctrl-C is for whoever asked
+            start_new_session=True,  # Ctrl-C is for the process that asked
+            timeout=LIMIT_S,
         )
         answer = json.loads(done.stdout)
     except OSError as error:
         raise StemdError(f"measuring {work.scheme} failed: {error}") from None
+    except subprocess.TimeoutExpired:
+        raise StemdError(
+            f"measuring {work.scheme} failed: it did not end in {LIMIT_S:.0f} s; choose a preset "
+            "that is not measured (balanced, studio, seed)"
+        ) from None
     except ValueError:
         raise StemdError(
             f"measuring {work.scheme} failed: {_how_it_ended(done)}; choose a preset that is not "
@@ -155,14 +169,14 @@ def _how_it_ended(done: "subprocess.CompletedProcess[str]") -> str:
 
 
 def end_with(parent: int) -> None:
-    """Have this process end with the thread of its parent that waits for what it measures."""
+    """End this process with the thread of its parent that waits for the measurement."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it has ended before
         sys.exit()
 
 
 def main(argument: str, parent: str) -> None:
-    """Measure what `measured` asks for, and print it."""
+    """Measure what `measured` asks for, and print it as JSON."""
     end_with(int(parent))
     given = json.loads(argument)
     work = Work(**{**given, "scheme": Scheme(**given["scheme"])})

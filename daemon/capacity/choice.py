@@ -1,4 +1,4 @@
-"""What this machine holds: of a preset's schemes the first that it has the time for."""
+"""Chooses among a preset's schemes the first that this machine holds."""
 
 import logging
 from collections.abc import Sequence
@@ -12,27 +12,27 @@ from stemd.daemon.work import Work
 log = logging.getLogger(__name__)
 
 HEADROOM = 0.6
-"""A scheme is held if a block takes no more than this share of the time that it may take: other
-programs want some of it, and so does a processor that gets warm."""
+"""The machine holds a scheme if a block takes no more than this share of the time that it may take:
+other programs need some of the rest, and a processor that gets warm becomes slower."""
 
 TRIES = 3
 """Starts at which a scheme that is not held is measured again: the machine may have been busy."""
 
 
 def choose(works: Sequence[Work]) -> tuple[Work, Load]:
-    """Choose what this machine holds, and give what loads its networks.
+    """Choose the work that this machine holds; return it, and what loads its networks.
 
     Parameters
     ----------
     works : sequence of Work
-        From the one wanted most to the one wanted least. Of a single one nothing is measured; where
-        none is held, it is the last.
+        From the one wanted most to the one wanted least. A single one is not measured; where the
+        machine holds none, the last is chosen.
 
     Raises
     ------
     ModelError
-        If the networks are missing or damaged, or no runtime is installed; loading them raises it
-        too.
+        If the networks are missing or damaged, or no runtime is installed; what loads them raises
+        it too.
     StemdError
         If nothing can be measured.
     """
@@ -41,7 +41,7 @@ def choose(works: Sequence[Work]) -> tuple[Work, Load]:
 
 
 def first_held(works: Sequence[Work]) -> Work:
-    """Choose as `choose` does."""
+    """Return the first work that this machine holds; see `choose`."""
     if len(works) == 1:
         return works[0]
     find_networks(works[0].stems)
@@ -63,12 +63,12 @@ def first_held(works: Sequence[Work]) -> Work:
 
 
 def is_held(measurement: Measurement) -> bool:
-    """Tell whether a machine of which this was measured has the time, with room to spare."""
+    """Whether the machine has the time for what was measured, with `HEADROOM`."""
     return measurement.load <= HEADROOM
 
 
 def _known(cache: Measurements, work: Work) -> Remembered:
-    """Recall, or measure what was never measured, or not often enough to be given up."""
+    """Return the measurements of this work; measure it where there are too few to reject it."""
     known = cache.recall(work)
     if known and (is_held(known.best) or known.times >= TRIES):
         return known

@@ -1,4 +1,4 @@
-"""What small boards can hold, by count: an estimate from published figures, not a measurement.
+"""Estimates from published figures, without measuring, what a machine can hold.
 
 How fast a kind of core multiplies is taken from MobileNet v2 (300 million multiplications with
 addition: Sandler et al., "MobileNetV2", 2018), run by XNNPACK, which runs stemd's networks too, on
@@ -49,12 +49,12 @@ class Core:
     memory: float
 
     def times(self, factor: float, name: str) -> "Core":
-        """Make one that is so much as fast."""
+        """Return a core that is faster by a factor."""
         return Core(name, factor * self.int8, factor * self.float32, factor * self.memory)
 
 
 def _core(name: str, float32_ms: float, int8_ms: float, copy: float, clock: float = 1.0) -> Core:
-    """Make one from the time of MobileNet v2 on four of them, and from gigabytes copied."""
+    """Return a core, from the time of MobileNet v2 on four of them and from gigabytes copied."""
     int8, float32 = (250 * MOBILENET_GMAC * clock / ms for ms in (int8_ms, float32_ms))
     return Core(name, int8, float32, 2 * copy)
 
@@ -81,7 +81,7 @@ UNKNOWN_CORE = A72.times(1, "unknown")
 
 @dataclass(frozen=True)
 class Board:
-    """A machine, as far as it matters here."""
+    """A machine, as far as its capacity matters."""
 
     name: str
     core: Core
@@ -99,17 +99,17 @@ BOARDS = (
 
 @dataclass(frozen=True)
 class Block:
-    """What a network does for one block, as `tflite_models.counting` counts it.
+    """What a network computes for one block, as `tflite_models.graphs.counting` counts it.
 
     Attributes
     ----------
     macs : float
         Multiplications with addition.
     macs_float : float
-        Those of them that stay float32 in ``mixed``.
+        Multiplications that stay float32 in ``mixed``.
     activations : float
-        Bytes that one operation writes and the next one reads: at most, for what is read soon
-        never leaves the caches.
+        Bytes that one operation writes and the next one reads; an upper bound, for some of them
+        never leave the caches.
     """
 
     macs: float
@@ -125,21 +125,21 @@ BLOCKS = {
     Scheme(T=128, B=16, A=16): Block(1079e6, 214e6, 64e6),
     Scheme(T=128, B=128, A=0): Block(1628e6, 475e6, 104e6),
 }
-"""Of each preset's schemes."""
+"""The cost of each preset's schemes."""
 
 WEIGHTS = {"fp32": 39e6, "mixed": 10e6, "int8": 10e6}
-"""Bytes of a network's, which are read for every block."""
+"""Bytes of a network's weights, which are read for every block."""
 
 
 def this_board() -> Board:
-    """Look what we run on."""
+    """Return the machine that this process runs on."""
     text = CPUINFO.read_text() if CPUINFO.exists() else ""
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     return Board(platform.machine(), _core_of(text), len(os.sched_getaffinity(0)), memory_mb)
 
 
 def _core_of(cpuinfo: str) -> Core:
-    """Tell which core it is, or one that is certainly no faster."""
+    """Return the core that /proc/cpuinfo describes, or one that is certainly no faster."""
     lines = [line.partition(":")[::2] for line in cpuinfo.splitlines()]
     told = {key.strip().lower(): value.strip() for key, value in lines}
     if core := BY_PART.get(told.get("cpu part", "")):
@@ -149,15 +149,14 @@ def _core_of(cpuinfo: str) -> Core:
 
 
 def expected_load(work: Work, board: Board) -> float:
-    """Estimate what share of the time that it may take a block takes.
+    """Estimate the load: the time of a block, as a share of the time that it may take.
 
-    The networks have the cores, and the way to memory, among themselves; the signal processing is
-    not counted.
+    The networks share the cores and the bandwidth of the memory; signal processing is not counted.
 
     Raises
     ------
     KeyError
-        The scheme is none of a preset's.
+        No preset has this scheme.
     """
     block, core = BLOCKS[work.scheme], board.core
     in_float = {"fp32": block.macs, "mixed": block.macs_float, "int8": 0.0}[work.precision]

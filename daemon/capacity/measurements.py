@@ -1,4 +1,4 @@
-"""What was measured of this machine, remembered in a file."""
+"""The measurements of this machine, cached in a file."""
 
 import logging
 import os
@@ -21,29 +21,29 @@ from stemd.tflite_models.spleeter.streaming import WRITER
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 20
-"""Of the file; a longer one is something else."""
+"""Of the cache file; a longer one is something else."""
 
 
 class Remembered(BaseModel):
-    """What is known of some work."""
+    """The measurements of one kind of work."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     best: Measurement
     """The one with the lowest load."""
     times: Annotated[int, Field(ge=1)] = 1
-    """How often it was measured."""
+    """How many times it was measured."""
 
     @field_validator("best")
     @classmethod
     def _is_possible(cls, best: Measurement) -> Measurement:
         if min(asdict(best).values()) <= 0:
-            raise ValueError  # damaged, then: nothing takes no time and no memory
+            raise ValueError  # damaged: nothing takes no time and no memory
         return best
 
 
 class _Content(BaseModel):
-    """Of the file."""
+    """The content of the cache file."""
 
     machine: dict[str, str]
     remembered: dict[str, Remembered]
@@ -52,8 +52,8 @@ class _Content(BaseModel):
 class Measurements:
     """The measurements of this machine, cached in a file.
 
-    It is made when there is something to remember. One that is damaged, or of another machine, is
-    as none; where it cannot be written, nothing is remembered.
+    The file is made with the first measurement. A file that is damaged or of another machine counts
+    as empty; where it cannot be written, measurements are not stored.
 
     Parameters
     ----------
@@ -71,24 +71,24 @@ class Measurements:
         self._machine = describe_machine()
 
     def recall(self, work: Work) -> Remembered | None:
-        """Give what is known, if anything is."""
+        """Return the measurements of this work, if there are any."""
         return self._read().get(str(work))
 
     def measure(self, work: Work, enough: int | None = None) -> Remembered:
-        """Measure, and remember it; one process at a time, lest they measure each other.
+        """Measure, and store it; only one process at a time, or they would slow each other.
 
         Parameters
         ----------
         work : Work
         enough : int, optional
-            Measure only if it was measured less often, by whoever came first.
+            Measure only if it was measured fewer times, by this or another process.
 
         Raises
         ------
         StemdError
             If it cannot be measured.
         """
-        with self._to_ourselves():
+        with self._alone():
             known = self._read().get(str(work))
             if known and enough is not None and known.times >= enough:
                 return known
@@ -100,7 +100,7 @@ class Measurements:
         return remembered
 
     @contextmanager
-    def _to_ourselves(self) -> Iterator[None]:
+    def _alone(self) -> Iterator[None]:
         with ExitStack() as stack:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ class Measurements:
 
 
 def describe_machine() -> dict[str, str]:
-    """Tell what determines how fast things are: when it changes, what was measured is void."""
+    """Return what determines the speed: when any of it changes, measurements are void."""
     runtime = runtime_name()
     return {
         "host": platform.node(),
@@ -135,7 +135,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def processor_name() -> str:
-    """Give what the processor calls itself, or else its architecture."""
+    """Return the name of the processor, or else its architecture."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")

@@ -16,16 +16,16 @@ from stemd.tflite_models.runtime import preferred_precision
 log = logging.getLogger(__name__)
 
 MOST_LOAD = 0.6
-"""Of the time that a block may take, what a profile may be expected to take."""
+"""The highest expected load of a profile, as a share of the time that a block may take."""
 
 MOST_MEMORY = 1 / 3
-"""Of the machine's memory."""
+"""The share of the machine's memory that stemd may need."""
 
 MEMORY_MB = 70
-"""What the daemon takes at most besides its networks."""
+"""The most that the daemon needs besides its networks."""
 
 NETWORK_MB = {"fp32": 50, "mixed": 20, "int8": 20}
-"""What each of them takes at most."""
+"""The most that each network needs."""
 
 KEYS = ("stems", "remainder", "precision", "preset", "threads")
 """Of the section ``separation``: what a profile chooses."""

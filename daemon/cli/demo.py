@@ -11,6 +11,7 @@ from stemd.daemon.cli.terminal import echo
 from stemd.daemon.config import Config
 from stemd.daemon.errors import StemdError
 from stemd.daemon.packages import install_extra
+from stemd.daemon.wording import counted
 from stemd.dsp.scheme import SAMPLERATE
 
 if TYPE_CHECKING:
@@ -92,5 +93,5 @@ def _summary(recording: "Recording") -> list[str]:
         f"delay: {recording.declared_delay} frames ({seconds:.3f} s) declared, {measured} measured",
         f"load: {loads}, signal processing {report.load['engine']:.0%} of one core",
         f"late: {report.blocks.late} of {report.blocks.total} blocks, "
-        f"{report.link.late_periods} periods",
+        f"{counted(report.link.late_periods, 'period')}",
     ]

@@ -6,9 +6,9 @@ from functools import partial
 
 from stemd.daemon.capacity.checks import check_processor, check_speed, check_versions
 from stemd.daemon.cli.options import ConfigSource
+from stemd.daemon.cli.systemd_service import check_services
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.cli.trial import play, watch
-from stemd.daemon.cli.units import check_services
 from stemd.daemon.config import Config, existing_default_path
 from stemd.daemon.control.checks import ANSWER_S, Status, ask_daemon, judge_status, load_in_words
 from stemd.daemon.control.client import ControlClient

@@ -13,16 +13,16 @@ from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.printable import printable
 
 BURST, REPEAT_S = 3, 60.0
-"""The same line is written so often in so long, and then with how often it came meanwhile."""
+"""How often the same line is written within how many seconds; then only its number is."""
 
 REMEMBERED_S = 10 * REPEAT_S
-"""For so long it is known how often a line was left out."""
+"""How long the number of lines left out is remembered."""
 
 MOST_OF_A_KIND = 60
-"""Lines that differ in their details only, in so long; what comes beyond is not written."""
+"""How many lines that differ only in their details are written within REPEAT_S."""
 
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
-"""Of syslog(3)."""
+"""The priorities of syslog(3)."""
 
 
 class PlainFormatter(logging.Formatter):
@@ -50,7 +50,7 @@ class PlainFormatter(logging.Formatter):
 
 
 class JournalFormatter(PlainFormatter):
-    """Begins each line with its priority, as sd-daemon(3) tells; the journal knows the time."""
+    """Begins each line with its priority, as sd-daemon(3) describes; the journal adds the time."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record."""
@@ -59,58 +59,60 @@ class JournalFormatter(PlainFormatter):
 
 
 class RepeatFilter(logging.Filter):
-    """Leaves out what was said a moment ago."""
+    """Leaves out lines that were written a moment ago."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lock = Lock()  # a handler's own is not held yet
-        self._lines = _Said(BURST)
-        self._kinds = _Said(MOST_OF_A_KIND)
+        self._lines = _Written(BURST)
+        self._kinds = _Written(MOST_OF_A_KIND)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is to be written, and say how many were not."""
+        """Return whether to write a record, to which the number of those left out is added."""
         text, now = record.getMessage(), monotonic()
         with self._lock:
-            if text not in self._lines and not self._kinds.may_say(str(record.msg), now)[0]:
+            if text not in self._lines and not self._kinds.may_write(str(record.msg), now)[0]:
                 return False
-            may, left_out = self._lines.may_say(text, now)
+            may, left_out = self._lines.may_write(text, now)
         if may and left_out:
             record.msg, record.args = f"{text} ({left_out} more times meanwhile)", None
         return may
 
 
-class _Said:
-    """What was said of late, and how often.
+class _Written:
+    """Which lines were written lately, and how often.
 
     Parameters
     ----------
     most : int
-        How often the same may be said in REPEAT_S.
+        How often the same may be written in REPEAT_S.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._said: dict[str, tuple[float, int]] = {}
+        self._counts: dict[str, tuple[float, int]] = {}
         self._forgot_at = monotonic()
 
     def __contains__(self, what: str) -> bool:
-        return what in self._said
+        return what in self._counts
 
-    def may_say(self, what: str, now: float) -> tuple[bool, int]:
-        """Tell whether it may be said (again), and how often lately it might not."""
-        first, times = self._said.get(what, (now, 0))
+    def may_write(self, what: str, now: float) -> tuple[bool, int]:
+        """Return whether it may be written now, and how often it was left out before."""
+        first, times = self._counts.get(what, (now, 0))
         if now - self._forgot_at >= REPEAT_S:
             self._forgot_at = now
-            self._said = {each: it for each, it in self._said.items() if now - it[0] < REMEMBERED_S}
+            self._counts = {
+                each: it for each, it in self._counts.items() if now - it[0] < REMEMBERED_S
+            }
         if now - first < REPEAT_S:
-            self._said[what] = first, times + 1
+            self._counts[what] = first, times + 1
             return times < self._most, 0
-        self._said[what] = now, 1
+        self._counts[what] = now, 1
         return True, max(times - self._most, 0)
 
 
 def set_up(verbose: bool, environment: Mapping[str, str]) -> None:
-    """Have everything written to standard error."""
+    """Write the log to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(RepeatFilter())
     line = "%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s"
@@ -123,7 +125,7 @@ def set_up(verbose: bool, environment: Mapping[str, str]) -> None:
 
 
 def is_journal(environment: Mapping[str, str]) -> bool:
-    """Tell whether standard error goes to the journal; see systemd.exec(5), JOURNAL_STREAM."""
+    """Whether standard error goes to the journal; see systemd.exec(5), JOURNAL_STREAM."""
     try:
         there = os.fstat(2)
     except OSError:

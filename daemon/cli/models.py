@@ -33,7 +33,10 @@ def list_sets() -> None:
 
     Those that are here, and those that could be.
     """
-    rows = [_row(line) for line in _library().list()]
+    from stemd.daemon.engine.networks import SETS, choose_stems
+
+    default = SETS[choose_stems("auto")]
+    rows = [_row(line, default) for line in _library().list()]
     header = ("NAME", "ORIGIN", "PRECISION", "LICENCE", "IN USE", "STEMS, SDR IN DB", "WHERE")
     for line in _columns([header, *rows]):
         echo(line)
@@ -149,7 +152,8 @@ def _library() -> "Library":
     return Library()
 
 
-def _row(line: "Listing") -> tuple[str, ...]:
+def _row(line: "Listing", default: str) -> tuple[str, ...]:
+    """Return the cells of a set; ``default`` is the name of the one that `auto` takes."""
     stems = _stems(line)
     if line.origin is None:
         where = f"to be had: stemd models install {line.name}"
@@ -162,7 +166,8 @@ def _row(line: "Listing") -> tuple[str, ...]:
         origin += ", fine-tuned"
     precision, licence = (manifest.precision, manifest.licence) if manifest else ("?", "?")
     where = f"DAMAGED: {line.problem}" if line.problem else str(line.folder)
-    return (line.name, origin, precision, licence, "yes" if line.in_use else "no", stems, where)
+    use = ("by default" if line.name == default else "on request") if line.in_use else "no"
+    return (line.name, origin, precision, licence, use, stems, where)
 
 
 def _stems(line: "Listing") -> str:

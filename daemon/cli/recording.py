@@ -90,8 +90,8 @@ def play_and_record(config: Config, song: Path) -> Recording:
     _require_programs()
     mixture = read_song(song)
     wishes = config.separation
-    work, load = choose(wishes.works(choose_stems(wishes.stems)))
-    networks = LoadedNetworks(load, work.scheme)
+    work, loader = choose(wishes.works(choose_stems(wishes.stems)))
+    networks = LoadedNetworks(loader, work.scheme)
     with ExitStack() as stack:
         server = stack.enter_context(private_server(SAMPLERATE))
         client = open_client(config.jack.client_name, "dummy", server)

@@ -157,8 +157,8 @@ def separate_file(
     started = monotonic()
     with Song(path) as song:
         folder = folder or _folder_of(path)
-        work, load = choose(works)
-        networks = load()
+        work, loader = choose(works)
+        networks = loader()
         with _progress_bar(song) as bar:
             separated = separate(
                 song,

@@ -1,4 +1,4 @@
-"""`stemd service`: have systemd start stemd, and look after it."""
+"""`stemd service`: install, start and watch stemd by systemd."""
 
 import pwd
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from stemd.daemon.cli.systemd_service import Service, linger, refuse_sudo, user_name
 from stemd.daemon.cli.terminal import echo
-from stemd.daemon.cli.units import Service, linger, refuse_sudo, user_name
 from stemd.daemon.config import load_config
 
 
 class UserName(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
-    """Somebody whom the system knows."""
+    """The name of a user of this system."""
 
     name = "user"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Take the name of a user."""
+        """Return the name, if there is such a user."""
         try:
             return pwd.getpwnam(value).pw_name
         except KeyError:
@@ -40,58 +40,56 @@ class UserName(click.ParamType):  # type: ignore[type-arg] # generic since click
 
 @click.group()
 def service() -> None:
-    """Have systemd start stemd and watch it."""
+    """Install stemd as a service of systemd."""
 
 
-of_machine = click.option(
-    "--system", "of_machine", is_flag=True, help="The service of the machine."
-)
+system_wide = click.option("--system", "system_wide", is_flag=True, help="The system-wide service.")
 
 
 @service.command()
 @click.option(
-    "--linger", "lingers", is_flag=True, help="Start it with the machine, before anybody logs in."
+    "--linger", "lingers", is_flag=True, help="Start it with the machine, before you log in."
 )
 @click.option(
     "--system",
     "system_user",
     type=UserName(),
     metavar="USER",
-    help="As a service of the machine instead, run by USER, who runs jackd too; asks for root.",
+    help="Install a system-wide service instead, run as USER, who also runs jackd; needs root.",
 )
-@click.option("--no-start", is_flag=True, help="Start it with the next login or boot only.")
+@click.option("--no-start", is_flag=True, help="Start it only at the next login or boot.")
 def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
     """Install, enable and start the unit."""
-    made = _service(of_machine=system_user is not None)
+    made = _service(system_wide=system_user is not None)
     user = system_user or user_name()
-    if not made.of_machine:
-        load_config(None)  # with a wrong one it would fail at once
+    if not made.system_wide:
+        load_config(None)  # with a wrong one the service would fail at once
     if lingers:
         linger(user)
     made.install(user, starts=not no_start)
     echo(f"wrote {made.unit}")
-    echo(f"enabled; {' '.join(made.manager)} status stemd tells how it is")
+    echo(f"enabled; {' '.join(made.manager)} status stemd shows its state")
     for trouble in made.condition().troubles:
         echo(*trouble.split("\n"), err=True)
 
 
 @service.command()
-@of_machine
-def uninstall(of_machine: bool) -> None:
+@system_wide
+def uninstall(system_wide: bool) -> None:
     """Stop the service and remove the unit."""
-    installed = _service(of_machine)
+    installed = _service(system_wide)
     installed.uninstall()
     echo(f"removed {installed.unit}")
 
 
 @service.command()
-@of_machine
-def status(of_machine: bool) -> None:
+@system_wide
+def status(system_wide: bool) -> None:
     """Show whether the service runs.
 
-    And what the machine still lacks; the exit code is 1 if the service failed.
+    Also what the machine still lacks; the exit code is 1 if the service failed.
     """
-    found = _service(of_machine).condition()
+    found = _service(system_wide).condition()
     for line in (found.state, found.status, *found.troubles):
         if line:
             echo(*line.split("\n"))
@@ -99,7 +97,7 @@ def status(of_machine: bool) -> None:
         raise SystemExit(1)
 
 
-def _service(of_machine: bool) -> Service:
-    if not of_machine:
+def _service(system_wide: bool) -> Service:
+    if not system_wide:
         refuse_sudo()
-    return Service(of_machine)
+    return Service(system_wide)

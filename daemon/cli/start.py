@@ -1,4 +1,4 @@
-"""Where the program begins: standard streams and signals first, for the imports take a second."""
+"""The entry point: prepares standard streams and signals before the imports, which take long."""
 
 import atexit
 import os
@@ -39,9 +39,9 @@ def _leave(status: str | int | None) -> None:
 
 
 def _interrupted(*_: object) -> None:
-    """End at once: nothing has begun that would have to be cleared away.
+    """End at once: there is nothing to clean up yet.
 
-    An exception instead would come up in the middle of an import, where some libraries turn it into
+    An exception could be raised in the middle of an import, where some libraries turn it into
     another one.
     """
     os.write(2, b"stemd: interrupted\n")
@@ -49,9 +49,9 @@ def _interrupted(*_: object) -> None:
 
 
 def _open_closed_streams() -> None:
-    """Keep the numbers 0 to 2 from files that are opened later, which would get the messages.
+    """Occupy the descriptors 0 to 2: a file opened later would else get the messages.
 
-    Writing to a standard output that was closed fails; reading gives nothing, and errors are lost.
+    Writing to a closed standard output fails; a closed input is empty, and errors are lost.
     """
     streams = (
         ("stdin", "r", os.O_RDONLY),

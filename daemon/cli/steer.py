@@ -19,6 +19,7 @@ from stemd.daemon.engine import bad_samples
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.graph.port_matches import in_words
 from stemd.daemon.ports import STEMS
+from stemd.daemon.wording import counted
 
 if TYPE_CHECKING:
     from stemd.daemon.control.client import ControlClient
@@ -267,7 +268,7 @@ def _in_words(told: dict[str, Any]) -> list[str]:
     if server := told["server"]:
         lines += [
             f"server: {server['name']}, {server['samplerate']} Hz, {server['period']} frames a "
-            f"period, {server['xruns']} xruns",
+            f"period, {counted(server['xruns'], 'xrun')}",
             f"delay: {told['delay']['frames']} frames ({told['delay']['seconds']:.3f} s), "
             f"preset {told['preset']}, {told['precision']}",
         ]
@@ -280,7 +281,7 @@ def _in_words(told: dict[str, Any]) -> list[str]:
         lines += [
             f"load: {loads} of one core",
             f"late: {told['blocks']['late']} of {told['blocks']['total']} blocks, "
-            f"{told['engine']['late_periods']} periods",
+            f"{counted(told['engine']['late_periods'], 'period')}",
             *filter(None, [bad_samples.in_words(told)]),
             *_rights_in_words(told.get("realtime")),
             *(

@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""Prints what the commands have to say, escaped."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ def echo(*lines: str, err: bool = False) -> None:
 
 
 def echo_json(data: Any, indent: int | None = None) -> None:
-    """Print data as JSON, for programs: names arrive there as they are."""
+    """Print data as JSON, for programs: names are not changed."""
     text = json.dumps(data, indent=indent)
     click.echo(text.replace("\x7f", r"\u007f"))  # of control characters, `dumps` leaves this one
 

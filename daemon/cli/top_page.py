@@ -18,6 +18,7 @@ from stemd.daemon.control.client import ControlClient, NoAnswerError, reading
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.engine import bad_samples
 from stemd.daemon.errors import StemdError
+from stemd.daemon.wording import counted
 from stemd.tflite_models.printable import printable
 
 REFRESH_S = 0.1
@@ -26,13 +27,13 @@ RETRY_S = 1.0
 """How long to wait for a daemon that has ended."""
 
 STEP_DB = 1.0
-"""By which a key moves a fader."""
+"""Decibels by which one key press moves a fader."""
 
 COLUMNS = 80
-"""How wide the page is at most; with four stems it is 16 of a terminal's 24 lines."""
+"""The greatest width of the page, which with four stems has 16 lines."""
 
 METER_WIDTH, METER_DB = 30, 60.0
-"""Characters of a meter, and what range they show."""
+"""Characters of a meter, and the range that they show."""
 
 RED_DB, YELLOW_DB = -1.0, -9.0
 
@@ -77,20 +78,20 @@ class TopPage(App[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        """Begin to watch."""
+        """Start watching the daemon."""
         self.watch_daemon()
 
     @work(thread=True)
     def watch_daemon(self) -> None:
-        """Ask for the status again and again (a thread of its own)."""
+        """Poll the status until the page closes (a thread of its own)."""
         from time import sleep
 
         while self.is_running:
             try:
                 with self._connect() as client:
                     while self.is_running:
-                        leaving = self._leaving  # what was pressed before is among the wishes now
-                        self._tell(client)
+                        leaving = self._leaving  # all that was pressed before is among the wishes
+                        self._send_wishes(client)
                         if leaving:
                             break
                         self.call_from_thread(self._show, client.ask("status"), "")
@@ -104,8 +105,8 @@ class TopPage(App[None]):
                 self.call_from_thread(self.exit)
                 return
 
-    def _tell(self, client: ControlClient) -> None:
-        """Ask for what the keys want."""
+    def _send_wishes(self, client: ControlClient) -> None:
+        """Send what the keys asked for."""
         with suppress(Empty):
             while True:
                 try:
@@ -139,35 +140,35 @@ class TopPage(App[None]):
         return strips[self._chosen % len(strips)] if strips else None
 
     async def action_quit(self) -> None:
-        """Leave, once the daemon has what the keys want; at once, where there is none."""
+        """Close the page once the daemon has got what the keys asked for."""
         if not self._status:
             self.exit()
         self._leaving = True
         self._pressed.set()
 
     def action_choose(self, step: int) -> None:
-        """Go to another stem."""
+        """Choose another stem."""
         self._chosen = (self._chosen + step) % max(1, len(self._status.get("mixer", {})))
 
     def action_move(self, step_db: float) -> None:
-        """Move the fader of the stem that is chosen."""
+        """Move the fader of the chosen stem."""
         if chosen := self._strip():
             stem, strip = chosen
             self._set(stem, gain=min(max(strip["gain"] + step_db, OFF_DB), MAX_DB))
 
     def action_unity(self) -> None:
-        """Put the fader to 0 dB."""
+        """Set the fader of the chosen stem to 0 dB."""
         if chosen := self._strip():
             self._set(chosen[0], gain=0.0)
 
     def action_press(self, what: str) -> None:
-        """Mute or solo, or no more."""
+        """Toggle mute or solo of the chosen stem."""
         if chosen := self._strip():
             stem, strip = chosen
             self._set(stem, **{what: not strip[what]})
 
     def action_bypass(self) -> None:
-        """Hear the input, or the stems again."""
+        """Switch between the input and the stems."""
         self._wish(do="bypass")
 
 
@@ -195,7 +196,7 @@ def render(status: dict[str, Any], chosen: int) -> Text:
             ),
             Text(
                 f"xruns {server['xruns']}, late {blocks['late']} of {blocks['total']} blocks and "
-                f"{engine['late_periods']} periods, lost {engine['lost_frames']} frames"
+                f"{counted(engine['late_periods'], 'period')}, lost {engine['lost_frames']} frames"
             ),
             *map(Text, filter(None, [bad_samples.in_words(status)])),
         ]
@@ -249,7 +250,7 @@ def _meters(
 
 
 def meter(peak: float) -> Text:
-    """Draw a level: METER_DB below full scale is nothing."""
+    """Draw a peak; METER_DB below full scale is an empty meter."""
     level_db = 20 * log10(max(peak, 1e-10))
     filled = round(METER_WIDTH * min(max(1 + level_db / METER_DB, 0), 1))
     style = "red" if level_db > RED_DB else "yellow" if level_db > YELLOW_DB else "green"

@@ -1,4 +1,4 @@
-"""Plays noise through a daemon in the graph that there is, and measures for some seconds."""
+"""Plays noise through a daemon on the running server, and counts drop-outs for some seconds."""
 
 import os
 import subprocess
@@ -22,10 +22,11 @@ from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.private_server import end_process
 from stemd.daemon.ports import INPUTS
+from stemd.daemon.wording import counted
 from stemd.dsp.scheme import CHANNELS
 
 NAME = "stemd-doctor"
-"""Of the daemon that is started for a trial; its source is called so too, with a word more."""
+"""Client name of the daemon that is started for a trial; the noise's client adds a word."""
 
 START_S = 40.0
 """How long a daemon may take until it plays: networks are derived at the first start."""
@@ -34,36 +35,36 @@ SETTLE_S = 1.0
 """Not measured: the server's and the daemon's threads get their priorities meanwhile."""
 
 POLL_S = 0.05
-"""How often it is looked whether the daemon plays."""
+"""How often the daemon is asked whether it plays."""
 
 LEVEL = 0.05
-"""Of the noise [standard deviation]; nothing hears it but the daemon."""
+"""Standard deviation of the noise, which only the daemon gets."""
 
 AHEAD = 16_384
-"""Frames that the noise is played ahead."""
+"""Frames of noise that are written ahead of the server."""
 
 IN_TIME = 0.98
-"""The share of the cycles there is time for that must come."""
+"""The share of the expected cycles that the server must run."""
 
 MUCH = 0.001
-"""The share of blocks that may be late without a word about it."""
+"""The share of blocks that may be late without being a fault."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What happened in some seconds of a daemon that plays.
+    """What a daemon that plays counted in some seconds.
 
     Attributes
     ----------
     server : str
     seconds : float
-        How long it took.
+        How long it was measured.
     state : str
         The daemon's, at the end.
     periods : int
         Cycles of the server.
     expected : int
-        Cycles there was time for.
+        Cycles for which there was time.
     xruns : int
         Drop-outs of the graph.
     blocks, late_blocks, late_periods : int
@@ -82,18 +83,18 @@ class Trial:
 
     @property
     def faults(self) -> list[str]:
-        """What a listener would have heard, or nothing."""
+        """What a listener would have heard; empty if nothing."""
         faults = []
         if self.state not in ("playing", "bypassed", "silent"):
             faults.append(f"the daemon is {self.state}")
         if self.periods < IN_TIME * self.expected:
             faults.append(f"the server called {self.periods} times instead of {self.expected}")
         if self.xruns:
-            faults.append(f"{self.xruns} xruns")
+            faults.append(counted(self.xruns, "xrun"))
         if self.late_blocks > MUCH * self.blocks:
             faults.append(f"{self.late_blocks} of {self.blocks} blocks late")
         if self.late_periods:
-            faults.append(f"{self.late_periods} periods late")
+            faults.append(f"{counted(self.late_periods, 'period')} late")
         return faults
 
     def __str__(self) -> str:
@@ -110,7 +111,7 @@ def watch(client: ControlClient, seconds: float) -> Trial:
     Raises
     ------
     StemdError
-        The server or the daemon went away meanwhile, or the daemon is of another version.
+        The server or the daemon ended meanwhile, or the daemon is of another version.
     """
     began, before = monotonic(), client.ask("status")
     sleep(seconds)
@@ -120,7 +121,7 @@ def watch(client: ControlClient, seconds: float) -> Trial:
 
 
 def _trial(before: dict[str, Any], after: dict[str, Any], took: float) -> Trial:
-    """Return what came to pass from one status to another."""
+    """Return what was counted between two statuses."""
     server, first = after["server"], before["server"]
     if server is None or first is None or server["periods"] < first["periods"]:
         raise StemdError(f"the server went away within {took:.1f} s")
@@ -147,16 +148,16 @@ def play(options: Sequence[str], seconds: float, server_name: str | None = None)
     Parameters
     ----------
     options : sequence of str
-        Of `stemd run`, which choose the configuration.
+        Of `stemd run`; they choose the configuration.
     seconds : float
         How long to measure.
     server_name : str, optional
-        Where the options choose it: jack.server_name.
+        jack.server_name, if the options choose it.
 
     Raises
     ------
     StemdError
-        It did not play, or the server went away meanwhile.
+        The daemon did not play, or the server ended meanwhile.
     """
     with ExitStack() as stack:
         client = stack.enter_context(_daemon(options))
@@ -171,7 +172,7 @@ def play(options: Sequence[str], seconds: float, server_name: str | None = None)
 
 @contextmanager
 def _daemon(options: Sequence[str]) -> Iterator[ControlClient]:
-    """Run a daemon as long as the context lasts, from when it plays."""
+    """Run a daemon as long as the context lasts, which begins when it plays."""
     with TemporaryDirectory(prefix="stemd-") as folder, TemporaryFile() as log:
         path = Path(folder, "control")
         process = subprocess.Popen(
@@ -195,11 +196,11 @@ def _daemon(options: Sequence[str]) -> Iterator[ControlClient]:
 _STEMD = (sys.executable, "-c", "from stemd.daemon.cli.start import main; main()")
 
 _SUPERVISORS = ("NSM_URL", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-"""Variables of those who look after this process, not after the daemon."""
+"""Variables of the managers of this process, which do not manage the daemon."""
 
 
 def _settings(socket: Path) -> Iterator[str]:
-    """Keep the daemon apart from the user's own."""
+    """Yield the options that keep the daemon apart from the user's own."""
     keys = {
         "jack.client_name": NAME,
         "control.socket": str(socket),

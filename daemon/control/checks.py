@@ -8,6 +8,7 @@ from stemd.daemon.control.socket_paths import find_socket, listens
 from stemd.daemon.engine import bad_samples
 from stemd.daemon.errors import StemdError
 from stemd.daemon.findings import Finding, good, hint
+from stemd.daemon.wording import counted
 
 ANSWER_S = 5.0
 """How long to wait for a daemon's answer: one that takes longer hangs."""
@@ -53,7 +54,7 @@ def judge_status(status: Status) -> Finding:
     late_periods = status["engine"]["late_periods"]
     found = (
         f"{status['state']} on {server['name']}, {blocks['late']} of {blocks['total']} blocks and "
-        f"{late_periods} periods late, {server['xruns']} xruns"
+        f"{counted(late_periods, 'period')} late, {counted(server['xruns'], 'xrun')}"
     )
     if blocks["late"] > MUCH * blocks["total"]:
         return hint("daemon", found, "`stemd bench` shows which presets this machine holds")

@@ -101,6 +101,13 @@ class Rights:
         return ", ".join(priority + ["locked memory"] * (not self.memory_is_locked))
 
     @property
+    def missing_in_short(self) -> str:
+        """Name what was not granted, without figures."""
+        roles = [role.value for role, grant in self.grants.items() if grant.is_missing]
+        priority = [f"real-time priority ({', '.join(roles)})"] if roles else []
+        return ", ".join(priority + ["locked memory"] * (not self.memory_is_locked))
+
+    @property
     def found(self) -> str:
         """Say in a sentence how it is."""
         if self.missing:
@@ -302,10 +309,8 @@ class Notice:
         self._logged = rights.found
         if rights.missing:
             log.warning(
-                "not granted: %s (%s): under load, audio may drop out; %s",
-                rights.missing_in_words,
-                rights.reasons,
-                rights.remedy,
+                "not granted: %s; under load, audio may drop out (`stemd doctor` has the remedy)",
+                rights.missing_in_short,
             )
         else:
             log.info("real-time priority: %s; memory is locked", rights.granted)

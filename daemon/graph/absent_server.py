@@ -51,9 +51,13 @@ def no_server(server: str, name: str | None, libraries: Collection[str]) -> Serv
     libraries : collection of str
         The kinds of servers for which a client library is installed.
     """
-    missing = " and no ".join(_named(kind, name) for kind in kinds_of(server))
+    kinds = kinds_of(server)
+    missing = " and no ".join(_named(kind, name) for kind in kinds)
     found = find_obstacles(server, name, libraries) or find_strangers(server)
-    reasons = "; ".join(f"{each.found}: {each.remedy}" for each in found) or (
+    reasons = "; ".join(f"{each.found}: {each.remedy}" for each in found)
+    if reasons and kinds == KINDS["auto"] and _runs("pipewire", name, ()):
+        return ServerError(f"{reasons}; no {_named('jack', name)} answers either")
+    reasons = reasons or (
         "start one, or let stemd start a private one without a sound card "
         "(stemd run --server dummy)"
     )

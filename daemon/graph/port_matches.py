@@ -1,5 +1,6 @@
 """Which ports each pattern of ``jack.autoconnect`` matches, and which it nearly does."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypedDict
@@ -22,6 +23,9 @@ COMPARED, COMPARED_LENGTH = 256, 128
 
 SIMILAR = 0.4
 """From 0 to 1: how similar a name must be to be suggested."""
+
+MONITOR = re.compile(r":monitor_[^:]*$")
+"""Ports at which PipeWire gives what speakers play: hardly what should be separated."""
 
 
 class Matches(TypedDict):
@@ -80,6 +84,12 @@ def in_words(own: str, found: Matches) -> str:
 
 
 def _nearest(text: str, names: list[str]) -> list[str]:
+    """Return the names most like a pattern; speakers' monitors only where nothing else is."""
+    players = [name for name in names if not MONITOR.search(name)]
+    return _most_alike(text, players) or _most_alike(text, names)
+
+
+def _most_alike(text: str, names: list[str]) -> list[str]:
     cut = {name[:COMPARED_LENGTH].lower(): name for name in names[:COMPARED]}
     plain = text[:COMPARED_LENGTH].lower().replace("\\", "")
     return [cut[each] for each in get_close_matches(plain, cut, NEAREST, SIMILAR)]

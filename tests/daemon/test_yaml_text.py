@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stemd.daemon.errors import ConfigError
-from stemd.daemon.wording import LONGEST_SHOWN, named, nearest, shown
+from stemd.daemon.wording import LONGEST_SHOWN, counted, named, nearest, shown
 from stemd.daemon.yaml_text import read_yaml
 
 TAGS = (
@@ -104,3 +104,7 @@ def test_what_a_message_quotes_is_short_and_can_be_printed(value):
 def test_the_nearest_word_is_found_whatever_its_case(given_word):
     assert nearest(given_word, ["seed", "live"]) == "live"
     assert nearest(3, ["seed"]) is None
+
+
+def test_nouns_are_in_the_right_number():
+    assert [counted(n, "thread") for n in (0, 1, 2)] == ["0 threads", "1 thread", "2 threads"]

@@ -122,6 +122,20 @@ class TestMeasuring:
         with pytest.raises(StemdError, match=message):
             measured(Work(SCHEME, 2, "mixed", 1))
 
+    def test_a_process_that_does_not_end_is_killed(self, monkeypatch, tmp_path):
+        program = tmp_path / "python"
+        program.write_text("#!/bin/sh\nexec sleep 60\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(benchmark.sys, "executable", str(program))
+        monkeypatch.setattr(benchmark, "LIMIT_S", 0.2)
+        with pytest.raises(StemdError, match="did not end in 0 s; choose"):
+            measured(Work(SCHEME, 2, "mixed", 1))
+
+    def test_without_proc_nothing_is_measured(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(benchmark, "PROCESSOR", tmp_path / "cpuinfo")
+        with pytest.raises(StemdError, match=r"there is no .*cpuinfo; mount /proc"):
+            measured(Work(SCHEME, 2, "mixed", 1))
+
     def test_what_it_cannot_load_is_told_in_its_words(self, tmp_path, monkeypatch):
         damaged_four_stems(tmp_path)
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))

@@ -17,10 +17,10 @@ from damaged import damaged_four_stems
 from fake_daemon import FakeDaemon
 from stemd.daemon.capacity import checks as capacity_checks
 from stemd.daemon.capacity.benchmark import Measurement
-from stemd.daemon.cli import examination, units
+from stemd.daemon.cli import examination, systemd_service
 from stemd.daemon.cli.examination import Weight, examine
 from stemd.daemon.cli.options import ConfigSource
-from stemd.daemon.cli.units import Condition, Service
+from stemd.daemon.cli.systemd_service import Condition, Service
 from stemd.daemon.control import checks as control_checks
 from stemd.daemon.control import socket_paths
 from stemd.daemon.control.interfaces.control_server import ControlServer
@@ -40,7 +40,7 @@ def patient(tmp_path, monkeypatch):
     for name in ("CONFIG", "DATA", "CACHE", "RUNTIME"):
         monkeypatch.setenv(f"XDG_{name}_{'DIR' if name == 'RUNTIME' else 'HOME'}", str(tmp_path))
     monkeypatch.setenv("JACK_DEFAULT_SERVER", "nobody")
-    monkeypatch.setattr(units, "SYSTEM_FOLDER", tmp_path / "units")
+    monkeypatch.setattr(systemd_service, "SYSTEM_FOLDER", tmp_path / "units")
     monkeypatch.setattr(socket_paths, "SYSTEM_FOLDER", tmp_path / "run")
     monkeypatch.setattr(capacity_checks, "measured", lambda work: Measurement(0.2, 0.3, 1, 1, 100))
     monkeypatch.setattr(engine_checks, "may_have_priority", lambda priority: True)
@@ -337,7 +337,7 @@ def test_service_that_is_not_installed_is_no_fault():
 )
 def test_service_is_asked_how_it_is(monkeypatch, is_down, troubles, weight):
     condition = Condition("active (running), enabled", "playing on JACK", is_down, troubles)
-    monkeypatch.setattr(Service, "is_installed", property(lambda each: not each.of_machine))
+    monkeypatch.setattr(Service, "is_installed", property(lambda each: not each.system_wide))
     monkeypatch.setattr(Service, "condition", lambda _: condition)
     found = find("service")
     assert found.found == "active (running), enabled\nplaying on JACK"
@@ -355,10 +355,10 @@ def test_service_is_asked_how_it_is(monkeypatch, is_down, troubles, weight):
 )
 def test_service_that_fails_again_and_again_is_down(monkeypatch, tmp_path, state, is_down):
     told = f"ActiveState={state[0]}\nSubState={state[1]}\nNRestarts=0"
-    monkeypatch.setattr(units, "run", lambda command: told)
+    monkeypatch.setattr(systemd_service, "run", lambda command: told)
     (tmp_path / "units").mkdir()
     (tmp_path / "units" / "stemd.service").touch()
-    assert Service(of_machine=True).condition().is_down is is_down
+    assert Service(system_wide=True).condition().is_down is is_down
 
 
 def test_a_server_that_hangs_is_told(monkeypatch):

@@ -58,7 +58,7 @@ def test_lines_that_differ_in_their_details_do_not_flood(log, monkeypatch):
     for number in range(10_000):
         logger.warning("OSC: there is nothing at %s", number)
     assert len(lines) == logs.MOST_OF_A_KIND
-    assert len(handler.filters[0]._lines._said) == logs.MOST_OF_A_KIND
+    assert len(handler.filters[0]._lines._counts) == logs.MOST_OF_A_KIND
     now = logs.REPEAT_S + 1
     logger.warning("OSC: there is nothing at %s", "last")
     assert lines[-1].endswith("last")
@@ -71,7 +71,7 @@ def test_what_was_said_long_ago_is_forgotten(log, monkeypatch):
     for number in range(5_000):
         logger.warning("a client left: %s", number)
         clock[0] += 1
-    assert len(handler.filters[0]._lines._said) <= logs.REMEMBERED_S + logs.REPEAT_S
+    assert len(handler.filters[0]._lines._counts) <= logs.REMEMBERED_S + logs.REPEAT_S
 
 
 def test_threads_may_log_at_once(log):

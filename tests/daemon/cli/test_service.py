@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import small_disk
-from stemd.daemon.cli import units
+from stemd.daemon.cli import systemctl, systemd_service, unit_file
 from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.errors import StemdError
 
@@ -21,8 +21,8 @@ ME = getpass.getuser()
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(units, "SYSTEM_FOLDER", tmp_path / "system")
-    monkeypatch.setattr(units, "LINGER_FOLDER", tmp_path / "linger")
+    monkeypatch.setattr(systemd_service, "SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.setattr(systemd_service, "LINGER_FOLDER", tmp_path / "linger")
     (tmp_path / "linger").mkdir()
     (tmp_path / "linger" / ME).touch()
 
@@ -69,26 +69,53 @@ def test_what_is_not_installed_has_no_status_and_is_not_removed():
 def test_one_of_the_machine_is_pointed_out_where_the_users_own_is_asked_for(systemd):
     systemd(shown(User=ME))
     run("install", "--system", ME)
-    assert "the machine's service: --system" in fault_of("status")
+    assert "the system-wide service: --system" in fault_of("status")
 
 
 def test_a_machine_without_systemd_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert fault_of("install") == "there is no systemctl: this machine has no systemd"
+    assert fault_of("install").startswith(
+        "there is no systemctl: this machine has no systemd; have"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "explained"),
+    [
+        (
+            "System has not been booted with systemd as init system (PID 1). Can't operate.",
+            "systemd does not run on this machine; have another program start `stemd run`",
+        ),
+        (
+            "Failed to connect to bus: No medium found",
+            "no service manager runs for this user (Failed to connect to bus: No medium found): "
+            "log in on the desktop or by ssh",
+        ),
+    ],
+)
+def test_a_systemd_that_does_not_run_is_told_with_the_remedy(systemd, said, explained):
+    systemd(f'echo "{said}" >&2; exit 1')
+    assert fault_of("install").startswith(explained)
+
+
+def test_a_systemd_that_hangs_is_waited_for_no_longer(systemd, monkeypatch):
+    monkeypatch.setattr(systemctl, "COMMAND_S", 0.2)
+    systemd("exec sleep 60")
+    assert fault_of("install").startswith("systemctl --user daemon-reload did not end in 0 s")
 
 
 def test_what_systemd_says_is_passed_on_and_nothing_is_left(systemd, tmp_path):
-    systemd("echo Failed to connect to bus >&2; exit 1")
+    systemd("echo Unit stemd.service is broken >&2; exit 1")
     said = fault_of("install")
-    assert said == "systemctl --user daemon-reload failed: Failed to connect to bus"
+    assert said == "systemctl --user daemon-reload failed: Unit stemd.service is broken"
     assert not list(tmp_path.rglob("stemd.service"))
 
 
 def test_a_unit_that_systemd_knows_nothing_of_can_be_taken_away(systemd, tmp_path):
     systemd(shown())
     run("install")
-    systemd("echo Failed to connect to bus >&2; exit 1")
-    assert "Failed to connect to bus" in fault_of("uninstall")
+    systemd("echo Unit stemd.service is broken >&2; exit 1")
+    assert "Unit stemd.service is broken" in fault_of("uninstall")
     assert not list(tmp_path.rglob("stemd.service"))
 
 
@@ -122,7 +149,7 @@ def test_a_home_that_is_not_there_is_told(monkeypatch):
     def unknown(_):
         raise KeyError
 
-    monkeypatch.setattr(units.pwd, "getpwuid", unknown)
+    monkeypatch.setattr(systemd_service.pwd, "getpwuid", unknown)
     assert "set HOME or XDG_CONFIG_HOME" in fault_of("status")
     assert f"the system knows no user {os.getuid()}" in fault_of("install")
 
@@ -159,7 +186,7 @@ def test_lingering_is_for_who_runs_it(systemd, tmp_path):
 
 
 def test_a_manager_that_lingering_starts_is_waited_for(systemd, tmp_path, monkeypatch):
-    monkeypatch.setattr(units, "LOOK_S", 0.01)
+    monkeypatch.setattr(systemd_service, "LOOK_S", 0.01)
     asleep = tmp_path / "asleep"
     asleep.touch()
     systemd(
@@ -202,16 +229,16 @@ def test_status_tells_what_the_users_manager_may_not(systemd, monkeypatch):
         ({"Max realtime priority": "0", "Max locked memory": "65536"}, "real-time priority"),
         ({"Max realtime priority": "95", "Max locked memory": "65536"}, "lock its memory"),
     ):
-        monkeypatch.setattr(units, "_limits_of_manager", lambda limits=limits: limits)
+        monkeypatch.setattr(systemd_service, "_limits_of_manager", lambda limits=limits: limits)
         assert f"it may not {'have ' if 'real' in said else ''}{said}" in run("status").output
     unlimited = {"Max realtime priority": "95", "Max locked memory": "unlimited"}
-    monkeypatch.setattr(units, "_limits_of_manager", lambda: unlimited)
+    monkeypatch.setattr(systemd_service, "_limits_of_manager", lambda: unlimited)
     assert run("status").output == "active (running), enabled\n"
 
 
 def test_limits_are_those_of_the_manager_that_runs(systemd):
     systemd(f"echo MainPID={os.getpid()}")
-    limits = units._limits_of_manager()
+    limits = systemd_service._limits_of_manager()
     hard = {"Max realtime priority", "Max locked memory"} & limits.keys()
     assert len(hard) == 2
     assert all(limits[each] == "unlimited" or limits[each].isdecimal() for each in hard)
@@ -220,9 +247,9 @@ def test_limits_are_those_of_the_manager_that_runs(systemd):
 def test_a_person_who_may_log_out_is_told_to_linger(systemd, monkeypatch):
     systemd(shown(User=ME))
     run("install", "--system", ME)
-    monkeypatch.setattr(units, "FIRST_USER_ID", os.getuid())
+    monkeypatch.setattr(systemd_service, "FIRST_USER_ID", os.getuid())
     assert "logind" not in run("status", "--system").output
-    (units.LINGER_FOLDER / ME).unlink()
+    (systemd_service.LINGER_FOLDER / ME).unlink()
     assert f"sudo loginctl enable-linger {ME}" in run("status", "--system").output
 
 
@@ -280,7 +307,7 @@ def test_a_full_disk_leaves_no_unit(tmp_path):
     out = small_disk.run(
         tmp_path / "disk",
         """
-from stemd.daemon.cli.units import _write
+from stemd.daemon.cli.unit_file import write_unit
 for before in (None, "before"):
     limit(4)
     unit = folder / "systemd" / "user" / "stemd.service"
@@ -288,7 +315,7 @@ for before in (None, "before"):
         unit.parent.mkdir(parents=True)
         unit.write_text(before)
     try:
-        _write(unit, 100_000 * "x")
+        write_unit(unit, 100_000 * "x")
     except OSError as error:
         print(error.strerror)
     left = [path for path in folder.rglob("*") if path.is_file() or not before]
@@ -322,12 +349,12 @@ def test_a_unit_starts_the_program_whatever_its_path(name, tmp_path, monkeypatch
     program.parent.mkdir()
     program.write_text('#!/bin/sh\necho "started: $*"\n')
     program.chmod(0o755)
-    monkeypatch.setattr(units.sys, "argv", [str(program)])
-    text = units.unit_text(True, ME)
+    monkeypatch.setattr(unit_file.sys, "argv", [str(program)])
+    text = unit_file.unit_text(True, ME)
     (line,) = re.findall("^ExecStart=(.*)$", text, re.MULTILINE)
     ended = subprocess.run(words_of(line), capture_output=True, text=True)
     assert ended.stdout == "started: run --server jack\n"
-    assert len(text.splitlines()) == len(units.unit_text(True, "x").splitlines())
+    assert len(text.splitlines()) == len(unit_file.unit_text(True, "x").splitlines())
     assert f"User={ME}\n" in text
     if not shutil.which("systemd-analyze"):
         return
@@ -348,7 +375,7 @@ def test_a_path_that_no_unit_can_hold_is_refused(name, monkeypatch, tmp_path, sy
     program = tmp_path / name / "stemd"
     program.parent.mkdir(parents=True)
     program.touch(mode=0o755)
-    monkeypatch.setattr(units.sys, "argv", [str(program)])
+    monkeypatch.setattr(unit_file.sys, "argv", [str(program)])
     assert "has characters that a unit cannot hold" in fault_of("install")
     assert not list(tmp_path.rglob("stemd.service"))
 
@@ -379,7 +406,7 @@ def test_after_the_start_limit_status_tells_why_and_how_to_go_on(systemd, tmp_pa
 @pytest.mark.parametrize("arguments", [["install"], ["uninstall"], ["status"]])
 def test_sudo_is_refused_for_a_users_service(variable, arguments, systemd, tmp_path, monkeypatch):
     systemd(shown())
-    monkeypatch.setattr(units.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(systemd_service.os, "geteuid", lambda: 0)
     monkeypatch.setenv(variable, "ada")
     said = fault_of(*arguments)
     assert "run it without sudo, as the user whose sound it is (ada)" in said

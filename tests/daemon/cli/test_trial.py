@@ -35,7 +35,7 @@ def server(tmp_path, monkeypatch):
     [
         ({"state": "overloaded"}, "the daemon is overloaded"),
         ({"periods": 200}, "the server called 200 times instead of 234"),
-        ({"xruns": 1}, "1 xruns"),
+        ({"xruns": 1}, "1 xrun"),
         ({"late_blocks": 1}, "1 of 54 blocks late"),
         ({"late_periods": 2}, "2 periods late"),
     ],

@@ -164,7 +164,10 @@ def test_log_says_it_once_it_has_settled_and_again_when_it_changes(system, limit
         notice.look(server, now)
     (line,) = caplog.records
     assert line.levelname == "WARNING"
-    assert "under load, audio may drop out; sudo usermod -aG pipewire" in line.message
+    assert line.message == (
+        "not granted: real-time priority (engine, steering, networks), locked memory; "
+        "under load, audio may drop out (`stemd doctor` has the remedy)"
+    )
     caplog.clear()
     for now in (100.0, 101.0):
         notice.look(system(server=70, locked=True), now)

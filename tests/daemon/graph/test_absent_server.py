@@ -103,6 +103,13 @@ def test_pipewire_without_its_library(server, libraries, release, command, monke
         assert "start one" not in message
 
 
+def test_where_pipewire_runs_its_remedy_comes_first(tmp_path):
+    with listening(tmp_path / "pipewire-0"):
+        message = explain("auto", None, {"jack"})
+    assert message.startswith("PipeWire runs, but its client library")
+    assert message.endswith("; no JACK server named 'default' answers either")
+
+
 def test_pipewire_without_its_library_where_the_socket_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PIPEWIRE_REMOTE", str(tmp_path / "sound"))
     with listening(tmp_path / "sound"):

@@ -539,6 +539,16 @@ def test_what_each_pattern_matches_is_told_and_the_nearest_names_of_one_that_mat
     assert patchbay.matches["in_L"]["matches"] == ["mpv:out_FL"]
 
 
+def test_a_player_is_nearer_than_a_speakers_monitor(look):
+    client = FakeClient("Speakers Analog:monitor_FL", "Spotify:output_FL")
+    patchbay = Patchbay({"in_L": "Speakers:output_FL", "in_R": "Speakers Analog:monitr_FL"})
+    look(patchbay, client)
+    assert patchbay.matches["in_L"]["nearest"] == ["Spotify:output_FL"]
+    client.remove("Spotify:output_FL")
+    look(patchbay, client)
+    assert patchbay.matches["in_L"]["nearest"] == ["Speakers Analog:monitor_FL"]
+
+
 # ---- feedback ----
 
 

@@ -45,11 +45,13 @@ def test_list_shows_the_bundled_set_and_how_to_get_the_other(stemd_models):
     header, two, ours, four = stemd_models("list").output.splitlines()
     assert header.split("  ")[0] == "NAME"
     assert re.match(
-        r"2stems +bundled +fp16 +MIT +yes +vocals, accompaniment +/.*tflite_models/2stems$", two
+        r"2stems +bundled +fp16 +MIT +by default +vocals, accompaniment +/.*tflite_models/2stems$",
+        two,
     )
     sdr = r"vocals \d+\.\d, drums \d+\.\d, bass \d+\.\d, other \d+\.\d"
     assert re.match(
-        rf"4stems +bundled, fine-tuned +fp16 +MIT +yes +{sdr} \(held-out MIDI songs\) +/.*/4stems$",
+        rf"4stems +bundled, fine-tuned +fp16 +MIT +on request +{sdr} "
+        r"\(held-out MIDI songs\) +/.*/4stems$",
         ours,
     )
     assert re.match(
@@ -61,7 +63,7 @@ def test_list_marks_unverified_and_damaged_sets(stemd_models, small, bundled, ot
     stemd_models("install", "2stems", "--from", str(other_checkpoint_dir), "--allow-unverified")
     (bundled / "vocals.tflite").write_bytes(b"")
     _, first, second = stemd_models("list").output.splitlines()
-    assert re.match(r"2stems +installed, unverified +fp32 +MIT +yes", first)
+    assert re.match(r"2stems +installed, unverified +fp32 +MIT +by default", first)
     assert re.search(r"no .* DAMAGED: .*vocals\.tflite is 0 bytes long, expected", second)
 
 

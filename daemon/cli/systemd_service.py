@@ -1,25 +1,20 @@
-"""stemd as a service of systemd: its unit, how it is, and what the machine lacks for it."""
+"""stemd as a service of systemd: install it, remove it, and judge its state."""
 
 import errno
 import os
 import pwd
-import re
-import shutil
 import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from time import monotonic, sleep
-from unicodedata import category
 
+from stemd.daemon.cli.systemctl import run
+from stemd.daemon.cli.unit_file import program, read_unit, unit_text, write_unit
 from stemd.daemon.errors import StemdError
 from stemd.daemon.findings import Finding, bad, good, hint
-from stemd.tflite_models.files import read_ordinary, remove_if_empty, write_whole
 
 NAME = "stemd.service"
 
@@ -34,9 +29,6 @@ MANAGER_S, LOOK_S = 10.0, 0.2
 FIRST_USER_ID = 1000
 """Below it are the system's own, whom logind lets alone when they log out (login.defs(5))."""
 
-MOST_BYTES = 1 << 16
-"""Of a unit that is there already."""
-
 LOG_LINES = 50
 """Of the journal, among which stemd's last words are looked for."""
 
@@ -50,7 +42,7 @@ sudo systemctl restart user@$(id -u)    # ends all that you run; or restart the 
 
 @dataclass(frozen=True)
 class Condition:
-    """How a service is.
+    """The state of a service.
 
     Attributes
     ----------
@@ -59,9 +51,9 @@ class Condition:
     status : str
         What stemd itself says of it.
     is_down : bool
-        It has failed, or fails again and again.
+        Whether it has failed, or fails again and again.
     troubles : tuple of str
-        What is wrong, and what to do about it.
+        What is wrong, each with the remedy.
     """
 
     state: str
@@ -72,25 +64,25 @@ class Condition:
 
 @dataclass(frozen=True)
 class Service:
-    """stemd, as a user's service manager knows it, or the machine's.
+    """stemd as a service of the user's, or as the system-wide one.
 
     Attributes
     ----------
-    of_machine : bool
+    system_wide : bool
     """
 
-    of_machine: bool = False
+    system_wide: bool = False
 
     @property
     def unit(self) -> Path:
-        """Where its unit is put.
+        """The path of its unit.
 
         Raises
         ------
         StemdError
             There is no home folder to put it in.
         """
-        if self.of_machine:
+        if self.system_wide:
             return SYSTEM_FOLDER / NAME
         config = os.environ.get("XDG_CONFIG_HOME")
         try:
@@ -103,37 +95,37 @@ class Service:
 
     @property
     def manager(self) -> list[str]:
-        """The command that asks its service manager."""
-        return ["systemctl", "--system" if self.of_machine else "--user"]
+        """The systemctl command for its service manager."""
+        return ["systemctl", "--system" if self.system_wide else "--user"]
 
     @property
     def is_installed(self) -> bool:
-        """Whether there is a unit."""
+        """Whether its unit exists."""
         return os.path.lexists(self.unit)
 
     def install(self, user: str, starts: bool) -> None:
-        """Put the unit in place, and let it start with the machine or the login.
+        """Write the unit, and enable it: it starts with the machine or the login.
 
         Parameters
         ----------
         user : str
-            Whose service it is, or as whom the machine's is to run.
+            The user whose service it is, or as whom the system-wide one runs.
         starts : bool
-            Start it now, too; one that runs already starts anew if its unit is another.
+            Start it now too; if it runs already and its unit changes, it is restarted.
 
         Raises
         ------
         StemdError
             The unit is masked or cannot be written, or systemd refuses.
         """
-        unit, text = self.unit, unit_text(self.of_machine, user)
+        unit, text = self.unit, unit_text(self.system_wide, user)
         self._refuse_link()
-        run([*self.manager, "daemon-reload"])  # who cannot be asked is to be left nothing
+        run([*self.manager, "daemon-reload"])  # without a manager, nothing is written
         try:
-            is_new = _written(unit) != text
-            _write(unit, text)
+            is_new = read_unit(unit) != text
+            write_unit(unit, text)
         except OSError as error:
-            remedy = "try sudo" if self.of_machine else "look at it"
+            remedy = "try sudo" if self.system_wide else "look at it"
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 remedy = "make room"
             raise StemdError(f"cannot write {unit}: {error.strerror}; {remedy}") from None
@@ -143,7 +135,7 @@ class Service:
         run([*self.manager, "enable", *(["--now"] if starts else []), NAME])
 
     def uninstall(self) -> None:
-        """Stop it and take the unit away.
+        """Stop it and remove the unit.
 
         Raises
         ------
@@ -156,7 +148,7 @@ class Service:
             raise StemdError(f"there is no {unit}: nothing is installed")
         try:
             run([*self.manager, "disable", "--now", NAME])
-        finally:  # whatever systemd says to it
+        finally:  # even where systemd refuses
             try:
                 unit.unlink()
             except OSError as error:
@@ -164,7 +156,7 @@ class Service:
         run([*self.manager, "daemon-reload"])
 
     def _refuse_link(self) -> None:
-        """Leave a link alone: what is written goes where it leads, for a masked unit to /dev/null.
+        """Refuse a unit that is a link: writing goes where it leads, for a masked one to /dev/null.
 
         Raises
         ------
@@ -181,7 +173,7 @@ class Service:
         raise StemdError(f"{unit} is a link to {target}, which is left alone: remove it first")
 
     def condition(self) -> Condition:
-        """Ask systemd how it is.
+        """Return the state of the service, as systemd reports it.
 
         Raises
         ------
@@ -189,8 +181,8 @@ class Service:
             It cannot be asked, or nothing is installed.
         """
         if not self.is_installed:
-            if not self.of_machine and Service(of_machine=True).is_installed:
-                raise StemdError(f"there is no {self.unit}; the machine's service: --system")
+            if not self.system_wide and Service(system_wide=True).is_installed:
+                raise StemdError(f"there is no {self.unit}; the system-wide service: --system")
             raise StemdError(f"there is no {self.unit}: stemd service install puts it there")
         keys = ("ActiveState", "SubState", "UnitFileState", "StatusText", "NRestarts", "User")
         told = self._ask(*keys, "Result", "ExecMainCode", "ExecMainStatus")
@@ -219,22 +211,22 @@ class Service:
             yield from self._trouble_of_unit()
         if told["ActiveState"] == "failed":
             yield self._how_to_start_again(told)
-        if self.of_machine:
-            yield from _lacks_of_machine(told["User"])
+        if self.system_wide:
+            yield from _lacks_system_wide(told["User"])
         else:
             yield from _lacks_of_user()
 
     def _trouble_of_unit(self) -> Iterator[str]:
-        with suppress(OSError, StemdError):  # what we may not read is somebody else's to mend
-            if f"ExecStart={program()} run" not in _written(self.unit):
+        with suppress(OSError, StemdError):  # a unit that this user may not read is not judged
+            if f"ExecStart={program()} run" not in read_unit(self.unit):
                 yield (
                     f"{self.unit} starts another stemd than this one: stemd service install mends "
                     "it"
                 )
 
     def _how_to_start_again(self, told: dict[str, str]) -> str:
-        """Say why systemd has given up, and what makes it try again."""
-        sudo = "sudo " if self.of_machine else ""
+        """Return why systemd has given up, and what makes it try again."""
+        sudo = "sudo " if self.system_wide else ""
         systemctl = sudo + " ".join(self.manager)
         return (
             f"{_why_it_ended(told)}, and systemd does not start it again by itself; once that is "
@@ -242,8 +234,8 @@ class Service:
         )
 
     def _last_words(self) -> str:
-        """Return the last error that it logged, if that can be read."""
-        unit = "--unit" if self.of_machine else "--user-unit"
+        """Return the last error that the service logged, if that can be read."""
+        unit = "--unit" if self.system_wide else "--user-unit"
         with suppress(StemdError):
             log = run(["journalctl", "--quiet", "--output=cat", f"--lines={LOG_LINES}", unit, NAME])
             said = [line for line in log.splitlines() if line.startswith("stemd: ")]
@@ -259,7 +251,7 @@ class Service:
 def check_services() -> Iterator[Finding]:
     """Check the user's service and the system-wide one, for `stemd doctor`."""
     installed = 0
-    for service in (Service(), Service(of_machine=True)):
+    for service in (Service(), Service(system_wide=True)):
         try:
             if not service.is_installed:
                 continue
@@ -280,7 +272,7 @@ def check_services() -> Iterator[Finding]:
 
 
 def linger(user: str) -> None:
-    """Have logind start a user's services with the machine; from now on, too.
+    """Let logind start a user's services with the machine, and start their manager now.
 
     Raises
     ------
@@ -293,7 +285,7 @@ def linger(user: str) -> None:
 
 
 def _await(manager: list[str]) -> None:
-    """Wait for a service manager that logind has just started, but not for ever."""
+    """Wait until a service manager that logind has just started answers, up to `MANAGER_S`."""
     until = monotonic() + MANAGER_S
     while monotonic() < until:
         with suppress(StemdError):
@@ -303,7 +295,7 @@ def _await(manager: list[str]) -> None:
 
 
 def user_name() -> str:
-    """Return the name of who runs this.
+    """Return the name of the user who runs this.
 
     Raises
     ------
@@ -319,7 +311,7 @@ def user_name() -> str:
 
 
 def refuse_sudo() -> None:
-    """Refuse to act as root for the user who called sudo: root's services have no sound of theirs.
+    """Refuse to run under sudo: root's service could not reach the user's audio server.
 
     Raises
     ------
@@ -330,83 +322,9 @@ def refuse_sudo() -> None:
     if os.geteuid() == 0 and user and user != "root":
         raise StemdError(
             f"this would be root's service: run it without sudo, as the user whose sound it is "
-            f"({user}); a service of the machine is installed by: sudo stemd service install "
+            f"({user}); the system-wide service is installed by: sudo stemd service install "
             f"--system {user}"
         )
-
-
-def unit_text(of_machine: bool, user: str) -> str:
-    """Write a unit for this stemd.
-
-    Raises
-    ------
-    StemdError
-        The program's path cannot stand in a unit.
-    """
-    kind = "system" if of_machine else "user"
-    text = (files("stemd.systemd") / f"stemd.{kind}.service").read_text()
-    values = {"stemd": program(), "user": user.replace("%", "%%")}
-    # In one pass, for a path may hold @user@.
-    return re.sub("@(stemd|user)@", lambda found: values[found[1]], text)
-
-
-def program() -> str:
-    """Return the command as a unit's ExecStart= wants it.
-
-    Raises
-    ------
-    StemdError
-        Its path cannot stand in a unit.
-    """
-    path = shutil.which(sys.argv[0]) or str(Path(sys.executable).with_name("stemd"))
-    return exec_start(str(Path(path).absolute()))
-
-
-def exec_start(path: str) -> str:
-    """Write the path of a program as systemd.service(5) wants a command.
-
-    Raises
-    ------
-    StemdError
-        It has control characters, or is not text: a newline would begin another line of the unit.
-    """
-    if any(category(each) in ("Cc", "Cs") for each in path):
-        raise StemdError(
-            f"the path of this program, {path!r}, has characters that a unit cannot hold: install "
-            "stemd in another folder"
-        )
-    if not set(path) & set("\"'\\"):
-        return _quoted(path)
-    # systemd takes no such name for a program, but for an argument.
-    words = ("-c", 'exec "$0" "$@"', path)
-    return " ".join(["/bin/sh", *(_quoted(word.replace("$", "$$")) for word in words)])
-
-
-def _quoted(word: str) -> str:
-    """Quote a word where that is needed; see systemd.syntax(7), and systemd.unit(5) about %."""
-    word = word.replace("%", "%%")
-    if re.fullmatch(r"[\w./+,@:=%-]+", word, re.ASCII):
-        return word
-    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _written(unit: Path) -> str:
-    """Return the text of a unit that is there; nothing where there is none. May raise OSError."""
-    try:
-        return read_ordinary(unit, MOST_BYTES).decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-
-
-def _write(unit: Path, text: str) -> None:
-    """Write a unit whole or not at all, for everybody to read; no folder is left for nothing."""
-    missing = [folder for folder in unit.parents if not folder.exists()]
-    try:
-        unit.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(unit, text.encode())
-    except OSError:
-        remove_if_empty(*missing)
-        raise
 
 
 def _is_device(path: Path) -> bool:
@@ -416,7 +334,7 @@ def _is_device(path: Path) -> bool:
 
 
 def _why_it_ended(told: dict[str, str]) -> str:
-    """Say what systemd tells of the last run; see "Result=" in org.freedesktop.systemd1(5)."""
+    """Return how the last run ended; see "Result=" in org.freedesktop.systemd1(5)."""
     result, code = told["Result"], told["ExecMainStatus"]
     if result == "exit-code" and code == "2":
         return "the configuration is wrong (stemd check tells where)"
@@ -435,26 +353,8 @@ def _why_it_ended(told: dict[str, str]) -> str:
     return reasons.get(result, f"it failed ({result or 'for no reason that systemd tells'})")
 
 
-def run(command: list[str]) -> str:
-    """Return what a command of systemd's says.
-
-    Raises
-    ------
-    StemdError
-        It fails.
-    """
-    try:
-        ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise StemdError(f"there is no {command[0]}: this machine has no systemd") from None
-    if ended.returncode:
-        reason = ended.stderr.strip() or f"exit code {ended.returncode}"
-        raise StemdError(f"{' '.join(command)} failed: {reason}")
-    return ended.stdout
-
-
 def _lacks_of_user() -> Iterator[str]:
-    """Tell what a user's service needs to start and never to stumble."""
+    """Yield what a user's service lacks to start with the machine and play without drop-outs."""
     if not (LINGER_FOLDER / user_name()).exists():
         yield (
             "it runs while you are logged in; to start it with the machine: "
@@ -463,7 +363,7 @@ def _lacks_of_user() -> Iterator[str]:
     may = _limits_of_manager()
     if may.get("Max realtime priority") == "0":
         yield (
-            "it may not have real-time priority, and may stumble when the machine is busy: the "
+            "it may not have real-time priority, and audio may drop out under load: the "
             f"user's service manager must allow it:\n{MANAGER_LIMITS}"
         )
     elif may.get("Max locked memory", "unlimited") != "unlimited":
@@ -473,8 +373,8 @@ def _lacks_of_user() -> Iterator[str]:
         )
 
 
-def _lacks_of_machine(user: str) -> Iterator[str]:
-    """Tell what may end the sound of the machine's service."""
+def _lacks_system_wide(user: str) -> Iterator[str]:
+    """Yield what may end the sound of the system-wide service."""
     with suppress(KeyError):
         is_person = pwd.getpwnam(user).pw_uid >= FIRST_USER_ID
         if is_person and not (LINGER_FOLDER / user).exists():
@@ -485,7 +385,7 @@ def _lacks_of_machine(user: str) -> Iterator[str]:
 
 
 def _limits_of_manager() -> dict[str, str]:
-    """Give the hard limits of the service manager that runs; of proc(5), by their names there."""
+    """Return the hard limits of the user's service manager, by their names in proc(5)."""
     shown = run(["systemctl", "show", f"user@{os.getuid()}.service", "--property=MainPID"])
     with suppress(OSError):
         lines = Path(f"/proc/{shown.strip().partition('=')[2]}/limits").read_text().splitlines()
