@@ -276,7 +276,7 @@ by_hand="install these packages, or what your system calls them:$$missing"; \
 if ! command -v $(or $(SUDO),true) >/dev/null; then echo "sudo is not installed; as root, $$by_hand" >&2; exit 1; fi; \
 echo "installing system packages:$$missing"; \
 $(SUDO) apt-get update -q >/dev/null && \
-$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null || \
+$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends $$missing >/dev/null || \
 { echo "they could not be installed: as root, $$by_hand" >&2; exit 1; }
 endef
 
