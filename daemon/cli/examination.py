@@ -13,7 +13,7 @@ from stemd.daemon.config import Config, existing_default_path
 from stemd.daemon.control.checks import ANSWER_S, Status, ask_daemon, judge_status, load_in_words
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.socket_paths import find_socket
-from stemd.daemon.engine.checks import check_networks, check_rights, judge_grants
+from stemd.daemon.engine.checks import check_networks, check_proc, check_rights, judge_grants
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.findings import Finding, Weight, bad, good
 from stemd.daemon.graph import libjack
@@ -85,6 +85,14 @@ def examine(source: ConfigSource, seconds: float = 0) -> Iterator[Finding]:
         read = source.path or existing_default_path()
         yield good("configuration", str(read) if read else "no file: the defaults")
     yield from check_versions()
+    if missing := list(check_proc()):
+        yield from missing
+        return
+    yield from _examine_system(config, source, seconds)
+
+
+def _examine_system(config: Config, source: ConfigSource, seconds: float) -> Iterator[Finding]:
+    """Check networks, servers, rights, service and daemon."""
     answer = ask_daemon(
         config.control.socket, config.jack.client_name, lambda status: [*_judge(status)]
     )

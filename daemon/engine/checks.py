@@ -12,11 +12,23 @@ from stemd.daemon.engine.scheduling import may_have_priority, may_lock_memory, r
 from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.tflite_models.errors import ModelError
 
+PROC = Path("/proc/self")
+
 KERNEL = Path("/proc/sys/kernel")
 
 ENOUGH_RUNTIME = 0.9
 """The share of the time that real-time threads should be allowed to run; Linux's default is
 0.95."""
+
+
+def check_proc() -> Iterator[Finding]:
+    """Yield a finding if /proc is missing, without which nothing else can be checked."""
+    if not PROC.exists():
+        yield bad(
+            "system",
+            f"there is no {PROC.parent}, in which stemd looks for servers and rights",
+            "mount it: sudo mount -t proc proc /proc",
+        )
 
 
 def check_networks(stems: Literal["auto", 2, 4]) -> Finding:

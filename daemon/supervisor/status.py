@@ -12,6 +12,7 @@ from stemd.daemon.engine.rights import read_rights
 from stemd.daemon.ports import outputs_of
 from stemd.daemon.supervisor.playback import Playback
 from stemd.daemon.supervisor.session import Session
+from stemd.daemon.wording import counted
 
 METERS_S, HOLD_S = 0.05, 0.3
 """How often at most the peaks are read, and how long each is told, for others may have read it."""
@@ -122,7 +123,7 @@ def in_a_line(playback: Playback, figures: Figures) -> str:
         f"{state} on {session.client.server}, {session.client.samplerate} Hz, delay "
         f"{session.rt.delay / session.client.samplerate:.3f} s, load "
         f"{sum(figures.loads().values()):.0%} of a core, {report.blocks.late} of "
-        f"{report.blocks.total} blocks late, {counters.xruns} xruns"
+        f"{report.blocks.total} blocks late, {counted(counters.xruns, 'xrun')}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from ast import literal_eval
 
 import pytest
 
@@ -61,6 +62,25 @@ def test_a_configuration_is_read_without_what_interfaces_need():
         "print({'asyncio', 'pythonosc', 'prometheus_client'} & {*sys.modules})",
     )
     assert out.splitlines() == ["set()"]
+
+
+HEAVY = {"scipy", "soxr", "soundfile", "tqdm", "requests", "textual", "asyncio", "jack"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["status", "--help"]])
+def test_commands_import_what_takes_long_only_when_they_run(arguments):
+    out = python(
+        "import sys",
+        "from stemd.daemon.cli import start",
+        f"sys.argv = ['stemd', *{arguments}]; sys.exit = lambda *_: None",
+        "start._leave = lambda _: None",
+        "start.main()",
+        "print({name.partition('.')[0] for name in sys.modules})",
+        "print([name for name in sys.modules if name.startswith('stemd.daemon.supervisor')])",
+    )
+    *_, modules, supervisor = out.splitlines()
+    assert not HEAVY & literal_eval(modules)
+    assert supervisor == "[]"
 
 
 @pytest.mark.parametrize("gone", [["_sha256", "_sha2"], []])

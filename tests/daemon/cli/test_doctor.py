@@ -323,6 +323,13 @@ def test_one_that_hangs_is_told_soon(tmp_path, monkeypatch):
     assert "it may hang" in found.found
 
 
+def test_without_proc_it_ends_with_what_to_mount(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_checks, "PROC", tmp_path / "proc")
+    last = list(examine(ConfigSource(), 5.0))[-1]
+    assert last.weight is Weight.BAD
+    assert last.remedy == "mount it: sudo mount -t proc proc /proc"
+
+
 def test_service_that_is_not_installed_is_no_fault():
     assert find("service").found == "not installed (stemd service install)"
 
