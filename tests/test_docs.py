@@ -9,7 +9,8 @@ from textwrap import dedent
 import pytest
 
 from messages import messages, plain
-from stemd.daemon.config import EFFECTS, JackSection, SeparationSection, load_config
+from stemd.daemon.config import EFFECTS, JackSection, SeparationSection
+from stemd.daemon.config_file import load_config
 from stemd.daemon.engine.separation import ring_prefill
 from stemd.daemon.presets import PRESETS
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stemd.daemon.capacity.estimate import Board, expected_load, this_board
-from stemd.daemon.config import Config, validated
+from stemd.daemon.config import Config
+from stemd.daemon.config_file import validated
 from stemd.daemon.engine.networks import choose_stems
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work

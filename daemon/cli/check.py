@@ -4,7 +4,7 @@ import click
 
 from stemd.daemon.cli.options import ConfigSource, with_config
 from stemd.daemon.cli.terminal import echo
-from stemd.daemon.config import existing_default_path
+from stemd.daemon.config_file import existing_default_path
 
 
 @click.command()

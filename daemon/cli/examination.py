@@ -9,7 +9,8 @@ from stemd.daemon.cli.options import ConfigSource
 from stemd.daemon.cli.systemd_service import check_services
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.cli.trial import play, watch
-from stemd.daemon.config import Config, existing_default_path
+from stemd.daemon.config import Config
+from stemd.daemon.config_file import existing_default_path
 from stemd.daemon.control.checks import ANSWER_S, Status, ask_daemon, judge_status, load_in_words
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.socket_paths import find_socket

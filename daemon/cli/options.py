@@ -12,7 +12,8 @@ import click
 from click.shell_completion import CompletionItem
 from pydantic import BaseModel
 
-from stemd.daemon.config import ALIKE, Config, load_config
+from stemd.daemon.config import Config
+from stemd.daemon.config_file import ALIKE, load_config
 from stemd.daemon.wording import nearest
 
 Command: TypeAlias = Callable[..., Any]

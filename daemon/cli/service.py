@@ -8,7 +8,7 @@ from click.shell_completion import CompletionItem
 
 from stemd.daemon.cli.systemd_service import Service, linger, refuse_sudo, user_name
 from stemd.daemon.cli.terminal import echo
-from stemd.daemon.config import load_config
+from stemd.daemon.config_file import load_config
 
 
 class UserName(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only

@@ -12,7 +12,8 @@ from click.shell_completion import CompletionItem
 
 from stemd.daemon.cli.options import Choice, Seconds, json_option
 from stemd.daemon.cli.terminal import echo, echo_json
-from stemd.daemon.config import Config, load_config
+from stemd.daemon.config import Config
+from stemd.daemon.config_file import load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB
 from stemd.daemon.engine import bad_samples

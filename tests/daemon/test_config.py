@@ -8,7 +8,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stemd.daemon.config import EFFECTS, Config, load_config
+from stemd.daemon.config import EFFECTS, Config
+from stemd.daemon.config_file import load_config
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.sections import Effect
@@ -291,6 +292,6 @@ def test_user_without_a_home_is_told(monkeypatch):
     def homeless(*_):
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr("stemd.daemon.config.user_config_path", homeless)
+    monkeypatch.setattr("stemd.daemon.config_file.user_config_path", homeless)
     with pytest.raises(ConfigError, match=r"determine home directory.*set HOME or XDG_CONFIG_HOME"):
         load_config(None)

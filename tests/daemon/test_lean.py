@@ -43,7 +43,7 @@ def test_the_daemon_does_not_load_it(tmp_path):
         "    start.main()",
         "except SystemExit:",
         "    pass",
-        "from stemd.daemon.config import load_config",
+        "from stemd.daemon.config_file import load_config",
         "from stemd.daemon.control.interfaces.interface import Target",
         "from stemd.daemon.supervisor import app",
         f"config = load_config(None, ['control.socket={tmp_path}/socket'])",
@@ -57,7 +57,7 @@ def test_the_daemon_does_not_load_it(tmp_path):
 def test_a_configuration_is_read_without_what_interfaces_need():
     out = python(
         "import sys",
-        "from stemd.daemon.config import load_config",
+        "from stemd.daemon.config_file import load_config",
         "load_config(None, ['osc.port=9000', 'metrics.port=9464', 'midi.enabled=true'])",
         "print({'asyncio', 'pythonosc', 'prometheus_client'} & {*sys.modules})",
     )

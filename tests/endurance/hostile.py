@@ -24,7 +24,7 @@ from typing import Any
 from weakref import ref
 
 from stemd.daemon.capacity import choice
-from stemd.daemon.config import load_config
+from stemd.daemon.config_file import load_config
 from stemd.daemon.engine.networks import load_networks
 from stemd.daemon.engine.separation import Separation
 from stemd.daemon.engine.workers import WorkerPool

@@ -18,7 +18,7 @@ from stemd.daemon.capacity.estimate import (
     this_board,
 )
 from stemd.daemon.capacity.profiles import MOST_LOAD, choose_profile, completed
-from stemd.daemon.config import load_config
+from stemd.daemon.config_file import load_config
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work

@@ -6,7 +6,7 @@ import pytest
 
 from fake_daemon import FakeDaemon
 from fake_graph import FakeGraph
-from stemd.daemon.config import load_config
+from stemd.daemon.config_file import load_config
 from stemd.daemon.errors import StemdError
 from stemd.daemon.supervisor import app, plan, playback
 from stemd.daemon.supervisor import daemon as daemon_module

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fake_graph import FakeGraph
-from stemd.daemon.config import load_config
+from stemd.daemon.config_file import load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Mixer, Strip
 from stemd.daemon.control.saved_state import Keeper

@@ -9,7 +9,7 @@ import pytest
 from pythonosc.osc_message_builder import build_msg
 
 from fake_graph import FakeGraph
-from stemd.daemon.config import load_config
+from stemd.daemon.config_file import load_config
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.control.interfaces.osc_server import OscServer

@@ -1,0 +1,161 @@
+"""Reads the configuration: every error in it is one line, with what was perhaps meant."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from platformdirs import user_config_path
+from pydantic import BaseModel, ValidationError
+
+from stemd.daemon.config import Config, SeparationSection
+from stemd.daemon.errors import ConfigError
+from stemd.daemon.wording import named, nearest, shown
+from stemd.daemon.yaml_text import read_yaml
+from stemd.tflite_models.files import read_ordinary
+
+ALIKE = 0.8
+"""How much a wrong value must be like the one that is suggested: int4 was not meant as int8."""
+
+MOST_ERRORS = 50
+"""Lines of errors in one message; the others come up when these are mended."""
+
+MOST_BYTES = 1 << 16
+"""Of a configuration file; a longer one is something else, and would take seconds to read."""
+
+
+def existing_default_path() -> Path | None:
+    """Return the user's own configuration file, where there is one.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be told.
+    """
+    try:
+        path = user_config_path("stemd") / "config.yaml"
+        path.stat()
+    except FileNotFoundError:
+        return None
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
+        raise ConfigError(
+            f"cannot look for the configuration: {error}; name one (-c), or set HOME or "
+            "XDG_CONFIG_HOME"
+        ) from None
+    return path
+
+
+def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:
+    """Read and check the configuration.
+
+    What it leaves to the machine is as the defaults say: see `capacity.profiles.completed`.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Of the file; without it, the user's own file, where there is one.
+    settings : iterable of str
+        ``section.key=value``, which win over the file.
+
+    Raises
+    ------
+    ConfigError
+        With every error in it, a line each.
+    """
+    path = path or existing_default_path()
+    data = _read(path) if path else {}
+    for setting in settings:
+        _apply(setting, data)
+    origin = f"the configuration {path}" if path else "the configuration of this call"
+    return validated(data, origin)
+
+
+def validated(data: Mapping[str, Any], origin: str) -> Config:
+    """Return the configuration that sections and keys make up.
+
+    Parameters
+    ----------
+    data : mapping
+    origin : str
+        Names the configuration in the error.
+
+    Raises
+    ------
+    ConfigError
+        With every error in it, a line each.
+    """
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(details) for details in error.errors()]
+        rest = len(lines) - MOST_ERRORS
+        more = [f"and {rest} more"] if rest > 0 else []
+        raise ConfigError(f"{origin} is wrong:", *lines[:MOST_ERRORS], *more) from None
+    except (RecursionError, OverflowError) as error:  # of a pattern
+        raise ConfigError(f"{origin} is wrong: a pattern is too long: {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    what = f"the configuration {path}"
+    try:
+        content = read_ordinary(path, MOST_BYTES)
+    except OSError as error:
+        raise ConfigError(f"cannot read {what}: {error.strerror}") from None
+    data = read_yaml(content, what)
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{what} must be sections with keys (got {shown(data)})")
+    # A section of which every key is commented out is empty, not null.
+    return {key: {} if value is None else value for key, value in data.items()}
+
+
+def _apply(setting: str, data: dict[str, Any]) -> None:
+    """Put ``section.key=value`` into the data as if it stood in the file."""
+    keys, equals, value = setting.partition("=")
+    section, _, key = keys.partition(".")
+    if not (equals and section and key) or "." in key:
+        raise ConfigError(
+            f"--set wants section.key=value (got {setting!r}); a key of several values takes "
+            "them in braces: --set 'jack.autoconnect={in_L: pattern}'"
+        )
+    if not isinstance(data.setdefault(section, {}), dict):
+        raise ConfigError(f"{section}: must be a section with keys (got {shown(data[section])})")
+    data[section][key] = read_yaml(value, f"the value of --set {keys}, {shown(value)},")
+
+
+def _explain(details: Mapping[str, Any]) -> str:
+    """Write one of pydantic's errors as ``section.key: rule (got …)``."""
+    location = [part for part in details["loc"] if part != "[key]"]
+    where = ".".join(map(named, location))
+    if details["type"] in ("extra_forbidden", "invalid_key"):
+        return f"{where}: unknown key{_suggest_key(location)}"
+    message = details["msg"].removeprefix("Value error, ")
+    if details["type"] == "model_type":
+        message = "must be a section with keys"
+    key, must, rule = message.partition(" must ")
+    if key in SeparationSection.model_fields:
+        return f"{where}.{key}:{must}{rule}"
+    if "(got" not in message:
+        message = f"{message[0].lower()}{message[1:]} (got {shown(details['input'])})"
+    return f"{where}: {message}{_suggest_value(details)}"
+
+
+def _suggest_key(location: Sequence[object]) -> str:
+    """Name the key that the unknown one was perhaps meant to be."""
+    model: type[BaseModel] = Config
+    for name in location[:-1]:
+        # A stem, or a number in a list, leads to what the list is of, where we are already.
+        known = isinstance(name, str) and name in model.model_fields
+        kind = model.model_fields[str(name)].annotation if known else model
+        kinds = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
+        model = next((each for each in kinds if issubclass(each, BaseModel)), model)
+    near = nearest(location[-1], model.model_fields)
+    return f"; did you mean {near}?" if near else f" (there are: {', '.join(model.model_fields)})"
+
+
+def _suggest_value(details: Mapping[str, Any]) -> str:
+    """Name the value that a wrong one was perhaps meant to be, where there are only some."""
+    choices = re.findall(r"'([^']*)'", str(details.get("ctx", {}).get("expected", "")))
+    near = nearest(details["input"], choices, ALIKE)
+    return f"; did you mean {near}?" if near else ""
