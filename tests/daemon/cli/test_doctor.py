@@ -1,13 +1,9 @@
 """What the doctor finds, what it says to do, and its exit code."""
 
 import json
-import os
-import resource
-import socket
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,15 +17,9 @@ from stemd.daemon.cli import examination, systemd_service
 from stemd.daemon.cli.examination import Weight, examine
 from stemd.daemon.cli.options import ConfigSource
 from stemd.daemon.cli.systemd_service import Condition, Service
-from stemd.daemon.control import checks as control_checks
 from stemd.daemon.control import socket_paths
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.engine import checks as engine_checks
-from stemd.daemon.engine import rights
-from stemd.daemon.engine.link import RealtimeSide
-from stemd.daemon.errors import StemdError
-from stemd.daemon.graph import libjack
-from stemd.daemon.graph.private_server import private_server
 
 STEMD = Path(sys.executable).with_name("stemd")
 
@@ -52,42 +42,10 @@ def find(about: str, *settings: str, path=None):
     return found
 
 
-def test_server_is_told_with_its_rate_period_and_priority(monkeypatch):
-    monkeypatch.setattr(rights, "has_capability", lambda number: True)
-    with private_server(48_000, 128, realtime=False) as name:
-        os.environ["JACK_DEFAULT_SERVER"] = name
-        found = find("server")
-    assert "48000 Hz, 128 frames a period, without real-time priority" in found.found
-    assert found.found.startswith("JACK ")
-    assert found.weight is Weight.HINT
-    assert "-R" in found.remedy
-
-
-def test_limit_too_low_for_the_server_is_a_hint_with_what_is_wanted(monkeypatch):
-    monkeypatch.setattr(engine_checks, "may_have_priority", lambda priority: priority <= 10)
-    counters = RealtimeSide.counters
-    monkeypatch.setattr(
-        RealtimeSide, "counters", lambda rt: replace(counters(rt), priority=30, periods=1)
-    )
-    with private_server(realtime=False) as name:
-        os.environ["JACK_DEFAULT_SERVER"] = name
-        found = find("server")
-    assert "may not have the 25 that it wants" in found.found
-    assert found.weight is Weight.HINT
-    assert find("real time").weight is Weight.GOOD
-
-
 def test_no_server_is_no_fault():
     found = find("server")
     assert found.weight is Weight.HINT
     assert "waits for one" in found.remedy
-
-
-def test_periods_beyond_the_longest_are_told():
-    with private_server(blocksize=2048, realtime=False) as name:
-        os.environ["JACK_DEFAULT_SERVER"] = name
-        servers = [each for each in examine(ConfigSource()) if each.about == "server"]
-    assert "2048 frames are longer than jack.longest_period (1024)" in servers[1].found
 
 
 def test_networks_are_checked_and_run():
@@ -95,29 +53,6 @@ def test_networks_are_checked_and_run():
     assert found.weight is Weight.GOOD
     assert "2stems (bundled)" in found.found
     assert "a load of 20%" in find("speed").found
-
-
-def test_damaged_networks_are_bad_and_the_remedy_is_a_command(tmp_path):
-    damaged_four_stems(tmp_path)
-    found = find("networks", "separation.stems=4")
-    assert found.weight is Weight.BAD
-    assert "run `stemd models install 4stems`" in found.found
-
-
-def test_networks_that_cannot_run_are_bad(monkeypatch):
-    def crash(work):
-        raise StemdError("it was killed; install another runtime")
-
-    monkeypatch.setattr(capacity_checks, "measured", crash)
-    found = find("speed")
-    assert (found.weight, found.found) == (Weight.BAD, "it was killed; install another runtime")
-
-
-def test_slow_machine_gets_a_hint(monkeypatch):
-    monkeypatch.setattr(capacity_checks, "measured", lambda work: Measurement(0.9, 1, 1, 1, 1))
-    found = find("speed")
-    assert found.weight is Weight.HINT
-    assert "stemd bench" in found.remedy
 
 
 def test_wrong_configuration_is_bad_and_the_rest_is_looked_at_all_the_same(tmp_path):
@@ -128,54 +63,6 @@ def test_wrong_configuration_is_bad_and_the_rest_is_looked_at_all_the_same(tmp_p
     assert "did you mean server?" in findings[0].found
     assert "separation.stems" in findings[0].found
     assert {each.about for each in findings} >= {"networks", "server", "real time", "processor"}
-
-
-def test_missing_library_is_bad(monkeypatch):
-    monkeypatch.setattr(libjack, "libraries", list)
-    found = find("client library")
-    assert found.weight is Weight.BAD
-    assert "apt install" in found.found
-
-
-def test_refused_real_time_is_a_hint_with_the_limit(monkeypatch):
-    monkeypatch.setattr(engine_checks, "may_have_priority", lambda priority: False)
-    limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
-    found = find("real time")
-    assert found.weight is Weight.HINT
-    assert str(limit) in found.found
-
-
-@pytest.mark.parametrize(("runtime", "is_told"), [(950_000, False), (-1, False), (100_000, True)])
-def test_throttling_of_real_time_is_told(tmp_path, monkeypatch, runtime, is_told):
-    (tmp_path / "sched_rt_runtime_us").write_text(f"{runtime}\n")
-    (tmp_path / "sched_rt_period_us").write_text("1000000\n")
-    monkeypatch.setattr(engine_checks, "KERNEL", tmp_path)
-    found = [each for each in examine(ConfigSource()) if each.about == "real-time throttling"]
-    assert bool(found) == is_told
-    if is_told:
-        assert "after 10% of the time" in found[0].found
-        assert "sched_rt_runtime_us=950000" in found[0].remedy
-
-
-def test_limited_memory_is_a_hint(monkeypatch):
-    monkeypatch.setattr(engine_checks, "may_lock_memory", lambda: False)
-    monkeypatch.setattr(engine_checks.resource, "getrlimit", lambda which: (8 << 20, 8 << 20))
-    assert "8192 kB" in find("locked memory").found
-
-
-@pytest.mark.parametrize(
-    ("governor", "driver", "weight"),
-    [
-        ("powersave", "acpi-cpufreq", Weight.HINT),
-        ("powersave", "intel_pstate", Weight.GOOD),
-        ("performance", "acpi-cpufreq", Weight.GOOD),
-    ],
-)
-def test_slow_governor_is_told(tmp_path, monkeypatch, governor, driver, weight):
-    (tmp_path / "scaling_governor").write_text(governor)
-    (tmp_path / "scaling_driver").write_text(driver)
-    monkeypatch.setattr(capacity_checks, "GOVERNOR", tmp_path)
-    assert find("processor").weight is weight
 
 
 @pytest.mark.parametrize(("setting", "status"), [("stems=2", 0), ("stems=4", 1)])
@@ -216,31 +103,10 @@ def daemon(tmp_path):
     server.close()
 
 
-def test_no_daemon_is_no_fault():
-    assert find("daemon").found == "none runs"
-
-
 def test_one_that_runs_is_asked_how_it_is(daemon):
     found = find("daemon")
     assert found.found == ("playing on JACK 1.9.21, 1 of 5000 blocks and 0 periods late, 2 xruns")
     assert found.weight is Weight.GOOD
-
-
-@pytest.mark.parametrize(
-    ("what", "figures", "remedy"),
-    [
-        ("blocks", {"total": 5000, "late": 6}, "stemd bench"),
-        ("engine", {"late_periods": 1}, "real-time priority"),
-        ("server", {"name": "JACK", "xruns": 0, "bad_samples": 3}, "the program before stemd"),
-        ("server", {"name": "JACK", "xruns": 0, "bad_outputs": 3}, "install its set anew"),
-        ("blocks", {"total": 50, "late": 0, "bad_estimates": 3}, "install its set anew"),
-    ],
-)
-def test_one_that_is_late_gets_a_hint(daemon, what, figures, remedy):
-    daemon.figures[what] = figures
-    found = find("daemon")
-    assert found.weight is Weight.HINT
-    assert remedy in found.remedy
 
 
 def test_what_patterns_match_is_told_by_one_that_plays(daemon):
@@ -264,27 +130,6 @@ def test_what_patterns_match_is_told_by_one_that_plays(daemon):
     assert "stemd reload" in taken.remedy
 
 
-def test_what_patterns_match_is_found_in_the_graph():
-    wish = "jack.autoconnect={in_L: 'system:capture_[1]', vocals_L: 'system:playbak_1'}"
-    with private_server(realtime=False) as name:
-        os.environ["JACK_DEFAULT_SERVER"] = name
-        found = [
-            each.found
-            for each in examine(ConfigSource(None, (wish,)))
-            if each.about == "connections"
-        ]
-    assert found == [
-        "jack.autoconnect.in_L: 'system:capture_[1]' matches system:capture_1",
-        "jack.autoconnect.vocals_L: 'system:playbak_1' matches no port; the nearest: "
-        "system:playback_1, system:playback_2",
-    ]
-
-
-def test_one_that_waits_is_told(daemon):
-    daemon.figures = {"state": "waiting", "server": None}
-    assert find("daemon").found == "waiting for a server"
-
-
 @pytest.mark.parametrize(
     "changed",
     [
@@ -304,23 +149,6 @@ def test_one_of_another_version_is_told(daemon, changed):
 def test_nothing_is_measured_beside_one_that_plays(daemon, monkeypatch):
     monkeypatch.setattr(capacity_checks, "measured", lambda work: pytest.fail("it would be late"))
     assert find("speed").found.endswith("its load: vocals 7%, engine 1%")
-
-
-def test_what_is_left_of_one_is_no_daemon(tmp_path):
-    (tmp_path / "stemd").mkdir()
-    (tmp_path / "stemd" / "stemd.socket").touch()
-    assert find("daemon").found == "none runs"
-
-
-def test_one_that_hangs_is_told_soon(tmp_path, monkeypatch):
-    monkeypatch.setattr(control_checks, "ANSWER_S", 0.05)
-    (tmp_path / "stemd").mkdir()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        listening.bind(str(tmp_path / "stemd" / "stemd.socket"))
-        listening.listen()
-        found = find("daemon")
-    assert found.weight is Weight.HINT
-    assert "it may hang" in found.found
 
 
 def test_without_proc_it_ends_with_what_to_mount(tmp_path, monkeypatch):
@@ -393,16 +221,3 @@ def test_what_goes_wrong_while_a_server_is_looked_at_is_no_server_that_hangs(mon
     monkeypatch.setattr(examination.libjack, "libraries", lambda: [SimpleNamespace(kind="jack")])
     with pytest.raises(ZeroDivisionError):
         examination._servers(examination.Config(), ["jack"])
-
-
-def test_pipewire_without_its_library_is_bad_and_the_command_is_told(tmp_path, monkeypatch):
-    jack = [each for each in libjack.libraries() if each.kind == "jack"]
-    monkeypatch.setattr(libjack, "libraries", lambda: jack)
-    monkeypatch.delenv("PIPEWIRE_REMOTE", raising=False)
-    monkeypatch.delenv("PIPEWIRE_RUNTIME_DIR", raising=False)
-    with socket.socket(socket.AF_UNIX) as pipewire:
-        pipewire.bind(str(tmp_path / "pipewire-0"))
-        pipewire.listen()
-        (found,) = (each for each in examine(ConfigSource()) if each.weight is Weight.BAD)
-    assert "PipeWire runs, but its client library (libjack.so.0)" in found.found
-    assert "pipewire-jack" in found.found

@@ -1,0 +1,97 @@
+"""What a running daemon says of itself, and what is made of it."""
+
+import socket
+
+import pytest
+
+from fake_daemon import FakeDaemon
+from stemd.daemon.control import checks, socket_paths
+from stemd.daemon.control.checks import ask_daemon, judge_status, load_in_words
+from stemd.daemon.control.interfaces.control_server import ControlServer
+from stemd.daemon.findings import Finding, Weight
+
+PLAYING = {
+    "state": "playing",
+    "server": {"name": "JACK 1.9.21", "xruns": 2},
+    "blocks": {"total": 5000, "late": 1},
+    "engine": {"late_periods": 0},
+    "load": {"vocals": 0.07, "engine": 0.01},
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Where sockets are: that of a daemon of this user's."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(socket_paths, "SYSTEM_FOLDER", tmp_path / "run")
+    (tmp_path / "stemd").mkdir()
+    return tmp_path / "stemd"
+
+
+def ask(judge=judge_status):
+    return ask_daemon("auto", "stemd", judge)
+
+
+@pytest.fixture
+def daemon(folder):
+    """One that answers where stemd listens by itself."""
+    made = FakeDaemon()
+    made.figures = dict(PLAYING)
+    server = ControlServer(folder / "stemd.socket", made)
+    server.start()
+    yield made
+    server.close()
+
+
+def test_no_daemon_is_no_fault(folder):
+    assert ask().found == "none runs"
+    (folder / "stemd.socket").touch()  # what is left of one
+    assert ask().found == "none runs"
+
+
+def test_one_that_runs_is_asked(daemon):
+    assert ask()["blocks"] == {"total": 5000, "late": 1}
+
+
+def test_one_of_another_version_is_told(daemon):
+    daemon.figures |= {"version": "9", "blocks": {}}
+    found = ask()
+    assert isinstance(found, Finding)
+    assert "is of another version (9) than this command: restart it" in found.found
+
+
+def test_one_that_hangs_is_told_soon(folder, monkeypatch):
+    monkeypatch.setattr(checks, "ANSWER_S", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(folder / "stemd.socket"))
+        listening.listen()
+        found = ask()
+    assert found.weight is Weight.HINT
+    assert "it may hang" in found.found
+
+
+def test_one_that_keeps_up_is_good():
+    found = judge_status(PLAYING)
+    assert found.found == "playing on JACK 1.9.21, 1 of 5000 blocks and 0 periods late, 2 xruns"
+    assert found.weight is Weight.GOOD
+    assert load_in_words(PLAYING) == "vocals 7%, engine 1%"
+
+
+@pytest.mark.parametrize(
+    ("what", "figures", "remedy"),
+    [
+        ("blocks", {"total": 5000, "late": 6}, "stemd bench"),
+        ("engine", {"late_periods": 1}, "real-time priority"),
+        ("server", {"name": "JACK", "xruns": 0, "bad_samples": 3}, "the program before stemd"),
+        ("server", {"name": "JACK", "xruns": 0, "bad_outputs": 3}, "install its set anew"),
+        ("blocks", {"total": 50, "late": 0, "bad_estimates": 3}, "install its set anew"),
+    ],
+)
+def test_one_that_is_late_gets_a_hint(what, figures, remedy):
+    found = judge_status({**PLAYING, what: figures})
+    assert found.weight is Weight.HINT
+    assert remedy in found.remedy
+
+
+def test_one_that_waits_is_told():
+    assert judge_status({"state": "waiting", "server": None}).found == "waiting for a server"
