@@ -30,7 +30,7 @@ def existing_default_path() -> Path | None:
     Raises
     ------
     ConfigError
-        If it cannot be told.
+        The user's folder cannot be read, or there is no home folder.
     """
     try:
         path = user_config_path("stemd") / "config.yaml"

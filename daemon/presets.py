@@ -21,7 +21,7 @@ PRESETS["auto"] = tuple(scheme for schemes in reversed(PRESETS.values()) for sch
 
 
 def fitting_schemes(preset: str, by_hand: Mapping[str, int]) -> tuple[Scheme, ...]:
-    """Give a preset's schemes with some of their numbers replaced, the shortest delay first.
+    """Return a preset's schemes with some of their numbers replaced, the shortest delay first.
 
     Those that the numbers do not fit are left out.
 

@@ -15,6 +15,7 @@ from stemd.daemon.cli.systemctl import run
 from stemd.daemon.cli.unit_file import program, read_unit, unit_text, write_unit
 from stemd.daemon.errors import StemdError
 from stemd.daemon.findings import Finding, bad, good, hint
+from stemd.daemon.wording import counted
 
 NAME = "stemd.service"
 
@@ -185,22 +186,23 @@ class Service:
                 raise StemdError(f"there is no {self.unit}; the system-wide service: --system")
             raise StemdError(f"there is no {self.unit}: stemd service install puts it there")
         keys = ("ActiveState", "SubState", "UnitFileState", "StatusText", "NRestarts", "User")
-        told = self._ask(*keys, "Result", "ExecMainCode", "ExecMainStatus")
-        states = told["ActiveState"], told["SubState"]
+        properties = self._ask(*keys, "Result", "ExecMainCode", "ExecMainStatus")
+        states = properties["ActiveState"], properties["SubState"]
         is_down = "failed" in states or "auto-restart" in states
         return Condition(
-            state=f"{states[0]} ({states[1]}), {told['UnitFileState']}",
-            status="" if is_down else told["StatusText"],  # else of the one that has ended
+            state=f"{states[0]} ({states[1]}), {properties['UnitFileState']}",
+            status="" if is_down else properties["StatusText"],  # else of the one that has ended
             is_down=is_down,
-            troubles=tuple(self._troubles(told, is_down)),
+            troubles=tuple(self._troubles(properties, is_down)),
         )
 
-    def _troubles(self, told: dict[str, str], is_down: bool) -> Iterator[str]:
+    def _troubles(self, properties: dict[str, str], is_down: bool) -> Iterator[str]:
         kind = self.manager[-1]
-        if told["NRestarts"] not in ("", "0"):
-            yield f"restarted {told['NRestarts']} times: journalctl {kind} -u stemd tells why"
+        if properties["NRestarts"] not in ("", "0"):
+            times = counted(int(properties["NRestarts"]), "time")
+            yield f"restarted {times}: journalctl {kind} -u stemd shows why"
         elif is_down:
-            yield f"it has failed: journalctl {kind} -u stemd tells why"
+            yield f"it has failed: journalctl {kind} -u stemd shows why"
         if is_down and (words := self._last_words()):
             yield f"its last words: {words}"
         try:
@@ -209,10 +211,10 @@ class Service:
             yield str(error)
         else:
             yield from self._trouble_of_unit()
-        if told["ActiveState"] == "failed":
-            yield self._how_to_start_again(told)
+        if properties["ActiveState"] == "failed":
+            yield self._how_to_start_again(properties)
         if self.system_wide:
-            yield from _lacks_system_wide(told["User"])
+            yield from _lacks_system_wide(properties["User"])
         else:
             yield from _lacks_of_user()
 
@@ -224,13 +226,13 @@ class Service:
                     "it"
                 )
 
-    def _how_to_start_again(self, told: dict[str, str]) -> str:
+    def _how_to_start_again(self, properties: dict[str, str]) -> str:
         """Return why systemd has given up, and what makes it try again."""
         sudo = "sudo " if self.system_wide else ""
         systemctl = sudo + " ".join(self.manager)
         return (
-            f"{_why_it_ended(told)}, and systemd does not start it again by itself; once that is "
-            f"mended: {systemctl} reset-failed stemd && {systemctl} start stemd"
+            f"{_why_it_ended(properties)}, and systemd does not start it again by itself; once "
+            f"that is mended: {systemctl} reset-failed stemd && {systemctl} start stemd"
         )
 
     def _last_words(self) -> str:
@@ -244,8 +246,8 @@ class Service:
 
     def _ask(self, *keys: str) -> dict[str, str]:
         shown = run([*self.manager, "show", NAME, *(f"--property={key}" for key in keys)])
-        told = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-        return {key: told.get(key, "") for key in keys}
+        properties = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        return {key: properties.get(key, "") for key in keys}
 
 
 def check_services() -> Iterator[Finding]:
@@ -333,11 +335,11 @@ def _is_device(path: Path) -> bool:
     return False
 
 
-def _why_it_ended(told: dict[str, str]) -> str:
+def _why_it_ended(properties: dict[str, str]) -> str:
     """Return how the last run ended; see "Result=" in org.freedesktop.systemd1(5)."""
-    result, code = told["Result"], told["ExecMainStatus"]
+    result, code = properties["Result"], properties["ExecMainStatus"]
     if result == "exit-code" and code == "2":
-        return "the configuration is wrong (stemd check tells where)"
+        return "the configuration is wrong (stemd check shows where)"
     if result in ("signal", "core-dump"):
         with suppress(ValueError):
             code = signal.Signals(int(code)).name
@@ -350,7 +352,7 @@ def _why_it_ended(told: dict[str, str]) -> str:
         "oom-kill": "the memory was full, and the kernel ended it",
         "start-limit-hit": "it was started too often in a short time",
     }
-    return reasons.get(result, f"it failed ({result or 'for no reason that systemd tells'})")
+    return reasons.get(result, f"it failed ({result or 'systemd gives no reason'})")
 
 
 def _lacks_of_user() -> Iterator[str]:

@@ -209,7 +209,7 @@ def test_status_tells_of_restarts_and_of_a_unit_for_another_stemd(systemd, tmp_p
     said = ended.output.splitlines()
     assert said[:2] == [
         "failed (failed), enabled",
-        "restarted 3 times: journalctl --system -u stemd tells why",
+        "restarted 3 times: journalctl --system -u stemd shows why",
     ]
     assert "starts another stemd than this one" in said[2]
 
@@ -219,7 +219,7 @@ def test_status_of_one_that_failed_at_once_tells_where_to_look(systemd):
     run("install", "--no-start")
     ended = run("status")
     assert ended.exit_code == 1
-    assert "it has failed: journalctl --user -u stemd tells why\n" in ended.output
+    assert "it has failed: journalctl --user -u stemd shows why\n" in ended.output
 
 
 def test_status_tells_what_the_users_manager_may_not(systemd, monkeypatch):
