@@ -8,17 +8,24 @@ import re
 import subprocess
 import sys
 from contextlib import contextmanager
+from errno import EBUSY, EPERM
+from math import inf
 from pathlib import Path
+from time import monotonic
 
 HIGHEST, LONGEST_US = 20, 200_000
 NAME = "org.freedesktop.RealtimeKit1"
 
 
+BURST, BURST_S = 25, 20.0
+"""So many requests in so many seconds are granted to one user; see rtkit's --actions-per-burst."""
+
+
 @contextmanager
-def fake_rtkit(address: str):
+def fake_rtkit(address: str, burst: int = BURST, burst_s: float = BURST_S):
     """Let it serve the system bus at this address."""
     service = subprocess.Popen(
-        [sys.executable, __file__],
+        [sys.executable, __file__, str(burst), str(burst_s)],
         env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": address},
         stdout=subprocess.PIPE,
         text=True,
@@ -31,7 +38,22 @@ def fake_rtkit(address: str):
         service.communicate()
 
 
-def serve() -> None:
+class Quota:
+    """Of one user's requests: the time begins anew with the first one after it has ended."""
+
+    def __init__(self, burst: int, burst_s: float) -> None:
+        self.burst, self.burst_s = burst, burst_s
+        self.began, self.requests = -inf, 0
+
+    def spend(self) -> None:
+        if monotonic() >= self.began + self.burst_s:
+            self.began, self.requests = monotonic(), 0
+        elif self.requests >= self.burst:
+            raise OSError(EBUSY, os.strerror(EBUSY))
+        self.requests += 1
+
+
+def serve(quota: Quota) -> None:
     from jeepney import MessageType, new_error, new_method_return
     from jeepney.bus_messages import message_bus
     from jeepney.io.blocking import open_dbus_connection
@@ -44,9 +66,9 @@ def serve() -> None:
         if message.header.message_type is not MessageType.method_call:
             continue
         try:
-            signature, values = answer(message.header.fields[3], message.body)
+            signature, values = answer(message.header.fields[3], message.body, quota)
         except OSError as error:
-            refusal = "org.freedesktop.DBus.Error.AccessDenied"
+            refusal = f"org.freedesktop.DBus.Error.{REFUSALS[error.errno]}"
             connection.send(new_error(message, refusal, "s", (str(error),)))
         else:
             connection.send(new_method_return(message, signature, values))
@@ -59,7 +81,10 @@ PROPERTIES = {
 }
 
 
-def answer(member: str, body: tuple) -> tuple[str | None, tuple]:
+REFUSALS = {EPERM: "AccessDenied", EBUSY: "Failed"}
+
+
+def answer(member: str, body: tuple, quota: Quota) -> tuple[str | None, tuple]:
     if member == "Get":
         return "v", (PROPERTIES[body[1]],)
     process, thread, priority = body
@@ -68,7 +93,8 @@ def answer(member: str, body: tuple) -> tuple[str | None, tuple]:
         return None, ()
     assert member == "MakeThreadRealtimeWithPID"
     if priority > HIGHEST or hard_limit_us(process) > LONGEST_US:
-        raise PermissionError("Operation not permitted")
+        raise PermissionError(EPERM, os.strerror(EPERM))
+    quota.spend()
     os.sched_setscheduler(thread, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     return None, ()
 
@@ -80,4 +106,4 @@ def hard_limit_us(process: int) -> float:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(Quota(int(sys.argv[1]), float(sys.argv[2])))

@@ -49,6 +49,8 @@ IN_CGROUP = (
     "start stemd outside of it, or give it that budget",
 )
 
+REFUSED_BY_RTKIT = "rtkit refuses it for now, and is asked again from time to time"
+
 OVERRUN = "a thread ran for longer than rtkit permits, and priority was taken back"
 
 NO_SERVER_PRIORITY = (
@@ -194,6 +196,8 @@ def why_refused(server: int) -> tuple[str, str]:
         return f"RLIMIT_RTPRIO is {limit}, and {needed}{at_least} is wanted", remedy_for_limits()
     if server == NORMAL:
         return NO_SERVER_PRIORITY
+    if limit < needed and not has_capability(CAP_SYS_NICE):
+        return REFUSED_BY_RTKIT, remedy_for_limits()
     if wanted.workers == NORMAL:
         return (
             f"the server's own real-time priority of {server} leaves no room below it",

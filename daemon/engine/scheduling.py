@@ -66,6 +66,14 @@ class Role(StrEnum):
     """Computes most of the time, outside the interpreter."""
 
 
+RETRY_S, LONGEST_RETRY_S = 21.0, 300.0
+"""After so long priorities that were refused are asked for again, and then after twice as long,
+up to the second: rtkit grants one user 25 requests in 20 s, and none for 300 s after the machine
+has starved."""
+
+LOOK_S = 1.0
+"""From one look for refused priorities to the next."""
+
 PATIENCE = {Role.ENGINE: 2, Role.STEERING: 1, Role.NETWORKS: 0}
 """After so many times that a thread ran for longer than rtkit permits, its role asks no more: what
 computes longest is the first to be suspected."""
@@ -156,23 +164,36 @@ def overran_rtkit() -> bool:
     return rtkit.overruns > 0
 
 
-def keep_scheduled() -> bool:
-    """See that threads which ran for too long are scheduled as far as they may be (main thread).
+def keep_scheduled(now: float) -> bool:
+    """Reschedule threads that ran for too long, and those that were refused (main thread).
+
+    Parameters
+    ----------
+    now : float
+        Seconds of a monotonic clock.
 
     Returns
     -------
     bool
-        Whether there were any: then networks are normal from now on, and, the next time, so are
-        the threads that steer.
+        Whether any ran for too long: then networks are normal from now on, and, the next time, so
+        are the threads that steer.
     """
     rtkit.keep_guard()
     if rtkit.overruns == _steering.overruns:
+        if _retry.is_due(now):
+            _schedule_anew(is_refused)
         return False
     _steering.overruns = rtkit.overruns
-    for thread in _role_threads():
-        thread.reschedule(anew=True)
-    _set_priority_of_others()
+    _schedule_anew(_is_any)
     return True
+
+
+def is_refused(wanted: int, thread: int) -> bool:
+    """Whether a thread has a lower priority than the one it was to have (any thread)."""
+    try:
+        return priority_of(thread) < wanted
+    except ProcessLookupError:  # it has ended
+        return False
 
 
 def may_have_priority(priority: int) -> bool:
@@ -320,13 +341,52 @@ def set_steering_priority(priority: int) -> None:
     for thread in _role_threads():
         if thread.role is Role.STEERING:
             thread.reschedule()
-    _set_priority_of_others()
+    _schedule_others(_is_any)
 
 
-def _set_priority_of_others() -> None:
+def _schedule_anew(concerns: Callable[[int, int], bool]) -> None:
+    """Ask again for the priorities of those threads for which ``concerns(wanted, thread)``."""
+    for thread in _role_threads():
+        if thread.native_id and not thread.is_long and concerns(thread.wanted, thread.native_id):
+            thread.reschedule(anew=True)
+    _schedule_others(concerns)
+
+
+def _is_any(*_: int) -> bool:
+    return True
+
+
+def _schedule_others(concerns: Callable[[int, int], bool]) -> None:
+    wanted = _steering.priority
     for other in _other_steering_threads():
-        if other.native_id and other.is_alive():
-            schedule(Role.STEERING, _steering.priority, other.native_id)
+        if other.native_id and other.is_alive() and concerns(wanted, other.native_id):
+            schedule(Role.STEERING, wanted, other.native_id)
+
+
+class _Retry:
+    """Decides when refused priorities are asked for again (main thread)."""
+
+    def __init__(self) -> None:
+        self._look_at = 0.0
+        self._since: float | None = None
+        self._pause_s = RETRY_S
+
+    def is_due(self, now: float) -> bool:
+        """Whether some have been refused for long enough; each time more is enough."""
+        if now < self._look_at or not rtkit.terms.highest or rtkit.is_asked:
+            return False
+        self._look_at = now + LOOK_S
+        if not any(actual < wanted for role in Role for wanted, actual in scheduled(role)):
+            self._since, self._pause_s = None, RETRY_S
+        elif self._since is None:
+            self._since = now
+        elif now - self._since >= self._pause_s:
+            self._since, self._pause_s = now, min(2 * self._pause_s, LONGEST_RETRY_S)
+            return True
+        return False
+
+
+_retry = _Retry()
 
 
 def have_steering_priority() -> None:

@@ -343,7 +343,7 @@ class Session:
             self.rt.answer_latency()
         counters = self.rt.counters()
         self._listen(counters, now)
-        self._follow_priority(counters)
+        self._follow_priority(counters, now)
         if counters.periods:
             self._rights.look(counters.priority, now, self.separation.are_networks_lowered)
         self._follow_link(events)
@@ -381,10 +381,10 @@ class Session:
             for each in self._lives():
                 each.health.excuse(now)
 
-    def _follow_priority(self, counters: Counters) -> None:
+    def _follow_priority(self, counters: Counters, now: float) -> None:
         """Keep below the server's thread."""
         permitted = permitted_by_rtkit()
-        if keep_scheduled():
+        if keep_scheduled(now):
             log.warning("a thread ran for longer than rtkit permits: it has its priority no more")
         if (counters.priority, permitted) != self._server_priority:
             self._server_priority = (counters.priority, permitted)

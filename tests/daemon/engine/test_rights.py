@@ -95,6 +95,13 @@ def test_refusal_in_spite_of_the_limit_names_container_and_unit(system):
     assert "although" in read_rights(system(granted={}, capable=True)).reason
 
 
+def test_where_rtkit_refuses_what_it_permits_it_is_the_reason(system, monkeypatch):
+    monkeypatch.setattr(module, "permitted_by_rtkit", lambda: 20)
+    rights = read_rights(system(server=20, granted={}))
+    assert "rtkit refuses it for now, and is asked again" in rights.reason
+    assert "cgroup" not in rights.remedy
+
+
 def test_server_without_priority_is_the_reason_where_the_limit_permits_it(system):
     rights = read_rights(system(server=NORMAL, rtprio=95))
     assert "server itself plays without real-time priority" in rights.found

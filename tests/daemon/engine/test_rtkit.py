@@ -151,10 +151,10 @@ def test_thread_that_runs_for_too_long_loses_its_priority_and_not_the_daemon_its
         network = RoleThread(Role.NETWORKS, blocks, "stemd-vocals", lambda: wanted)
         network.start()
         wait_until(lambda: priority_of(network.native_id))
-        print(priority_of(network.native_id), keep_scheduled())
+        print(priority_of(network.native_id), keep_scheduled(0.0))
         going.set()
         wait_until(overran_rtkit)
-        print(priority_of(network.native_id), keep_scheduled(), keep_scheduled())
+        print(priority_of(network.native_id), keep_scheduled(0.0), keep_scheduled(0.0))
         print(limits(resource.RLIMIT_RTTIME)[0], rtkit.overruns)
         network.join()
         """,
@@ -176,7 +176,7 @@ def test_engine_has_its_priority_again_after_a_network_ran_for_too_long(bus):
         network.start()
         wait_until(overran_rtkit)
         print(priority_of(engine.native_id))
-        keep_scheduled()
+        keep_scheduled(0.0)
         wait_until(lambda: priority_of(engine.native_id))
         print(priority_of(engine.native_id))
         ending.set()
@@ -185,6 +185,63 @@ def test_engine_has_its_priority_again_after_a_network_ran_for_too_long(bus):
         bus,
     )
     assert said == ["0", "3"]
+
+
+@needs_priority
+def test_what_rtkit_refuses_for_too_many_requests_it_is_asked_for_again(desktop):
+    with TemporaryDirectory(prefix="stemd-") as folder, buses(Path(folder)) as (_, system):
+        address = system.environment["DBUS_SYSTEM_BUS_ADDRESS"]
+        with fake_rtkit(address, burst=3, burst_s=1.0):
+            said = run(
+                """
+                rtkit.ask_terms().result(10)
+                scheduling.RETRY_S = scheduling._retry._pause_s = 1.1
+                scheduling.LOOK_S = 0.05
+                ending = threading.Event()
+                threads = [
+                    RoleThread(Role.NETWORKS, ending.wait, f"stemd-{each}", lambda: 2)
+                    for each in range(4)
+                ]
+                for thread in threads:
+                    thread.start()
+                wait_until(lambda: threads[-1].native_id and not rtkit.is_asked)
+                granted = lambda: sum(actual for _, actual in scheduled(Role.NETWORKS)) // 2
+                print(granted())
+                def asks_again():
+                    keep_scheduled(time.monotonic())
+                    return granted() == len(threads)
+                wait_until(asks_again)
+                print(granted())
+                ending.set()
+                """,
+                address,
+            )
+    assert said == ["3", "4"]
+
+
+@needs_priority
+def test_rtkit_that_always_refuses_is_asked_less_and_less_often():
+    said = run(
+        """
+        asked, ending = [], threading.Event()
+        module._busctl = lambda *arguments: asked.append(arguments) or ""
+        engine = RoleThread(Role.ENGINE, ending.wait, "stemd-engine", lambda: 3)
+        engine.start()
+        wait_until(lambda: asked and not rtkit.is_asked)
+        before, times = len(asked), []
+        for now in range(2000):
+            keep_scheduled(float(now))
+            wait_until(lambda: not rtkit.is_asked)
+            if len(asked) > before:
+                before = len(asked)
+                times.append(now)
+        print([later - now for now, later in zip(times, times[1:])])
+        ending.set()
+        """,
+        "x:",
+        GRANTED,
+    )
+    assert said == ["[42, 84, 168, 300, 300, 300, 300, 300]"]
 
 
 @needs_priority
