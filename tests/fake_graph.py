@@ -82,11 +82,12 @@ class FakeGraph:
         event[2] = int(ffi.cast("uintptr_t", self._message))
         return 0
 
-    def remove_outputs(self, slots) -> None:
+    def remove_outputs(self, slots) -> bool:
         for name, slot in slots.items():
             self._rt.set_out_port(slot, 0)
             self.ports.remove(name)
             del self._slots[name]
+        return True
 
     def activate(self) -> None:
         pass

@@ -295,9 +295,15 @@ class RealtimeSide:
         """
         lib.rt_set_out_port(self._rt, output, port)
 
-    def let_cycle_end(self) -> None:
-        """Wait until the server's cycle that is under way, if any, has ended (any thread)."""
-        lib.rt_let_cycle_end(self._rt)
+    def let_cycle_end(self) -> bool:
+        """Wait until the server's cycle that is under way, if any, has ended (any thread).
+
+        Returns
+        -------
+        bool
+            False if it goes on after half a second, as one of an offline bounce may.
+        """
+        return bool(lib.rt_let_cycle_end(self._rt))
 
     def bind_midi(self, port: int, get_event_count: int, event_get: int) -> None:
         """Listen to a MIDI port, before the server's thread runs.

@@ -81,8 +81,14 @@ class GraphClient(Protocol):
     def add_midi(self, name: str) -> None:
         """Register a port for MIDI messages to the real-time side, before `activate`."""
 
-    def remove_outputs(self, slots: Mapping[str, int]) -> None:
-        """Let those outputs of the real-time side be heard no more, and unregister their ports."""
+    def remove_outputs(self, slots: Mapping[str, int]) -> bool:
+        """Silence those outputs of the real-time side, and unregister their ports.
+
+        Returns
+        -------
+        bool
+            False if a cycle goes on that may use them; then nothing has changed.
+        """
 
     def activate(self) -> None:
         """Let the server call."""

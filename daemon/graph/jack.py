@@ -188,17 +188,26 @@ class JackClient:
             self._functions.address("jack_midi_event_get"),
         )
 
-    def remove_outputs(self, slots: Mapping[str, int]) -> None:
-        """Let those outputs of the real-time side be heard no more, and unregister their ports."""
+    def remove_outputs(self, slots: Mapping[str, int]) -> bool:
+        """Silence those outputs of the real-time side, and unregister their ports.
+
+        Returns
+        -------
+        bool
+            False if a cycle goes on that may use them; then nothing has changed.
+        """
         for slot in slots.values():
             self._rt.set_out_port(slot, 0)
-        if slots:
-            self._rt.let_cycle_end()  # it may have begun with them
+        if slots and not self._rt.let_cycle_end():  # it may have begun with them
+            for name, slot in slots.items():
+                self._rt.set_out_port(slot, _address(self._jack, self._outputs[name]._ptr))
+            return False
         for name in slots:
             port = self._outputs.pop(name)
             self._undescribed = deque(each for each in self._undescribed if each[1] is not port)
             with suppress(self._jack.JackError):  # the server is gone, and the port with it
                 port.unregister()
+        return True
 
     def activate(self) -> None:
         """Let the server call."""

@@ -230,6 +230,7 @@ class Session:
         self.rt = RealtimeSide(len(INPUTS), len(OUTPUTS), client.samplerate, ramp_s)
         client.bind(self.rt, INPUTS, [])
         self._ports: dict[str, int] = {}
+        self._has_unused_ports = False
         self._add_ports(networks.stems)
         self._inputs: tuple[str, ...] = INPUTS
         if has_midi:
@@ -349,6 +350,8 @@ class Session:
         self._follow_link(events)
         self._note_failure(now)
         self._go_on(now)
+        if self._has_unused_ports and not self.rt.freewheeling:
+            self._remove_ports()
         self._note_room(now)
         self.client.describe()
         self._patchbay.look(self.client, self._inputs, now)
@@ -732,13 +735,15 @@ class Session:
         self._ports |= new
 
     def _remove_ports(self) -> None:
-        """Unregister those that nothing uses any more."""
+        """Unregister those that nothing uses any more, but not during an offline bounce."""
         setups = [self._setup, *(each.setup for each in self._lives())]
         if self._change:
             setups.append(self._change.setup)
         used = outputs_of({stem for each in setups for stem in each.networks.stems})
-        unused = self._ports.keys() - used.keys()
-        self.client.remove_outputs({name: self._ports.pop(name) for name in unused})
+        unused = {name: slot for name, slot in self._ports.items() if name not in used}
+        self._has_unused_ports = self.rt.freewheeling or not self.client.remove_outputs(unused)
+        if not self._has_unused_ports:
+            self._ports = {name: slot for name, slot in self._ports.items() if name in used}
 
 
 def _finished() -> "Future[None]":

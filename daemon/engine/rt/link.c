@@ -5,8 +5,6 @@
 #include <math.h>
 #include <time.h>
 
-/* How long an offline bounce waits for the engine before it counts the cycle as late. */
-#define FREEWHEEL_PATIENCE_MS 10000
 /* Fades that an engine which was late must be in time for before it is heard again. */
 #define CALM_FADES 8
 
@@ -101,7 +99,8 @@ void link_heard(rt_link_t *link, uint32_t nframes)
         sem_post(&link->heard);
 }
 
-/* Nothing is in real time during a bounce, so this is the one place where a cycle waits. */
+/* Nothing is in real time during a bounce, so this is the one place where a cycle waits: for as long
+ * as the engine takes, which on a small or stopped machine may be long. rt_link_release() ends it. */
 void link_await(rt_link_t *link, uint32_t nframes)
 {
     uint64_t read = get(&link->out.read), most = read + link->out.capacity;
@@ -109,9 +108,8 @@ void link_await(rt_link_t *link, uint32_t nframes)
     until = until < most ? until : most; /* more there cannot be */
     /* Sequentially consistent, as in rt_link_write(): one of the two sees the other. */
     link->is_awaited = 1;
-    while (link->out.written < until && !link->released
-           && wait_ms(&link->produced, FREEWHEEL_PATIENCE_MS))
-        ;
+    while (link->out.written < until && !link->released)
+        sem_wait(&link->produced);
     link->is_awaited = 0;
 }
 

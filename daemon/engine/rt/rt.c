@@ -83,13 +83,14 @@ void rt_set_out_port(rt_t *rt, uint32_t output, uintptr_t port)
         rt->out_ports[output] = port;
 }
 
-/* Not for ever: a cycle that hangs is the server's trouble. */
-void rt_let_cycle_end(rt_t *rt)
+/* Not for ever: in a bounce a cycle may be waiting for an engine. */
+int rt_let_cycle_end(rt_t *rt)
 {
     const struct timespec nap = {0, 1000000};
     uint64_t turns = rt->turns;
     for (int naps = 0; turns % 2 && rt->turns == turns && naps < CYCLE_PATIENCE_MS; naps++)
         nanosleep(&nap, NULL);
+    return turns % 2 == 0 || rt->turns != turns;
 }
 
 void rt_bind_midi(rt_t *rt, uintptr_t port, uintptr_t get_event_count, uintptr_t event_get)

@@ -124,8 +124,9 @@ void rt_bind(rt_t *rt, const rt_server_t *server);
 /* Any thread. Let an output be heard at a port; 0: at none. A cycle that is under way may still use
  * the last one. */
 void rt_set_out_port(rt_t *rt, uint32_t output, uintptr_t port);
-/* Any thread but the server's. Wait until the cycle that is under way, if any, has ended. */
-void rt_let_cycle_end(rt_t *rt);
+/* Any thread but the server's. Wait until the cycle that is under way, if any, has ended; 0: it goes on
+ * after half a second, as one of a bounce may. */
+int rt_let_cycle_end(rt_t *rt);
 /* Before the server's thread runs. Listen to a MIDI port, by libjack's functions. */
 void rt_bind_midi(rt_t *rt, uintptr_t port, uintptr_t get_event_count, uintptr_t event_get);
 

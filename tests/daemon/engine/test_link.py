@@ -4,6 +4,7 @@ import gc
 import os
 import threading
 import weakref
+from pathlib import Path
 from time import monotonic, sleep
 
 import numpy as np
@@ -751,7 +752,7 @@ class TestFreewheel:
     def test_the_end_of_a_cycle_can_be_waited_for(self):
         rig = Rig()
         rig.settle()
-        rig.rt.let_cycle_end()  # there is none
+        assert rig.rt.let_cycle_end(), "there is none"
         periods = rig.rt.counters().periods
         rig.graph.freewheel(True)
         cycle = threading.Thread(target=rig.cycle, args=(ramp(0, 64),))
@@ -759,8 +760,38 @@ class TestFreewheel:
         wait_until(lambda: rig.rt.counters().periods > periods)
         threading.Timer(0.1, rig.link.release).start()
         began = monotonic()
-        rig.rt.let_cycle_end()
+        assert rig.rt.let_cycle_end()
         assert monotonic() - began > 0.05
+        cycle.join()
+
+    def test_a_cycle_that_goes_on_is_told_from_one_that_has_ended(self):
+        rig = Rig()
+        rig.settle()
+        periods = rig.rt.counters().periods
+        rig.graph.freewheel(True)
+        cycle = threading.Thread(target=rig.cycle, args=(ramp(0, 64),))
+        cycle.start()
+        wait_until(lambda: rig.rt.counters().periods > periods)
+        assert not rig.rt.let_cycle_end()
+        rig.link.release()
+        assert rig.rt.let_cycle_end()
+        cycle.join()
+
+    def test_a_cycle_waits_for_as_long_as_the_engine_takes(self):
+        """A board may need longer than any time that seems enough; a stopped process, too."""
+        rig = Rig()
+        rig.settle()
+        rig.graph.freewheel(True)
+        cycle = threading.Thread(target=rig.cycle, args=(ramp(0, 64),))
+        cycle.start()
+
+        def waits_without_limit() -> bool:
+            """Of futex(2) the fourth argument is the time limit; see proc_pid_syscall(5)."""
+            call = Path(f"/proc/self/task/{cycle.native_id}/syscall").read_text().split()
+            return len(call) > 4 and call[4] == "0x0"
+
+        wait_until(waits_without_limit)
+        rig.link.release()
         cycle.join()
 
     def test_a_released_cycle_does_not_wait(self):

@@ -286,6 +286,16 @@ def test_outputs_come_and_go_while_it_plays(client, rt, bystander):
     assert names == ["stemd:vocals_L", "stemd:vocals_R", "stemd:drums_L", "stemd:drums_R"]
 
 
+def test_outputs_stay_while_a_cycle_that_may_use_them_goes_on(client, rt, bystander, monkeypatch):
+    client.activate()
+    monkeypatch.setattr(rt, "let_cycle_end", lambda: False)
+    assert not client.remove_outputs({"other_L": 2, "other_R": 3})
+    names = [port.name for port in bystander.get_ports("stemd:", is_output=True)]
+    assert names[2:] == ["stemd:other_L", "stemd:other_R"]
+    monkeypatch.undo()
+    assert client.remove_outputs({"other_L": 2, "other_R": 3})
+
+
 @pytest.mark.parametrize(("server", "is_said"), [("auto", True), ("jack", False)])
 def test_where_both_servers_run_it_is_said_which_is_taken(
     server, is_said, monkeypatch, tmp_path, caplog
