@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 MOST_BYTES = 1 << 29
 """Of what an archive holds in all, where nothing more exact is known."""
 
-MOST_MEMBERS = 1000
+MOST_MEMBERS = 100
 """An archive with more entries is no checkpoint; a damaged one may lead in circles."""
+
+MOST_HEADER_BYTES = 8 << 10
+"""Of one entry, extended headers and all: tarfile takes a time with the square of their length."""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -60,8 +64,8 @@ def extract(
     try:
         with open_ordinary(archive) as file, gzip.open(file) as unpacked:
             stream = _Bounded(archive, unpacked, most_bytes)
-            with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
-                found = _copy_members(archive, tar, names, folder)
+            with _open_tar(stream) as tar:
+                found = _copy_members(archive, stream, tar, names, folder)
             _read_to_end(stream)
     except (tarfile.TarError, gzip.BadGzipFile, *_NOT_AN_ARCHIVE) as error:
         raise ModelError(f"{archive}: is no .tar.gz archive or is damaged ({error})") from error
@@ -78,9 +82,26 @@ class _Bounded:
         self._stream = stream
         self._most_bytes = most_bytes
         self._left = most_bytes
+        self._header_left: int | None = None
+
+    @contextmanager
+    def reading_headers(self) -> Iterator[None]:
+        """Read no more than the headers of one entry may have."""
+        self._header_left = MOST_HEADER_BYTES
+        try:
+            yield
+        finally:
+            self._header_left = None
 
     def read(self, size: int = -1) -> bytes:
         """Read up to ``size`` bytes, all where it is negative."""
+        if self._header_left is not None:
+            self._header_left -= size
+            if size < 0 or self._header_left < 0:
+                raise ModelError(
+                    f"{self._archive}: has an entry whose headers take more than "
+                    f"{MOST_HEADER_BYTES >> 10} KiB; it is no official archive"
+                )
         if size < 0 or size > self._left:
             size = self._left + 1
         data = self._stream.read(size)
@@ -106,11 +127,18 @@ class _Bounded:
         )
 
 
+def _open_tar(stream: _Bounded) -> TarFile:
+    import tarfile
+
+    with stream.reading_headers():  # of the first entry
+        return tarfile.open(fileobj=stream, mode="r:")  # type: ignore[call-overload, no-any-return]
+
+
 def _copy_members(
-    archive: Path, tar: TarFile, names: Collection[str], folder: Path
+    archive: Path, stream: _Bounded, tar: TarFile, names: Collection[str], folder: Path
 ) -> Collection[str]:
     found: set[str] = set()
-    for member in _members(archive, tar):
+    for member in _members(archive, stream, tar):
         name = _bare_name(member)
         if name not in names:
             continue
@@ -130,13 +158,14 @@ def _copy_members(
     return found
 
 
-def _members(archive: Path, tar: TarFile) -> Iterator[TarInfo]:
-    for number, member in enumerate(tar):
+def _members(archive: Path, stream: _Bounded, tar: TarFile) -> Iterator[TarInfo]:
+    for _ in range(MOST_MEMBERS):
+        with stream.reading_headers():
+            member = tar.next()
+        if member is None:
+            return
         yield member
-        if number == MOST_MEMBERS:
-            raise ModelError(
-                f"{archive}: has more than {MOST_MEMBERS} entries; it is no official archive"
-            )
+    raise ModelError(f"{archive}: has more than {MOST_MEMBERS} entries; it is no official archive")
 
 
 def _bare_name(member: TarInfo) -> str:

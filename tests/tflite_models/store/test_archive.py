@@ -139,8 +139,8 @@ def sparse(size, version="1.0"):
     return member
 
 
-def pack_pax(path, *members):
-    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+def pack_pax(path, *members, form=tarfile.PAX_FORMAT):
+    with tarfile.open(path, "w:gz", format=form) as tar:
         for member, content in members:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
@@ -174,8 +174,41 @@ def test_more_than_a_bound_behind_the_archive_is_not_unpacked(archive, out):
 
 
 def test_very_many_entries_are_refused(pack, out):
-    archive = pack(*((f"{number}", b"") for number in range(1100)))
-    with pytest.raises(ModelError, match="has more than 1000 entries"):
+    archive = pack(*((f"{number}", b"") for number in range(110)))
+    with pytest.raises(ModelError, match="has more than 100 entries"):
+        extract(archive, NAMES, out)
+
+
+def long_pax_header():
+    member = tarfile.TarInfo(INDEX_FILE)
+    member.pax_headers = {"comment": "1" * (1 << 20)}
+    return member, b"index"
+
+
+def long_name():
+    return tarfile.TarInfo("x" * (1 << 20)), b""
+
+
+def long_sparse_map():
+    member, pieces = sparse(1, "1.0"), 1 << 18
+    for older in ("GNU.sparse.map", "GNU.sparse.size"):
+        del member.pax_headers[older]
+    return member, b"%d\n%b" % (pieces, b"0\n0\n" * pieces)
+
+
+@pytest.mark.parametrize(
+    ("make", "form"),
+    [
+        (long_pax_header, tarfile.PAX_FORMAT),
+        (long_sparse_map, tarfile.PAX_FORMAT),
+        (long_name, tarfile.PAX_FORMAT),
+        (long_name, tarfile.GNU_FORMAT),
+    ],
+)
+def test_an_entry_with_long_headers_is_refused_before_they_are_parsed(tmp_path, out, make, form):
+    """Of a megabyte of digits tarfile makes an hour's work."""
+    archive = pack_pax(tmp_path / "x.tar.gz", make(), form=form)
+    with pytest.raises(ModelError, match=r"headers take more than 8 KiB; it is no official"):
         extract(archive, NAMES, out)
 
 
