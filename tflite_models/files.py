@@ -34,6 +34,9 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 
+PRIVATE = 0o600
+"""Permissions of a file for its owner alone."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -126,10 +129,17 @@ def why_unreadable(path: Path) -> str:
     return "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
     """Write a file so that, whatever happens, its name holds the old content or the new.
 
     A link in its place is replaced, never written through.
+
+    Parameters
+    ----------
+    path : Path
+    data : bytes
+    mode : int, optional
+        Of the file; see `part_of`.
 
     Raises
     ------
@@ -137,10 +147,9 @@ def write_whole(path: Path, data: bytes) -> None:
         It cannot be written; nothing is left behind.
     """
     try:
-        with part_of(path) as (part, file):
+        with part_of(path, mode) as (part, file):
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
             part.replace(path)
     except OSError as error:
@@ -151,10 +160,17 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def part_of(target: Path) -> Iterator[tuple[Path, BufferedWriter]]:
+def part_of(target: Path, mode: int | None = None) -> Iterator[tuple[Path, BufferedWriter]]:
     """Make an empty hidden file beside the target, after removing those of killed processes.
 
-    It is locked while it is open; a part in the same folder that nobody locks was left behind.
+    It is locked while it is open; a part in the same folder that no process locks was left behind.
+
+    Parameters
+    ----------
+    target : Path
+    mode : int, optional
+        Permissions that the part gets, whatever the umask; by default those of the file that it is
+        to replace, or, if there is none, those that the umask leaves to new files.
 
     Yields
     ------
@@ -171,16 +187,28 @@ def part_of(target: Path) -> Iterator[tuple[Path, BufferedWriter]]:
     name = f"{PART_PREFIX}{target.name[:SHOWN_OF_A_NAME]}-{token_hex(8)}"
     part = target.with_name(name)
     try:
-        with open(_create(part), "wb") as file:
+        with open(_create(part, _mode_of(target) if mode is None else mode), "wb") as file:
             yield part, file
     finally:  # a signal may come as soon as it is made
         part.unlink(missing_ok=True)
 
 
-def _create(part: Path) -> int:
+def _mode_of(target: Path) -> int | None:
+    """Return the permissions of an ordinary file; None if there is none."""
+    try:
+        mode = target.lstat().st_mode
+    except OSError:
+        return None
+    return mode & 0o777 if stat.S_ISREG(mode) else None
+
+
+def _create(part: Path, mode: int | None) -> int:
     """Create a part and lock it; return its descriptor."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     while True:
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(part, flags, 0o666 if mode is None else 0o600)
+        if mode is not None:
+            os.fchmod(descriptor, mode)
         with suppress(OSError):  # some network file systems have no locks; parts stay there
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:

@@ -14,7 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from stemd.daemon.capacity.benchmark import Measurement, measured
 from stemd.daemon.work import Work
-from stemd.tflite_models.files import locked, read_ordinary, user_cache_folder, write_whole
+from stemd.tflite_models.files import (
+    PRIVATE,
+    locked,
+    read_ordinary,
+    user_cache_folder,
+    write_whole,
+)
 from stemd.tflite_models.runtime import runtime_name
 from stemd.tflite_models.spleeter.streaming import WRITER
 
@@ -119,7 +125,7 @@ class Measurements:
     def _write(self, remembered: dict[str, Remembered]) -> None:
         content = _Content(machine=self._machine, remembered=remembered)
         with suppress(OSError):
-            write_whole(self._path, content.model_dump_json(indent=1).encode())
+            write_whole(self._path, content.model_dump_json(indent=1).encode(), PRIVATE)
 
 
 def describe_machine() -> dict[str, str]:

@@ -10,6 +10,9 @@ from unicodedata import category
 from stemd.daemon.errors import StemdError
 from stemd.tflite_models.files import read_ordinary, remove_if_empty, write_whole
 
+UNIT_MODE = 0o644
+"""Permissions of a unit, as of those that packages bring: every user may read it."""
+
 MOST_BYTES = 1 << 16
 """Of a unit that is read."""
 
@@ -94,7 +97,7 @@ def write_unit(unit: Path, text: str) -> None:
     missing = [folder for folder in unit.parents if not folder.exists()]
     try:
         unit.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(unit, text.encode())
+        write_whole(unit, text.encode(), UNIT_MODE)
     except OSError:
         remove_if_empty(*missing)
         raise

@@ -15,7 +15,7 @@ from stemd.daemon.control.lock_file import lock_beside
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.engine.scheduling import have_steering_priority
 from stemd.daemon.ports import STEMS, StemName
-from stemd.tflite_models.files import read_ordinary, write_whole
+from stemd.tflite_models.files import PRIVATE, read_ordinary, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ class Keeper:
     def _write(self, path: Path, what: Kept) -> str:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(self._file.updated(what)).encode())
+            write_whole(path, json.dumps(self._file.updated(what)).encode(), PRIVATE)
         except OSError as error:
             log.warning("cannot keep the state in %s: %s", path, error.strerror)
             return f"cannot keep the state in {path}: {error.strerror}"

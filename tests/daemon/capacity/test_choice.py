@@ -246,6 +246,10 @@ class TestMeasurements:
         Measurements(path).measure(work)
         assert Measurements(path).recall(work).best.load == HEADROOM
 
+    def test_measurements_are_for_their_owner_alone(self, loads, tmp_path):
+        Measurements(tmp_path / "machine.json").measure(Work(SCHEME, 2, "mixed", 1))
+        assert (tmp_path / "machine.json").stat().st_mode & 0o777 == 0o600
+
     def test_where_nothing_can_be_written_nothing_is_remembered(self, loads, tmp_path, caplog):
         caplog.set_level("INFO")
         (tmp_path / "file").write_text("")
