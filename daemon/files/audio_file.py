@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from errno import EDQUOT, EIO, EISDIR, ENOSPC
+from errno import EDQUOT, EINVAL, EIO, EISDIR, ENOSPC
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stemd.daemon.errors import AudioFileError
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import CHANNELS
-from stemd.tflite_models.files import part_of
+from stemd.tflite_models.files import open_ordinary, part_of
 
 BLOCK = 65_536
 """Frames read at once."""
@@ -46,9 +46,10 @@ class Song:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = soundfile.SoundFile(os.fsencode(path))
+            with open_ordinary(path):  # libsndfile would wait for a FIFO
+                self._file = soundfile.SoundFile(os.fsencode(path))
         except (soundfile.SoundFileError, OSError) as error:
-            raise AudioFileError(f"cannot read {path}: {_reason(path, error)}") from None
+            raise AudioFileError(f"cannot read {path}: {_reason(error)}") from None
         except TypeError:  # soundfile goes by the suffix, and wants to be told the rest
             raise AudioFileError(
                 f"cannot read {path}: raw samples do not say what they are; give them a header "
@@ -123,8 +124,7 @@ class Song:
         try:
             block: NDArray[np.float32] = self._file.read(BLOCK, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            reason = _reason(self.path, error)
-            raise AudioFileError(f"cannot read {self.path} to its end: {reason}") from None
+            raise AudioFileError(f"cannot read {self.path} to its end: {_reason(error)}") from None
         return block
 
     def _check_finite(self, block: NDArray[np.float32], position: int) -> None:
@@ -186,9 +186,6 @@ class StemFile:
             self._file.close()
             if soundfile.info(os.fsencode(self._part)).frames != self._frames:
                 raise AssertionError
-        umask = os.umask(0)
-        os.umask(umask)
-        os.fchmod(self._descriptor, 0o666 & ~umask)
 
     def put_in_place(self) -> None:
         """Give it its name."""
@@ -280,15 +277,14 @@ def _folder(folder: Path) -> Iterator[None]:
                 each.rmdir()
 
 
-def _reason(path: Path, error: Exception) -> str:
-    try:
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    except IsADirectoryError:
-        return "it is a folder"
-    except OSError as found:
-        return str(found.strerror)
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder; give the files in it one by one"
+    if isinstance(error, OSError):
+        is_other_kind = error.errno == EINVAL  # of `open_ordinary`
+        remedy = ": write what comes out of it into one first (cat IN > OUT.wav)"
+        return f"{error.strerror}{remedy if is_other_kind else ''}"
     detail = getattr(error, "error_string", str(error)).rstrip(".")
     return f"{detail} (stemd reads WAV, FLAC, OGG and MP3)"

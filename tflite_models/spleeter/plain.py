@@ -11,6 +11,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
+from stemd.tflite_models.files import open_ordinary
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
 from stemd.tflite_models.spleeter.layers import Layers
@@ -84,7 +85,7 @@ def says_stem(path: Path, stem: str) -> bool:
         The file cannot be read.
     """
     beginning = json.dumps({"stem": stem})[:-1].encode()
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+    with open_ordinary(path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
         return content.find(beginning + b",") >= 0
 
 

@@ -144,7 +144,15 @@ def write_cut_flac(path: Path) -> None:
 
 BAD_SONGS = {
     "missing": (lambda path: None, r"cannot read .*song: there is no such file"),
-    "folder": (lambda path: path.mkdir(), r"cannot read .*song: it is a folder"),
+    "folder": (lambda path: path.mkdir(), r"cannot read .*song: it is a folder; give the files"),
+    "fifo": (
+        os.mkfifo,
+        r"cannot read .*song: it is a FIFO, and must be an ordinary file: write what comes out",
+    ),
+    "device": (
+        lambda path: path.symlink_to("/dev/zero"),
+        r"cannot read .*song: it is a device, and must be an ordinary file: write what comes out",
+    ),
     "no audio": (
         lambda path: path.write_text("la la la"),
         r"cannot read .*song: .*\(stemd reads WAV, FLAC, OGG and MP3\)",

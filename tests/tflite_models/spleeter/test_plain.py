@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from stemd.tflite_models.network import Network
 from stemd.tflite_models.runtime import new_interpreter
 from stemd.tflite_models.spleeter import quantization
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
-from stemd.tflite_models.spleeter.plain import write_graph
+from stemd.tflite_models.spleeter.plain import says_stem, write_graph
 from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.spleeter.unet import Activations, Architecture, UNet
 from stemd.tflite_models.spleeter.variables import read_unet
@@ -195,3 +196,9 @@ def test_a_cut_file_gives_no_weights(unet, tmp_path, cut):
 def test_a_missing_file_gives_no_weights(tmp_path):
     with pytest.raises(ModelError, match=r"none\.tflite: No such file"):
         read_weights(tmp_path / "none.tflite")
+
+
+def test_a_graph_that_is_no_ordinary_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "vocals.tflite")
+    with pytest.raises(OSError, match="it is a FIFO, and must be an ordinary file"):
+        says_stem(tmp_path / "vocals.tflite", "vocals")
