@@ -52,6 +52,7 @@ SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/e
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
+MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The server that runs may be another one than at the last time.
@@ -77,7 +78,7 @@ trixie-test:
 	$(call as-user,test)
 
 # What users see nobody sees as root: in a copy of this checkout, with an environment of its own.
-as-user = AS=musician PUT=$(CURDIR) tests/userland.sh run $(1) make -C stemd test ARGS='$(ARGS)'
+as-user = AS=musician PUT=$(CURDIR) tests/userland.sh run $(1) make --no-print-directory -C stemd test ARGS='$(ARGS)'
 
 fuzz: $(VENV)/test
 	$(VENV)/bin/pytest -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) -v $(ARGS)
@@ -286,21 +287,19 @@ endef
 $(VENV)/run: $(SOURCES)
 	$(call install-missing,$(FOR_RUN))
 	$(call make-venv,$(VENV))
-	@echo "installing stemd and the Python packages it needs into $(VENV)"
-	$(VENV)/bin/pip install --quiet --editable .
+	$(call install-stemd,metrics$(comma)osc$(comma)top)
 	touch $@
 
 $(VENV)/demo: $(SOURCES)
 	$(call install-missing,$(FOR_DEMO))
 	$(call make-venv,$(VENV))
-	@echo "installing stemd and the Python packages it needs into $(VENV)"
-	$(VENV)/bin/pip install --quiet --editable '.[demo]'
+	$(call install-stemd,demo$(comma)metrics$(comma)osc$(comma)top)
 	touch $(VENV)/run $@
 
 $(VENV)/test: $(SOURCES)
 	$(call install-missing,$(FOR_TEST))
 	$(call make-venv,$(VENV))
-	$(VENV)/bin/pip install --quiet --editable '.[bench,demo,dev,metrics,osc,top]'
+	$(call install-stemd,bench$(comma)demo$(comma)dev$(comma)metrics$(comma)osc$(comma)top)
 	touch $(VENV)/run $(VENV)/demo $@
 
 $(VENV)/bench: $(SOURCES)
@@ -308,6 +307,11 @@ $(VENV)/bench: $(SOURCES)
 	$(call make-venv,$(VENV))
 	$(VENV)/bin/pip install --quiet --editable '.[bench]'
 	touch $(VENV)/run $@
+
+# $(call install-stemd,EXTRAS) shows pip's own progress where there is a terminal for it.
+install-stemd = @[ -t 1 ] && quiet="" || quiet=--quiet; \
+  echo "installing stemd and the Python packages it needs into $(VENV): about 80 MB to download, a minute or more"; \
+  $(VENV)/bin/pip install $$quiet --editable '.[$(1)]'
 
 make-venv = @[ -x $(1)/bin/pip ] || { echo "making a virtual environment in $(1)"; rm -rf $(1); $(PYTHON) -m venv $(1); }
 

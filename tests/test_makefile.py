@@ -1,5 +1,7 @@
 """Which packages `make run` installs: what the server that runs takes."""
 
+import os
+import pty
 import shutil
 import socket
 import subprocess
@@ -92,3 +94,34 @@ def test_a_desktop_with_all_of_pipewire_needs_nothing(packages):
 def test_what_starts_a_jackd_of_its_own_needs_it_beside_a_pipewire_that_runs(packages, made):
     found = packages("pipewire", libraries=["PIPEWIRE_LIBJACK"], pipewire_runs=True, made=made)
     assert {"jackd2", "libjack-jackd2-0"} <= found
+
+
+@pytest.mark.parametrize(("has_terminal", "is_quiet"), [(True, False), (False, True)])
+def test_pip_shows_its_progress_where_there_is_a_terminal(has_terminal, is_quiet, tmp_path):
+    """It may take minutes; into a log it would write a line for each of its packages."""
+    (tmp_path / "bin").mkdir()
+    pip = tmp_path / "bin" / "pip"
+    pip.write_text('#!/bin/sh\necho "pip $*"\n')
+    pip.chmod(0o755)
+    installs = "x: ; $(call install-stemd,osc$(comma)top)"
+    ours, theirs = pty.openpty() if has_terminal else os.pipe()
+    with open(ours, "rb", 0) as output:  # noqa: PTH123 (a descriptor, not a path)
+        subprocess.run(
+            ["make", "--eval", installs, "x", f"VENV={tmp_path}"],
+            cwd=ROOT,
+            stdout=theirs,
+            check=True,
+        )
+        said = output.read(10_000).decode()
+        os.close(theirs)
+    first, second = said.splitlines()
+    assert "MB to download" in first
+    assert second == f"pip install {'--quiet ' if is_quiet else ''}--editable .[osc,top]"
+
+
+def test_a_make_within_make_does_not_say_which_folder_it_enters():
+    within = "x: ; $(MAKE) --eval 'y: ; echo within' y"
+    ended = subprocess.run(
+        ["make", "--eval", within, "x"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "within\n"
