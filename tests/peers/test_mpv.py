@@ -118,3 +118,30 @@ def test_it_plays_on_jack_as_the_configuration_says(home, stemd, tmp_path, wish)
                 wait_until(lambda: desk.connections() == into | out)
                 wait_until(lambda: min(desk.status()["peaks"]["in"]) > 0.1)
             wait_until(lambda: desk.connections() == out)
+
+
+def test_pulses_clients_are_heard_through_a_sink_whose_monitor_is_connected(tmp_path):
+    """stemd is no device that such a client could choose; a virtual sink in front of it is one."""
+    write_song(song := tmp_path / "song.wav", 60)
+    mpv = ["mpv", "--no-config", "--no-video", "--ao=pulse", "--loop", str(song)]
+    wish = (
+        "jack.autoconnect={"
+        + ", ".join(f"accompaniment_{side}: 'Speakers:playback_F{side}'" for side in "LR")
+        + "}"
+    )
+    with ExitStack() as stack:
+        server = stack.enter_context(desktop(48_000, 1024))
+        graph = Graph(server)
+        graph.add("virtual", "Audio/Sink")
+        graph.default("sink", "speakers")
+        desk = stack.enter_context(stemd_on(server, wish))
+        for side in "LR":
+            graph.do("pw-link", f"virtual:monitor_F{side}", f"stemd:in_{side}")
+        behind = {(f"virtual:monitor_F{side}", f"stemd:in_{side}") for side in "LR"} | SPEAKERS
+        wait_until(lambda: graph.links() == behind, 15)
+        for _ in range(2):  # mpv ends, and begins anew
+            with started(mpv, {**server.environment, "PULSE_SINK": "virtual"}):
+                into = {(f"mpv:output_F{side}", f"virtual:playback_F{side}") for side in "LR"}
+                wait_until(lambda into=into: graph.links() == into | behind, 15)
+                wait_until(lambda: min(desk.status()["peaks"]["in"]) > 0.1, 15)
+            wait_until(lambda: graph.links() == behind, 15)
