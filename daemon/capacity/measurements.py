@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -33,7 +33,7 @@ MOST_BYTES = 1 << 20
 class Remembered(BaseModel):
     """The measurements of one kind of work."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     best: Measurement
     """The one with the lowest load."""
@@ -52,7 +52,8 @@ class _Content(BaseModel):
     """The content of the cache file."""
 
     machine: dict[str, str]
-    remembered: dict[str, Remembered]
+    remembered: dict[str, Any]
+    """Each a `Remembered`, or something else that another version of stemd has put there."""
 
 
 class Measurements:
@@ -78,7 +79,9 @@ class Measurements:
 
     def recall(self, work: Work) -> Remembered | None:
         """Return the measurements of this work, if there are any."""
-        return self._read().get(str(work))
+        with suppress(KeyError, ValidationError):
+            return Remembered.model_validate(self._read()[str(work)])
+        return None
 
     def measure(self, work: Work, enough: int | None = None) -> Remembered:
         """Measure, and store it; only one process at a time, or they would slow each other.
@@ -95,14 +98,14 @@ class Measurements:
             If it cannot be measured.
         """
         with self._alone():
-            known = self._read().get(str(work))
+            known = self.recall(work)
             if known and enough is not None and known.times >= enough:
                 return known
             best, times = measured(work), 1
             if known and enough is not None:
                 best, times = min(best, known.best, key=lambda each: each.load), known.times + 1
             remembered = Remembered(best=best, times=times)
-            self._write({**self._read(), str(work): remembered})
+            self._write({**self._read(), str(work): remembered.model_dump()})
         return remembered
 
     @contextmanager
@@ -115,14 +118,14 @@ class Measurements:
                 log.info("%s cannot be written, so nothing is remembered: %s", self._path, error)
             yield
 
-    def _read(self) -> dict[str, Remembered]:
+    def _read(self) -> dict[str, Any]:
         with suppress(OSError, ValidationError):
             content = _Content.model_validate_json(read_ordinary(self._path, MOST_BYTES))
             if content.machine == self._machine:
                 return content.remembered
         return {}
 
-    def _write(self, remembered: dict[str, Remembered]) -> None:
+    def _write(self, remembered: dict[str, Any]) -> None:
         content = _Content(machine=self._machine, remembered=remembered)
         with suppress(OSError):
             write_whole(self._path, content.model_dump_json(indent=1).encode(), PRIVATE)

@@ -5,9 +5,9 @@ import logging
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.known_keys import known, unknown
@@ -18,6 +18,8 @@ from stemd.daemon.ports import STEMS, StemName
 from stemd.tflite_models.files import PRIVATE, read_ordinary, write_whole
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 MOST_BYTES = 1 << 18
 """Of the file; a longer one is something else."""
@@ -33,45 +35,98 @@ class Kept(BaseModel):
     bindings: tuple[Binding, ...] = ()
 
 
-class _File(BaseModel):
-    """What any version of stemd writes: objects may have more keys than this one knows."""
+class _File:
+    """The content of the file, which any version of stemd may have written.
 
-    model_config = ConfigDict(extra="allow")
+    Keys and values that this version does not know are not used, and stay.
 
-    strips: dict[str, dict[str, Any]] = {}
-    bypass: StrictBool = False
-    bindings: list[dict[str, Any]] = []
+    Parameters
+    ----------
+    data : dict, optional
+    """
+
+    def __init__(self, data: dict[str, Any] | None = None) -> None:
+        self._data = data or {}
+        self.not_understood: list[str] = []
+        """Keys that this version knows with values that it does not."""
+        self._strips: dict[str, Any] = self._value("strips", {})
+        self._bypass: bool = self._value("bypass", False)
+        self._bindings: list[Any] = self._value("bindings", [])
+        self._stays = set(self.not_understood)
+        self._known_strips = {
+            stem: self._usable(f"strips.{stem}", strip)
+            for stem, strip in self._strips.items()
+            if stem in STEMS
+        }
+
+    @classmethod
+    def read(cls, text: bytes) -> "_File":
+        """Read the content; ValueError or RecursionError if it is no JSON object."""
+        data = json.loads(text)
+        if not isinstance(data, dict):
+            raise ValueError
+        return cls(data)
+
+    def _value(self, key: str, default: _T) -> _T:
+        """Return the value of a key if it is of the default's type."""
+        value = self._data.get(key, default)
+        if type(value) is type(default):
+            return value
+        self.not_understood.append(key)
+        return default
+
+    def _usable(self, where: str, strip: Any) -> dict[str, Any]:
+        """Return what this version understands of a strip."""
+        if not isinstance(strip, dict):
+            self.not_understood.append(where)
+            return {}
+        values = known(Strip, strip)
+        try:
+            Strip.model_validate(values)
+        except ValidationError as error:
+            wrong = {str(each["loc"][0]) for each in error.errors(include_input=False)}
+            self.not_understood += [f"{where}.{key}" for key in sorted(wrong)]
+            return {key: value for key, value in values.items() if key not in wrong}
+        return values
 
     def understood(self) -> Kept:
-        """Return what this version knows; ValidationError if a value of that is wrong."""
-        strips = {stem: known(Strip, strip) for stem, strip in self.strips.items() if stem in STEMS}
-        bindings = [binding for binding in map(_as_binding, self.bindings) if binding]
+        """Return what this version knows."""
+        bindings = [binding for binding in map(_as_binding, self._bindings) if binding]
         return Kept.model_validate(
-            {"strips": strips, "bypass": self.bypass, "bindings": tuple(bindings)}
+            {"strips": self._known_strips, "bypass": self._bypass, "bindings": tuple(bindings)}
         )
 
     def updated(self, what: Kept) -> dict[str, Any]:
         """Return what to write: what this version knows as it is now, the rest as it was."""
-        data = {
-            **(self.model_extra or {}),
-            "strips": self._updated_strips(what),
-            "bypass": what.bypass,
-            "bindings": self._updated_bindings(what),
-        }
-        return {key: value for key, value in data.items() if value or key not in Kept.model_fields}
+        data = dict(self._data)
+        for key, value in (
+            ("strips", self._updated_strips(what)),
+            ("bypass", what.bypass),
+            ("bindings", self._updated_bindings(what)),
+        ):
+            if value:
+                data[key] = value
+            elif key not in self._stays:
+                data.pop(key, None)
+        return data
 
-    def _updated_strips(self, what: Kept) -> dict[str, dict[str, Any]]:
-        strips = {
-            stem: rest
-            for stem, strip in self.strips.items()
-            if (rest := unknown(Strip, strip) if stem in STEMS else strip) or stem not in STEMS
-        }
+    def _updated_strips(self, what: Kept) -> dict[str, Any]:
+        strips = {stem: self._rest_of(stem, strip) for stem, strip in self._strips.items()}
+        strips = {stem: rest for stem, rest in strips.items() if rest or stem not in STEMS}
         for stem, strip in what.strips.items():  # one of defaults too: the configuration has others
-            strips[stem] = {**strips.get(stem, {}), **strip.model_dump(exclude_defaults=True)}
+            rest, now = strips.get(stem, {}), strip.model_dump(exclude_defaults=True)
+            if now or isinstance(rest, dict):
+                strips[stem] = {**(rest if isinstance(rest, dict) else {}), **now}
         return strips
 
-    def _updated_bindings(self, what: Kept) -> list[dict[str, Any]]:
-        read = [(_as_binding(each), each) for each in self.bindings]
+    def _rest_of(self, stem: str, strip: Any) -> Any:
+        """Return what this version does not use of a strip."""
+        if stem not in STEMS or not isinstance(strip, dict):
+            return strip
+        return {key: each for key, each in strip.items() if key not in self._known_strips[stem]}
+
+    def _updated_bindings(self, what: Kept) -> list[Any]:
+        read = [(_as_binding(each), each) for each in self._bindings]
         more = {binding: unknown(Binding, each) for binding, each in read if binding}
         bindings = [
             {**more.get(each, {}), **each.model_dump(exclude_defaults=True)}
@@ -80,8 +135,10 @@ class _File(BaseModel):
         return bindings + [each for binding, each in read if not binding]
 
 
-def _as_binding(data: dict[str, Any]) -> Binding | None:
+def _as_binding(data: Any) -> Binding | None:
     """Return a binding; None for one of a kind that only a later version has."""
+    if not isinstance(data, dict):
+        return None
     try:
         return Binding.model_validate(known(Binding, data))
     except ValidationError:
@@ -119,17 +176,22 @@ class Keeper:
         path = self._path
         self._claim(path)
         try:
-            self._file = _File.model_validate_json(read_ordinary(path, MOST_BYTES))
+            self._file = _File.read(read_ordinary(path, MOST_BYTES))
             self._last = self._file.understood()
-            json.dumps(self._file.updated(self._last))  # such as numbers of thousands of digits
         except FileNotFoundError:
             self._last = Kept()
         except OSError as error:
             self._keep_nowhere(f"the state file {path} cannot be read: {error.strerror or error}")
-        except (ValueError, RecursionError):  # a ValidationError is a ValueError
-            self._last, self._file = None, _File()
+        except (ValueError, RecursionError):
             if self._path:
                 self._put_aside(path)
+        if self._file.not_understood:
+            log.warning(
+                "the state file %s holds values that this version of stemd does not understand: "
+                "%s; the rest is used, and they stay in the file until you set them",
+                path,
+                ", ".join(self._file.not_understood),
+            )
         return self._last or Kept()
 
     def keep(self, what: Kept, anew: bool = False) -> "Future[str]":
