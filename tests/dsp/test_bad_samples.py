@@ -55,7 +55,7 @@ def test_a_bad_estimate_never_reaches_the_stems_and_their_sum_stays_whole(
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("samplerate", [22_050, 44_100, 48_000, 96_000])
 def test_a_bad_sample_of_a_file_is_gone_after_its_spectra(samplerate, bad):
-    """The daemon hears none: see `test_realtime`."""
+    """The daemon hears none: see `test_link`."""
     x = np.random.default_rng(1).standard_normal((2, 4 * samplerate)).astype(np.float32)
     x[0, 30_000] = bad
     pipe = pipeline(samplerate, 1.0, residual=False)
