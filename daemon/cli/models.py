@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from stemd.daemon.cli.options import Choice
-from stemd.daemon.cli.terminal import echo, echo_error
+from stemd.daemon.cli.terminal import echo, echo_error, progress_bar
 from stemd.daemon.presets import PRESETS
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import StreamingPrecision
@@ -67,7 +67,8 @@ def install(name: str, source: Path | None, allow_unverified: bool) -> None:
         raise click.UsageError("--allow-unverified goes with --from: a download is always verified")
     from stemd.tflite_models.store.install import Installer
 
-    installed = Installer(_library()).install(name, source, allow_unverified)
+    with progress_bar(name) as on_progress:
+        installed = Installer(_library(), on_progress).install(name, source, allow_unverified)
     verified = "verified" if installed.manifest.provenance.verified else "NOT verified"
     echo(
         f"installed {name}: {', '.join(installed.stems)} ({installed.precision}, {verified}) "

@@ -1,27 +1,20 @@
 """`stemd separate`: separates a file, with a progress bar."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import click
 
 from stemd.daemon.cli.options import Choice
-from stemd.daemon.cli.terminal import echo
+from stemd.daemon.cli.terminal import echo, progress_bar
 from stemd.daemon.errors import StemdError
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE
 from stemd.tflite_models.graphs.spec import StreamingPrecision
-from stemd.tflite_models.printable import printable
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
-
-    from stemd.daemon.files.audio_file import Song
 
 SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 """What libsndfile calls the samples of each value of --bits."""
@@ -159,7 +152,7 @@ def separate_file(
         folder = folder or _folder_of(path)
         work, loader = choose(works)
         networks = loader()
-        with _progress_bar(song) as bar:
+        with progress_bar(song.path.name) as on_progress:
             separated = separate(
                 song,
                 folder,
@@ -168,7 +161,7 @@ def separate_file(
                 extension,
                 suffix,
                 subtype,
-                on_progress=lambda frames: bar.update(frames / song.samplerate),
+                on_progress,
             )
         speed = song.frames / song.samplerate / (monotonic() - started)
     for file in separated.files:
@@ -187,15 +180,3 @@ def _folder_of(song: Path) -> Path:
     if not song.suffix or folder == Path() or folder.suffix == song.stem:
         raise StemdError(f"a folder cannot have the name of {song.name}: say where (-o)")
     return folder
-
-
-def _progress_bar(song: "Song") -> "tqdm[None]":
-    from tqdm import tqdm
-
-    return tqdm(
-        total=song.frames / song.samplerate,
-        desc=printable(song.path.name),
-        unit="× real time",
-        disable=not (sys.stderr and sys.stderr.isatty()),
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s, {rate_noinv_fmt}",
-    )

@@ -1,6 +1,9 @@
 """Prints what the commands have to say, escaped."""
 
 import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -29,3 +32,26 @@ def echo_json(data: Any, indent: int | None = None) -> None:
 def echo_error(error: Exception) -> None:
     """Print an error as stemd's, each of its lines escaped."""
     echo(*f"stemd: {error}".split("\n"), err=True)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Draw a progress bar on standard error once there is progress, if that is a terminal.
+
+    Yields
+    ------
+    callable
+        Takes how much is done and the whole, in one unit; 0 where the whole is unknown.
+    """
+    with ExitStack() as stack:
+        bars: list[Any] = []
+
+        def show(done: int, whole: int) -> None:
+            if not bars:
+                bar = click.progressbar(length=whole, label=printable(label), file=sys.stderr)
+                bars.append(stack.enter_context(bar))
+            bars[0].length = whole or None
+            bars[0].make_step(done - bars[0].pos)  # a download may begin again
+            bars[0].render_progress()
+
+        yield show if sys.stderr and sys.stderr.isatty() else lambda *_: None

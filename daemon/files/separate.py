@@ -38,7 +38,7 @@ def separate(
     extension: MaskExtension,
     suffix: str,
     subtype: str,
-    on_progress: Callable[[int], object],
+    on_progress: Callable[[int, int], object],
 ) -> Separated:
     """Write one file for each stem, aligned with the song and of its length and sample rate.
 
@@ -55,7 +55,7 @@ def separate(
     suffix, subtype : str
         See `writing_stems`.
     on_progress : callable
-        Told how many frames were written, again and again.
+        Called after each block with the frames that are written, and with all of the song's.
 
     Raises
     ------
@@ -70,10 +70,12 @@ def separate(
             folder, list(networks), song.samplerate, song.frames, suffix, subtype
         ) as files:
             song.check_not_among([file.target for file in files])
+            written = 0
             for block in aligned(song.blocks(), song.frames, pipeline):
                 for number, file in enumerate(files):
                     file.write(block[number * CHANNELS : (number + 1) * CHANNELS])
-                on_progress(block.shape[1])
+                written += block.shape[1]
+                on_progress(written, song.frames)
     finally:
         workers.stop()
     return Separated([file.target for file in files], sum(file.clipped for file in files))

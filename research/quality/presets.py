@@ -128,7 +128,7 @@ def measure(case: Case, recipe: Recipe, graphs: Graphs) -> Score:
         with Song(path) as song:
             separate(
                 song, Path(folder), networks, case.scheme, MaskExtension.MEAN, "wav", "FLOAT",
-                on_progress=lambda _: None,
+                on_progress=lambda *_: None,
             )  # fmt: skip
         stems = {
             stem: soundfile.read(Path(folder) / f"{stem}.wav", dtype="float32")[0].T

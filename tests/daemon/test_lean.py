@@ -64,7 +64,7 @@ def test_a_configuration_is_read_without_what_interfaces_need():
     assert out.splitlines() == ["set()"]
 
 
-HEAVY = {"scipy", "soxr", "soundfile", "tqdm", "requests", "textual", "asyncio", "jack"}
+HEAVY = {"scipy", "soxr", "soundfile", "tqdm", "ssl", "textual", "asyncio", "jack"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["status", "--help"]])
@@ -81,6 +81,17 @@ def test_commands_import_what_takes_long_only_when_they_run(arguments):
     *_, modules, supervisor = out.splitlines()
     assert not HEAVY & literal_eval(modules)
     assert supervisor == "[]"
+
+
+def test_downloads_have_tls_after_the_commands_are_imported():
+    out = python(
+        "from stemd.daemon.lean import without_openssl",
+        "with without_openssl():",
+        "    import stemd.daemon.cli.main, stemd.daemon.cli.models",
+        "from stemd.tflite_models.store.download import HTTPSHandler",
+        "print(HTTPSHandler().https_open.__name__)",
+    )
+    assert out == "https_open\n"
 
 
 @pytest.mark.parametrize("gone", [["_sha256", "_sha2"], []])

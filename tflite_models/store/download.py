@@ -2,91 +2,111 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import file_digest
+from http.client import HTTPException, HTTPMessage, InvalidURL
+from io import BufferedRandom
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Lock, Thread
-from typing import IO, Any
+from queue import Empty, Queue
+from threading import Thread
+from typing import TypeAlias
+from urllib.error import HTTPError, URLError
+from urllib.request import (
+    BaseHandler,
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    UnknownHandler,
+)
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.store.archive import MOST_BYTES
 
 ATTEMPTS = 5
-"""So many in a row may bring nothing new; a download that gets on is never given up."""
+"""How many attempts in a row may bring nothing new; a download that proceeds is never given up."""
 RETRY_DELAY_S = 2.0
 TIMEOUT_S = 30.0
 
 SLOW_S = 60.0
-"""In so long at least one chunk must come, or the server is as good as silent."""
+"""How long one chunk may take; a slower server counts as silent."""
 
 LONGEST_LENGTH = 20
-"""Digits of a length that can be one."""
+"""The most digits of a Content-Length that is believed."""
 
 _CHUNK_BYTES = 1 << 16
+
+_MOST_WAITING = 16
+"""Chunks in memory while the disk is slower than the network."""
+
+_HANDLERS: tuple[type[BaseHandler], ...] = (
+    ProxyHandler,
+    UnknownHandler,
+    HTTPHandler,
+    HTTPSHandler,
+    HTTPDefaultErrorHandler,
+    HTTPRedirectHandler,
+    HTTPErrorProcessor,
+)
+"""Without those for files and FTP, to which a server could redirect."""
+
+Progress: TypeAlias = Callable[[int, int], object]
+"""Takes the bytes that have arrived, and the whole length; 0 where the server does not say it."""
 
 
 def download(
     url: str,
     sha256: str,
     folder: Path,
-    progress: bool | None,
+    on_progress: Progress,
     retry_delay_s: float = RETRY_DELAY_S,
     most_bytes: int = MOST_BYTES,
 ) -> Path:
-    """Fetch a file and check its sha256.
+    """Fetch a file, check its sha256, and return its path.
 
     Parameters
     ----------
     url : str
-        Of `http` or `https`.
+        An `http` or `https` address.
     sha256 : str
-        What the content must have.
+        The digest that the content must have, in hexadecimal.
     folder : Path
         Receives the file, under the last part of the URL.
-    progress : bool or None
-        Draw a progress bar on standard error; None draws it if that is a terminal.
+    on_progress : Progress
+        Called after each chunk, on the caller's thread.
     retry_delay_s : float
         Pause before the second attempt; each later pause is longer by as much.
     most_bytes : int
-        More is not written.
-
-    Returns
-    -------
-    Path
-        The file.
+        A longer file is refused.
 
     Raises
     ------
     ModelError
         The server cannot be reached, refuses, breaks off again and again, is slower than a modem,
-        or gives other or more content.
+        or sends other or more content. Then, as after any other exception, no file is left.
     OSError
         The folder cannot be written.
     """
-    import pooch
-    from requests.exceptions import RequestException
-    from urllib3.exceptions import HTTPError
-
-    pooch.get_logger().setLevel(logging.WARNING)
-    fetch = _ResumingDownloader(
-        sys.stderr.isatty() if progress is None else progress, retry_delay_s, most_bytes
-    )
+    path = folder / url.rpartition("/")[2]
     try:
-        found = pooch.retrieve(url, None, url.rpartition("/")[2], folder, downloader=fetch)
-    # Addresses in redirects are taken apart outside of what requests turns into its own errors.
-    except (RequestException, HTTPError, ValueError) as error:
-        raise ModelError(f"{url}: {_reason(error)}") from error
-    _check(url, found, sha256)
-    return Path(found)
+        with path.open("w+b") as file:
+            _Download(url, file, on_progress, most_bytes).run(retry_delay_s)
+            _check(url, file, sha256)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
 
 
-def _check(url: str, path: str, sha256: str) -> None:
-    import pooch
-
-    found = pooch.file_hash(path)
+def _check(url: str, file: BufferedRandom, sha256: str) -> None:
+    file.seek(0)
+    found = file_digest(file, "sha256").hexdigest()
     if found != sha256:
         raise ModelError(
             f"{url}: the content has sha256 {found}, expected {sha256}; "
@@ -94,173 +114,152 @@ def _check(url: str, path: str, sha256: str) -> None:
         )
 
 
-class _ResumingDownloader:
-    """Pooch's HTTP downloader, called again for the rest when a connection breaks."""
+@dataclass(frozen=True)
+class _Head:
+    """The beginning of a response."""
 
-    def __init__(self, progress: bool, retry_delay_s: float, most_bytes: int) -> None:
-        self._progress = progress
-        self._retry_delay_s = retry_delay_s
-        self._most_bytes = most_bytes
-
-    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
-        """Fetch into a file; called by pooch."""
-        with Path(output_file).open("wb") as file:
-            attempts_left, reached = ATTEMPTS, 0
-            while not self._attempt(file, url, pooch, attempts_left):
-                attempts_left = ATTEMPTS if file.tell() > reached else attempts_left - 1
-                reached = max(reached, file.tell())
-                time.sleep((ATTEMPTS - attempts_left + 1) * self._retry_delay_s)
-
-    def _attempt(self, file: IO[bytes], url: str, pooch: Any, attempts_left: int) -> bool:
-        """Tell whether the file is complete; raise if trying again makes no sense."""
-        from requests.exceptions import ChunkedEncodingError, ConnectionError, Timeout
-
-        try:
-            _Attempt(_Bounded(file, url, self._most_bytes), self._progress).run(url, pooch)
-        except (ChunkedEncodingError, ConnectionError, Timeout) as error:
-            never_began = not file.tell() and not isinstance(error, ChunkedEncodingError)
-            if never_began or attempts_left == 1:
-                raise
-            return False
-        return True
+    is_rest: bool
+    """Whether only the missing rest of the file follows, as requested."""
+    length: int
+    """Bytes that follow; 0 where the server does not say it."""
 
 
-class _Bounded:
-    """The file that receives a download, up to a bound and for one attempt only."""
+_Message: TypeAlias = _Head | bytes | Exception
+"""What arrives: first the head, then chunks, last an empty one; or else the error."""
 
-    def __init__(self, file: IO[bytes], url: str, most_bytes: int) -> None:
-        self._file = file
+
+class _Download:
+    """A file that is being fetched, by as many requests as that takes."""
+
+    def __init__(
+        self, url: str, file: BufferedRandom, on_progress: Progress, most_bytes: int
+    ) -> None:
         self._url = url
+        self._file = file
+        self._on_progress = on_progress
         self._most_bytes = most_bytes
-        self._lock = Lock()
-        self._is_left = False
+        self._has_begun = False
+        self._end = 0
 
-    def write(self, data: bytes) -> int:
-        """Append; called by pooch."""
-        with self._lock:
-            if self._is_left:
-                raise OSError  # nobody waits for it any more
-            self.check(self._file.tell() + len(data))
-            return self._file.write(data)
+    def run(self, retry_delay_s: float) -> None:
+        """Fetch the file; raises as `download`."""
+        attempts_left, reached = ATTEMPTS, 0
+        while error := self._attempt():
+            attempts_left = ATTEMPTS if self._file.tell() > reached else attempts_left - 1
+            reached = max(reached, self._file.tell())
+            if not attempts_left or not self._has_begun or not _may_pass(error):
+                raise ModelError(f"{self._url}: {_reason(error, self._has_begun)}") from error
+            time.sleep((ATTEMPTS - attempts_left + 1) * retry_delay_s)
 
-    def flush(self) -> None:
-        """Give what was written to the kernel; called by pooch."""
-        self._file.flush()
+    def _attempt(self) -> Exception | None:
+        """Request what is missing; return the error that ended it, None if the file is whole."""
+        received: Queue[_Message] = Queue(_MOST_WAITING)
+        arguments = (self._url, self._file.tell(), received)
+        Thread(target=_receive, args=arguments, daemon=True).start()
+        while True:
+            try:
+                message = received.get(timeout=SLOW_S)
+            except Empty:
+                raise ModelError(
+                    f"{self._url}: the server sends less than a kilobyte a second; try again "
+                    "later or from another mirror"
+                ) from None
+            if isinstance(message, Exception):
+                return message
+            if isinstance(message, _Head):
+                self._begin(message)
+            elif message:
+                self._write(message)
+            else:
+                is_whole = self._file.tell() >= self._end
+                return None if is_whole else ConnectionError("the connection broke")
 
-    def check(self, length: int) -> None:
-        """Raise ModelError if the file is to become longer than it may be."""
+    def _begin(self, head: _Head) -> None:
+        """Start over if the server sends the whole file though only its rest was requested."""
+        self._has_begun = True
+        if not head.is_rest:
+            self._file.seek(0)
+            self._file.truncate()
+        self._end = self._file.tell() + head.length
+        self._check_size(self._end)
+
+    def _write(self, chunk: bytes) -> None:
+        self._check_size(self._file.tell() + len(chunk))
+        self._file.write(chunk)
+        self._on_progress(self._file.tell(), self._end)
+
+    def _check_size(self, length: int) -> None:
         if length > self._most_bytes:
             raise ModelError(
                 f"{self._url}: the server sends more than {self._most_bytes >> 20} MiB; it is no "
                 "official archive, try again later or from another mirror"
             )
 
-    def tell(self) -> int:
-        """Return how much has come, in bytes."""
-        with self._lock:
-            return self._file.tell()
 
-    def start_over(self) -> None:
-        """Forget what has come."""
-        self._file.seek(0)
-        self._file.truncate()
+def _receive(url: str, offset: int, received: Queue[_Message]) -> None:
+    """Request a file from an offset on, and pass on what arrives.
 
-    def leave(self) -> None:
-        """Write no more, whatever comes."""
-        with self._lock:
-            self._is_left = True
+    On a thread of its own: a socket's time limit begins anew with each byte, so a server that sends
+    a byte now and then would never meet it.
+    """
+    try:
+        opener = OpenerDirector()
+        for handler in _HANDLERS:
+            opener.add_handler(handler())
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        request = Request(url, headers=headers)  # noqa: S310 (no other schemes are handled)
+        with opener.open(request, timeout=TIMEOUT_S) as response:
+            received.put(_Head(response.status == 206, _length(response.headers)))
+            while chunk := response.read(_CHUNK_BYTES):
+                received.put(chunk, timeout=SLOW_S)
+        received.put(b"")
+    except Exception as error:  # noqa: BLE001 (it is reported by the thread that waits)
+        if isinstance(error, HTTPError):
+            error.close()
+        received.put(error.with_traceback(None))
 
 
-class _Attempt:
-    """One request for the part of a file that is missing."""
-
-    def __init__(self, file: _Bounded, progress: bool) -> None:
-        self._file = file
-        self._progress = progress
-        self._expected_end = 0
-
-    def run(self, url: str, pooch: Any) -> None:
-        """Fetch; give up where too little comes, be it in the head or in the body.
-
-        A socket's time limit begins anew with each byte, so that a server of a byte now and then
-        would never meet it. The request is therefore on a thread of its own.
-        """
-        from requests.exceptions import ChunkedEncodingError
-
-        ended: SimpleQueue[BaseException | None] = SimpleQueue()
-        Thread(target=self._request, args=(url, pooch, ended), daemon=True).start()
-        try:
-            error = self._outcome(url, ended)
-        finally:
-            self._file.leave()
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # which would keep this frame, and the connection, for the collector
-        # Not every version of urllib3 minds a body that ends early.
-        if self._file.tell() < self._expected_end:
-            raise ChunkedEncodingError("the connection broke")
-
-    def _outcome(self, url: str, ended: SimpleQueue[BaseException | None]) -> BaseException | None:
-        reached = self._file.tell()
-        while True:
-            with suppress(Empty):
-                return ended.get(timeout=SLOW_S)
-            if self._file.tell() == reached:
-                raise ModelError(
-                    f"{url}: the server sends less than a kilobyte a second; try again later or "
-                    "from another mirror"
-                )
-            reached = self._file.tell()
-
-    def _request(self, url: str, pooch: Any, ended: SimpleQueue[BaseException | None]) -> None:
-        from pooch import HTTPDownloader
-
-        # A server that recodes what it sends would give other bytes, and other lengths.
-        headers = {"Accept-Encoding": "identity"}
-        if self._file.tell():
-            headers["Range"] = f"bytes={self._file.tell()}-"
-        fetch = HTTPDownloader(
-            progressbar=self._progress,
-            chunk_size=_CHUNK_BYTES,
-            timeout=TIMEOUT_S,
-            headers=headers,
-            hooks={"response": self._begin},
+def _length(headers: HTTPMessage) -> int:
+    length = headers.get("Content-Length", "0")
+    if not length.isdecimal() or len(length) > LONGEST_LENGTH:
+        raise ValueError(
+            f"the server says Content-Length: {length[:LONGEST_LENGTH]}, which must be a number"
         )
-        try:
-            fetch(url, self._file, pooch)
-        except BaseException as error:  # noqa: BLE001 (it is raised by who waits)
-            ended.put(error.with_traceback(None))
-        else:
-            ended.put(None)
-
-    def _begin(self, response: Any, **_: Any) -> None:
-        """Start over if the server sends the whole file though asked for its rest."""
-        from requests.exceptions import InvalidHeader
-
-        length = response.headers.get("Content-Length", "0")
-        if not length.isdecimal() or len(length) > LONGEST_LENGTH:
-            raise InvalidHeader(f"the server says Content-Length: {length[:LONGEST_LENGTH]}")
-        if response.status_code == 200:
-            self._file.start_over()
-        self._expected_end = self._file.tell() + int(length)
-        self._file.check(self._expected_end)
+    return int(length)
 
 
-def _reason(error: Exception) -> str:
-    """Say it in a line; requests wraps its errors three deep."""
-    from requests import exceptions
+def _cause(error: Exception) -> object:
+    """Return what an error of urllib's is about: an error of the system's, or a text."""
+    if isinstance(error, URLError) and not isinstance(error, HTTPError):
+        return error.reason
+    return error
 
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"the server answers {response.status_code} {response.reason}"
-    if isinstance(error, exceptions.Timeout):
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another attempt may succeed."""
+    is_refusal = isinstance(error, HTTPError | InvalidURL)
+    return isinstance(_cause(error), OSError | HTTPException) and not is_refusal
+
+
+def _reason(error: Exception, has_begun: bool) -> str:
+    """Return in one line why a download failed, and the remedy."""
+    from ssl import SSLError
+
+    cause = _cause(error)
+    if isinstance(error, HTTPError):
+        return f"the server answers {error.code} {error.reason}"
+    if isinstance(cause, TimeoutError):
         return f"no answer within {TIMEOUT_S:.0f} s; is the network up?"
-    if isinstance(error, exceptions.SSLError):
-        return f"the server's certificate is not accepted ({error})"
-    if isinstance(error, exceptions.ChunkedEncodingError):
-        return f"the connection broke, {ATTEMPTS} times at the same place; try again later"
-    if isinstance(error, exceptions.ConnectionError):
+    if isinstance(cause, SSLError):
+        return (
+            f"the server's certificate is not accepted ({cause}); is this machine's clock right, "
+            "and are certificates installed (Debian: apt install ca-certificates)?"
+        )
+    if isinstance(cause, OSError) and isinstance(error, URLError):
         return "the server cannot be reached; is the network up?"
-    return f"cannot be fetched ({error})"
+    if _may_pass(error) and has_begun:
+        return f"the connection broke, {ATTEMPTS} times at the same place; try again later"
+    return (
+        f"cannot be fetched ({cause or type(error).__name__}); "
+        "try again later or from another mirror"
+    )

@@ -13,7 +13,7 @@ from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import explained, locked, remove_if_empty, sha256_of, why_unreadable
 from stemd.tflite_models.store.archive import extract
 from stemd.tflite_models.store.convert import checkpoint_sha256, convert
-from stemd.tflite_models.store.download import RETRY_DELAY_S, download
+from stemd.tflite_models.store.download import RETRY_DELAY_S, Progress, download
 from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.store.releases import URL, Release
 from stemd.tflite_models.store.set_folder import write_set
@@ -32,11 +32,11 @@ class Installer:
     ----------
     library : Library
         Receives them.
+    on_progress : callable
+        Called while an archive is downloaded; see `Progress`.
     url : str, optional
         The folder that holds the archives; by default the environment's `STEMD_MODELS_URL`, or
         else the official release.
-    progress : bool or None
-        Draw a progress bar while downloading; None draws it on a terminal.
     retry_delay_s : float
         Pause after a broken connection.
     """
@@ -44,13 +44,13 @@ class Installer:
     def __init__(
         self,
         library: Library,
+        on_progress: Progress = lambda *_: None,
         url: str | None = None,
-        progress: bool | None = None,
         retry_delay_s: float = RETRY_DELAY_S,
     ) -> None:
         self._library = library
         self._url = (url or os.environ.get(URL_VARIABLE) or URL).rstrip("/")
-        self._progress = progress
+        self._on_progress = on_progress
         self._retry_delay_s = retry_delay_s
 
     def install(
@@ -134,7 +134,7 @@ class Installer:
             self._url_of(release),
             release.archive_sha256,
             staging,
-            self._progress,
+            self._on_progress,
             self._retry_delay_s,
             release.most_bytes,
         )

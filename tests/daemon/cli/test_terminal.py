@@ -14,6 +14,7 @@ import stemd.daemon
 from fake_daemon import FakeDaemon, done
 from stemd.daemon.cli import logs
 from stemd.daemon.cli import main as command_line
+from stemd.daemon.cli.terminal import progress_bar
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.supervisor.notifier import Notifier
@@ -210,3 +211,39 @@ def test_nothing_prints_but_what_escapes():
     for path in set(SOURCES.rglob("*.py")) - allowed:
         for node in ast.walk(ast.parse(path.read_text())):
             assert not isinstance(node, ast.Call) or ast.unparse(node.func) not in PRINTERS, path
+
+
+class Stream(io.StringIO):
+    """Standard error, on a terminal or not."""
+
+    def __init__(self, is_terminal):
+        super().__init__()
+        self.isatty = lambda: is_terminal
+
+
+def draw(monkeypatch, is_terminal, *progress):
+    stream = Stream(is_terminal)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        with progress_bar(EVIL) as show:
+            for each in progress:
+                show(*each)
+    return stream.getvalue()
+
+
+def test_progress_is_one_line_of_a_terminal(monkeypatch):
+    drawn = draw(monkeypatch, True, (1, 4), (3, 4), (1, 4), (4, 4))
+    assert drawn.count("\n") == 1
+    assert [part for part in ("25%", "75%", "100%") if part in drawn] == ["25%", "75%", "100%"]
+    assert SHOWN in drawn
+
+
+def test_progress_towards_an_unknown_end_is_drawn(monkeypatch):
+    drawn = draw(monkeypatch, True, (1, 0), (2, 0))
+    assert SHOWN in drawn
+    assert "%" not in drawn.replace("0%", "")
+
+
+@pytest.mark.parametrize("progress", [[], [(1, 4), (4, 4)]])
+def test_without_a_terminal_or_progress_nothing_is_drawn(monkeypatch, progress):
+    assert draw(monkeypatch, not progress, *progress) == ""

@@ -32,11 +32,16 @@ def noise(frames: int, channels: int = 2) -> np.ndarray:
 
 def run(path: Path, folder: Path, scheme=SCHEME, networks=NETWORKS, suffix="wav", subtype="FLOAT"):
     written = []
+
+    def on_progress(*progress):
+        written.append(progress)
+
     with Song(path) as song:
         separated = separate(
-            song, folder, networks, scheme, MaskExtension.MEAN, suffix, subtype, written.append
+            song, folder, networks, scheme, MaskExtension.MEAN, suffix, subtype, on_progress
         )
-        assert sum(written) == song.frames
+        assert written[-1] == (song.frames, song.frames)
+        assert written == sorted(set(written))
     return separated
 
 

@@ -22,10 +22,10 @@ USED = {"__del__", "_ffi", "_libname", "_ptr"}
 
 
 def private_attributes(path):
-    """The private attributes that a file takes of anything but `self`."""
+    """The private attributes that a file takes of anything but `self` and its base class."""
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
-            case ast.Attribute(value=ast.Name("self")):
+            case ast.Attribute(value=ast.Name("self") | ast.Call(func=ast.Name("super"))):
                 pass
             case ast.Attribute(attr=name) if name.startswith("_"):
                 yield name

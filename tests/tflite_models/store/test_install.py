@@ -27,7 +27,7 @@ STOPS = [KeyboardInterrupt(), SystemExit(143)]
 
 @pytest.fixture
 def installer(library, site):
-    return Installer(library, site.url, progress=False, retry_delay_s=0)
+    return Installer(library, url=site.url, retry_delay_s=0)
 
 
 def files_in(folder):
@@ -198,11 +198,11 @@ class TestRefusals:
 
     @pytest.mark.parametrize("stop", STOPS)
     def test_a_download_that_is_stopped(self, installer, monkeypatch, stop):
-        def stopped(_, file, *__):
-            file.write(b"half")
+        def stopped(download, chunk):
+            download._file.write(chunk[:100])
             raise stop
 
-        monkeypatch.setattr("pooch.HTTPDownloader.__call__", lambda *args: stopped(*args[1:]))
+        monkeypatch.setattr("stemd.tflite_models.store.download._Download._write", stopped)
         with pytest.raises(type(stop)):
             installer.install("2stems")
 
@@ -395,7 +395,7 @@ library = Library(folder / "data", None, None, {"2stems": Release("2stems", arch
 for kib in range(4, 400, 4):
     limit(kib)
     try:
-        Installer(library, sys.argv[2], progress=False).install("2stems")
+        Installer(library, url=sys.argv[2]).install("2stems")
     except ModelError as error:
         print(f"{kib} {error}")
         left = [str(path) for path in folder.rglob("*")]
