@@ -48,7 +48,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak floods xruns wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man rooms clean
+.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak floods xruns periods wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -130,6 +130,10 @@ floods: $(VENV)/run
 xruns: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))
 	$(ENDURE) tests/endurance/xruns.py $(ARGS)
+
+periods: $(VENV)/run
+	$(call install-missing,$(FOR_SOAK))
+	$(ENDURE) tests/endurance/periods.py $(ARGS)
 
 # For ARM the compiler is told to; the rest of a wheel is the same everywhere.
 wheels: $(WHEELS)/done
