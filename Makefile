@@ -24,6 +24,7 @@
 # make peers-test  beside other people's programs: MPD, mpv, ffmpeg, aj-snapshot, jack_mixer, Prometheus …
 # make runtimes-test  what every runtime must do alike, with tflite-runtime instead of LiteRT
 # make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
+# make weight   what the wheels and all they need weigh, into the same
 # make train    four stems from two: material, training, the set in tflite_models/; hours, goes on where it was
 # make teach    whether networks can do with less, as ARGS=live: docs/research/teaching.md has the tables; an hour each
 # make ceiling  how far the bundled four stems are from the best masks, into docs/research/training.md
@@ -48,7 +49,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak floods xruns periods wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards train teach ceiling training-test man rooms clean
+.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak floods xruns periods wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -174,6 +175,9 @@ runtimes-test: $(FORERUNNER)/done
 boards: $(VENV)/run
 	$(VENV)/bin/python -m benchmarks.budget $(ARGS)
 	$(VENV)/bin/python -m benchmarks.boards $(ARGS)
+
+weight: $(VENV)/run wheels
+	$(VENV)/bin/python -m benchmarks.weight $(ARGS)
 
 # One thread for each process: two of them for the small convolutions take longer than one. And what
 # is freed is kept for the next step: given back to the kernel, it comes as pages to be zeroed anew.
