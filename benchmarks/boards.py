@@ -9,8 +9,11 @@ from benchmarks.report import DOCS, markdown_table, replace_section
 from stemd.daemon.capacity.estimate import BLOCKS, BOARDS, WEIGHTS, expected_load
 from stemd.daemon.capacity.profiles import choose_profile
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.work import Work
+from stemd.daemon.work import SetOfNetworks, Work
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE
+
+TWO = SetOfNetworks("2stems", ("vocals", "accompaniment"))
+FOUR = SetOfNetworks("4stems", ("vocals", "drums", "bass", "other"))
 
 NAMES = ("live", "balanced", "studio", "seed")
 
@@ -45,12 +48,11 @@ def loads() -> str:
     for name in NAMES:
         scheme = PRESETS[name][-1]
         for remainder in (False, True):
-            work = Work(scheme, 2, "int8", 4 if remainder else 2, remainder)
-            networks = work.stems - work.remainder
+            work = Work(scheme, TWO, "int8", 4 if remainder else 2, remainder)
             rows.append(
                 [
                     f"`{name}`",
-                    networks,
+                    work.running,
                     *(f"{expected_load(work, board):.0%}" for board in BOARDS),
                 ]
             )
@@ -62,21 +64,21 @@ def profiles() -> str:
     """Return the table of what `profile: auto` chooses."""
     rows = []
     for board in BOARDS:
-        for stems in (2, 4):
-            chosen = choose_profile(board, stems).settings
+        for sets in ([TWO], [FOUR, TWO]):
+            chosen = choose_profile(board, sets).settings
             rest = ", `remainder`" if chosen["remainder"] else ""
             rows.append(
                 [
                     board.name,
                     f"{board.memory_mb} MB",
-                    "yes" if stems == 4 else "no",
-                    f"{chosen['stems']} stems{rest}",
+                    "yes" if FOUR in sets else "no",
+                    f"{chosen['networks']}{rest}",
                     f"`{chosen['preset']}`",
                     f"{chosen['precision']}",
                     f"{chosen['threads']}",
                 ]
             )
-    head = ["board", "memory", "4 stems installed", "stems", "preset", "precision", "threads"]
+    head = ["board", "memory", "4 stems installed", "networks", "preset", "precision", "threads"]
     return markdown_table(head, rows)
 
 

@@ -43,7 +43,7 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     import_module(f"{runtime_name()}.interpreter")
     yield "the runtime"
     from stemd.daemon.config import SeparationSection
-    from stemd.daemon.engine.networks import load_networks
+    from stemd.daemon.engine.networks import choose_networks, load_networks
     from stemd.daemon.engine.scheduling import give_back_memory
     from stemd.dsp.banks import InTurn
     from stemd.dsp.masks import MaskExtension
@@ -53,7 +53,7 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
 
     given = {"precision": precision, "remainder": remainder}
     wishes = SeparationSection.model_validate(given)
-    (work,) = wishes.works(2)
+    (work,) = wishes.works(choose_networks("2stems"))
     networks = load_networks(work)
     give_back_memory()  # as the daemon does: what deriving them took
     present = [network for network in networks.values() if network]

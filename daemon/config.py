@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     model_validator,
 )
@@ -16,7 +17,8 @@ from stemd.daemon.graph.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
 from stemd.daemon.presets import fitting_schemes
 from stemd.daemon.sections import Effect, Section
-from stemd.daemon.work import Work
+from stemd.daemon.wording import shown
+from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.daemon.yaml_text import write_yaml
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import MAX_T, Scheme
@@ -28,6 +30,13 @@ def _is_port(name: str) -> str:
     if name not in ports:
         raise ValueError(f"must be one of stemd's ports, {', '.join(ports)} (got {name!r})")
     return name
+
+
+def _is_number_of_stems(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if value != AUTO and not is_number:
+        raise ValueError(f"must be auto or a number of stems, as 2 or 4 (got {shown(value)})")
+    return value
 
 
 def _is_pattern(text: str) -> str:
@@ -80,8 +89,19 @@ class SeparationSection(Section):
     profile: Annotated[Literal["auto", "none"], Effect.BY_CROSS_FADE] = "none"
     """auto: what is left out below is chosen by the machine's memory, cores and instructions."""
 
-    stems: Annotated[Literal["auto", 2, 4], Effect.BY_CROSS_FADE] = "auto"
-    """auto: four where the official four-stem networks are installed, else two."""
+    networks: Annotated[
+        str,
+        Field(max_length=64, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"),
+        Effect.BY_CROSS_FADE,
+    ] = AUTO
+    """The name of the set of networks; `stemd models list` shows those that are here. auto: by the
+    number of stems."""
+
+    stems: Annotated[
+        Literal["auto"] | int, BeforeValidator(_is_number_of_stems), Effect.BY_CROSS_FADE
+    ] = "auto"
+    """How many stems, where networks is auto; of several sets with so many, the official one. auto:
+    four where the official four-stem networks are installed, else two."""
 
     preset: Annotated[
         Literal["seed", "studio", "balanced", "live", "auto"], Effect.BY_CROSS_FADE
@@ -126,12 +146,21 @@ class SeparationSection(Section):
         by_hand = {key: value for key, value in numbers.items() if value is not None}
         return fitting_schemes(self.preset, by_hand)
 
-    def works(self, stems: Literal[2, 4]) -> tuple[Work, ...]:
+    def works(self, networks: SetOfNetworks) -> tuple[Work, ...]:
         """Give what each of the preset's schemes asks of the machine."""
         return tuple(
-            Work(scheme, stems, self.precision, self.threads, self.remainder)
+            Work(scheme, networks, self.precision, self.threads, self.remainder)
             for scheme in self.schemes
         )
+
+    @model_validator(mode="after")
+    def _networks_are_named_once(self) -> "SeparationSection":
+        if AUTO not in (self.networks, self.stems):
+            raise ValueError(
+                f"stems must be auto where networks names a set (got stems: {self.stems}, "
+                f"networks: {self.networks}); leave out one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> "SeparationSection":

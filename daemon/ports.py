@@ -8,10 +8,11 @@ INPUTS = ("in_L", "in_R")
 MIDI = "midi_in"
 """Where there is one: off unless the configuration has it."""
 
-StemName = Literal["vocals", "drums", "bass", "other", "accompaniment"]
+StemName = Literal["vocals", "drums", "bass", "other", "accompaniment", "piano"]
 
 STEMS: tuple[StemName, ...] = get_args(StemName)
-"""All there are; a set of networks has some of them."""
+"""All there are; a set of networks has some of them, in an order of its own. New ones come last,
+for each keeps its place on the real-time side."""
 
 OUTPUTS = tuple(f"{stem}_{side}" for stem in STEMS for side in "LR")
 """In the order in which the real-time side has them."""

@@ -1,11 +1,32 @@
 """A separation that asks something of a machine: scheme, stems, precision, threads."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from stemd.daemon.wording import counted
+from stemd.dsp.masks import MaskKind
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.graphs.spec import StreamingPrecision
+
+AUTO = "auto"
+"""In place of a name, or of a number of stems."""
+
+
+@dataclass(frozen=True)
+class SetOfNetworks:
+    """A set of networks, as far as it matters before it is loaded.
+
+    Attributes
+    ----------
+    name : str
+    stems : tuple of str
+        In order.
+    masks : MaskKind
+        What its networks give.
+    """
+
+    name: str
+    stems: tuple[str, ...]
+    masks: MaskKind = "sigmoid"
 
 
 @dataclass(frozen=True)
@@ -15,7 +36,7 @@ class Work:
     Attributes
     ----------
     scheme : Scheme
-    stems : 2 or 4
+    networks : SetOfNetworks
     precision : StreamingPrecision
         Arithmetic of the networks.
     threads : int
@@ -25,13 +46,18 @@ class Work:
     """
 
     scheme: Scheme
-    stems: Literal[2, 4]
+    networks: SetOfNetworks
     precision: StreamingPrecision
     threads: int = 1
     remainder: bool = False
 
+    @property
+    def running(self) -> int:
+        """How many networks run at once."""
+        return len(self.networks.stems) - self.remainder
+
     def __str__(self) -> str:
         """Return it in a line."""
-        rest = ", the last one the residual" if self.remainder else ""
+        rest = ", the last stem the residual" if self.remainder else ""
         threads = counted(self.threads, "thread")
-        return f"{self.stems} stems{rest}, {self.scheme}, {self.precision}, {threads}"
+        return f"{self.networks.name}{rest}, {self.scheme}, {self.precision}, {threads}"

@@ -20,13 +20,15 @@ class Bank:
     magnitudes : float32 [shape=(T, MODEL_BINS, CHANNELS)]
         The mixture, oldest spectrum first; the last ``mirror`` rows are not heard but mirrored.
     estimates : float32 [shape=(stems, B, MODEL_BINS, CHANNELS)]
-        Each network's estimate for the spectra that the block emits.
+        Each network's estimate for the spectra that the block emits; logits at first where the
+        masks are a softmax.
     """
 
     def __init__(self, scheme: Scheme, stems: int) -> None:
         self._scheme = scheme
         self.magnitudes = np.zeros((scheme.T, MODEL_BINS, CHANNELS), np.float32)
         self.estimates = np.zeros((stems, scheme.B, MODEL_BINS, CHANNELS), np.float32)
+        self._rows = np.empty((scheme.B, MODEL_BINS, CHANNELS), np.float32)
 
     def leave_remainder(self) -> None:
         """Estimate the last stem as what the others leave of the mixture.
@@ -41,6 +43,21 @@ class Bank:
             for estimate in self.estimates[:-1]:
                 remainder -= estimate * estimate
         np.sqrt(np.maximum(remainder, 0, out=remainder), out=remainder)
+
+    def share_by_softmax(self) -> None:
+        """Turn logits into magnitudes: each stem's share of the mixture's.
+
+        A logit that is not finite spoils all stems' estimates of its bin; see `RatioMask.bad`.
+        """
+        newest = self._scheme.heard - self._scheme.A
+        rows = self._rows
+        with np.errstate(invalid="ignore"):
+            np.max(self.estimates, axis=0, out=rows)
+            self.estimates -= rows
+            np.exp(self.estimates, out=self.estimates)
+            np.sum(self.estimates, axis=0, out=rows)
+            np.divide(self.magnitudes[newest - self._scheme.B : newest], rows, out=rows)
+            self.estimates *= rows
 
     def slide_from(self, other: "Bank") -> None:
         """Take over the other bank's window (or one's own), one block older."""

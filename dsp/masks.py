@@ -1,6 +1,7 @@
 """From the networks' estimates to each stem's share of the mixture."""
 
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -13,6 +14,11 @@ EPSILON = 1e-10
 
 LOUDEST_POWER = 1e30
 """More than any estimate's power can be: the loudest input that is let in gives 1e19."""
+
+
+MaskKind: TypeAlias = Literal["sigmoid", "softmax"]
+"""What the networks give. sigmoid: each its stem's magnitudes; softmax: each the logits of its
+stem's mask, and all masks of a bin sum to one."""
 
 
 class MaskExtension(StrEnum):

@@ -7,7 +7,7 @@ import numpy as np
 
 from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.banks import Bank, Networks
-from stemd.dsp.masks import MaskExtension, RatioMask
+from stemd.dsp.masks import MaskExtension, MaskKind, RatioMask
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MAX_HOPS, N_BINS, Scheme
 from stemd.dsp.stft import Analysis, RealFft, Synthesis, numpys_rfft
 
@@ -62,6 +62,8 @@ class Separator:
         See `Analysis`.
     remainder : bool
         Whether the last stem has no network, and is what the others leave of the mixture.
+    masks : MaskKind
+        What the networks give. A softmax needs all of them, so there is no remainder then.
 
     Attributes
     ----------
@@ -79,6 +81,7 @@ class Separator:
         ahead: int = 1,
         rfft: RealFft = numpys_rfft,
         remainder: bool = False,
+        masks: MaskKind = "sigmoid",
     ) -> None:
         self.scheme = scheme
         self.stems = stems
@@ -95,6 +98,7 @@ class Separator:
         self._masked = np.empty((MAX_HOPS, stems, CHANNELS, N_BINS), np.complex64)
         self._ahead = ahead
         self._remainder = remainder
+        self._masks = masks
         self._collecting, *self._spare = (Bank(scheme, stems) for _ in range(ahead + 1))
         self._submitted: deque[Bank] = deque()
         self._emitting: Bank | None = None  # None while the last masks are held
@@ -154,8 +158,8 @@ class Separator:
         self._emitting = due if finished and not self._missed else None
         if due:
             self.blocks.count(late=self._emitting is None)
-        if due and finished and self._remainder:
-            due.leave_remainder()
+        if due and finished:
+            self._complete(due)
         if finished:
             full.mirror_future()
             self._networks.submit(full)
@@ -165,6 +169,13 @@ class Separator:
         # never estimated, and what they are at comes too late to be of use.
         self._missed = not finished
         self._collecting.slide_from(full)
+
+    def _complete(self, bank: Bank) -> None:
+        """Make estimates of what the networks gave."""
+        if self._masks == "softmax":
+            bank.share_by_softmax()
+        if self._remainder:
+            bank.leave_remainder()
 
     def _shape(self, count: int) -> Spectra:
         """Mask the spectra due for every stem [shape=(count, stems * CHANNELS, N_BINS)]."""

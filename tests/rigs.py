@@ -284,9 +284,9 @@ class JackRig:
 
 
 @contextmanager
-def session_on(rig, scheme: Scheme):
-    """The daemon in the rig's graph, with cheap networks."""
-    networks = LoadedNetworks(lambda: low_and_high(scheme))
+def session_on(rig, scheme: Scheme, networks: LoadedNetworks | None = None):
+    """The daemon in the rig's graph, by default with two cheap networks."""
+    networks = networks or LoadedNetworks(lambda: low_and_high(scheme))
     patchbay = Patchbay({})
     extension = MaskExtension.MEAN
     session = Session(rig.client, networks, scheme, extension, rig.longest_period, patchbay)

@@ -13,6 +13,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter, process_time, thread_time
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +21,9 @@ from stemd.daemon.engine.networks import ByStem, load_networks
 from stemd.daemon.engine.scheduling import give_back_memory
 from stemd.daemon.engine.workers import WorkerPool
 from stemd.daemon.errors import StemdError
-from stemd.daemon.work import Work
+from stemd.daemon.work import SetOfNetworks, Work
 from stemd.dsp.banks import Bank
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.masks import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme
 from stemd.dsp.separator import Separator
@@ -79,7 +80,7 @@ class _Stopwatch:
         return finished
 
 
-def measure(networks: ByStem, scheme: Scheme) -> Measurement:
+def measure(networks: ByStem, scheme: Scheme, masks: MaskKind = "sigmoid") -> Measurement:
     """Separate noise as fast as possible, and time it.
 
     Parameters
@@ -91,7 +92,7 @@ def measure(networks: ByStem, scheme: Scheme) -> Measurement:
     pool = WorkerPool(networks, patience=lambda: None)
     watch = _Stopwatch(pool)
     separator = Separator(
-        scheme, len(networks), watch, MaskExtension.MEAN, remainder=pool.has_remainder
+        scheme, len(networks), watch, MaskExtension.MEAN, remainder=pool.has_remainder, masks=masks
     )
     pipeline = Pipeline(separator, SERVER_RATE)
     rng = np.random.default_rng(0)
@@ -161,6 +162,13 @@ def measured(work: Work) -> Measurement:
     return Measurement(**answer)
 
 
+def _work(given: dict[str, Any]) -> Work:
+    """Return what `measured` wrote as JSON."""
+    scheme, networks = Scheme(**given["scheme"]), given["networks"]
+    networks = SetOfNetworks(**{**networks, "stems": tuple(networks["stems"])})
+    return Work(**{**given, "scheme": scheme, "networks": networks})
+
+
 def _how_it_ended(done: "subprocess.CompletedProcess[str]") -> str:
     if done.returncode < 0:
         return f"the process was ended by {signal.Signals(-done.returncode).name}"
@@ -178,12 +186,11 @@ def end_with(parent: int) -> None:
 def main(argument: str, parent: str) -> None:
     """Measure what `measured` asks for, and print it as JSON."""
     end_with(int(parent))
-    given = json.loads(argument)
-    work = Work(**{**given, "scheme": Scheme(**given["scheme"])})
+    work = _work(json.loads(argument))
     try:
         networks = load_networks(work)
         give_back_memory()  # as the daemon does: what deriving them took
-        answer = asdict(measure(networks, work.scheme))
+        answer = asdict(measure(networks, work.scheme, work.networks.masks))
     except (StemdError, ModelError) as error:
         answer = {"error": str(error)}
     print(json.dumps(answer))  # noqa: T201 - the answer

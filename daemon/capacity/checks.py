@@ -10,7 +10,7 @@ from stemd.daemon.capacity.benchmark import measured
 from stemd.daemon.capacity.choice import HEADROOM, is_held
 from stemd.daemon.capacity.measurements import processor_name
 from stemd.daemon.config import SeparationSection
-from stemd.daemon.engine.networks import choose_stems
+from stemd.daemon.engine.networks import choose_networks
 from stemd.daemon.errors import StemdError
 from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.tflite_models.errors import ModelError
@@ -34,7 +34,7 @@ def check_versions() -> Iterator[Finding]:
 def check_speed(wishes: SeparationSection) -> Iterator[Finding]:
     """Measure the first scheme of the preset; nothing where its networks cannot be used."""
     try:
-        work = wishes.works(choose_stems(wishes.stems))[0]
+        work = wishes.works(choose_networks(wishes.networks, wishes.stems))[0]
         measurement = measured(work)
     except ModelError:  # the check of the networks reports it
         return
@@ -47,7 +47,7 @@ def check_speed(wishes: SeparationSection) -> Iterator[Finding]:
     else:
         remedy = (
             f"up to {HEADROOM:.0%} is held: `stemd bench` shows the presets that are; "
-            "stems: 2 and precision: int8 take less"
+            "networks: 2stems and precision: int8 take less"
         )
         yield hint("speed", found, remedy)
 

@@ -44,7 +44,7 @@ def first_held(works: Sequence[Work]) -> Work:
     """Return the first work that this machine holds; see `choose`."""
     if len(works) == 1:
         return works[0]
-    find_networks(works[0].stems)
+    find_networks(works[0].networks.name)
     cache = Measurements()
     for work in works:
         known = _known(cache, work)
@@ -57,7 +57,7 @@ def first_held(works: Sequence[Work]) -> Work:
             return work
     log.warning(
         "this machine is too slow for every scheme of the preset, and live blocks will be late: "
-        "another preset, stems: 2 or precision: int8 takes less (stemd bench measures anew)"
+        "another preset, networks: 2stems or precision: int8 takes less (stemd bench measures anew)"
     )
     return works[-1]
 

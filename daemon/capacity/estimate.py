@@ -162,7 +162,6 @@ def expected_load(work: Work, board: Board) -> float:
     in_float = {"fp32": block.macs, "mixed": block.macs_float, "int8": 0.0}[work.precision]
     core_s = (block.macs - in_float) / (1e9 * core.int8) + in_float / (1e9 * core.float32)
     memory_s = (WEIGHTS[work.precision] + block.activations) / (1e9 * core.memory)
-    networks = work.stems - work.remainder
     alone_s = core_s / min(work.threads, board.cores)
-    together_s = networks * max(core_s / board.cores, memory_s)
+    together_s = work.running * max(core_s / board.cores, memory_s)
     return max(alone_s, together_s) / (work.scheme.B * HOP_LENGTH / SAMPLERATE)

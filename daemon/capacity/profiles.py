@@ -1,16 +1,16 @@
 """What a configuration leaves to the machine; `profile: auto` leaves most of `separation` to it."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from stemd.daemon.capacity.estimate import Board, expected_load, this_board
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import validated
-from stemd.daemon.engine.networks import choose_stems
+from stemd.daemon.engine.networks import TWO, choose_networks
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.work import Work
+from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.runtime import preferred_precision
 
@@ -28,8 +28,8 @@ MEMORY_MB = 70
 NETWORK_MB = {"fp32": 50, "mixed": 20, "int8": 20}
 """The most that each network needs."""
 
-KEYS = ("stems", "remainder", "precision", "preset", "threads")
-"""Of the section ``separation``: what a profile chooses."""
+KEYS = ("remainder", "precision", "preset", "threads")
+"""Of the section ``separation``: what a profile chooses, besides the networks."""
 
 
 @dataclass(frozen=True)
@@ -72,29 +72,44 @@ def completed(config: Config) -> Config:
 
 def _profile_here(given: Mapping[str, Any]) -> dict[str, Any]:
     """Choose a profile for this machine, and log why."""
-    wished = {key: given[key] for key in KEYS if key in given}
-    stems = choose_stems(wished.get("stems", "auto"))
-    if wished.get("stems") == "auto":
-        del wished["stems"]
-    profile = choose_profile(this_board(), stems, wished)
+    profile = choose_profile(
+        this_board(),
+        sets_to_choose_from(given.get("networks", AUTO), given.get("stems", AUTO)),
+        {key: given[key] for key in KEYS if key in given},
+    )
     log.info("profile: %s", profile.reason)
-    return profile.settings
+    return {**profile.settings, "stems": AUTO}
+
+
+def sets_to_choose_from(networks: str, stems: Literal["auto"] | int) -> tuple[SetOfNetworks, ...]:
+    """Return the set of networks that is asked for; where none is, two stems come second.
+
+    Raises
+    ------
+    ModelError
+        As `choose_networks`.
+    """
+    first = choose_networks(networks, stems)
+    is_free = networks == stems == AUTO and first.name != TWO
+    return (first, choose_networks(TWO)) if is_free else (first,)
 
 
 def choose_profile(
-    board: Board, stems: Literal[2, 4], given: Mapping[str, Any] | None = None
+    board: Board, sets: Sequence[SetOfNetworks], given: Mapping[str, Any] | None = None
 ) -> Profile:
     """Choose what a machine is expected to hold, the best first.
 
     Parameters
     ----------
     board : Board
-    stems : 2 or 4
-        How many there are networks for.
+    sets : sequence of SetOfNetworks
+        Those that may be chosen, the best first; the last stem of the last one may be the residual.
     given : mapping, optional
         What is not to be chosen: some of `KEYS`.
     """
-    choices = [_choice({**wish, **(given or {})}, board) for wish in _wishes(stems)]
+    choices = [
+        _choice({**wish, **(given or {})}, networks, board) for networks, wish in _wishes(sets)
+    ]
     fitting = [choice for choice in choices if choice.memory_mb <= MOST_MEMORY * board.memory_mb]
     held = [choice for choice in fitting if choice.load <= MOST_LOAD]
     chosen = (held[:1] or fitting[-1:] or choices[-1:])[0]
@@ -116,31 +131,28 @@ class _Choice:
     memory_mb: float
 
 
-def _choice(settings: dict[str, Any], board: Board) -> _Choice:
+def _choice(settings: dict[str, Any], networks: SetOfNetworks, board: Board) -> _Choice:
     """Make one of keys but for threads, of which there are as many as there are cores."""
-    networks = settings["stems"] - settings["remainder"]
-    settings = {"threads": max(1, board.cores // networks), **settings}
+    running = len(networks.stems) - settings["remainder"]
+    settings = {"threads": max(1, board.cores // running), **settings}
     rest = {key: value for key, value in settings.items() if key != "preset"}
-    work = Work(scheme=PRESETS[settings["preset"]][-1], **rest)
-    memory_mb = MEMORY_MB + networks * NETWORK_MB[work.precision]
+    work = Work(PRESETS[settings["preset"]][-1], networks, **rest)
+    memory_mb = MEMORY_MB + running * NETWORK_MB[work.precision]
+    settings = {"networks": networks.name, **settings}
     return _Choice(settings, work, expected_load(work, board), memory_mb)
 
 
-def _wishes(stems: Literal[2, 4]) -> Iterator[dict[str, Any]]:
-    """Give what one would like to have, from the best: a delay that can be borne comes first."""
+def _wishes(sets: Sequence[SetOfNetworks]) -> Iterator[tuple[SetOfNetworks, dict[str, Any]]]:
+    """Yield the choices from the best to the least: a bearable delay comes first."""
     precisions: tuple[StreamingPrecision, ...] = ("mixed", "int8")
     if preferred_precision() == "fp32":
         precisions = ("fp32",)
-    ways = [(2, False), (2, True)]
-    if stems == 4:
-        ways.insert(0, (4, False))
+    ways = [(networks, False) for networks in sets]
+    if sets[-1].masks == "sigmoid":  # else every network is needed
+        ways.append((sets[-1], True))
     for presets in (("balanced", "studio"), ("seed",)):
-        for number, remainder in ways:
+        for networks, remainder in ways:
             for preset in presets:
                 for precision in precisions:
-                    yield {
-                        "stems": number,
-                        "remainder": remainder,
-                        "preset": preset,
-                        "precision": precision,
-                    }
+                    wish = {"remainder": remainder, "preset": preset, "precision": precision}
+                    yield networks, wish

@@ -6,7 +6,7 @@ from stemd.daemon.cli.options import ConfigSource, json_option, with_config
 
 
 @click.command()
-@with_config("stems", "precision")
+@with_config("networks", "stems", "precision")
 @json_option
 def bench(source: ConfigSource, as_json: bool) -> None:
     """Measure which preset this machine holds.

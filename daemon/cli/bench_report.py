@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from stemd.daemon.capacity.benchmark import Measurement
 from stemd.daemon.capacity.choice import HEADROOM, is_held
 from stemd.daemon.capacity.estimate import expected_load, this_board
 from stemd.daemon.capacity.measurements import Measurements, describe_machine
-from stemd.daemon.capacity.profiles import choose_profile
+from stemd.daemon.capacity.profiles import choose_profile, sets_to_choose_from
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import SeparationSection
-from stemd.daemon.engine.networks import choose_stems, find_networks
+from stemd.daemon.engine.networks import choose_networks, find_networks
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.work import Work
+from stemd.daemon.work import SetOfNetworks, Work
 from stemd.dsp.scheme import SAMPLERATE, Scheme
 
 COLUMNS = "{:10}{:24}{:>8}{:>11}{:>8}{:>8}{:>10}{:>8}{:>10}{:>7}"
@@ -60,48 +60,50 @@ def print_report(wishes: SeparationSection, as_json: bool) -> None:
     StemdError, ModelError
         With what, value, rule and remedy.
     """
-    stems = choose_stems(wishes.stems)
-    find_networks(stems)  # before anything is printed
+    networks = choose_networks(wishes.networks, wishes.stems)
+    find_networks(networks.name)  # before anything is printed
     machine = describe_machine()
-    rows = _measure(wishes, stems)
+    rows = _measure(wishes, networks)
     if as_json:
-        echo_json(_as_data(machine, wishes, stems, list(rows)), indent=1)
+        echo_json(_as_data(machine, wishes, networks, list(rows)), indent=1)
     else:
-        _print_table(machine, wishes, stems, rows)
+        _print_table(machine, wishes, networks, rows)
 
 
 def _print_table(
     machine: dict[str, str],
     wishes: SeparationSection,
-    stems: Literal[2, 4],
+    networks: SetOfNetworks,
     rows: Iterator[Row],
 ) -> None:
     echo("{processor}, {cores} cores, {runtime}".format(**machine))
-    rest = ", the last one the residual" if wishes.remainder else ""
-    echo(f"{stems} stems{rest}, {wishes.precision}, threads of each network: {wishes.threads}", "")
+    rest = ", the last stem the residual" if wishes.remainder else ""
+    echo(
+        f"{networks.name}{rest}, {wishes.precision}, threads of each network: {wishes.threads}", ""
+    )
     echo(COLUMNS.format(*HEADER))
     chosen = None
-    board = this_board()
+    board, sets = this_board(), sets_to_choose_from(wishes.networks, wishes.stems)
     for preset, scheme, measurement in rows:
-        expected = expected_load(_work(wishes, stems, scheme), board)
+        expected = expected_load(_work(wishes, networks, scheme), board)
         echo(_line(preset, scheme, measurement, expected))
         if chosen is None and is_held(measurement):
             chosen = f"{preset} ({scheme})"
     echo(*LEGEND.split("\n"))
     echo(f"`preset: auto` is {chosen} here" if chosen else "this machine holds none of the presets")
-    echo(f"`profile: auto`, by estimate: {choose_profile(board, stems).reason}")
+    echo(f"`profile: auto`, by estimate: {choose_profile(board, sets).reason}")
 
 
-def _measure(wishes: SeparationSection, stems: Literal[2, 4]) -> Iterator[Row]:
+def _measure(wishes: SeparationSection, networks: SetOfNetworks) -> Iterator[Row]:
     """Measure the presets, from the shortest delay to the longest."""
     cache = Measurements()
     for scheme in PRESETS["auto"]:
         preset = next(name for name, schemes in PRESETS.items() if scheme in schemes)
-        yield preset, scheme, cache.measure(_work(wishes, stems, scheme)).best
+        yield preset, scheme, cache.measure(_work(wishes, networks, scheme)).best
 
 
-def _work(wishes: SeparationSection, stems: Literal[2, 4], scheme: Scheme) -> Work:
-    return Work(scheme, stems, wishes.precision, wishes.threads, wishes.remainder)
+def _work(wishes: SeparationSection, networks: SetOfNetworks, scheme: Scheme) -> Work:
+    return Work(scheme, networks, wishes.precision, wishes.threads, wishes.remainder)
 
 
 def _line(preset: str, scheme: Scheme, measurement: Measurement, expected: float) -> str:
@@ -122,14 +124,15 @@ def _line(preset: str, scheme: Scheme, measurement: Measurement, expected: float
 def _as_data(
     machine: dict[str, str],
     wishes: SeparationSection,
-    stems: Literal[2, 4],
+    networks: SetOfNetworks,
     rows: list[Row],
 ) -> dict[str, Any]:
     held = [preset for preset, _, measurement in rows if is_held(measurement)]
     board = this_board()
     return {
         "machine": machine,
-        "stems": stems,
+        "networks": networks.name,
+        "stems": list(networks.stems),
         "remainder": wishes.remainder,
         "precision": wishes.precision,
         "threads": wishes.threads,
@@ -142,7 +145,7 @@ def _as_data(
                 **asdict(scheme),
                 "delay_s": scheme.delay / SAMPLERATE,
                 "held": is_held(measurement),
-                "expected_load": expected_load(_work(wishes, stems, scheme), board),
+                "expected_load": expected_load(_work(wishes, networks, scheme), board),
                 **asdict(measurement),
             }
             for preset, scheme, measurement in rows

@@ -5,6 +5,7 @@ import click
 from stemd.daemon.cli.options import ConfigSource, with_config
 from stemd.daemon.cli.terminal import echo
 from stemd.daemon.config_file import existing_default_path
+from stemd.daemon.work import AUTO
 
 
 @click.command()
@@ -14,10 +15,10 @@ def check(source: ConfigSource) -> None:
 
     Every error is named at once, one line for each; the exit code is then 2.
     """
-    from stemd.daemon.engine.networks import find_networks
+    from stemd.daemon.engine.networks import choose_networks, find_networks
 
-    stems = source.load().separation.stems
-    if stems != "auto":
-        find_networks(stems)
+    wishes = source.load().separation
+    if {wishes.networks, wishes.stems} != {AUTO}:
+        find_networks(choose_networks(wishes.networks, wishes.stems).name)
     read = source.path or existing_default_path()
     echo(f"the configuration is right ({read or 'no file: the defaults'})")

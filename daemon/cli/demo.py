@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@with_config("stems", "preset")
+@with_config("networks", "stems", "preset")
 @click.option(
     "-o",
     "--output",

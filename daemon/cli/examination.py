@@ -99,7 +99,7 @@ def _examine_system(config: Config, source: ConfigSource, seconds: float) -> Ite
     )
     status = answer if isinstance(answer, dict) else None
     playing = status if status and status["server"] is not None else None
-    yield check_networks(config.separation.stems)
+    yield check_networks(config.separation.networks, config.separation.stems)
     if playing:
         yield good(
             "speed", f"not measured beside a daemon that plays; its load: {load_in_words(playing)}"

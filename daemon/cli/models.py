@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from stemd.daemon.cli.options import Choice
+from stemd.daemon.cli.options import NETWORKS, Choice
 from stemd.daemon.cli.terminal import echo, echo_error, progress_bar
 from stemd.daemon.presets import PRESETS
+from stemd.daemon.work import AUTO
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.store.releases import RELEASES
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from stemd.tflite_models.store.library import Library, Listing
 
 
-name_argument = click.argument("name", type=Choice(list(RELEASES)), metavar="NAME")
+name_argument = click.argument("name", type=NETWORKS, metavar="NAME")
 
 
 @click.group()
@@ -33,9 +34,9 @@ def list_sets() -> None:
 
     Those that are here, and those that could be.
     """
-    from stemd.daemon.engine.networks import SETS, choose_stems
+    from stemd.daemon.engine.networks import choose_networks
 
-    default = SETS[choose_stems("auto")]
+    default = choose_networks(AUTO).name
     rows = [_row(line, default) for line in _library().list()]
     header = ("NAME", "ORIGIN", "PRECISION", "LICENCE", "IN USE", "STEMS, SDR IN DB", "WHERE")
     for line in _columns([header, *rows]):
@@ -43,7 +44,7 @@ def list_sets() -> None:
 
 
 @models.command()
-@name_argument
+@click.argument("name", type=Choice(list(RELEASES)), metavar="NAME")
 @click.option(
     "--from",
     "source",
@@ -58,7 +59,7 @@ def list_sets() -> None:
 def install(name: str, source: Path | None, allow_unverified: bool) -> None:
     """Install official networks.
 
-    NAME is 2stems or 4stems.
+    NAME is an official set: `stemd models list` shows those that can be installed.
 
     They are downloaded from the official release, or from below the http or https address in
     the environment variable STEMD_MODELS_URL.
@@ -89,14 +90,17 @@ def remove(name: str) -> None:
 
 
 @models.command()
-@click.argument("name", type=Choice(list(RELEASES)), metavar="[NAME]", required=False)
+@click.argument("name", type=NETWORKS, metavar="[NAME]", required=False)
 def verify(name: str | None) -> None:
     """Check the files of networks.
 
     Compares the sha256 of every file of the networks NAME, or of all.
     """
     library = _library()
-    errors = list(_verify_each(library, [name] if name else list(library.names)))
+    here = dict.fromkeys(line.name for line in library.list() if line.origin)
+    if not here:
+        raise ModelError("no networks are here: run `stemd models install 2stems`")
+    errors = list(_verify_each(library, [name] if name else list(here)))
     for error in errors[:-1]:
         echo_error(error)
     if errors:
@@ -203,7 +207,7 @@ def _spec(
     name: str, preset: str, by_hand: dict[str, int | None], precision: StreamingPrecision
 ) -> "GraphSpec":
     from stemd.daemon.capacity.choice import first_held
-    from stemd.daemon.engine.networks import SETS
+    from stemd.daemon.engine.networks import choose_networks
     from stemd.daemon.presets import fitting_schemes
     from stemd.daemon.work import Work
     from stemd.tflite_models.graphs.spec import GraphSpec
@@ -213,6 +217,6 @@ def _spec(
         schemes = fitting_schemes(preset, given)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    stems = next(number for number, known in SETS.items() if known == name)
-    work = first_held([Work(scheme, stems, precision) for scheme in schemes])
+    networks = choose_networks(name)
+    work = first_held([Work(scheme, networks, precision) for scheme in schemes])
     return GraphSpec(**asdict(work.scheme), precision=precision)

@@ -1,7 +1,7 @@
 """Options and values that several commands take."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from math import isnan
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import ALIKE, load_config
 from stemd.daemon.wording import nearest
+from stemd.daemon.work import AUTO
 
 Command: TypeAlias = Callable[..., Any]
 """The function behind a command."""
@@ -31,6 +32,60 @@ class Choice(click.Choice):  # type: ignore[type-arg] # generic since click 8.2 
             near = nearest(value, map(str, self.choices), ALIKE)
             hint = f" Did you mean {near}?" if near else ""
             raise click.BadParameter(f"{error.message}{hint}", ctx, param) from None
+
+
+class Words(click.ParamType):  # type: ignore[type-arg] # generic since click 8.2 only
+    """One of some words that are looked up when they are needed.
+
+    Parameters
+    ----------
+    name : str
+        What they are, for the help.
+    find : callable
+        Returns the words.
+    """
+
+    def __init__(self, name: str, find: Callable[[], Sequence[str]]) -> None:
+        self.name = name
+        self.find = find
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the word; the error names the one that was perhaps meant."""
+        return Choice(self.find()).convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the word."""
+        return Choice(self.find()).shell_complete(ctx, param, incomplete)
+
+
+def _names_of_networks() -> Sequence[str]:
+    from stemd.tflite_models.store.library import Library
+
+    return Library().names
+
+
+def _numbers_of_stems() -> Sequence[str]:
+    from stemd.tflite_models.store.releases import RELEASES
+
+    return [AUTO, *sorted({str(len(each.architecture.stems)) for each in RELEASES.values()})]
+
+
+NETWORKS = Words("name", _names_of_networks)
+"""A set of networks that is here, or can be installed."""
+
+NUMBER_OF_STEMS = Words("number", _numbers_of_stems)
+"""As many stems as the networks have that can be installed, or auto."""
+
+WORDS_OF_KEYS = {"separation.networks": NETWORKS, "separation.stems": NUMBER_OF_STEMS}
+"""Of the keys whose words are not in the schema."""
+
+
+def refuse_both(networks: str | None, stems: str | None) -> None:
+    """Raise `click.UsageError` where both options are given: each says which networks to use."""
+    if networks and stems:
+        raise click.UsageError("--networks and --stems exclude each other: give one")
 
 
 class Seconds(click.FloatRange):
@@ -87,16 +142,20 @@ class _KeyOption:
     help: str
     metavar: str | None = None
     """Of free text; else the option takes the words of the key."""
+    resets: str | None = None
+    """Another key, which is set to auto: it would say otherwise."""
 
     def decorator(self, name: str) -> Callable[[Command], Command]:
-        kind = None if self.metavar else values_of(*self.key.split("."))
+        kind = None if self.metavar else values_of(self.key)
         return click.option(
             f"--{name.replace('_', '-')}", name, type=kind, metavar=self.metavar, help=self.help
         )
 
-    def setting(self, value: str) -> str:
-        """Return it as ``section.key=value``; text is quoted, whatever it looks like in YAML."""
-        return f"{self.key}={json.dumps(value) if self.metavar else value}"
+    def settings(self, value: str) -> Iterator[str]:
+        """Yield it as ``section.key=value``; text is quoted, whatever it looks like in YAML."""
+        yield f"{self.key}={json.dumps(value) if self.metavar else value}"
+        if self.resets:
+            yield f"{self.resets}={AUTO}"
 
 
 _KEY_OPTIONS = {
@@ -106,9 +165,15 @@ _KEY_OPTIONS = {
         "Which of several servers: the name given to jackd (-n), or of PipeWire's socket.",
         metavar="NAME",
     ),
+    "networks": _KeyOption(
+        "separation.networks",
+        "The set of networks, by name; `stemd models list` shows them.",
+        resets="separation.stems",
+    ),
     "stems": _KeyOption(
         "separation.stems",
         "How many stems; auto: 4 where Deezer's four-stem networks are installed, else 2.",
+        resets="separation.networks",
     ),
     "preset": _KeyOption(
         "separation.preset",
@@ -133,10 +198,12 @@ def with_config(*names: str) -> Callable[[Command], Command]:
         @wraps(command)
         def run(path: Path | None, settings: tuple[str, ...], **options: Any) -> Any:
             values = {name: options.pop(name) for name in names}
+            refuse_both(values.get("networks"), values.get("stems"))
             given = [
-                _KEY_OPTIONS[name].setting(value)
+                setting
                 for name, value in values.items()
                 if value is not None
+                for setting in _KEY_OPTIONS[name].settings(value)
             ]
             return command(ConfigSource(path, (*settings, *given)), **options)
 
@@ -150,9 +217,10 @@ def with_config(*names: str) -> Callable[[Command], Command]:
     return decorate
 
 
-def values_of(section: str, key: str) -> Choice:
-    """Return a parameter type that takes the words of a key of the configuration."""
-    return Choice(_words(_section(section), key))
+def values_of(key: str) -> click.ParamType:  # type: ignore[type-arg] # as above
+    """Return a parameter type that takes the words of a key, as ``section.key``."""
+    section, _, name = key.partition(".")
+    return WORDS_OF_KEYS.get(key) or Choice(_words(_section(section), name))
 
 
 def _complete_setting(
@@ -165,7 +233,9 @@ def _complete_setting(
     section, _dot, key = name.partition(".")
     if section not in Config.model_fields or key not in _section(section).model_fields:
         return []
-    settings = (f"{name}={word}" for word in _words(_section(section), key))
+    later = WORDS_OF_KEYS.get(name)
+    words = later.find() if later else _words(_section(section), key)
+    settings = (f"{name}={word}" for word in words)
     return [CompletionItem(each) for each in settings if each.startswith(incomplete)]
 
 

@@ -22,7 +22,7 @@ import soxr
 
 from stemd.daemon.capacity.choice import choose
 from stemd.daemon.config import Config
-from stemd.daemon.engine.networks import LoadedNetworks, choose_stems
+from stemd.daemon.engine.networks import LoadedNetworks, choose_networks
 from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.engine.separation import Report
 from stemd.daemon.errors import ServerError, StemdError
@@ -90,8 +90,8 @@ def play_and_record(config: Config, song: Path) -> Recording:
     _require_programs()
     mixture = read_song(song)
     wishes = config.separation
-    work, loader = choose(wishes.works(choose_stems(wishes.stems)))
-    networks = LoadedNetworks(loader, work.scheme)
+    work, loader = choose(wishes.works(choose_networks(wishes.networks, wishes.stems)))
+    networks = LoadedNetworks(loader, work.scheme, work.networks.masks)
     with ExitStack() as stack:
         server = stack.enter_context(private_server(SAMPLERATE))
         client = open_client(config.jack.client_name, "dummy", server)

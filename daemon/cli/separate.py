@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Literal, get_args
+from typing import get_args
 
 import click
 
-from stemd.daemon.cli.options import Choice
+from stemd.daemon.cli.options import NETWORKS, NUMBER_OF_STEMS, Choice, refuse_both
 from stemd.daemon.cli.terminal import echo, progress_bar
 from stemd.daemon.errors import StemdError
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.work import Work
+from stemd.daemon.work import AUTO, Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE
 from stemd.tflite_models.graphs.spec import StreamingPrecision
@@ -29,12 +29,11 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the stems; by default one with the song's name, in the current folder.",
 )
+@click.option("--networks", type=NETWORKS, help="The set of networks, by name.")
 @click.option(
     "--stems",
-    type=Choice(["auto", "2", "4"]),
-    default="auto",
-    help="How many stems; auto: 4 where those networks are installed, else 2.",
-    show_default=True,
+    type=NUMBER_OF_STEMS,
+    help="How many stems; auto (the default): 4 where those networks are installed, else 2.",
 )
 @click.option(
     "--preset",
@@ -86,7 +85,8 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 def separate(
     song: Path,
     folder: Path | None,
-    stems: str,
+    networks: str | None,
+    stems: str | None,
     preset: str | None,
     offline: bool,
     mask_extension: str,
@@ -106,11 +106,13 @@ def separate(
         raise click.UsageError("--preset and --offline exclude each other: give one")
     if suffix == "flac" and bits == "float":
         raise click.UsageError("FLAC holds no float samples: give --bits 24 or --format wav")
-    works = _works(stems, preset, precision, threads, remainder)
+    refuse_both(networks, stems)
+    works = _works(networks or AUTO, stems or AUTO, preset, precision, threads, remainder)
     separate_file(song, folder, works, MaskExtension(mask_extension), suffix, SUBTYPES[bits])
 
 
 def _works(
+    networks: str,
     stems: str,
     preset: str | None,
     precision: StreamingPrecision | None,
@@ -118,14 +120,13 @@ def _works(
     remainder: bool,
 ) -> list[Work]:
     """Return what the options ask for, from the scheme wanted most to the one wanted least."""
-    from stemd.daemon.engine.networks import choose_stems
+    from stemd.daemon.engine.networks import choose_networks
     from stemd.tflite_models.runtime import preferred_precision
 
-    wanted: dict[str, Literal["auto", 2, 4]] = {"auto": "auto", "2": 2, "4": 4}
-    number = choose_stems(wanted[stems])
+    chosen = choose_networks(networks, "auto" if stems == AUTO else int(stems))
     precision = precision or (preferred_precision() if preset else "fp32")
     schemes = PRESETS[preset] if preset else (OFFLINE,)
-    return [Work(scheme, number, precision, threads, remainder) for scheme in schemes]
+    return [Work(scheme, chosen, precision, threads, remainder) for scheme in schemes]
 
 
 def separate_file(
@@ -162,6 +163,7 @@ def separate_file(
                 suffix,
                 subtype,
                 on_progress,
+                work.networks.masks,
             )
         speed = song.frames / song.samplerate / (monotonic() - started)
     for file in separated.files:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from stemd.daemon.engine.networks import choose_stems, find_networks
+from stemd.daemon.engine.networks import choose_networks, find_networks
 from stemd.daemon.engine.rights import remedy_for_limits
 from stemd.daemon.engine.scheduling import may_have_priority, may_lock_memory, rtkit
 from stemd.daemon.findings import Finding, bad, good, hint
@@ -31,13 +31,13 @@ def check_proc() -> Iterator[Finding]:
         )
 
 
-def check_networks(stems: Literal["auto", 2, 4]) -> Finding:
+def check_networks(networks: str, stems: Literal["auto"] | int) -> Finding:
     """Check every file of the networks in use."""
     try:
-        networks = find_networks(choose_stems(stems))
+        found = find_networks(choose_networks(networks, stems).name)
     except ModelError as error:
         return bad("networks", str(error))
-    return good("networks", f"{networks.name} ({networks.origin}), every file as it should be")
+    return good("networks", f"{found.name} ({found.origin}), every file as it should be")
 
 
 def is_granted(priority: int) -> bool:

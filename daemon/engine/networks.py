@@ -1,7 +1,7 @@
-"""Chooses the set of networks for the configuration, and loads it."""
+"""Finds the set of networks for the configuration, and loads it."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
 from math import prod
@@ -12,18 +12,21 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from stemd.daemon.engine.scheduling import NORMAL, Role, RoleThread, wait_for_rest
-from stemd.daemon.work import Work
+from stemd.daemon.ports import STEMS
+from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.dsp.banks import Network as NetworkCall
+from stemd.dsp.masks import MaskKind
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS, Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.library import Library, Listing
 from stemd.tflite_models.store.sets import ModelSet
 
 log = logging.getLogger(__name__)
 
-SETS: dict[Literal[2, 4], str] = {2: "2stems", 4: "4stems"}
+FOUR, TWO = "4stems", "2stems"
+"""The sets that auto stands for."""
 
 
 ByStem: TypeAlias = Mapping[str, NetworkCall | None]
@@ -48,10 +51,13 @@ class LoadedNetworks:
     load : Load
     scheme : Scheme, optional
         Of the networks; with it each set is tried out before it counts as loaded: see `try_out`.
+    masks : MaskKind
+        What the networks give.
 
     Attributes
     ----------
     stems : tuple of str
+    masks : MaskKind
     by_stem : ByStem
         Empty while there is no set that can be used.
     number : int
@@ -63,7 +69,10 @@ class LoadedNetworks:
         As `load_anew`.
     """
 
-    def __init__(self, load: Load, scheme: Scheme | None = None) -> None:
+    def __init__(
+        self, load: Load, scheme: Scheme | None = None, masks: MaskKind = "sigmoid"
+    ) -> None:
+        self.masks = masks
         self._load = load
         self._scheme = scheme
         self._loading = Lock()
@@ -108,7 +117,7 @@ class LoadedNetworks:
         ModelError
             As `load_anew`.
         """
-        return LoadedNetworks(self._load, self._scheme)
+        return LoadedNetworks(self._load, self._scheme, self.masks)
 
     def _replace(self) -> None:
         self.by_stem = {}
@@ -168,7 +177,8 @@ def load_networks(work: Work) -> ByStem:
     ModelError
         If the networks are missing or damaged, or no runtime is installed.
     """
-    chosen = find_networks(work.stems)
+    _check_residual(work)
+    chosen = find_networks(work.networks.name)
     log.info("networks: %s (%s)", chosen.name, chosen.origin)
     spec = GraphSpec(**asdict(work.scheme), precision=work.precision)
     graphs = chosen.graphs(spec)
@@ -181,15 +191,23 @@ def load_networks(work: Work) -> ByStem:
     return _load(chosen.graphs(spec), work)
 
 
-def find_networks(stems: Literal[2, 4]) -> ModelSet:
-    """Find the set of networks in use.
+def _check_residual(work: Work) -> None:
+    if work.remainder and work.networks.masks == "softmax":
+        raise ModelError(
+            f"the {work.networks.name} networks have no residual: their masks need every stem's "
+            "network; set separation.remainder to false"
+        )
+
+
+def find_networks(name: str) -> ModelSet:
+    """Return the set of networks with this name, every file checked.
 
     Raises
     ------
     ModelError
-        If it is not installed, or damaged.
+        If it is unknown, not here, or damaged.
     """
-    return Library().find(SETS[stems])
+    return Library().find(name)
 
 
 def _load(graphs: Mapping[str, Path], work: Work) -> ByStem:
@@ -205,19 +223,45 @@ def _network(path: Path, threads: int) -> Network:
     return Network(path, threads)
 
 
-def choose_stems(stems: Literal["auto", 2, 4]) -> Literal[2, 4]:
-    """Decide what auto means here: four stems where the official networks are installed, else two.
+def choose_networks(networks: str, stems: Literal["auto"] | int = "auto") -> SetOfNetworks:
+    """Return the set of networks that the configuration asks for; no file is checked.
 
-    Those that come along separate worse, and four take twice the time of two: they are for whoever
-    asks for them.
+    Parameters
+    ----------
+    networks : str
+        The set's name, or auto: by the number of stems.
+    stems : int or "auto"
+        Of the sets with so many stems an official one is preferred. auto: four where the official
+        networks are installed, else two. The bundled four separate worse, and four take twice the
+        time of two: they are used where the user asks for them.
 
     Raises
     ------
     ModelError
-        If the user's folders cannot be looked into.
+        If there are none, or none for stems that have ports, or the user's folders cannot be
+        looked into.
     """
-    if stems != "auto":
-        return stems
-    if any(line.name == SETS[4] and line.origin == "installed" for line in Library().list()):
-        return 4
-    return 2
+    library = Library()
+    lines = library.list()
+    name = _name_by_stems(lines, stems) if networks == AUTO else networks
+    here = next((line for line in lines if line.name == name and line.stems and line.origin), None)
+    found = here or library.find(name)  # which explains why there are none
+    if unknown := [stem for stem in found.stems if stem not in STEMS]:
+        raise ModelError(
+            f"the {name} networks separate {', '.join(unknown)}, for which stemd has no ports; "
+            f"choose networks that separate only {', '.join(STEMS)}"
+        )
+    return SetOfNetworks(name, found.stems, found.masks)
+
+
+def _name_by_stems(lines: Sequence[Listing], stems: Literal["auto"] | int) -> str:
+    """Return the name of the set that a number of stems stands for, here or not."""
+    if stems == AUTO:
+        is_here = any(line.name == FOUR and line.origin == "installed" for line in lines)
+        return FOUR if is_here else TWO
+    fitting = [line for line in lines if len(line.stems) == stems]
+    fitting.sort(key=lambda line: line.origin is None)  # a stable sort: else the official first
+    if not fitting:
+        known = dict.fromkeys(f"{line.name} ({len(line.stems)})" for line in lines)
+        raise ModelError(f"there are no networks of {stems} stems; known are {', '.join(known)}")
+    return fitting[0].name

@@ -10,7 +10,7 @@ from stemd.daemon.engine.networks import ByStem
 from stemd.daemon.engine.scheduling import Priorities
 from stemd.daemon.engine.workers import Probation, WorkerPool
 from stemd.daemon.ports import outputs_of
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.masks import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme
 from stemd.dsp.separator import BlockCounts, Separator
@@ -61,6 +61,8 @@ class Separation:
         The server's.
     longest_period : int
         Frames of the longest period for which there is to be time.
+    masks : MaskKind
+        What the networks give.
 
     Attributes
     ----------
@@ -82,6 +84,7 @@ class Separation:
         rt: RealtimeSide,
         samplerate: int,
         longest_period: int,
+        masks: MaskKind = "sigmoid",
     ) -> None:
         self.stems = tuple(networks)
         self.samplerate = samplerate
@@ -97,6 +100,7 @@ class Separation:
             self._workers,
             extension,
             remainder=self._workers.has_remainder,
+            masks=masks,
         )
         pipeline = Pipeline(self._separator, samplerate)
         prefill = pipeline.held + ring_prefill(longest_period, samplerate)

@@ -11,7 +11,7 @@ from stemd.daemon.engine.networks import ByStem
 from stemd.daemon.engine.workers import WorkerPool
 from stemd.daemon.files.audio_file import Song, writing_stems
 from stemd.dsp.arrays import Spectra, Waveform
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.masks import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MAX_HOPS, SAMPLERATE, Scheme
 from stemd.dsp.separator import Separator
@@ -39,6 +39,7 @@ def separate(
     suffix: str,
     subtype: str,
     on_progress: Callable[[int, int], object],
+    masks: MaskKind = "sigmoid",
 ) -> Separated:
     """Write one file for each stem, aligned with the song and of its length and sample rate.
 
@@ -63,7 +64,7 @@ def separate(
         If the song cannot be read to its end, or a stem cannot be written.
     """
     workers = WorkerPool(networks, patience=lambda: None)
-    separator = files_separator(scheme, len(networks), workers, extension)
+    separator = files_separator(scheme, len(networks), workers, extension, masks)
     pipeline = Pipeline(separator, song.samplerate)
     try:
         with writing_stems(
@@ -82,10 +83,16 @@ def separate(
 
 
 def files_separator(
-    scheme: Scheme, stems: int, workers: WorkerPool, extension: MaskExtension
+    scheme: Scheme,
+    stems: int,
+    workers: WorkerPool,
+    extension: MaskExtension,
+    masks: MaskKind = "sigmoid",
 ) -> Separator:
     """Make a separator that is in no hurry, and may take memory."""
-    return Separator(scheme, stems, workers, extension, AHEAD, scipys_rfft, workers.has_remainder)
+    return Separator(
+        scheme, stems, workers, extension, AHEAD, scipys_rfft, workers.has_remainder, masks
+    )
 
 
 def aligned(mixture: Iterable[Waveform], frames: int, pipeline: Pipeline) -> Iterator[Waveform]:

@@ -2,12 +2,13 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from stemd.daemon.capacity.choice import choose
 from stemd.daemon.config import EFFECTS, Config
-from stemd.daemon.engine.networks import LoadedNetworks, choose_stems
+from stemd.daemon.engine.networks import TWO, LoadedNetworks, choose_networks
 from stemd.daemon.sections import Effect
+from stemd.daemon.work import AUTO, SetOfNetworks
 from stemd.dsp.scheme import Scheme
 
 log = logging.getLogger(__name__)
@@ -25,12 +26,15 @@ class Plan:
         What was read last.
     scheme : Scheme
     networks : LoadedNetworks
+    chosen : SetOfNetworks, optional
+        The set that they are.
     """
 
     config: Config
     wished: Config
     scheme: Scheme
     networks: LoadedNetworks
+    chosen: SetOfNetworks | None = None
 
 
 def make_plan(wished: Config, before: Plan | None = None) -> Plan:
@@ -46,20 +50,23 @@ def make_plan(wished: Config, before: Plan | None = None) -> Plan:
         If nothing can be measured.
     """
     config = _with_start_of(before.config, wished) if before else wished
-    stems = choose_stems(config.separation.stems)
-    if before and stems == len(before.networks.stems) and _same_work(stems, config, before.config):
-        return Plan(config, wished, before.scheme, before.networks)
-    if before is None and config.separation.stems == "auto" and stems == 2:
+    wishes = config.separation
+    chosen = choose_networks(wishes.networks, wishes.stems)
+    if before and chosen == before.chosen and _same_work(chosen, config, before.config):
+        return Plan(config, wished, before.scheme, before.networks, chosen)
+    if before is None and wishes.networks == wishes.stems == AUTO and chosen.name == TWO:
         log.info(
             "two stems, because Deezer's four-stem networks are not installed; for four: "
             "`stemd models install 4stems`, or `separation.stems: 4` for the bundled ones"
         )
-    work, load = choose(config.separation.works(stems))
-    return Plan(config, wished, work.scheme, LoadedNetworks(load, work.scheme))
+    work, load = choose(wishes.works(chosen))
+    return Plan(
+        config, wished, work.scheme, LoadedNetworks(load, work.scheme, chosen.masks), chosen
+    )
 
 
-def _same_work(stems: Literal[2, 4], *configs: Config) -> bool:
-    works = [(each.separation.works(stems), each.jack.longest_period) for each in configs]
+def _same_work(chosen: SetOfNetworks, *configs: Config) -> bool:
+    works = [(each.separation.works(chosen), each.jack.longest_period) for each in configs]
     return works[0] == works[1]
 
 

@@ -710,6 +710,7 @@ class Session:
             self.rt,
             self.client.samplerate,
             self._longest_period(setup),
+            setup.networks.masks,
         )
         separation.set_priorities(self._priorities)
         separation.bypass(self._is_bypassed)

@@ -21,7 +21,6 @@ from benchmarks.rounds import clocked, in_turns
 from research.material.mixes import RECIPES, build_mixes
 from research.material.voices import MaterialError
 from research.quality.pool import Graphs, on_every_mix
-from stemd.daemon.engine.networks import SETS
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import CHANNELS, MODEL_BINS
 from stemd.tflite_models.errors import ModelError
@@ -76,7 +75,7 @@ def write_graphs(choice: Choice, folder: Path) -> Graphs:
     """Compile both stems' graphs with these layers kept."""
     folder.mkdir(parents=True)
     graphs = {}
-    for stem, path in Library().find(SETS[2]).paths.items():
+    for stem, path in Library().find("2stems").paths.items():
         unet, _ = read_weights(path)
         graphs[stem] = folder / f"{stem}.tflite"
         graphs[stem].write_bytes(compile_graph(unet, SPEC, {}, choice.kept))

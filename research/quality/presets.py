@@ -21,7 +21,6 @@ from benchmarks.report import DOCS, markdown_table, replace_section
 from research.material.mixes import RECIPES, Recipe, build_mix, build_mixes, describe
 from research.material.voices import MaterialError
 from research.quality.pool import Graphs, on_every_mix
-from stemd.daemon.engine.networks import SETS
 from stemd.daemon.errors import StemdError
 from stemd.daemon.files.audio_file import Song
 from stemd.daemon.files.separate import separate
@@ -145,7 +144,7 @@ def measure_all(cases: Sequence[Case], recipes: Sequence[Recipe]) -> dict[Case, 
     with TemporaryDirectory() as folder:
         # Not by way of the user's cache: it keeps few of them, and others use it too.
         jobs = (
-            (case, Library().export(SETS[2], case.spec, Path(folder) / str(case.spec)))
+            (case, Library().export("2stems", case.spec, Path(folder) / str(case.spec)))
             for case in cases
         )
         scores = on_every_mix(measure, jobs, recipes, len(cases))
@@ -224,7 +223,7 @@ def _about(case: Case) -> list[str]:
 def section(scores: dict[Case, list[Score]], recipes: Sequence[Recipe]) -> str:
     """Return what stands between the markers."""
     libraries = ", ".join(f"{name} {version(name)}" for name in ("ai-edge-litert", "numpy"))
-    networks = Library().find(SETS[2])
+    networks = Library().find("2stems")
     return "\n\n".join(
         [
             f"SDR in dB, mean of {len(recipes)} mixes; {networks.origin} networks, weights of "

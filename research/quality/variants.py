@@ -18,7 +18,6 @@ from research.material.mixes import Recipe, build_mix
 from research.quality import sliding
 from research.quality.measures import sdr_db
 from research.quality.pool import Graphs, on_every_mix
-from stemd.daemon.engine.networks import SETS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import HOP_LENGTH, N_FFT, OFFLINE, Scheme
 from stemd.tflite_models.graphs.spec import GraphSpec
@@ -141,7 +140,8 @@ def measure(runs: Sequence[Run], recipes: Sequence[Recipe]) -> Results:
     with TemporaryDirectory() as folder:
         # Not by way of the user's cache: it keeps few of them, and others use it too.
         jobs = (
-            (run, Library().export(SETS[2], run.spec, Path(folder) / str(run.spec))) for run in runs
+            (run, Library().export("2stems", run.spec, Path(folder) / str(run.spec)))
+            for run in runs
         )
         scores = on_every_mix(score, jobs, recipes, len(runs))
     return Results(dict(zip(runs, scores, strict=True)))

@@ -116,7 +116,10 @@ def test_schemes_that_numbers_by_hand_do_not_fit_are_left_out():
 def test_every_error_is_told_at_once(tmp_path):
     wrong = {
         "jack": {"clientname": "x", "server": "alsa", "autoconnect": {"in_R": "("}},
-        "separation": {"stems": 3, "T": 100, "B": 0, "threads": "many", "precision": "int4"},
+        "separation": {
+            **{"stems": "three", "networks": "a/b", "T": 100, "B": 0},
+            **{"threads": "many", "precision": "int4"},
+        },
         "seperation": {},
     }
     lines = errors(wrong, tmp_path=tmp_path)
@@ -127,7 +130,9 @@ def test_every_error_is_told_at_once(tmp_path):
             "jack.server: input should be 'auto', 'jack', 'pipewire' or 'dummy' (got 'alsa')",
             "jack.autoconnect.in_R: '(' at character 1 is never closed: close it, or write \\( "
             "(got '(')",
-            "separation.stems: input should be 'auto', 2 or 4 (got 3)",
+            "separation.networks: string should match pattern '^[A-Za-z0-9_][A-Za-z0-9_.-]*$' "
+            "(got 'a/b')",
+            "separation.stems: must be auto or a number of stems, as 2 or 4 (got 'three')",
             "separation.T: input should be a multiple of 64 (got 100)",
             "separation.B: input should be greater than or equal to 1 (got 0)",
             "separation.threads: input should be a valid integer (got 'many')",
@@ -140,6 +145,11 @@ def test_every_error_is_told_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("data", "line"),
     [
+        (
+            {"separation": {"networks": "4stems", "stems": 4}},
+            "separation.stems: must be auto where networks names a set (got stems: 4, "
+            "networks: 4stems); leave out one of them",
+        ),
         (
             {"separation": {"T": 64, "mirror": 40}},
             "separation.mirror: must be from 0 to less than half of T (got 40)",

@@ -130,6 +130,54 @@ def test_the_remainder_is_what_the_other_stems_leave(scheme, stems):
     assert expected[-2:].any()
 
 
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_a_softmax_shares_the_mixture_s_magnitudes(scheme):
+    """The same as with networks that give their share of the magnitudes."""
+    rng = np.random.default_rng(1)
+    logits = 3 * rng.standard_normal((3, scheme.B, 1024, 2)).astype(np.float32)
+    logits[:, :, 5] += np.float32([[[200]], [[-200]], [[0]]])  # exp(200) is no float32
+    shares = np.exp(logits - logits.max(axis=0))
+    shares /= shares.sum(axis=0)
+    last = scheme.heard - scheme.A
+
+    def gives(stem):
+        def run(_, out):
+            out[:] = logits[stem]
+
+        return run
+
+    def masks(stem):
+        def run(window, out):
+            out[:] = shares[stem] * window[last - scheme.B : last]
+
+        return run
+
+    x = music(3 * scheme.B + scheme.A + 70)
+    networks = InTurn([gives(stem) for stem in range(3)])
+    sep = Separator(scheme, 3, networks, MaskExtension.MEAN, masks="softmax")
+    expected = stream(separator(scheme, InTurn([masks(stem) for stem in range(3)]), 3), x)
+    np.testing.assert_allclose(stream(sep, x), expected, atol=1e-5)
+    assert expected[-2:].any()
+
+
+def test_logits_that_are_no_numbers_spoil_their_bins_only():
+    scheme = Scheme(T=64, B=8, A=8)
+
+    def broken(_, out):
+        out[:] = 0
+        out[:, 7] = np.nan
+
+    def fine(_, out):
+        out[:] = 0
+
+    sep = Separator(scheme, 2, InTurn([fine, broken]), MaskExtension.MEAN, masks="softmax")
+    x = music(50)
+    y = stream(sep, x).reshape(2, 2, -1)
+    assert np.isfinite(y).all()
+    assert sep.blocks.bad_estimates > 0
+    np.testing.assert_allclose(y[0], y[1], atol=1e-6)
+
+
 def test_silence_stays_silent_and_finite():
     scheme = Scheme(T=64, B=8, A=8)
     y = stream(

@@ -25,7 +25,7 @@ from weakref import ref
 
 from stemd.daemon.capacity import choice
 from stemd.daemon.config_file import load_config
-from stemd.daemon.engine.networks import load_networks
+from stemd.daemon.engine.networks import choose_networks, load_networks
 from stemd.daemon.engine.separation import Separation
 from stemd.daemon.engine.workers import WorkerPool
 from stemd.daemon.supervisor import app
@@ -131,7 +131,10 @@ class Watched(Daemon):
 
 def load_four(work: Work) -> Mapping[str, Network]:
     """Load the two networks twice, the enemy before each."""
-    pairs = [load_networks(replace(work, stems=2, remainder=False)) for _ in range(2)]
+    pairs = [
+        load_networks(replace(work, networks=choose_networks("2stems"), remainder=False))
+        for _ in range(2)
+    ]
     chosen = zip(STEMS.items(), [0, 0, 1, 1], strict=True)
     networks = {stem: pairs[n][whose] for (stem, whose), n in chosen}
     return {stem: enemy.stand_before(each) for stem, each in networks.items() if each}

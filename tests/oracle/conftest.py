@@ -27,10 +27,10 @@ class Official:
         self._ask("networks", waveform, out)
         return dict(np.load(out))
 
-    def random4(self, waveform: np.ndarray, checkpoint: Path) -> dict[str, np.ndarray]:
-        """Save a 4-stem checkpoint of random weights; give as `networks` what it makes of it."""
-        out = self._folder / "random4.npz"
-        self._ask("random4", waveform, checkpoint, out)
+    def random(self, waveform: np.ndarray, name: str, checkpoint: Path) -> dict[str, np.ndarray]:
+        """Save a checkpoint of random weights; return as `networks` what it makes of the song."""
+        out = self._folder / f"random-{name}.npz"
+        self._ask("random", waveform, name, checkpoint, out)
         return dict(np.load(out))
 
     def separate(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
@@ -45,7 +45,7 @@ class Official:
         self._ask("tflite", magnitudes, out, network)
         return np.load(out)
 
-    def _ask(self, command: str, array: np.ndarray, *paths: Path) -> None:
+    def _ask(self, command: str, array: np.ndarray, *paths: str | Path) -> None:
         given = self._folder / "given.npy"
         np.save(given, array)
         self._run(Path(__file__).with_name("official.py"), command, given, *paths)
@@ -72,7 +72,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Official:
 def song() -> np.ndarray:
     """The demo song, float32 [shape=(frames, 2)] at 44.1 kHz."""
     waveform, samplerate = soundfile.read(
-        REPOSITORY / "daemon" / "song" / "slow-motion-dream.mp3", dtype="float32"
+        REPOSITORY / "daemon" / "cli" / "song" / "slow-motion-dream.mp3", dtype="float32"
     )
     assert samplerate == 44_100
     return waveform

@@ -3,7 +3,7 @@
 Runs in an environment of its own (see requirements.txt beside this file), never in stemd's.
 
     official.py networks WAVEFORM.npy OUT.npz
-    official.py random4 WAVEFORM.npy CHECKPOINT_DIR OUT.npz
+    official.py random WAVEFORM.npy NAME CHECKPOINT_DIR OUT.npz
     official.py separate WAVEFORM.npy OUT_DIR
     official.py tflite MAGNITUDES.npy OUT.npy NETWORK.tflite
 
@@ -40,11 +40,20 @@ def networks(waveform_file, out_file):
         _write(session, fetched, features, waveform_file, out_file)
 
 
-def random4(waveform_file, checkpoint_dir, out_file):
-    """Save a 4-stem checkpoint of random weights; write as `networks` does what it says."""
+ELU = {"conv_activation": "ELU", "deconv_activation": "ELU"}
+
+MODELS = {
+    "4stems": (["vocals", "drums", "bass", "other"], "unet.unet"),
+    "5stems": (["vocals", "piano", "drums", "bass", "other"], "unet.softmax_unet"),
+}
+"""Stems and kind of the official configurations that this package lacks; both are of ELUs."""
+
+
+def random(waveform_file, name, checkpoint_dir, out_file):
+    """Save a checkpoint of random weights; write as `networks` does what it says."""
     params = load_configuration()
-    params["instrument_list"] = ["vocals", "drums", "bass", "other"]
-    params["model"]["params"] = {"conv_activation": "ELU", "deconv_activation": "ELU"}
+    params["instrument_list"], kind = MODELS[name]
+    params["model"] = {"type": kind, "params": ELU}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         features, builder = _model(params)
         fetched = _fetches(builder)
@@ -109,5 +118,5 @@ def _random(rng, variable):
 
 
 if __name__ == "__main__":
-    commands = {each.__name__: each for each in (networks, random4, separate, tflite)}
+    commands = {each.__name__: each for each in (networks, random, separate, tflite)}
     commands[sys.argv[1]](*sys.argv[2:])

@@ -27,7 +27,7 @@ def excerpt(request, tmp_path_factory) -> Path:
     """Half a minute of a song as a file of floats at 44.1 kHz."""
     oracle = Path(os.environ["STEMD_ORACLE_PYTHON"]).parents[1]
     repository = Path(__file__).parents[2]
-    folder = {"slow-motion-dream": repository / "daemon" / "song"}.get(
+    folder = {"slow-motion-dream": repository / "daemon" / "cli" / "song"}.get(
         request.param, oracle / "songs"
     )
     with soundfile.SoundFile(folder / SONGS[request.param]) as song:

@@ -12,6 +12,11 @@ StreamingPrecision = Literal["fp32", "mixed", "int8"]
 the layers that suffer most."""
 Precision = Literal[PlainPrecision, StreamingPrecision]
 
+MaskKind = Literal["sigmoid", "softmax"]
+"""How masks are made of what the networks compute. sigmoid: each network writes its stem's
+magnitudes, masked by itself; softmax: each writes logits, and the masks share every bin among all
+stems."""
+
 STRIDE = 64
 """T is a multiple of it: six convolutions halve the window six times."""
 MAX_T = 1024

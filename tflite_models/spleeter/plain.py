@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stemd.tflite_models.files import open_ordinary
-from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind
 from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
 from stemd.tflite_models.spleeter.layers import Layers
 from stemd.tflite_models.spleeter.unet import BINS, CHANNELS, UNet
@@ -21,7 +21,7 @@ WRITER = 1
 """Version of what this module writes."""
 
 INPUT = "magnitudes"
-OUTPUT = "stem_magnitudes"
+OUTPUTS: Mapping[MaskKind, str] = {"sigmoid": "stem_magnitudes", "softmax": "mask_logits"}
 METADATA = "stemd"
 
 
@@ -29,7 +29,8 @@ def write_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
     """Write the graph of one stem for one spec.
 
     Its input `magnitudes` is float32 [shape=(1, T, 1024, 2)], linear magnitudes of the mixture's
-    STFT; its output `stem_magnitudes` is float32 [shape=(1, B, 1024, 2)], those of the stem.
+    STFT; its output is float32 [shape=(1, B, 1024, 2)]: `stem_magnitudes`, those of the stem, or
+    `mask_logits`, of which a softmax over the stems makes the masks.
 
     Parameters
     ----------
@@ -55,20 +56,26 @@ def write_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
     writer = ModelWriter(f"stemd: {unet.stem}, {spec}")
     layers = Layers(writer, spec.precision)
     window = writer.value(INPUT, (1, spec.T, BINS, CHANNELS))
-    whole = writer.op("MUL", [_mask(layers, unet, window), window], "masked", window.shape)
-    emitted = layers.slice_rows(whole, spec.first, spec.B, OUTPUT)
+    whole = _logits(layers, unet, window)
+    if unet.masks == "sigmoid":
+        mask = writer.op("LOGISTIC", [whole], "mask", whole.shape)
+        whole = writer.op("MUL", [mask, window], "masked", window.shape)
+    output = OUTPUTS[unet.masks]
+    emitted = layers.slice_rows(whole, spec.first, spec.B, output)
     notes = {METADATA: json.dumps(metadata(unet, spec, about, WRITER)).encode()}
-    return writer.finish({INPUT: window}, {OUTPUT: emitted}, notes)
+    return writer.finish({INPUT: window}, {output: emitted}, notes)
 
 
 def metadata(unet: UNet, spec: GraphSpec, about: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """Give what a file says of itself."""
+    """Return what a file says of itself."""
+    masks = {} if unet.masks == "sigmoid" else {"masks": unet.masks}
     return {
         "stem": unet.stem,
         "encoder_activation": unet.activations.encoder,
         "decoder_activation": unet.activations.decoder,
         "graph": spec.as_dict(),
         "writer": version,
+        **masks,
         **about,
     }
 
@@ -89,8 +96,8 @@ def says_stem(path: Path, stem: str) -> bool:
         return content.find(beginning + b",") >= 0
 
 
-def _mask(layers: Layers, unet: UNet, window: Tensor) -> Tensor:
-    """Write encoder, decoder and head; the mask has the window's shape."""
+def _logits(layers: Layers, unet: UNet, window: Tensor) -> Tensor:
+    """Write encoder, decoder and head; the mask's logits have the window's shape."""
     x = window
     skips: list[Tensor] = []
     for level, convolution in enumerate(unet.encoder, 1):
@@ -108,5 +115,4 @@ def _mask(layers: Layers, unet: UNet, window: Tensor) -> Tensor:
             x = layers.norm(x, convolution.norm, name)
         if skips:
             x = layers.concatenate(skips.pop(), x, f"{name}/joined")
-    x = layers.convolution(x, unet.head, "head", dilation=2)
-    return layers.writer.op("LOGISTIC", [x], "mask", x.shape)
+    return layers.convolution(x, unet.head, "head", dilation=2)

@@ -42,7 +42,8 @@ def _read(mapped: Any) -> tuple[UNet, dict[str, Any]]:
     model = schema().Model.GetRootAs(memoryview(mapped))
     about = json.loads(_metadata(model))
     activations = Activations(about["encoder_activation"], about["decoder_activation"])
-    return from_tensors(about["stem"], activations, dict(_constants(model))), about
+    masks = about.get("masks", "sigmoid")
+    return from_tensors(about["stem"], activations, dict(_constants(model)), masks), about
 
 
 def _metadata(model: Any) -> bytes:

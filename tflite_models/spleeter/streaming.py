@@ -19,7 +19,7 @@ import numpy as np
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
 from stemd.tflite_models.spleeter.layers import VALID, Layers
-from stemd.tflite_models.spleeter.plain import INPUT, METADATA, OUTPUT, metadata
+from stemd.tflite_models.spleeter.plain import INPUT, METADATA, OUTPUTS, metadata
 from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
 from stemd.tflite_models.spleeter.unet import (
     BINS,
@@ -116,11 +116,11 @@ def compile_graph(
         if skips:
             up = _join(layers, skips.pop(0).cut(layers, *needed[level], f"{name}/skip"), up, name)
         joined = up.shifted(layers, name)
-    mask = _mask(layers, joined, unet.head, emitted)
-    heard = window if spec.B == spec.T else layers.slice_rows(window, spec.first, spec.B, "heard")
-    out = writer.op("MUL", [mask, heard], OUTPUT, mask.shape)
+    out = _logits(layers, joined, unet.head, emitted)
+    if unet.masks == "sigmoid":
+        out = _masked(layers, out, window, spec)
     notes = {METADATA: json.dumps(metadata(unet, spec, about, WRITER)).encode()}
-    return writer.finish({INPUT: window}, {OUTPUT: out}, notes)
+    return writer.finish({INPUT: window}, {OUTPUTS[unet.masks]: out}, notes)
 
 
 def rows_needed(spec: GraphSpec) -> list[tuple[int, int]]:
@@ -223,11 +223,17 @@ def _join(layers: Layers, skip: Strip, up: Strip, name: str) -> Strip:
     return replace(up, tensor=tensor, shift=shift, scale=scale)
 
 
-def _mask(layers: Layers, x: Strip, head: Convolution, emitted: tuple[int, int]) -> Tensor:
-    """Add the head; the mask has the emitted rows."""
+def _masked(layers: Layers, logits: Tensor, window: Tensor, spec: GraphSpec) -> Tensor:
+    """Add the mask, and the window's emitted rows times it."""
+    mask = layers.writer.op("LOGISTIC", [logits], "mask", logits.shape)
+    heard = window if spec.B == spec.T else layers.slice_rows(window, spec.first, spec.B, "heard")
+    return layers.writer.op("MUL", [mask, heard], OUTPUTS["sigmoid"], mask.shape)
+
+
+def _logits(layers: Layers, x: Strip, head: Convolution, emitted: tuple[int, int]) -> Tensor:
+    """Add the head; the mask's logits have the emitted rows."""
     above = x.start - (emitted[0] - HEAD_REACH)
     below = emitted[1] + HEAD_REACH - x.stop
     padded = layers.pad(x.tensor, (above, below), (HEAD_REACH, HEAD_REACH), "head")
     layer = head.scaled(x.scale, np.ones_like(head.bias))
-    logits = layers.convolution(padded, layer, "head", dilation=2, padding=VALID)
-    return layers.writer.op("LOGISTIC", [logits], "mask", logits.shape)
+    return layers.convolution(padded, layer, "head", dilation=2, padding=VALID)

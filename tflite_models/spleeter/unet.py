@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stemd.tflite_models.graphs.spec import MaskKind
+
 FloatArray = NDArray[np.float32]
 Activation = Literal["leaky_relu", "relu", "elu"]
 
@@ -41,6 +43,7 @@ class Architecture:
     activations: Activations
     filters: tuple[int, ...] = FILTERS
     """Channels after each convolution of the encoder."""
+    masks: MaskKind = "sigmoid"
 
     @property
     def checkpoint_bytes(self) -> int:
@@ -108,6 +111,7 @@ class UNet:
     decoder: tuple[Convolution, ...]
     """Six transposed convolutions."""
     head: Convolution
+    masks: MaskKind = "sigmoid"
 
     def tensors(self) -> dict[str, FloatArray]:
         """Give every array under the name that it bears in a file, as `encoder/1/kernel`."""
@@ -124,8 +128,13 @@ class UNet:
         yield "head", self.head
 
 
-def from_tensors(stem: str, activations: Activations, tensors: Mapping[str, FloatArray]) -> UNet:
-    """Put a network together from what `UNet.tensors` gave.
+def from_tensors(
+    stem: str,
+    activations: Activations,
+    tensors: Mapping[str, FloatArray],
+    masks: MaskKind = "sigmoid",
+) -> UNet:
+    """Put a network together from what `UNet.tensors` returned.
 
     Raises
     ------
@@ -143,6 +152,7 @@ def from_tensors(stem: str, activations: Activations, tensors: Mapping[str, Floa
         encoder=tuple(convolution(f"encoder/{n}", n < DEPTH) for n in range(1, DEPTH + 1)),
         decoder=tuple(convolution(f"decoder/{n}") for n in range(1, DEPTH + 1)),
         head=convolution("head", has_norm=False),
+        masks=masks,
     )
 
 

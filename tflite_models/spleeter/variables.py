@@ -52,6 +52,7 @@ def read_unet(checkpoint: Checkpoint, architecture: Architecture, stem: str) -> 
             reader.transposed(n, (5, 5, up[n], joined[n]), DEPTH + n) for n in range(DEPTH)
         ),
         head=reader.convolution(DEPTH, (4, 4, 1, CHANNELS), None),
+        masks=architecture.masks,
     )
 
 

@@ -24,11 +24,11 @@ def checkpoint_sha256(release: Release, folder: Path) -> dict[str, str]:
         One cannot be read.
     """
     try:
-        return {name: sha256_of(folder / name) for name in release.checkpoint_sha256}
+        return {name: sha256_of(folder / name) for name in release.files}
     except OSError as error:
         raise ModelError(
             f"{error.filename}: {error.strerror}; a checkpoint's folder holds "
-            f"{' and '.join(release.checkpoint_sha256)}"
+            f"{' and '.join(release.files)}"
         ) from error
 
 
@@ -38,6 +38,7 @@ def convert(
     found: dict[str, str],
     precision: PlainPrecision,
     origin: str | None = None,
+    is_archive_verified: bool = False,
 ) -> tuple[Manifest, Iterator[tuple[str, bytes]]]:
     """Turn a checkpoint into plain networks, T=128.
 
@@ -53,6 +54,8 @@ def convert(
         Of the weights in the files.
     origin : str, optional
         What the user knows the folder as; messages name it instead.
+    is_archive_verified : bool
+        Whether it came out of the published archive.
 
     Returns
     -------
@@ -72,7 +75,10 @@ def convert(
         name=release.name,
         precision=precision,
         graph=str(spec),
-        provenance=provenance_of(release, found),
+        masks=release.architecture.masks,
+        provenance=provenance_of(
+            release, found, is_archive_verified or found == dict(release.checkpoint_sha256)
+        ),
     )
     architecture = release.architecture
     graphs = (

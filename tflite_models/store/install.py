@@ -80,11 +80,11 @@ class Installer:
             explained(f"installing {name}", "XDG_DATA_HOME"),
             _staging(target.parent) as staging,
         ):
-            folder = self._obtain(release, source, allow_unverified, staging)
+            folder, is_verified = self._obtain(release, source, allow_unverified, staging)
             found = checkpoint_sha256(release, folder)
-            if not allow_unverified:
-                _check_all(origin, found, release.checkpoint_sha256)
-            write_set(target, *convert(release, folder, found, "fp32", origin))
+            if not (allow_unverified or is_verified):
+                _check_all(origin, found, release)
+            write_set(target, *convert(release, folder, found, "fp32", origin, is_verified))
         return self._library.find(name)
 
     def remove(self, name: str) -> Path:
@@ -106,23 +106,24 @@ class Installer:
 
     def _obtain(
         self, release: Release, source: Path | None, allow_unverified: bool, staging: Path
-    ) -> Path:
-        """Give a folder with the checkpoint's files."""
+    ) -> tuple[Path, bool]:
+        """Return a folder with the checkpoint's files; whether the published archive held them."""
         if source is None:
             archive = self._download(release, staging)
-            extract(archive, release.checkpoint_sha256, staging, release.most_bytes)
+            extract(archive, release.files, staging, release.most_bytes)
             archive.unlink()  # a hundred megabytes that the graphs may need
-            return staging
+            return staging, True
         if reason := why_unreadable(source):
             raise ModelError(
                 f"{source}: {reason}; --from takes an archive or a checkpoint's folder"
             )
         if source.is_dir():
-            return source
+            return source, False
+        sha256 = sha256_of(source)
         if not allow_unverified:
-            _check(str(source), sha256_of(source), release.archive_sha256)
-        extract(source, release.checkpoint_sha256, staging, release.most_bytes)
-        return staging
+            _check(str(source), sha256, release.archive_sha256)
+        extract(source, release.files, staging, release.most_bytes)
+        return staging, sha256 == release.archive_sha256
 
     def _download(self, release: Release, staging: Path) -> Path:
         if not self._url.startswith(("http://", "https://")):
@@ -143,8 +144,13 @@ class Installer:
         return f"{self._url}/{release.archive}"
 
 
-def _check_all(origin: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
-    for name, sha256 in expected.items():
+def _check_all(origin: str, found: Mapping[str, str], release: Release) -> None:
+    if not release.checkpoint_sha256:
+        raise ModelError(
+            f"{origin}: of {release.name} only the archive can be verified; give "
+            f"{release.archive}, or use --allow-unverified if you trust these files"
+        )
+    for name, sha256 in release.checkpoint_sha256.items():
         _check(f"{origin}/{name}", found[name], sha256)
 
 

@@ -1,7 +1,12 @@
-"""Which networks are here: bundled with the program, or installed by the user."""
+"""Which networks are here: bundled with the program, or installed by the user.
+
+A set is known by the name of its folder, whose manifest says the rest. Sets of the same stems lie
+side by side; of two with the same name the installed one is used.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +19,15 @@ from stemd.tflite_models.files import (
     user_data_folder,
     write_whole,
 )
-from stemd.tflite_models.graphs.spec import GraphSpec, PlainPrecision
+from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind, PlainPrecision
 from stemd.tflite_models.store.manifest import MANIFEST, Figures, Manifest, read_manifest
 from stemd.tflite_models.store.releases import RELEASES, Release
 from stemd.tflite_models.store.sets import ModelSet
 
 Origin = Literal["installed", "bundled"]
+
+SET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+"""What a set may be called: its folder's name."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Listing:
     manifest: Manifest | None = None
     """None if it is damaged, or there is none."""
     problem: str = ""
+    masks: MaskKind = "sigmoid"
     figures: Figures | None = None
     """How well it separates, where that was measured."""
 
@@ -51,7 +60,7 @@ class Library:
     bundled_dir : Path, optional
         Holds `NAME/` for each bundled set; by default this package's folder.
     releases : mapping of str to Release, optional
-        The sets there are; tests make their own.
+        The sets that can be installed; tests make their own.
 
     Raises
     ------
@@ -66,61 +75,72 @@ class Library:
         bundled_dir: Path | None = None,
         releases: Mapping[str, Release] = RELEASES,
     ) -> None:
-        self._data_dir = data_dir or user_data_folder()
+        self._installed_dir = (data_dir or user_data_folder()) / "models"
         self._cache_dir = cache_dir or user_cache_folder()
         self._bundled_dir = bundled_dir or Path(__file__).parents[1]
         self._releases = releases
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The sets there are, here or not."""
-        return tuple(self._releases)
+        """The sets that can be installed, then the others that are here."""
+        return tuple(dict.fromkeys((*self._releases, *self._names_here())))
 
     def release(self, name: str) -> Release:
-        """Give what is known of a set, here or not.
+        """Return what is known of a set that can be installed.
+
+        Raises
+        ------
+        ModelError
+            No set of this name can be installed.
+        """
+        try:
+            return self._releases[name]
+        except KeyError:
+            known = ", ".join(self._releases)
+            raise ModelError(
+                f"no networks named {name!r} can be installed; known are {known}"
+            ) from None
+
+    def installed_dir(self, name: str) -> Path:
+        """Return the folder where a set is, or would be, installed.
 
         Raises
         ------
         ModelError
             There is no set of this name.
         """
-        try:
-            return self._releases[name]
-        except KeyError:
-            known = ", ".join(self._releases)
-            raise ModelError(f"there are no networks named {name!r}; known are {known}") from None
-
-    def installed_dir(self, name: str) -> Path:
-        """Give the folder where a set is, or would be, installed."""
-        return self._data_dir / "models" / self.release(name).name
+        names = self.names
+        if name not in names:
+            raise ModelError(f"there are no networks named {name!r}; known are {', '.join(names)}")
+        return self._installed_dir / name
 
     def find(self, name: str) -> ModelSet:
-        """Give a set with every file's sha256 checked; an installed one hides a bundled one.
+        """Return a set with every file's sha256 checked; an installed one hides a bundled one.
 
         Raises
         ------
         ModelError
-            It is missing or damaged; the message ends with the command that mends it.
+            It is unknown, missing or damaged; the message ends with the command that mends it.
         """
         found = self._open(name, *self._first_place(name))
         found.verify()
         return found
 
     def find_bundled(self, name: str) -> ModelSet:
-        """Give the set that comes along, checked, whatever the user has installed.
+        """Return the bundled set, checked, whatever the user has installed.
 
         Raises
         ------
         ModelError
             It is missing or damaged.
         """
-        folder = self._bundled_dir / self.release(name).name
+        folder = self._bundled_dir / name
         found = self._open(name, "bundled", folder)
         found.verify()
         return found
 
     def verify(self, name: str) -> list[ModelSet | ModelError]:
-        """Check every copy of a set, the hidden one too; give it, or what is wrong with it.
+        """Check every copy of a set, the hidden one too; return it, or what is wrong with it.
 
         Raises
         ------
@@ -131,8 +151,8 @@ class Library:
         return [self._checked(name, *place) for place in self._places(name)]
 
     def list(self) -> list[Listing]:
-        """Tell what is here and what could be; looks at lengths, not at content."""
-        return [line for name in self._releases for line in self._listings(name)]
+        """Return what is here and what could be; looks at lengths, not at content."""
+        return [line for name in self.names for line in self._listings(name)]
 
     def export(self, name: str, spec: GraphSpec, out_dir: Path) -> dict[str, Path]:
         """Write the graphs of a spec into a folder, one `STEM.tflite` for each stem.
@@ -154,10 +174,9 @@ class Library:
     def _first_place(self, name: str) -> tuple[Origin, Path]:
         for place in self._places(name):
             return place
+        here = ", ".join(self._names_here()) or "none"
         raise ModelError(
-            f"the {name} networks are missing: neither {self.installed_dir(name)} nor "
-            f"{self._bundled_dir / name} is there; run `{_install_command(name)}`, or install "
-            "stemd anew"
+            f"the {name} networks are not here: run `{_install_command(name)}` (here are: {here})"
         )
 
     def _places(self, name: str) -> Iterator[tuple[Origin, Path]]:
@@ -167,17 +186,32 @@ class Library:
         )
         return (place for place in candidates if _is_set(place[1]))
 
-    def _open(self, name: str, origin: Origin, folder: Path) -> ModelSet:
-        remedy = f"run `{_install_command(name)}`"
+    def _names_here(self) -> tuple[str, ...]:
+        """Return the names of the folders that hold a set, sorted."""
+        roots = (self._installed_dir, self._bundled_dir)
+        return tuple(sorted({folder.name for root in roots for folder in _sets_in(root)}))
+
+    def _remedy(self, name: str, origin: Origin) -> str:
+        """Return what mends a damaged set."""
+        can_be_installed = name in self._releases
         if origin == "bundled":
-            remedy += ", which takes its place, or install stemd anew"
-        elif _is_set(self._bundled_dir / name):
-            remedy += f", or `stemd models remove {name}` to use those that come along"
+            takes = f"run `{_install_command(name)}`, which takes its place, or "
+            return f"{takes if can_be_installed else ''}install stemd anew"
+        remove = f"`stemd models remove {name}`"
+        if not can_be_installed:
+            return f"run {remove}, or put it there anew"
+        remedy = f"run `{_install_command(name)}`"
+        if _is_set(self._bundled_dir / name):
+            remedy += f", or {remove} to use the bundled ones"
+        return remedy
+
+    def _open(self, name: str, origin: Origin, folder: Path) -> ModelSet:
+        remedy = self._remedy(name, origin)
         try:
             manifest = read_manifest(folder)
         except ModelError as error:
             raise ModelError(f"{error}; {remedy}") from error
-        for what, found, expected in _claims(manifest, self.release(name)):
+        for what, found, expected in _claims(manifest, name, self._releases.get(name)):
             if found != expected:
                 raise ModelError(
                     f"{folder / MANIFEST} names the {what} {found or 'none'}, expected {expected}; "
@@ -197,28 +231,42 @@ class Library:
         places = list(self._places(name))
         lines = [self._listing(name, *place, in_use=place == places[0]) for place in places]
         yield from lines
-        if all(line.manifest and line.manifest.training for line in lines):
+        release = self._releases.get(name)
+        if release and all(line.manifest and line.manifest.training for line in lines):
             # The authors' own could be here too, and would be used.
-            release = self.release(name)
             yield Listing(name, release.architecture.stems, None, figures=_published(release))
 
     def _listing(self, name: str, origin: Origin, folder: Path, in_use: bool) -> Listing:
-        release = self.release(name)
-        stems = release.architecture.stems
+        release = self._releases.get(name)
         try:
             found = self._open(name, origin, folder)
         except ModelError as error:
+            stems = release.architecture.stems if release else ()
             return Listing(name, stems, origin, in_use, folder, problem=str(error))
         manifest = found.manifest
-        is_official = manifest.provenance.verified and not manifest.training
-        figures = manifest.figures or (_published(release) if is_official else None)
-        return Listing(name, stems, origin, in_use, folder, manifest, _problem(found), figures)
+        is_official = release and manifest.provenance.verified and not manifest.training
+        figures = manifest.figures or (_published(release) if release and is_official else None)
+        return Listing(
+            name,
+            found.stems,
+            origin,
+            in_use,
+            folder,
+            manifest,
+            _problem(found),
+            found.masks,
+            figures,
+        )
 
 
-def _claims(manifest: Manifest, release: Release) -> Iterator[tuple[str, str, str]]:
-    """Give what a manifest says, each with what it must say: a name for it, found, expected."""
-    yield "set", manifest.name, release.name
-    yield "stems", ", ".join(manifest.stems), ", ".join(release.architecture.stems)
+def _claims(
+    manifest: Manifest, name: str, release: Release | None
+) -> Iterator[tuple[str, str, str]]:
+    """Yield what a manifest says and what it must say: a name for it, found, expected."""
+    yield "set", manifest.name, name
+    if release:
+        yield "stems", ", ".join(manifest.stems), ", ".join(release.architecture.stems)
+        yield "masks", manifest.masks, release.architecture.masks
     precision: PlainPrecision = "fp16" if manifest.precision == "fp16" else "fp32"
     yield "precision", manifest.precision, precision
     yield "graph", manifest.graph, str(GraphSpec(precision=precision))
@@ -230,18 +278,44 @@ def _published(release: Release) -> Figures | None:
     return Figures(of="MUSDB18", sdr_db=dict(release.musdb18_sdr_db))
 
 
+def _sets_in(root: Path) -> Iterator[Path]:
+    """Yield the folders in a folder that have a manifest.
+
+    Raises
+    ------
+    ModelError
+        The folder may not be looked into: sets could be there.
+    """
+    try:
+        folders = [folder for folder in root.iterdir() if SET_NAME.fullmatch(folder.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise _closed(root, error) from error
+    yield from (folder for folder in folders if _is_set(folder))
+
+
 def _is_set(folder: Path) -> bool:
-    """Tell whether a manifest is there; where nobody may look, one could be."""
+    """Whether a manifest is there.
+
+    Raises
+    ------
+    ModelError
+        The folder may not be looked into: one could be there.
+    """
     try:
         (folder / MANIFEST).stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise ModelError(
-            f"{folder}: {error.strerror}; make it readable, or set XDG_DATA_HOME to a folder "
-            "that is"
-        ) from error
+        raise _closed(folder, error) from error
     return True
+
+
+def _closed(folder: Path, error: OSError) -> ModelError:
+    return ModelError(
+        f"{folder}: {error.strerror}; make it readable, or set XDG_DATA_HOME to a folder that is"
+    )
 
 
 def _problem(found: ModelSet) -> str:

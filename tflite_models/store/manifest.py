@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import read_ordinary, sha256_of
+from stemd.tflite_models.graphs.spec import MaskKind
 from stemd.tflite_models.store.releases import CITATION, LICENCE, PROJECT, VERSION, Release
 
 MANIFEST = "manifest.json"
@@ -106,6 +107,8 @@ class Manifest(_Strict):
     """Of the weights in the files."""
     graph: str
     """The window the graphs are made for, as `GraphSpec` prints it."""
+    masks: MaskKind = "sigmoid"
+    """How the masks are made of what the networks compute."""
     files: tuple[FileRecord, ...] = ()
     provenance: Provenance
     training: Training | None = None
@@ -130,13 +133,23 @@ class Manifest(_Strict):
         return self.model_dump_json(indent=2, exclude_none=True) + "\n"
 
 
-def provenance_of(release: Release, checkpoint: dict[str, str]) -> Provenance:
-    """Describe weights read from checkpoint files with these sha256, by file name."""
+def provenance_of(release: Release, checkpoint: dict[str, str], verified: bool) -> Provenance:
+    """Describe weights read from checkpoint files.
+
+    Parameters
+    ----------
+    release : Release
+        What they claim to be.
+    checkpoint : dict of str to str
+        The files' sha256 by name.
+    verified : bool
+        Whether they are known to be the published ones.
+    """
     return Provenance(
         archive=release.archive,
         archive_sha256=release.archive_sha256,
         checkpoint=checkpoint,
-        verified=checkpoint == dict(release.checkpoint_sha256),
+        verified=verified,
     )
 
 

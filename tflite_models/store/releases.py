@@ -31,10 +31,16 @@ class Release:
     architecture: Architecture
     archive_sha256: str
     """Of `NAME.tar.gz`."""
-    checkpoint_sha256: Mapping[str, str]
-    """Of each file of the checkpoint, by its name."""
+    checkpoint_sha256: Mapping[str, str] = field(default_factory=dict)
+    """Of each file of the checkpoint, by its name. Empty where only the archive's is known: files
+    on their own cannot be verified then."""
     musdb18_sdr_db: Mapping[str, float] = field(default_factory=dict)
     """What its authors measured on the songs of MUSDB18, by stem (Hennequin et al., table 1)."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the checkpoint's files."""
+        return (DATA_FILE, INDEX_FILE)
 
     @property
     def most_bytes(self) -> int:
@@ -68,6 +74,15 @@ RELEASES: Mapping[str, Release] = {
                 INDEX_FILE: "99ea41b3ef9bfbc6a34520409427af5ba7a883173e57ea25d6c487584b891b18",
             },
             {"vocals": 6.55, "drums": 5.93, "bass": 5.10, "other": 4.24},
+        ),
+        Release(
+            "5stems",
+            Architecture(
+                ("vocals", "piano", "drums", "bass", "other"),
+                Activations("elu", "elu"),
+                masks="softmax",
+            ),
+            "25a1e87eb5f75cc72a4d2d5467a0a50ac75f05611f877c278793742513cc7218",
         ),
     )
 }

@@ -14,7 +14,7 @@ from typing import Literal
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import explained, locked
-from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind
 from stemd.tflite_models.spleeter.plain import says_stem
 from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.spleeter.streaming import WRITER, compile_graph
@@ -47,6 +47,11 @@ class ModelSet:
     def stems(self) -> tuple[str, ...]:
         """The stems' names, in order."""
         return self.manifest.stems
+
+    @property
+    def masks(self) -> MaskKind:
+        """How the masks are made of what the networks compute."""
+        return self.manifest.masks
 
     @property
     def precision(self) -> str:

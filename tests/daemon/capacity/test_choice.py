@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from damaged import damaged_four_stems
+from known_sets import FOUR, TWO
 from stemd.daemon.capacity import benchmark, measurements
 from stemd.daemon.capacity.benchmark import Measurement, measure, measured
 from stemd.daemon.capacity.choice import HEADROOM, TRIES, first_held
@@ -24,7 +25,7 @@ from two_networks import low_and_high
 from waiting import wait_until
 
 SCHEME = Scheme(T=64, B=4, A=2)
-LADDER = [Work(replace(SCHEME, B=b), 2, "mixed") for b in (1, 2, 4)]
+LADDER = [Work(replace(SCHEME, B=b), TWO, "mixed") for b in (1, 2, 4)]
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ class TestMeasuring:
         assert 0 < found.dsp_ms < 15
 
     def test_a_process_of_its_own_measures_the_real_networks(self):
-        found = measured(Work(Scheme(T=64, B=32, A=0), 2, "mixed", 1))
+        found = measured(Work(Scheme(T=64, B=32, A=0), TWO, "mixed", 1))
         assert all(number > 0 for number in astuple(found))
         assert 40 < found.memory_mb < 200
 
@@ -101,7 +102,7 @@ class TestMeasuring:
         for module in ("json", "soxr", "numpy", "stemd"):
             (tmp_path / f"{module}.py").write_text("raise SystemExit('poisoned')")
         monkeypatch.chdir(tmp_path)
-        assert measured(Work(Scheme(T=64, B=32, A=0), 2, "mixed", 1)).load > 0
+        assert measured(Work(Scheme(T=64, B=32, A=0), TWO, "mixed", 1)).load > 0
 
     @pytest.mark.parametrize(
         ("code", "message"),
@@ -120,7 +121,7 @@ class TestMeasuring:
         program.chmod(0o755)
         monkeypatch.setattr(benchmark.sys, "executable", str(program))
         with pytest.raises(StemdError, match=message):
-            measured(Work(SCHEME, 2, "mixed", 1))
+            measured(Work(SCHEME, TWO, "mixed", 1))
 
     def test_a_process_that_does_not_end_is_killed(self, monkeypatch, tmp_path):
         program = tmp_path / "python"
@@ -140,7 +141,7 @@ class TestMeasuring:
         damaged_four_stems(tmp_path)
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
         with pytest.raises(StemdError, match=r"T=64 B=4 A=2 failed: .*stemd models install 4stems"):
-            measured(Work(SCHEME, 4, "mixed", 1))
+            measured(Work(SCHEME, FOUR, "mixed", 1))
 
 
 class TestChoice:
@@ -183,11 +184,11 @@ class TestMeasurements:
 
     @pytest.mark.parametrize(
         "other",
-        [{"stems": 4}, {"precision": "int8"}, {"threads": 2}, {"remainder": True}],
+        [{"networks": FOUR}, {"precision": "int8"}, {"threads": 2}, {"remainder": True}],
         ids=str,
     )
     def test_other_work_is_measured_anew(self, loads, other, monkeypatch):
-        monkeypatch.setattr("stemd.daemon.capacity.choice.find_networks", lambda stems: None)
+        monkeypatch.setattr("stemd.daemon.capacity.choice.find_networks", lambda name: None)
         first_held(LADDER[1:])
         first_held([replace(work, **other) for work in LADDER[1:]])
         assert len(loads["asked"]) == 4
@@ -219,7 +220,7 @@ class TestMeasurements:
         assert loads["asked"] == LADDER * 2
 
     def test_another_machine_is_measured_anew(self, loads, monkeypatch):
-        work = Work(SCHEME, 2, "mixed", 1)
+        work = Work(SCHEME, TWO, "mixed", 1)
         Measurements().measure(work)
         assert Measurements().recall(work) is not None
         monkeypatch.setattr(measurements.platform, "node", lambda: "another")
@@ -239,7 +240,7 @@ class TestMeasurements:
         ],
     )
     def test_a_damaged_file_is_as_none(self, loads, content, tmp_path):
-        path, work = tmp_path / "machine.json", Work(SCHEME, 2, "mixed", 1)
+        path, work = tmp_path / "machine.json", Work(SCHEME, TWO, "mixed", 1)
         content = content.replace("MACHINE", json.dumps(measurements.describe_machine()))
         path.write_text(content.replace("KEY", json.dumps(str(work))))
         assert Measurements(path).recall(work) is None
@@ -265,7 +266,7 @@ class TestMeasurements:
         caplog.set_level("INFO")
         (tmp_path / "file").write_text("")
         found = Measurements(tmp_path / "file" / "machine.json").measure(
-            Work(SCHEME, 2, "mixed", 1)
+            Work(SCHEME, TWO, "mixed", 1)
         )
         assert found.best.load == HEADROOM
         assert "cannot be written, so nothing is remembered" in caplog.text

@@ -4,6 +4,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
+import known_sets
+from known_sets import TWO
 from stemd.daemon.capacity import estimate, profiles
 from stemd.daemon.capacity.estimate import (
     A53,
@@ -53,7 +55,7 @@ def test_what_is_counted_is_what_the_graphs_have(scheme):
     assert {name: round(each.bytes_weights, -6) for name, each in counts.items()} == WEIGHTS
 
 
-BALANCED = Work(Scheme(T=64, B=4, A=8), 2, "int8")
+BALANCED = Work(Scheme(T=64, B=4, A=8), TWO, "int8")
 
 
 def test_the_load_goes_with_networks_threads_and_cores():
@@ -94,45 +96,46 @@ def test_a_core_is_known_by_its_part_or_by_its_instructions(cpuinfo, core, tmp_p
     assert found.memory_mb > 100
 
 
-@pytest.mark.parametrize("stems", [2, 4])
+ONLY_TWO, BOTH = [TWO], [known_sets.FOUR, TWO]
+
+
+@pytest.mark.parametrize("sets", [ONLY_TWO, BOTH])
 @pytest.mark.parametrize("board", [*BOARDS, DESKTOP], ids=lambda board: board.name)
-def test_a_profile_is_what_the_board_is_expected_to_hold(board, stems):
-    chosen = choose_profile(board, stems).settings
-    (scheme,) = PRESETS[chosen["preset"]]
-    work = Work(
-        scheme, chosen["stems"], chosen["precision"], chosen["threads"], chosen["remainder"]
-    )
+def test_a_profile_is_what_the_board_is_expected_to_hold(board, sets):
+    chosen = choose_profile(board, sets).settings
+    (scheme,) = PRESETS[chosen.pop("preset")]
+    (networks,) = (each for each in sets if each.name == chosen["networks"])
+    work = Work(scheme, **(chosen | {"networks": networks}))
     assert expected_load(work, board) <= MOST_LOAD
-    assert chosen["stems"] <= stems
 
 
 def test_a_desktop_gets_all_and_a_small_board_one_network():
-    assert choose_profile(DESKTOP, 4).settings["stems"] == 4
-    assert choose_profile(DESKTOP, 2).settings == {
-        **{"stems": 2, "remainder": False, "precision": "mixed", "preset": "balanced"},
+    assert choose_profile(DESKTOP, BOTH).settings["networks"] == "4stems"
+    assert choose_profile(DESKTOP, ONLY_TWO).settings == {
+        **{"networks": "2stems", "remainder": False, "precision": "mixed", "preset": "balanced"},
         "threads": 4,
     }
-    zero = choose_profile(ZERO, 4)
+    zero = choose_profile(ZERO, BOTH)
     assert zero.settings["remainder"]
     assert "4 cores (Cortex-A53), 512 MB of memory: " in zero.reason
 
 
 def test_with_the_runtime_of_old_it_is_float(monkeypatch):
     monkeypatch.setattr(profiles, "preferred_precision", lambda: "fp32")
-    assert choose_profile(FOUR, 2).settings["precision"] == "fp32"
+    assert choose_profile(FOUR, ONLY_TWO).settings["precision"] == "fp32"
 
 
 def test_memory_decides_too(monkeypatch):
     tiny = replace(DESKTOP, memory_mb=300)
-    assert choose_profile(tiny, 4).settings["remainder"]
+    assert choose_profile(tiny, BOTH).settings["remainder"]
     small = replace(DESKTOP, memory_mb=400)
-    assert not choose_profile(small, 2).settings["remainder"]
+    assert not choose_profile(small, ONLY_TWO).settings["remainder"]
     monkeypatch.setattr(profiles, "preferred_precision", lambda: "fp32")
-    assert choose_profile(small, 2).settings["remainder"]
+    assert choose_profile(small, ONLY_TWO).settings["remainder"]
 
 
 def test_a_board_that_is_too_slow_gets_the_least_and_is_told():
-    chosen = choose_profile(SLOW, 2)
+    chosen = choose_profile(SLOW, ONLY_TWO)
     assert chosen.settings["preset"] == "seed"
     assert "is too slow, and will take" in chosen.reason
 
@@ -158,13 +161,14 @@ def test_a_profile_is_told_and_fills_in_what_is_left_out(load, caplog):
 
 def test_what_the_user_writes_counts_and_the_rest_is_chosen_for_it(load):
     two = load(FIVE, "stems=2")
-    assert (two.stems, two.threads) == (2, 2)
+    assert (two.networks, two.stems, two.threads) == ("2stems", "auto", 2)
     four = load(FIVE, "stems=4")
-    assert (four.stems, four.threads, four.preset) == (4, 1, "balanced")
+    assert (four.networks, four.threads, four.preset) == ("4stems", 1, "balanced")
+    assert load(FIVE, "networks=4stems") == four
     assert load(FOUR, "stems=4", "preset=balanced").precision == "int8"
     assert load(FOUR, "stems=4", "remainder=true").remainder
     assert load(FOUR, "threads=1").threads == 1
-    assert load(ZERO, "stems=auto").stems == 2
+    assert load(ZERO, "stems=auto").networks == "2stems"
 
 
 @pytest.mark.parametrize("preset", PRESETS)

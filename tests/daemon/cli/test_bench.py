@@ -5,7 +5,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
+import known_sets
 from damaged import damaged_four_stems
+from known_sets import TWO
 from stemd.daemon.capacity import choice, measurements
 from stemd.daemon.capacity.benchmark import Measurement
 from stemd.daemon.capacity.estimate import BOARDS, expected_load
@@ -50,14 +52,14 @@ def test_every_scheme_has_a_line_and_the_verdict_is_the_shortest_held(bench):
     assert [row[-1] for row in rows] == ["no"] * len(LIVE) + ["yes"] * 3
     assert "12.5 ms" in lines[4]
     assert lines[-2] == f"`preset: auto` is balanced ({BALANCED}) here"
-    assert lines[-1] == f"`profile: auto`, by estimate: {choose_profile(FOUR, 2).reason}"
+    assert lines[-1] == f"`profile: auto`, by estimate: {choose_profile(FOUR, [TWO]).reason}"
 
 
 def test_beside_what_is_measured_stands_what_the_board_was_expected_to_do(bench):
     lines = bench("--precision", "int8").splitlines()
     shown = {line.split()[0]: line.split()[-5] for line in lines if line.startswith((*PRESETS,))}
     wanted = {
-        name: f"{expected_load(Work(PRESETS[name][-1], 2, 'int8'), FOUR):.0%}" for name in shown
+        name: f"{expected_load(Work(PRESETS[name][-1], TWO, 'int8'), FOUR):.0%}" for name in shown
     }
     assert shown == wanted
     report = json.loads(bench("--precision", "int8", "--json"))
@@ -73,26 +75,27 @@ def test_a_machine_that_holds_nothing_is_told_so(bench):
 
 def test_json_says_the_same(bench):
     report = json.loads(bench("--json"))
-    assert (report["preset"], report["stems"], report["threads"]) == ("balanced", 2, 1)
+    assert (report["preset"], report["networks"], report["threads"]) == ("balanced", "2stems", 1)
+    assert report["stems"] == ["vocals", "accompaniment"]
     assert report["precision"] == SeparationSection().precision
     assert report["schemes"][-1] == {
         "preset": "seed",
         **{"T": 128, "B": 128, "A": 0, "mirror": 0},
         "delay_s": pytest.approx(6.0139, abs=1e-4),
         "held": True,
-        "expected_load": pytest.approx(expected_load(Work(SEED, 2, report["precision"]), FOUR)),
+        "expected_load": pytest.approx(expected_load(Work(SEED, TWO, report["precision"]), FOUR)),
         **{"load": 0.5 * BALANCED.B / 128, "cores": 0.25},
         **{"network_ms": 12.5, "dsp_ms": 0.75, "memory_mb": 101},
     }
 
 
 def test_it_measures_what_it_is_asked_to(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_report, "find_networks", lambda stems: None)
+    monkeypatch.setattr(bench_report, "find_networks", lambda name: None)
     config = tmp_path / "config.yaml"
     config.write_text("separation: {stems: 4, precision: fp32, threads: 2}")
     settings = ["--set", "separation.threads=3", "--set", "separation.remainder=true"]
     bench("-c", str(config), *settings, "--precision", "int8")
-    asked = [Work(scheme, 4, "int8", 3, remainder=True) for scheme in PRESETS["auto"]]
+    asked = [Work(scheme, known_sets.FOUR, "int8", 3, remainder=True) for scheme in PRESETS["auto"]]
     assert bench.asked == asked
 
 
@@ -101,7 +104,7 @@ def test_the_daemon_uses_what_bench_remembered(bench, monkeypatch):
     monkeypatch.setattr(measurements, "measured", None)  # nothing is measured again
     monkeypatch.setattr(choice, "TRIES", 1)
     for preset, scheme in (("auto", BALANCED), ("live", LIVE[-1])):
-        works = SeparationSection(preset=preset).works(2)
+        works = SeparationSection(preset=preset).works(TWO)
         assert choice.first_held(works).scheme == scheme
 
 

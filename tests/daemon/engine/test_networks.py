@@ -2,11 +2,13 @@
 
 import threading
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from known_sets import FOUR, TWO
 from stemd.daemon.engine import networks
 from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.work import Work
@@ -18,16 +20,26 @@ SCHEME = Scheme(T=64, B=4, A=2, mirror=3)
 
 
 class FakeLibrary:
-    installed = ("2stems",)
+    """What is here: two stems bundled; four bundled, official, and of a name of their own."""
+
+    sets = (
+        ("2stems", "bundled", TWO.stems),
+        ("4stems", "bundled", FOUR.stems),
+        ("4others", "installed", FOUR.stems),
+        ("guitars", "installed", ("guitar", "rest")),
+        ("5stems", None, ("vocals", "piano", "drums", "bass", "other")),
+    )
 
     def list(self):
         return [
-            SimpleNamespace(name=name, origin="installed" if name in self.installed else "bundled")
-            for name in ("2stems", "4stems")
+            SimpleNamespace(name=name, origin=origin, stems=stems, masks="sigmoid")
+            for name, origin, stems in self.sets
         ]
 
     def find(self, name):
-        stems = ("vocals", "accompaniment") if name == "2stems" else ("vocals", "drums")
+        stems = {each: stems for each, origin, stems in self.sets if origin}.get(name)
+        if not stems:
+            raise ModelError(f"there are no networks named {name!r}")
         return SimpleNamespace(
             name=name, origin="installed", graphs=lambda spec: dict.fromkeys(stems, spec)
         )
@@ -43,28 +55,55 @@ def made(monkeypatch):
 def test_each_stem_has_a_network_for_the_scheme_with_its_threads(made):
     spec = GraphSpec(T=64, B=4, A=2, mirror=3, precision="int8")
     expected = {"vocals": (spec, 3), "accompaniment": (spec, 3)}
-    assert networks.load_networks(Work(SCHEME, 2, "int8", threads=3)) == expected
+    assert networks.load_networks(Work(SCHEME, TWO, "int8", threads=3)) == expected
+
+
+def test_of_a_softmax_no_network_can_be_left_out(made):
+    softmax = replace(TWO, masks="softmax")
+    with pytest.raises(ModelError, match=r"the 2stems networks have no residual: .* to false"):
+        networks.load_networks(Work(SCHEME, softmax, "int8", remainder=True))
+    assert len(networks.load_networks(Work(SCHEME, softmax, "int8"))) == 2
 
 
 def test_the_remainder_has_none(made):
-    loaded = networks.load_networks(Work(SCHEME, 2, "int8", remainder=True))
+    loaded = networks.load_networks(Work(SCHEME, TWO, "int8", remainder=True))
     assert list(loaded) == ["vocals", "accompaniment"]
     assert loaded["vocals"] is not None
     assert loaded["accompaniment"] is None
 
 
 @pytest.mark.parametrize(
-    ("stems", "installed", "chosen"),
+    ("names", "stems", "chosen"),
     [
-        ("auto", ("2stems",), 2),
-        ("auto", ("2stems", "4stems"), 4),
-        (2, ("2stems", "4stems"), 2),
-        (4, ("2stems",), 4),
+        ("auto", "auto", TWO),
+        ("auto", 2, TWO),
+        ("auto", 4, FOUR),
+        ("4stems", "auto", FOUR),
+        ("4others", "auto", replace(FOUR, name="4others")),
     ],
 )
-def test_auto_is_four_stems_where_they_are_installed(made, monkeypatch, stems, installed, chosen):
-    monkeypatch.setattr(FakeLibrary, "installed", installed)
-    assert networks.choose_stems(stems) == chosen
+def test_networks_are_chosen_by_name_or_by_number_of_stems(made, names, stems, chosen):
+    assert networks.choose_networks(names, stems) == chosen
+
+
+def test_auto_is_four_stems_where_they_are_installed(made, monkeypatch):
+    installed = ("4stems", "installed", FOUR.stems)
+    monkeypatch.setattr(FakeLibrary, "sets", (installed, *FakeLibrary.sets))
+    assert networks.choose_networks("auto") == FOUR
+
+
+@pytest.mark.parametrize(
+    ("names", "stems", "reason"),
+    [
+        ("3stems", "auto", "no networks named '3stems'"),
+        ("auto", 3, r"no networks of 3 stems; known are 2stems \(2\), 4stems \(4\), 4others \(4\)"),
+        ("auto", 5, "no networks named '5stems'"),
+        ("guitars", "auto", "the guitars networks separate guitar, rest, for which stemd has no p"),
+    ],
+)
+def test_networks_that_are_not_here_are_refused(made, names, stems, reason):
+    with pytest.raises(ModelError, match=reason):
+        networks.choose_networks(names, stems)
 
 
 def filling(value):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from known_sets import TWO
 from stemd.daemon.config import Config
 from stemd.daemon.supervisor import plan
 from stemd.dsp.scheme import Scheme
@@ -15,7 +16,7 @@ SCHEME = Scheme(T=64, B=3, A=2, mirror=4)
 @pytest.fixture
 def two_stems(monkeypatch):
     """A machine on which two are chosen."""
-    monkeypatch.setattr(plan, "choose_stems", lambda wish: 2)
+    monkeypatch.setattr(plan, "choose_networks", lambda networks, stems: TWO)
     chosen = SimpleNamespace(scheme=SCHEME), lambda: low_and_high(SCHEME)
     monkeypatch.setattr(plan, "choose", lambda works: chosen)
 

@@ -34,7 +34,7 @@ def test_every_variable_comes_back_exactly(checkpoint_dir):
 def test_the_size_of_the_weights_is_known_beforehand(checkpoint_dir):
     assert (checkpoint_dir / DATA_FILE).stat().st_size == tiny.ARCHITECTURE.checkpoint_bytes
     official = {name: each.architecture.checkpoint_bytes for name, each in RELEASES.items()}
-    assert official == {"2stems": 78_614_072, "4stems": 157_228_144}
+    assert official == {"2stems": 78_614_072, "4stems": 157_228_144, "5stems": 196_535_180}
 
 
 def test_a_variable_is_a_read_only_view(checkpoint_dir):

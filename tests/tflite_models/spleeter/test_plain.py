@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,6 +60,18 @@ def test_a_network_equals_the_reference(checkpoint_dir, magnitudes, run, stem, a
     assert np.abs(found - expected).max() < 1e-4 * expected.max()
     mask = expected / np.maximum(magnitudes, 1e-9)
     assert mask.std() > 0.1, "the reference itself says nothing: its mask is flat"
+
+
+def test_of_a_softmax_the_graph_writes_logits(unet, magnitudes, run, tmp_path):
+    spec = GraphSpec(T=64, B=8, A=8)
+    softmax = replace(unet, masks="softmax")
+    logits = run(softmax, spec)
+    heard = magnitudes[spec.first : spec.first + spec.B]
+    np.testing.assert_allclose(heard / (1 + np.exp(-logits)), run(unet, spec), atol=1e-4)
+    read, about = read_weights(tmp_path / f"{spec}.tflite")
+    assert (read.masks, "masks" in about) == ("sigmoid", False)
+    run(softmax, spec)
+    assert read_weights(tmp_path / f"{spec}.tflite")[0].masks == "softmax"
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,16 @@ def test_compiled_graph_has_the_plain_graphs_numbers(activations, spec, unets, t
     assert np.abs(compiled - plain).max() <= 1e-5 * np.abs(plain).max()
 
 
+@pytest.mark.parametrize("spec", SPECS[:5], ids=str)
+def test_compiled_logits_are_the_plain_graphs(spec, unets, tmp_path):
+    magnitudes = (10 * np.random.default_rng(7).random((spec.T, 1024, 2)) ** 3).astype(np.float32)
+    unet = replace(unets[tiny.OFFICIAL_4], masks="softmax")
+    plain = run(write_graph(unet, spec, {}), magnitudes, tmp_path / "plain.tflite")
+    compiled = run(compile_graph(unet, spec, {}), magnitudes, tmp_path / "compiled.tflite")
+    assert plain.std() > 0.05, "flat logits show nothing"
+    assert np.abs(compiled - plain).max() <= 1e-5 * np.abs(plain).max()
+
+
 @pytest.mark.parametrize("activations", ACTIVATIONS, ids=str)
 @pytest.mark.parametrize("side", ["encoder", "decoder"])
 @pytest.mark.parametrize("level", range(5))

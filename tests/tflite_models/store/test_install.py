@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,7 @@ from stemd.tflite_models.store import install, set_folder
 from stemd.tflite_models.store.install import Installer
 from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.store.manifest import MANIFEST
+from stemd.tflite_models.store.releases import Release
 
 STOPS = [KeyboardInterrupt(), SystemExit(143)]
 """How Ctrl-C and SIGTERM arrive."""
@@ -80,8 +82,40 @@ def test_the_archive_is_gone_before_the_graphs_need_its_room(installer, monkeypa
     assert sorted(seen) == [DATA_FILE, INDEX_FILE]
 
 
+class TestWhereOnlyTheArchiveIsKnown:
+    """Of the five official stems nobody has published the sums of the files."""
+
+    @pytest.fixture
+    def installer(self, tmp_path, archive, site):
+        architecture = replace(tiny.ARCHITECTURE, masks="softmax")
+        releases = {"2stems": Release("2stems", architecture, tiny.sha256(archive))}
+        library = Library(tmp_path / "data", tmp_path / "cache", tmp_path / "bundled", releases)
+        return Installer(library, site.url, progress=False, retry_delay_s=0)
+
+    @pytest.mark.parametrize("way", ["download", "archive"])
+    def test_the_archive_vouches_for_them(self, installer, archive, way):
+        found = installer.install("2stems", archive if way == "archive" else None)
+        assert (found.masks, found.manifest.provenance.verified) == ("softmax", True)
+        assert all(read_weights(path)[0].masks == "softmax" for path in found.paths.values())
+
+    def test_files_on_their_own_cannot_be_verified(self, installer, checkpoint_dir):
+        with pytest.raises(ModelError, match="of 2stems only the archive can be verified; give 2s"):
+            installer.install("2stems", checkpoint_dir)
+        found = installer.install("2stems", checkpoint_dir, allow_unverified=True)
+        assert not found.manifest.provenance.verified
+
+    def test_a_set_with_other_masks_is_refused(self, installer, checkpoint_dir):
+        found = installer.install("2stems", checkpoint_dir, allow_unverified=True)
+        told = json.loads((found.folder / MANIFEST).read_text())
+        (found.folder / MANIFEST).write_text(json.dumps(told | {"masks": "sigmoid"}))
+        with pytest.raises(ModelError, match="names the masks sigmoid, expected softmax; run"):
+            installer._library.find("2stems")
+
+
 def test_an_unknown_name_is_refused(installer, tmp_path):
-    with pytest.raises(ModelError, match="no networks named '6stems'; known are 2stems"):
+    with pytest.raises(
+        ModelError, match="no networks named '6stems' can be installed; known are 2stems"
+    ):
         installer.install("6stems")
     assert files_in(tmp_path) == []
 
@@ -446,6 +480,6 @@ def test_the_bundle_tells_what_is_wrong_in_a_line(capsys, arguments, status, mes
     assert err.count("\n") == 1
 
 
-def test_library_of_the_real_releases_knows_both():
-    assert Library().names == ("2stems", "4stems")
+def test_library_of_the_real_releases_knows_all():
+    assert Library().names == ("2stems", "4stems", "5stems")
     assert set_folder.MANIFEST == MANIFEST

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import threading
 from dataclasses import replace
 
@@ -73,9 +74,62 @@ def test_an_unknown_name_is_refused(library):
 def test_a_missing_set_says_how_to_get_it(library):
     with pytest.raises(
         ModelError,
-        match=r"2stems networks are missing: .* `stemd models install 2stems`, or install stemd an",
+        match=r"2stems networks are not here: run `stemd models install 2stems` \(here are: none",
     ):
         library.find("2stems")
+
+
+def named_anew(folder, name):
+    """Copy a set under another name; return its folder."""
+    copy = shutil.copytree(folder, folder.with_name(name))
+    told = json.loads((copy / MANIFEST).read_text())
+    (copy / MANIFEST).write_text(json.dumps(told | {"name": name}))
+    return copy
+
+
+def test_sets_with_the_same_stems_lie_side_by_side(library, bundled, installed):
+    mine, theirs = named_anew(installed, "mine"), named_anew(bundled, "theirs")
+    assert library.names == ("2stems", "mine", "theirs")
+    for name, origin, folder in (("mine", "installed", mine), ("theirs", "bundled", theirs)):
+        found = library.find(name)
+        assert (found.origin, found.folder, found.stems) == (origin, folder, tiny.STEMS)
+        assert [each.name for each in library.verify(name)] == [name]
+    assert [(line.name, line.origin, line.problem) for line in library.list()] == [
+        ("2stems", "installed", ""),
+        ("2stems", "bundled", ""),
+        ("mine", "installed", ""),
+        ("theirs", "bundled", ""),
+    ]
+    assert not {*library.find("mine").graphs(SPEC).values()} & {
+        *library.find("2stems").graphs(SPEC).values()
+    }
+
+
+@pytest.mark.parametrize(
+    ("root", "remedy"),
+    [("installed", "run `stemd models remove mine`, or put it"), ("bundled", "install stemd anew")],
+)
+def test_a_damaged_set_that_cannot_be_installed_is_told(request, library, root, remedy):
+    folder = named_anew(request.getfixturevalue(root), "mine")
+    (folder / MANIFEST).write_text("{")
+    with pytest.raises(ModelError, match=f"manifest.json is damaged: .*; {remedy}"):
+        library.find("mine")
+    (line,) = (line for line in library.list() if line.name == "mine")
+    assert (line.stems, remedy in line.problem) == ((), True)
+
+
+def test_a_set_must_bear_its_folder_s_name(library, installed):
+    shutil.copytree(installed, installed.with_name("mine"))
+    with pytest.raises(ModelError, match="names the set 2stems, expected mine"):
+        library.find("mine")
+
+
+def test_only_released_sets_can_be_installed(library, installed):
+    named_anew(installed, "mine")
+    with pytest.raises(ModelError, match="no networks named 'mine' can be installed; known are 2s"):
+        Installer(library).install("mine")
+    assert Installer(library).remove("mine") == installed.with_name("mine")
+    assert library.names == ("2stems",)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +173,9 @@ def test_a_damaged_bundled_set_can_be_replaced(library, bundled, checkpoint_dir)
 
 def test_of_a_damaged_installed_set_those_that_come_along_are_told(library, bundled, installed):
     first_graph(installed).write_bytes(b"")
-    with pytest.raises(ModelError, match=r"install 2stems`, or `stemd models remove 2stems` to"):
+    with pytest.raises(
+        ModelError, match=r"install 2stems`, or `stemd models remove 2stems` to use the b"
+    ):
         library.find("2stems")
     _, second = library.verify("2stems")
     assert second.origin == "bundled"
@@ -452,7 +508,7 @@ def test_a_data_folder_behind_a_closed_door_is_told(release, bundled, ask, close
     library = Library(closed, closed, bundled.parent, {"2stems": release})
     with pytest.raises(
         ModelError,
-        match=r"closed/models/2stems: Permission denied; make it readable, or set XDG_DATA_HOME",
+        match=r"closed/models: Permission denied; make it readable, or set XDG_DATA_HOME",
     ):
         getattr(library, ask)(*[] if ask == "list" else ["2stems"])
 
