@@ -257,8 +257,7 @@ def choose_networks(networks: str, stems: Literal["auto"] | int = "auto") -> Set
 def _name_by_stems(lines: Sequence[Listing], stems: Literal["auto"] | int) -> str:
     """Return the name of the set that a number of stems stands for, here or not."""
     if stems == AUTO:
-        is_here = any(line.name == FOUR and line.origin == "installed" for line in lines)
-        return FOUR if is_here else TWO
+        return FOUR if any(line.name == FOUR and line.origin for line in lines) else TWO
     fitting = [line for line in lines if len(line.stems) == stems]
     fitting.sort(key=lambda line: line.origin is None)  # a stable sort: else the official first
     if not fitting:

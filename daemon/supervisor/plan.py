@@ -26,7 +26,7 @@ class Plan:
         What was read last.
     scheme : Scheme
     networks : LoadedNetworks
-    chosen : SetOfNetworks, optional
+    chosen : SetOfNetworks
         The set that they are.
     """
 
@@ -34,7 +34,7 @@ class Plan:
     wished: Config
     scheme: Scheme
     networks: LoadedNetworks
-    chosen: SetOfNetworks | None = None
+    chosen: SetOfNetworks
 
 
 def make_plan(wished: Config, before: Plan | None = None) -> Plan:
@@ -57,7 +57,8 @@ def make_plan(wished: Config, before: Plan | None = None) -> Plan:
     if before is None and wishes.networks == wishes.stems == AUTO and chosen.name == TWO:
         log.info(
             "two stems, because Deezer's four-stem networks are not installed; for four: "
-            "`stemd models install 4stems`, or `separation.stems: 4` for the bundled ones"
+            "`stemd models install 4stems`, or `separation.networks: 4stems-stemd` for the bundled "
+            "ones"
         )
     work, load = choose(wishes.works(chosen))
     return Plan(

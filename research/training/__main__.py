@@ -81,7 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--run",
         type=run_name,
-        default="4stems",
+        default="4stems-stemd",
         metavar="NAME",
         help="below the folder's runs (default: %(default)s)",
     )
@@ -112,8 +112,8 @@ def _arguments() -> argparse.Namespace:
         "--output",
         type=Path,
         default=BUNDLED,
-        help="holds 2stems/, and 4stems/ where that is begun with; receives 4stems/ (default: "
-        "where the program has them)",
+        help="holds 2stems/, and 4stems-stemd/ where that is begun with; receives 4stems-stemd/ "
+        "(default: where the program has them)",
     )
     return parser.parse_args()
 

@@ -35,7 +35,7 @@ from stemd.tflite_models.store.set_folder import write_set
 from stemd.tflite_models.store.sets import ModelSet
 
 MEASURED_ON = "held-out MIDI songs"
-WORKPLACE = ".4stems.part"
+WORKPLACE = ".4stems-stemd.part"
 """Where a set is made, beside its place: on the same file system, so that it gets there at once."""
 BEFORE = "before"
 """In there, the set that is replaced, for the moment between it and the new one."""
@@ -52,7 +52,7 @@ WAYS = {
 def build(
     run: Path, material: Path, out_dir: Path, tracks: Sequence[Track], songs: Sequence[Song]
 ) -> Manifest:
-    """Write the set, measure it, write the card, and put all of it into `out_dir/4stems` at once.
+    """Write the set, measure it, write the card, and put all into `out_dir/4stems-stemd` at once.
 
     Parameters
     ----------

@@ -12,8 +12,8 @@ from typing import Any
 from benchmarks.report import DOCS, markdown_table, replace_section
 
 CARD = "card.json"
-SETS = ("2stems", "4stems")
-REPLACED = "4stems before"
+SETS = ("2stems", "4stems-stemd")
+REPLACED = "4stems-stemd before"
 """What the figures of the set that was replaced are called, of the same mixtures."""
 SPLITS = ("train", "validation", "test")
 DOCUMENTS = {
@@ -68,7 +68,7 @@ def _mixtures(mixtures: dict[str, Any]) -> str:
     rows = (
         [
             _short(song),
-            *(_db(sets["4stems"][stem]) for stem in STEMS[:4]),
+            *(_db(sets["4stems-stemd"][stem]) for stem in STEMS[:4]),
             _db(sets["2stems"]["vocals"]),
         ]
         for song, sets in mixtures.items()
@@ -80,7 +80,7 @@ def _recordings(recordings: dict[str, Any]) -> str:
     kinds = [(what, name) for what in ("instruments", "guitar") for name in SETS]
     rows = (
         [title, *(_db(recordings[name][title][what]) for what, name in kinds)]
-        for title in recordings["4stems"]
+        for title in recordings["4stems-stemd"]
     )
     return markdown_table(["recording", *(f"{what}, {name}" for what, name in kinds)], rows)
 

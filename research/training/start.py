@@ -20,7 +20,7 @@ from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.store.sets import ModelSet
 
 DEEZERS = "2stems"
-OURS = "4stems"
+OURS = "4stems-stemd"
 STARTS = (DEEZERS, OURS)
 BUNDLED = Path(stemd.tflite_models.__file__).parent
 """Where the program has its sets."""

@@ -9,7 +9,7 @@ from research.training import card
 from stemd.tflite_models.store.library import Library
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "tflite_models" / "4stems"
+FOLDER = ROOT / "tflite_models" / "4stems-stemd"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_the_manifest_has_the_cards_run_and_figures(told):
     assert manifest["training"]["steps"] == sum(steps)
     assert manifest["training"]["material_sha256"] == card.digest_of_heard(told["material"])
     assert manifest["training"]["seed"] == told["training"]["settings"]["seed"]
-    assert manifest["figures"]["sdr_db"] == told["figures"]["mean"]["offline"]["4stems"]
+    assert manifest["figures"]["sdr_db"] == told["figures"]["mean"]["offline"]["4stems-stemd"]
 
 
 def test_whose_works_were_heard_is_told(told):
@@ -73,7 +73,7 @@ def test_no_song_is_heard_and_measured(told):
 
 def test_the_bundled_four_stems_are_whole_and_the_vocals_are_deezers():
     library = Library()
-    (ours,) = (each for each in library.verify("4stems") if each.origin == "bundled")
+    (ours,) = (each for each in library.verify("4stems-stemd") if each.origin == "bundled")
     (deezers,) = (each for each in library.verify("2stems") if each.origin == "bundled")
     assert ours.stems == ("vocals", "drums", "bass", "other")
     assert ours.manifest.training.stems == ours.stems[1:]

@@ -11,7 +11,7 @@ import tiny_model as tiny
 from stemd.tflite_models.store.convert import checkpoint_sha256, convert
 from stemd.tflite_models.store.install import Installer
 from stemd.tflite_models.store.library import Library
-from stemd.tflite_models.store.manifest import Figures, Training, read_manifest
+from stemd.tflite_models.store.manifest import MANIFEST, Figures, Training, read_manifest
 from stemd.tflite_models.store.releases import Release
 from stemd.tflite_models.store.set_folder import write_set
 
@@ -68,6 +68,7 @@ def fine_tuned(bundled: Path) -> Path:
     """The bundled set with its second network trained; the first one's file is another set's."""
     base = bundled.rename(bundled.with_name("base"))
     manifest = read_manifest(base)
+    (base / MANIFEST).write_text(manifest.model_copy(update={"name": "base"}).to_json())
     vocals, accompaniment = manifest.files
     draft = manifest.model_copy(
         update={

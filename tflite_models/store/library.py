@@ -232,8 +232,7 @@ class Library:
         lines = [self._listing(name, *place, in_use=place == places[0]) for place in places]
         yield from lines
         release = self._releases.get(name)
-        if release and all(line.manifest and line.manifest.training for line in lines):
-            # The authors' own could be here too, and would be used.
+        if release and not lines:
             yield Listing(name, release.architecture.stems, None, figures=_published(release))
 
     def _listing(self, name: str, origin: Origin, folder: Path, in_use: bool) -> Listing:

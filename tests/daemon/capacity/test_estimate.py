@@ -163,8 +163,8 @@ def test_what_the_user_writes_counts_and_the_rest_is_chosen_for_it(load):
     two = load(FIVE, "stems=2")
     assert (two.networks, two.stems, two.threads) == ("2stems", "auto", 2)
     four = load(FIVE, "stems=4")
-    assert (four.networks, four.threads, four.preset) == ("4stems", 1, "balanced")
-    assert load(FIVE, "networks=4stems") == four
+    assert (four.networks, four.threads, four.preset) == ("4stems-stemd", 1, "balanced")
+    assert load(FIVE, "networks=4stems-stemd") == four
     assert load(FOUR, "stems=4", "preset=balanced").precision == "int8"
     assert load(FOUR, "stems=4", "remainder=true").remainder
     assert load(FOUR, "threads=1").threads == 1

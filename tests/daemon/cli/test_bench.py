@@ -5,9 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-import known_sets
 from damaged import damaged_four_stems
-from known_sets import TWO
+from known_sets import BUNDLED_FOUR, TWO
 from stemd.daemon.capacity import choice, measurements
 from stemd.daemon.capacity.benchmark import Measurement
 from stemd.daemon.capacity.estimate import BOARDS, expected_load
@@ -95,7 +94,7 @@ def test_it_measures_what_it_is_asked_to(bench, tmp_path, monkeypatch):
     config.write_text("separation: {stems: 4, precision: fp32, threads: 2}")
     settings = ["--set", "separation.threads=3", "--set", "separation.remainder=true"]
     bench("-c", str(config), *settings, "--precision", "int8")
-    asked = [Work(scheme, known_sets.FOUR, "int8", 3, remainder=True) for scheme in PRESETS["auto"]]
+    asked = [Work(scheme, BUNDLED_FOUR, "int8", 3, remainder=True) for scheme in PRESETS["auto"]]
     assert bench.asked == asked
 
 

@@ -26,12 +26,12 @@ def test_check_accepts_the_shipped_configuration(stemd):
 
 def test_check_refuses_a_wrong_one_with_every_error(stemd, tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text("separation: {stems: 3, preset: fast}")
+    path.write_text("separation: {stems: three, preset: fast}")
     ended = stemd("check", "-c", str(path))
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [
         f"stemd: the configuration {path} is wrong:",
-        "separation.stems: input should be 'auto', 2 or 4 (got 3)",
+        "separation.stems: must be auto or a number of stems, as 2 or 4 (got 'three')",
         "separation.preset: input should be 'seed', 'studio', 'balanced', 'live' or 'auto' "
         "(got 'fast')",
     ]
@@ -236,7 +236,7 @@ def test_help_and_completion_cut_no_summary(names, command):
         (["run", "--preset"], "", {"seed", "studio", "balanced", "live", "auto"}),
         (["run", "--server"], "j", {"jack"}),
         (["run", "--stems"], "", {"auto", "2", "4", "5"}),
-        (["run", "--networks"], "4", {"4stems"}),
+        (["run", "--networks"], "4", {"4stems", "4stems-stemd"}),
         (["check", "--set"], "separation.networks=2", {"separation.networks=2stems"}),
         (["run", "--set"], "jack.cl", {"jack.client_name="}),
         (["check", "--set"], "separation.preset=st", {"separation.preset=studio"}),
@@ -245,7 +245,7 @@ def test_help_and_completion_cut_no_summary(names, command):
         (["bench", "--stems"], "", {"auto", "2", "4", "5"}),
         (["demo", "--preset"], "l", {"live"}),
         (["models", "install"], "", {"2stems", "4stems", "5stems"}),
-        (["models", "verify"], "4", {"4stems"}),
+        (["models", "verify"], "4", {"4stems", "4stems-stemd"}),
         (["models", "export", "2stems", "--preset"], "s", {"seed", "studio"}),
         (["service", "install", "--system"], "roo", {"root"}),
     ],

@@ -57,7 +57,7 @@ def test_networks_are_checked_and_run():
 
 def test_wrong_configuration_is_bad_and_the_rest_is_looked_at_all_the_same(tmp_path):
     path = tmp_path / "wrong.yaml"
-    path.write_text("jack: {servr: jack}\nseparation: {stems: 3}")
+    path.write_text("jack: {servr: jack}\nseparation: {stems: three}")
     findings = list(examine(ConfigSource(path)))
     assert findings[0].weight is Weight.BAD
     assert "did you mean server?" in findings[0].found

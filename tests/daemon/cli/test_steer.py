@@ -85,7 +85,7 @@ def test_reload_follows_the_file_and_refuses_a_wrong_one(daemon, stemd):
     ended = stemd("reload")
     assert ended.stdout == ("changed: separation.preset\nat the next start: jack.client_name\n")
     await_line(daemon, "reloaded: ")
-    daemon.config.write_text(text + "separation: {preset: fast, stems: 3}\n")
+    daemon.config.write_text(text + "separation: {preset: fast, stems: three}\n")
     ended = stemd("reload")
     assert ended.returncode == 1
     assert "nothing is changed" in ended.stderr
@@ -117,7 +117,7 @@ def test_what_cannot_be_done_is_one_clear_line(daemon, stemd, arguments, status,
 
 def test_a_wrong_configuration_keeps_no_daemon_from_being_steered(daemon, stemd, tmp_path):
     (tmp_path / "stemd").mkdir()
-    (tmp_path / "stemd/config.yaml").write_text("separation: {stems: 3}\n")
+    (tmp_path / "stemd/config.yaml").write_text("separation: {stems: three}\n")
     ended = stemd("set", "vocals", "--unmute", XDG_CONFIG_HOME=str(tmp_path))
     assert ended.returncode == 0
     assert "separation.stems" in ended.stderr

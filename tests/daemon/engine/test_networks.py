@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from known_sets import FOUR, TWO
+from known_sets import BUNDLED_FOUR, FOUR, TWO
 from stemd.daemon.engine import networks
 from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.work import Work
@@ -20,11 +20,12 @@ SCHEME = Scheme(T=64, B=4, A=2, mirror=3)
 
 
 class FakeLibrary:
-    """What is here: two stems bundled; four bundled, official, and of a name of their own."""
+    """What is here: two stems and four bundled, others installed; the official ones are not."""
 
     sets = (
         ("2stems", "bundled", TWO.stems),
-        ("4stems", "bundled", FOUR.stems),
+        ("4stems", None, FOUR.stems),
+        ("4stems-stemd", "bundled", FOUR.stems),
         ("4others", "installed", FOUR.stems),
         ("guitars", "installed", ("guitar", "rest")),
         ("5stems", None, ("vocals", "piano", "drums", "bass", "other")),
@@ -77,8 +78,8 @@ def test_the_remainder_has_none(made):
     [
         ("auto", "auto", TWO),
         ("auto", 2, TWO),
-        ("auto", 4, FOUR),
-        ("4stems", "auto", FOUR),
+        ("auto", 4, BUNDLED_FOUR),
+        ("4stems-stemd", "auto", BUNDLED_FOUR),
         ("4others", "auto", replace(FOUR, name="4others")),
     ],
 )
@@ -90,13 +91,19 @@ def test_auto_is_four_stems_where_they_are_installed(made, monkeypatch):
     installed = ("4stems", "installed", FOUR.stems)
     monkeypatch.setattr(FakeLibrary, "sets", (installed, *FakeLibrary.sets))
     assert networks.choose_networks("auto") == FOUR
+    assert networks.choose_networks("auto", 4) == FOUR
+    assert networks.choose_networks("4stems-stemd") == BUNDLED_FOUR, "side by side"
 
 
 @pytest.mark.parametrize(
     ("names", "stems", "reason"),
     [
         ("3stems", "auto", "no networks named '3stems'"),
-        ("auto", 3, r"no networks of 3 stems; known are 2stems \(2\), 4stems \(4\), 4others \(4\)"),
+        (
+            "auto",
+            3,
+            r"no networks of 3 stems; known are 2stems \(2\), 4stems \(4\), 4stems-stemd \(4\)",
+        ),
         ("auto", 5, "no networks named '5stems'"),
         ("guitars", "auto", "the guitars networks separate guitar, rest, for which stemd has no p"),
     ],

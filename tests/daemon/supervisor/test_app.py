@@ -6,7 +6,7 @@ import pytest
 
 from fake_daemon import FakeDaemon
 from fake_graph import FakeGraph
-from known_sets import FOUR
+from known_sets import BUNDLED_FOUR
 from stemd.daemon.config_file import load_config
 from stemd.daemon.errors import StemdError
 from stemd.daemon.supervisor import app, plan, playback
@@ -55,7 +55,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
     assert graph.closed
     assert told == {
         "client": ("mine", "pipewire", None),
-        "networks": (Work(scheme, FOUR, "int8", 5, remainder=True),),
+        "networks": (Work(scheme, BUNDLED_FOUR, "int8", 5, remainder=True),),
         "session": (graph, scheme, MaskExtension.ZEROS, 77, False, 0.3, True),
         "patterns": {"in_L": "a:b"},
         "loaded": networks,

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from fake_graph import FakeGraph
+from known_sets import TWO
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Mixer, Strip
@@ -66,7 +67,7 @@ def new_daemon(servers, environment=None, replan=None, keeper=None, load=lambda:
     def plan_after(before):
         if before:
             return replan(before)
-        return Plan(config, config, SCHEME, LoadedNetworks(load))
+        return Plan(config, config, SCHEME, LoadedNetworks(load), TWO)
 
     keeper = keeper or Keeper(None)
     notifier = Notifier(environment or {})

@@ -9,6 +9,7 @@ import pytest
 from pythonosc.osc_message_builder import build_msg
 
 from fake_graph import FakeGraph
+from known_sets import TWO
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.interfaces.control_server import ControlServer
@@ -41,7 +42,7 @@ class Concert:
         settings = ["midi.enabled=true", "midi.soft_takeover=false", MIDI_GAIN]
         networks = LoadedNetworks(lambda: {"vocals": passing, "accompaniment": passing})
         config = load_config(None, settings)
-        plan = Plan(config, config, SCHEME, networks)
+        plan = Plan(config, config, SCHEME, networks, TWO)
         self.graph = FakeGraph(RATE, PERIOD)
         self.daemon = Daemon(
             config, lambda _: plan, lambda: self.graph, Mixer([]), Keeper(None), Notifier({})

@@ -60,50 +60,53 @@ def build(run, tmp_path, out_dir, tracks, monkeypatch):
 @pytest.mark.processes
 def test_a_run_becomes_a_set_with_its_card(build, out_dir, tmp_path):
     manifest = build()
-    found = Library(tmp_path / "data", tmp_path / "cache", out_dir).find("4stems")
+    found = Library(tmp_path / "data", tmp_path / "cache", out_dir).find("4stems-stemd")
     assert found.manifest == manifest
     assert found.stems == STEMS
     assert found.paths["vocals"] == out_dir / "2stems" / "vocals.tflite"
-    told = card.read(out_dir / "4stems" / "card.json")
+    told = card.read(out_dir / "4stems-stemd" / "card.json")
     assert told["training"]["steps"] == manifest.training.steps == 2
     assert [point["step"] for point in told["curve"]] == [0, 1, 2]
-    assert told["figures"]["mean"]["offline"]["4stems"] == manifest.figures.sdr_db
-    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems"]
+    assert told["figures"]["mean"]["offline"]["4stems-stemd"] == manifest.figures.sdr_db
+    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems-stemd"]
 
 
 def test_the_same_run_gives_the_same_set(build, out_dir):
     first = build()
     assert build() == first
-    assert "4stems before" not in card.read(out_dir / "4stems" / "card.json")["figures"]["mean"]
-    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems"]
+    assert (
+        "4stems-stemd before"
+        not in card.read(out_dir / "4stems-stemd" / "card.json")["figures"]["mean"]
+    )
+    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems-stemd"]
 
 
 def test_a_set_that_learnt_on_tells_what_it_had_learnt_before(build, out_dir, tmp_path, tracks):
     build()
-    start = bundled_start("4stems", out_dir)
-    replaced = card.read(out_dir / "4stems" / "card.json")["figures"]["mean"]
+    start = bundled_start("4stems-stemd", out_dir)
+    replaced = card.read(out_dir / "4stems-stemd" / "card.json")["figures"]["mean"]
     manifest = build(of=learn(tmp_path, "on", tracks, start))
-    told = card.read(out_dir / "4stems" / "card.json")
-    assert told["training"]["start"] == "4stems"
+    told = card.read(out_dir / "4stems-stemd" / "card.json")
+    assert told["training"]["start"] == "4stems-stemd"
     assert told["before"] == start.before
     assert start.before["training"] == {**told["training"], "start": "2stems"}
     assert "figures" not in start.before
     assert [told["training"]["steps"], manifest.training.steps] == [2, 4]
-    drums = read_all(bundled("4stems", out_dir))["drums"].tensors()["head/kernel"]
+    drums = read_all(bundled("4stems-stemd", out_dir))["drums"].tensors()["head/kernel"]
     before = start.networks["drums"].tensors()["head/kernel"]
     assert 0 < np.abs(drums - before).max() < 0.01
     figures = told["figures"]["mean"]
     for way, mean in figures.items():
-        assert mean["4stems before"] == replaced[way]["4stems"]
-    assert "| 4stems before |" in card._figures(figures)
+        assert mean["4stems-stemd before"] == replaced[way]["4stems-stemd"]
+    assert "| 4stems-stemd before |" in card._figures(figures)
     build(of=tmp_path / "on")
-    assert card.read(out_dir / "4stems" / "card.json")["figures"] == told["figures"]
+    assert card.read(out_dir / "4stems-stemd" / "card.json")["figures"] == told["figures"]
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "{}", "[]", "null"])
 def test_the_same_run_mends_its_card(build, out_dir, damaged):
     build()
-    path = out_dir / "4stems" / "card.json"
+    path = out_dir / "4stems-stemd" / "card.json"
     whole = path.read_text()
     path.write_text(damaged)
     build()
@@ -112,7 +115,7 @@ def test_the_same_run_mends_its_card(build, out_dir, damaged):
 
 def test_a_set_that_cannot_be_measured_leaves_the_old_one(build, out_dir, monkeypatch):
     build()
-    before = {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()}
+    before = {path.name: path.read_bytes() for path in (out_dir / "4stems-stemd").iterdir()}
 
     def fail(*_):
         raise KeyboardInterrupt
@@ -120,14 +123,14 @@ def test_a_set_that_cannot_be_measured_leaves_the_old_one(build, out_dir, monkey
     monkeypatch.setattr(bundle, "measure", fail)
     with pytest.raises(KeyboardInterrupt):
         build()
-    assert {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()} == before
-    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems"]
+    assert {path.name: path.read_bytes() for path in (out_dir / "4stems-stemd").iterdir()} == before
+    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems-stemd"]
 
 
 def test_other_material_than_was_heard_is_refused(build, tracks, out_dir):
     with pytest.raises(TrainingError, match=r"has heard other material .*--run"):
         build(tracks[1:])
-    assert not (out_dir / "4stems").exists()
+    assert not (out_dir / "4stems-stemd").exists()
     assert digest_of(tracks) != digest_of(tracks[1:])
 
 
@@ -136,7 +139,7 @@ def test_a_run_that_has_not_ended_is_refused(build, run, out_dir):
     checkpoints.save(run / CHECKPOINT, {**state, "step": 1})
     with pytest.raises(TrainingError, match=r"has taken 1 of its 2 steps: let it end first"):
         build()
-    assert not (out_dir / "4stems").exists()
+    assert not (out_dir / "4stems-stemd").exists()
 
 
 def test_a_run_of_an_older_version_is_refused(build, run):
@@ -156,37 +159,37 @@ def test_other_vocals_than_it_learnt_beside_are_refused(build, out_dir, monkeypa
         TrainingError, match=r"learnt beside other vocals .*: put those there \(-o\)"
     ):
         build()
-    assert not (out_dir / "4stems").exists()
+    assert not (out_dir / "4stems-stemd").exists()
 
 
 def test_a_set_that_cannot_be_put_leaves_the_old_one(build, out_dir, monkeypatch):
     build()
-    before = {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()}
+    before = {path.name: path.read_bytes() for path in (out_dir / "4stems-stemd").iterdir()}
     rename = Path.rename
 
     def broken(path, target):
-        if Path(target) == out_dir / "4stems" and path.name != "before":
+        if Path(target) == out_dir / "4stems-stemd" and path.name != "before":
             raise KeyboardInterrupt
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", broken)
     with pytest.raises(KeyboardInterrupt):
         build()
-    assert {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()} == before
+    assert {path.name: path.read_bytes() for path in (out_dir / "4stems-stemd").iterdir()} == before
 
 
 def test_what_a_killed_program_left_is_tidied_up(build, out_dir):
     build()
-    made = {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()}
+    made = {path.name: path.read_bytes() for path in (out_dir / "4stems-stemd").iterdir()}
     left = out_dir / bundle.WORKPLACE
     left.mkdir()
-    (out_dir / "4stems").rename(left / "before")  # between the old and the new set
-    (left / "4stems").mkdir()
+    (out_dir / "4stems-stemd").rename(left / "before")  # between the old and the new set
+    (left / "4stems-stemd").mkdir()
     with pytest.raises(TrainingError, match=r"has heard other material"):
         build([])
     build()
-    assert {path.name: path.read_bytes() for path in (out_dir / "4stems").iterdir()} == made
-    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems"]
+    assert {path.name: path.read_bytes() for path in (out_dir / "4stems-stemd").iterdir()} == made
+    assert sorted(path.name for path in out_dir.iterdir()) == ["2stems", "4stems-stemd"]
 
 
 def test_nobody_else_writes_there_meanwhile(build, out_dir):
@@ -197,9 +200,9 @@ def test_nobody_else_writes_there_meanwhile(build, out_dir):
 
 def test_what_was_replaced_has_no_figures_of_mixtures_that_are_gone(build, out_dir):
     build()
-    path = out_dir / "4stems" / "card.json"
+    path = out_dir / "4stems-stemd" / "card.json"
     told = card.read(path)
-    told["figures"]["mixtures"] = {"p/gone": {"4stems before": {"drums": 1.0}}}
+    told["figures"]["mixtures"] = {"p/gone": {"4stems-stemd before": {"drums": 1.0}}}
     path.write_text(json.dumps(told))
     build()
     assert set(card.read(path)["figures"]["mixtures"]) == {"p/song"}

@@ -125,7 +125,9 @@ def test_both_groups_are_measured_in_the_folder_that_is_named(monkeypatch, tmp_p
     assert asked == [(1, tmp_path), (ceiling.LEARNT, tmp_path)]
     rows = [row.split(" | ")[:2] for row in written["ceiling"].splitlines()[2:]]
     assert rows == [
-        [f"| 2 {songs}", masks] for songs in ceiling.GROUPS for masks in ("the best", "4stems")
+        [f"| 2 {songs}", masks]
+        for songs in ceiling.GROUPS
+        for masks in ("the best", "4stems-stemd")
     ]
 
 

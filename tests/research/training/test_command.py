@@ -109,7 +109,7 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
     monkeypatch.setattr(command, "refuse_unlike", lambda *_: told.update(looked_at=True))
     monkeypatch.setattr(command.bundle, "build", build)
     wishes = ["--folder", str(tmp_path), "--run", "mine", "-o", "out"]
-    wishes += ["--seed", "3", "--steps", "5", "--rate", "0.1", "--start", "4stems"]
+    wishes += ["--seed", "3", "--steps", "5", "--rate", "0.1", "--start", "4stems-stemd"]
     monkeypatch.setattr(sys, "argv", ["training", "train", *wishes])
     command.main()
     monkeypatch.setattr(sys, "argv", ["training", "bundle", *wishes])
@@ -120,7 +120,7 @@ def test_each_wish_arrives(tmp_path, tracks, monkeypatch):
         "folder": tmp_path / "runs" / "mine",
         "run": tmp_path / "runs" / "mine",
         "tracks": [*tracks, *tracks, mine],
-        "start": "4stems",
+        "start": "4stems-stemd",
         "begun_in": Path("out"),
         "before": (3, ([], (), [mine])),
         "settings": Settings(seed=3, steps=5, rate=0.1),
@@ -156,8 +156,8 @@ def test_a_set_needs_the_one_that_it_was_trained_from(end, tmp_path, tracks):
         "settings": '{"steps": 1}',
         "about": {"material": digest_of([*tracks, *tracks])},
     }
-    (tmp_path / "runs" / "4stems").mkdir(parents=True)
-    checkpoints.save(tmp_path / "runs" / "4stems" / CHECKPOINT, state)
+    (tmp_path / "runs" / "4stems-stemd").mkdir(parents=True)
+    checkpoints.save(tmp_path / "runs" / "4stems-stemd" / CHECKPOINT, state)
     status, line = end("bundle", "--folder", str(tmp_path), "-o", str(tmp_path / "nowhere"))
     assert status == 1
     assert "nowhere/2stems" in line

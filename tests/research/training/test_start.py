@@ -65,17 +65,19 @@ def test_what_learnt_from_something_held_out_is_refused(split, what, runs_ago):
     before = card(**learnt)
     if runs_ago == 2:
         before = card([], [], before=before)
-    begun = Start("4stems", {}, before)
+    begun = Start("4stems-stemd", {}, before)
     refuse_heard(begun, SEED, **learnt)
     held_out = learnt | {what: [replace(learnt[what][0], split=split)]}
-    said = rf"4stems has learnt from of {learnt[what][0].sha256}, .* held out: .*--start 2stems"
+    said = (
+        rf"4stems-stemd has learnt from of {learnt[what][0].sha256}, .* held out: .*--start 2stems"
+    )
     with pytest.raises(TrainingError, match=said):
         refuse_heard(begun, SEED, **held_out)
 
 
 def test_what_was_held_out_before_may_be_held_out_again():
     same = {"songs": [Heard("s", "test")], "fonts": [Heard("f", "test")], "own": []}
-    refuse_heard(Start("4stems", {}, card(**same)), SEED, **same)
+    refuse_heard(Start("4stems-stemd", {}, card(**same)), SEED, **same)
 
 
 ALL = tuple(Song(f"p/{n}", digit * 64, b"") for n, digit in enumerate("0f2"))
@@ -135,7 +137,7 @@ def test_the_mixtures_of_a_run_before_are_refused():
     with pytest.raises(
         TrainingError, match=r"has heard the mixtures of the seeds 6, 7, and 7 is .*--seed.*bundle"
     ):
-        refuse_heard(Start("4stems", {}, before), 7, [], [], [])
+        refuse_heard(Start("4stems-stemd", {}, before), 7, [], [], [])
 
 
 def test_who_has_learnt_nothing_may_learn_anything():
@@ -143,7 +145,7 @@ def test_who_has_learnt_nothing_may_learn_anything():
 
 
 def test_the_set_that_comes_along_tells_what_it_has_learnt():
-    begun = bundled_start("4stems")
+    begun = bundled_start("4stems-stemd")
     assert tuple(begun.networks) == STEMS
     font = next(iter(begun.before["material"]["fonts"]))
     song = next(s for s in begun.before["material"]["songs"].values() if s["split"] == "train")
@@ -155,19 +157,19 @@ def test_the_set_that_comes_along_tells_what_it_has_learnt():
 @pytest.fixture
 def damaged(tmp_path):
     """The bundled sets in a folder of their own, to have their card damaged."""
-    for name in ("2stems", "4stems"):
+    for name in ("2stems", "4stems-stemd"):
         folder = bundled(name).folder
         (tmp_path / name).mkdir()
         for file in folder.iterdir():
             (tmp_path / name / file.name).symlink_to(file)
-    path = tmp_path / "4stems" / "card.json"
+    path = tmp_path / "4stems-stemd" / "card.json"
     told = json.loads(path.read_text())
     path.unlink()
 
     def begin(text):
         if text is not None:
             path.write_text(text)
-        return bundled_start("4stems", tmp_path)
+        return bundled_start("4stems-stemd", tmp_path)
 
     begin.told = told
     return begin
@@ -175,7 +177,7 @@ def damaged(tmp_path):
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[]", "null", '"x"', '{"material": {}}'])
 def test_a_card_that_does_not_tell_is_refused(damaged, text):
-    with pytest.raises(TrainingError, match=r"card.json does not tell what 4stems .*--start"):
+    with pytest.raises(TrainingError, match=r"card.json does not tell what 4stems-stemd .*--start"):
         damaged(text)
 
 
@@ -186,7 +188,7 @@ def test_a_card_without_one_of_its_parts_is_refused(damaged, part):
         damaged(json.dumps(damaged.told))
 
 
-@pytest.mark.parametrize("missing", ["2stems", "4stems"])
+@pytest.mark.parametrize("missing", ["2stems", "4stems-stemd"])
 def test_a_set_that_is_missing_is_told_and_where_there_is_one(damaged, tmp_path, missing):
     (tmp_path / missing / "manifest.json").unlink()
     said = rf"{missing}/manifest.json.*; bring .*{missing} back \(.*tflite_models/{missing}\), .*-o"

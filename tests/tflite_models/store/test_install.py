@@ -481,5 +481,5 @@ def test_the_bundle_tells_what_is_wrong_in_a_line(capsys, arguments, status, mes
 
 
 def test_library_of_the_real_releases_knows_all():
-    assert Library().names == ("2stems", "4stems", "5stems")
+    assert Library().names == ("2stems", "4stems", "5stems", "4stems-stemd")
     assert set_folder.MANIFEST == MANIFEST
