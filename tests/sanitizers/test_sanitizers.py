@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.sanitizers, pytest.mark.timeout(600)]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-RT = ROOT / "daemon" / "rt"
+RT = ROOT / "daemon" / "engine" / "rt"
 
 STRICT = ("-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer")
 FLAGS = {
