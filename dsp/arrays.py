@@ -1,4 +1,4 @@
-"""What the arrays are. NumPy's types cannot tell shapes, so each name states one."""
+"""The arrays' types. NumPy's types do not hold shapes, so each name states one."""
 
 from typing import TypeAlias
 

@@ -60,7 +60,7 @@ class Bank:
             self.estimates *= rows
 
     def slide_from(self, other: "Bank") -> None:
-        """Take over the other bank's window (or one's own), one block older."""
+        """Copy the other bank's window, or this one's, one block older."""
         kept = self._scheme.heard - self._scheme.B
         self.magnitudes[:kept] = other.magnitudes[self._scheme.B : self._scheme.heard]
 
@@ -86,7 +86,7 @@ class Networks(Protocol):
         """
 
     def collect(self, bank: Bank) -> bool:
-        """Tell whether the estimates are complete; the bank is then the caller's again."""
+        """Whether the estimates are complete; the bank then belongs to the caller again."""
 
 
 class InTurn:

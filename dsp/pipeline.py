@@ -43,7 +43,7 @@ class HopFramer:
 
 
 class Pipeline:
-    """Takes the mixture in blocks of any size at any sample rate, gives blocks of the stems.
+    """Separates a mixture in blocks of any size at any sample rate into blocks of the stems.
 
     What comes out does not depend on the block sizes. Not thread-safe: one thread owns it.
 
@@ -77,7 +77,7 @@ class Pipeline:
             self.held += ceil(self._down.held * samplerate / SAMPLERATE) + self._up.held
 
     def process(self, block: Waveform) -> Iterator[Waveform]:
-        """Take a block of the mixture and yield blocks of the stems as they are ready.
+        """Separate a block of the mixture; yield blocks of the stems when they are ready.
 
         Parameters
         ----------

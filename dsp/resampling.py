@@ -32,7 +32,7 @@ class RateConverter:
         self.held = _measure_held(rate_in, rate_out)
 
     def process(self, block: Waveform) -> Waveform:
-        """Take a block of any length and return the frames that are ready, maybe none.
+        """Convert a block of any length; return the frames that are ready, maybe none.
 
         Parameters
         ----------
@@ -46,7 +46,7 @@ class RateConverter:
 
 
 def _stream(rate_in: int, rate_out: int, channels: int) -> "soxr.ResampleStream":
-    import soxr  # late: at 44.1 kHz nobody needs it
+    import soxr  # late: at 44.1 kHz it is not needed
 
     return soxr.ResampleStream(rate_in, rate_out, channels, dtype="float32", quality="HQ")
 

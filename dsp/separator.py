@@ -69,7 +69,7 @@ class Separator:
     ----------
     latency : int
         Frames by which the stream of hops that goes out lags behind the one that comes in. A hop
-        goes out when one came in, so whoever counts from a hop's first frame adds a hop.
+        goes out when one came in, so add a hop when counting from a hop's first frame.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Separator:
         self._mask.extension = extension
 
     def process(self, hops: Waveform, out: Waveform) -> Waveform:
-        """Take some hops of the mixture, any number, and write as many of every stem.
+        """Separate any number of hops of the mixture, and write as many of every stem.
 
         Parameters
         ----------
@@ -134,7 +134,7 @@ class Separator:
         return out
 
     def _at_once(self, left: int) -> int:
-        """Tell how many of the hops that are left can go through together."""
+        """Return how many of the remaining hops can be processed together."""
         # The hop that fills a block goes alone: once it is heard the networks are handed the bank,
         # and the estimates that fall due then already shape the spectrum that it sends out.
         before_full = self.scheme.B - 1 - self._hops % self.scheme.B

@@ -26,7 +26,7 @@ def hann() -> Waveform:
 
 
 def _any(values: Waveform | Spectra) -> bool:
-    """Tell whether anything is not zero; in music the first value mostly is not."""
+    """Whether anything is not zero; in music the first value mostly is not."""
     return bool(values.item(0) or values.any())
 
 
@@ -35,7 +35,7 @@ RealFft: TypeAlias = Callable[[Waveform, Spectra], object]
 
 
 _HAS_FLOAT32 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
-"""Whether NumPy transforms float32 as it is; before, in double precision, which takes longer."""
+"""Whether NumPy transforms float32 in single precision; before, in double, which is slower."""
 
 
 def numpys_rfft(frames: Waveform, out: Spectra) -> None:
@@ -75,7 +75,7 @@ class Analysis:
         self._windowed = np.empty(self._frames.shape, np.float32)
 
     def process(self, hops: Waveform, out: Spectra) -> Spectra:
-        """Take some hops, MAX_HOPS at most, and write the spectrum of each.
+        """Transform hops, MAX_HOPS at most, and write the spectrum of each.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class Synthesis:
         self._frames = np.empty((MAX_HOPS, channels, N_FFT), np.float32)
 
     def process(self, spectra: Spectra, out: Waveform) -> Waveform:
-        """Take some spectra, MAX_HOPS at most, and write the hops they complete.
+        """Synthesise spectra, MAX_HOPS at most, and write the hops that they complete.
 
         Parameters
         ----------

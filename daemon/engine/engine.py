@@ -82,7 +82,7 @@ class Engine:
                 self._link.wait(WAIT_S)
                 self._serve()
                 engine_rests()
-        except Exception as error:  # noqa: BLE001 - whatever it is, a dead engine must be told
+        except Exception as error:  # noqa: BLE001 - any error ends the engine, and must be reported
             self._link.release()
             self._on_failure(error)
 

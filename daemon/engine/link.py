@@ -373,7 +373,7 @@ class RealtimeSide:
         return bool(lib.rt_withdraw(self._rt, link.pointer))
 
     def answer_latency(self) -> None:
-        """Tell the ports their latency, when `Event.LATENCY` was told (one thread)."""
+        """Set the latency of the ports after `Event.LATENCY` (one thread)."""
         lib.rt_answer_latency(self._rt)
 
     def detach(self) -> None:
@@ -410,7 +410,7 @@ class RealtimeSide:
         return int(lib.rt_delay(self._rt))
 
     def wait_events(self, timeout_s: float) -> Event:
-        """Wait until something happens or somebody wakes; return what (one thread)."""
+        """Wait for events or `wake`; return the events (one thread)."""
         events = Event(lib.rt_wait_events(self._rt, int(timeout_s * 1000)))
         if events & (Event.SWAPPED | Event.WITHDRAWN):
             self._links = [link for link in self._links if self._holds(link)]

@@ -78,7 +78,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Rights:
-    """What was wanted and granted, as the kernel tells it now."""
+    """What was wanted, and what the kernel grants now."""
 
     server: int
     """The priority of the server's thread; 0: normal scheduling."""
@@ -97,7 +97,7 @@ class Rights:
 
     @property
     def missing_in_words(self) -> str:
-        """Say what was not granted."""
+        """Return what was not granted."""
         roles = [grant.in_words(role) for role, grant in self.grants.items() if grant.is_missing]
         priority = [f"real-time priority for {', '.join(roles)}"] if roles else []
         return ", ".join(priority + ["locked memory"] * (not self.memory_is_locked))
@@ -111,7 +111,7 @@ class Rights:
 
     @property
     def found(self) -> str:
-        """Say in a sentence how it is."""
+        """Return a sentence that says what was granted."""
         if self.missing:
             return f"not granted: {self.missing_in_words} ({self.reasons})"
         return f"real-time priority: {self.granted}; memory is locked"
@@ -123,12 +123,12 @@ class Rights:
 
     @property
     def reasons(self) -> str:
-        """Say why something is missing."""
+        """Return why something is missing."""
         return "; ".join(filter(None, (self.reason, self.memory_reason)))
 
     @property
     def memory_reason(self) -> str:
-        """Say why memory is not locked; empty if it is."""
+        """Return why memory is not locked; empty if it is."""
         if self.memory_is_locked:
             return ""
         soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
@@ -270,7 +270,7 @@ def _exists(group: str) -> bool:
 
 
 def _own_groups() -> set[str]:
-    """Return the groups that this user has, as they are written down: a login may be older."""
+    """Return the groups of this user in the system's files: a login may be older."""
     with suppress(KeyError):
         user = pwd.getpwuid(os.getuid())
         numbers = os.getgrouplist(user.pw_name, user.pw_gid)

@@ -42,7 +42,7 @@ class Terms:
 
 
 class RealtimeKit:
-    """Asks rtkit for priorities, on threads of its own: it may take long to answer.
+    """Requests priorities from rtkit, on threads of its own: rtkit may take long to answer.
 
     Parameters
     ----------
@@ -71,9 +71,9 @@ class RealtimeKit:
         return bool(self._wanted)
 
     def ask_terms(self) -> "Future[Terms]":
-        """Ask what is granted; `terms` has it from then on (any thread).
+        """Request what rtkit grants; `terms` has it from then on (any thread).
 
-        That is asked once; where nothing was, anew each time: rtkit may have come meanwhile.
+        Requested once; if rtkit was not there, again each time: it may have started meanwhile.
         """
         with self._lock:
             if self._asked is None or (self._asked.done() and not self.terms.highest):
@@ -82,7 +82,7 @@ class RealtimeKit:
             return self._asked
 
     def request(self, thread: int, priority: int) -> None:
-        """Ask for a thread's priority, later (any thread)."""
+        """Request a thread's priority, on another thread (any thread)."""
         with self._lock:
             self._wanted[thread] = priority
         self._start(lambda: self._make_realtime(thread))
@@ -94,7 +94,7 @@ class RealtimeKit:
         lib.rt_guard_forget(thread)
 
     def keep_guard(self) -> None:
-        """See that the signal still comes before a thread has run for too long (any thread)."""
+        """Ensure that the signal still comes before a thread has run for too long (any thread)."""
         if self.terms.highest:
             lib.rt_guard_limit(_soft_us(self.terms))
 
@@ -140,7 +140,7 @@ def _soft_us(terms: Terms) -> int:
 
 
 def _busctl(verb: str, *arguments: str) -> str:
-    """Have busctl do it; return what rtkit answers, nothing if it does not."""
+    """Call rtkit through busctl; return its answer, empty if there is none."""
     command = ["busctl", "--system", f"--timeout={ANSWER_S}", verb]
     try:
         done = subprocess.run(

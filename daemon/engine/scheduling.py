@@ -278,7 +278,7 @@ class RoleThread(Thread):
         self._scheduling = Lock()
 
     def run(self) -> None:
-        """Take the name and the priority, then do the work."""
+        """Set the thread's name and priority, then do the work."""
         show_name()
         self.reschedule()
         try:
@@ -287,7 +287,7 @@ class RoleThread(Thread):
             rtkit.forget(get_native_id())  # the system may give the number to another thread
 
     def reschedule(self, anew: bool = False) -> None:
-        """Take the priority that is wanted now, if it is another one or ``anew`` (any thread).
+        """Set the priority that is wanted now, if it changed or ``anew`` (any thread).
 
         It is asked for under a lock: of several that change it, the last one counts.
         """
@@ -435,13 +435,13 @@ def wait_for_rest() -> None:
 
 
 def show_name() -> None:
-    """Have the system call the calling thread as Python does, for ``top -H`` and the like."""
+    """Give the calling thread its Python name in the system, for ``top -H`` and the like."""
     with suppress(OSError):
         Path("/proc/thread-self/comm").write_text(current_thread().name)
 
 
 rtkit = RealtimeKit(lambda job: steering_thread(job, "stemd-rtkit", is_long=True).start())
-"""Asked where the kernel refuses."""
+"""Used where the kernel refuses."""
 
 
 def hurry_interpreter() -> None:

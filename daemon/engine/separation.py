@@ -73,7 +73,7 @@ class Separation:
     is_overloaded : bool
         The networks do not keep up, and the dry signal is heard.
     failure : Exception or None
-        What ended the separation before anybody asked.
+        The error that ended the separation before it was stopped.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Separation:
         self._separator.extend_masks(extension)
 
     def report(self) -> Report:
-        """Take a snapshot (any thread)."""
+        """Return a snapshot of the counters (any thread)."""
         counters = self.link.counters()
         elapsed = max(counters.frames / self.samplerate, 1e-9)
         return Report(
@@ -176,7 +176,7 @@ class Separation:
         )
 
     def busy_s(self) -> dict[str, float]:
-        """Give the seconds that each network, and the ``engine``, has been busy (any thread)."""
+        """Return the seconds that each network, and the ``engine``, has been busy (any thread)."""
         busy = {worker.stem: worker.busy_s for worker in self._workers.workers}
         return {**busy, "engine": self._engine.busy_s}
 

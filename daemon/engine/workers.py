@@ -58,7 +58,7 @@ class Worker:
         return self._thread.is_alive()
 
     def reschedule(self) -> None:
-        """Take the priority that is wanted now (any thread)."""
+        """Set the thread to the priority that is wanted now (any thread)."""
         self._thread.reschedule()
 
     def submit(self, bank: Bank) -> None:
@@ -66,11 +66,11 @@ class Worker:
         self._banks.put(bank)
 
     def end(self) -> None:
-        """Have the thread end once its network is idle (any thread)."""
+        """Ask the thread to end once its network is idle (any thread)."""
         self._banks.put(None)
 
     def has_ended(self, until: float) -> bool:
-        """Wait for that until a moment of the monotonic clock, and tell whether it was so."""
+        """Wait for its end until a moment of the monotonic clock; return whether it has ended."""
         self._thread.join(max(until - monotonic(), 0))
         return not self._thread.is_alive()
 
@@ -169,7 +169,7 @@ class WorkerPool:
             worker.submit(bank)
 
     def collect(self, bank: Bank) -> bool:  # noqa: ARG002 - they come in order
-        """Wait for the workers as long as patience lasts; tell whether all are done (engine).
+        """Wait for the workers as long as patience lasts; return whether all are done (engine).
 
         Raises
         ------
@@ -192,7 +192,7 @@ class WorkerPool:
         self._reschedule()
 
     def set_overloaded(self, on: bool) -> None:
-        """Take the priority from the threads meanwhile (one thread, which may be another).
+        """Remove the threads' priority meanwhile (one thread, which may be another).
 
         Networks that do not keep up must not take the processor from everything else.
         """

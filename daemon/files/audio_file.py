@@ -50,7 +50,7 @@ class Song:
                 self._file = soundfile.SoundFile(os.fsencode(path))
         except (soundfile.SoundFileError, OSError) as error:
             raise AudioFileError(f"cannot read {path}: {_reason(error)}") from None
-        except TypeError:  # soundfile goes by the suffix, and wants to be told the rest
+        except TypeError:  # soundfile goes by the suffix, and needs the rest as arguments
             raise AudioFileError(
                 f"cannot read {path}: raw samples do not say what they are; give them a header "
                 "(sox -r 44100 -e signed -b 16 -c 2 IN.raw OUT.wav)"
@@ -188,7 +188,7 @@ class StemFile:
                 raise AssertionError
 
     def put_in_place(self) -> None:
-        """Give it its name."""
+        """Rename it to its final name."""
         self._part.replace(self.target)
 
     def close(self) -> None:

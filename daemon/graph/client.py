@@ -66,11 +66,11 @@ class GraphClient(Protocol):
 
     @property
     def samplerate(self) -> int:
-        """Frames per second, as they are now."""
+        """The present sample rate, in frames per second."""
 
     @property
     def period(self) -> int:
-        """Frames in a cycle, as they are now."""
+        """The present period, in frames."""
 
     def bind(self, rt: RealtimeSide, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Register the ports, stereo pairs in order, and hand everything to ``rt``."""
@@ -94,10 +94,10 @@ class GraphClient(Protocol):
         """Let the server call."""
 
     def declare_latency(self) -> None:
-        """Have the latencies of the whole graph computed anew, for ours has changed."""
+        """Ask the server to recompute all latencies, because stemd's has changed."""
 
     def describe(self) -> None:
-        """Tell patchbays about our ports, as far as that could not be done before."""
+        """Publish the ports' metadata for patchbays, as far as that was not possible before."""
 
     def port_names(self) -> list[str]:
         """Return the full names of all ports in the graph."""
@@ -121,16 +121,16 @@ class GraphClient(Protocol):
         """Connect two ports; False if that cannot be."""
 
     def disconnect(self, connection: Connection) -> None:
-        """Take a connection down, if it is there."""
+        """Remove a connection, if it exists."""
 
     def is_alive(self) -> bool:
-        """Tell whether the server lives."""
+        """Whether the server is alive."""
 
     def is_in_graph(self) -> bool:
-        """Tell whether the server still knows our ports; somebody may have removed them."""
+        """Whether the server still has stemd's ports; a session manager may have removed them."""
 
     def close(self) -> None:
         """Leave the graph; afterwards the server calls no more, and what was bound is let go."""
 
     def has_server_again(self) -> bool:
-        """Tell, after `close`, whether a server can be joined where this one was."""
+        """Return, after `close`, whether a server can be joined in this one's place."""

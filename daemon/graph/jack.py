@@ -122,12 +122,12 @@ class JackClient:
 
     @property
     def samplerate(self) -> int:
-        """Frames per second, as they are now."""
+        """The present sample rate, in frames per second."""
         return int(self._client.samplerate)
 
     @property
     def period(self) -> int:
-        """Frames in a cycle, as they are now."""
+        """The present period, in frames."""
         return int(self._client.blocksize)
 
     def bind(self, rt: RealtimeSide, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -215,11 +215,11 @@ class JackClient:
             self._client.activate()
 
     def declare_latency(self) -> None:
-        """Have the latencies of the whole graph computed anew, for ours has changed."""
+        """Ask the server to recompute all latencies, because stemd's has changed."""
         self._functions.call("jack_recompute_total_latencies", self._pointer)
 
     def describe(self) -> None:
-        """Tell patchbays about our ports; PipeWire only takes it while a session manager runs."""
+        """Publish the ports' metadata; PipeWire accepts it only while a session manager runs."""
         with suppress(ValueError, RuntimeError):
             while self._undescribed:
                 self._set_properties(*self._undescribed[0])
@@ -235,7 +235,7 @@ class JackClient:
     def port_notices(self) -> list[PortNotice]:
         """Return what the server said of ports since the last call, in order."""
         notices = self._rt.read_ports()
-        if notices is None:  # more than could be kept: all that there are may have come anew
+        if notices is None:  # more than could be kept: all present ports may be new
             return [PortNotice(monotonic(), (name,), True) for name in self.port_names()]
         return [
             PortNotice(at, tuple(map(self._port_name, ports)), is_there)
@@ -296,16 +296,16 @@ class JackClient:
         return True
 
     def disconnect(self, connection: Connection) -> None:
-        """Take a connection down, if it is there."""
+        """Remove a connection, if it exists."""
         with suppress(self._jack.JackError):
             self._client.disconnect(*connection)
 
     def is_alive(self) -> bool:
-        """Tell whether the server lives."""
+        """Whether the server is alive."""
         return not self._lifeline.is_cut()
 
     def is_in_graph(self) -> bool:
-        """Tell whether the server still knows our ports; somebody may have removed them."""
+        """Whether the server still has stemd's ports; a session manager may have removed them."""
         there = set(self.port_names())
         return all(port.name in there for port in self._client.inports)
 
@@ -333,7 +333,7 @@ class JackClient:
         self._unbind()
 
     def has_server_again(self) -> bool:
-        """Tell whether a server can be joined where this one was."""
+        """Return whether a server can be joined in this one's place."""
         return self._lifeline.would_hold()
 
     def _close_when_asked(self) -> None:
@@ -348,7 +348,7 @@ class JackClient:
             self._client.close()
 
     def _gives_buffers_back(self) -> bool:
-        """Have the server take back the client's buffers; False if it has ended."""
+        """Ask the server to free the client's buffers; False if it has ended."""
         try:
             self._client.deactivate(ignore_errors=False)
         except self._jack.JackError:
@@ -366,7 +366,7 @@ class JackClient:
             ) from None
 
     def _set_properties(self, number: int, port: Any) -> None:
-        """Tell a port's order, name for people, and pair."""
+        """Publish a port's order, readable name and pair."""
         pair, side = port.shortname.rsplit("_", 1)
         people = f"{pair} {'left' if side == 'L' else 'right'}"
         self._client.set_property(port.uuid, PRETTY_NAME, people, "text/plain")

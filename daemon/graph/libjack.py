@@ -87,7 +87,7 @@ def libraries() -> list[Library]:
 
 
 def load(library: Library) -> ModuleType:
-    """Import JACK-Client bound to the library, anew if it was bound to another."""
+    """Import JACK-Client bound to the library, again if it was bound to another."""
     jack = sys.modules.get("jack")
     if jack is None or jack._libname != library.path:
         sys.modules.pop("jack", None)

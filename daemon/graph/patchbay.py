@@ -34,7 +34,7 @@ class Patchbay:
 
     A port is connected when it appears, or when its client becomes active: to what its pattern
     matches, and to what it was connected to when the last server went away. What a user
-    disconnects stays so, until the user connects it again or `follow` begins anew.
+    disconnects stays so, until the user connects it again or `follow` starts again.
 
     Parameters
     ----------
@@ -54,11 +54,11 @@ class Patchbay:
         self._made: set[Connection] = set()
         """As wanted, and not taken down since."""
         self._missed: dict[Connection, float] = {}
-        """Taken down lately, and when that was seen."""
+        """Removed lately, and when that was seen."""
         self._taken: set[Connection] = set()
         """Of these, those that were taken down before their client became inactive."""
         self._refused: set[Connection] = set()
-        """Taken down by a user."""
+        """Removed by a user."""
         self._circular: set[Connection] = set()
         """Not made, since they would lead stemd's output back into it."""
         self._lost: set[Connection] = set()
@@ -86,7 +86,7 @@ class Patchbay:
         return self._matches
 
     def follow(self, patterns: Mapping[str, str]) -> None:
-        """Go by other patterns, as if all ports appeared now and nothing had been taken down."""
+        """Follow other patterns, as if all ports appeared now and nothing had been disconnected."""
         self._patterns = patterns
         self._forget_ports()
         self._made.clear()
@@ -183,7 +183,7 @@ class Patchbay:
     def _judge_removed(
         self, client: GraphClient, there: set[str], notices: list[PortNotice], now: float
     ) -> None:
-        """Tell what a user took down from what went with its client."""
+        """Separate connections that a user removed from those that ended with their client."""
         self._recent += notices
         while self._recent and self._recent[0].at < now - REMEMBERED_S:
             self._recent.popleft()
@@ -315,7 +315,7 @@ class Patchbay:
                 self._made.add(each)
 
     def _give_way(self, client: GraphClient, circle: Circle) -> None:
-        """Take down what was guessed, where it leads back by now."""
+        """Remove guessed connections that lead back into stemd by now."""
         for each in sorted(self._guesses(circle)):
             if circle.is_closed_by(each):
                 client.disconnect(each)

@@ -1,4 +1,4 @@
-"""What PipeWire's other programs are told of this process; its library would name the interpreter.
+"""What PipeWire's other programs show of this process; its library would name the interpreter.
 
 The library takes the name of a client from /proc/self/exe, and a JACK client has no way to give
 another; what it takes for the client's node can be given in PIPEWIRE_PROPS.
@@ -31,7 +31,7 @@ def introduce() -> None:
 
 
 def _with_defaults(set_by_user: str) -> str:
-    """Put our properties before the user's, of which the library takes the last."""
+    """Put stemd's properties before the user's: the library takes the last of each."""
     if set_by_user.startswith("{") and set_by_user.endswith("}"):
         set_by_user = set_by_user[1:-1]
     ours = " ".join(f'{key} = "{value}"' for key, value in PROPERTIES.items())

@@ -29,7 +29,7 @@ MONITOR = re.compile(r":monitor_[^:]*$")
 
 
 class Matches(TypedDict):
-    """What a pattern comes to in a graph: the ports it matches; if none, the nearest names."""
+    """The ports in a graph that a pattern matches; if none, the nearest names."""
 
     pattern: str
     matches: list[str]
@@ -76,7 +76,7 @@ def find_matches(
 
 
 def in_words(own: str, found: Matches) -> str:
-    """Say what a pattern matches."""
+    """Return a sentence that says what a pattern matches."""
     if names := found["matches"]:
         return f"jack.autoconnect.{own}: {found['pattern']!r} matches {', '.join(names)}"
     nearest = f"; the nearest: {', '.join(found['nearest'])}" if found["nearest"] else ""

@@ -19,7 +19,7 @@ NAMES = ("stemd-1", "stemd-2", "stemd-3", "stemd-4")
 """How servers are called.
 
 libjack keeps eight names for the whole machine. That of a server that was killed is given back only
-to one of the same name, so new names for every server would soon leave none for anybody.
+to one of the same name, so new names for every server would soon use up all.
 """
 
 PRIORITY = 20
@@ -100,14 +100,14 @@ def without_pipewire() -> dict[str, str]:
 
 @contextmanager
 def _name_of_ours() -> Iterator[tuple[str, socket.socket]]:
-    """Take a name, and hold it by an abstract socket, which ends with whoever holds it."""
+    """Reserve a name by an abstract socket, which ends with the process."""
     for name in NAMES:
         with socket.socket(socket.AF_UNIX) as lock:
             try:
                 lock.bind(f"\0{name}-server-of-{os.getuid()}")
             except OSError:
                 continue
-            if _answers(name):  # somebody else's, who never heard of the lock
+            if _answers(name):  # another program's server, which does not use the lock
                 continue
             yield name, lock
             return
@@ -117,7 +117,7 @@ def _name_of_ours() -> Iterator[tuple[str, socket.socket]]:
 
 
 def _dying_with_us() -> list[str]:
-    """Have the server stopped even where stemd is killed, and cannot do it."""
+    """Ensure that the server stops even if stemd is killed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
@@ -125,7 +125,7 @@ def _dying_with_us() -> list[str]:
 def _wait_until_it_answers(
     process: "subprocess.Popen[bytes]", name: str, chatter: IO[bytes]
 ) -> None:
-    """Ask again and again: libjack has nothing to wait on for a server to come."""
+    """Poll: libjack has nothing to wait on until a server starts."""
     for _ in range(int(READY_S / POLL_S)):
         if _answers(name):
             return
@@ -158,7 +158,7 @@ def _answers(name: str) -> bool:
 
 
 def end_process(process: "subprocess.Popen[bytes]") -> None:
-    """Have a process end, and kill it if it does not within `STOP_S`."""
+    """Terminate a process, and kill it if it does not end within `STOP_S`."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(timeout=STOP_S)

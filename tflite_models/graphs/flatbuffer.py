@@ -16,7 +16,7 @@ _OFFSET_BYTES = 4
 
 
 def schema() -> Any:
-    """Give the classes, constants and functions that are compiled from the schema.
+    """Return the classes, constants and functions that are compiled from the schema.
 
     Late, for they are many, and only who reads or writes graphs needs them.
     """

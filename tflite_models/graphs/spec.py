@@ -67,7 +67,7 @@ class GraphSpec:
         return self.T - self.mirror - self.A - self.B
 
     def as_dict(self) -> dict[str, int | str]:
-        """Give the fields by name, for keys and metadata."""
+        """Return the fields by name, for keys and metadata."""
         return asdict(self)
 
     def __str__(self) -> str:

@@ -121,14 +121,14 @@ class ModelWriter:
         outputs: Mapping[str, Tensor],
         metadata: Mapping[str, bytes],
     ) -> bytes:
-        """Give the whole file.
+        """Return the whole file.
 
         Parameters
         ----------
         inputs, outputs : mapping of str to Tensor
             Under the names they have in the file's signature.
         metadata : mapping of str to bytes
-            Kept in the file as they are.
+            Kept in the file unchanged.
         """
         kept = [
             table("Metadata", name=name, buffer=self._buffer(np.frombuffer(data, np.uint8)))
