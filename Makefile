@@ -7,8 +7,8 @@
 # make lint    ruff and mypy
 # make service-test  stemd as a service, on a systemd that is booted for it; as root
 # make sanitizers  the compiled side under address, thread and real-time sanitizers
-# make oracle  the tests against the official program, in an environment of its own
-# make speed   how fast stemd is beside the official program: writes the tables of docs/speed.md
+# make oracle  the tests against Spleeter, in an environment of its own
+# make speed   how fast stemd is beside Spleeter: writes the tables of docs/speed.md
 # make quality quality against delay, into docs/latency.md (half an hour)
 # make experiments  which schemes lose least at a short delay, into docs/research/delay.md
 # make precision    which layers tolerate 8 bits, into the same

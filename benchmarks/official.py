@@ -1,4 +1,4 @@
-"""The official program, as `speed` has it work: in the environment of `make oracle`."""
+"""Spleeter, as `speed` has it work: in the environment of `make oracle`."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def command(
 
 
 def lay_out_models(checkpoint: Path, folder: Path) -> Path:
-    """Put the checkpoint where the official program looks for what it has downloaded."""
+    """Put the checkpoint where Spleeter looks for what it has downloaded."""
     target = folder / "2stems"
     target.mkdir(parents=True)
     for path in checkpoint.iterdir():
@@ -71,5 +71,5 @@ def oracle_python() -> Path:
     if not (python := os.environ.get("STEMD_ORACLE_PYTHON")):
         sys.exit("STEMD_ORACLE_PYTHON is not set: run this by `make speed`")
     if not which("ffmpeg"):
-        sys.exit("ffmpeg is missing, by which the official program reads files: install ffmpeg")
+        sys.exit("ffmpeg is missing, by which Spleeter reads files: install ffmpeg")
     return Path(python)

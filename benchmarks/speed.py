@@ -1,4 +1,4 @@
-"""Measures how fast stemd is beside the official program; `make speed` runs it.
+"""Measures how fast stemd is beside Spleeter; `make speed` runs it.
 
 Writes the tables of docs/speed.md, which tells what is timed.
 """
@@ -175,7 +175,7 @@ def machine_line(about: Mapping[str, str]) -> str:
         f"Measured on {processor_name()} ({machine()}), {os.cpu_count()} cores; "
         f"stemd {version('stemd')} with Python {python_version()}, "
         f"NumPy {version('numpy')}, {runtime} {version(runtime)}; "
-        f"the official program with Python {about['python']}, TensorFlow {about['tensorflow']}."
+        f"Spleeter with Python {about['python']}, TensorFlow {about['tensorflow']}."
     )
 
 

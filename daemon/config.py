@@ -137,7 +137,7 @@ class SeparationSection(Section):
     with two stems half the work and the memory, and a little rougher."""
 
     mask_extension: Annotated[MaskExtension, Effect.AT_ONCE] = MaskExtension.MEAN
-    """Above 11 kHz. mean: the stems sum to the input; zeros: the official program's default."""
+    """Above 11 kHz. mean: the stems sum to the input; zeros: Spleeter's default."""
 
     @property
     def schemes(self) -> tuple[Scheme, ...]:

@@ -9,7 +9,7 @@ from stemd.dsp.arrays import Magnitudes, Masks
 from stemd.dsp.scheme import CHANNELS, MAX_HOPS, MODEL_BINS, N_BINS
 
 EPSILON = 1e-10
-"""Keeps silence from dividing by zero; the official program's value."""
+"""Keeps silence from dividing by zero; Spleeter's value."""
 
 
 LOUDEST_POWER = 1e30
@@ -28,7 +28,7 @@ class MaskExtension(StrEnum):
     """The mean of the mask over the bins below: the stems then sum to the mixture."""
 
     ZEROS = "zeros"
-    """Nothing: the official program's default; the stems lack the top octave."""
+    """Nothing: Spleeter's default; the stems lack the top octave."""
 
 
 class RatioMask:

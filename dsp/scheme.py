@@ -27,7 +27,7 @@ It bounds the memory of what lies between the steps: 0.1 MB for each hop, and as
 """
 
 MAX_T = 1024
-"""Spectra in the longest window: twice the official program's, 24 seconds."""
+"""Spectra in the longest window: twice Spleeter's, 24 seconds."""
 
 
 @dataclass(frozen=True)
@@ -92,4 +92,4 @@ class Scheme:
 
 
 OFFLINE = Scheme(T=512, B=512, A=0)
-"""The official program's scheme: segments of 512 spectra, each seen whole."""
+"""Spleeter's scheme: segments of 512 spectra, each seen whole."""

@@ -51,7 +51,7 @@ def separate(
     networks : ByStem
         Each for the scheme's window.
     scheme : Scheme
-        `OFFLINE` gives what the official program gives.
+        `OFFLINE` gives what Spleeter gives.
     extension : MaskExtension
     suffix, subtype : str
         See `writing_stems`.
@@ -101,7 +101,7 @@ def aligned(mixture: Iterable[Waveform], frames: int, pipeline: Pipeline) -> Ite
     The mixture comes in blocks [shape=(CHANNELS, frames)], of so many frames in all; the memory
     of what is yielded is used again for the next block.
 
-    The official program lets a whole window of silence go before the song, which is a hop more
+    Spleeter lets a whole window of silence go before the song, which is a hop more
     than the pipeline assumes; its segments of 512 spectra begin there.
     """
     lead = round(HOP_LENGTH * pipeline.samplerate / SAMPLERATE)

@@ -34,7 +34,7 @@ class Official:
         return dict(np.load(out))
 
     def separate(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
-        """Give each stem's waveform, float32 [shape=(frames, 2)], as the official program does."""
+        """Give each stem's waveform, float32 [shape=(frames, 2)], as Spleeter does."""
         out = self._folder / "separated"
         self._ask("separate", waveform, out)
         return {path.stem: np.load(path) for path in out.iterdir()}

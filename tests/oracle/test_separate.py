@@ -1,4 +1,4 @@
-"""`stemd separate --offline` against the official program, end to end, on three real songs."""
+"""`stemd separate --offline` against Spleeter, end to end, on three real songs."""
 
 import os
 import subprocess
