@@ -1,4 +1,4 @@
-"""Tells how the time of a block divides; `make block` runs it.
+"""Measure how the time of a block divides; `make block` runs it.
 
 Writes a table of docs/speed.md. Each step's own time, without that of the steps it calls, on one
 thread and one after the other; the networks are the default preset's.
@@ -54,7 +54,7 @@ class Stopwatch:
         self._inner_s = [0.0]
 
     def watch(self, name: str, kind: type, method: str) -> None:
-        """Have all calls of a method timed."""
+        """Time all calls of a method."""
         original: Callable[..., Any] = getattr(kind, method)
 
         def timed(*arguments: Any, **keywords: Any) -> Any:
@@ -72,7 +72,7 @@ class Stopwatch:
 
 
 def spent(stopwatch: Stopwatch, stems: int, rounds: int) -> dict[str, float]:
-    """Give each step's microseconds for a block."""
+    """Return each step's microseconds for a block."""
     wishes = SeparationSection()
     (scheme,) = wishes.schemes
     graphs = Library().find("2stems").graphs(GraphSpec(**asdict(scheme), precision="mixed"))

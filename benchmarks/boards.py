@@ -1,6 +1,6 @@
-"""Tells what small boards can hold, by count; `make boards` runs it.
+"""Estimate what small boards can hold, by counting; `make boards` runs it.
 
-Writes tables of docs/raspberry-pi.md: an estimate, for nobody has measured it there.
+Writes tables of docs/raspberry-pi.md.
 """
 
 from argparse import ArgumentParser

@@ -1,4 +1,4 @@
-"""Tells what takes how much memory; `make boards` runs it.
+"""Measure what takes how much memory; `make boards` runs it.
 
 Writes a table of docs/raspberry-pi.md. For each way to separate, a process of its own loads what
 the daemon loads, in its order, and looks after each step how much memory it has to itself.
@@ -82,7 +82,7 @@ def child(precision: str, remainder: bool) -> None:
 
 
 def private_mb() -> float:
-    """Tell how many megabytes this process has to itself; without imports that would take some.
+    """Return how many megabytes this process has to itself; without imports that would take some.
 
     What it shares with other programs in Python counts too, as if none of them ran.
     """
@@ -98,7 +98,7 @@ def private_mb() -> float:
 
 
 def measure(precision: str, remainder: bool) -> dict[str, float]:
-    """Give the megabytes that each stage adds, and ``all of it``."""
+    """Return the megabytes that each stage adds, and ``all of it``."""
     ended = subprocess.run(
         [sys.executable, "-m", "benchmarks.budget", "--child", json.dumps([precision, remainder])],
         check=True,

@@ -32,7 +32,7 @@ class Official:
         self._process.communicate()
 
     def ask(self, do: str, **arguments: object) -> Any:
-        """Have one of its requests done, and give the answer."""
+        """Make a request, and return the answer."""
         assert self._process.stdin and self._process.stdout
         print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
         if answer := self._process.stdout.readline():

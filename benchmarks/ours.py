@@ -55,7 +55,7 @@ def load(networks: ModelSet, spec: GraphSpec) -> dict[str, Network]:
 
 
 def whole(T: int, precision: StreamingPrecision) -> GraphSpec:
-    """Give the spec that emits the whole window."""
+    """Return the spec that emits the whole window."""
     return GraphSpec(T=T, B=T, precision=precision)
 
 

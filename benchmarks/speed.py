@@ -1,6 +1,6 @@
-"""Measures how fast stemd is beside Spleeter; `make speed` runs it.
+"""Measure how fast stemd is beside Spleeter; `make speed` runs it.
 
-Writes the tables of docs/speed.md, which tells what is timed.
+Writes the tables of docs/speed.md, which describes what is timed.
 """
 
 import os
@@ -73,7 +73,7 @@ def warm(asked: Official, networks: ModelSet, song: Path, folder: Path, rounds: 
 
 
 def agreement(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> str:
-    """Tell the level of each stem over that of its difference [shape=(stems, …)]."""
+    """Return the level of each stem over that of its difference [shape=(stems, …)]."""
     assert ours.shape == theirs.shape
     power, difference = (
         np.square(each, dtype=np.float64).reshape(len(each), -1).sum(axis=1)
@@ -106,7 +106,7 @@ def commands(python: Path, checkpoint: Path, song: Path, folder: Path, rounds: i
 
 
 def ratios(ours: Sequence[object], theirs: Sequence[object], fields: Iterable[str]) -> list[Ratio]:
-    """Give the ratio of each field of what was measured."""
+    """Return the ratio of each field of what was measured."""
     return [
         ratio([getattr(each, field) for each in ours], [getattr(each, field) for each in theirs])
         for field in fields

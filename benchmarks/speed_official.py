@@ -28,7 +28,7 @@ class Requests:
     """Each method answers the request of its name."""
 
     def about(self):
-        """Tell what runs here, and where the weights are."""
+        """Return what runs here, and where the weights are."""
         return {
             "python": sys.version.split()[0],
             "tensorflow": tf.__version__,

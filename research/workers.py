@@ -14,7 +14,7 @@ PROCESSES = 2
 def workers(
     count: int = PROCESSES, prepare: Callable[..., None] | None = None, *arguments: Any
 ) -> ProcessPoolExecutor:
-    """Give a pool, to be left as a context; ``prepare`` is called first in each process.
+    """Return a pool, to be left as a context; ``prepare`` is called first in each process.
 
     By `spawn`, as what is loaded here may have threads.
     """

@@ -27,10 +27,10 @@ class Voice(Protocol):
         """Return it [shape=(frames,)], at SAMPLERATE, of any length and level."""
 
     def __str__(self) -> str:
-        """Say who it is."""
+        """Return a description."""
 
     def __hash__(self) -> int:
-        """Tell it from whoever makes another one."""
+        """Return a key that differs for every other voice."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ FESTIVAL_SCRIPT = """
 
 
 def programs() -> str:
-    """Tell which programs the voices are of.
+    """Return the programs that make the voices.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def programs() -> str:
 
 
 def as_anywhere() -> dict[str, str]:
-    """Give the environment in which a program sounds as it does for every other user.
+    """Return the environment in which a program sounds as it does for every other user.
 
     In the C locale, as a decimal comma would change what festival reads; and without a home, where
     festival, FluidSynth and mma look for the user's settings.

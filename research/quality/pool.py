@@ -21,7 +21,7 @@ def on_every_mix(
     recipes: Sequence[Recipe],
     count: int,
 ) -> list[list[Result]]:
-    """Give what the work on each of ``count`` jobs makes of each mix."""
+    """Return the result of each of ``count`` jobs on each mix."""
     results = []
     with (
         workers() as processes,

@@ -1,1 +1,1 @@
-"""Networks of stemd's own: material, training, figures. Never needed to run the program."""
+"""Training of networks: material, runs, figures. Never needed to run stemd."""

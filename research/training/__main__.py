@@ -151,12 +151,12 @@ def _at_least(least: int, text: str) -> int:
 
 
 def default_folder() -> Path:
-    """Give where material and runs are where nothing else is said."""
+    """Return where material and runs are where nothing else is said."""
     return cache_folder().parent / "training"
 
 
 def read_tracks(folder: Path) -> list[Track]:
-    """Give the material that there is.
+    """Return the material that there is.
 
     Raises
     ------

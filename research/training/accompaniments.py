@@ -37,7 +37,7 @@ SILENT = "none"
 
 
 def accompaniments() -> Iterator[tuple[str, bytes]]:
-    """Give each song's name and MIDI file; they are kept, by what they are made of.
+    """Return each song's name and MIDI file; they are kept, by what they are made of.
 
     Raises
     ------

@@ -17,7 +17,7 @@ AHEAD = 4
 
 
 def frames_of(spectra: int) -> int:
-    """Give the frames that spectra are made of."""
+    """Return the frames that spectra are made of."""
     return N_FFT + (spectra - 1) * HOP_LENGTH
 
 
@@ -28,7 +28,7 @@ def batches(
     first: int,
     augmentation: Augmentation = USUAL,
 ) -> Iterator[Batch]:
-    """Give the batches of a run from a step on.
+    """Return the batches of a run from a step on.
 
     Parameters
     ----------

@@ -133,7 +133,7 @@ def build(
 
 @contextmanager
 def _workplace(out_dir: Path) -> Iterator[Path]:
-    """Give a folder for the new set, after tidying up what a program that was killed has left."""
+    """Return a folder for the new set, after tidying up what a program that was killed has left."""
     place = out_dir / WORKPLACE
     with locked(out_dir, wait=False):
         if (place / BEFORE).exists() and not (out_dir / OURS).exists():
@@ -147,7 +147,7 @@ def _workplace(out_dir: Path) -> Iterator[Path]:
 
 
 def _there(out_dir: Path) -> ModelSet | None:
-    """Give the set that is to be replaced, unless there is none, or it is damaged."""
+    """Return the set that is to be replaced, unless there is none, or it is damaged."""
     try:
         return bundled(OURS, out_dir)
     except ModelError:
@@ -155,7 +155,7 @@ def _there(out_dir: Path) -> ModelSet | None:
 
 
 def _figures_of(there: ModelSet) -> dict[str, Any] | None:
-    """Give those of a set's card, unless that is missing or damaged."""
+    """Return those of a set's card, unless that is missing or damaged."""
     try:
         figures: dict[str, Any] = read(there.folder / CARD)["figures"]
     except (OSError, ValueError, TypeError, LookupError):
@@ -253,7 +253,7 @@ def _graphs(
 
 
 def _material(songs: Sequence[Song], tracks: Sequence[Track]) -> dict[str, Any]:
-    """Tell what was heard, with checksums."""
+    """Return what was heard, with checksums."""
     players = {track.player for track in tracks}
     fonts = [font for font in FONTS if font.name in players]
     packages = dict.fromkeys([*PACKAGES, *(font.package for font in fonts)])

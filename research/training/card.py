@@ -31,19 +31,19 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def runs_of(card: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
-    """Give a card and those of the runs before, the last one first."""
+    """Yield a card and those of the runs before, the last one first."""
     while card is not None:
         yield card
         card = card.get("before")
 
 
 def digest_of_heard(material: Any) -> str:
-    """Tell what a card says of its run's material from all else."""
+    """Return a checksum of what a card says of its run's material."""
     return sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()
 
 
 def tables(card: dict[str, Any]) -> dict[str, str]:
-    """Give the tables by name of their section."""
+    """Return the tables by name of their section."""
     return {
         "figures": _figures(card["figures"]["mean"]),
         "mixtures": _mixtures(card["figures"]["mixtures"]),
@@ -86,7 +86,7 @@ def _recordings(recordings: dict[str, Any]) -> str:
 
 
 def _runs(card: dict[str, Any]) -> str:
-    """Tell of each run, the first one first."""
+    """Return the table of the runs, the first one first."""
     rows = []
     for number, run in enumerate(reversed([*runs_of(card)]), 1):
         training, material = run["training"], run["material"]

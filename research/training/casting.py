@@ -76,7 +76,7 @@ RESHAPED = 0.35
 
 
 def recast(notes: list[Note], part: Part, dice: Random) -> list[Note]:
-    """Give a part to other instruments, one for each channel, some an octave up or down.
+    """Assign a part to other instruments, one for each channel, some an octave up or down.
 
     Their sounds are changed by chance, too, where it is a sound font that plays.
     """
@@ -97,7 +97,7 @@ def recast(notes: list[Note], part: Part, dice: Random) -> list[Note]:
 
 
 def _reshaped(channel: int, part: Part, dice: Random) -> Iterator[Note]:
-    """Give messages that change a channel's instrument (section 9.6 of the specification)."""
+    """Return messages that change a channel's instrument (section 9.6 of the specification)."""
     for together in RESHAPINGS[part]:
         if dice.random() < RESHAPED:
             for each in together:

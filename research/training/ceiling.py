@@ -36,7 +36,7 @@ GROUPS: Mapping[str, Split] = {"held out": "test", "learnt from": "train"}
 
 
 def chosen(songs: Sequence[Song], split: Split) -> list[Song]:
-    """Give the songs that are measured of a split."""
+    """Return the songs that are measured of a split."""
     tested = [song for song in songs if song.split == "test"]
     if split == "test":
         return tested
@@ -60,7 +60,7 @@ def mixes_of(songs: Iterable[Song], folder: Path) -> list[Mix]:
 
 
 def best(mix: Mix) -> dict[str, float]:
-    """Give each stem's SDR in decibels with the masks that come nearest to all true stems.
+    """Return each stem's SDR in decibels with the masks that come nearest to all true stems.
 
     They share out each bin, as those of the networks do, and know the phases too.
     """
@@ -76,7 +76,7 @@ def best(mix: Mix) -> dict[str, float]:
 
 
 def shares(wishes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give what is nearest to the wishes [shape=(stems, ...)], not negative, and 1 together.
+    """Return what is nearest to the wishes [shape=(stems, ...)], not negative, and 1 together.
 
     By Duchi et al., "Efficient projections onto the l1-ball", ICML 2008, figure 1.
     """
@@ -88,7 +88,7 @@ def shares(wishes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def table(scores: Mapping[tuple[str, str], Sequence[Mapping[str, float]]]) -> str:
-    """Tell means and their standard errors, by the songs and by what made the masks."""
+    """Return the table of means and standard errors, by songs and by what made the masks."""
     rows = []
     for (songs, masks), each in scores.items():
         cells = []

@@ -65,7 +65,7 @@ class Lesson:
         return window_of(self.scheme, self.rows, self.precision)
 
     def heard(self, x: Tensor) -> Tensor:
-        """Give what the student hears of what the teacher does [shape=(…, spectra, bins)].
+        """Return what the student hears of what the teacher does [shape=(…, spectra, bins)].
 
         Its newest spectrum is the teacher's middle one.
         """
@@ -144,7 +144,7 @@ def distil(
         teacher = [(weights_of(unet), unet.activations) for unet in networks.values()]
 
         def told(waveforms: Batch) -> tuple[Tensor, Tensor]:
-            """Give what the student sees, and the stems that it is told."""
+            """Return what the student sees, and the stems that it is told."""
             mixture = analyse(torch.from_numpy(waveforms.sum(1)))
             if lesson.by_stems:
                 pair = np.stack([waveforms[:, 0], waveforms[:, 1:].sum(1)], 1)

@@ -129,7 +129,7 @@ def strike(midi: bytes, kit: Kit, frames: int) -> NDArray[np.float32]:
 
 
 def _notes(midi: bytes) -> Iterator[tuple[int, int, float]]:
-    """Give frame, note and velocity [0..1] of whatever is struck."""
+    """Return frame, note and velocity [0..1] of whatever is struck."""
     time_s = 0.0
     for message in mido.MidiFile(file=io.BytesIO(midi)):
         time_s += message.time

@@ -63,7 +63,7 @@ def separate(mixture: Waveform, graphs: Sequence[Path], scheme: Scheme) -> Stems
 
 
 def score(mix: Mix, graphs: Mapping[str, Path], scheme: Scheme) -> dict[str, float]:
-    """Give each stem's SDR in decibels; NaN for one that is silent in the mix.
+    """Return each stem's SDR in decibels; NaN for one that is silent in the mix.
 
     Networks of two stems are scored by their vocals, and by the rest of the mixture.
     """
@@ -98,7 +98,7 @@ def score_all(
 
 
 def score_recording(recording: Recording, graphs: Mapping[str, Path]) -> dict[str, float]:
-    """Tell how a set does on a recording without a voice, offline.
+    """Score a set on a recording without a voice, offline.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def score_recording(recording: Recording, graphs: Mapping[str, Path]) -> dict[st
 
 @contextmanager
 def compiled(plain: Mapping[str, Path], ways: Sequence[Way]) -> Iterator[list[dict[str, Path]]]:
-    """Give the graphs of plain networks for each way, by stem, as long as the context lasts."""
+    """Return the graphs of plain networks for each way, by stem, as long as the context lasts."""
     with TemporaryDirectory() as name:
         sets = []
         for n, way in enumerate(ways):
@@ -131,5 +131,5 @@ def compiled(plain: Mapping[str, Path], ways: Sequence[Way]) -> Iterator[list[di
 
 
 def means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Give each stem's mean over the mixes where it is heard."""
+    """Return each stem's mean over the mixes where it is heard."""
     return {stem: float(np.nanmean([each[stem] for each in scores])) for stem in scores[0]}

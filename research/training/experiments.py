@@ -64,7 +64,7 @@ Networks: TypeAlias = Mapping[str, UNet]
 
 
 def taught(learner: Learner) -> Networks:
-    """Give the student's networks, by stem."""
+    """Return the student's networks, by stem."""
     return {
         stem: unet_of(stem, learner.activations, weights)
         for stem, weights in learner.average.items()
@@ -90,7 +90,7 @@ class Comparison:
 def compare(
     teacher: Networks, student: Networks, ways: Sequence[Way], songs: int
 ) -> list[Comparison]:
-    """Have both separate the first mixes and the demo's song in each way."""
+    """Separate the first mixes and the demo's song by both in each way."""
     build_mixes(songs)
     song = np.ascontiguousarray(read_song(SONG))
     with TemporaryDirectory() as name:
@@ -129,7 +129,7 @@ def _likeness(truth: Waveform, estimate: Waveform) -> float:
 
 
 def table(ways: Sequence[Way], comparisons: Sequence[Comparison]) -> str:
-    """Tell what the student gains over the teacher."""
+    """Return the table of what the student gains over the teacher."""
     rows = []
     for way, compared in zip(ways, comparisons, strict=True):
         teacher, student = compared.mixes

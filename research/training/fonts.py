@@ -106,7 +106,7 @@ class SoundFont(Font):
         return _version("FluidSynth", r"runtime version (\S+)"), *self.OPTIONS
 
     def play(self, midi: bytes) -> NDArray[np.float32]:
-        """Have FluidSynth play it."""
+        """Play it by FluidSynth."""
         command = ["fluidsynth", *self.OPTIONS, "-F", "part.wav", str(self.path), "part.mid"]
         return _played(midi, command, self.path)
 
@@ -130,7 +130,7 @@ class Patches(Font):
         return (unpacked(self.package) / self.CONFIG).read_text("utf-8")
 
     def play(self, midi: bytes) -> NDArray[np.float32]:
-        """Have WildMIDI play it."""
+        """Play it by WildMIDI."""
         config = re.sub(r"(?m)^dir .*$", f"dir {self.path}", self._list)
         command = ["wildmidi", *self.OPTIONS, "-c", "patches.cfg", "-o", "part.wav", "part.mid"]
         return _played(midi, command, self.path, {"patches.cfg": config})

@@ -50,7 +50,7 @@ class Mix:
 
 
 def build_mixes(folder: Path, tracks: Sequence[Track]) -> Iterator[Mix]:
-    """Give every song that is for testing, with one of the benchmarks' voices if it has none.
+    """Return every song that is for testing, with one of the benchmarks' voices if it has none.
 
     The voices come each in its turn.
 
@@ -91,7 +91,7 @@ class Recording:
 
 
 def recordings() -> Iterator[Recording]:
-    """Give excerpts of real recordings, without a voice, as the benchmarks take them."""
+    """Return excerpts of real recordings, without a voice, as the benchmarks take them."""
     for recipe in GUITARS:
         parts = [
             replace(recipe.piece, files=(file,)).excerpt(recipe.start_s, SECONDS)

@@ -75,7 +75,7 @@ class Settings:
     clip: float = 1.0
 
     def batch_at(self, step: int) -> tuple[Window, int]:
-        """Give the window and the size of a step's batch."""
+        """Return the window and the size of a step's batch."""
         return self.windows[step % len(self.windows)]
 
     @property
@@ -84,7 +84,7 @@ class Settings:
         return int(0.75 * self.steps)
 
     def rate_at(self, step: int) -> float:
-        """Give the rate of learning: up, level for long, down to nothing."""
+        """Return the rate of learning: up, level for long, down to nothing."""
         up = min((step + 1) / WARM_UP, 1)
         down = min((self.steps - step) / (self.steps - self.level_steps), 1)
         return self.rate * min(up, down)
@@ -193,7 +193,7 @@ class Learner:
         return float(loss.detach())
 
     def estimate(self, magnitudes: Tensor, graph: GraphSpec) -> Tensor:
-        """Give all estimates of the averaged networks [shape=(batch, stems, …)], as `learn`."""
+        """Return all estimates of the averaged networks [shape=(batch, stems, …)], as `learn`."""
         jobs = [
             self._threads.submit(self._estimate, weights, magnitudes, graph, False)
             for weights in self._networks(self.average).values()
@@ -234,7 +234,7 @@ class Learner:
         self._optimizer.load_state_dict(state["optimizer"])
 
     def _from_where_it_can_go_on(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Give the last state whose steps a run of another length would have taken, too."""
+        """Return the last state whose steps a run of another length would have taken, too."""
         before = Settings(steps=_settings_in(state)["steps"])
         if before.steps == self.settings.steps:
             return state
@@ -359,7 +359,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def _own_leaves(networks: Mapping[str, Weights]) -> dict[str, Weights]:
-    """Give the same memory as tensors of their own, whose gradients one thread gathers.
+    """Return the same memory as tensors of their own, whose gradients one thread gathers.
 
     Two threads must not share a leaf: while one that indexes it keeps the interpreter's lock and
     waits for the leaf's, another one that adds to it may keep that and wait for the interpreter's.
@@ -376,7 +376,7 @@ def _settings_in(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def digest_of_networks(networks: Mapping[str, UNet]) -> str:
-    """Tell networks from all others."""
+    """Return a checksum of networks."""
     digest = sha256()
     for stem, unet in networks.items():
         digest.update(f"{stem} {unet.activations}".encode())

@@ -119,7 +119,7 @@ class Mixer:
         self._songs = [song for song in by_song.values() if set(song) >= set(STEMS[1:])]
 
     def batch(self, number: int, size: int, frames: int) -> Batch:
-        """Give the stems of some mixtures."""
+        """Return the stems of some mixtures."""
         rng = np.random.default_rng([self._seed, number])
         return np.stack([self._mix(rng, frames) for _ in range(size)])
 
@@ -151,7 +151,7 @@ class Mixer:
         return _at_some_level(rng, stems)
 
     def _record(self, rng: Generator, frames: int) -> Stems:
-        """Give an excerpt of a recording, all of it as one stem."""
+        """Return an excerpt of a recording, all of it as one stem."""
         track = self._recordings[rng.integers(len(self._recordings))]
         speed = _speed(rng, self._chances.transposition)
         stems = np.zeros((len(STEMS), CHANNELS, frames), np.float32)
@@ -161,7 +161,7 @@ class Mixer:
     def _played(
         self, rng: Generator, track: Track, place: float, speed: float, frames: int
     ) -> Waveform:
-        """Give an excerpt of a track, made otherwise."""
+        """Return an excerpt of a track, augmented."""
         chances = self._chances
         lead = SAMPLERATE // 4  # for what sounds on from before
         whole = frames + lead
@@ -207,7 +207,7 @@ def _speed(rng: Generator, semitones: float) -> float:
 def _level(
     rng: Generator, x: Waveform, track: Track, spread_db: float, is_balanced: bool
 ) -> np.float32:
-    """Give a gain: about the song's own balance, or about one loudness for all."""
+    """Return a gain: about the song's own balance, or about one loudness for all."""
     jitter = 10 ** (rng.normal(0, spread_db) / 20)
     if is_balanced:
         return np.float32(track.gain * jitter)
@@ -235,7 +235,7 @@ def _widened(rng: Generator, x: Waveform) -> Waveform:
 
 
 def _equaliser(rng: Generator, bins: int, spread_db: float) -> NDArray[np.float32]:
-    """Give gains by bin, smooth over the octaves."""
+    """Return gains by bin, smooth over the octaves."""
     octaves = np.linspace(np.log2(40), np.log2(16_000), 7)
     gains_db = rng.normal(0, spread_db, len(octaves))
     hertz = np.linspace(0, SAMPLERATE / 2, bins)
@@ -244,7 +244,7 @@ def _equaliser(rng: Generator, bins: int, spread_db: float) -> NDArray[np.float3
 
 
 def _room(rng: Generator, chances: Augmentation) -> Waveform:
-    """Give a room's answer, other than the sound itself: noise that decays (Schroeder's model)."""
+    """Return a room's reverberation without the direct sound: decaying noise (Schroeder)."""
     seconds = rng.uniform(*chances.reverberation_s)
     time = np.arange(round(seconds * SAMPLERATE * 0.7)) / SAMPLERATE
     noise = rng.standard_normal((CHANNELS, len(time)), np.float32)

@@ -43,7 +43,7 @@ def weights_of(unet: UNet) -> dict[str, Tensor]:
 
 
 def unet_of(stem: str, activations: Activations, weights: Weights) -> UNet:
-    """Give the network with these weights."""
+    """Return the network with these weights."""
     arrays = {
         name: _moved(weight.detach().numpy(), name, _TO_TFLITE) for name, weight in weights.items()
     }

@@ -54,7 +54,7 @@ def record_all(folder: Path) -> list[Track]:
 
 
 def _pieces(root: Path) -> dict[str, list[bytes]]:
-    """Give the files below a folder that sound together, by the name of the piece."""
+    """Return the files below a folder that sound together, by the name of the piece."""
     pieces: dict[str, list[bytes]] = defaultdict(list)
     for name, sound in _sounds(root):
         is_part = PurePath(name).stem in INSTRUMENTS
@@ -82,7 +82,7 @@ def _kept(package: str, piece: str, sounds: Sequence[bytes], folder: Path) -> Tr
 
 
 def _together(sounds: Sequence[bytes]) -> NDArray[np.float32]:
-    """Give what is to be kept [shape=(frames, CHANNELS)]."""
+    """Return what is to be kept [shape=(frames, CHANNELS)]."""
     heard = np.zeros((SECONDS * SAMPLERATE, CHANNELS), np.float32)
     for sound in sounds:
         heard += _cut(sound)

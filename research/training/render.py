@@ -51,12 +51,12 @@ class Performance:
 
     @property
     def name(self) -> str:
-        """Tell it from all others."""
+        """Return a key that differs for every other one."""
         cast = f"-{self.cast}" if self.cast else ""
         return f"{self.song.sha256[:12]}-{self.font.name}-{self.part}{cast}"
 
     def notes(self) -> list[Note]:
-        """Give what is played, the same on every machine."""
+        """Return what is played, the same on every machine."""
         notes = self.song.parts()[self.part]
         dice = Random(self.name)
         if self.cast:
@@ -102,7 +102,7 @@ def render(performances: Sequence[Performance], folder: Path) -> list[Track]:
 
 
 def performances(songs: Iterable[Song]) -> Iterator[Performance]:
-    """Tell who plays what: songs as written, and those to learn from by other instruments too."""
+    """Return what is played by what: songs as written, those to learn from by others too."""
     for song in songs:
         fonts = [font for font in FONTS if song.split in font.splits]
         for part in PARTS:
@@ -131,7 +131,7 @@ def _render(job: tuple[Performance, Sequence[str], Path]) -> Track | None:
 
 
 def midi_of(notes: list[Note]) -> bytes:
-    """Give notes as a MIDI file of one track, at a tempo that makes a tick a round time."""
+    """Return notes as a MIDI file of one track, at a tempo that makes a tick a round time."""
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=500_000)])
     ticks = 0
     sounding: set[tuple[int, int]] = set()

@@ -83,7 +83,7 @@ def _largest(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def _rows(name: str, spec: GraphSpec) -> tuple[int, int]:
-    """Tell which rows of what a layer reads are computed."""
+    """Return which rows of a layer's input are computed."""
     kind, _, number = name.partition("/")
     if kind == "encoder":
         return 0, spec.T >> (int(number) - 1)
@@ -95,7 +95,7 @@ def _is_transposed(name: str) -> bool:
 
 
 def _as_written(weights: Weights, name: str) -> Tensor:
-    """Tell by what `streaming` multiplies the channels that a layer reads.
+    """Return by what `streaming` multiplies the channels that a layer reads.
 
     Returns
     -------

@@ -48,7 +48,7 @@ SCALE = ("C", "D", "E", "G", "A")
 
 
 def performers() -> dict[str, Voice]:
-    """Give who is heard in the training, by name; the same on every machine."""
+    """Return the voices of the training, by name; the same on every machine."""
     speakers: dict[str, Voice] = {}
     for n, variant in enumerate(VARIANTS):
         for language in (LANGUAGES[n % 8], LANGUAGES[(n + 3) % 8]):

@@ -135,7 +135,7 @@ def _parts_of(midi: bytes) -> dict[Part, list[Note]]:
 
 
 def part_of(channel: int, program: int, middle: float) -> Part | None:
-    """Tell which part a channel plays while it has a program of General MIDI.
+    """Return the part that a channel plays while it has a program of General MIDI.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def part_of(channel: int, program: int, middle: float) -> Part | None:
 
 
 def all_songs() -> list[Song]:
-    """Give every song with enough notes of each part, each once; those made up come last."""
+    """Return every song with enough notes of each part, each once; those made up come last."""
     songs: dict[str, Song] = {}
     for song in (*_packaged_songs(), *_songs_made_up()):
         if song.sha256 not in songs and _has_all_parts(song):
@@ -189,7 +189,7 @@ def _has_all_parts(song: Song) -> bool:
 
 
 def midi_files(root: Path) -> Iterator[tuple[str, bytes]]:
-    """Give the MIDI files below a folder with their paths there, those in files of Doom's too."""
+    """Return the MIDI files below a folder with their paths there, those in files of Doom's too."""
     for path in root.rglob("*"):
         name = str(path.relative_to(root))
         if path.suffix.lower() == ".mid" and path.is_file():
@@ -200,7 +200,7 @@ def midi_files(root: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def read_wad(wad: bytes) -> Iterator[tuple[str, bytes]]:
-    """Give the music in a file of Doom's: a directory of lumps, of which D_… are songs."""
+    """Return the music in a file of Doom's: a directory of lumps, of which D_… are songs."""
     count, directory = struct.unpack_from("<II", wad, 4)
     for n in range(count):
         start, size, raw = struct.unpack_from("<II8s", wad, directory + 16 * n)

@@ -46,7 +46,7 @@ class Start:
 
 
 def bundled(name: str, folder: Path = BUNDLED) -> ModelSet:
-    """Give a set as it comes with the program, whatever the user has installed.
+    """Return a bundled set, whatever the user has installed.
 
     Parameters
     ----------
@@ -77,12 +77,12 @@ def bundled(name: str, folder: Path = BUNDLED) -> ModelSet:
 
 
 def read_all(networks: ModelSet) -> dict[str, UNet]:
-    """Give the weights of a set, by stem."""
+    """Return the weights of a set, by stem."""
     return {stem: read_weights(path)[0] for stem, path in networks.paths.items()}
 
 
 def bundled_start(name: str = DEEZERS, folder: Path = BUNDLED) -> Start:
-    """Give what a bundled set has to begin with.
+    """Return what a bundled set has to begin with.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def refuse_unlike(tracks: Iterable[Track], songs: Iterable[Song], fonts: Iterabl
 
 
 def _learnt(material: Mapping[str, Any]) -> set[str]:
-    """Give the checksums of the songs, fonts and tracks that a run learnt from."""
+    """Return the checksums of the songs, fonts and tracks that a run learnt from."""
     songs, fonts = material["songs"].values(), material["fonts"]
     return {
         *(song["sha256"] for song in songs if song["split"] == "train"),

@@ -114,7 +114,7 @@ def keep(
 
 
 def _is_whole(folder: Path, note: Path) -> bool:
-    """Tell whether there is a note that can be read, and the file it tells of, if not silent."""
+    """Whether there is a readable note, and the file that it describes, if not silent."""
     try:
         kept = Kept(**json.loads(note.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -124,7 +124,7 @@ def _is_whole(folder: Path, note: Path) -> bool:
 
 @contextmanager
 def _at_once(path: Path) -> Iterator[Path]:
-    """Give a place to write that becomes the file when all is written, whoever else makes it."""
+    """Yield a path to write; it becomes the file when all is written."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield partial
@@ -146,7 +146,7 @@ class _Own(BaseModel):
 
 
 def read_own(folder: Path) -> list[Track]:
-    """Give the user's own tracks, which ``own.json`` names; none where there is no such file.
+    """Return the user's own tracks, which ``own.json`` names; none where there is no such file.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def _samples(path: Path) -> NDArray[np.int16]:
 
 
 def digest_of(tracks: Iterable[Track]) -> str:
-    """Tell material from all other."""
+    """Return a checksum of material."""
     return sha256(json.dumps([asdict(track) for track in tracks]).encode()).hexdigest()
 
 
@@ -224,7 +224,7 @@ def write_list(path: Path, tracks: Iterable[Track]) -> None:
 
 
 def read_list(path: Path) -> list[Track]:
-    """Give what `write_list` wrote, of files beside it.
+    """Return what `write_list` wrote, of files beside it.
 
     Raises
     ------

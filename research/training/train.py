@@ -45,12 +45,12 @@ Say = Callable[[str], None]
 
 
 def about_loss(vocals: float) -> str:
-    """Give what a run tells its loss by."""
+    """Return what a run tells its loss by."""
     return f"floor {FLOOR:g}, softest {SOFTEST:g}, vocals {vocals:g}"
 
 
 def loss_of(stems: Tensor, estimates: Tensor, vocals: float) -> tuple[Tensor, Tensor]:
-    """Tell how wrong the masked mixture is.
+    """Return the loss of the masked mixture.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def loss_of(stems: Tensor, estimates: Tensor, vocals: float) -> tuple[Tensor, Te
 
 
 def loss_against(stems: Tensor, estimates: Tensor, vocals: float) -> Tensor:
-    """Give the loss alone."""
+    """Return the loss alone."""
     return loss_of(stems, estimates, vocals)[0]
 
 
@@ -179,7 +179,7 @@ def train(
 def validate(
     pairs: Iterable[tuple[Tensor, Tensor]], names: Sequence[str], vocals: float
 ) -> dict[str, Any]:
-    """Give the loss, and each stem's mean SDR in decibels.
+    """Return the loss, and each stem's mean SDR in decibels.
 
     Parameters
     ----------

@@ -46,17 +46,17 @@ class Window:
         return self.T - self.mirror
 
     def seen(self, heard: Tensor) -> Tensor:
-        """Give what networks see [shape=(…, T, bins)] of what is heard [shape=(…, heard, bins)]."""
+        """Return what networks see [shape=(…, T, bins)] of what is heard [shape=(…, heard, …)]."""
         if not self.mirror:
             return heard
         return torch.cat([heard, heard[..., -1 - self.mirror : -1, :].flip(-2)], -2)
 
     def counted(self, x: Tensor) -> Tensor:
-        """Give the rows that count [shape=(…, rows, bins)], of what is heard or of what is seen."""
+        """Return the rows that count [shape=(…, rows, bins)] of what is heard or seen."""
         graph = self.graph
         return x[..., graph.first : graph.first + graph.B, :]
 
 
 def window_of(scheme: Scheme, rows: int, precision: StreamingPrecision = "fp32") -> Window:
-    """Give the window of a scheme; the rows that count end where those end that it emits."""
+    """Return the window of a scheme; the rows that count end where those end that it emits."""
     return Window(scheme.T, scheme.mirror, scheme.A, rows, precision)

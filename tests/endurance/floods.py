@@ -1,4 +1,4 @@
-"""Counts what is late while the daemon is flooded with messages, and while it is not.
+"""Count what is late while the daemon is flooded with messages, and while it is not.
 
 Turn by turn it is left alone, then flooded on its control socket, by OSC and by MIDI, in one stay
 in the graph, so that each flood stands beside quiet turns of the same minutes: a busy machine

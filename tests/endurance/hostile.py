@@ -8,8 +8,8 @@ Lines on standard input do harm, for so many seconds where there is a number:
     freeze S  the engine's thread stands still
     raise     the next block of one network fails
 
-Standard output tells, ten times a second, what the daemon is doing, as lines of JSON. It separates
-into four stems, by the two networks that come along, each twice: what is measured here is time.
+Standard output says, ten times a second, what the daemon is doing, as lines of JSON. It separates
+into four stems, by the two bundled networks, each twice: what is measured here is time.
 """
 
 import json

@@ -1,8 +1,7 @@
-"""Runs the daemon under one fault after the other, for as long as wished; `make soak` runs it.
+"""Run the daemon under one fault after the other, for as long as wished; `make soak` runs it.
 
-Which faults, in which order, a seed decides. After each the daemon must come to play again by
-itself, with all its connections; the soak fails where it does not. What is counted in the end,
-tells what it cost.
+A seed decides which faults, in which order. After each the daemon must play again by itself, with
+all its connections; the soak fails where it does not. The counters at the end show the cost.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""Counts the xruns that another program suffers, with stemd and without; `make xruns` runs it.
+"""Count the xruns that another program suffers, with stemd and without; `make xruns` runs it.
 
 The server runs with short periods. Both cores are busy all the time, memory comes and goes, and a
 thread of pure Python spins: with stemd inside its process, without it in one of its own. The
