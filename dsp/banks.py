@@ -1,4 +1,4 @@
-"""The buffers between the separator and the networks: two, or more where there is no hurry."""
+"""The buffers between the separator and the networks: two, or more for files."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
@@ -13,7 +13,7 @@ Network: TypeAlias = Callable[[Magnitudes, Magnitudes], None]
 
 
 class Bank:
-    """One of them: a window of magnitudes, and what the networks make of it.
+    """A window of magnitudes, and the networks' estimates from it.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Bank:
 
 
 class Networks(Protocol):
-    """Whoever runs the networks for the separator: in turn, or on threads of their own."""
+    """Runs the networks for the separator: in turn, or on threads of their own."""
 
     def submit(self, bank: Bank) -> None:
         """Begin to fill ``bank.estimates`` from ``bank.magnitudes``.

@@ -22,7 +22,7 @@ stem's mask, and all masks of a bin sum to one."""
 
 
 class MaskExtension(StrEnum):
-    """What the masks are above the networks' last bin (11 kHz)."""
+    """How masks go on above the networks' last bin (11 kHz)."""
 
     MEAN = "mean"
     """The mean of the mask over the bins below: the stems then sum to the mixture."""

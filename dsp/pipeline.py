@@ -55,8 +55,8 @@ class Pipeline:
         Frames by which the stream that goes out lags behind the one that comes in: frame ``n`` of
         the mixture is frame ``n + latency`` of the stems.
     held : int
-        The most frames that were put in and are not out yet, at any moment. Whoever plays the
-        stems while the mixture comes in must begin with that much silence.
+        The most frames that were put in and are not out yet, at any moment. To play the stems
+        while the mixture comes in, begin with that much silence.
     """
 
     def __init__(self, separator: Separator, samplerate: int) -> None:

@@ -17,9 +17,9 @@ PROBE_CHUNK = 16
 class RateConverter:
     """Converts a stream from one sample rate to another.
 
-    libsoxr takes its filters' delay back: frame ``n`` that comes out belongs at the time
-    ``n / rate_out`` of what went in. It only hands frames out some time later, in bursts. What
-    comes out does not depend on the block sizes that go in.
+    libsoxr compensates its filters' delay: frame ``n`` of the output belongs to the time
+    ``n / rate_out`` of the input. It only returns frames some time later, in bursts. The output
+    does not depend on the sizes of the input's blocks.
 
     Attributes
     ----------

@@ -86,7 +86,7 @@ class Scheme:
         return N_FFT + (self.A + 2 * self.B - 1) * HOP_LENGTH
 
     def __str__(self) -> str:
-        """Write the numbers as they are set by hand."""
+        """Return the numbers as they are written in the configuration."""
         mirror = f" mirror={self.mirror}" if self.mirror else ""
         return f"T={self.T} B={self.B} A={self.A}{mirror}"
 

@@ -14,7 +14,7 @@ from stemd.dsp.stft import Analysis, RealFft, Synthesis, numpys_rfft
 
 @dataclass
 class BlockCounts:
-    """What became of the blocks so far."""
+    """Counters of the blocks so far."""
 
     total: int = 0
     """Blocks that fell due."""
@@ -29,7 +29,7 @@ class BlockCounts:
     """How many of the last ones were not."""
 
     bad_estimates: int = 0
-    """Magnitudes that a network gave and that were not finite or absurdly large; 0 was taken."""
+    """Magnitudes from networks that were not finite or absurdly large; replaced by 0."""
 
     def count(self, *, late: bool) -> None:
         """Count one block that fell due."""
@@ -106,7 +106,7 @@ class Separator:
         self._hops = 0
 
     def extend_masks(self, extension: MaskExtension) -> None:
-        """Do otherwise above the networks' last bin, from the next spectrum on (any thread)."""
+        """Change the masks above the networks' last bin, from the next spectrum on (any thread)."""
         self._mask.extension = extension
 
     def process(self, hops: Waveform, out: Waveform) -> Waveform:

@@ -30,54 +30,54 @@ class Event(Flag):
     """What the server's threads noticed."""
 
     SHUTDOWN = lib.RT_SHUTDOWN
-    """The server went away."""
+    """The server ended."""
     RATE = lib.RT_RATE
-    """It may run at another sample rate."""
+    """The sample rate may have changed."""
     PERIOD = lib.RT_PERIOD
-    """It calls with another number of frames."""
+    """The period has changed."""
     PORTS = lib.RT_PORTS
-    """Ports came, went, were connected or disconnected."""
+    """Ports appeared, disappeared, were connected or disconnected."""
     SWAPPED = lib.RT_SWAPPED
-    """The link that was attached last plays now; the one before is let go."""
+    """The link that was attached last plays now; the one before is released."""
     LATENCY = lib.RT_LATENCY
-    """The server asks for our latency: see `RealtimeSide.answer_latency`."""
+    """The server asks for stemd's latency: see `RealtimeSide.answer_latency`."""
     MIDI = lib.RT_MIDI
     """`RealtimeSide.read_midi` has messages."""
     WITHDRAWN = lib.RT_WITHDRAWN
-    """The link that was coming has been taken back, and is let go."""
+    """The link that was coming has been withdrawn, and is released."""
 
 
 class Dry(Flag):
-    """Why the dry signal is wanted. Each reason has one owner, so no thread undoes another's."""
+    """Reasons for the dry signal. Each has one owner, so no thread clears another's."""
 
     BYPASS = lib.RT_DRY_BYPASS
-    """It was asked for."""
+    """Bypass is on."""
     OVERLOAD = lib.RT_DRY_OVERLOAD
     """The networks do not keep up."""
 
 
 @dataclass(frozen=True)
 class LinkCounters:
-    """What was counted between one engine and the server since the link was made."""
+    """Counters between one engine and the server since the link was made."""
 
     frames: int
-    """Heard."""
+    """Frames that were heard."""
     late_periods: int
     """Cycles in which the engine's output was missing, in whole or in part."""
     late_frames: int
-    """Frames that it was missing for."""
+    """Frames in which the engine's output was missing."""
     lost_frames: int
     """Frames of input that the engine did not fetch in time; it gets silence instead."""
     dry_frames: int
     """Frames in which the dry signal was heard."""
     delivered: int
-    """Frames that the engine has written, with those it began with."""
+    """Frames that the engine has written, including the silence at the start."""
     refused_frames: int
-    """Frames that it would have written over what is yet to be played; they were left out."""
+    """Frames that would have overwritten output not yet played; they were dropped."""
     heard_ns: int
     """Nanoseconds of the monotonic clock when the last cycle was heard; 0 before the first."""
     period: int
-    """Frames of that cycle."""
+    """Frames of the last cycle that was heard."""
 
     def output_lasts_until(self, samplerate: int) -> float:
         """Return when the server will find too little output, if its cycles go on as they do.
@@ -97,7 +97,7 @@ class LinkCounters:
 
 @dataclass(frozen=True)
 class Counters:
-    """What the server's thread counted since the client was made."""
+    """Counters of the server's thread since the client was made."""
 
     periods: int
     """Cycles of the server."""
@@ -111,17 +111,17 @@ class Counters:
     jumps: int
     """Times that the server's clock jumped forward between two cycles."""
     jumped_frames: int
-    """Frames that it jumped by, in all."""
+    """Frames that the clock jumped by, in all."""
     bad_samples: int
-    """Samples of input that were no number, or absurdly large; silence was heard instead."""
+    """Input samples that were not finite, or absurdly large; replaced by silence."""
     bad_outputs: int
-    """Samples of output of which the same is true, before they reached a port."""
+    """Output samples that were not finite, or absurdly large; replaced by silence."""
     worst_ns: int
     """Nanoseconds of the longest cycle."""
     period: int
     """Frames of the last cycle."""
     priority: int
-    """Of the server's thread; 0 where it has no real-time scheduling."""
+    """Priority of the server's thread; 0 where it has no real-time scheduling."""
 
 
 class Link:
@@ -244,12 +244,12 @@ class Server:
     last_frame_time: int
     client: int
     defers_latency: bool
-    """Whether latency is not to be answered in the server's callback, but when it is told of."""
+    """Whether latency is answered after `Event.LATENCY`, not in the server's callback."""
     in_ports: Sequence[int]
 
 
 class RealtimeSide:
-    """What runs on the server's threads for one client; no Python does.
+    """The code in C that runs on the server's threads for one client.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ class RealtimeSide:
         return int(lib.rt_callback(getattr(lib, f"RT_ON_{which.upper()}")))
 
     def bind(self, server: Server) -> None:
-        """Tell where everything is, before the server's thread runs.
+        """Set all addresses, before the server's thread runs.
 
         From now on the server may call, so this and its links stay in memory until `detach`.
         """
@@ -322,7 +322,7 @@ class RealtimeSide:
             yield bytes(ffi.buffer(message))
 
     def read_ports(self) -> list[tuple[float, tuple[int, ...], bool]] | None:
-        """Return what the server said of ports, in order, since the last call (one thread).
+        """Return the server's notices about ports, in order, since the last call (one thread).
 
         Each with its time [seconds of the monotonic clock], the number of a port that came (True)
         or went, or of two that were connected or disconnected. None: more than could be kept.
@@ -336,7 +336,7 @@ class RealtimeSide:
         return None if found < 0 else notices
 
     def attach(self, link: Link) -> bool:
-        """Let a new link come and take over once it is warm (one thread).
+        """Attach a new link, which takes over once it is warm (one thread).
 
         Returns
         -------
@@ -360,7 +360,7 @@ class RealtimeSide:
         return is_attached
 
     def withdraw(self, link: Link) -> bool:
-        """Take back a link that is coming (any thread).
+        """Withdraw a link that is coming (any thread).
 
         What of it is heard already fades back to the link that plays; `Event.WITHDRAWN` says that
         it is let go, from when on another one can be attached.
@@ -387,7 +387,7 @@ class RealtimeSide:
         lib.rt_set_gain(self._rt, output, gain)
 
     def peaks(self) -> tuple[list[float], list[float]]:
-        """Return each input's and output's highest level since they were asked last."""
+        """Return each input's and output's highest level since the last call."""
         return (
             [lib.rt_in_peak(self._rt, port) for port in range(self.inputs)],
             [lib.rt_out_peak(self._rt, port) for port in range(self.outputs)],

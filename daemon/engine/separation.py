@@ -23,7 +23,7 @@ MARGIN_S = 0.0015
 its own work needs: a server's cycles are not quite even."""
 
 MARGIN = 2
-"""So many times what its own work usually takes is kept free for it: others may interrupt it."""
+"""This many times its usual own work is reserved for it: other programs may interrupt it."""
 
 MAX_QUANTUM = 256
 """Frames that may wait for the engine, in several short periods, for to wake it takes more than its
@@ -33,12 +33,12 @@ OVERLOADED_AFTER = 3
 """Late blocks in a row, besides those of one period, after which the dry signal is heard."""
 
 RECOVERED_AFTER_S = 1.0
-"""For how long, then, every block must be in time before the stems are heard again."""
+"""How long every block must then be in time before the stems are heard again."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """How the separation is doing."""
+    """A snapshot of the separation's counters."""
 
     link: LinkCounters
     blocks: BlockCounts
@@ -48,7 +48,7 @@ class Report:
 
 
 class Separation:
-    """Separates what its link hears.
+    """Separates the input of its link.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ class Separation:
         return self._rt.freewheeling and counters.delivered < counters.frames + reserve
 
     def set_priorities(self, priorities: Priorities) -> None:
-        """Schedule the threads so (main thread)."""
+        """Set the threads' priorities (main thread)."""
         self._engine.set_priority(priorities.engine)
         self._workers.set_priority(priorities.workers)
 
@@ -161,7 +161,7 @@ class Separation:
         self.link.set_dry(Dry.BYPASS, on)
 
     def extend_masks(self, extension: MaskExtension) -> None:
-        """Do otherwise above the networks' last bin (any thread)."""
+        """Change the masks above the networks' last bin (any thread)."""
         self._separator.extend_masks(extension)
 
     def report(self) -> Report:

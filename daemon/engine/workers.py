@@ -87,7 +87,7 @@ class Worker:
 
 
 class Probation:
-    """When networks that do not keep up have real-time priority all the same (one thread).
+    """Decides when networks that do not keep up have real-time priority all the same (one thread).
 
     A hitch may have made them late, and on a busy machine they do not recover without priority. So
     they keep it for a trial, and have it for others later, at pauses that double; networks that
@@ -110,7 +110,7 @@ class Probation:
         self._pause_s = FIRST_PAUSE_S
 
     def is_trial(self, now: float) -> bool:
-        """Whether they have it now."""
+        """Whether they have the priority now."""
         while now >= self._until:
             self._is_trial = not self._is_trial
             if self._is_trial:
@@ -122,7 +122,7 @@ class Probation:
 
 
 class WorkerPool:
-    """Runs every stem's network at once; what the separator sees of them.
+    """Runs every stem's network at once, for the separator.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class WorkerPool:
         ]
         self.has_remainder = len(self.workers) < len(networks)
         self._awaited = list(self.workers)
-        """Those that have not done the bank that is to be collected next."""
+        """The workers that have not done the bank to be collected next."""
 
     @property
     def is_overloaded(self) -> bool:
@@ -187,7 +187,7 @@ class WorkerPool:
         return True
 
     def set_priority(self, priority: int) -> None:
-        """Schedule the threads so (one thread)."""
+        """Set the threads' priorities (one thread)."""
         self._wanted = priority
         self._reschedule()
 

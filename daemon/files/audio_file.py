@@ -21,19 +21,19 @@ BLOCK = 65_536
 """Frames read at once."""
 
 BYTES = {"PCM_24": 3, "FLOAT": 4}
-"""Of one sample in a file."""
+"""Bytes of one sample in a file."""
 
 MAX_WAV = 2**32 - 2**16
 """Bytes of samples that a WAV file can hold, less some for its header."""
 
 PROBE_BYTES = 2**16
-"""That a disk must take for it not to be the disk that is at fault."""
+"""Bytes that a disk must take, or the disk counts as full."""
 
 MIN_SAMPLERATE, MAX_SAMPLERATE = 4_000, 384_000
 
 
 class Song:
-    """A file to take apart; mono is heard on both channels.
+    """A file to separate; mono is played on both channels.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Song:
             )
 
     def check_not_among(self, targets: Iterable[Path]) -> None:
-        """Refuse to be replaced by a stem of itself."""
+        """Raise an error if a stem would replace the song."""
         for target in targets:
             if target.exists() and target.samefile(self.path):
                 raise AudioFileError(
@@ -192,7 +192,7 @@ class StemFile:
         self._part.replace(self.target)
 
     def close(self) -> None:
-        """Close the file, whatever has become of it."""
+        """Close the file, also after errors."""
         with suppress(soundfile.LibsndfileError):
             self._file.close()
 
@@ -216,7 +216,7 @@ class StemFile:
 def writing_stems(
     folder: Path, stems: Sequence[str], samplerate: int, frames: int, suffix: str, subtype: str
 ) -> Iterator[list[StemFile]]:
-    """Open a file for each stem; all get their names at the end, or none is left behind.
+    """Open a file for each stem; all get their names at the end, or none remains.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ def writing_stems(
 
 @contextmanager
 def _folder(folder: Path) -> Iterator[None]:
-    """Make a folder if it is missing; take it away again if nothing stays in it."""
+    """Make a folder if it is missing; remove it again if it stays empty."""
     missing = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
     try:
         folder.mkdir(parents=True, exist_ok=True)  # in here, for a signal may come behind it

@@ -23,7 +23,7 @@ wait for another that shares its core with the signal processing."""
 
 @dataclass(frozen=True)
 class Separated:
-    """What became of a song."""
+    """The result of separating a song."""
 
     files: list[Path]
     clipped: int

@@ -20,7 +20,7 @@ KINDS = {"auto": ("jack", "pipewire"), "pipewire": ("pipewire",)}
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Something that keeps stemd from a server.
+    """A reason why stemd cannot join a server.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ def no_server(server: str, name: str | None, libraries: Collection[str]) -> Serv
 
 
 def find_obstacles(server: str, name: str | None, libraries: Collection[str]) -> list[Obstacle]:
-    """Return what keeps stemd from the servers that run, where none of those wanted answers.
+    """Return why stemd cannot join the servers that run, where none of those wanted answers.
 
     Parameters
     ----------

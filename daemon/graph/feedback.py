@@ -1,4 +1,4 @@
-"""Whether a connection would lead what stemd plays back into it."""
+"""Finds connections that would feed stemd's output back into its input."""
 
 from collections.abc import Iterable, Mapping, Set
 
@@ -6,7 +6,7 @@ from stemd.daemon.graph.client import Connection, GraphClient, Port
 
 
 class Circle:
-    """What leads from stemd's outputs back to its inputs.
+    """The paths from stemd's outputs back to its inputs.
 
     Every program is taken to play all that it hears, but for sound cards. What a program passes on
     outside the graph, such as a virtual sink in two parts, cannot be seen.
@@ -58,7 +58,7 @@ class Circle:
         return False
 
     def _is_origin(self, port: str) -> bool:
-        """Whether what a port plays comes from outside the graph, as from a microphone."""
+        """Whether a port's sound comes from outside the graph, as from a microphone."""
         return port in self._ports and self._ports[port].is_origin
 
 

@@ -1,4 +1,4 @@
-"""Who is connected to us: what to connect when ports appear, and what to restore."""
+"""Connections: what to connect when ports appear, and what to restore."""
 
 import logging
 from collections import deque
@@ -45,24 +45,24 @@ class Patchbay:
     def __init__(self, patterns: Mapping[str, str]) -> None:
         self._patterns = patterns
         self._ports: dict[str, Port] = {}
-        """Others', that are known."""
+        """Other clients' ports that are known."""
         self._defaults: dict[str, str] = {}
         """For each pattern that names the default device, its port."""
         self._own_ports: set[str] = set()
         self._wanted: dict[Connection, float] = {}
-        """Not made yet, and until when they are tried."""
+        """Connections not made yet, and until when they are tried."""
         self._made: set[Connection] = set()
-        """As wanted, and not taken down since."""
+        """Connections as wanted, and not removed since."""
         self._missed: dict[Connection, float] = {}
         """Removed lately, and when that was seen."""
         self._taken: set[Connection] = set()
-        """Of these, those that were taken down before their client became inactive."""
+        """Of these, those that were removed before their client became inactive."""
         self._refused: set[Connection] = set()
         """Removed by a user."""
         self._circular: set[Connection] = set()
-        """Not made, since they would lead stemd's output back into it."""
+        """Not made, because they would feed stemd's output back into it."""
         self._lost: set[Connection] = set()
-        """There when the last server went away, and not restored yet."""
+        """Connections of the last server that are not restored yet."""
         self._recent: deque[PortNotice] = deque(maxlen=REMEMBERED)
         self._seen: deque[tuple[float, set[Connection]]] = deque()
         self._matches: dict[str, Matches] | None = None
@@ -70,12 +70,12 @@ class Patchbay:
 
     @property
     def connections(self) -> set[Connection]:
-        """Those of our ports, as they were seen last."""
+        """The connections of stemd's ports, as they were seen last."""
         return self._seen[-1][1] if self._seen else set()
 
     @property
     def disconnected(self) -> set[Connection]:
-        """Those that a user took down, and that are therefore not made again."""
+        """Connections that a user removed, and that are therefore not made again."""
         return set(self._refused)
 
     @property
@@ -167,10 +167,10 @@ class Patchbay:
         while len(self._seen) > 1 and self._seen[1][0] <= now - SETTLED_S:
             self._seen.popleft()
 
-    # ---- what was taken down, and by whom ----
+    # ---- what was removed, and by whom ----
 
     def _note_removed(self, present: set[Connection], now: float) -> None:
-        """Note what was taken down, and what a user has made again."""
+        """Note what was removed, and what a user has made again."""
         restored = present & (self._refused | self._missed.keys())
         self._refused -= restored
         self._taken -= restored
@@ -207,7 +207,7 @@ class Patchbay:
         self._refuse(settled)
 
     def _end_of(self, connection: Connection) -> float:
-        """Return when it was taken down: as the server said, who may do so after it was seen."""
+        """Return when it was removed: as the server said, maybe after it was seen."""
         for notice in reversed(self._recent):
             if notice.ports == connection:
                 return self._missed[connection] if notice.is_there else notice.at
@@ -241,7 +241,7 @@ class Patchbay:
             )
 
     def _gone_together(self, client: GraphClient, settled: set[Connection]) -> set[Connection]:
-        """Return what a client took down that became inactive, where no server reports that.
+        """Return what an inactive client removed, where the server does not report that.
 
         It has lost all that it had, of several connections, at the same time.
         """

@@ -254,7 +254,7 @@ def compiled(text: str) -> PortPattern:
 
 
 def _accepts(atom: str) -> Callable[[str], object]:
-    """Return what says whether a character is of a kind, which is written as `re` has it."""
+    """Return a function that tests for a kind of character, written as in `re`."""
     if not atom:
         return lambda _: False
     if len(atom) == 1 and atom != ".":

@@ -1,4 +1,4 @@
-"""Notices that an audio server has ended, without asking it anything.
+"""Notices that an audio server has ended, without a request to it.
 
 A client library answers many questions from memory long after its server died, and PipeWire's says
 nothing when that happens. But the library holds a connection to the server's socket, and the kernel
