@@ -1,36 +1,41 @@
-# make run     set up what is missing, then start the daemon   (ARGS="--preset seed" and so on)
-# make packages  name the system packages that this would install
-# make demo    the same, then a song through it: stems and a picture in demo/
-# make test    the same, then the tests
-# make user-test  the same on this machine as an ordinary user, and as one on Debian 13: make trixie-test; as root
-# make fuzz    the tests with random input, at more length and anew each time; SEED=… repeats one run
-# make lint    ruff and mypy
-# make service-test  stemd as a service, on a systemd that is booted for it; as root
-# make sanitizers  the compiled side under address, thread and real-time sanitizers
-# make oracle  the tests against Spleeter, in an environment of its own
-# make speed   how fast stemd is beside Spleeter: writes the tables of docs/speed.md
-# make quality quality against delay, into docs/latency.md (half an hour)
-# make experiments  which schemes lose least at a short delay, into docs/research/delay.md
-# make precision    which layers tolerate 8 bits, into the same
-# make block    how the time of a block divides, into docs/speed.md
-# make soak     the daemon under one fault after the other   (ARGS="--minutes 60 --server pipewire")
-# make floods   whether floods of messages make anything late, in two minutes
-# make xruns    what another program suffers with stemd and without, half an hour
-# make wheels   one for x86-64 and one for 64-bit ARM, in dist/
-# make offline  that one and all it needs, for a board without a network   (BOARD_PYTHON=3.13, else 3.11)
-# make arm64-test  the second of them on an emulated board; as root   (SUITE=trixie, QEMU_CPU=cortex-a72)
-# make fresh-test  from a fresh Debian 13 desktop to sound; as root
-# make network-test  stemd on one machine, the sound card on another; as root
-# make peers-test  beside other people's programs: MPD, mpv, ffmpeg, aj-snapshot, jack_mixer, Prometheus …
-# make runtimes-test  what every runtime must do alike, with tflite-runtime instead of LiteRT
-# make boards   what boards can hold, and what takes how much memory, into docs/raspberry-pi.md
-# make weight   what the wheels and all they need weigh, into the same
-# make train    four stems from two: material, training, the set in tflite_models/; hours, goes on where it was
-# make teach    whether networks can do with less, as ARGS=live: docs/research/teaching.md has the tables; an hour each
-# make ceiling  how far the bundled four stems are from the best masks, into docs/research/training.md
-# make training-test  the tests of these
-# make man      the man pages in docs/man, out of what --help says
-# make clean    forget the environments and everything built
+# For users; each installs what is missing:
+#   make run          start the daemon   (ARGS="--preset seed" and so on)
+#   make packages     print the system packages that this would install
+#   make demo         play a song through it: stems and a picture in demo/
+#   make clean        remove the environments and everything built
+# Packaging:
+#   make wheels       one for x86-64 and one for 64-bit ARM, in dist/
+#   make offline      the latter and all it needs, for a board without a network   (BOARD_PYTHON=3.13, else 3.11)
+#   make man          the man pages in docs/man, from --help
+# Tests   (ARGS="tests/dsp -k impulse" and so on):
+#   make test         the tests that need no special environment
+#   make lint         ruff and mypy
+#   make rooms        print which folder imports which
+#   make user-test    make test on this machine as an ordinary user; on Debian 13: make trixie-test; as root
+#   make fuzz         random input, longer and with a new seed each time; SEED=… repeats one run
+#   make sanitizers   the C code under address, thread and real-time sanitizers
+#   make oracle       comparison with Spleeter, in an environment of its own
+#   make service-test stemd as a service, on a systemd that is booted for it; as root
+#   make fresh-test   from a fresh Debian 13 desktop to sound; as root
+#   make network-test stemd on one machine, the sound card on another; as root
+#   make peers-test   beside other programs: MPD, mpv, ffmpeg, aj-snapshot, jack_mixer, Prometheus …
+#   make runtimes-test  the networks by tflite-runtime instead of LiteRT
+#   make arm64-test   the wheel for ARM on an emulated board; as root   (SUITE=trixie, QEMU_CPU=cortex-a72)
+#   make soak         one fault after the other   (ARGS="--minutes 60 --server pipewire")
+#   make floods       whether floods of messages make anything late, in two minutes
+#   make xruns        what another program suffers with stemd and without, half an hour
+#   make training-test  the training of networks
+# Measurements, which write tables into docs/:
+#   make speed        compared with Spleeter, into speed.md
+#   make block        how the time of a block divides, into speed.md
+#   make boards       what boards can hold, and what takes how much memory, into raspberry-pi.md
+#   make weight       what the wheels and all they need weigh, into raspberry-pi.md
+#   make quality      quality against delay, into latency.md; half an hour
+#   make experiments  which schemes lose least at a short delay, into research/delay.md
+#   make precision    which layers tolerate 8 bits, into research/delay.md
+#   make train        train the bundled four stems; hours, resumes where it was; into models.md and research/training.md
+#   make ceiling      how far they are from the best masks, into research/training.md
+#   make teach        whether networks can be taught to do with less (ARGS=live), into research/teaching.md; an hour each
 
 PYTHON ?= python3
 ARGS ?=
@@ -78,7 +83,7 @@ trixie-test:
 	tests/userland.sh make test
 	$(call as-user,test)
 
-# What users see nobody sees as root: in a copy of this checkout, with an environment of its own.
+# As an ordinary user, in a copy of this checkout, with an environment of its own.
 as-user = AS=musician PUT=$(CURDIR) tests/userland.sh run $(1) make --no-print-directory -C stemd test ARGS='$(ARGS)'
 
 fuzz: $(VENV)/test
