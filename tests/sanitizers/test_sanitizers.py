@@ -34,7 +34,7 @@ PRELOADED = ("libasan.so", "libubsan.so")
 
 TESTS = (
     *("engine/test_link.py", "engine/test_separation.py"),
-    *("control/interfaces/test_midi.py", "graph/test_jack.py"),
+    *("control/interfaces/test_midi_control.py", "graph/test_jack.py"),
 )
 
 
