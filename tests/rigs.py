@@ -23,6 +23,7 @@ from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.engine.separation import ENGINE_TIME_S, Report
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.patchbay import Patchbay
+from stemd.daemon.supervisor.changes import Setup
 from stemd.daemon.supervisor.session import Session
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
@@ -289,7 +290,7 @@ def session_on(rig, scheme: Scheme, networks: LoadedNetworks | None = None):
     networks = networks or LoadedNetworks(lambda: low_and_high(scheme))
     patchbay = Patchbay({})
     extension = MaskExtension.MEAN
-    session = Session(rig.client, networks, scheme, extension, rig.longest_period, patchbay)
+    session = Session(rig.client, Setup(networks, scheme, extension, rig.longest_period), patchbay)
     try:
         yield session
     finally:

@@ -32,6 +32,7 @@ from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.graph.private_server import private_server, without_pipewire
 from stemd.daemon.ports import INPUTS
+from stemd.daemon.supervisor.changes import Setup
 from stemd.daemon.supervisor.session import TICK_S, ServerGoneError, Session
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import SAMPLERATE
@@ -97,10 +98,7 @@ def play_and_record(config: Config, song: Path) -> Recording:
         client = open_client(config.jack.client_name, "dummy", server)
         session = Session(
             client,
-            networks,
-            work.scheme,
-            wishes.mask_extension,
-            config.jack.longest_period,
+            Setup(networks, work.scheme, wishes.mask_extension, config.jack.longest_period),
             Patchbay({}),
         )
         stack.callback(session.close)

@@ -76,6 +76,8 @@ class LoadedNetworks:
         self._load = load
         self._scheme = scheme
         self._loading = Lock()
+        self._replacing = Lock()
+        """Held for a moment only, for the main thread may wait for it."""
         self.by_stem: ByStem = {}
         self.number = 0
         self.load_anew()
@@ -105,9 +107,10 @@ class LoadedNetworks:
                 self._replace()
 
     def give_up(self, number: int) -> None:
-        """Use the set of a number no more: a thread that hangs still runs it."""
-        if self.number == number:
-            self.by_stem = {}
+        """Use the set of a number no more, for a thread that hangs still runs it (any thread)."""
+        with self._replacing:
+            if self.number == number:
+                self.by_stem = {}
 
     def another(self) -> "LoadedNetworks":
         """Load a second set of the same kind.
@@ -124,8 +127,9 @@ class LoadedNetworks:
         loaded = self._load()
         if self._scheme:
             try_out(loaded, self._scheme)
-        self.number += 1
-        self.by_stem = loaded
+        with self._replacing:
+            self.number += 1
+            self.by_stem = loaded
 
 
 def try_out(networks: ByStem, scheme: Scheme) -> None:

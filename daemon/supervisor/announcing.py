@@ -5,7 +5,8 @@ import logging
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.supervisor.playback import Playback
-from stemd.daemon.supervisor.session import Session, State
+from stemd.daemon.supervisor.session import Session
+from stemd.daemon.supervisor.state import State
 
 log = logging.getLogger(__name__)
 

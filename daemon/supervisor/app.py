@@ -46,39 +46,20 @@ def run(read_config: Callable[[], Config]) -> None:
     Raises
     ------
     StemdError
-        If the separation cannot begin or cannot be mended.
+        The daemon cannot begin, or cannot go on.
     ModelError
-        If the networks are missing or damaged.
+        The networks are missing or damaged.
     """
     with ExitStack() as stack:
         stack.callback(_let_go)
         nsm, adapt = _nsm(stack)
         with _failures_told(nsm):
             config = adapt(read_config())
-
-        def replan(before: Plan | None) -> Plan:
-            if before:
-                plan = make_plan(adapt(read_config()), before)
-            else:
-                with _failures_told(nsm):
-                    plan = make_plan(config)
-            _warn_of_idle_settings(plan)
-            return plan
-
-        join: Callable[[JackSection], GraphClient] = _join
-        if config.jack.server == "dummy":
-            name = stack.enter_context(private_server())
-            log.warning(
-                "playing on a private JACK server without a sound card; programs find it by "
-                "JACK_DEFAULT_SERVER=%s",
-                name,
-            )
-            join = partial(_join_private, name)
         state = config.control.state_file
         daemon = Daemon(
             config,
-            replan,
-            partial(join, config.jack),
+            _planner(config, lambda: adapt(read_config()), nsm),
+            partial(_way_to_join(stack, config), config.jack),
             Mixer(config.mixer.strips.items()),
             Keeper(expanded("control.state_file", state) if state else None),
             Notifier(os.environ),
@@ -91,6 +72,36 @@ def run(read_config: Callable[[], Config]) -> None:
             follow = partial(nsm.follow, daemon.saver.save_and_wait)
             stack.enter_context(daemon.console.bulletin.subscription(follow))
         daemon.run()
+
+
+def _planner(
+    config: Config, read_config: Callable[[], Config], nsm: "NsmClient | None"
+) -> Callable[[Plan | None], Plan]:
+    """Return what makes the first plan, of a configuration, and each next one, of what it reads."""
+
+    def replan(before: Plan | None) -> Plan:
+        if before:
+            plan = make_plan(read_config(), before)
+        else:
+            with _failures_told(nsm):
+                plan = make_plan(config)
+        _warn_of_idle_settings(plan)
+        return plan
+
+    return replan
+
+
+def _way_to_join(stack: ExitStack, config: Config) -> Callable[[JackSection], GraphClient]:
+    """Return what opens a client; start the private server first, where that is wanted."""
+    if config.jack.server != "dummy":
+        return _join
+    name = stack.enter_context(private_server())
+    log.warning(
+        "playing on a private JACK server without a sound card; programs find it by "
+        "JACK_DEFAULT_SERVER=%s",
+        name,
+    )
+    return partial(_join_private, name)
 
 
 def _let_go() -> None:

@@ -25,8 +25,9 @@ from stemd.daemon.supervisor.plan import Plan
 from stemd.daemon.supervisor.playback import Playback
 from stemd.daemon.supervisor.reloading import Reloader
 from stemd.daemon.supervisor.saving import Saver
-from stemd.daemon.supervisor.session import LOAD_AGAIN_S, TICK_S, ServerGoneError, Session
+from stemd.daemon.supervisor.session import TICK_S, ServerGoneError, Session
 from stemd.daemon.supervisor.status import Figures, in_a_line
+from stemd.daemon.supervisor.swapping import LOAD_AGAIN_S
 
 log = logging.getLogger(__name__)
 

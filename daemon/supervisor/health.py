@@ -1,85 +1,136 @@
 """Whether what plays works: counters in, the trouble or none out."""
 
-from stemd.daemon.engine.separation import Separation
-from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 WEDGED_S = 2.0
-"""After so long without output, while cycles pass, an engine is replaced."""
+"""An engine is replaced that has written nothing for so many seconds, while cycles pass."""
 
 HUNG_S = 10.0
-"""After so long beyond a block without an estimate, while cycles pass, so is one whose networks
-hang."""
+"""Networks are replaced that have made no estimate for so many seconds beyond a block, while cycles
+pass."""
+
+KEEP_UP_S = 10.0
+"""Seconds, beyond two blocks, after which another setup that is still late is given up."""
 
 
-class Advance:
-    """Measures for how long a number has stood still."""
+@dataclass(frozen=True)
+class Standstill:
+    """A counter, and since when it has stood still."""
 
-    def __init__(self) -> None:
-        self._value: int | None = None
-        self._since = 0.0
+    value: int | None = None
+    since: float = 0.0
+    """Seconds of a monotonic clock."""
 
-    def since(self, value: int, now: float) -> float:
-        """Note the number; return the seconds for which it has been the same."""
-        if value != self._value:
-            self._value, self._since = value, now
-        return now - self._since
+    def after(self, value: int, now: float) -> "Standstill":
+        """Return it with what the counter says now."""
+        return self if value == self.value else Standstill(value, now)
 
-    def restart(self, now: float) -> None:
-        """Begin to count anew."""
-        self._since = now
-
-
-class Health:
-    """Whether one separation works (main thread).
-
-    Parameters
-    ----------
-    separation : Separation
-    scheme : Scheme
-    """
-
-    def __init__(self, separation: Separation, scheme: Scheme) -> None:
-        self._separation = separation
-        self._hung_s = HUNG_S + scheme.B * HOP_LENGTH / SAMPLERATE
-        self._output, self._estimates = Advance(), Advance()
-
-    def excuse(self, now: float) -> None:
-        """Expect nothing of what was due until now: the server does not call."""
-        self._output.restart(now)
-        if not self._separation.holds_bounce:
-            self._estimates.restart(now)
-
-    def trouble(self, now: float) -> str | None:
-        """Return what is wrong, if anything is; called several times a second."""
-        delivered = self._separation.link.counters().delivered
-        wedged_s = self._output.since(delivered, now)
-        hung_s = self._estimates.since(self._separation.estimated, now)
-        if self._separation.failure:
-            return str(self._separation.failure)
-        if wedged_s > WEDGED_S:
-            return f"nothing came out for {WEDGED_S:.0f} s"
-        if hung_s > self._hung_s:
-            return f"a network did not end within {self._hung_s:.0f} s"
-        return None
+    def excused(self, now: float) -> "Standstill":
+        """Return it with a standstill that begins now."""
+        return replace(self, since=now)
 
 
-class Flow:
-    """Whether the music flows, as far as that is up to stemd (main thread)."""
+@dataclass(frozen=True)
+class Progress:
+    """The counters of one separation, and since when each has stood still."""
 
-    def __init__(self) -> None:
-        self._last = (0, 0)
+    delivered: Standstill = Standstill()
+    """Frames that the engine has written."""
+    estimated: Standstill = Standstill()
+    """Blocks that every network has done."""
 
-    def goes_on(self, periods: int, delivered: int, is_mending: bool) -> bool:
-        """Note the counters; return whether they have moved on since the last look.
+    def after(self, delivered: int, estimated: int, now: float) -> "Progress":
+        """Return it with what the counters say now."""
+        return Progress(self.delivered.after(delivered, now), self.estimated.after(estimated, now))
+
+    def excused(self, now: float, holds_bounce: bool) -> "Progress":
+        """Return it where nothing was due until now, for the server has not called.
 
         Parameters
         ----------
-        periods : int
-            Cycles of the server.
-        delivered : int
-            Frames that the engine has written.
-        is_mending : bool
-            The engine is being replaced, and the input is heard meanwhile.
+        now : float
+        holds_bounce : bool
+            The server waits for an estimate, which is therefore due all the same.
         """
-        before, self._last = self._last, (periods, delivered)
-        return periods != before[0] and (delivered != before[1] or is_mending)
+        estimated = self.estimated if holds_bounce else self.estimated.excused(now)
+        return Progress(self.delivered.excused(now), estimated)
+
+
+def trouble(
+    progress: Progress, now: float, block_s: float, failure: Exception | None = None
+) -> str | None:
+    """Return what is wrong with a separation; None where it works.
+
+    Parameters
+    ----------
+    progress : Progress
+    now : float
+        Seconds of the same clock.
+    block_s : float
+        Seconds of music in a block.
+    failure : Exception or None
+        What has ended the separation.
+    """
+    hung_s = HUNG_S + block_s
+    if failure:
+        return str(failure)
+    if now - progress.delivered.since > WEDGED_S:
+        return f"nothing came out for {WEDGED_S:.0f} s"
+    if now - progress.estimated.since > hung_s:
+        return f"a network did not end within {hung_s:.0f} s"
+    return None
+
+
+class Verdict(StrEnum):
+    """Whether another separation, which hears the music unheard, can take over."""
+
+    WAIT = "wait"
+    READY = "ready"
+    TOO_LATE = "too late"
+
+
+def verdict(
+    heard_s: float, delay_s: float, block_s: float, in_time_in_a_row: int, is_overloaded: bool
+) -> Verdict:
+    """Decide whether another separation can take over.
+
+    Parameters
+    ----------
+    heard_s : float
+        Seconds of music that it has heard.
+    delay_s : float
+        Its delay.
+    block_s : float
+        Seconds of music in a block.
+    in_time_in_a_row : int
+        Blocks that were in time since the last one that was late.
+    is_overloaded : bool
+        Its networks do not keep up.
+    """
+    if heard_s >= delay_s and in_time_in_a_row > 0 and not is_overloaded:
+        return Verdict.READY
+    return Verdict.TOO_LATE if heard_s > delay_s + KEEP_UP_S + 2 * block_s else Verdict.WAIT
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What the watchdog looks at."""
+
+    periods: int = 0
+    """Cycles of the server."""
+    delivered: int = 0
+    """Frames that the engine has written."""
+
+
+def flows(before: Flow, now: Flow, is_recovering: bool) -> bool:
+    """Whether music flows: cycles pass, and the engine writes or the dry signal is heard meanwhile.
+
+    Parameters
+    ----------
+    before, now : Flow
+        At the last look, and at this one.
+    is_recovering : bool
+        The engine is being replaced, and the dry signal is heard.
+    """
+    return now.periods != before.periods and (now.delivered != before.delivered or is_recovering)

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from time import monotonic
 
-from stemd.daemon.supervisor.health import Flow
+from stemd.daemon.supervisor.health import Flow, flows
 from stemd.daemon.supervisor.notifier import Notifier
 from stemd.daemon.supervisor.playback import Playback
-from stemd.daemon.supervisor.session import State
+from stemd.daemon.supervisor.state import State
 
 BEAT_S = 2.0
 """Seconds from one beat to the next."""
@@ -54,6 +54,6 @@ class Heartbeat:
         session = self._playback.session
         if session is None or session.state is State.SILENT:
             return True
-        periods = session.rt.counters().periods
         delivered = session.separation.link.counters().delivered
-        return self._flow.goes_on(periods, delivered, session.state is State.MENDING)
+        before, self._flow = self._flow, Flow(session.rt.counters().periods, delivered)
+        return flows(before, self._flow, session.state is State.RECOVERING)

@@ -9,8 +9,10 @@ from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.ports import STEMS, StemName, outputs_of
+from stemd.daemon.supervisor.changes import Change, Setup
 from stemd.daemon.supervisor.plan import Plan
-from stemd.daemon.supervisor.session import Change, ServerGoneError, Session, Setup, State
+from stemd.daemon.supervisor.session import ServerGoneError, Session
+from stemd.daemon.supervisor.state import State
 
 
 class Playback:
@@ -152,19 +154,9 @@ class Playback:
         if not plan.networks.by_stem:  # a thread that hangs has taken them
             client.close()
             raise ServerGoneError
-        setup, config = _setup(plan), plan.config
+        has_midi, ramp_s = plan.config.midi.enabled, plan.config.mixer.ramp
         try:
-            return Session(
-                client,
-                setup.networks,
-                setup.scheme,
-                setup.extension,
-                setup.longest_period,
-                self.patchbay,
-                self.is_bypassed,
-                config.mixer.ramp,
-                config.midi.enabled,
-            )
+            return Session(client, _setup(plan), self.patchbay, self.is_bypassed, ramp_s, has_midi)
         except ServerError as error:
             is_alive = client.is_alive()
             client.close()

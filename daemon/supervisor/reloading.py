@@ -13,9 +13,10 @@ from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.engine.scheduling import give_back_memory, steering_thread
 from stemd.daemon.errors import StemdError
 from stemd.daemon.supervisor.calls import Calls
+from stemd.daemon.supervisor.changes import SessionOverError
 from stemd.daemon.supervisor.plan import Plan, differences, is_at_start
 from stemd.daemon.supervisor.playback import Playback
-from stemd.daemon.supervisor.session import Session, SessionOverError
+from stemd.daemon.supervisor.session import Session
 from stemd.tflite_models.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -93,8 +94,8 @@ class Reloader:
 
     def shorten(self, session: Session) -> None:
         """Shorten the delay where it has had room for longer periods for a while (main thread)."""
-        if session.can_shorten:
-            session.put_off_shortening()
+        if session.room.can_shorten:
+            session.room.restart()
             if not self._second_set.locked():
                 log.info("the server's periods have been shorter for a while: so will be the delay")
                 steering_thread(self._shorten, "stemd-shorten").start()

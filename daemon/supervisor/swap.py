@@ -1,7 +1,7 @@
-"""From one separation to the next: the phases, and what leads from one to another."""
+"""From one separation to the next: phases, what leads from one to another, and by which step."""
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import Flag, IntEnum, StrEnum, auto
 from types import MappingProxyType
 
 
@@ -37,6 +37,7 @@ class Step(StrEnum):
     SWAPPED = "swapped"
     WITHDRAWN = "withdrawn"
     ENDED = "ended"
+    SETTLE = "settle"
 
 
 TRANSITIONS: Mapping[tuple[Phase, Step], Phase] = MappingProxyType(
@@ -51,7 +52,9 @@ TRANSITIONS: Mapping[tuple[Phase, Step], Phase] = MappingProxyType(
         (Phase.WARMING, Step.WITHDRAW): Phase.WITHDRAWING,
         (Phase.FADING, Step.SWAPPED): Phase.RETIRING,
         (Phase.FADING, Step.WITHDRAW): Phase.WITHDRAWING,
+        (Phase.FADING, Step.SETTLE): Phase.FADING,
         (Phase.WITHDRAWING, Step.WITHDRAWN): Phase.RETIRING,
+        (Phase.WITHDRAWING, Step.SETTLE): Phase.WITHDRAWING,
         (Phase.RETIRING, Step.ENDED): Phase.STEADY,
     }
 )
@@ -61,3 +64,83 @@ TRANSITIONS: Mapping[tuple[Phase, Step], Phase] = MappingProxyType(
 def after(phase: Phase, step: Step) -> Phase:
     """Return the phase that follows; `KeyError` where none does."""
     return TRANSITIONS[phase, step]
+
+
+class Sign(Flag):
+    """What a session sees when it looks whether a step is to be made."""
+
+    NONE = 0
+    WANTED = auto()
+    """Another setup is wanted."""
+    NEEDED = auto()
+    """What plays must be replaced: see `Need`."""
+    UNFIT = auto()
+    """What plays does not fit the server any more."""
+    DONE = auto()
+    """The other thread has done its work, or failed to."""
+    RESTED = auto()
+    """It is time to load networks again that could not be loaded."""
+    COMING_FAILED = auto()
+    """The separation that comes has failed."""
+    COMING_UNFIT = auto()
+    """It does not fit the server any more, or was ended."""
+    COMING_READY = auto()
+    """It can take over."""
+    COMING_LATE = auto()
+    """It has been late for too long."""
+    SWAPPED = auto()
+    """The server's thread plays it alone."""
+    WITHDRAWN = auto()
+    """The server's thread has let it go."""
+    SUSPENDED = auto()
+    """The server has stopped calling, so its thread lets go of nothing."""
+
+
+LEADS: Mapping[Phase, tuple[tuple[Sign, Step], ...]] = MappingProxyType(
+    {
+        Phase.STEADY: (
+            (Sign.WANTED, Step.TRY),
+            (Sign.NEEDED, Step.LOAD),
+            (Sign.UNFIT, Step.LOAD),
+        ),
+        Phase.LOADING: ((Sign.DONE, Step.LOADED),),
+        Phase.PAUSING: (
+            (Sign.WANTED, Step.TRY),
+            (Sign.RESTED, Step.LOAD),
+        ),
+        Phase.WARMING: (
+            (Sign.COMING_FAILED, Step.WITHDRAW),
+            (Sign.COMING_UNFIT, Step.WITHDRAW),
+            (Sign.SUSPENDED, Step.ADMIT),
+            (Sign.COMING_READY, Step.ADMIT),
+            (Sign.COMING_LATE, Step.WITHDRAW),
+        ),
+        Phase.FADING: (
+            (Sign.SWAPPED, Step.SWAPPED),
+            (Sign.COMING_FAILED, Step.WITHDRAW),
+            (Sign.COMING_UNFIT, Step.WITHDRAW),
+            (Sign.SUSPENDED, Step.SETTLE),
+        ),
+        Phase.WITHDRAWING: (
+            (Sign.WITHDRAWN, Step.WITHDRAWN),
+            (Sign.SUSPENDED, Step.SETTLE),
+        ),
+        Phase.RETIRING: ((Sign.DONE, Step.ENDED),),
+    }
+)
+"""In each phase, the signs that lead to a step; the first that is seen counts."""
+
+
+def lead(phase: Phase, signs: Sign) -> tuple[Sign, Step] | None:
+    """Return the sign that counts, and the step that it leads to; None where all stays."""
+    return next(((sign, step) for sign, step in LEADS[phase] if sign in signs), None)
+
+
+class Need(IntEnum):
+    """What must be replaced of what plays; each includes the one before."""
+
+    NOTHING = 0
+    SEPARATION = 1
+    """It was ended, was withdrawn, or is not what is to play."""
+    NETWORKS = 2
+    """Its networks may have failed, and must be loaded anew."""

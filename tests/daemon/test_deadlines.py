@@ -15,7 +15,9 @@ from stemd.daemon.engine.scheduling import set_priority
 from stemd.daemon.engine.separation import OVERLOADED_AFTER
 from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.supervisor.session import Session, State
+from stemd.daemon.supervisor.changes import Setup
+from stemd.daemon.supervisor.session import Session
+from stemd.daemon.supervisor.state import State
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
 
@@ -72,7 +74,7 @@ def test_blocks_that_come_within_one_period_are_in_time(preset, period):
         networks = LoadedNetworks(
             lambda: {stem: taking(SHARE, scheme) for stem in ("vocals", "accompaniment")}
         )
-        session = Session(graph, networks, scheme, MaskExtension.MEAN, 1024, Patchbay({}))
+        session = Session(graph, Setup(networks, scheme, MaskExtension.MEAN, 1024), Patchbay({}))
         try:
             states = play(session, graph, 2 + 2 * SAMPLERATE // period)
             report = session.separation.report()
@@ -116,7 +118,7 @@ def test_hitch_of_one_long_period_is_no_overload():
             out[:] = window[-scheme.B - scheme.A : -scheme.A]
 
         networks = LoadedNetworks(lambda: dict.fromkeys(("vocals", "accompaniment"), network))
-        session = Session(graph, networks, scheme, MaskExtension.MEAN, 1024, Patchbay({}))
+        session = Session(graph, Setup(networks, scheme, MaskExtension.MEAN, 1024), Patchbay({}))
         try:
             play(session, graph, 3)
             going.clear()

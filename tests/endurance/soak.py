@@ -53,11 +53,11 @@ class Soak:
             "busy cores, scarce memory": self._burden,
             "spin in Python": lambda: self._harm("spin", 1.0, 5.0),
             "slow networks": lambda: self._harm("slow", 0.5, 2.0, "overloaded"),
-            "network that raises": lambda: self._harm("raise", 0, 0, "mending"),
+            "network that raises": lambda: self._harm("raise", 0, 0, "recovering"),
             "network that takes long": lambda: self._harm("hang", 2.0, 4.0, "overloaded"),
-            "network that hangs": lambda: self._harm("hang", 15.0, 20.0, "mending"),
+            "network that hangs": lambda: self._harm("hang", 15.0, 20.0, "recovering"),
             "engine that stands still": lambda: self._harm("freeze", 0.1, 1.0),
-            "engine that hangs": lambda: self._harm("freeze", 3.0, 4.0, "mending"),
+            "engine that hangs": lambda: self._harm("freeze", 3.0, 4.0, "recovering"),
         }
 
     def wait_until_it_plays(self) -> float:

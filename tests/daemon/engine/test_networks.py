@@ -174,3 +174,28 @@ def test_the_present_set_is_given_up_before_another_one_is_loaded():
     assert alive == [0, 0, 0]
     assert loaded.another().by_stem
     assert alive == [0, 0, 0, 1]
+
+
+def test_a_set_that_hangs_is_given_up_without_waiting_for_the_next_one():
+    begun, go = threading.Event(), threading.Event()
+    go.set()
+
+    def load():
+        begun.set()
+        assert go.wait(30)
+        return {"vocals": None}
+
+    loaded = LoadedNetworks(load)
+    go.clear()
+    begun.clear()
+    loading = threading.Thread(target=loaded.load_anew)
+    loading.start()
+    assert begun.wait(30)
+    loaded.give_up(1)
+    go.set()
+    loading.join(30)
+    assert loaded.by_stem, "the next one is another set"
+    loaded.give_up(1)
+    assert loaded.by_stem
+    loaded.give_up(2)
+    assert not loaded.by_stem

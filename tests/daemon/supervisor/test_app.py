@@ -40,10 +40,10 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         return works[0], lambda: networks
 
     class Session:
-        def __init__(self, client, networks, scheme, extension, longest_period, patchbay, *more):
-            told["session"] = (client, scheme, extension, longest_period, *more)
+        def __init__(self, client, setup, patchbay, *more):
+            told["session"] = (client, setup.scheme, setup.extension, setup.longest_period, *more)
             told["patterns"] = dict(patchbay._patterns)
-            told["loaded"] = networks.by_stem
+            told["loaded"] = setup.networks.by_stem
             raise StemdError("the sky fell down")
 
     monkeypatch.setattr(app, "open_client", open_client)

@@ -28,7 +28,7 @@ from stemd.daemon.supervisor import heartbeat, joining, plan
 from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.supervisor.notifier import Notifier
 from stemd.daemon.supervisor.plan import Plan, make_plan
-from stemd.daemon.supervisor.session import State
+from stemd.daemon.supervisor.state import State
 from stemd.daemon.supervisor.swap import Phase
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
@@ -601,13 +601,13 @@ def play(daemon, block):
         is_ahead = counters.delivered - counters.frames >= block.shape[1] + reserve
         return is_ahead or separation.is_stopped
 
-    wait_until(lambda: all(is_ready(each.separation) for each in session._lives()))
+    wait_until(lambda: all(is_ready(each.separation) for each in session.swapper.lives))
     return heard
 
 
 def test_the_delay_gets_longer_and_shorter_with_the_periods(servers, monkeypatch):
     monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
-    monkeypatch.setattr("stemd.daemon.supervisor.session.SHORTER_AFTER_S", 0.5)
+    monkeypatch.setattr("stemd.daemon.supervisor.room.SHORTER_AFTER_S", 0.5)
     monkeypatch.setattr(daemon_module, "TICK_S", 0.01)
     servers.present = FakeGraph()
     daemon, told = new_daemon(servers), []
@@ -700,7 +700,7 @@ class TestSlowLoad:
         go.clear()
         daemon.playback.session.separation.failure = RuntimeError("out of order")
         play_until(daemon, lambda: daemon.playback.session.phase is Phase.LOADING)
-        assert daemon.console.status().result(5)["state"] == "mending"
+        assert daemon.console.status().result(5)["state"] == "recovering"
         servers.present, first.alive = FakeGraph(), False
         wait_until(lambda: daemon.playback.state is State.LOADING)
         assert daemon.console.status().result(5)["server"] is None
@@ -789,7 +789,7 @@ def test_networks_that_cannot_be_loaded_again_do_not_starve_it(unobserved, serve
     daemon.playback.session.networks.load_anew = refuse
     daemon.playback.session.separation.failure = ValueError("it broke")
     daemon.playback.session.rt.wake()
-    wait_until(lambda: daemon.playback.state is State.MENDING)
+    wait_until(lambda: daemon.playback.state is State.RECOVERING)
     daemon.heartbeat.flows()
     graph.cycle(silence)
     assert daemon.heartbeat.flows(), "the input is heard"

@@ -1,4 +1,4 @@
-"""Every fault ends in its documented state, and is mended; on the fake graph."""
+"""Every fault ends in its documented state, and stemd recovers; on the fake graph."""
 
 import gc
 import threading
@@ -15,19 +15,13 @@ from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.engine.separation import ENGINE_TIME_S, OVERLOADED_AFTER, ring_prefill
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph.patchbay import Patchbay
+from stemd.daemon.supervisor.changes import SessionOverError, Setup
+from stemd.daemon.supervisor.failures import FAILURES
 from stemd.daemon.supervisor.health import HUNG_S, WEDGED_S
-from stemd.daemon.supervisor.session import (
-    FAILURES,
-    LOAD_AGAIN_S,
-    REMOVED_S,
-    SUSPENDED_S,
-    ServerGoneError,
-    Session,
-    SessionOverError,
-    Setup,
-    State,
-)
+from stemd.daemon.supervisor.session import REMOVED_S, SUSPENDED_S, ServerGoneError, Session
+from stemd.daemon.supervisor.state import State
 from stemd.daemon.supervisor.swap import Phase
+from stemd.daemon.supervisor.swapping import LOAD_AGAIN_S
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
@@ -78,10 +72,7 @@ class Stage:
         self._rng = np.random.default_rng(1)
         self.session = Session(
             self.graph,
-            LoadedNetworks(self._load),
-            scheme,
-            MaskExtension.MEAN,
-            longest_period,
+            Setup(LoadedNetworks(self._load), scheme, MaskExtension.MEAN, longest_period),
             Patchbay({}),
         )
 
@@ -98,7 +89,7 @@ class Stage:
     def tick(self, waits: bool = True) -> State:
         """Look after the session, once the other threads have done what they are at."""
         if waits:
-            wait([self.session._job], timeout=30)
+            wait([self.session.swapper.job], timeout=30)
         self.session.tick(self.session.rt.wait_events(0), self.now)
         return self.session.state
 
@@ -119,7 +110,7 @@ class Stage:
 
     def wait_for_engine(self, frames: int = PERIOD) -> None:
         """Wait until the next cycle finds all it wants."""
-        for each in self.session._lives():
+        for each in self.session.swapper.lives:
             self.wait_for_engine_of(each.separation, frames)
 
     def wait_for_engine_of(self, separation, frames: int = PERIOD) -> None:
@@ -187,7 +178,7 @@ def test_a_network_that_fails_is_loaded_anew(stage, caplog):
     s = stage(network)
     s.until(State.PLAYING)
     network.broken = True
-    s.until(State.MENDING)
+    s.until(State.RECOVERING)
     assert "the separation failed: the network for vocals failed: out of order" in caplog.text
     s.until(State.PLAYING)
     assert s.loaded == 1
@@ -210,12 +201,12 @@ def test_networks_that_cannot_be_loaded_now_are_loaded_later(stage, monkeypatch,
 
     monkeypatch.setattr(s.session.networks, "load_anew", load)
     network.broken = True
-    s.until(State.MENDING)
+    s.until(State.RECOVERING)
     for _ in range(int(1.5 * LOAD_AGAIN_S * 44_100 / PERIOD)):
         s.cycle()
         s.tick()
     assert caplog.text.count("vocals.tflite is missing; the next attempt is in 10 s") == 2
-    assert s.session.state is State.MENDING
+    assert s.session.state is State.RECOVERING
     assert np.abs(s.total()).max() < 1e-4, "the dry signal is heard"
     while len(loads) < 3:
         s.cycle()
@@ -278,7 +269,7 @@ def change(s, *wishes) -> None:
     changing = s.session.change(setup(*wishes))
     for _ in range(400):
         s.play(1)
-        assert s.session.state not in (State.MENDING, State.SILENT)
+        assert s.session.state not in (State.RECOVERING, State.SILENT)
         if changing.ended.done():
             changing.done.result(0)
             assert {*s.graph.ports} == {*ports_of(*wishes[0].stems)}
@@ -421,12 +412,12 @@ def test_a_separation_that_fails_before_it_is_heard_fails_once(stage, monkeypatc
     s.play(10)
     s.graph.samplerate = 48_000
     s.play(10)
-    failed = s.session._coming.separation
+    failed = s.session.swapper.coming.separation
     failed.failure = RuntimeError("out of order")
-    while s.session._coming is None or s.session._coming.separation is failed:
+    while s.session.swapper.coming is None or s.session.swapper.coming.separation is failed:
         s.cycle()
         s.tick()
-    assert s.session.state is State.MENDING
+    assert s.session.state is State.RECOVERING
     assert caplog.text.count("the separation failed") == len(loads) == 1
 
 
@@ -437,7 +428,7 @@ def test_a_client_that_cannot_be_activated_leaves_nothing_behind():
 
     loaded = LoadedNetworks(lambda: {"vocals": passing})
     with pytest.raises(ServerError, match="it is ending"):
-        Session(Refusing(), loaded, SCHEME, MaskExtension.MEAN, 64, Patchbay({}))
+        Session(Refusing(), setup(loaded, SCHEME, 64), Patchbay({}))
     assert not [t for t in threading.enumerate() if t.name.startswith("stemd")]
 
 
@@ -447,7 +438,7 @@ def test_what_is_replaced_is_forgotten(stage):
     s.until(State.PLAYING)
     first = weakref.ref(s.session.separation)
     network.broken = True
-    s.until(State.MENDING)
+    s.until(State.RECOVERING)
     s.until(State.PLAYING)
     s.play(60)
     assert first() is None
@@ -460,7 +451,7 @@ def test_a_network_that_hangs_is_loaded_anew(stage, monkeypatch, caplog):
     monkeypatch.setattr("stemd.daemon.engine.workers.STOP_S", 0.01)
     network.open.clear()
     s.until(State.OVERLOADED)
-    s.until(State.MENDING, cycles=int(1.2 * HUNG_S * 44_100 / PERIOD))
+    s.until(State.RECOVERING, cycles=int(1.2 * HUNG_S * 44_100 / PERIOD))
     assert "a network did not end within 10 s" in caplog.text
     s.until(State.PLAYING)
     s.play(60)
@@ -543,7 +534,7 @@ def test_a_server_that_does_not_call_is_silent_not_dead(stage):
 def test_long_periods_at_a_low_rate_are_no_silence():
     graph = FakeGraph(samplerate=8000, period=8192)  # 1.02 s
     networks = LoadedNetworks(lambda: dict.fromkeys(("vocals", "accompaniment"), passing))
-    session = Session(graph, networks, SCHEME, MaskExtension.MEAN, PERIOD, Patchbay({}))
+    session = Session(graph, setup(networks), Patchbay({}))
     silence, now = np.zeros((2, graph.period), np.float32), 0.0
     try:
         for _ in range(3):
@@ -679,7 +670,7 @@ def test_others_that_fail_are_taken_back_and_nothing_is_changed(stage, network):
 
 
 def test_others_that_do_not_keep_up_are_taken_back(stage, monkeypatch):
-    monkeypatch.setattr("stemd.daemon.supervisor.session.KEEP_UP_S", 1.0)
+    monkeypatch.setattr("stemd.daemon.supervisor.health.KEEP_UP_S", 1.0)
     s = stage()
     s.until(State.PLAYING)
     others = LoadedNetworks(lambda: {"vocals": passing, "accompaniment": sleeping})
@@ -694,7 +685,7 @@ def test_others_that_do_not_keep_up_are_taken_back(stage, monkeypatch):
 
 def test_others_that_hang_are_taken_back(stage, monkeypatch):
     monkeypatch.setattr("stemd.daemon.engine.workers.STOP_S", 0.01)
-    monkeypatch.setattr("stemd.daemon.supervisor.session.KEEP_UP_S", 60.0)
+    monkeypatch.setattr("stemd.daemon.supervisor.health.KEEP_UP_S", 60.0)
     s = stage()
     s.until(State.PLAYING)
     stuck = Stuck()
@@ -778,7 +769,7 @@ def test_others_end_what_is_mended_in_vain(stage, monkeypatch):
 
     monkeypatch.setattr(s.session.networks, "load_anew", refuse)
     network.broken = True
-    s.until(State.MENDING)
+    s.until(State.RECOVERING)
     while s.session.phase is not Phase.PAUSING:
         s.play(1)
     changing = s.session.change(setup(playing(*FOUR)))
@@ -814,7 +805,7 @@ def test_what_plays_fails_while_others_come_and_they_mend_it(stage):
     changing = s.session.change(setup(playing(*FOUR), Scheme(T=64, B=2, A=20)))
     s.play(4)
     network.broken = True
-    s.until(State.MENDING)
+    s.until(State.RECOVERING)
     s.until(State.PLAYING)
     assert changing.done.exception(0) is None
     assert s.loaded == 0, "nothing else was loaded"
@@ -837,10 +828,11 @@ def test_a_bounce_does_not_wait_for_what_fails_while_others_come(stage, monkeypa
     bounce.start()
     began = s.now
     for n in range(int(4 * HUNG_S)):
+        phase = s.session.phase
         s.session.tick(s.session.rt.wait_events(0.02), began + n / 2)
-        if s.session.state is State.MENDING:
+        if s.session.state is State.RECOVERING:
             break
-    assert s.session.phase is Phase.WARMING
+    assert phase is Phase.WARMING, "when it failed; the bounce may go on at once"
     bounce.join(5)  # else it would wait for ever
     assert not bounce.is_alive()
     assert changing.setup.networks.by_stem
@@ -855,7 +847,7 @@ def test_both_fail_and_what_played_is_mended(stage):
     others = LoadedNetworks(lambda: dict.fromkeys(FOUR, RaisingLater()))
     changing = s.session.change(setup(others))
     network.broken = True
-    s.until(State.MENDING)
+    s.until(State.RECOVERING)
     s.until(State.PLAYING)
     s.play(60)
     assert isinstance(changing.done.exception(0), StemdError)
@@ -886,10 +878,10 @@ def test_while_networks_are_loaded_the_session_is_looked_after(stage):
 
     s.session.networks._load = slow
     network.broken = True
-    s.until(State.MENDING)
+    s.until(State.RECOVERING)
     for _ in range(40):
         s.cycle()
-        assert s.tick(waits=False) is State.MENDING
+        assert s.tick(waits=False) is State.RECOVERING
     assert s.session.phase is Phase.LOADING
     assert s.session.separation.is_stopped
     s.graph.alive = False
@@ -909,7 +901,7 @@ def test_there_are_never_more_than_two_sets_of_networks_in_memory(stage):
         s.until(State.PLAYING)
         s.play(10)
         s.session.separation.failure = RuntimeError(f"broken {n}")
-        s.until(State.MENDING)
+        s.until(State.RECOVERING)
         s.until(State.PLAYING)
         while s.session.phase is not Phase.STEADY:
             s.play(1)
@@ -947,30 +939,30 @@ class TestRoom:
         s.until(State.PLAYING)
 
     def test_it_can_be_shorter_once_periods_have_been_for_some_time(self, stage, monkeypatch):
-        monkeypatch.setattr("stemd.daemon.supervisor.session.SHORTER_AFTER_S", 1.0)
+        monkeypatch.setattr("stemd.daemon.supervisor.room.SHORTER_AFTER_S", 1.0)
         s = stage()
         before = s.session.rt.delay
         self.long_period_has_passed(s)
         assert s.session.rt.delay == before + 3072
         s.play(35)
-        assert not s.session.can_shorten, "it is too soon"
+        assert not s.session.room.can_shorten, "it is too soon"
         s.play(2, 4096)
         s.play(35)
-        assert not s.session.can_shorten, "a long one came meanwhile"
+        assert not s.session.room.can_shorten, "a long one came meanwhile"
         s.play(10)
-        assert s.session.can_shorten
+        assert s.session.room.can_shorten
         change(s, playing("vocals", "accompaniment"))
         assert s.session.rt.delay == before
-        assert not s.session.can_shorten
+        assert not s.session.room.can_shorten
         s.play(60)
         assert np.abs(s.total()[:, -20 * PERIOD :]).max() < 1e-4
 
     def test_it_never_can_where_it_has_no_room(self, stage, monkeypatch):
-        monkeypatch.setattr("stemd.daemon.supervisor.session.SHORTER_AFTER_S", 1.0)
+        monkeypatch.setattr("stemd.daemon.supervisor.room.SHORTER_AFTER_S", 1.0)
         s = stage()
         s.until(State.PLAYING)
         s.play(60)
-        assert not s.session.can_shorten
+        assert not s.session.room.can_shorten
 
 
 def test_a_client_that_cannot_be_bound_leaves_nothing_behind():
@@ -980,5 +972,5 @@ def test_a_client_that_cannot_be_bound_leaves_nothing_behind():
 
     loaded = LoadedNetworks(lambda: {"vocals": passing})
     with pytest.raises(RuntimeError, match="no ports left"):
-        Session(Refusing(), loaded, SCHEME, MaskExtension.MEAN, 64, Patchbay({}))
+        Session(Refusing(), setup(loaded, SCHEME, 64), Patchbay({}))
     assert not [t for t in threading.enumerate() if t.name.startswith("stemd")]

@@ -21,7 +21,7 @@ from stemd.daemon.supervisor import daemon as daemon_module
 from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.supervisor.notifier import Notifier
 from stemd.daemon.supervisor.plan import Plan
-from stemd.daemon.supervisor.session import State
+from stemd.daemon.supervisor.state import State
 from stemd.dsp.scheme import Scheme
 from waiting import wait_until
 
