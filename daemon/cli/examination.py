@@ -154,7 +154,7 @@ def _patiently(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
     try:
         return apart(lambda: list(check()), "stemd-doctor").result(HUNG_S)
     except TimeoutError:
-        return [bad("server", "it takes connections, and answers nobody: it hangs", "restart it")]
+        return [bad("server", "it takes connections, but does not answer: it hangs", "restart it")]
 
 
 def _playing(

@@ -1,4 +1,4 @@
-"""`stemd run`: puts the daemon together, and takes it apart again."""
+"""`stemd run`: building the daemon, and its order of start and stop."""
 
 import gc
 import logging
@@ -105,13 +105,13 @@ def _way_to_join(stack: ExitStack, config: Config) -> Callable[[JackSection], Gr
 
 
 def _let_go() -> None:
-    """Free what is not needed any more: soxr complains of what is left when Python ends."""
+    """Free what is left, of which soxr complains when Python ends."""
     gc.unfreeze()
     gc.collect()
 
 
 def _nsm(stack: ExitStack) -> "tuple[NsmClient | None, Callable[[Config], Config]]":
-    """Wait until the session manager opens us, where there is one; give what it changes."""
+    """Wait until the session manager opens stemd, where there is one; return how to adapt to it."""
     url = os.environ.get(nsm_interface.KEY)
     if not url:
         return None, lambda config: config
@@ -121,7 +121,7 @@ def _nsm(stack: ExitStack) -> "tuple[NsmClient | None, Callable[[Config], Config
 
 
 def _in_session(opened: "Opened", config: Config) -> Config:
-    """Put what the session manager wants in the place of the user's.
+    """Replace the client's name and the state file by those that the session manager wants.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def _in_session(opened: "Opened", config: Config) -> Config:
 
 @contextmanager
 def _failures_told(nsm: "NsmClient | None") -> Iterator[None]:
-    """Let the session manager know why nothing can be opened."""
+    """Report to the session manager why stemd cannot be opened."""
     try:
         yield
     except (StemdError, ModelError) as error:
@@ -176,14 +176,14 @@ def _join(wishes: JackSection) -> GraphClient:
 def _join_private(name: str, wishes: JackSection) -> GraphClient:
     try:
         return open_client(wishes.client_name, wishes.server, name)
-    except ServerError as error:  # nobody will start it again
+    except ServerError as error:  # nothing starts it again
         raise StemdError(f"the private JACK server ended: {error}") from None
 
 
 @contextmanager
 def _signals_to(daemon: Steerable) -> Iterator[None]:
     def end(*_: object) -> None:
-        restore()  # whoever asks twice need not wait for a stop that hangs
+        restore()  # a second signal ends a stop that hangs
         daemon.stop()
 
     def restore() -> None:
@@ -200,7 +200,7 @@ def _signals_to(daemon: Steerable) -> Iterator[None]:
 
 
 def _warn_of_idle_settings(plan: Plan) -> None:
-    """Say which settings do nothing, since what they are for is not there."""
+    """Log which settings do nothing, since what they are for is not there."""
     stems, wishes = plan.networks.stems, plan.config.jack.autoconnect
     midi = plan.config.midi
     for port in wishes.keys() - {*INPUTS, *outputs_of(stems), MIDI}:

@@ -1,4 +1,4 @@
-"""What other threads want of the main thread, and what it leaves to a thread of its own."""
+"""Functions that the main thread calls for other threads, and those it leaves to a thread."""
 
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 MOST_WAITING = 1000
-"""Calls, where the main thread hangs: beyond that they are refused."""
+"""Calls that wait; where the main thread hangs, more are refused."""
 
 
 class Calls:
@@ -50,17 +50,17 @@ class Calls:
                 continue
             try:
                 future.set_result(function())
-            except Exception as error:  # noqa: BLE001 - it is for whoever asked
+            except Exception as error:  # noqa: BLE001 - it is for the thread that asked
                 future.set_exception(error)
 
     def end(self) -> None:
-        """Call those that wait, and refuse whatever comes from now on (main thread)."""
+        """Call those that wait, and refuse all that come later (main thread)."""
         self.handle()
         self._has_ended = True
         self._refuse()
 
     def _refuse(self) -> None:
-        """Tell whoever asked for something that it is too late."""
+        """Refuse those that came too late."""
         with suppress(IndexError):
             while True:
                 _, future = self._waiting.popleft()
@@ -69,13 +69,13 @@ class Calls:
 
 
 def apart(function: Callable[[], Result], name: str) -> "Future[Result]":
-    """Call it on a thread of its own, which may be left behind: a server that hangs keeps it."""
+    """Call a function on a thread of its own, which is left behind where it hangs."""
     future: Future[Result] = Future()
 
     def call() -> None:
         try:
             future.set_result(function())
-        except BaseException as error:  # noqa: BLE001 - it is for whoever waits
+        except BaseException as error:  # noqa: BLE001 - it is for the thread that waits
             future.set_exception(error)
 
     steering_thread(call, name, is_long=True).start()

@@ -13,7 +13,7 @@ BEAT_S = 2.0
 
 
 class Heartbeat:
-    """Saves what was set, and tells the service manager the status and that all is well.
+    """Saves what was set, and reports the status, and that all is well, to the service manager.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Tells systemd how the service is, by the protocol of sd_notify(3)."""
+"""Telling systemd the status of the service, by the protocol of sd_notify(3)."""
 
 import socket
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from contextlib import suppress
 from stemd.tflite_models.printable import printable
 
 READY_S = 10.0
-"""For how long a service manager that is busy is waited for, with what it has to know."""
+"""Seconds to wait for a busy service manager with what it must know."""
 
 
 class Notifier:
@@ -26,21 +26,21 @@ class Notifier:
         self._told = ""
 
     def ready(self) -> None:
-        """Say that the service is up."""
+        """Report that the service is up."""
         self._send("READY=1", READY_S)
 
     def stopping(self) -> None:
-        """Say that it is going down."""
+        """Report that the service is ending."""
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """Say how it is, in a line."""
+        """Report the status, in a line."""
         if text != self._told:
             self._told = text
             self._send(f"STATUS={printable(text)}")  # a newline would begin another notice
 
     def feed_watchdog(self) -> None:
-        """Say that all is well."""
+        """Report that all is well."""
         self._send("WATCHDOG=1")
 
     def _send(self, notice: str, patience_s: float = 0) -> None:

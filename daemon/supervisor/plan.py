@@ -1,4 +1,4 @@
-"""What a configuration comes to on this machine."""
+"""What a configuration means on this machine: a scheme, and networks."""
 
 import logging
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Plan:
     Attributes
     ----------
     config : Config
-        What counts: of what takes effect at the next start only, that of the last start.
+        The one in effect: what takes effect at the next start only is that of the last start.
     wished : Config
         What was read last.
     scheme : Scheme
@@ -38,7 +38,7 @@ class Plan:
 
 
 def make_plan(wished: Config, before: Plan | None = None) -> Plan:
-    """Choose the scheme and load the networks, or take those of the plan before where they do.
+    """Choose the scheme and load the networks, or take those of the plan before where they fit.
 
     Networks are never shared by two separations, so another one takes others.
 

@@ -173,7 +173,7 @@ class Session:
             The daemon cannot go on.
         """
         self._check_graph(events, now)
-        if events & (Event.SWAPPED | Event.PERIOD):  # JACK tells the others of neither
+        if events & (Event.SWAPPED | Event.PERIOD):  # of neither does JACK inform other clients
             self.client.declare_latency()
         if Event.LATENCY in events:
             self.rt.answer_latency()
@@ -206,7 +206,7 @@ class Session:
         if self.client.is_in_graph():
             self._in_graph_at = now
         elif now - self._in_graph_at > REMOVED_S:
-            raise StemdError("somebody removed stemd from the server's graph")
+            raise StemdError("another program removed stemd from the server's graph")
 
     def _look_for_silence(self, counters: Counters, now: float) -> None:
         self._cycles = self._cycles.after(counters.periods, now)

@@ -1,4 +1,4 @@
-"""How a daemon is doing, in figures."""
+"""The status of the daemon, in figures."""
 
 from collections import deque
 from collections.abc import Callable
@@ -15,18 +15,18 @@ from stemd.daemon.supervisor.session import Session
 from stemd.daemon.wording import counted
 
 METERS_S, HOLD_S = 0.05, 0.3
-"""How often at most the peaks are read, and how long each is told, for others may have read it."""
+"""Seconds between two readings of the peaks, at least, and for how long each is reported: several
+readers ask, and reading resets the peaks."""
 
 LOAD_S = 2.0
-"""Over so long, at least, the loads are taken."""
-
+"""Seconds over which loads are averaged, at least."""
 
 WINDOW = ("T", "B", "A", "mirror")
-"""What describes a scheme."""
+"""The values of a scheme that are reported."""
 
 
 class Meters:
-    """How loud everything was lately, for any number of readers (any thread)."""
+    """Peaks of the input and the stems, for any number of readers (any thread)."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -34,7 +34,7 @@ class Meters:
         self._read: deque[tuple[float, dict[str, list[float]]]] = deque()
 
     def read(self, session: Session | None) -> dict[str, list[float]]:
-        """Give the highest levels since anybody asked, or of HOLD_S [linear, left and right]."""
+        """Return the highest levels of the last HOLD_S seconds [linear, left and right]."""
         now = monotonic()
         with self._lock:
             if session is None or session is not self._session:
@@ -60,14 +60,14 @@ def _peaks(session: Session) -> dict[str, list[float]]:
 
 
 class Loads:
-    """What share of the time the threads of a separation are busy (main thread)."""
+    """The share of the time that the threads of a separation are busy (main thread)."""
 
     def __init__(self) -> None:
         self._last: tuple[object, float, dict[str, float]] | None = None
         self._loads: dict[str, float] = {}
 
     def read(self, session: Session, now: float) -> dict[str, float]:
-        """Give each network's, by stem, and the ``engine``'s, over the last seconds."""
+        """Return each network's, by stem, and the ``engine``'s, over the last seconds."""
         busy = session.separation.busy_s()
         if self._last is None or self._last[0] is not session.separation:
             self._last, self._loads = (session.separation, now, busy), dict.fromkeys(busy, 0.0)

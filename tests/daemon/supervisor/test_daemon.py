@@ -126,7 +126,7 @@ def test_a_server_that_hangs_while_it_is_joined_keeps_nobody_from_steering(
     thread = threading.Thread(target=daemon.run, daemon=True)
     thread.start()
     assert daemon.console.status().result(10)["state"] == "waiting"
-    wait_until(lambda: "answers nobody: it hangs" in caplog.text)
+    wait_until(lambda: "does not answer: it hangs" in caplog.text)
     daemon.console.stop()
     thread.join(10)
     go.set()
@@ -138,7 +138,7 @@ def test_a_server_that_keeps_who_joins_it_for_too_long_ends_the_daemon(servers, 
     monkeypatch.setattr(joining, "STUCK_S", 0.01)
     monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     monkeypatch.setattr(servers, "join", lambda: go.wait(30))
-    with pytest.raises(StemdError, match=r"has answered nobody for 0 s: restart it, then stemd"):
+    with pytest.raises(StemdError, match=r"has not answered for 0 s: restart it, then stemd"):
         new_daemon(servers).run()
     go.set()
 

@@ -564,7 +564,7 @@ def test_ports_that_somebody_removed_are_not_put_up_with(stage, monkeypatch):
     s.now += 0.9 * REMOVED_S
     s.tick()
     s.now += 0.2 * REMOVED_S
-    with pytest.raises(StemdError, match="somebody removed stemd"):
+    with pytest.raises(StemdError, match="another program removed stemd"):
         s.tick()
 
 
