@@ -15,12 +15,12 @@ NAMES = {"jack": "JACK", "pipewire": "PipeWire"}
 LIBRARIES = {"jack": JACK_LIBRARY, "pipewire": PIPEWIRE_LIBRARY}
 
 KINDS = {"auto": ("jack", "pipewire"), "pipewire": ("pipewire",)}
-"""The servers that a value of jack.server may mean, in this order; for others JACK's alone."""
+"""The kinds of server that a value of jack.server stands for, in order; for others JACK."""
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """A reason why stemd cannot join a server.
+    """A reason why stemd cannot reach a server, and the remedy.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Obstacle:
 
 
 def kinds_of(server: str) -> tuple[str, ...]:
-    """Return which kinds of servers a value of jack.server may mean, the preferred one first."""
+    """Return the kinds of server that a value of jack.server stands for, the preferred first."""
     return KINDS.get(server, ("jack",))
 
 
@@ -65,7 +65,7 @@ def no_server(server: str, name: str | None, libraries: Collection[str]) -> Serv
 
 
 def find_obstacles(server: str, name: str | None, libraries: Collection[str]) -> list[Obstacle]:
-    """Return why stemd cannot join the servers that run, where none of those wanted answers.
+    """Return why stemd cannot reach the running servers, where none of those wanted answers.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def find_obstacles(server: str, name: str | None, libraries: Collection[str]) ->
 
 
 def find_strangers(server: str) -> list[Obstacle]:
-    """Return the servers of other users, of which one may have been meant.
+    """Return the servers of other users, one of which may be the wanted one.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def _with_other_names(name: str | None, own: Collection[Listener]) -> Iterator[O
 
 
 def _named(kind: str, name: str | None) -> str:
-    """Return how a server was asked for."""
+    """Return the wanted server, as text for messages."""
     if kind == "jack":
         from_environment = not name and os.environ.get("JACK_DEFAULT_SERVER")
         origin = " (JACK_DEFAULT_SERVER)" if from_environment else ""

@@ -1,4 +1,4 @@
-"""An audio server's graph as the daemon sees it; `jack_graph` is the real one."""
+"""Protocols of an audio server's graph and of the daemon's client in it; `jack` implements them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,121 +16,131 @@ class Port:
 
     name: str
     is_output: bool
-    """Whether audio or MIDI comes out of it."""
+    """Whether it is a source of audio or MIDI."""
     is_midi: bool = False
     is_origin: bool = False
-    """Whether what comes out of it comes from outside the graph: a sound card's input."""
+    """Whether its audio comes from outside the graph: a sound card's input."""
     aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class PortNotice:
-    """What a server said of one port, or of two."""
+    """What a server reported of one port, or of two."""
 
     at: float
     """Seconds of the monotonic clock."""
     ports: tuple[str, ...]
-    """Names: one that came or went, or two that were connected or disconnected."""
+    """Names: one that appeared or vanished, or two that were connected or disconnected."""
     is_there: bool
+    """Whether the port appeared, or the two were connected."""
 
     def ends_port_of(self, connection: Connection) -> bool:
-        """Whether one of this connection's ports went."""
+        """Whether one of this connection's ports vanished."""
         return not self.is_there and len(self.ports) == 1 and self.ports[0] in connection
 
     def begins(self, connection: Connection) -> bool:
-        """Whether this connection was made, or one of its ports came."""
+        """Whether this connection was made, or one of its ports appeared."""
         is_port = len(self.ports) == 1 and self.ports[0] in connection
         return self.is_there and (is_port or self.ports == connection)
 
 
-class GraphClient(Protocol):
-    """The daemon's place in an audio server's graph, from opening to closing.
-
-    One thread at a time may call it. All methods but `close` may fail with `ServerError` once the
-    server is gone.
+class Graph(Protocol):
+    """The ports and connections of an audio server's graph.
 
     Attributes
     ----------
     name : str
-        What the server calls the client.
-    server : str
-        Which server it is, in words.
+        The client's name in the graph.
     reports_activity : bool
-        Whether the ports of a client that becomes active or inactive are said to come or go. One
-        that becomes inactive loses its connections, and keeps its ports.
+        Whether the server reports ports that come or go when a client becomes active or inactive.
+        A client that becomes inactive loses its connections, and keeps its ports.
     """
 
     name: str
-    server: str
     reports_activity: bool
-
-    @property
-    def samplerate(self) -> int:
-        """The present sample rate, in frames per second."""
-
-    @property
-    def period(self) -> int:
-        """The present period, in frames."""
-
-    def bind(self, rt: RealtimeSide, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """Register the ports, stereo pairs in order, and hand everything to ``rt``."""
-
-    def add_outputs(self, slots: Mapping[str, int]) -> None:
-        """Register more ports, by name, and let those outputs of the real-time side be heard."""
-
-    def add_midi(self, name: str) -> None:
-        """Register a port for MIDI messages to the real-time side, before `activate`."""
-
-    def remove_outputs(self, slots: Mapping[str, int]) -> bool:
-        """Silence those outputs of the real-time side, and unregister their ports.
-
-        Returns
-        -------
-        bool
-            False if a cycle goes on that may use them; then nothing has changed.
-        """
-
-    def activate(self) -> None:
-        """Let the server call."""
-
-    def declare_latency(self) -> None:
-        """Ask the server to recompute all latencies, because stemd's has changed."""
-
-    def describe(self) -> None:
-        """Publish the ports' metadata for patchbays, as far as that was not possible before."""
 
     def port_names(self) -> list[str]:
         """Return the full names of all ports in the graph."""
 
     def port_notices(self) -> list[PortNotice]:
-        """Return what the server said of ports since the last call, in order."""
+        """Return what the server reported of ports since the last call, in order."""
 
     def find_port(self, name: str) -> Port | None:
-        """Return the port of a name, or of another name that the server knows it by; None: no more.
+        """Return the port with this name or alias; None if there is none.
 
         PipeWire's default device is ``system:playback_1`` and so on, whatever its ports' names.
         """
 
     def connections(self) -> set[Connection]:
-        """Return those of our own ports."""
+        """Return the connections of the client's own ports."""
 
     def all_connections(self) -> set[Connection]:
-        """Return all in the graph that carry audio."""
+        """Return all connections in the graph that carry audio."""
 
     def connect(self, connection: Connection) -> bool:
-        """Connect two ports; False if that cannot be."""
+        """Connect two ports; return False if the server refuses."""
 
     def disconnect(self, connection: Connection) -> None:
-        """Remove a connection, if it exists."""
+        """Disconnect two ports, if they are connected."""
+
+
+class GraphClient(Graph, Protocol):
+    """The daemon's client in an audio server's graph, from opening to closing.
+
+    One thread at a time may call it. All methods but `close` may fail with `ServerError` once the
+    server has ended.
+
+    Attributes
+    ----------
+    server : str
+        Kind and version of the server, as messages name it.
+    """
+
+    server: str
+
+    @property
+    def samplerate(self) -> int:
+        """The current sample rate in frames per second."""
+
+    @property
+    def period(self) -> int:
+        """The current number of frames in a cycle."""
+
+    def bind(self, rt: RealtimeSide, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """Register the ports, stereo pairs in order, and set the callbacks of ``rt``."""
+
+    def add_outputs(self, slots: Mapping[str, int]) -> None:
+        """Register more ports, by name, and play the outputs of these numbers through them."""
+
+    def add_midi(self, name: str) -> None:
+        """Register a port that passes MIDI messages to the real-time side, before `activate`."""
+
+    def remove_outputs(self, slots: Mapping[str, int]) -> bool:
+        """Stop playing the outputs of these numbers, and unregister their ports.
+
+        Returns
+        -------
+        bool
+            False if a cycle continues that may use them; then nothing has changed.
+        """
+
+    def activate(self) -> None:
+        """Let the server call the callbacks."""
+
+    def declare_latency(self) -> None:
+        """Have the server compute the latencies of the whole graph again."""
+
+    def describe(self) -> None:
+        """Set the metadata of the own ports that are not set yet, as far as the server lets."""
 
     def is_alive(self) -> bool:
-        """Whether the server is alive."""
+        """Whether the server runs."""
 
     def is_in_graph(self) -> bool:
-        """Whether the server still has stemd's ports; a session manager may have removed them."""
+        """Whether the server still has the client's ports; a user may have removed them."""
 
     def close(self) -> None:
-        """Leave the graph; afterwards the server calls no more, and what was bound is let go."""
+        """Leave the graph; the server calls no callback afterwards, and what they held is freed."""
 
     def has_server_again(self) -> bool:
-        """Return, after `close`, whether a server can be joined in this one's place."""
+        """Whether, after `close`, a server accepts connections where this one did."""

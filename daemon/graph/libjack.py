@@ -1,8 +1,8 @@
-"""Finds the client libraries of JACK there are, and binds JACK-Client to one: no one else does.
+"""Finds the installed client libraries, and binds JACK-Client to one of them.
 
 JACK2 and PipeWire each bring a ``libjack.so.0``, and each reaches its own server only.
-JACK-Client binds whatever `ctypes.util.find_library` names when it is imported, which is nothing
-where PipeWire's alone is installed, and JACK2's where both are.
+JACK-Client binds the library that `ctypes.util.find_library` names when it is imported: none where
+PipeWire's alone is installed, JACK2's where both are.
 """
 
 import ctypes.util
@@ -13,19 +13,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from stemd.daemon.engine._rt import lib
 from stemd.daemon.graph.absent_server import kinds_of
 
 SONAME = "libjack.so.0"
 FOLDERS = ("lib*", "lib/*", "lib*/pipewire-*/jack", "lib*/*/pipewire-*/jack")
-"""Below /usr: where the libraries are. PipeWire's is often off the loader's path; under pw-jack,
-JACK2's is."""
+"""Folders of the libraries below /usr. PipeWire's is often not on the loader's path; under pw-jack,
+JACK2's is not."""
 
 FREES_TWICE_SINCE = (1, 2, 5)
 REPORTS_ACTIVITY_SINCE = (0, 3, 77)
 LATEST = (sys.maxsize,)
-"""What a version counts as that cannot be read."""
+"""Stands for a version that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,11 @@ class Library:
     Attributes
     ----------
     path : str
-        What the loader is given.
+        Path or name for the loader.
     kind : str
-        "jack" or "pipewire": the server that it reaches.
+        "jack" or "pipewire": the kind of server that it reaches.
     version : str
-        What the library calls itself.
+        Name and version of the library.
     """
 
     path: str
@@ -57,7 +58,7 @@ class Library:
 
     @property
     def reports_activity(self) -> bool:
-        """Whether clients that become active or inactive are reported as ports that come or go.
+        """Whether ports are reported to come or go when a client becomes active or inactive.
 
         JACK2 does so, and PipeWire since 0.3.77.
         """
@@ -99,10 +100,10 @@ def load(library: Library) -> ModuleType:
 
 
 def _silence(library: Library) -> None:
-    """Keep the library's own chatter from the terminal.
+    """Keep the library's own messages from the terminal.
 
-    Not by a function in Python, which its threads would call: when a server dies JACK2 cancels
-    them, and one that is cancelled while it has the interpreter's lock never gives it back.
+    By compiled functions, since the library's threads call them: when a server ends JACK2 cancels
+    them, and one that is cancelled while it holds the interpreter's lock never releases it.
     """
     functions = ctypes.CDLL(library.path)
     nothing = ctypes.c_void_p(lib.rt_callback(lib.RT_ON_MESSAGE))
@@ -110,8 +111,13 @@ def _silence(library: Library) -> None:
     functions.jack_set_info_function(nothing)
 
 
+def address_of(jack: ModuleType, pointer: Any) -> int:
+    """Return the address that one of JACK-Client's pointers holds."""
+    return int(jack._ffi.cast("uintptr_t", pointer))
+
+
 class Functions:
-    """What a library has and JACK-Client lacks, by name; pointers are addresses.
+    """Functions of a library that JACK-Client lacks, by name; pointers are addresses.
 
     Parameters
     ----------
@@ -123,7 +129,7 @@ class Functions:
         self._library = ctypes.CDLL(library.path)
 
     def address(self, name: str) -> int:
-        """Return where a function is."""
+        """Return the address of a function."""
         return ctypes.cast(getattr(self._library, name), ctypes.c_void_p).value or 0
 
     def call(self, name: str, *pointers: int) -> int:
@@ -133,7 +139,7 @@ class Functions:
         return int(function(*(ctypes.c_void_p(pointer) for pointer in pointers)))
 
     def port_name(self, client: int, number: int) -> str:
-        """Return the full name of a port; nothing if there is none of this number."""
+        """Return the full name of the port with this number; empty if there is none."""
         by_number, name = self._library.jack_port_by_id, self._library.jack_port_name
         by_number.restype, name.restype = ctypes.c_void_p, ctypes.c_char_p
         port = by_number(ctypes.c_void_p(client), ctypes.c_uint32(number))
@@ -141,7 +147,7 @@ class Functions:
 
 
 def candidates(server: str) -> list[Library]:
-    """Return the libraries that can reach the server asked for, the preferred one first.
+    """Return the libraries that can reach the wanted server, the preferred one first.
 
     Parameters
     ----------
@@ -154,7 +160,7 @@ def candidates(server: str) -> list[Library]:
 
 def _import_bound_to(path: str) -> ModuleType:
     find_library = ctypes.util.find_library
-    ctypes.util.find_library = lambda name: path  # noqa: ARG005 - it looks for nothing else
+    ctypes.util.find_library = lambda name: path  # noqa: ARG005 - nothing else is looked for
     try:
         return importlib.import_module("jack")
     finally:

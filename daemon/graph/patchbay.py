@@ -1,4 +1,4 @@
-"""Connections: what to connect when ports appear, and what to restore."""
+"""Connects stemd's ports: what to connect when ports appear, and what to restore."""
 
 import logging
 from collections import deque
@@ -6,87 +6,86 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product, zip_longest
 from math import inf
 
-from stemd.daemon.graph.client import Connection, GraphClient, Port, PortNotice
-from stemd.daemon.graph.feedback import Circle
+from stemd.daemon.graph.client import Connection, Graph, Port, PortNotice
+from stemd.daemon.graph.feedback import FeedbackFinder
 from stemd.daemon.graph.port_matches import Matches, find_defaults, find_matches, is_match
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 30.0
-"""For how long after a port has appeared its connections are tried: JACK refuses those of a client
-that is not active yet."""
+"""How long after a port has appeared its connections are tried: JACK refuses those of a client that
+is not active yet."""
 
 SETTLED_S = 1.0
-"""After so long what happened to a connection is taken for a user's wish: a server, or another
-client, that ends in good order takes its connections down before its ports."""
+"""How long after a disconnection it counts as the user's wish: a server or client that ends in good
+order disconnects its ports before it unregisters them."""
 
 REMEMBERED_S, REMEMBERED = 3 * SETTLED_S, 1000
-"""For how long is kept what the server said, and how much of it."""
+"""How long, and how many, notices of the server are kept."""
 
 TOGETHER_S = 0.05
-"""Less than this is between two things that a server says when a client becomes inactive, on a busy
-machine too: that its connections have gone, one after the other, and then its ports. A user is
-slower."""
+"""The longest pause, on a busy machine too, between the notices of a client that becomes inactive:
+first of its connections, one after the other, then of its ports. A user is slower."""
 
 
 class Patchbay:
-    """Makes connections as the user wishes, from one server to the next (main thread).
+    """Makes and restores the connections that the user wants (main thread).
 
-    A port is connected when it appears, or when its client becomes active: to what its pattern
-    matches, and to what it was connected to when the last server went away. What a user
-    disconnects stays so, until the user connects it again or `follow` starts again.
+    A port is connected when it appears, or when its client becomes active: to the ports that its
+    pattern matches, and to those to which it was connected when the last server ended. What a user
+    disconnects stays disconnected, until the user connects it again or `follow` is called.
 
     Parameters
     ----------
     patterns : mapping of own port to pattern
-        For the names of ports to connect it to; see `port_patterns`.
+        Which ports to connect it to; see `port_patterns`.
     """
 
     def __init__(self, patterns: Mapping[str, str]) -> None:
         self._patterns = patterns
         self._ports: dict[str, Port] = {}
-        """Other clients' ports that are known."""
+        """Known ports of other programs."""
         self._defaults: dict[str, str] = {}
         """For each pattern that names the default device, its port."""
         self._own_ports: set[str] = set()
         self._wanted: dict[Connection, float] = {}
-        """Connections not made yet, and until when they are tried."""
+        """Connections that are not made yet, and until when they are tried."""
         self._made: set[Connection] = set()
-        """Connections as wanted, and not removed since."""
+        """Connections that were made as wanted, and not undone since."""
         self._missed: dict[Connection, float] = {}
-        """Removed lately, and when that was seen."""
+        """Connections that were undone recently, and when that was seen."""
         self._taken: set[Connection] = set()
-        """Of these, those that were removed before their client became inactive."""
+        """Those of them that were undone before their client became inactive."""
         self._refused: set[Connection] = set()
-        """Removed by a user."""
+        """Connections that a user undid."""
         self._circular: set[Connection] = set()
-        """Not made, because they would feed stemd's output back into it."""
+        """Connections that are not made, since they would lead stemd's output back into it."""
         self._lost: set[Connection] = set()
-        """Connections of the last server that are not restored yet."""
+        """Connections that existed when the last server ended, and are not restored yet."""
         self._recent: deque[PortNotice] = deque(maxlen=REMEMBERED)
         self._seen: deque[tuple[float, set[Connection]]] = deque()
         self._matches: dict[str, Matches] | None = None
-        """Until ports come or go."""
+        """Valid until ports appear or vanish."""
 
     @property
     def connections(self) -> set[Connection]:
-        """The connections of stemd's ports, as they were seen last."""
+        """The last known connections of stemd's ports."""
         return self._seen[-1][1] if self._seen else set()
 
     @property
     def disconnected(self) -> set[Connection]:
-        """Connections that a user removed, and that are therefore not made again."""
+        """Connections that a user undid, and that are therefore not made again."""
         return set(self._refused)
 
     @property
     def matches(self) -> dict[str, Matches]:
-        """What each pattern matches now."""
+        """The ports that each pattern matches."""
         if self._matches is None:
             self._matches = find_matches(self._patterns, self._ports.values(), self._defaults)
         return self._matches
 
     def follow(self, patterns: Mapping[str, str]) -> None:
-        """Follow other patterns, as if all ports appeared now and nothing had been disconnected."""
+        """Use other patterns, as if all ports appeared now and no connection had been undone."""
         self._patterns = patterns
         self._forget_ports()
         self._made.clear()
@@ -95,14 +94,14 @@ class Patchbay:
         self._taken.clear()
         self._circular.clear()
 
-    def look(self, client: GraphClient, inputs: Iterable[str], now: float) -> None:
-        """Connect what has appeared, and remember what is connected.
+    def look(self, client: Graph, inputs: Iterable[str], now: float) -> None:
+        """Connect ports that have appeared, and remember what is connected.
 
         Parameters
         ----------
-        client : GraphClient
+        client : Graph
         inputs : iterable of str
-            Own ports that take audio or MIDI.
+            Names of stemd's ports that receive audio or MIDI.
         now : float
             Seconds of a monotonic clock.
         """
@@ -129,10 +128,10 @@ class Patchbay:
             and all(is_there.get(port, True) for port in each)
         }
         self._made |= present & self._wanted.keys()
-        circle = Circle(client, own_inputs, own_ports - own_inputs, self._ports)
-        self._connect(client, self._wanted.keys() - present, circle)
+        feedback = FeedbackFinder(client, own_inputs, own_ports - own_inputs, self._ports)
+        self._connect(client, self._wanted.keys() - present, feedback)
         if appeared or present | self._made != self.connections:
-            self._give_way(client, circle)
+            self._undo_loops(client, feedback)
         for each in self._made:
             self._wanted.pop(each, None)
         self._lost -= self._made
@@ -140,7 +139,7 @@ class Patchbay:
         self._forget_before(now)
 
     def server_went(self, now: float) -> None:
-        """Remember what was connected, for the next server."""
+        """Remember the connections for the next server."""
         self._forget_before(now)
         if self._seen:
             self._lost |= self._seen[0][1]
@@ -163,14 +162,14 @@ class Patchbay:
         self._matches = None
 
     def _forget_before(self, now: float) -> None:
-        """Keep what was seen lately, and what was seen last before that."""
+        """Keep what was seen within `SETTLED_S`, and the last that was seen before."""
         while len(self._seen) > 1 and self._seen[1][0] <= now - SETTLED_S:
             self._seen.popleft()
 
-    # ---- what was removed, and by whom ----
+    # ---- what was undone, and by whom ----
 
     def _note_removed(self, present: set[Connection], now: float) -> None:
-        """Note what was removed, and what a user has made again."""
+        """Note what was undone, and what a user has connected again."""
         restored = present & (self._refused | self._missed.keys())
         self._refused -= restored
         self._taken -= restored
@@ -181,9 +180,9 @@ class Patchbay:
         self._missed |= dict.fromkeys(removed, now)
 
     def _judge_removed(
-        self, client: GraphClient, there: set[str], notices: list[PortNotice], now: float
+        self, client: Graph, there: set[str], notices: list[PortNotice], now: float
     ) -> None:
-        """Separate connections that a user removed from those that ended with their client."""
+        """Separate what a user undid from what ended with its client."""
         self._recent += notices
         while self._recent and self._recent[0].at < now - REMEMBERED_S:
             self._recent.popleft()
@@ -207,22 +206,23 @@ class Patchbay:
         self._refuse(settled)
 
     def _end_of(self, connection: Connection) -> float:
-        """Return when it was removed: as the server said, maybe after it was seen."""
+        """Return when it was undone: as the server reported, which may be after it was seen."""
         for notice in reversed(self._recent):
             if notice.ports == connection:
                 return self._missed[connection] if notice.is_there else notice.at
         return self._missed[connection]
 
     def _runs_with_end_of(
-        self, connection: Connection, taken_down: float
+        self, connection: Connection, undone: float
     ) -> Iterator[tuple[float, float]]:
-        """Yield from when to when the server said without a pause that one of the ports went.
+        """Yield first and last time of uninterrupted notices with one that a port vanished.
 
-        One that went before the connection was made, or before it came back, does not count.
+        A port that vanished before the connection was made, or before it appeared again, does not
+        count.
         """
         recent = list(self._recent)
         begun = (each.at for each in recent if each.begins(connection))
-        since = max((at for at in begun if at <= taken_down), default=-inf)
+        since = max((at for at in begun if at <= undone), default=-inf)
         run: list[PortNotice] = []
         for notice, following in zip_longest(recent, recent[1:]):
             run.append(notice)
@@ -240,10 +240,10 @@ class Patchbay:
                 in_words(connections),
             )
 
-    def _gone_together(self, client: GraphClient, settled: set[Connection]) -> set[Connection]:
-        """Return what an inactive client removed, where the server does not report that.
+    def _gone_together(self, client: Graph, settled: set[Connection]) -> set[Connection]:
+        """Return what was undone as a client became inactive, if the server does not report that.
 
-        It has lost all that it had, of several connections, at the same time.
+        Such a client has lost several connections, all that it had, at the same time.
         """
         if client.reports_activity or not settled:
             return set()
@@ -260,9 +260,9 @@ class Patchbay:
     # ---- what is to be connected ----
 
     def _note_ports(
-        self, client: GraphClient, others: set[str], own_ports: set[str], came: set[str]
+        self, client: Graph, others: set[str], own_ports: set[str], came: set[str]
     ) -> set[tuple[str, str]]:
-        """Note what ports there are; return the pairs, an own one first, with a new one in it."""
+        """Note the existing ports; return the pairs, stemd's port first, that have a new one."""
         for name in self._ports.keys() - others:
             del self._ports[name]
             self._matches = None
@@ -277,8 +277,8 @@ class Patchbay:
         self._own_ports = own_ports
         return pairs
 
-    def _note_defaults(self, client: GraphClient) -> set[str]:
-        """Follow the default device to another one; return its ports, if they are others."""
+    def _note_defaults(self, client: Graph) -> set[str]:
+        """Note the default device's ports; return them if the device has changed."""
         found = find_defaults(self._patterns, client, self._ports)
         moved = {text: name for text, name in found.items() if name != self._defaults.get(text)}
         for each in [each for each in self._made if self._pattern_of(each) in moved]:
@@ -305,29 +305,31 @@ class Patchbay:
         text = self._patterns.get(name)
         return text is not None and is_match(name, text, self._ports[other], self._defaults)
 
-    def _connect(self, client: GraphClient, missing: Iterable[Connection], circle: Circle) -> None:
-        """Make connections, but for guesses that would lead back."""
+    def _connect(
+        self, client: Graph, missing: Iterable[Connection], feedback: FeedbackFinder
+    ) -> None:
+        """Make connections, except guesses that would close a loop."""
         for each in sorted(missing):
-            if self._is_guess(each) and circle.is_closed_by(each, self._guesses(circle)):
+            if self._is_guess(each) and feedback.has_loop_with(each, self._guesses(feedback)):
                 self._note_circular(each)
             elif client.connect(each):
                 log.info("connected %s to %s", *each)
                 self._made.add(each)
 
-    def _give_way(self, client: GraphClient, circle: Circle) -> None:
-        """Remove guessed connections that lead back into stemd by now."""
-        for each in sorted(self._guesses(circle)):
-            if circle.is_closed_by(each):
+    def _undo_loops(self, client: Graph, feedback: FeedbackFinder) -> None:
+        """Undo guesses that close a loop now."""
+        for each in sorted(self._guesses(feedback)):
+            if feedback.has_loop_with(each):
                 client.disconnect(each)
                 self._made.discard(each)
                 self._note_circular(each)
 
-    def _guesses(self, circle: Circle) -> set[Connection]:
-        """Return which of stemd's outputs are connected to what an expression matched."""
-        return {each for each in self._made if each[0] in circle.outputs and self._is_guess(each)}
+    def _guesses(self, feedback: FeedbackFinder) -> set[Connection]:
+        """Return the connections from stemd's outputs to ports that an expression matched."""
+        return {each for each in self._made if each[0] in feedback.outputs and self._is_guess(each)}
 
     def _is_guess(self, connection: Connection) -> bool:
-        """Whether a pattern matches the port, and the user has not named that very one."""
+        """Whether a pattern matches the port, and is not its name."""
         ours, other = connection if connection[0] in self._own_ports else reversed(connection)
         port, name = self._ports.get(other), ours.partition(":")[2]
         if port is None or self._patterns.get(name) in (other, *port.aliases):
@@ -345,7 +347,7 @@ class Patchbay:
 
 
 def in_words(connections: Iterable[Connection]) -> str:
-    """Name connections."""
+    """Return connections as text for messages."""
     return ", ".join(f"{source} to {destination}" for source, destination in sorted(connections))
 
 

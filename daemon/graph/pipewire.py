@@ -1,7 +1,7 @@
-"""What PipeWire's other programs show of this process; its library would name the interpreter.
+"""Sets the names by which PipeWire's programs show stemd, in place of the interpreter's.
 
-The library takes the name of a client from /proc/self/exe, and a JACK client has no way to give
-another; what it takes for the client's node can be given in PIPEWIRE_PROPS.
+The library takes a client's name from /proc/self/exe, and a JACK client cannot set another one; the
+properties of the client's node can be set in PIPEWIRE_PROPS.
 """
 
 import ctypes
@@ -17,13 +17,13 @@ PROPERTIES = {
     "application.icon-name": "audio-x-generic",
     "media.name": "stems of live music",
 }
-"""Of the client's node. With an application's name, PipeWire 1.4 would call a JACK client karaoke
-stemd/karaoke."""
+"""Properties of the client's node. With an application name among them, PipeWire 1.4 would name a
+JACK client karaoke stemd/karaoke."""
 
 
 def introduce() -> None:
-    """Call this process stemd, before a client is opened; what the user has set stays."""
-    with suppress(OSError):  # each part alone is worth it
+    """Name this process stemd, before a client is opened; keep what the user has set."""
+    with suppress(OSError):  # the properties are set all the same
         _rename(ctypes.CDLL(LIBRARY))
     set_by_user = os.environ.get("PIPEWIRE_PROPS", "").strip()
     if PROPERTIES["media.name"] not in set_by_user:
@@ -31,7 +31,7 @@ def introduce() -> None:
 
 
 def _with_defaults(set_by_user: str) -> str:
-    """Put stemd's properties before the user's: the library takes the last of each."""
+    """Return the properties with the user's last: of equal ones, the library takes the last."""
     if set_by_user.startswith("{") and set_by_user.endswith("}"):
         set_by_user = set_by_user[1:-1]
     ours = " ".join(f'{key} = "{value}"' for key, value in PROPERTIES.items())
@@ -39,7 +39,7 @@ def _with_defaults(set_by_user: str) -> str:
 
 
 def _rename(library: ctypes.CDLL) -> None:
-    """Overwrite the library's own copy of the program's name, where it is what is expected."""
+    """Overwrite the library's copy of the program's name, if it is the interpreter's."""
     library.pw_get_prgname.restype = ctypes.c_void_p
     address = library.pw_get_prgname()
     program = os.fsencode(Path("/proc/self/exe").readlink().name)
@@ -49,7 +49,7 @@ def _rename(library: ctypes.CDLL) -> None:
 
 
 def _is_writable(address: int) -> bool:
-    for line in Path("/proc/self/maps").read_bytes().splitlines():  # of names in any encoding
+    for line in Path("/proc/self/maps").read_bytes().splitlines():  # paths may have any encoding
         span, rights, *_ = line.split()
         first, last = (int(each, 16) for each in span.split(b"-"))
         if first <= address < last:

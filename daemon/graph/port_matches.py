@@ -5,21 +5,21 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypedDict
 
-from stemd.daemon.graph.client import GraphClient, Port
+from stemd.daemon.graph.client import Graph, Port
 from stemd.daemon.graph.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI
 
 SHOWN = 50
-"""Ports that are named for each pattern, at most."""
+"""How many ports are listed for each pattern."""
 
 DEFAULT_DEVICE = "system:"
-"""What a sound card's ports begin with in JACK; PipeWire knows its default device's so as well."""
+"""Prefix of a sound card's ports in JACK; PipeWire has such aliases for its default device."""
 
 NEAREST = 3
-"""Ports that are named where a pattern matches none."""
+"""How many ports are listed where a pattern matches none."""
 
 COMPARED, COMPARED_LENGTH = 256, 128
-"""Names, and characters of each, that are compared: it takes long for long ones."""
+"""How many names, and characters of each, are compared: long ones take long."""
 
 SIMILAR = 0.4
 """From 0 to 1: how similar a name must be to be suggested."""
@@ -29,7 +29,7 @@ MONITOR = re.compile(r":monitor_[^:]*$")
 
 
 class Matches(TypedDict):
-    """The ports in a graph that a pattern matches; if none, the nearest names."""
+    """The ports that a pattern matches in a graph; if none, the nearest names."""
 
     pattern: str
     matches: list[str]
@@ -53,9 +53,9 @@ def fits(own: str, port: Port) -> bool:
 
 
 def find_defaults(
-    patterns: Mapping[str, str], client: GraphClient, there: Collection[str]
+    patterns: Mapping[str, str], client: Graph, there: Collection[str]
 ) -> dict[str, str]:
-    """Return, for each pattern that names the default device otherwise than its port, that port."""
+    """Return the port of each pattern that names the default device by its alias."""
     texts = {text for text in patterns.values() if text.startswith(DEFAULT_DEVICE)}
     found = {text: client.find_port(text) for text in texts - set(there)}
     return {text: port.name for text, port in found.items() if port and port.name in there}
@@ -64,7 +64,7 @@ def find_defaults(
 def find_matches(
     patterns: Mapping[str, str], ports: Iterable[Port], defaults: Mapping[str, str]
 ) -> dict[str, Matches]:
-    """Return, for each of stemd's ports with a pattern, what that matches among these ports."""
+    """Return what the pattern of each of stemd's ports matches among these ports."""
     found = {}
     ports = sorted(ports, key=lambda port: port.name)
     for own, text in patterns.items():
@@ -76,7 +76,7 @@ def find_matches(
 
 
 def in_words(own: str, found: Matches) -> str:
-    """Return a sentence that says what a pattern matches."""
+    """Return what a pattern matches, as text for messages."""
     if names := found["matches"]:
         return f"jack.autoconnect.{own}: {found['pattern']!r} matches {', '.join(names)}"
     nearest = f"; the nearest: {', '.join(found['nearest'])}" if found["nearest"] else ""

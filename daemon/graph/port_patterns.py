@@ -25,7 +25,7 @@ CLASSES = frozenset("dDwWsS")
 
 
 class PatternError(ValueError):
-    """What is wrong with a pattern, where, and what to do."""
+    """A pattern is wrong: what, where, and the remedy."""
 
 
 class Part(NamedTuple):
@@ -42,18 +42,18 @@ NOTHING = Part(True, 0, 0)
 class PortPattern:
     r"""A port's name, or a regular expression for whole names.
 
-    Of regular expressions there are ``. [ ] ( ) | * + ? {m,n}``, ``\d \w \s`` and their opposites;
-    a backslash takes its meaning from any other sign.
+    Regular expressions may contain ``. [ ] ( ) | * + ? {m,n}``, ``\d \w \s`` and their opposites;
+    after a backslash, any other sign stands for itself.
 
     Parameters
     ----------
     text : str
-        A name equal to it matches always, whatever signs are in it.
+        A name equal to it always matches, whatever signs it contains.
 
     Raises
     ------
     PatternError
-        It is no such expression.
+        The text is no such expression.
     """
 
     def __init__(self, text: str) -> None:
@@ -89,7 +89,7 @@ class PortPattern:
                 where |= positions
         return where
 
-    # ---- reading; each of these reads what it is named after, and goes on behind it ----
+    # ---- parsing; each of these methods parses what its name says, and stops behind it ----
 
     def _alternatives(self) -> Part:
         part = self._sequence()
@@ -130,7 +130,7 @@ class PortPattern:
         return part
 
     def _quantifier(self) -> re.Match[str] | None:
-        """Return the quantifier that comes next; braces without a number are just braces."""
+        """Return the quantifier that comes next; braces without a number stand for themselves."""
         found = QUANTIFIER.match(self.text, self._at)
         if found and found[0][0] == "{" and not (found["least"] or found["most"]):
             return None
@@ -177,7 +177,7 @@ class PortPattern:
         return self._position(self._character())
 
     def _is_at_an_end(self, at: int) -> bool:
-        """Whether ``^`` or ``$`` says what holds anyway, since whole names are matched."""
+        """Whether ``^`` or ``$`` is redundant, since whole names are matched."""
         beside = self.text[at - 1 : at] if self.text[at] == "^" else self.text[at + 1 : at + 2]
         return beside in ("", "|", "(" if self.text[at] == "^" else ")")
 
@@ -197,7 +197,7 @@ class PortPattern:
         return part
 
     def _character(self) -> str:
-        """Read what stands for one character: a class, an escape, or itself."""
+        """Parse what stands for one character: a class, an escape, or itself."""
         start, sign = self._at, self.text[self._at]
         length = 1
         if sign == "[":
@@ -249,12 +249,12 @@ class PortPattern:
 
 @lru_cache(maxsize=1024)
 def compiled(text: str) -> PortPattern:
-    """Return the pattern, made once."""
+    """Return the pattern of a text; it is cached."""
     return PortPattern(text)
 
 
 def _accepts(atom: str) -> Callable[[str], object]:
-    """Return a function that tests for a kind of character, written as in `re`."""
+    """Return a function that says whether a character is of a kind, in the syntax of `re`."""
     if not atom:
         return lambda _: False
     if len(atom) == 1 and atom != ".":

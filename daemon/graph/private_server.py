@@ -1,4 +1,4 @@
-"""A JACK server of one's own, without a sound card."""
+"""Runs a private JACK server, without a sound card."""
 
 import os
 import shutil
@@ -16,31 +16,31 @@ from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.stale_shm import remove_dead_metadata
 
 NAMES = ("stemd-1", "stemd-2", "stemd-3", "stemd-4")
-"""How servers are called.
+"""Names of the servers.
 
-libjack keeps eight names for the whole machine. That of a server that was killed is given back only
-to one of the same name, so new names for every server would soon use up all.
+libjack has room for eight names on the whole machine. The place of a killed server is given only to
+a server with the same name, so a new name for every server would soon use up all places.
 """
 
 PRIORITY = 20
-"""jackd's own, when it runs with real-time priority: its clients are called 5 below it, and below
-that there must be room for stemd's threads."""
+"""Of jackd itself, when it has real-time priority: its clients are called 5 below it, and stemd's
+threads need priorities below that."""
 
 READY_S = 10.0
 """How long the server may take to answer."""
 
 POLL_S = 0.05
-"""How often it is asked meanwhile."""
+"""Time between two attempts to reach it meanwhile."""
 
 STOP_S = 5.0
-"""How long it may take to stop before it is killed."""
+"""How long the server may take to stop before it is killed."""
 
 
 @contextmanager
 def private_server(
     samplerate: int = 44_100, blocksize: int = 1024, realtime: bool = True
 ) -> Iterator[str]:
-    """Run jackd's dummy driver as long as the context lasts.
+    """Run jackd's dummy driver while the context lasts.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def private_server(
     blocksize : int
         Frames in a period.
     realtime : bool
-        Whether to run with real-time priority, where the user may.
+        Whether to run with real-time priority, if the user may have it.
 
     Yields
     ------
@@ -59,7 +59,7 @@ def private_server(
     Raises
     ------
     ServerError
-        If jackd is not installed or does not start.
+        jackd is not installed or does not start.
     """
     program = shutil.which("jackd")
     if program is None:
@@ -67,20 +67,15 @@ def private_server(
             "jackd is not installed, which a private server needs: install it "
             "(Debian: apt install jackd2)"
         )
-    # A few ports are enough, and spare every client tens of megabytes of shared memory.
-    command = [program, "--port-max", "128"]
-    priority = highest_by_limits(PRIORITY) if realtime else NORMAL
-    command += ["-R", "-P", str(priority)] if priority else ["-r"]
-    driver = ["-d", "dummy", "-r", str(samplerate), "-p", str(blocksize)]
-    remove_dead_metadata()  # which would have the server wait for ever
-    with _name_of_ours() as (name, lock), TemporaryFile() as chatter:
+    remove_dead_metadata()  # the server would wait for ever for its locks
+    with _free_name() as (name, lock), TemporaryFile() as chatter:
         process = subprocess.Popen(
-            [*_dying_with_us(), *command, "-n", name, *driver],
+            [*_stopped_with_stemd(), program, *_options(name, samplerate, blocksize, realtime)],
             stdin=subprocess.DEVNULL,
             stdout=chatter,
             stderr=chatter,
             env=without_pipewire(),
-            pass_fds=[lock.fileno()],  # the name is taken until the server too has ended
+            pass_fds=[lock.fileno()],  # the name is taken until the server has ended too
             process_group=0,  # a Ctrl-C is for stemd, which stops the server last
         )
         try:
@@ -90,8 +85,18 @@ def private_server(
             end_process(process)
 
 
+def _options(name: str, samplerate: int, blocksize: int, realtime: bool) -> list[str]:
+    priority = highest_by_limits(PRIORITY) if realtime else NORMAL
+    return [
+        # A few ports are enough, and spare every client tens of megabytes of shared memory.
+        *("--port-max", "128"),
+        *(("-R", "-P", str(priority)) if priority else ("-r",)),
+        *("-n", name, "-d", "dummy", "-r", str(samplerate), "-p", str(blocksize)),
+    ]
+
+
 def without_pipewire() -> dict[str, str]:
-    """Return the environment without what pw-jack puts there to lead to PipeWire's library."""
+    """Return the environment without the path to PipeWire's library that pw-jack adds."""
     environment = dict(os.environ)
     folders = environment.get("LD_LIBRARY_PATH", "").split(":")
     environment["LD_LIBRARY_PATH"] = ":".join(f for f in folders if "pipewire" not in f)
@@ -99,15 +104,15 @@ def without_pipewire() -> dict[str, str]:
 
 
 @contextmanager
-def _name_of_ours() -> Iterator[tuple[str, socket.socket]]:
-    """Reserve a name by an abstract socket, which ends with the process."""
+def _free_name() -> Iterator[tuple[str, socket.socket]]:
+    """Take a free name, and hold it by an abstract socket, which ends with its process."""
     for name in NAMES:
         with socket.socket(socket.AF_UNIX) as lock:
             try:
                 lock.bind(f"\0{name}-server-of-{os.getuid()}")
             except OSError:
                 continue
-            if _answers(name):  # another program's server, which does not use the lock
+            if _answers(name):  # of another program, which takes no lock
                 continue
             yield name, lock
             return
@@ -116,8 +121,8 @@ def _name_of_ours() -> Iterator[tuple[str, socket.socket]]:
     )
 
 
-def _dying_with_us() -> list[str]:
-    """Ensure that the server stops even if stemd is killed."""
+def _stopped_with_stemd() -> list[str]:
+    """Return a command that has the kernel stop the server when stemd is killed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
@@ -125,7 +130,7 @@ def _dying_with_us() -> list[str]:
 def _wait_until_it_answers(
     process: "subprocess.Popen[bytes]", name: str, chatter: IO[bytes]
 ) -> None:
-    """Poll: libjack has nothing to wait on until a server starts."""
+    """Poll: libjack has no event for a server that has started."""
     for _ in range(int(READY_S / POLL_S)):
         if _answers(name):
             return

@@ -1,4 +1,4 @@
-"""The Unix sockets on which JACK and PipeWire servers listen: their names, and who listens."""
+"""The Unix sockets of JACK and PipeWire servers: their names, and which servers listen."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from glob import escape
 from pathlib import Path, PurePath
 
 RUNTIME_FOLDERS = ("PIPEWIRE_RUNTIME_DIR", "XDG_RUNTIME_DIR", "USERPROFILE")
-"""Variables that name the folder of PipeWire's socket; its library takes the first that is set."""
+"""Variables with the folder of PipeWire's socket; its library uses the first that is set."""
 
 USERS_FOLDER = Path("/run/user")
 """Where systemd makes each user a runtime folder."""
@@ -22,7 +22,7 @@ ACCEPTS_CONNECTIONS = 0x10000
 def is_server_socket(kind: str, path: str, name: str | None = None) -> bool:
     """Whether a server of this kind listens on a socket of this path.
 
-    Only the last part of the path counts: a server in another container bound it elsewhere.
+    Only the last part of the path counts: a server in another container has it in another folder.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def is_server_socket(kind: str, path: str, name: str | None = None) -> bool:
         "jack" or "pipewire".
     path : str
     name : str, optional
-        Of the server, where one was asked for.
+        The server's name, if it was chosen by name.
     """
     file = PurePath(path).name
     if kind == "jack":  # JACK2: jack_SERVER_USER_0; JACK1: SERVER/jack_0 and SERVER/jack_ack_0
@@ -41,7 +41,7 @@ def is_server_socket(kind: str, path: str, name: str | None = None) -> bool:
 def can_connect(path: str) -> bool:
     """Whether a connection to this socket is accepted at once."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        # Where nothing accepts, there is room for some connections; the next would wait for ever.
+        # A server that does not accept has room for some connections; the next one would block.
         probe.setblocking(False)
         try:
             probe.connect(path)
@@ -51,7 +51,7 @@ def can_connect(path: str) -> bool:
 
 
 def _pipewire_names(name: str | None) -> set[str]:
-    """Return the socket names that PipeWire's library tries; 1.0 and later take a list."""
+    """Return the socket names that PipeWire's library tries; since 1.0 there may be several."""
     wished = os.environ.get("PIPEWIRE_REMOTE") or name or ""
     names = {PurePath(each).name for each in re.split(r'[\s,"\[\]]+', wished)} - {""}
     return names | {f"{each}-manager" for each in names}
@@ -59,16 +59,16 @@ def _pipewire_names(name: str | None) -> set[str]:
 
 @dataclass(frozen=True)
 class Listener:
-    """A server that listens.
+    """A server that listens on a socket.
 
     Attributes
     ----------
     kind : str
         "jack" or "pipewire".
     name : str
-        As ``jackd -n`` or ``PIPEWIRE_REMOTE`` has it.
+        The name that ``jackd -n`` or ``PIPEWIRE_REMOTE`` takes.
     user : int
-        Whose it is.
+        The number of its owner.
     """
 
     kind: str
@@ -79,7 +79,7 @@ class Listener:
 def listeners() -> list[Listener]:
     """Return the servers of all users that listen in this container, by their sockets' paths.
 
-    Nothing is asked of them, and no connection is made.
+    No connection is made to them.
     """
     paths = _listening_paths()
     found = [*_jack_listeners(paths), *_pipewire_listeners(paths)]
@@ -87,7 +87,7 @@ def listeners() -> list[Listener]:
 
 
 def pipewire_accepts(name: str | None = None) -> bool:
-    """Whether a PipeWire accepts connections where its library would look for it."""
+    """Whether a PipeWire accepts connections where its library looks for it."""
     names = _pipewire_names(name) or {"pipewire-0"}
     remote = os.environ.get("PIPEWIRE_REMOTE") or name or ""
     paths = [str(Path(folder) / each) for folder in _pipewire_folders() for each in names]
@@ -103,7 +103,7 @@ def adopt_runtime_folder() -> None:
 
 
 def _pipewire_folders() -> list[str]:
-    """Return where PipeWire's library looks for the socket."""
+    """Return the folders where PipeWire's library looks for the socket."""
     own = next((os.environ[key] for key in RUNTIME_FOLDERS if key in os.environ), None)
     return [each for each in (own, "/run/pipewire") if each]
 

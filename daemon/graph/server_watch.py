@@ -1,10 +1,10 @@
 """Notices that an audio server has ended, without a request to it.
 
-A client library answers many questions from memory long after its server died, and PipeWire's says
-nothing when that happens. But the library holds a connection to the server's socket, and the kernel
-ends it as soon as the server ends, and not before. That connection itself is watched; none of our
-own is made, which the server might count, refuse or drop. The library opens other sockets too (that
-of PipeWire asks the D-Bus for real-time priority); their end means nothing here.
+A client library answers many requests from memory long after its server has ended, and PipeWire's
+does not report that end. But the library holds a connection to the server's socket, which the
+kernel closes as soon as the server ends, and not before. That connection itself is watched; no
+other one is made, which the server might count, refuse or drop. The library opens other sockets too
+(PipeWire's asks the D-Bus for real-time priority); their end means nothing here.
 """
 
 import os
@@ -17,17 +17,17 @@ from pathlib import Path
 from stemd.daemon.graph.server_sockets import can_connect, is_server_socket
 
 
-class Lifeline:
-    """The connections that a client library has opened to its server.
+class ServerWatch:
+    """Watches the connections that a client library has opened to its server.
 
     Parameters
     ----------
     before : set of (int, int)
-        What `open_sockets` returned before the library joined the server.
+        What `open_sockets` returned before the library connected to the server.
     kind : str
-        "jack" or "pipewire": the server that the library reaches.
+        "jack" or "pipewire": the kind of server that the library reaches.
     name : str, optional
-        Of the server, where one was asked for.
+        The server's name, if it was chosen by name.
     """
 
     def __init__(self, before: set[tuple[int, int]], kind: str, name: str | None = None) -> None:
@@ -43,20 +43,20 @@ class Lifeline:
                 else:
                     connection.close()
 
-    def is_cut(self) -> bool:
-        """Whether the server has ended its side of a connection."""
+    def has_server_ended(self) -> bool:
+        """Whether the server has closed its side of a connection."""
         poll = select.poll()
         for connection in self._connections:
             poll.register(connection, select.POLLRDHUP | select.POLLHUP)
         return bool(poll.poll(0))
 
     def close(self) -> None:
-        """Stop watching; before the library closes its connection, which would else stay open."""
+        """Stop watching, before the library closes its connection, which would stay open."""
         for connection in self._connections:
             connection.close()
         self._connections.clear()
 
-    def would_hold(self) -> bool:
+    def accepts_again(self) -> bool:
         """Whether a server accepts connections again where this one did."""
         return any(can_connect(path) for path in self._paths)
 
@@ -64,7 +64,7 @@ class Lifeline:
 def open_sockets() -> set[tuple[int, int]]:
     """Return the descriptors of this process that are sockets, each with its inode.
 
-    By the number alone a new socket would be taken for one that another thread has just closed.
+    By its number alone, a new socket could not be told from one that another thread has closed.
     """
     found = set()
     for path in Path("/proc/self/fd").iterdir():
@@ -85,10 +85,10 @@ def _same_connection(descriptor: int) -> socket.socket:
 
 
 def _peer(connection: socket.socket) -> str:
-    """Return the path that the socket at the other end is bound to; nothing for other families."""
+    """Return the path of the socket at the other end; empty for other families."""
     if connection.family != socket.AF_UNIX:
         return ""
-    with suppress(OSError):  # it listens, and is connected to nothing
+    with suppress(OSError):  # a listening socket has no other end
         path: str | bytes = connection.getpeername()
         return path if isinstance(path, str) else os.fsdecode(path)
     return ""

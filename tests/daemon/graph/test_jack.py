@@ -112,7 +112,7 @@ def test_connections_that_cannot_be_asked_for_are_those_seen_last(client, bystan
     def fail():
         raise client._jack.JackError("too late")  # of the library that it has loaded
 
-    monkeypatch.setattr(client, "_ask_connections", fail)
+    monkeypatch.setattr(client, "_read_connections", fail)
     assert client.connections() == seen == {("bystander:out", "stemd:in_L")}
 
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from stemd.daemon.graph.server_watch import Lifeline, open_sockets
+from stemd.daemon.graph.server_watch import ServerWatch, open_sockets
 
 SERVERS = [
     ("pipewire", "pipewire-0"),
@@ -33,24 +33,24 @@ def listener(tmp_path):
 
 @contextmanager
 def joined(*listeners: socket.socket, kind: str = "pipewire", name: str | None = None):
-    """A client library that has connected to each; yields the lifeline and the servers' ends."""
+    """A client library that has connected to each; yields the watch and the servers' ends."""
     with ExitStack() as stack:
         before, accepted = open_sockets(), []
         for each in listeners:
             library = stack.enter_context(socket.socket(socket.AF_UNIX))
             library.connect(each.getsockname())
             accepted.append(stack.enter_context(each.accept()[0]))
-        lifeline = Lifeline(before, kind, name)
-        stack.callback(lifeline.close)
-        yield lifeline, accepted
+        watch = ServerWatch(before, kind, name)
+        stack.callback(watch.close)
+        yield watch, accepted
 
 
 @pytest.mark.parametrize(("kind", "name"), SERVERS)
-def test_it_is_cut_when_the_server_ends(kind, name, tmp_path):
-    with listening(tmp_path / name) as listener, joined(listener, kind=kind) as (lifeline, ends):
-        assert not lifeline.is_cut()
+def test_it_notices_the_servers_end(kind, name, tmp_path):
+    with listening(tmp_path / name) as listener, joined(listener, kind=kind) as (watch, ends):
+        assert not watch.has_server_ended()
         ends[0].close()
-        assert lifeline.is_cut()
+        assert watch.has_server_ended()
 
 
 @pytest.mark.parametrize(("kind", "name"), SERVERS)
@@ -59,23 +59,23 @@ def test_a_bystander_that_accepts_and_closes_changes_nothing(kind, name, bystand
     with (
         listening(tmp_path / name) as server,
         listening(tmp_path / bystander) as other,
-        joined(server, other, kind=kind) as (lifeline, ends),
+        joined(server, other, kind=kind) as (watch, ends),
     ):
         ends[1].close()
-        assert not lifeline.is_cut()
+        assert not watch.has_server_ended()
         ends[0].close()
-        assert lifeline.is_cut()
+        assert watch.has_server_ended()
 
 
 def test_an_abstract_bystander_changes_nothing(listener):
     with socket.socket(socket.AF_UNIX) as bus:
         bus.bind("\0stemd-test-bus")
         bus.listen()
-        with joined(listener, bus) as (lifeline, ends):
+        with joined(listener, bus) as (watch, ends):
             ends[1].close()
-            assert not lifeline.is_cut()
+            assert not watch.has_server_ended()
             ends[0].close()
-            assert lifeline.is_cut()
+            assert watch.has_server_ended()
 
 
 @pytest.mark.parametrize("remote", ["music", "/somewhere/else/music", '["other", "music"]'])
@@ -85,16 +85,16 @@ def test_a_server_of_another_name_is_watched(remote, by, tmp_path, monkeypatch):
     if by == "environment":
         monkeypatch.setenv("PIPEWIRE_REMOTE", remote)
     name = remote if by == "argument" else None
-    with listening(tmp_path / "music") as server, joined(server, name=name) as (lifeline, ends):
-        assert not lifeline.is_cut()
+    with listening(tmp_path / "music") as server, joined(server, name=name) as (watch, ends):
+        assert not watch.has_server_ended()
         ends[0].close()
-        assert lifeline.is_cut()
+        assert watch.has_server_ended()
 
 
 def test_the_server_sees_no_connection_but_the_library_s(listener):
     listener.setblocking(False)
-    with joined(listener) as (lifeline, _):
-        assert not lifeline.is_cut()
+    with joined(listener) as (watch, _):
+        assert not watch.has_server_ended()
         with pytest.raises(BlockingIOError):
             listener.accept()
 
@@ -102,10 +102,10 @@ def test_the_server_sees_no_connection_but_the_library_s(listener):
 def test_the_server_sees_the_library_leave(listener):
     before, library = open_sockets(), socket.socket(socket.AF_UNIX)
     library.connect(listener.getsockname())
-    lifeline = Lifeline(before, "pipewire")
+    watch = ServerWatch(before, "pipewire")
     end = listener.accept()[0]
     end.settimeout(5)
-    lifeline.close()
+    watch.close()
     library.close()
     assert end.recv(1) == b""
     end.close()
@@ -117,25 +117,25 @@ def test_a_number_that_another_thread_gave_back_does_not_hide_the_server(listene
     other.close()
     library = socket.socket(socket.AF_UNIX)  # takes the number of the other
     library.connect(listener.getsockname())
-    lifeline = Lifeline(before, "pipewire")
+    watch = ServerWatch(before, "pipewire")
     listener.accept()[0].close()
-    assert lifeline.is_cut()
-    lifeline.close()
+    assert watch.has_server_ended()
+    watch.close()
     library.close()
 
 
-def test_it_would_hold_where_a_server_listens_again(listener):
-    with joined(listener) as (lifeline, _):
-        lifeline.close()
-        assert lifeline.would_hold()
+def test_it_accepts_where_a_server_listens_again(listener):
+    with joined(listener) as (watch, _):
+        watch.close()
+        assert watch.accepts_again()
         listener.close()
-        assert not lifeline.would_hold()
+        assert not watch.accepts_again()
 
 
 @pytest.mark.timeout(10)
 def test_a_server_that_accepts_nothing_is_not_waited_for(listener):
-    with joined(listener) as (lifeline, _):
-        lifeline.close()
-        looks = [lifeline.would_hold() for _ in range(10)]
+    with joined(listener) as (watch, _):
+        watch.close()
+        looks = [watch.accepts_again() for _ in range(10)]
         assert looks[0]
         assert not looks[-1]

@@ -1,0 +1,115 @@
+"""The ports and connections of a JACK or PipeWire graph, as libjack reports them."""
+
+import logging
+from contextlib import suppress
+from time import monotonic
+from types import ModuleType
+from typing import Any
+
+from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.graph import libjack
+from stemd.daemon.graph.client import Connection, Port, PortNotice
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 10
+"""How often a request is tried: a port that vanishes meanwhile fails the whole of it."""
+
+
+class JackGraph:
+    """A `Graph` of libjack.
+
+    Parameters
+    ----------
+    jack : module
+        JACK-Client, bound to the library.
+    library : Library
+    client : jack.Client
+        An open client.
+    """
+
+    _rt: RealtimeSide
+
+    def __init__(self, jack: ModuleType, library: libjack.Library, client: Any) -> None:
+        self._jack = jack
+        self._client = client
+        self._functions = libjack.Functions(library)
+        self._pointer = libjack.address_of(jack, client._ptr)
+        self.name: str = client.name
+        self.reports_activity = library.reports_activity
+        self._connections: set[Connection] = set()
+
+    def port_names(self) -> list[str]:
+        """Return the full names of all ports in the graph."""
+        for _ in range(ATTEMPTS):
+            with suppress(self._jack.JackError):
+                return [port.name for port in self._client.get_ports()]
+        return []
+
+    def port_notices(self) -> list[PortNotice]:
+        """Return what the server reported of ports since the last call, in order."""
+        notices = self._rt.read_ports()
+        if notices is None:  # some were lost: any port of the graph may have appeared
+            return [PortNotice(monotonic(), (name,), True) for name in self.port_names()]
+        return [
+            PortNotice(at, tuple(map(self._port_name, ports)), is_there)
+            for at, ports, is_there in notices
+        ]
+
+    def _port_name(self, number: int) -> str:
+        return self._functions.port_name(self._pointer, number)
+
+    def find_port(self, name: str) -> Port | None:
+        """Return another program's port; None if there is none with this name."""
+        with suppress(self._jack.JackError, UnicodeDecodeError):
+            port = self._client.get_port_by_name(name)
+            # A sound card's monitor plays what the graph plays to the card.
+            is_monitor = port.shortname.startswith("monitor")
+            return Port(
+                port.name,
+                bool(port.is_output),
+                bool(port.is_midi),
+                bool(port.is_output and (port.is_physical or port.is_terminal) and not is_monitor),
+                tuple(port.aliases),
+            )
+        return None
+
+    def all_connections(self) -> set[Connection]:
+        """Return the connections that carry audio, without those that cannot be read."""
+        found: set[Connection] = set()
+        with suppress(self._jack.JackError):
+            for port in self._client.get_ports(is_audio=True, is_output=True):
+                with suppress(self._jack.JackError):
+                    others = self._client.get_all_connections(port)
+                    found.update((port.name, other.name) for other in others)
+        return found
+
+    def connections(self) -> set[Connection]:
+        """Return the connections of the own ports; the last known ones if the request fails."""
+        for _ in range(ATTEMPTS):
+            with suppress(self._jack.JackError):
+                self._connections = self._read_connections()
+                break
+        return set(self._connections)
+
+    def _read_connections(self) -> set[Connection]:
+        found: set[Connection] = set()
+        for port in (*self._client.inports, *self._client.midi_inports):
+            found.update((other.name, port.name) for other in port.connections)
+        for port in self._client.outports:
+            found.update((port.name, other.name) for other in port.connections)
+        return found
+
+    def connect(self, connection: Connection) -> bool:
+        """Connect two ports."""
+        try:
+            self._client.connect(*connection)
+        except self._jack.JackError as error:
+            log.debug("cannot connect %s to %s: %s", *connection, error)
+            return False
+        return True
+
+    def disconnect(self, connection: Connection) -> None:
+        """Disconnect two ports, if they are connected."""
+        with suppress(self._jack.JackError):
+            self._client.disconnect(*connection)
