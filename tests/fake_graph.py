@@ -4,9 +4,9 @@ from collections import Counter
 
 import numpy as np
 
-from stemd.daemon.engine import link
+from stemd.daemon.engine import callbacks
 from stemd.daemon.engine._rt import ffi
-from stemd.daemon.engine.link import RealtimeSide, Server
+from stemd.daemon.engine.callbacks import Server, ServerCallbacks
 
 MAX_PERIOD = 40_000
 
@@ -46,9 +46,9 @@ class FakeGraph:
         ]
 
     def __del__(self) -> None:
-        link._called.discard(getattr(self, "_rt", None))  # nothing calls it any more
+        callbacks._called.discard(getattr(self, "_rt", None))  # nothing calls it any more
 
-    def bind(self, rt: RealtimeSide, inputs, outputs) -> None:
+    def bind(self, rt: ServerCallbacks, inputs, outputs) -> None:
         self.ports = list(inputs)
         self._rt, self._unbind = rt, rt.detach
         # A fake port's address is that of its buffer.

@@ -1,6 +1,6 @@
-"""The real-time side as Python sees it: callbacks, gains and meters in C, and links to engines."""
+"""The real-time side as Python sees it: gains and meters in C, and links to engines."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import Flag
 
@@ -8,26 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemd.daemon.engine._rt import ffi, lib
+from stemd.daemon.engine.callbacks import RAMP_S, ServerCallbacks
 from stemd.daemon.errors import StemdError
 
 RING_S = 1.0
-"""How long an engine may stand still before input is lost."""
+"""How long an engine may stop before input is lost."""
 
 MAX_PERIOD = 8192
-"""Frames in the longest period that is heard whole."""
+"""Frames in the longest period that is played whole."""
 
 FADE_S = 0.010
-"""Cross-fade between the stems and the dry signal, and from one link to the next."""
+"""Duration of the cross-fade between stems and dry signal, and from one link to the next."""
 
 RESERVE_S = 0.0025
-"""How soon before its output is missed an engine counts as late; the time to fade away from it."""
-
-RAMP_S = 0.020
-"""Time in which a gain changes."""
+"""How long before its output is due an engine counts as late; the time of the fade-out."""
 
 
 class Event(Flag):
-    """What the server's threads noticed."""
+    """Events that the server's threads report."""
 
     SHUTDOWN = lib.RT_SHUTDOWN
     """The server ended."""
@@ -36,22 +34,22 @@ class Event(Flag):
     PERIOD = lib.RT_PERIOD
     """The period has changed."""
     PORTS = lib.RT_PORTS
-    """Ports appeared, disappeared, were connected or disconnected."""
+    """Ports appeared, vanished, were connected or disconnected."""
     SWAPPED = lib.RT_SWAPPED
-    """The link that was attached last plays now; the one before is released."""
+    """The link that was attached last plays now; the previous one is released."""
     LATENCY = lib.RT_LATENCY
-    """The server asks for stemd's latency: see `RealtimeSide.answer_latency`."""
+    """The server requests the latency: see `RealtimeSide.answer_latency`."""
     MIDI = lib.RT_MIDI
     """`RealtimeSide.read_midi` has messages."""
     WITHDRAWN = lib.RT_WITHDRAWN
-    """The link that was coming has been withdrawn, and is released."""
+    """The link that was about to play has been withdrawn, and is released."""
 
 
 class Dry(Flag):
     """Reasons for the dry signal. Each has one owner, so no thread clears another's."""
 
     BYPASS = lib.RT_DRY_BYPASS
-    """Bypass is on."""
+    """The user bypasses the stems."""
     OVERLOAD = lib.RT_DRY_OVERLOAD
     """The networks do not keep up."""
 
@@ -234,106 +232,18 @@ class Link:
         lib.rt_link_release(self.pointer)
 
 
-@dataclass(frozen=True)
-class Server:
-    """Addresses of libjack's functions, of the client, and of its input ports."""
-
-    port_get_buffer: int
-    port_get_latency_range: int
-    port_set_latency_range: int
-    last_frame_time: int
-    client: int
-    defers_latency: bool
-    """Whether latency is answered after `Event.LATENCY`, not in the server's callback."""
-    in_ports: Sequence[int]
-
-
-class RealtimeSide:
-    """The code in C that runs on the server's threads for one client.
+class RealtimeSide(ServerCallbacks):
+    """The compiled callbacks of one client, with the links that they play.
 
     Parameters
     ----------
-    inputs, outputs : int
-        Numbers of ports.
-    samplerate : int
-        Frames per second.
-    ramp_s : float
-        Seconds in which a gain changes.
-
-    Attributes
-    ----------
-    argument : int
-        What the callbacks are to be given.
+    inputs, outputs, samplerate, ramp_s
+        See `ServerCallbacks`.
     """
 
     def __init__(self, inputs: int, outputs: int, samplerate: int, ramp_s: float = RAMP_S) -> None:
-        self._rt = lib.rt_new(inputs, outputs, round(ramp_s * samplerate))
-        if self._rt == ffi.NULL:
-            raise StemdError(f"no memory for {inputs} + {outputs} ports")
-        self._rt = ffi.gc(self._rt, lib.rt_free)
+        super().__init__(inputs, outputs, samplerate, ramp_s)
         self._links: list[Link] = []
-        self.inputs = inputs
-        self.outputs = outputs
-        self.argument = int(ffi.cast("uintptr_t", self._rt))
-
-    def callback(self, which: str) -> int:
-        """Return the address of a callback, named as the last part of RT_ON_PROCESS and so on."""
-        return int(lib.rt_callback(getattr(lib, f"RT_ON_{which.upper()}")))
-
-    def bind(self, server: Server) -> None:
-        """Set all addresses, before the server's thread runs.
-
-        From now on the server may call, so this and its links stay in memory until `detach`.
-        """
-        _called.add(self)
-        lib.rt_bind(self._rt, ffi.new("rt_server_t *", vars(server)))
-
-    def set_out_port(self, output: int, port: int) -> None:
-        """Let an output be heard at the port of this address, 0: at none (any thread).
-
-        A cycle that is under way may still use the last one: see `let_cycle_end`.
-        """
-        lib.rt_set_out_port(self._rt, output, port)
-
-    def let_cycle_end(self) -> bool:
-        """Wait until the server's cycle that is under way, if any, has ended (any thread).
-
-        Returns
-        -------
-        bool
-            False if it goes on after half a second, as one of an offline bounce may.
-        """
-        return bool(lib.rt_let_cycle_end(self._rt))
-
-    def bind_midi(self, port: int, get_event_count: int, event_get: int) -> None:
-        """Listen to a MIDI port, before the server's thread runs.
-
-        Parameters
-        ----------
-        port, get_event_count, event_get : int
-            Addresses of the port and of libjack's functions.
-        """
-        lib.rt_bind_midi(self._rt, port, get_event_count, event_get)
-
-    def read_midi(self) -> Iterator[bytes]:
-        """Yield the messages that came, of three bytes each, the oldest first (one thread)."""
-        message = ffi.new("uint8_t[3]")
-        while lib.rt_read_midi(self._rt, message):
-            yield bytes(ffi.buffer(message))
-
-    def read_ports(self) -> list[tuple[float, tuple[int, ...], bool]] | None:
-        """Return the server's notices about ports, in order, since the last call (one thread).
-
-        Each with its time [seconds of the monotonic clock], the number of a port that came (True)
-        or went, or of two that were connected or disconnected. None: more than could be kept.
-        """
-        notice = ffi.new("rt_port_notice_t *")
-        notices: list[tuple[float, tuple[int, ...], bool]] = []
-        while (found := lib.rt_read_port(self._rt, notice)) > 0:
-            is_pair = notice.other != lib.RT_NO_PORT
-            ports = (notice.port, notice.other) if is_pair else (notice.port,)
-            notices.append((notice.time_ns / 1e9, ports, bool(notice.is_there)))
-        return None if found < 0 else notices
 
     def attach(self, link: Link) -> bool:
         """Attach a new link, which takes over once it is warm (one thread).
@@ -372,15 +282,10 @@ class RealtimeSide:
         """
         return bool(lib.rt_withdraw(self._rt, link.pointer))
 
-    def answer_latency(self) -> None:
-        """Set the latency of the ports after `Event.LATENCY` (one thread)."""
-        lib.rt_answer_latency(self._rt)
-
     def detach(self) -> None:
-        """Forget the links; the server's thread must not run any more."""
-        lib.rt_detach(self._rt)
+        """Release the links; the server's thread must not run any more."""
+        super().detach()
         self._links.clear()
-        _called.discard(self)
 
     def set_gain(self, output: int, gain: float) -> None:
         """Ramp an output's gain (any thread)."""
@@ -432,7 +337,3 @@ def _samples(array: NDArray[np.float32], channels: int) -> object:
     if array.dtype != np.float32 or array.ndim != 2 or len(array) != channels:
         raise ValueError(f"{array.dtype} {array.shape} is not float32 ({channels}, frames)")
     return ffi.from_buffer("float[]", array)
-
-
-_called: set[RealtimeSide] = set()
-"""Those that a server may call: where a client cannot be closed, for ever."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.callbacks import ServerCallbacks
 
 Connection: TypeAlias = tuple[str, str]
 """Full names of two ports: where the audio comes from, and where it goes."""
@@ -106,7 +106,7 @@ class GraphClient(Graph, Protocol):
     def period(self) -> int:
         """The current number of frames in a cycle."""
 
-    def bind(self, rt: RealtimeSide, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    def bind(self, rt: ServerCallbacks, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Register the ports, stereo pairs in order, and set the callbacks of ``rt``."""
 
     def add_outputs(self, slots: Mapping[str, int]) -> None:

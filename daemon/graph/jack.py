@@ -8,7 +8,7 @@ from threading import Event as Flag
 from types import ModuleType
 from typing import Any
 
-from stemd.daemon.engine.link import RealtimeSide, Server
+from stemd.daemon.engine.callbacks import Server, ServerCallbacks
 from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import libjack
@@ -120,7 +120,7 @@ class JackClient(JackGraph):
         """The current number of frames in a cycle."""
         return int(self._client.blocksize)
 
-    def bind(self, rt: RealtimeSide, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    def bind(self, rt: ServerCallbacks, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Register the ports and set the compiled callbacks."""
         self._rt, self._unbind = rt, rt.detach  # the callbacks have its address
         with self._refusals("the ports"):

@@ -6,7 +6,7 @@ from time import monotonic
 from types import ModuleType
 from typing import Any
 
-from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.callbacks import ServerCallbacks
 from stemd.daemon.graph import libjack
 from stemd.daemon.graph.client import Connection, Port, PortNotice
 
@@ -28,7 +28,7 @@ class JackGraph:
         An open client.
     """
 
-    _rt: RealtimeSide
+    _rt: ServerCallbacks
 
     def __init__(self, jack: ModuleType, library: libjack.Library, client: Any) -> None:
         self._jack = jack

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
-from stemd.daemon.engine.link import RAMP_S, Counters, Event, RealtimeSide
+from stemd.daemon.engine.callbacks import RAMP_S
+from stemd.daemon.engine.link import Counters, Event, RealtimeSide
 from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.engine.separation import Separation
 from stemd.daemon.errors import StemdError
