@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from processes import process_of
-from stemd.daemon.cli import doctor
+from stemd.daemon.cli import examination
 from stemd.daemon.graph import stale_shm
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.private_server import private_server
@@ -98,7 +98,7 @@ def test_a_server_that_lives_keeps_its_own_and_what_a_killed_one_left_is_removed
         assert region() != living
 
 
-@pytest.mark.parametrize("who", [joining_a_server, doctor._patiently])
+@pytest.mark.parametrize("who", [joining_a_server, examination._patiently])
 def test_who_looks_for_a_server_removes_it_first(who, folder, monkeypatch):
     monkeypatch.setattr(stale_shm, "metadata_folder", lambda: folder)
 
