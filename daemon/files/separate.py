@@ -119,7 +119,10 @@ def aligned(mixture: Iterable[Waveform], frames: int, pipeline: Pipeline) -> Ite
 
 
 def scipys_rfft(frames: Waveform, out: Spectra) -> None:
-    """Transform as SciPy does: faster than NumPy, but to import it takes what a daemon has not."""
+    """Transform by SciPy, 2.7 times as fast as NumPy for eight hops, but 23 MB to import.
+
+    Its inverse transform is not faster than NumPy's.
+    """
     from scipy.fft import rfft
 
     out[:] = rfft(frames)
