@@ -3,8 +3,10 @@
 import threading
 from concurrent.futures import Future
 
+from statuses import status
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.mixer import Mixer
+from stemd.daemon.control.replies import Reloaded, read_status
 
 
 def done(value):
@@ -14,6 +16,16 @@ def done(value):
     else:
         future.set_result(value)
     return future
+
+
+class Raw:
+    """A reply of a daemon of another version."""
+
+    def __init__(self, data) -> None:
+        self.data = data
+
+    def model_dump(self, **_):
+        return self.data
 
 
 class FakeDaemon:
@@ -28,13 +40,16 @@ class FakeDaemon:
             "mixer", stem=stem, **strip.model_dump()
         )
         self.is_bypassed = False
-        self.figures: dict[str, object] = {"state": "playing"}
+        self.figures: dict[str, object] = {}
+        self.raw: dict[str, object] | None = None
         self.reloads = 0
         self.stopped = threading.Event()
-        self.reloaded: object = {"changed": [], "at_next_start": []}
+        self.reloaded: object = Reloaded(changed=[], at_next_start=[])
 
     def status(self):
-        return done({**self.figures, "bypass": self.is_bypassed})
+        if self.raw is not None:
+            return done(Raw(self.raw))
+        return done(read_status(status(**{"bypass": self.is_bypassed, **self.figures})))
 
     def bypass(self, on):
         self.is_bypassed = not self.is_bypassed if on is None else on

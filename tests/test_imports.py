@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
         "tflite_models.graphs",
     },
     "daemon.control.interfaces": {"daemon", "daemon.control", "daemon.engine", "tflite_models"},
-    "daemon.graph": {"daemon", "daemon.engine"},
+    "daemon.graph": {"daemon", "daemon.control", "daemon.engine"},
     "daemon.files": {"daemon", "daemon.engine", "dsp", "tflite_models"},
     "daemon.control": {"daemon", "daemon.engine", "tflite_models"},
     "daemon.capacity": {

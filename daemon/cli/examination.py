@@ -11,8 +11,9 @@ from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.cli.trial import play, watch
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import existing_default_path
-from stemd.daemon.control.checks import ANSWER_S, Status, ask_daemon, judge_status, load_in_words
+from stemd.daemon.control.checks import ANSWER_S, ask_daemon, judge_status, load_in_words
 from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.replies import JoinedStatus
 from stemd.daemon.control.socket_paths import find_socket
 from stemd.daemon.engine.checks import check_networks, check_proc, check_rights, judge_grants
 from stemd.daemon.errors import ConfigError, StemdError
@@ -94,11 +95,8 @@ def examine(source: ConfigSource, seconds: float = 0) -> Iterator[Finding]:
 
 def _examine_system(config: Config, source: ConfigSource, seconds: float) -> Iterator[Finding]:
     """Check networks, servers, rights, service and daemon."""
-    answer = ask_daemon(
-        config.control.socket, config.jack.client_name, lambda status: [*_judge(status)]
-    )
-    status = answer if isinstance(answer, dict) else None
-    playing = status if status and status["server"] is not None else None
+    answer = ask_daemon(config.control.socket, config.jack.client_name)
+    playing = answer if isinstance(answer, JoinedStatus) else None
     yield check_networks(config.separation.networks, config.separation.stems)
     if playing:
         yield good(
@@ -111,29 +109,17 @@ def _examine_system(config: Config, source: ConfigSource, seconds: float) -> Ite
     yield from servers or check_absence(config.jack.server, config.jack.server_name)
     yield from _servers(config, NAMES.keys() - {*kinds_of(config.jack.server)})
     if playing:
-        yield from _judge_connections(playing)
+        yield from judge_matches(playing.autoconnect)
+        yield from judge_disconnected(playing.disconnected)
     yield from check_rights()
     yield check_processor()
     yield from check_services()
     yield answer if isinstance(answer, Finding) else judge_status(answer)
-    if status:
-        yield from judge_grants(status.get("realtime"))
+    if playing:
+        granted = playing.realtime
+        yield judge_grants(granted.missing, granted.found, granted.remedy)
     if seconds and any(each.weight is not Weight.BAD for each in servers):
         yield from _playing(config, source, playing, seconds)
-
-
-def _judge(status: Status) -> Iterator[Finding]:
-    """Yield all that is judged of a status."""
-    if status["server"] is not None:
-        load_in_words(status)
-    yield judge_status(status)
-    yield from judge_grants(status.get("realtime"))
-    yield from _judge_connections(status)
-
-
-def _judge_connections(status: Status) -> Iterator[Finding]:
-    yield from judge_matches(status.get("autoconnect", {}))
-    yield from judge_disconnected(status.get("disconnected", []))
 
 
 def _servers(config: Config, kinds: Collection[str], matches_ports: bool = False) -> list[Finding]:
@@ -158,7 +144,7 @@ def _patiently(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
 
 
 def _playing(
-    config: Config, source: ConfigSource, playing: Status | None, seconds: float
+    config: Config, source: ConfigSource, playing: JoinedStatus | None, seconds: float
 ) -> Iterator[Finding]:
     """Measure the daemon that plays, or else one that is started for it."""
     try:

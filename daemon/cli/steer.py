@@ -1,11 +1,11 @@
 """The commands that steer a running daemon: status, set, bypass, reload, stop, events."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -14,9 +14,8 @@ from stemd.daemon.cli.options import Choice, Seconds, json_option
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import load_config
-from stemd.daemon.control.bindings import Binding
-from stemd.daemon.control.mixer import MAX_DB, OFF_DB
-from stemd.daemon.engine import bad_samples
+from stemd.daemon.control import bad_samples
+from stemd.daemon.control.mixer import MAX_DB, OFF_DB, Strip
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.graph.port_matches import in_words
 from stemd.daemon.ports import STEMS
@@ -24,13 +23,15 @@ from stemd.daemon.wording import counted
 
 if TYPE_CHECKING:
     from stemd.daemon.control.client import ControlClient
+    from stemd.daemon.control.replies import JoinedStatus, Reloaded, Status
 
 GAIN = re.compile(r"(?P<number>[-+]?\d+(\.\d*)?|[-+]?\.\d+)\s*(dB)?", re.IGNORECASE)
 
-Read = TypeVar("Read")
-
 COMPLETION_S = 1.0
 """How long completion waits for a daemon."""
+
+NO_CHANGE = (None, None, None)
+"""Gain, mute and solo of `stemd set`."""
 
 
 class Decibels(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
@@ -67,9 +68,12 @@ class Stem(Choice):
     ) -> list[CompletionItem]:
         """Return the stems that begin so; of all possible stems, where no daemon answers."""
         stems: Iterable[str] = STEMS
-        with suppress(StemdError), redirect_stderr(StringIO()):  # on a line that is being typed
-            told = _ask(ctx.params.get("socket"), "status", COMPLETION_S)
-            stems = _read(told, lambda told: list(told["mixer"])) or STEMS
+        with (
+            suppress(StemdError),
+            redirect_stderr(StringIO()),  # on a line that is being typed
+            connect(ctx.params.get("socket"), COMPLETION_S) as client,
+        ):
+            stems = client.status().mixer or STEMS
         return [CompletionItem(stem) for stem in stems if stem.startswith(incomplete)]
 
 
@@ -89,11 +93,11 @@ def status(socket: Path | None, as_json: bool) -> None:
 
     docs/control.md explains each field of the JSON.
     """
-    told = _ask(socket, "status")
-    if as_json:
-        echo_json(told, indent=2)
-        return
-    echo(*_read(told, _in_words))
+    with connect(socket) as client:
+        if as_json:
+            echo_json(client.ask("status"), indent=2)  # also what only a later version replies
+        else:
+            echo(*_in_words(client.status()))
 
 
 @click.command("set")
@@ -127,9 +131,8 @@ def set_stem(
 
     Prints all three afterwards.
     """
-    change = {"gain": gain, "mute": mute, "solo": solo}
     if learn:
-        if any(value is not None for value in change.values()):
+        if (gain, mute, solo) != NO_CHANGE:
             raise click.UsageError(
                 "--learn excludes --gain, --mute and --solo: the controller will set them"
             )
@@ -137,9 +140,10 @@ def set_stem(
         return
     if fine or toggles:
         raise click.UsageError("--fine and --toggles need --learn: they describe the controller")
-    if all(value is None for value in change.values()):
+    if (gain, mute, solo) == NO_CHANGE:
         raise click.UsageError("give at least one of --gain, --mute, --unmute, --solo, --unsolo")
-    echo(f"{stem}: {_read(_ask(socket, 'set', stem=stem, **change), _strip_in_words)}")
+    with connect(socket) as client:
+        echo(f"{stem}: {_strip_in_words(client.set(stem, gain, mute, solo))}")
 
 
 @click.command()
@@ -159,8 +163,9 @@ def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) ->
         return
     if toggles:
         raise click.UsageError("--toggles needs --learn: it describes the controller")
-    told = _ask(socket, "bypass", on={"on": True, "off": False}.get(what or "toggle"))
-    echo(f"bypass: {_read(told, lambda told: 'on' if told['on'] else 'off')}")
+    with connect(socket) as client:
+        is_on = client.bypass({"on": True, "off": False}.get(what or "toggle"))
+    echo(f"bypass: {'on' if is_on else 'off'}")
 
 
 @click.command()
@@ -170,7 +175,8 @@ def reload(socket: Path | None) -> None:
 
     If it is wrong, nothing changes.
     """
-    echo(*_read(_ask(socket, "reload"), _changes_in_words))
+    with connect(socket) as client:
+        echo(*_changes_in_words(client.reload()))
 
 
 @click.command()
@@ -181,8 +187,7 @@ def stop(socket: Path | None) -> None:
     Waits until it has ended.
     """
     with connect(socket) as client:
-        client.ask("stop")
-        client.wait_for_end()
+        client.stop()
 
 
 @click.command()
@@ -201,7 +206,7 @@ def events(socket: Path | None, meters: float | None) -> None:
 def _learn(socket: Path | None, **wish: Any) -> None:
     with connect(socket) as client:
         echo("move the controller …", err=True)
-        echo(_read(client.ask("learn", **wish), lambda told: Binding(**told).in_words()))
+        echo(client.learn(**wish).in_words())
 
 
 def connect(path: Path | None, patience_s: float | None = None) -> "ControlClient":
@@ -239,72 +244,55 @@ def _own_config() -> Config:
         return Config()
 
 
-def _ask(
-    path: Path | None, do: str, patience_s: float | None = None, **arguments: Any
-) -> dict[str, Any]:
-    with connect(path, patience_s) as client:
-        result: dict[str, Any] = client.ask(do, **arguments)
-        return result
-
-
-def _read(told: dict[str, Any], reader: Callable[[dict[str, Any]], Read]) -> Read:
-    """Return what a function reads from an answer, which may be of another version."""
-    from stemd.daemon.control.client import reading
-
-    with reading(told):
-        return reader(told)
-
-
-def _changes_in_words(told: dict[str, Any]) -> list[str]:
-    lines = [f"changed: {', '.join(told['changed']) or 'nothing'}"]
-    if told["at_next_start"]:
-        lines.append(f"at the next start: {', '.join(told['at_next_start'])}")
+def _changes_in_words(reloaded: "Reloaded") -> list[str]:
+    lines = [f"changed: {', '.join(reloaded.changed) or 'nothing'}"]
+    if reloaded.at_next_start:
+        lines.append(f"at the next start: {', '.join(reloaded.at_next_start)}")
     return lines
 
 
-def _in_words(told: dict[str, Any]) -> list[str]:
-    lines = [f"stemd {told['version']}: {told['state']}"]
-    if trouble := told.get("trouble"):
-        lines.append(f"server: {trouble}")
-    if server := told["server"]:
-        lines += [
-            f"server: {server['name']}, {server['samplerate']} Hz, {server['period']} frames a "
-            f"period, {counted(server['xruns'], 'xrun')}",
-            f"delay: {told['delay']['frames']} frames ({told['delay']['seconds']:.3f} s), "
-            f"preset {told['preset']}, {told['precision']}",
-        ]
-    for stem, strip in told["mixer"].items():
-        lines.append(f"{stem}: {_strip_in_words(strip)}")
-    if told["bypass"]:
-        lines.append("bypass: on")
-    if server:
-        loads = ", ".join(f"{who} {share:.0%}" for who, share in told["load"].items())
-        lines += [
-            f"load: {loads} of one core",
-            f"late: {told['blocks']['late']} of {told['blocks']['total']} blocks, "
-            f"{counted(told['engine']['late_periods'], 'period')}",
-            *filter(None, [bad_samples.in_words(told)]),
-            *_rights_in_words(told.get("realtime")),
-            *(
-                f"connected: {source} to {destination}"
-                for source, destination in told["connections"]
-            ),
-            *(
-                f"left disconnected: {source} to {destination} (stemd reload connects it again)"
-                for source, destination in told.get("disconnected", [])
-            ),
-            *(in_words(own, found) for own, found in told.get("autoconnect", {}).items()),
-        ]
-    return lines
+def _in_words(status: "Status") -> list[str]:
+    from stemd.daemon.control.replies import JoinedStatus
+
+    joined = status if isinstance(status, JoinedStatus) else None
+    return [
+        f"stemd {status.version}: {status.state}",
+        *([f"server: {status.trouble}"] if status.trouble else []),
+        *(_server_in_words(joined) if joined else []),
+        *(f"{stem}: {_strip_in_words(strip)}" for stem, strip in status.mixer.items()),
+        *(["bypass: on"] if status.bypass else []),
+        *(_playing_in_words(joined) if joined else []),
+    ]
 
 
-def _rights_in_words(realtime: dict[str, Any] | None) -> list[str]:
-    """Return what the system did not grant, with the remedy; or what it granted."""
-    if realtime is None:  # a daemon that started before its program was replaced
-        return []
-    return ["; ".join(filter(None, (realtime["found"], realtime["remedy"])))]
+def _server_in_words(status: "JoinedStatus") -> list[str]:
+    server, delay = status.server, status.delay
+    return [
+        f"server: {server.name}, {server.samplerate} Hz, {server.period} frames a period, "
+        f"{counted(server.xruns, 'xrun')}",
+        f"delay: {delay.frames} frames ({delay.seconds:.3f} s), preset {status.preset}, "
+        f"{status.precision}",
+    ]
 
 
-def _strip_in_words(strip: dict[str, Any]) -> str:
-    gain = "off" if strip["gain"] <= OFF_DB else f"{strip['gain']:+.1f} dB"
-    return ", ".join([gain, *(what for what in ("mute", "solo") if strip[what])])
+def _playing_in_words(status: "JoinedStatus") -> list[str]:
+    loads = ", ".join(f"{thread} {share:.0%}" for thread, share in status.load.items())
+    blocks, rights = status.blocks, status.realtime
+    return [
+        f"load: {loads} of one core",
+        f"late: {blocks.late} of {blocks.total} blocks, "
+        f"{counted(status.engine.late_periods, 'period')}",
+        *filter(None, [bad_samples.in_words(status)]),
+        "; ".join(filter(None, (rights.found, rights.remedy))),
+        *(f"connected: {source} to {destination}" for source, destination in status.connections),
+        *(
+            f"left disconnected: {source} to {destination} (stemd reload connects it again)"
+            for source, destination in status.disconnected
+        ),
+        *(in_words(own, found) for own, found in status.autoconnect.items()),
+    ]
+
+
+def _strip_in_words(strip: Strip) -> str:
+    gain = "off" if strip.gain <= OFF_DB else f"{strip.gain:+.1f} dB"
+    return ", ".join([gain, *(what for what in ("mute", "solo") if getattr(strip, what))])

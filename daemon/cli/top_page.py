@@ -5,7 +5,7 @@ from contextlib import suppress
 from math import log10
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
-from typing import Any, ClassVar
+from typing import ClassVar, TypeAlias
 
 from rich.markup import escape
 from rich.text import Text
@@ -14,9 +14,10 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.widgets import Footer, Static
 
-from stemd.daemon.control.client import ControlClient, NoAnswerError, reading
-from stemd.daemon.control.mixer import MAX_DB, OFF_DB
-from stemd.daemon.engine import bad_samples
+from stemd.daemon.control import bad_samples
+from stemd.daemon.control.client import ControlClient, NoAnswerError
+from stemd.daemon.control.mixer import MAX_DB, OFF_DB, Strip
+from stemd.daemon.control.replies import JoinedStatus, Status
 from stemd.daemon.errors import StemdError
 from stemd.daemon.wording import counted
 from stemd.tflite_models.printable import printable
@@ -36,6 +37,10 @@ METER_WIDTH, METER_DB = 30, 60.0
 """Characters of a meter, and the range that they show."""
 
 RED_DB, YELLOW_DB = -1.0, -9.0
+
+
+Wish: TypeAlias = Callable[[ControlClient], object]
+"""What a key asks of the daemon."""
 
 
 class TopPage(App[None]):
@@ -64,11 +69,10 @@ class TopPage(App[None]):
     def __init__(self, connect: Callable[[], ControlClient]) -> None:
         super().__init__()
         self._connect = connect
-        self._status: dict[str, Any] = {}
-        self._trouble = "connecting …"
+        self._status: Status | None = None
         self._chosen = 0
         self._shown = 0
-        self._wishes: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._wishes: SimpleQueue[Wish] = SimpleQueue()
         self._pressed = Flag()
         self._leaving = False
 
@@ -94,11 +98,11 @@ class TopPage(App[None]):
                         self._send_wishes(client)
                         if leaving:
                             break
-                        self.call_from_thread(self._show, client.ask("status"), "")
+                        self.call_from_thread(self._show, client.status())
                         self._pressed.wait(REFRESH_S)
                         self._pressed.clear()
             except StemdError as error:
-                self.call_from_thread(self._show, {}, str(error))
+                self.call_from_thread(self._show, None, str(error))
                 if not self._leaving:
                     sleep(RETRY_S)
             if self._leaving:
@@ -110,33 +114,34 @@ class TopPage(App[None]):
         with suppress(Empty):
             while True:
                 try:
-                    client.ask(**self._wishes.get_nowait())
+                    self._wishes.get_nowait()(client)
                 except NoAnswerError:
                     raise
                 except StemdError as error:
                     self.call_from_thread(self.notify, escape(str(error)), severity="error")
 
-    def _show(self, status: dict[str, Any], trouble: str) -> None:
-        status = _printable(status)
-        try:
-            with reading(status):
-                page = render(status, self._chosen) if status else Text(trouble)
-        except StemdError as error:  # the keys have nothing to work on
-            status, page = {}, Text(str(error))
-        self._status, self._trouble = status, trouble
+    def _show(self, status: Status | None, trouble: str = "") -> None:
+        self._status = status
         self._shown += 1
+        page = render(status, self._chosen) if status else _text(trouble)
         self.query_one("#page", Static).update(page)
 
-    def _wish(self, **request: Any) -> None:
-        self._wishes.put(request)
+    def _wish(self, wish: Wish) -> None:
+        self._wishes.put(wish)
         self._pressed.set()
 
-    def _set(self, stem: str, **change: Any) -> None:
-        self._wish(do="set", stem=stem, **change)
-        self._status["mixer"][stem].update(change)  # the next key may come before the next status
+    def _set(self, stem: str, strip: Strip, wish: Wish) -> None:
+        self._wish(wish)
+        if status := self._status:  # the next key may come before the next status
+            mixer = {**status.mixer, stem: strip}
+            self._status = status.model_copy(update={"mixer": mixer})
 
-    def _strip(self) -> tuple[str, dict[str, Any]] | None:
-        strips = list(self._status.get("mixer", {}).items())
+    def _set_gain(self, stem: str, strip: Strip, gain: float) -> None:
+        new = strip.model_copy(update={"gain": gain})
+        self._set(stem, new, lambda client: client.set(stem, gain=gain))
+
+    def _strip(self) -> tuple[str, Strip] | None:
+        strips = list(self._status.mixer.items()) if self._status else []
         return strips[self._chosen % len(strips)] if strips else None
 
     async def action_quit(self) -> None:
@@ -148,102 +153,104 @@ class TopPage(App[None]):
 
     def action_choose(self, step: int) -> None:
         """Choose another stem."""
-        self._chosen = (self._chosen + step) % max(1, len(self._status.get("mixer", {})))
+        strips = len(self._status.mixer) if self._status else 0
+        self._chosen = (self._chosen + step) % max(1, strips)
 
     def action_move(self, step_db: float) -> None:
         """Move the fader of the chosen stem."""
         if chosen := self._strip():
             stem, strip = chosen
-            self._set(stem, gain=min(max(strip["gain"] + step_db, OFF_DB), MAX_DB))
+            gain = min(max(strip.gain + step_db, OFF_DB), MAX_DB)
+            self._set_gain(stem, strip, gain)
 
     def action_unity(self) -> None:
         """Set the fader of the chosen stem to 0 dB."""
         if chosen := self._strip():
-            self._set(chosen[0], gain=0.0)
+            self._set_gain(*chosen, 0.0)
 
     def action_press(self, what: str) -> None:
         """Toggle mute or solo of the chosen stem."""
         if chosen := self._strip():
             stem, strip = chosen
-            self._set(stem, **{what: not strip[what]})
+            new = strip.model_copy(update={what: not getattr(strip, what)})
+            wishes: dict[str, Wish] = {
+                "mute": lambda client: client.set(stem, mute=new.mute),
+                "solo": lambda client: client.set(stem, solo=new.solo),
+            }
+            self._set(stem, new, wishes[what])
 
     def action_bypass(self) -> None:
         """Switch between the input and the stems."""
-        self._wish(do="bypass")
+        self._wish(ControlClient.bypass)
 
 
-def _printable(status: Any) -> Any:
-    """Return a status with the names in it escaped: ports are named by other programs."""
-    match status:
-        case str():
-            return printable(status)
-        case list():
-            return [_printable(each) for each in status]
-        case dict():
-            return {key: _printable(value) for key, value in status.items()}
-    return status
+def _text(text: str, style: str = "") -> Text:
+    """Return a text with what does not print escaped: ports are named by other programs."""
+    return Text(printable(text), style=style)
 
 
-def render(status: dict[str, Any], chosen: int) -> Text:
-    """Draw a status."""
-    lines = [_head(status)]
-    if server := status["server"]:
-        delay, blocks, engine = status["delay"], status["blocks"], status["engine"]
-        lines += [
-            Text(
-                f"{server['name']}, {server['samplerate']} Hz, {server['period']} frames; "
-                f"delay {delay['seconds']:.3f} s"
-            ),
-            Text(
-                f"xruns {server['xruns']}, late {blocks['late']} of {blocks['total']} blocks and "
-                f"{counted(engine['late_periods'], 'period')}, lost {engine['lost_frames']} frames"
-            ),
-            *map(Text, filter(None, [bad_samples.in_words(status)])),
-        ]
-    lines.append(Text())
-    loads, routes = status.get("load", {}), _routes(status)
+def render(status: Status, chosen: int) -> Text:
+    """Return the page for a status."""
+    joined = status if isinstance(status, JoinedStatus) else None
+    loads, routes = joined.load if joined else {}, _routes(status)
+    lines = [_head(status), *(_counters(joined) if joined else []), Text()]
     lines += _meters("in", status, "", f"← {routes['in']}", is_chosen=False)
-    for number, (stem, strip) in enumerate(status["mixer"].items()):
-        gain = "   off" if strip["gain"] <= OFF_DB else f"{strip['gain']:+6.1f}"
-        marks = f"{'M' if strip['mute'] else '·'} {'S' if strip['solo'] else '·'}"
+    for number, (stem, strip) in enumerate(status.mixer.items()):
+        gain = "   off" if strip.gain <= OFF_DB else f"{strip.gain:+6.1f}"
+        marks = f"{'M' if strip.mute else '·'} {'S' if strip.solo else '·'}"
         text = f"{gain} dB  {marks}  {loads.get(stem, 0):4.0%}"
-        is_chosen = number == chosen % len(status["mixer"])
+        is_chosen = number == chosen % len(status.mixer)
         lines += _meters(stem, status, text, f"→ {routes[stem]}", is_chosen)
-    lines.append(Text(f"engine {loads.get('engine', 0):.0%} (of one core; 100% is the deadline)"))
+    lines.append(_text(f"engine {loads.get('engine', 0):.0%} (of one core; 100% is the deadline)"))
     return Text("\n").join(lines)
 
 
-def _routes(status: dict[str, Any]) -> dict[str, str]:
-    """Name the clients that the input and each stem are connected to."""
-    own = f"{status['server']['client']}:" if status["server"] else ""
-    clients: dict[str, dict[str, None]] = {name: {} for name in ("in", *status["mixer"])}
-    for ends in status.get("connections", []):
-        port, other = ends if ends[0].startswith(own) else reversed(ends)
-        name = port.removeprefix(own).rpartition("_")[0]
-        clients.setdefault(name, {})[other.partition(":")[0]] = None
+def _counters(status: JoinedStatus) -> list[Text]:
+    server, blocks, engine = status.server, status.blocks, status.engine
+    return [
+        _text(
+            f"{server.name}, {server.samplerate} Hz, {server.period} frames; "
+            f"delay {status.delay.seconds:.3f} s"
+        ),
+        _text(
+            f"xruns {server.xruns}, late {blocks.late} of {blocks.total} blocks and "
+            f"{counted(engine.late_periods, 'period')}, lost {engine.lost_frames} frames"
+        ),
+        *map(_text, filter(None, [bad_samples.in_words(status)])),
+    ]
+
+
+def _routes(status: Status) -> dict[str, str]:
+    """Return the names of the clients that the input and each stem are connected to."""
+    clients: dict[str, dict[str, None]] = {name: {} for name in ("in", *status.mixer)}
+    if isinstance(status, JoinedStatus):
+        own = f"{status.server.client}:"
+        for source, destination in status.connections:
+            is_output = source.startswith(own)
+            port, other = (source, destination) if is_output else (destination, source)
+            name = port.removeprefix(own).rpartition("_")[0]
+            clients.setdefault(name, {})[other.partition(":")[0]] = None
     return {name: ", ".join(others) or "nothing" for name, others in clients.items()}
 
 
-def _head(status: dict[str, Any]) -> Text:
+def _head(status: Status) -> Text:
     style = {"playing": "green"} | dict.fromkeys(
         ("bypassed", "silent", "waiting", "loading"), "yellow"
     )
-    text = Text(f"stemd {status['version']}  ")
-    text.append(status["state"], style=f"bold {style.get(status['state'], 'red')}")
-    text.append(f"  preset {status['preset']}, {status['precision']}")
+    text = _text(f"stemd {status.version}  ")
+    text.append_text(_text(status.state, f"bold {style.get(status.state, 'red')}"))
+    text.append_text(_text(f"  preset {status.preset}, {status.precision}"))
     return text
 
 
-def _meters(
-    name: str, status: dict[str, Any], beside: str, route: str, is_chosen: bool
-) -> list[Text]:
+def _meters(name: str, status: Status, beside: str, route: str, is_chosen: bool) -> list[Text]:
     lines = []
-    peaks = status["peaks"].get(name, [0.0, 0.0])
+    peaks = status.peaks.get(name, [0.0, 0.0])
     for side, peak, left, right in (("L", peaks[0], name, beside), ("R", peaks[1], "", route)):
         text = Text("▶ " if is_chosen and left else "  ")
-        text.append(f"{left:<14}{side} ", style="bold" if is_chosen else "")
+        text.append_text(_text(f"{left:<14}{side} ", "bold" if is_chosen else ""))
         text.append_text(meter(peak))
-        text.append(f" {right}")
+        text.append_text(_text(f" {right}"))
         text.truncate(COLUMNS, overflow="ellipsis")
         lines.append(text)
     return lines

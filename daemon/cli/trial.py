@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from time import monotonic, sleep
-from typing import Any
 
 import numpy as np
 
-from stemd.daemon.control.client import ControlClient, reading
+from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.replies import JoinedStatus, Status
 from stemd.daemon.control.socket_paths import listens
 from stemd.daemon.engine.link import Link, RealtimeSide
 from stemd.daemon.engine.scheduling import steering_thread
@@ -113,32 +113,38 @@ def watch(client: ControlClient, seconds: float) -> Trial:
     StemdError
         The server or the daemon ended meanwhile, or the daemon is of another version.
     """
-    began, before = monotonic(), client.ask("status")
+    began, before = monotonic(), client.status()
     sleep(seconds)
-    took, after = monotonic() - began, client.ask("status")
-    with reading(after):
-        return _trial(before, after, took)
+    took, after = monotonic() - began, client.status()
+    return _trial(_joined(before, took), _joined(after, took), took)
 
 
-def _trial(before: dict[str, Any], after: dict[str, Any], took: float) -> Trial:
+def _joined(status: Status, took: float) -> JoinedStatus:
+    """Return a status; `StemdError` if there is no server any more."""
+    if not isinstance(status, JoinedStatus):
+        raise _went_away(took)
+    return status
+
+
+def _went_away(took: float) -> StemdError:
+    return StemdError(f"the server went away within {took:.1f} s")
+
+
+def _trial(before: JoinedStatus, after: JoinedStatus, took: float) -> Trial:
     """Return what was counted between two statuses."""
-    server, first = after["server"], before["server"]
-    if server is None or first is None or server["periods"] < first["periods"]:
-        raise StemdError(f"the server went away within {took:.1f} s")
-
-    def gained(section: str, key: str) -> int:
-        return int(after[section][key] - before[section][key])
-
+    server = after.server
+    if server.periods < before.server.periods:
+        raise _went_away(took)
     return Trial(
-        server=server["name"],
+        server=server.name,
         seconds=took,
-        state=after["state"],
-        periods=gained("server", "periods"),
-        expected=round(took * server["samplerate"] / max(server["period"], 1)),
-        xruns=gained("server", "xruns"),
-        blocks=gained("blocks", "total"),
-        late_blocks=gained("blocks", "late"),
-        late_periods=gained("engine", "late_periods"),
+        state=after.state,
+        periods=server.periods - before.server.periods,
+        expected=round(took * server.samplerate / max(server.period, 1)),
+        xruns=server.xruns - before.server.xruns,
+        blocks=after.blocks.total - before.blocks.total,
+        late_blocks=after.blocks.late - before.blocks.late,
+        late_periods=after.engine.late_periods - before.engine.late_periods,
     )
 
 
@@ -161,11 +167,11 @@ def play(options: Sequence[str], seconds: float, server_name: str | None = None)
     """
     with ExitStack() as stack:
         client = stack.enter_context(_daemon(options))
-        server = client.ask("status")["server"]
-        kind = "pipewire" if "PipeWire" in server["name"] else "jack"
+        server = _joined(client.status(), 0.0).server
+        kind = "pipewire" if "PipeWire" in server.name else "jack"
         source = stack.enter_context(_noise(open_client(f"{NAME}-source", kind, server_name)))
         for output, port in zip(_OUTPUTS, INPUTS, strict=True):
-            source.connect((f"{source.name}:{output}", f"{server['client']}:{port}"))
+            source.connect((f"{source.name}:{output}", f"{server.client}:{port}"))
         sleep(SETTLE_S)
         return watch(client, seconds)
 
@@ -220,7 +226,7 @@ def _client_of(process: "subprocess.Popen[bytes]", path: Path) -> ControlClient:
         if listens(path):
             with ExitStack() as stack:
                 client = stack.enter_context(ControlClient(path))
-                if _plays(client.ask("status")):
+                if _plays(client.status()):
                     stack.pop_all()
                     return client
         sleep(POLL_S)
@@ -229,8 +235,8 @@ def _client_of(process: "subprocess.Popen[bytes]", path: Path) -> ControlClient:
     raise StemdError(f"a daemon that was started for it did not play ({why})")
 
 
-def _plays(status: dict[str, Any]) -> bool:
-    return status["server"] is not None and status["server"]["periods"] > 0
+def _plays(status: Status) -> bool:
+    return isinstance(status, JoinedStatus) and status.server.periods > 0
 
 
 _OUTPUTS = ("out_L", "out_R")

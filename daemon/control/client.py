@@ -1,4 +1,4 @@
-"""The other end of the control socket, for the commands."""
+"""A client of the control socket, for the commands and for other programs."""
 
 import json
 import os
@@ -9,11 +9,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from select import select
 from time import monotonic, sleep
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel
 
 from stemd.daemon.control import protocol
-from stemd.daemon.control.socket_paths import peer_of
+from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.mixer import Strip
+from stemd.daemon.control.replies import Bypassed, Reloaded, Status, read_status
+from stemd.daemon.control.socket_paths import find_auto, peer_of
 from stemd.daemon.errors import StemdError
+
+NAME = "stemd"
+"""Of the daemon's client, where nothing else is configured."""
 
 LONGEST_ANSWER = 1 << 20
 """Bytes."""
@@ -26,9 +34,12 @@ CONNECT_S, CONNECT_POLL_S = 5.0, 0.02
 """How long it is tried to connect where too many others are about to, and how often."""
 
 
+Read = TypeVar("Read", bound=BaseModel)
+
+
 @contextmanager
-def reading(answer: dict[str, Any]) -> Iterator[None]:
-    """Read an answer, which has other keys where the daemon is of another version.
+def _reading(answer: dict[str, Any]) -> Iterator[None]:
+    """Read a reply, which has other keys where the daemon is of another version.
 
     Raises
     ------
@@ -42,6 +53,11 @@ def reading(answer: dict[str, Any]) -> Iterator[None]:
         raise StemdError(
             f"the stemd that runs is of another version{version} than this command: restart it"
         ) from None
+
+
+def _read(model: type[Read], answer: dict[str, Any]) -> Read:
+    with _reading(answer):
+        return model.model_validate({key: answer[key] for key in model.model_fields})
 
 
 END_S = 5.0
@@ -100,22 +116,26 @@ def _refuse_stranger(connection: socket.socket, path: Path) -> None:
 
 
 class ControlClient:
-    """A connection to a daemon that runs.
+    """A connection to a running daemon, for one thread.
+
+    Every request raises `StemdError` where the daemon refuses it or is of another version, and
+    `NoAnswerError`, which is one, where it does not reply.
 
     Parameters
     ----------
-    path : Path
-        Of its control socket.
+    path : Path, optional
+        Of its control socket; by default where a daemon of the usual name listens.
     patience_s : float
-        How long to wait for each answer.
+        How long to wait for each reply.
 
     Raises
     ------
     StemdError
-        None answers there.
+        No daemon answers there.
     """
 
-    def __init__(self, path: Path, patience_s: float = ANSWER_S) -> None:
+    def __init__(self, path: Path | None = None, patience_s: float = ANSWER_S) -> None:
+        path = path or find_auto(NAME)
         self._path = path
         self._events: deque[dict[str, Any]] = deque()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -141,12 +161,67 @@ class ControlClient:
         self.close()
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._lines.close()
         self._socket.close()
 
+    def status(self) -> Status:
+        """Return the state of the daemon; a `JoinedStatus` while there is an audio server."""
+        answer = self.ask("status")
+        with _reading(answer):
+            return read_status(answer)
+
+    def set(
+        self,
+        stem: str,
+        gain: float | None = None,
+        mute: bool | None = None,
+        solo: bool | None = None,
+    ) -> Strip:
+        """Change how a stem is heard; return all of it. What is None stays.
+
+        Parameters
+        ----------
+        stem : str
+        gain : float, optional
+            In dB, from -90 (silence) to 12.
+        mute, solo : bool, optional
+        """
+        return _read(Strip, self.ask("set", stem=stem, gain=gain, mute=mute, solo=solo))
+
+    def bypass(self, on: bool | None = None) -> bool:
+        """Switch bypass on or off, or, for None, over; return whether it is on then."""
+        return _read(Bypassed, self.ask("bypass", on=on)).on
+
+    def learn(
+        self, does: str, stem: str | None = None, fine: bool = False, toggles: bool = False
+    ) -> Binding:
+        """Bind the next MIDI controller that moves, and return its binding.
+
+        Parameters
+        ----------
+        does : str
+            "gain", "mute", "solo" or "bypass".
+        stem : str, optional
+            Not for "bypass".
+        fine : bool
+            A gain of 14 bits.
+        toggles : bool
+            A press of the button switches over.
+        """
+        return _read(Binding, self.ask("learn", does=does, stem=stem, fine=fine, toggles=toggles))
+
+    def reload(self) -> Reloaded:
+        """Let the daemon read its configuration again; return which keys differ."""
+        return _read(Reloaded, self.ask("reload"))
+
+    def stop(self) -> None:
+        """Let the daemon end, and wait until it has; the connection is of no use afterwards."""
+        self.ask("stop")
+        self.wait_for_end()
+
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Send a request and return its result.
+        """Send any request of docs/control.md and return its result as JSON has it.
 
         Raises
         ------
@@ -168,7 +243,13 @@ class ControlClient:
         raise self._no_stemd()
 
     def events(self, meters_s: float | None = None) -> Iterator[dict[str, Any]]:
-        """Subscribe; what happens from now on is yielded until the daemon ends."""
+        """Subscribe; return an iterator of what happens from now on, until the daemon ends.
+
+        Parameters
+        ----------
+        meters_s : float, optional
+            Seconds from one event ``meters`` to the next; None: without them.
+        """
         self.ask("subscribe", meters=meters_s)
         self._socket.settimeout(None)
         return self._follow()

@@ -39,25 +39,29 @@ def socket_path(wish: str, client_name: str) -> Path:
 
 
 def find_socket(wish: str, client_name: str) -> Path | None:
-    """Find where a daemon listens: the user's own, or the machine's where that alone answers.
-
-    Without either it is the only one of the user's, which goes by a name that the configuration had
-    before, or that a session manager has given it.
-
-    Returns
-    -------
-    Path or None
-        None where the configuration wants none (``off``).
+    """Return where a daemon listens by this configuration; None where it wants none (``off``).
 
     Raises
     ------
     StemdError
-        It cannot be told.
+        There is no such place.
     """
     if wish == "off":
         return None
-    if wish != "auto":
-        return expanded("control.socket", wish)
+    return find_auto(client_name) if wish == "auto" else expanded("control.socket", wish)
+
+
+def find_auto(client_name: str) -> Path:
+    """Return where a daemon listens: the user's, or the system-wide one where that alone answers.
+
+    Without either it is the only one of the user's, which has a name that the configuration had
+    before, or that a session manager gave it.
+
+    Raises
+    ------
+    StemdError
+        The user has no folder for sockets.
+    """
     name = f"{client_name}.socket"
     own, of_machine = runtime_folder() / name, SYSTEM_FOLDER / name
     for path in (own, of_machine):

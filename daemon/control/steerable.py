@@ -1,4 +1,4 @@
-"""What can be done to a daemon that runs; the socket, MIDI and OSC all come here."""
+"""What can be done to a running daemon; the socket, MIDI and OSC all use it."""
 
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -7,10 +7,11 @@ from typing import Any, Protocol
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.mixer import Mixer, Strip
+from stemd.daemon.control.replies import Reloaded, Status
 
 
 class Steerable(Protocol):
-    """The daemon, as whoever steers it sees it (any thread).
+    """The daemon, as the interfaces see it (any thread).
 
     Attributes
     ----------
@@ -21,33 +22,33 @@ class Steerable(Protocol):
     mixer: Mixer
     bulletin: Bulletin
 
-    def status(self) -> "Future[dict[str, Any]]":
-        """Tell how everything is."""
+    def status(self) -> "Future[Status]":
+        """Return its state."""
 
     def bypass(self, on: bool | None) -> "Future[bool]":
-        """Hear the input, or not, or, for None, change over; gives which it is."""
+        """Switch bypass on or off, or, for None, over; return whether it is on then."""
 
-    def reload(self) -> "Future[dict[str, Any]]":
-        """Read the configuration anew; gives what changed, or raises `StemdError`."""
+    def reload(self) -> "Future[Reloaded]":
+        """Read the configuration again; return what changed, or raise `StemdError`."""
 
     def reload_soon(self) -> None:
-        """Read the configuration anew when there is time; however often it is asked, once."""
+        """Read the configuration again when there is time; once, however often it is asked."""
 
     def learn(self, wish: Binding) -> "Future[Binding]":
-        """Bind the next MIDI controller that moves; gives what it is, or raises `StemdError`.
+        """Bind the next MIDI controller that moves; return its binding, or raise `StemdError`.
 
-        To cancel it is to learn nothing.
+        Cancelling the future ends the wait.
         """
 
     def stop(self) -> None:
         """End soon."""
 
     def peaks(self) -> dict[str, list[float]]:
-        """Give how loud the input and each stem was lately [linear, left and right]."""
+        """Return the recent peaks of the input and of each stem [linear, left and right]."""
 
 
 class UnknownStemError(Exception):
-    """There is no such stem now."""
+    """The daemon has no such stem now."""
 
 
 def set_strip(daemon: Steerable, stem: str, change: Mapping[str, Any]) -> Strip:

@@ -1,10 +1,10 @@
 """Checks of the networks and of real-time rights, for `stemd doctor`."""
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from stemd.daemon.engine.networks import choose_networks, find_networks
 from stemd.daemon.engine.rights import remedy_for_limits
@@ -85,14 +85,6 @@ def _throttling() -> Iterator[Finding]:
             )
 
 
-def judge_grants(realtime: dict[str, Any] | None) -> Iterator[Finding]:
-    """Judge what the system has granted to a running daemon.
-
-    Parameters
-    ----------
-    realtime : dict or None
-        As the daemon answers to ``status``; None: it did not.
-    """
-    if realtime:
-        weigh = hint if realtime["missing"] else good
-        yield weigh("daemon's priority", realtime["found"], realtime["remedy"])
+def judge_grants(missing: Collection[str], found: str, remedy: str) -> Finding:
+    """Judge what the system has granted to a running daemon; see `rights.Rights`."""
+    return (hint if missing else good)("daemon's priority", found, remedy)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
+from stemd.daemon.control.replies import PortMatches
 from stemd.daemon.engine.checks import is_granted
 from stemd.daemon.engine.link import RealtimeSide
 from stemd.daemon.engine.rights import why_refused
@@ -16,7 +17,7 @@ from stemd.daemon.graph import libjack
 from stemd.daemon.graph.absent_server import find_obstacles, find_strangers
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.jack import open_client
-from stemd.daemon.graph.port_matches import Matches, find_defaults, find_matches, in_words
+from stemd.daemon.graph.port_matches import find_defaults, find_matches, in_words
 
 FIRST_CYCLE_S = 1.0
 """How long a server may take until it calls stemd for the first time."""
@@ -43,7 +44,7 @@ class _Joined:
     period: int
     has_called: bool
     priority: int
-    matches: dict[str, Matches]
+    matches: dict[str, PortMatches]
 
 
 def check_libraries() -> Iterator[Finding]:
@@ -113,7 +114,7 @@ def _look(client: GraphClient, patterns: Mapping[str, str]) -> _Joined:
     )
 
 
-def _matches(client: GraphClient, patterns: Mapping[str, str]) -> dict[str, Matches]:
+def _matches(client: GraphClient, patterns: Mapping[str, str]) -> dict[str, PortMatches]:
     ports = {name: port for name in client.port_names() if (port := client.find_port(name))}
     return find_matches(patterns, ports.values(), find_defaults(patterns, client, ports))
 
@@ -172,10 +173,10 @@ def check_absence(server: str, name: str | None) -> Iterator[Finding]:
             yield hint("other users", stranger.found, stranger.remedy)
 
 
-def judge_matches(found: Mapping[str, Matches]) -> Iterator[Finding]:
+def judge_matches(found: Mapping[str, PortMatches]) -> Iterator[Finding]:
     """Judge what the patterns of ``jack.autoconnect`` match."""
     for own, each in found.items():
-        if each["matches"]:
+        if each.matches:
             yield good("connections", in_words(own, each))
         else:
             remedy = (
@@ -185,7 +186,7 @@ def judge_matches(found: Mapping[str, Matches]) -> Iterator[Finding]:
             yield hint("connections", in_words(own, each), remedy)
 
 
-def judge_disconnected(pairs: list[list[str]]) -> Iterator[Finding]:
+def judge_disconnected(pairs: list[tuple[str, str]]) -> Iterator[Finding]:
     """Judge the connections that were undone by hand, each a pair of source and destination."""
     for source, destination in pairs:
         yield hint(

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product, zip_longest
 from math import inf
 
+from stemd.daemon.control.replies import PortMatches
 from stemd.daemon.graph.client import Connection, Graph, Port, PortNotice
 from stemd.daemon.graph.feedback import FeedbackFinder
-from stemd.daemon.graph.port_matches import Matches, find_defaults, find_matches, is_match
+from stemd.daemon.graph.port_matches import find_defaults, find_matches, is_match
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Patchbay:
         """Connections that existed when the last server ended, and are not restored yet."""
         self._recent: deque[PortNotice] = deque(maxlen=REMEMBERED)
         self._seen: deque[tuple[float, set[Connection]]] = deque()
-        self._matches: dict[str, Matches] | None = None
+        self._matches: dict[str, PortMatches] | None = None
         """Valid until ports appear or vanish."""
 
     @property
@@ -78,7 +79,7 @@ class Patchbay:
         return set(self._refused)
 
     @property
-    def matches(self) -> dict[str, Matches]:
+    def matches(self) -> dict[str, PortMatches]:
         """The ports that each pattern matches."""
         if self._matches is None:
             self._matches = find_matches(self._patterns, self._ports.values(), self._defaults)

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
-from typing import TypedDict
 
+from stemd.daemon.control.replies import PortMatches
 from stemd.daemon.graph.client import Graph, Port
 from stemd.daemon.graph.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI
@@ -26,14 +26,6 @@ SIMILAR = 0.4
 
 MONITOR = re.compile(r":monitor_[^:]*$")
 """Ports at which PipeWire gives what speakers play: hardly what should be separated."""
-
-
-class Matches(TypedDict):
-    """The ports that a pattern matches in a graph; if none, the nearest names."""
-
-    pattern: str
-    matches: list[str]
-    nearest: list[str]
 
 
 def is_match(own: str, text: str, port: Port, defaults: Mapping[str, str]) -> bool:
@@ -63,7 +55,7 @@ def find_defaults(
 
 def find_matches(
     patterns: Mapping[str, str], ports: Iterable[Port], defaults: Mapping[str, str]
-) -> dict[str, Matches]:
+) -> dict[str, PortMatches]:
     """Return what the pattern of each of stemd's ports matches among these ports."""
     found = {}
     ports = sorted(ports, key=lambda port: port.name)
@@ -71,16 +63,17 @@ def find_matches(
         names = [port.name for port in ports if is_match(own, text, port, defaults)]
         fitting = [port.name for port in ports if fits(own, port)]
         nearest = [] if names else _nearest(text, fitting)
-        found[own] = Matches(pattern=text, matches=names[:SHOWN], nearest=nearest)
+        found[own] = PortMatches(pattern=text, matches=names[:SHOWN], nearest=nearest)
     return found
 
 
-def in_words(own: str, found: Matches) -> str:
+def in_words(own: str, found: PortMatches) -> str:
     """Return what a pattern matches, as text for messages."""
-    if names := found["matches"]:
-        return f"jack.autoconnect.{own}: {found['pattern']!r} matches {', '.join(names)}"
-    nearest = f"; the nearest: {', '.join(found['nearest'])}" if found["nearest"] else ""
-    return f"jack.autoconnect.{own}: {found['pattern']!r} matches no port{nearest}"
+    pattern = f"jack.autoconnect.{own}: {found.pattern!r}"
+    if found.matches:
+        return f"{pattern} matches {', '.join(found.matches)}"
+    nearest = f"; the nearest: {', '.join(found.nearest)}" if found.nearest else ""
+    return f"{pattern} matches no port{nearest}"
 
 
 def _nearest(text: str, names: list[str]) -> list[str]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from concurrent.futures import Future
-from typing import Any
 
 from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.interfaces.midi import MidiSection
 from stemd.daemon.control.interfaces.midi_control import MidiControl
+from stemd.daemon.control.replies import Reloaded, Status
 from stemd.daemon.errors import StemdError
 from stemd.daemon.supervisor.calls import Calls
 from stemd.daemon.supervisor.playback import Playback
@@ -66,7 +66,7 @@ class Console:
             learned=learned,
         )
 
-    def status(self) -> "Future[dict[str, Any]]":
+    def status(self) -> "Future[Status]":
         """Return what the daemon is doing, in figures."""
         return self._calls.add(lambda: describe(self._playback, self._figures))
 
@@ -74,7 +74,7 @@ class Console:
         """Fade to the dry signal, or back to the stems, or, for None, to the other one."""
         return self._calls.add(lambda: self._bypass(on))
 
-    def reload(self) -> "Future[dict[str, Any]]":
+    def reload(self) -> "Future[Reloaded]":
         """Read the configuration anew; see `Reloader.reload`."""
         return self._reloader.reload()
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
 from time import monotonic
-from typing import Any
 
 from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.replies import Reloaded
 from stemd.daemon.engine.scheduling import give_back_memory, steering_thread
 from stemd.daemon.errors import StemdError
 from stemd.daemon.supervisor.calls import Calls
@@ -64,7 +64,7 @@ class Reloader:
         """Allow transactions from now on (main thread)."""
         self._second_set.release()
 
-    def reload(self) -> "Future[dict[str, Any]]":
+    def reload(self) -> "Future[Reloaded]":
         """Read the configuration anew, and go over to it: as a whole, or not at all (any thread).
 
         Returns
@@ -73,7 +73,7 @@ class Reloader:
             Which keys ``changed`` and which take effect ``at_next_start``, once that is certain; a
             `StemdError` where nothing is changed.
         """
-        future: Future[dict[str, Any]] = Future()
+        future: Future[Reloaded] = Future()
         if self._reloading.acquire(blocking=False):
             steering_thread(self._reload, "stemd-reload", future, is_long=True).start()
         else:
@@ -100,7 +100,7 @@ class Reloader:
                 log.info("the server's periods have been shorter for a while: so will be the delay")
                 steering_thread(self._shorten, "stemd-shorten").start()
 
-    def _reload(self, future: "Future[dict[str, Any]]") -> None:
+    def _reload(self, future: "Future[Reloaded]") -> None:
         future.set_running_or_notify_cancel()  # from here on it cannot be cancelled
         with self._transaction():
             try:
@@ -111,7 +111,7 @@ class Reloader:
                     raise
         self._playback.wake()  # the next one may be wanted
 
-    def _reload_now(self, future: "Future[dict[str, Any]]") -> None:
+    def _reload_now(self, future: "Future[Reloaded]") -> None:
         plan = self._replan(self._playback.plan)
         keys = differences(self._playback.config, plan.wished)
         self._go_over(plan, lambda: self._report_success(future, keys))
@@ -162,19 +162,19 @@ class Reloader:
             finally:
                 change.ended.result()
 
-    def _report_success(self, future: "Future[dict[str, Any]]", keys: list[str]) -> None:
-        changes = {
-            "changed": [key for key in keys if not is_at_start(key)],
-            "at_next_start": [key for key in keys if is_at_start(key)],
-        }
-        log.info("reloaded: %s", ", ".join(changes["changed"]) or "nothing is different")
-        if changes["at_next_start"]:
-            log.info("at the next start: %s", ", ".join(changes["at_next_start"]))
-        self._bulletin.publish("reload", **changes)
+    def _report_success(self, future: "Future[Reloaded]", keys: list[str]) -> None:
+        changes = Reloaded(
+            changed=[key for key in keys if not is_at_start(key)],
+            at_next_start=[key for key in keys if is_at_start(key)],
+        )
+        log.info("reloaded: %s", ", ".join(changes.changed) or "nothing is different")
+        if changes.at_next_start:
+            log.info("at the next start: %s", ", ".join(changes.at_next_start))
+        self._bulletin.publish("reload", **changes.model_dump())
         self._reloading.release()
         future.set_result(changes)
 
-    def _report_failure(self, future: "Future[dict[str, Any]]", error: Exception) -> None:
+    def _report_failure(self, future: "Future[Reloaded]", error: Exception) -> None:
         reason = "; ".join(str(error).splitlines()).replace(":; ", ": ") or type(error).__name__
         log.error("nothing is changed: %s", reason)
         self._bulletin.publish("reload", error=reason)

@@ -5,10 +5,22 @@ from collections.abc import Callable
 from functools import cache
 from threading import Lock
 from time import monotonic
-from typing import Any
 
 from stemd.daemon.control.protocol import VERSION
+from stemd.daemon.control.replies import (
+    Blocks,
+    Delay,
+    Engine,
+    JoinedStatus,
+    Realtime,
+    Server,
+    Status,
+    Window,
+)
+from stemd.daemon.engine.link import Counters
 from stemd.daemon.engine.rights import read_rights
+from stemd.daemon.graph.client import GraphClient
+from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.ports import outputs_of
 from stemd.daemon.supervisor.playback import Playback
 from stemd.daemon.supervisor.session import Session
@@ -127,63 +139,66 @@ def in_a_line(playback: Playback, figures: Figures) -> str:
     )
 
 
-def describe(playback: Playback, figures: Figures) -> dict[str, Any]:
-    """Return all figures (main thread); docs/control.md explains each key."""
+def describe(playback: Playback, figures: Figures) -> Status:
+    """Return all figures (main thread)."""
     session, plan, wishes = playback.session, playback.plan, playback.config.separation
     strips = playback.mixer.strips()
-    status: dict[str, Any] = {
-        "version": _version(),
-        "protocol": VERSION,
-        "state": playback.state,
-        "bypass": playback.is_bypassed,
-        "stems": list(strips),
-        "preset": wishes.preset,
-        "precision": wishes.precision,
-        "window": {name: getattr(plan.scheme, name) for name in WINDOW} if plan else None,
-        "mixer": {stem: strip.model_dump() for stem, strip in strips.items()},
-        "peaks": figures.peaks(),
-        "server": None,
-        "trouble": figures.trouble or None,
-    }
-    if session is None:
-        return status
+    status = Status(
+        version=_version(),
+        protocol=VERSION,
+        state=playback.state,
+        bypass=playback.is_bypassed,
+        stems=list(strips),
+        preset=wishes.preset,
+        precision=wishes.precision,
+        window=Window(**{name: getattr(plan.scheme, name) for name in WINDOW}) if plan else None,
+        mixer=strips,
+        peaks=figures.peaks(),
+        trouble=figures.trouble or None,
+        server=None,
+    )
+    return _joined(status, session, playback.patchbay, figures) if session else status
+
+
+def _joined(status: Status, session: Session, patchbay: Patchbay, figures: Figures) -> JoinedStatus:
     counters, report = session.rt.counters(), session.separation.report()
     rights = read_rights(counters.priority, session.separation.are_networks_lowered)
-    return {
-        **status,
-        "server": {
-            "name": session.client.server,
-            "client": session.client.name,
-            "samplerate": session.client.samplerate,
-            "period": counters.period,
-            "priority": counters.priority,
-            "periods": counters.periods,
-            "xruns": counters.xruns,
-            "bad_samples": counters.bad_samples,
-            "bad_outputs": counters.bad_outputs,
-            "longest_cycle_us": counters.worst_ns / 1000,
-        },
-        "realtime": rights.as_json(),
-        "delay": {
-            "frames": session.rt.delay,
-            "seconds": session.rt.delay / session.client.samplerate,
-        },
-        "load": figures.loads(),
-        "blocks": {
-            "total": report.blocks.total,
-            "late": report.blocks.late,
-            "bad_estimates": report.blocks.bad_estimates,
-        },
-        "engine": {
-            "late_periods": report.link.late_periods,
-            "late_frames": report.link.late_frames,
-            "lost_frames": report.link.lost_frames,
-            "dry_frames": report.link.dry_frames,
-        },
-        "connections": sorted(playback.patchbay.connections),
-        "disconnected": sorted(playback.patchbay.disconnected),
-        "autoconnect": playback.patchbay.matches,
-    }
+    frames = session.rt.delay
+    return JoinedStatus(
+        **dict(status) | {"server": _server(session.client, counters)},
+        realtime=Realtime.model_validate(rights.as_json()),
+        delay=Delay(frames=frames, seconds=frames / session.client.samplerate),
+        load=figures.loads(),
+        blocks=Blocks(
+            total=report.blocks.total,
+            late=report.blocks.late,
+            bad_estimates=report.blocks.bad_estimates,
+        ),
+        engine=Engine(
+            late_periods=report.link.late_periods,
+            late_frames=report.link.late_frames,
+            lost_frames=report.link.lost_frames,
+            dry_frames=report.link.dry_frames,
+        ),
+        connections=sorted(patchbay.connections),
+        disconnected=sorted(patchbay.disconnected),
+        autoconnect=patchbay.matches,
+    )
+
+
+def _server(client: GraphClient, counters: Counters) -> Server:
+    return Server(
+        name=client.server,
+        client=client.name,
+        samplerate=client.samplerate,
+        period=counters.period,
+        priority=counters.priority,
+        periods=counters.periods,
+        xruns=counters.xruns,
+        bad_samples=counters.bad_samples,
+        bad_outputs=counters.bad_outputs,
+        longest_cycle_us=counters.worst_ns / 1000,
+    )
 
 
 @cache

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from stemd.daemon.engine import bad_samples
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
@@ -64,12 +63,3 @@ def test_a_bad_sample_of_a_file_is_gone_after_its_spectra(samplerate, bad):
     broken = np.flatnonzero(~np.isfinite(out).all(axis=0))
     assert broken.size
     assert broken[-1] < 30_000 + pipe.latency + samplerate / 4
-
-
-def test_what_was_replaced_is_told_by_its_place():
-    status = {"server": {"bad_samples": 0, "bad_outputs": 0}, "blocks": {"bad_estimates": 0}}
-    assert bad_samples.in_words(status) is None
-    status = {"server": {"bad_samples": 2, "bad_outputs": 0}, "blocks": {"bad_estimates": 1}}
-    assert bad_samples.in_words(status) == (
-        "silence instead of what is no number: 2 samples of the input, 1 of the networks' estimates"
-    )

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from stemd.daemon.control import protocol
 from stemd.daemon.control.bindings import Binding
@@ -20,6 +20,7 @@ from stemd.daemon.control.interfaces.owned_socket import OwnedSocket
 from stemd.daemon.control.interfaces.streams import StreamServer
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.protocol import Request, RequestError
+from stemd.daemon.control.replies import Bypassed
 from stemd.daemon.control.socket_paths import peer_of
 from stemd.daemon.control.steerable import Steerable, UnknownStemError, set_strip
 from stemd.daemon.errors import StemdError
@@ -142,7 +143,7 @@ class ControlServer:
         ----------
         request : Request
         has_left : callable
-            Tells whether the client has nothing more to say.
+            Whether the client has closed its side of the connection.
 
         Raises
         ------
@@ -150,52 +151,37 @@ class ControlServer:
             It cannot be done.
         """
         try:
-            match request:
-                case protocol.Status():
-                    return await _result(self._daemon.status())
-                case protocol.Set():
-                    change = request.model_dump(include={"gain", "mute", "solo"}, exclude_none=True)
-                    return set_strip(self._daemon, request.stem, change).model_dump()
-                case protocol.Bypass():
-                    return {"on": await _result(self._daemon.bypass(request.on))}
-                case protocol.Learn():
-                    return await self._learn(request, has_left)
-                case protocol.Reload():
-                    return await _result(self._daemon.reload())
-                case protocol.Stop():
-                    self._daemon.stop()
-                    return {}
-                case protocol.Subscribe():
-                    return {}
-        except RequestError:
-            raise
-        except ValidationError as error:  # of the binding
-            message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise RequestError("request", message, request.id) from None
-        except UnknownStemError as error:
-            raise RequestError("stem", str(error), request.id) from None
-        except StemdError as error:
-            raise RequestError("failed", str(error), request.id) from None
-        except TimeoutError:
-            raise RequestError(
-                "busy",
-                f"not done after {ANSWER_S:.0f} s, but still under way: events tell when it is",
-                request.id,
-            ) from None
-        except Exception as error:
-            log.exception("request %s", request.do)
-            raise RequestError(
-                "failed", f"{type(error).__name__}, which the log tells more of", request.id
-            ) from None
+            result = await self._do(request, has_left)
+        except Exception as error:  # noqa: BLE001 - the client is to have an answer to anything
+            raise _refused(request, error) from None
+        return result.model_dump(mode="json") if result else {}
 
-    async def _learn(self, request: protocol.Learn, has_left: Callable[[], bool]) -> dict[str, Any]:
-        """Wait for a controller as long as somebody wants it learned."""
+    async def _do(self, request: Request, has_left: Callable[[], bool]) -> BaseModel | None:
+        match request:
+            case protocol.Status():
+                return await _result(self._daemon.status())
+            case protocol.Set():
+                change = request.model_dump(include={"gain", "mute", "solo"}, exclude_none=True)
+                return set_strip(self._daemon, request.stem, change)
+            case protocol.Bypass():
+                return Bypassed(on=await _result(self._daemon.bypass(request.on)))
+            case protocol.Learn():
+                return await self._learn(request, has_left)
+            case protocol.Reload():
+                return await _result(self._daemon.reload())
+            case protocol.Stop():
+                self._daemon.stop()
+            case protocol.Subscribe():
+                pass  # once it is answered: see `_Conversation`
+        return None
+
+    async def _learn(self, request: protocol.Learn, has_left: Callable[[], bool]) -> Binding:
+        """Wait for a controller as long as the client does."""
         learned = self._daemon.learn(Binding(cc=0, **request.model_dump(exclude={"do", "id"})))
         until = self._streams.loop.time() + ANSWER_S
         while not has_left() and self._streams.loop.time() < until:
             with suppress(TimeoutError):
-                binding = await _result(learned, LOOK_S)
-                return binding.model_dump(exclude_defaults=True)
+                return await _result(learned, LOOK_S)
         learned.cancel()
         raise RequestError("failed", f"no controller moved for {ANSWER_S:.0f} s", request.id)
 
@@ -286,6 +272,28 @@ class _Conversation:
         # Not `wait_for`, which forgets to end where both happen at once (Python 3.11).
         async with asyncio.timeout(WRITE_S):
             await self._writer.drain()
+
+
+def _refused(request: Request, error: Exception) -> RequestError:
+    """Return what to reply to a request that failed."""
+    match error:
+        case RequestError():
+            return error
+        case ValidationError():  # of the binding
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            return RequestError("request", message, request.id)
+        case UnknownStemError():
+            return RequestError("stem", str(error), request.id)
+        case StemdError():
+            return RequestError("failed", str(error), request.id)
+        case TimeoutError():
+            return RequestError(
+                "busy",
+                f"not done after {ANSWER_S:.0f} s, but still under way: events tell when it is",
+                request.id,
+            )
+    log.exception("request %s", request.do)
+    return RequestError("failed", f"{type(error).__name__}: the log has the details", request.id)
 
 
 async def _result(future: "Future[Result]", patience_s: float | None = None) -> Result:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -14,6 +14,7 @@ from stemd.daemon.control.interfaces.listening import cannot_listen
 from stemd.daemon.control.interfaces.metrics import MetricsSection
 from stemd.daemon.control.interfaces.streams import StreamServer
 from stemd.daemon.control.pace import Pace
+from stemd.daemon.control.replies import Engine, JoinedStatus, Realtime, Server, Status
 from stemd.daemon.control.steerable import Steerable
 from stemd.daemon.errors import StemdError
 
@@ -161,62 +162,64 @@ class _Figures(Collector):
     """What a status says, as Prometheus names it."""
 
     def __init__(self) -> None:
-        self.status: dict[str, Any] = {}
+        self.status: Status
 
     def collect(self) -> Iterator[Metric]:
         """Yield each figure by its name."""
         status = self.status
-        yield _labelled("stemd_state", "What the daemon is doing.", "state", {status["state"]: 1})
-        if (server := status["server"]) is None:
+        yield _labelled("stemd_state", "The state of the daemon.", "state", {status.state: 1})
+        if not isinstance(status, JoinedStatus):
             return
+        blocks, server = status.blocks, status.server
         yield GaugeMetricFamily(
-            "stemd_delay_seconds", "From inputs to outputs.", status["delay"]["seconds"]
+            "stemd_delay_seconds", "From inputs to outputs.", status.delay.seconds
         )
-        yield _labelled("stemd_load", "Share of a core that is busy.", "thread", status["load"])
+        yield _labelled("stemd_load", "Share of a core that is busy.", "thread", status.load)
+        yield CounterMetricFamily("stemd_blocks", "Blocks that fell due.", blocks.total)
         yield CounterMetricFamily(
-            "stemd_blocks", "Blocks that fell due.", status["blocks"]["total"]
-        )
-        yield CounterMetricFamily(
-            "stemd_late_blocks", "Blocks of which estimates were late.", status["blocks"]["late"]
+            "stemd_late_blocks", "Blocks of which estimates were late.", blocks.late
         )
         yield CounterMetricFamily(
             "stemd_bad_estimates",
             "Magnitudes that a network gave and that were not finite or absurdly large.",
-            status["blocks"]["bad_estimates"],
+            blocks.bad_estimates,
         )
         yield from _counters(server, OF_SERVER)
-        yield from _counters(status["engine"], OF_ENGINE)
+        yield from _counters(status.engine, OF_ENGINE)
         yield GaugeMetricFamily(
             "stemd_longest_cycle_seconds",
             "The longest that a cycle of the server spent in stemd.",
-            server["longest_cycle_us"] / 1e6,
+            server.longest_cycle_us / 1e6,
         )
-        if realtime := status.get("realtime"):
-            yield from _rights(realtime)
+        yield from _rights(status.realtime)
         yield _labelled(
             "stemd_gain_decibels",
-            "Where each stem's fader is.",
+            "The gain of each stem.",
             "stem",
-            {stem: strip["gain"] for stem, strip in status["mixer"].items()},
+            {stem: strip.gain for stem, strip in status.mixer.items()},
         )
 
 
-def _rights(realtime: dict[str, Any]) -> Iterator[Metric]:
-    """Give what was wanted of the system, and granted."""
-    roles = ("engine", "steering", "networks")
+def _rights(realtime: Realtime) -> Iterator[Metric]:
+    """Yield what was wanted of the system, and granted."""
+    roles = {
+        "engine": realtime.engine,
+        "steering": realtime.steering,
+        "networks": realtime.networks,
+    }
     for what, text in (
         ("wanted", "Real-time priority that the threads want."),
         ("granted", "Real-time priority that the threads have, the lowest; 0: none."),
     ):
-        values = {role: realtime[role][what] for role in roles}
+        values = {role: getattr(priority, what) for role, priority in roles.items()}
         yield _labelled(f"stemd_priority_{what}", text, "thread", values)
     yield GaugeMetricFamily(
-        "stemd_memory_locked", "Whether memory is locked.", realtime["memory"]["granted"]
+        "stemd_memory_locked", "Whether memory is locked.", realtime.memory.granted
     )
     yield GaugeMetricFamily(
         "stemd_rights_missing",
         "What was wanted of the system and not granted, in number.",
-        len(realtime["missing"]),
+        len(realtime.missing),
     )
 
 
@@ -227,6 +230,6 @@ def _labelled(name: str, text: str, label: str, values: dict[str, float]) -> Met
     return family
 
 
-def _counters(status: dict[str, Any], texts: dict[str, str]) -> Iterator[Metric]:
+def _counters(counters: Server | Engine, texts: dict[str, str]) -> Iterator[Metric]:
     for key, text in texts.items():
-        yield CounterMetricFamily(f"stemd_{key}", text, status[key])
+        yield CounterMetricFamily(f"stemd_{key}", text, getattr(counters, key))

@@ -11,6 +11,7 @@ import pytest
 
 from damaged import damaged_four_stems
 from fake_daemon import FakeDaemon
+from statuses import status
 from stemd.daemon.capacity import checks as capacity_checks
 from stemd.daemon.capacity.benchmark import Measurement
 from stemd.daemon.cli import examination, systemd_service
@@ -91,8 +92,6 @@ def daemon(tmp_path):
     """One that answers where stemd listens by itself."""
     made = FakeDaemon()
     made.figures = {
-        "state": "playing",
-        "server": {"name": "JACK 1.9.21", "xruns": 2},
         "blocks": {"total": 5000, "late": 1},
         "engine": {"late_periods": 0},
         "load": {"vocals": 0.07, "engine": 0.01},
@@ -142,7 +141,7 @@ def test_what_patterns_match_is_told_by_one_that_plays(daemon):
     ],
 )
 def test_one_of_another_version_is_told(daemon, changed):
-    daemon.figures |= {"version": "9", **changed}
+    daemon.raw = {**status(), "version": "9", **changed}
     assert "is of another version (9) than this command: restart it" in find("daemon").found
 
 

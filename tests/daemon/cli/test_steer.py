@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from fake_daemon import FakeDaemon
 from processes import STEMD, await_line, running
+from statuses import status
 from stemd.daemon.cli import steer
 from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.control.bindings import Binding
@@ -228,7 +229,6 @@ def completed(text: str, *words: str) -> list[str]:
 
 def test_the_stems_that_are_there_are_completed(fake, monkeypatch):
     daemon, socket = fake
-    daemon.figures["mixer"] = {"vocals": {}, "accompaniment": {}}
     assert completed("", "set", *socket) == ["vocals", "accompaniment"]
     assert completed("v", "set", *socket) == ["vocals"]
     assert completed("d", "set", *socket) == []
@@ -250,7 +250,7 @@ def test_all_stems_are_completed_where_no_daemon_runs(tmp_path, monkeypatch, cap
 @pytest.mark.parametrize("changed", [{"server": {}}, {"mixer": 3}, {"bypass": True, "state": None}])
 def test_a_daemon_of_another_version_is_said(fake, changed):
     daemon, socket = fake
-    daemon.figures = {"version": "9", "server": None, "mixer": {"vocals": {}}, **changed}
+    daemon.raw = {**status(server=None), "version": "9", **changed}
     ended = CliRunner().invoke(cli, ["status", *socket])
     assert "is of another version (9) than this command: restart it" in str(ended.exception)
 
@@ -277,7 +277,7 @@ def test_what_another_version_answers_to_any_command_is_said(monkeypatch, argume
 
 def test_the_stems_of_another_version_are_not_completed(fake):
     daemon, socket = fake
-    daemon.figures = {"stems": []}
+    daemon.raw = {"stems": []}
     assert completed("", "set", *socket) == list(STEMS)
 
 

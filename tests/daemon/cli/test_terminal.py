@@ -11,11 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 import stemd.daemon
-from fake_daemon import FakeDaemon, done
+from fake_daemon import FakeDaemon
+from statuses import status
 from stemd.daemon.cli import logs
 from stemd.daemon.cli import main as command_line
 from stemd.daemon.cli.terminal import progress_bar
 from stemd.daemon.control.interfaces.control_server import ControlServer
+from stemd.daemon.control.replies import read_status
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.supervisor.notifier import Notifier
 
@@ -116,34 +118,18 @@ def test_arguments_that_make_no_sense_print(run):
         lines_of(out + err)
 
 
-STATUS = {
-    "version": "0",
-    "state": "playing",
-    "preset": "balanced",
-    "precision": "int8",
-    "bypass": False,
-    "peaks": {},
-    "mixer": {"vocals": {"gain": 0.0, "mute": False, "solo": False}},
-    "server": {
-        "name": EVIL,
-        "client": "stemd",
-        "samplerate": 48_000,
-        "period": 256,
-        "xruns": 0,
-    },
-    "delay": {"frames": 1, "seconds": 0.1},
-    "load": {},
-    "blocks": {"total": 1, "late": 0},
-    "engine": {"late_periods": 0, "lost_frames": 0},
-    "connections": [[EVIL, "stemd:in_L"]],
-}
+STATUS = status(
+    server={"name": EVIL, "client": EVIL},
+    connections=[[EVIL, "stemd:in_L"]],
+    autoconnect={"in_L": {"pattern": "x", "matches": [EVIL], "nearest": []}},
+)
 
 
 @pytest.fixture
 def socket_option(tmp_path):
     """Leads to a daemon whose server and peers have evil names."""
     daemon = FakeDaemon()
-    daemon.status = lambda: done(STATUS)
+    daemon.figures = STATUS
     daemon.reloaded = StemdError(f"{EVIL}: unknown key", "another line")
     server = ControlServer(tmp_path / "s", daemon)
     server.start()
@@ -165,7 +151,7 @@ def test_every_view_gives_the_same_count_of_drop_outs(run, socket_option, monkey
 
     monkeypatch.setitem(STATUS["server"], "xruns", 4711)
     assert "4711 xruns" in run("status", *socket_option)[0]
-    assert "xruns 4711" in render(STATUS, 0).plain
+    assert "xruns 4711" in render(read_status(STATUS), 0).plain
     assert json.loads(run("status", "--json", *socket_option)[0])["server"]["xruns"] == 4711
     counts = {*OF_SERVER, *STATUS["server"]} & {"xruns", "jumps", "reported", "gaps", "dropouts"}
     assert counts == {"xruns"}, "there is no second count that may say something else"
@@ -177,9 +163,9 @@ def test_a_refusal_prints(run, socket_option):
 
 
 def test_the_page_of_top_prints():
-    from stemd.daemon.cli.top_page import _printable, render
+    from stemd.daemon.cli.top_page import render
 
-    lines_of(render(_printable(STATUS), 0).plain)
+    lines_of(render(read_status(STATUS), 0).plain)
 
 
 def test_the_service_manager_is_sent_one_notice(monkeypatch):

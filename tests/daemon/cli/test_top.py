@@ -9,38 +9,24 @@ import pytest
 
 import fake_daemon
 from fake_daemon import FakeDaemon
+from statuses import status
 from stemd.daemon.cli.top_page import METER_WIDTH, TopPage, meter, render
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.interfaces.control_server import ControlServer
+from stemd.daemon.control.replies import read_status
 from stemd.daemon.errors import StemdError
 
-PLAYING = {
-    "version": "0.1.0",
-    "state": "playing",
-    "preset": "balanced",
-    "precision": "mixed",
-    "bypass": False,
-    "peaks": {"in": [1.0, 0.1], "vocals": [0.5, 0.5], "accompaniment": [0.01, 0.0]},
-    "server": {
-        "name": "JACK 1.9.21",
-        "client": "stemd",
-        "samplerate": 48_000,
-        "period": 256,
-        "xruns": 2,
-        "bad_samples": 17,
-    },
-    "delay": {"frames": 22_772, "seconds": 0.474},
-    "load": {"vocals": 0.05, "accompaniment": 0.04, "engine": 0.03},
-    "blocks": {"total": 100, "late": 3},
-    "engine": {"late_periods": 4, "lost_frames": 6},
-    "connections": [
+PLAYING = status(
+    peaks={"in": [1.0, 0.1], "vocals": [0.5, 0.5], "accompaniment": [0.01, 0.0]},
+    server={"bad_samples": 17},
+    connections=[
         ["player:out_1", "stemd:in_L"],
         ["player:out_2", "stemd:in_R"],
         ["stemd:vocals_L", "system:playback_1"],
         ["stemd:vocals_R", "recorder:in_1"],
         ["stemd:drums_R", f"{40 * 'x'}:in_1"],
     ],
-}
+)
 
 
 @pytest.fixture
@@ -49,7 +35,7 @@ def daemon():
 
     def figures():
         mixer = {stem: strip.model_dump() for stem, strip in made.mixer.strips().items()}
-        return {**PLAYING, "mixer": mixer}
+        return read_status({**PLAYING, "mixer": mixer})
 
     made.status = lambda: fake_daemon.done(figures())
     return made
@@ -107,7 +93,8 @@ def test_everything_is_on_the_page(press):
 
 
 def test_keys_do_nothing_to_a_daemon_of_another_version(press, daemon):
-    daemon.status = lambda: fake_daemon.done({**PLAYING, "version": "9", "mixer": []})
+    daemon.raw = {**PLAYING, "version": "9", "mixer": []}
+    del daemon.status
     assert "is of another version (9)" in "\n".join(press("m", "left", "0", "b"))
     assert daemon.is_bypassed
 
@@ -162,7 +149,7 @@ def test_it_is_left_where_the_daemon_does_not_answer(tmp_path, is_there):
 
         app = TopPage(connect)
         async with app.run_test(size=(80, 24)) as pilot:
-            app._status = {**PLAYING, "mixer": {}} if is_there else {}
+            app._status = read_status(PLAYING) if is_there else None
             await pilot.press("b", "q")
             await _until(lambda: not app.is_running, pilot)
 
@@ -177,7 +164,7 @@ def test_a_daemon_that_ends_is_said_and_waited_for(tmp_path):
 
         app = TopPage(connect)
         async with app.run_test(size=(80, 24)) as pilot:
-            await _until(lambda: app._trouble == "no stemd answers", pilot)
+            await _until(lambda: app._shown, pilot)
             await pilot.pause()
             return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
@@ -193,9 +180,8 @@ def test_a_meter_is_as_long_as_it_is_loud(peak, filled):
 
 def test_four_stems_fit_on_a_terminal():
     strip = {"gain": -90.0, "mute": True, "solo": True}
-    page = render(
-        {**PLAYING, "mixer": dict.fromkeys(("vocals", "drums", "bass", "other"), strip)}, 1
-    )
+    mixer = dict.fromkeys(("vocals", "drums", "bass", "other"), strip)
+    page = render(read_status({**PLAYING, "mixer": mixer}), 1)
     lines = page.plain.splitlines()
     assert len(lines) < 24
     assert max(map(len, lines)) == 80

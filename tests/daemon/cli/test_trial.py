@@ -10,9 +10,11 @@ from time import monotonic
 import pytest
 
 from processes import process_of
+from statuses import status
 from stemd.daemon.cli import examination, trial
 from stemd.daemon.cli.options import ConfigSource
 from stemd.daemon.cli.trial import Trial, play, watch
+from stemd.daemon.control.replies import read_status
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import private_server as private_server_module
 from stemd.daemon.graph.private_server import private_server
@@ -123,20 +125,21 @@ def test_with_no_time_nothing_is_played(server, monkeypatch, capsys):
 
 
 class Answers:
-    """A daemon that answers so, one status after the other."""
+    """A daemon with these statuses, one after the other."""
 
     def __init__(self, *answers) -> None:
         self._answers = list(answers)
 
-    def ask(self, _) -> dict:
-        return self._answers.pop(0)
+    def status(self):
+        return read_status(self._answers.pop(0))
+
+
+@pytest.mark.parametrize("after", [{"server": None}, {"server": {"periods": 9}}])
+def test_a_server_that_went_away_meanwhile_is_a_fault(after):
+    with pytest.raises(StemdError, match="the server went away within"):
+        watch(Answers(status(), status(**after)), 0)
 
 
 def test_a_server_that_was_lost_before_is_a_fault_too():
     with pytest.raises(StemdError, match="the server went away within"):
-        watch(Answers({"server": None}, {"server": {"periods": 9}}), 0)
-
-
-def test_a_daemon_of_another_version_is_said():
-    with pytest.raises(StemdError, match=r"is of another version \(9\) than this command"):
-        watch(Answers({"version": "9"}, {"version": "9"}), 0)
+        watch(Answers(status(server=None), status()), 0)

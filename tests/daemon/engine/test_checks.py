@@ -62,9 +62,5 @@ def test_limited_memory_is_a_hint(monkeypatch):
 
 @pytest.mark.parametrize(("missing", "weight"), [([], Weight.GOOD), (["memory"], Weight.HINT)])
 def test_what_a_daemon_was_not_granted_is_a_hint(missing, weight):
-    (found,) = judge_grants({"missing": missing, "found": "so", "remedy": "this"})
+    found = judge_grants(missing, "so", "this")
     assert (found.weight, found.found, found.remedy) == (weight, "so", "this")
-
-
-def test_a_daemon_that_does_not_say_what_it_was_granted_gives_no_finding():
-    assert list(judge_grants(None)) == []

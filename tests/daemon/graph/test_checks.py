@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from stemd.daemon.control.replies import PortMatches
 from stemd.daemon.engine import checks as engine_checks
 from stemd.daemon.engine import rights
 from stemd.daemon.engine.link import RealtimeSide
@@ -94,8 +95,8 @@ def test_what_patterns_match_is_found_in_the_graph():
 def test_a_pattern_that_matches_nothing_is_a_hint():
     matching, lacking = judge_matches(
         {
-            "in_L": {"pattern": "mpv:.*", "matches": ["mpv:out_0"], "nearest": []},
-            "in_R": {"pattern": "mpv:outR", "matches": [], "nearest": ["mpv:out_0"]},
+            "in_L": PortMatches(pattern="mpv:.*", matches=["mpv:out_0"], nearest=[]),
+            "in_R": PortMatches(pattern="mpv:outR", matches=[], nearest=["mpv:out_0"]),
         }
     )
     assert matching.found == "jack.autoconnect.in_L: 'mpv:.*' matches mpv:out_0"
@@ -107,6 +108,6 @@ def test_a_pattern_that_matches_nothing_is_a_hint():
 
 
 def test_what_was_disconnected_is_a_hint():
-    (found,) = judge_disconnected([["mpv:out_0", "stemd:in_L"]])
+    (found,) = judge_disconnected([("mpv:out_0", "stemd:in_L")])
     assert found.found == "mpv:out_0 to stemd:in_L was disconnected, and is left so"
     assert "stemd reload" in found.remedy

@@ -487,12 +487,12 @@ def test_the_default_device_is_followed(look):
     look(patchbay, client)
     monitored = ("sink:monitor_FL", "stemd:in_L")
     assert client.made == {monitored, ("stemd:vocals_L", "Speakers:playback_FL")}
-    assert patchbay.matches["vocals_L"]["matches"] == ["Speakers:playback_FL"]
+    assert patchbay.matches["vocals_L"].matches == ["Speakers:playback_FL"]
     client.defaults["system:playback_1"] = "Phones:playback_FL"
     look(patchbay, client)
     look(patchbay, client)
     assert client.made == {monitored, ("stemd:vocals_L", "Phones:playback_FL")}
-    assert patchbay.matches["vocals_L"]["matches"] == ["Phones:playback_FL"]
+    assert patchbay.matches["vocals_L"].matches == ["Phones:playback_FL"]
     assert not patchbay.disconnected
     client.ports.append("sink:playback_FL")
     client.defaults["system:playback_1"] = "sink:playback_FL"  # which would feed back
@@ -521,7 +521,8 @@ def test_what_each_pattern_matches_is_told_and_the_nearest_names_of_one_that_mat
         {"in_L": "mpv:out_F[LR]", "in_R": "mpv:output_FR", "vocals_L": "quite else"}
     )
     look(patchbay, client)
-    assert patchbay.matches == {
+    told = {own: found.model_dump() for own, found in patchbay.matches.items()}
+    assert told == {
         "in_L": {
             "pattern": "mpv:out_F[LR]",
             "matches": ["mpv:out_FL", "mpv:out_FR"],
@@ -536,17 +537,17 @@ def test_what_each_pattern_matches_is_told_and_the_nearest_names_of_one_that_mat
     }
     client.remove("mpv:out_FR")
     look(patchbay, client)
-    assert patchbay.matches["in_L"]["matches"] == ["mpv:out_FL"]
+    assert patchbay.matches["in_L"].matches == ["mpv:out_FL"]
 
 
 def test_a_player_is_nearer_than_a_speakers_monitor(look):
     client = FakeClient("Speakers Analog:monitor_FL", "Spotify:output_FL")
     patchbay = Patchbay({"in_L": "Speakers:output_FL", "in_R": "Speakers Analog:monitr_FL"})
     look(patchbay, client)
-    assert patchbay.matches["in_L"]["nearest"] == ["Spotify:output_FL"]
+    assert patchbay.matches["in_L"].nearest == ["Spotify:output_FL"]
     client.remove("Spotify:output_FL")
     look(patchbay, client)
-    assert patchbay.matches["in_L"]["nearest"] == ["Speakers Analog:monitor_FL"]
+    assert patchbay.matches["in_L"].nearest == ["Speakers Analog:monitor_FL"]
 
 
 # ---- feedback ----

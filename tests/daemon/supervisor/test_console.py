@@ -66,8 +66,8 @@ def test_the_status_says_why_there_is_no_server(desk):
     asked = desk.console.status()
     desk.calls.handle()
     status = asked.result(0)
-    assert (status["state"], status["server"]) == ("loading", None)
-    assert status["trouble"] == "no server answers"
+    assert (status.state, status.server) == ("loading", None)
+    assert status.trouble == "no server answers"
 
 
 def test_nothing_is_learned_without_a_port_or_a_main_thread(desk):

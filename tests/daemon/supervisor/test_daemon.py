@@ -15,6 +15,7 @@ import pytest
 from daemon_on_stage import NETWORKS, Servers, new_daemon, play, play_until
 from fake_graph import FakeGraph
 from stemd.daemon.control.mixer import Strip
+from stemd.daemon.control.replies import read_status
 from stemd.daemon.control.saved_state import Keeper
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
 from stemd.daemon.supervisor import daemon as daemon_module
@@ -76,7 +77,7 @@ def test_a_server_that_hangs_while_it_is_joined_keeps_nobody_from_steering(
     daemon = new_daemon(servers)
     thread = threading.Thread(target=daemon.run, daemon=True)
     thread.start()
-    assert daemon.console.status().result(10)["state"] == "waiting"
+    assert daemon.console.status().result(10).state == "waiting"
     wait_until(lambda: "does not answer: it hangs" in caplog.text)
     daemon.console.stop()
     thread.join(10)
@@ -179,26 +180,26 @@ def test_it_goes_from_one_server_to_the_next(servers, daemon, caplog):
 
 
 def test_what_is_asked_for_is_done_with_and_without_a_server(servers, daemon):
-    assert daemon.console.status().result(5)["state"] == "waiting"
+    assert daemon.console.status().result(5).state == "waiting"
     assert daemon.console.bypass(True).result(5)
     servers.present = FakeGraph()
     wait_until(lambda: daemon.playback.session)
     told = daemon.console.status().result(5)
-    assert told["state"] == "bypassed"
-    assert told["protocol"] == 1
-    assert told["delay"]["frames"] == daemon.playback.session.rt.delay
-    assert told["stems"] == ["vocals", "accompaniment"]
-    assert json.loads(json.dumps(told)).keys() == told.keys()
+    assert told.state == "bypassed"
+    assert told.protocol == 1
+    assert told.delay.frames == daemon.playback.session.rt.delay
+    assert told.stems == ["vocals", "accompaniment"]
+    assert read_status(json.loads(told.model_dump_json())) == told
     assert not daemon.console.bypass(None).result(5)
     assert daemon.playback.state is State.PLAYING
 
 
 def test_strips_can_be_set_before_there_is_a_server(servers, daemon):
-    assert daemon.console.status().result(5)["state"] == "waiting"
+    assert daemon.console.status().result(5).state == "waiting"
     daemon.console.mixer.set("vocals", mute=True)
     servers.present = FakeGraph()
     wait_until(lambda: daemon.playback.session)
-    assert daemon.console.status().result(5)["mixer"]["vocals"]["mute"]
+    assert daemon.console.status().result(5).mixer["vocals"].mute
 
 
 def test_events_tell_what_happens(servers, daemon):
@@ -223,14 +224,14 @@ def test_the_delay_gets_longer_and_shorter_with_the_periods(servers, monkeypatch
         thread.start()
         wait_until(lambda: daemon.playback.session)
         play_until(daemon, lambda: daemon.playback.session.phase is Phase.STEADY)
-        short = daemon.console.status().result(5)["delay"]["frames"]
+        short = daemon.console.status().result(5).delay.frames
         long_ones = np.zeros((2, 4096), np.float32)
         for _ in range(200):
             play(daemon, long_ones)
             if daemon.playback.session.rt.delay > short:
                 break
         play_until(daemon, lambda: {"event": "delay", "frames": short} in told)
-        assert daemon.console.status().result(5)["delay"]["frames"] == short
+        assert daemon.console.status().result(5).delay.frames == short
     daemon.console.stop()
     thread.join(10)
     delays = [each["frames"] for each in told if each["event"] == "delay"]
@@ -277,7 +278,7 @@ class TestSlowLoad:
         daemon, go, hear, _, notices = slow
         servers.present = FakeGraph()
         status = daemon.console.status().result(5)
-        assert (status["state"], status["stems"], status["window"]) == ("loading", [], None)
+        assert (status.state, status.stems, status.window) == ("loading", [], None)
         hear("STATUS=loading the networks")
         hear("WATCHDOG=1")
         assert "READY=1" not in notices
@@ -307,12 +308,12 @@ class TestSlowLoad:
         go.clear()
         daemon.playback.session.separation.failure = RuntimeError("out of order")
         play_until(daemon, lambda: daemon.playback.session.phase is Phase.LOADING)
-        assert daemon.console.status().result(5)["state"] == "recovering"
+        assert daemon.console.status().result(5).state == "recovering"
         servers.present, first.alive = FakeGraph(), False
         wait_until(lambda: daemon.playback.state is State.LOADING)
-        assert daemon.console.status().result(5)["server"] is None
+        assert daemon.console.status().result(5).server is None
         for _ in range(5):
-            assert daemon.console.status().result(5)["state"] == "loading"
+            assert daemon.console.status().result(5).state == "loading"
         assert servers.joined == [first], "there is nothing to play with yet"
         go.set()
         wait_until(lambda: daemon.playback.session)

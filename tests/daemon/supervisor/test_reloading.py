@@ -20,6 +20,7 @@ from daemon_on_stage import (
 from fake_graph import FakeGraph
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.replies import Reloaded
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.supervisor import daemon as daemon_module
 from stemd.daemon.supervisor import plan
@@ -92,7 +93,7 @@ class TestReload:
     def test_what_is_the_same_stays(self, daemon, replan):
         replan.append(load_config(None))
         before = daemon.playback.session.separation
-        assert daemon.console.reload().result(5) == {"changed": [], "at_next_start": []}
+        assert daemon.console.reload().result(5) == Reloaded(changed=[], at_next_start=[])
         assert daemon.playback.session.separation is before
 
     def test_however_often_one_is_asked_for_one_is_done_and_one_waits(
@@ -127,17 +128,17 @@ class TestReload:
         ]
         replan.append(load_config(None, settings))
         before = daemon.playback.session.separation
-        assert daemon.console.reload().result(5) == {
-            "changed": ["jack.autoconnect", "mixer.strips", "separation.mask_extension"],
-            "at_next_start": ["jack.client_name"],
-        }
+        assert daemon.console.reload().result(5) == Reloaded(
+            changed=["jack.autoconnect", "mixer.strips", "separation.mask_extension"],
+            at_next_start=["jack.client_name"],
+        )
         assert daemon.playback.session.separation is before
         assert daemon.console.mixer.strips()["vocals"].gain == -6
 
     def test_others_are_played_by_another_separation(self, daemon, replan):
         replan.append(load_config(None, ["separation.precision=int8", *BY_HAND]))
         before = daemon.playback.session.separation
-        assert "separation.precision" in reload(daemon)["changed"]
+        assert "separation.precision" in reload(daemon).changed
         play_until(daemon, lambda: before.is_stopped)
         assert daemon.playback.session.separation is not before
         assert daemon.playback.session.networks is daemon.playback.plan.networks
@@ -147,7 +148,7 @@ class TestReload:
         before = daemon.playback.session.separation
         replan.append(load_config(None, ["jack.longest_period=2048", *BY_HAND]))
         networks = daemon.playback.plan.networks
-        assert "jack.longest_period" in reload(daemon)["changed"]
+        assert "jack.longest_period" in reload(daemon).changed
         assert daemon.playback.plan.networks is not networks
         play_until(daemon, lambda: before.is_stopped)
 
@@ -157,10 +158,10 @@ class TestReload:
         later = ["midi.enabled=true", "mixer.ramp=1", "jack.client_name=other"]
         for _ in range(2):
             replan.append(load_config(None, later))
-            assert daemon.console.reload().result(5) == {
-                "changed": [],
-                "at_next_start": ["jack.client_name", "midi.enabled", "mixer.ramp"],
-            }
+            assert daemon.console.reload().result(5) == Reloaded(
+                changed=[],
+                at_next_start=["jack.client_name", "midi.enabled", "mixer.ramp"],
+            )
         assert not daemon.playback.plan.config.midi.enabled
         with pytest.raises(StemdError, match="there is no MIDI port"):
             daemon.console.learn(Binding(cc=0, does="bypass")).result(5)
@@ -178,7 +179,7 @@ class TestReload:
         play_until(
             daemon, lambda: mixed.append({*daemon.console.mixer.strips()}) or before.is_stopped
         )
-        assert reloading.result(5)["changed"]
+        assert reloading.result(5).changed
         assert mixed[0] == {*NETWORKS}
         assert {*NETWORKS, *others} in mixed, "while both are heard"
         wait_until(lambda: daemon.console.mixer.strips().keys() == others.keys())
@@ -250,14 +251,14 @@ class TestReload:
         assert daemon.playback.patchbay._patterns is patterns
         after = daemon.console.status().result(5)
         for key in ("stems", "preset", "precision", "window", "mixer", "delay"):
-            assert after[key] == status[key]
+            assert getattr(after, key) == getattr(status, key)
         reloads = [each for each in told if each["event"] != "state"]  # the machine may be busy
         assert [each["event"] for each in reloads] == ["reload"]
         assert "out of order" in reloads[0]["error"]
         replan.append(load_config(None, OTHER_WORK))
         loading.append(lambda: dict.fromkeys(FOUR, passing))
-        assert reload(daemon)["changed"]
-        assert daemon.console.status().result(5)["stems"] == [*FOUR], "from the answer on"
+        assert reload(daemon).changed
+        assert daemon.console.status().result(5).stems == [*FOUR], "from the answer on"
 
     def test_without_a_server_too(self, daemon, servers, replan, loading):
         gone, servers.present = servers.present, None
@@ -277,7 +278,7 @@ class TestReload:
         replan.append(load_config(None, OTHER_WORK))
         loading.append(lambda: dict.fromkeys(FOUR, passing))
         daemon.console.reload().result(5)
-        stems = daemon.console.status().result(5)["stems"]
+        stems = daemon.console.status().result(5).stems
         assert stems == [*FOUR]
         for stem in stems:
             assert daemon.console.mixer.set(stem, gain=-3).gain == -3
@@ -291,7 +292,7 @@ class TestReload:
         reloading, gone = daemon.console.reload(), servers.present
         play_until(daemon, lambda: daemon.playback.session.phase is Phase.WARMING)
         gone.alive, servers.present = False, None
-        assert reloading.result(10)["changed"]
+        assert reloading.result(10).changed
         servers.present = FakeGraph()
         wait_until(
             lambda: daemon.playback.session and daemon.playback.session.client is servers.present
@@ -341,7 +342,7 @@ class TestReload:
                 with pytest.raises(StemdError, match="a reload is under way: wait for its end"):
                     daemon.console.reload().result(0)
             play_until(daemon, reloading.done)
-            assert reloading.result()["changed"]
+            assert reloading.result().changed
             # One for this, and one for all that asked meanwhile.
             play_until(daemon, lambda so_far=2 * (n + 1): len(most) == so_far)
             play_until(daemon, lambda: not daemon.reloader._second_set.locked())

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fake_daemon import FakeDaemon
+from statuses import status
 from stemd.daemon.control import client as client_module
 from stemd.daemon.control import protocol
 from stemd.daemon.control.client import ControlClient
@@ -30,7 +31,7 @@ from stemd.daemon.graph.server_watch import open_sockets
 from stemd.daemon.ports import STEMS
 from waiting import wait_until
 
-PLAYING = {"state": "playing", "bypass": False}
+PLAYING = status()
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_what_fails_in_an_unforeseen_way_is_an_error_and_the_connection_stays(
         raise ZeroDivisionError
 
     daemon.status = status
-    with pytest.raises(StemdError, match="ZeroDivisionError, which the log tells more of"):
+    with pytest.raises(StemdError, match="ZeroDivisionError: the log has the details"):
         client.ask("status")
     assert "Traceback" in caplog.text
     assert client.ask("bypass") == {"on": True}

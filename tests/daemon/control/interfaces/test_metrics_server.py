@@ -12,27 +12,21 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fake_daemon import FakeDaemon, done
+from statuses import status
 from stemd.daemon.control.interfaces import metrics_server
 from stemd.daemon.control.interfaces.metrics_server import MAX_CLIENTS, MetricsServer
 from stemd.daemon.control.pace import Pace
+from stemd.daemon.control.replies import read_status
 from stemd.daemon.errors import StemdError
 from waiting import wait_until
 
 PLAYING = {
-    "state": "playing",
-    "server": {
-        "periods": 10,
-        "xruns": 2,
-        "bad_samples": 8,
-        "bad_outputs": 9,
-        "longest_cycle_us": 250.0,
-    },
-    "delay": {"frames": 22_772, "seconds": 0.474},
+    "server": {"bad_samples": 8, "bad_outputs": 9},
     "load": {"vocals": 0.05, "engine": 0.03},
-    "blocks": {"total": 100, "late": 3, "bad_estimates": 10},
-    "engine": {"late_periods": 4, "late_frames": 5, "lost_frames": 6, "dry_frames": 7},
+    "blocks": {"bad_estimates": 10},
     "mixer": {"vocals": {"gain": -6.0, "mute": False, "solo": False}},
 }
+WAITING = {"server": None}
 
 
 @pytest.fixture
@@ -78,6 +72,14 @@ def test_each_figure_has_its_name(daemon, server):
         "stemd_lost_frames_total": 6,
         "stemd_dry_frames_total": 7,
         "stemd_longest_cycle_seconds": 250e-6,
+        "stemd_priority_wanted[engine]": 65,
+        "stemd_priority_wanted[steering]": 63,
+        "stemd_priority_wanted[networks]": 60,
+        "stemd_priority_granted[engine]": 65,
+        "stemd_priority_granted[steering]": 63,
+        "stemd_priority_granted[networks]": 60,
+        "stemd_memory_locked": 1,
+        "stemd_rights_missing": 0,
         "stemd_gain_decibels[vocals]": -6,
     }
 
@@ -107,7 +109,7 @@ def test_all_who_ask_at_about_the_same_time_get_what_the_daemon_told_once(
     with ThreadPoolExecutor(8) as pool:
         told = [pool.submit(figures, server) for _ in range(8)]
         wait_until(lambda: asked)
-        answer.set_result(PLAYING)
+        answer.set_result(read_status(status(**PLAYING)))
         assert all(each.result(30)["stemd_blocks_total"] == 100 for each in told)
     assert figures(server)["stemd_blocks_total"] == 100
     assert len(asked) == 1
@@ -117,7 +119,7 @@ def test_figures_are_as_old_as_a_snapshot_at_most(daemon, server, monkeypatch):
     monkeypatch.setattr(metrics_server, "SNAPSHOT_S", 0)
     daemon.figures = PLAYING
     figures(server)
-    daemon.figures = {"state": "waiting", "server": None}
+    daemon.figures = WAITING
     assert figures(server) == {"stemd_state[waiting]": 1}
 
 
@@ -143,7 +145,7 @@ def test_requests_take_turns(daemon):
 
 
 def test_without_a_server_there_is_the_state(daemon, server):
-    daemon.figures = {"state": "waiting", "server": None}
+    daemon.figures = WAITING
     assert figures(server) == {"stemd_state[waiting]": 1}
 
 
@@ -159,7 +161,7 @@ def test_a_daemon_that_does_not_tell_is_said(daemon, server, monkeypatch, capfd)
 def test_a_client_that_is_slow_is_cut_off_and_one_that_leaves_is_no_trouble(
     daemon, server, monkeypatch, capfd
 ):
-    daemon.figures = {"state": "waiting", "server": None}
+    daemon.figures = WAITING
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
         assert slow.recv(100) == b""
@@ -207,10 +209,10 @@ def test_what_is_no_question_for_figures(daemon, server, request_, answer):
 
 
 def test_figures_that_cannot_be_made_are_an_error_with_a_cause_in_the_log(daemon, server, caplog):
-    daemon.figures = {"state": "playing", "server": {}}
+    daemon.raw = {"state": "playing", "server": {}}
     with pytest.raises(HTTPError, match="500"):
         figures(server)
-    assert "KeyError" in caplog.text
+    assert "AttributeError" in caplog.text
 
 
 def test_a_port_that_is_taken_is_one_clear_line(server, daemon):

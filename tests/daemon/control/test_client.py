@@ -1,0 +1,92 @@
+"""A client in Python, and what docs/control.md says of it and of replies."""
+
+import json
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from fake_daemon import FakeDaemon
+from statuses import status
+from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.interfaces.control_server import ControlServer
+from stemd.daemon.control.mixer import Strip
+from stemd.daemon.control.replies import JoinedStatus, Reloaded, Status, read_status
+from stemd.daemon.errors import StemdError
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "control.md").read_text()
+
+
+@pytest.fixture
+def daemon(tmp_path, monkeypatch):
+    """One that answers where a client looks by itself."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    made = FakeDaemon()
+    server = ControlServer(tmp_path / "stemd" / "stemd.socket", made)
+    server.start()
+    yield made
+    server.close()
+
+
+@pytest.fixture
+def client(daemon):
+    with ControlClient() as made:
+        yield made
+
+
+def test_each_request_has_a_method_with_a_typed_reply(daemon, client):
+    assert client.status() == read_status(status())
+    assert client.set("vocals", gain=-6) == Strip(gain=-6)
+    assert client.set("vocals", mute=True, solo=True) == Strip(gain=-6, mute=True, solo=True)
+    assert client.bypass()
+    assert not client.bypass(False)
+    learned = client.learn("gain", "vocals", fine=True)
+    assert learned == daemon.wish.model_copy(update={"cc": 21, "channel": 1})
+    daemon.reloaded = Reloaded(changed=["separation.preset"], at_next_start=[])
+    assert client.reload() == daemon.reloaded
+    assert not daemon.stopped.is_set()
+    assert client.ask("stop") == {}
+    assert daemon.stopped.is_set()
+
+
+def test_what_is_refused_is_an_error_with_the_daemons_words(client):
+    with pytest.raises(StemdError, match="there is no stem drums now"):
+        client.set("drums", mute=True)
+
+
+def test_keys_of_a_later_version_are_ignored(daemon, client):
+    later = status(server={"cards": 2})
+    strip = {**later["mixer"]["vocals"], "pan": 0.5}
+    daemon.raw = {**later, "mixer": {"vocals": strip}, "scenes": []}
+    assert client.status() == read_status({**status(), "mixer": {"vocals": Strip()}})
+
+
+@pytest.mark.parametrize("server", [None, {}])
+def test_a_status_reads_back_as_itself(server):
+    read = read_status(status(server=server))
+    assert type(read) is (JoinedStatus if server is not None else Status)
+    assert read_status(json.loads(read.model_dump_json())) == read
+
+
+def test_the_example_in_the_document_runs(daemon, capsys):
+    example = DOCUMENT.partition("<!-- test: python -->")[2].split("```")[1]
+    exec(example.removeprefix("python\n"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "playing ['vocals', 'accompaniment']"
+    assert daemon.mixer.strips()["vocals"].gain == -6
+    assert daemon.is_bypassed
+
+
+def test_the_document_explains_every_key_of_a_status_and_no_other():
+    table = DOCUMENT.partition("### Status")[2].partition("###")[0]
+    rows = dict(re.findall(r"^\| (`.+?) \| (.+) \|$", table, re.MULTILINE))
+    keys = [key for row in rows for key in re.findall(r"`(\w+)`", row)]
+    assert sorted(keys) == sorted(JoinedStatus.model_fields)
+    for row, text in rows.items():
+        for key in re.findall(r"`(\w+)`", row):
+            annotation = JoinedStatus.model_fields[key].annotation
+            for kind in (annotation, *get_args(annotation)):
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    assert set(kind.model_fields) <= set(re.findall(r"`(\w+)`", text)), key
