@@ -6,7 +6,7 @@ from fake_graph import FakeGraph
 from known_sets import TWO
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.mixer import Mixer
-from stemd.daemon.control.saved_state import Keeper
+from stemd.daemon.control.saved_state import StateFile
 from stemd.daemon.engine.link import RESERVE_S
 from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.errors import ServerError
@@ -43,7 +43,9 @@ class Servers:
         return self.present
 
 
-def new_daemon(servers, environment=None, replan=None, keeper=None, load=lambda: dict(NETWORKS)):
+def new_daemon(
+    servers, environment=None, replan=None, state_file=None, load=lambda: dict(NETWORKS)
+):
     config = load_config(None)
 
     def plan_after(before):
@@ -51,9 +53,9 @@ def new_daemon(servers, environment=None, replan=None, keeper=None, load=lambda:
             return replan(before)
         return Plan(config, config, SCHEME, LoadedNetworks(load), TWO)
 
-    keeper = keeper or Keeper(None)
+    state_file = state_file or StateFile(None)
     notifier = Notifier(environment or {})
-    return Daemon(config, plan_after, servers.join, Mixer([]), keeper, notifier)
+    return Daemon(config, plan_after, servers.join, Mixer([]), state_file, notifier)
 
 
 SILENCE = np.zeros((2, 256), np.float32)

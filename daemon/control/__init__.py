@@ -1,1 +1,1 @@
-"""Steering a daemon that runs: its mixer, the socket, and those who speak through it."""
+"""Steering a running daemon: its mixer, the protocol, and the interfaces."""

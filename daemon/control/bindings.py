@@ -1,4 +1,4 @@
-"""Which MIDI controller does what, as the configuration says it."""
+"""MIDI bindings: which controller does what, as the configuration has it."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -35,7 +35,7 @@ class Binding(BaseModel):
     """14 bits: the fine part is controller ``cc`` + 32."""
 
     toggles: bool = False
-    """A press changes over; else the controller's value says on or off."""
+    """Each press switches over; otherwise the controller's value says on or off."""
 
     @model_validator(mode="after")
     def _fits(self) -> "Binding":
@@ -48,13 +48,13 @@ class Binding(BaseModel):
         return self
 
     def shares_controller(self, other: "Binding") -> bool:
-        """Tell whether some controller would move both."""
+        """Whether some controller would move both."""
         return self.cc == other.cc and (
             self.channel == other.channel or None in (self.channel, other.channel)
         )
 
     def in_words(self) -> str:
-        """Say it."""
+        """Return it as a sentence."""
         where = f" on channel {self.channel}" if self.channel else ""
         return f"controller {self.cc}{where} is {f'{self.stem} ' if self.stem else ''}{self.does}"
 

@@ -1,4 +1,4 @@
-"""What happens, told to everybody who wants to hear it."""
+"""Events, handed to subscribers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,25 +17,25 @@ class Bulletin:
         self._subscribers: list[Callable[[Event], None]] = []
 
     def publish(self, event: str, **details: Any) -> None:
-        """Tell everybody."""
+        """Hand an event to all subscribers."""
         with self._lock:
             subscribers = list(self._subscribers)
-        for tell in subscribers:
-            tell({"event": event, **details})
+        for notify in subscribers:
+            notify({"event": event, **details})
 
     @contextmanager
-    def subscription(self, tell: Callable[[Event], None]) -> Iterator[None]:
-        """Have events told as long as the context lasts.
+    def subscription(self, notify: Callable[[Event], None]) -> Iterator[None]:
+        """Receive events while the context lasts.
 
         Parameters
         ----------
-        tell : callable
-            Takes an event on the thread where it happens. It must not wait.
+        notify : callable
+            Takes an event, on the thread that publishes it. It must not wait.
         """
         with self._lock:
-            self._subscribers.append(tell)
+            self._subscribers.append(notify)
         try:
             yield
         finally:
             with self._lock:
-                self._subscribers.remove(tell)
+                self._subscribers.remove(notify)

@@ -27,11 +27,11 @@ LONGEST_ANSWER = 1 << 20
 """Bytes."""
 
 ANSWER_S = 40.0
-"""How long an answer is waited for; longer than the daemon takes to give up."""
+"""How long to wait for a reply; longer than the daemon takes to give up."""
 
 
 CONNECT_S, CONNECT_POLL_S = 5.0, 0.02
-"""How long it is tried to connect where too many others are about to, and how often."""
+"""How long to try to connect while the daemon's backlog is full, and how often."""
 
 
 Read = TypeVar("Read", bound=BaseModel)
@@ -61,11 +61,11 @@ def _read(model: type[Read], answer: dict[str, Any]) -> Read:
 
 
 END_S = 5.0
-"""How long it is waited for the process of a daemon that has closed its sockets already."""
+"""How long to wait for the process of a daemon that has closed its sockets already."""
 
 
 class NoAnswerError(StemdError):
-    """The connection is of no use any more."""
+    """The connection cannot be used any more."""
 
 
 class EndedError(NoAnswerError):
@@ -89,7 +89,7 @@ def _process_of(connection: socket.socket, stack: ExitStack) -> int | None:
 
 
 def _connect(connection: socket.socket, path: Path) -> None:
-    """Connect, after a while where too many others are about to."""
+    """Connect; wait while the daemon's backlog is full."""
     until = monotonic() + CONNECT_S
     while True:
         try:
@@ -231,7 +231,7 @@ class ControlClient:
             It was refused.
         """
         given = {key: value for key, value in arguments.items() if value is not None}
-        with suppress(OSError):  # it may have gone with a word, which is read below
+        with suppress(OSError):  # its last words, if any, are read below
             self._socket.sendall(protocol.line({"do": do, **given}))
         while "ok" not in (answer := self._read()):
             self._events.append(answer)
@@ -281,7 +281,7 @@ class ControlClient:
         except TimeoutError:
             raise NoAnswerError(
                 "stemd does not answer: it may hang; another start helps "
-                "(systemctl --user restart stemd, where it is a service), and its log tells more"
+                "(systemctl --user restart stemd, where it is a service), and its log may say why"
             ) from None
         except OSError:
             data = None

@@ -28,7 +28,7 @@ Decibels = Annotated[
 
 
 class Strip(BaseModel):
-    """How one stem is heard."""
+    """Gain, mute and solo of one stem."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -42,7 +42,7 @@ class Strip(BaseModel):
 
 
 class Mixer:
-    """The strips of all stems, and what they come to (any thread).
+    """The strips of all stems, and the levels that follow from them (any thread).
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Mixer:
     Attributes
     ----------
     on_change : callable
-        Told a stem and its strip, one change after the other. It must not wait.
+        Takes a stem and its strip after each change, one at a time. It must not wait.
     """
 
     def __init__(self, strips: Iterable[tuple[str, Strip]]) -> None:
@@ -78,17 +78,17 @@ class Mixer:
             self._apply_all()
 
     def strips(self) -> dict[str, Strip]:
-        """Return those of the stems that there are."""
+        """Return those of the present stems."""
         with self._lock:
             return {stem: self._strip(stem) for stem in self._stems}
 
     def all_strips(self) -> dict[str, Strip]:
-        """Return also those of stems that there were once."""
+        """Return also those of stems that are not present now."""
         with self._lock:
             return dict(self._strips)
 
     def set(self, stem: str, **change: float | bool) -> Strip:
-        """Change some of a strip; return what it is then.
+        """Change some of a strip; return all of it.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class Mixer:
             return strip
 
     def put(self, stem: str, strip: Strip) -> None:
-        """Set all of a strip, also of a stem that there is not now."""
+        """Set all of a strip, also of a stem that is not present now."""
         with self._lock:
             self._change(stem, strip)
 

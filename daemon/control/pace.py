@@ -1,14 +1,14 @@
-"""How fast what steers the daemon may do so, whichever way it comes in."""
+"""The limit on requests to the daemon, over all interfaces together."""
 
 from threading import Lock
 from time import monotonic
 
 MESSAGES_PER_S = 500.0
-"""By all ways together: beyond that they wait, for the interpreter belongs to the music."""
+"""Over all interfaces together: beyond that they wait, for the interpreter belongs to the music."""
 
 
 class Pace:
-    """Turns, so many a second; all who wait get theirs in the order in which they asked.
+    """Turns at a limited rate, in the order of the requests.
 
     Parameters
     ----------

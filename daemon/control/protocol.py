@@ -1,4 +1,4 @@
-"""What may be asked over the socket, as docs/control.md tells: version 1, a line of JSON each."""
+"""Requests over the control socket, version 1, a line of JSON each; see docs/control.md."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ LONGEST_SHOWN = 60
 """Characters of a wrong value."""
 
 MOST_PROBLEMS = 5
-"""Of a wrong request, that are told."""
+"""Of a wrong request, that are reported."""
 
 RequestId: TypeAlias = (
     Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[str, Field(max_length=64)]
@@ -33,7 +33,7 @@ class _Request(BaseModel):
 
 
 class Status(_Request):
-    """Tell how everything is."""
+    """Return the state of the daemon."""
 
     do: Literal["status"]
 
@@ -49,7 +49,7 @@ class Set(_Request):
 
 
 class Bypass(_Request):
-    """Hear the input instead of the stems, or not; or change over, where ``on`` is left out."""
+    """Switch bypass on or off, or, without ``on``, over."""
 
     do: Literal["bypass"]
     on: bool | None = None
@@ -66,7 +66,7 @@ class Learn(_Request):
 
 
 class Reload(_Request):
-    """Read the configuration anew."""
+    """Read the configuration again."""
 
     do: Literal["reload"]
 
@@ -78,7 +78,7 @@ class Stop(_Request):
 
 
 class Subscribe(_Request):
-    """Tell what happens from now on, and, where it is wished, so often how loud everything is."""
+    """Send events from now on, and levels, if ``meters`` is given."""
 
     do: Literal["subscribe"]
     meters: Annotated[float, Field(ge=0.02, le=60.0)] | None = None
@@ -114,7 +114,7 @@ def parse(line: bytes) -> Request:
     Raises
     ------
     RequestError
-        It is none.
+        It is not valid.
     """
     try:
         data = json.loads(line)
@@ -130,18 +130,18 @@ def parse(line: bytes) -> Request:
 
 
 def reply(id: RequestId | None, result: Mapping[str, Any]) -> bytes:
-    """Write what a request has come to."""
+    """Return the reply to a request that was done."""
     return line({"id": id, "ok": True, "result": result})
 
 
 def refusal(error: RequestError) -> bytes:
-    """Write why it came to nothing."""
+    """Return the reply to a request that was refused."""
     problem = {"code": error.code, "message": str(error)}
     return line({"id": error.id, "ok": False, "error": problem})
 
 
 def line(data: Mapping[str, Any]) -> bytes:
-    """Write anything as a line."""
+    """Return a JSON object as a line."""
     return json.dumps(data, allow_nan=False).encode() + b"\n"
 
 
@@ -153,7 +153,7 @@ def _id_of(data: Mapping[str, Any]) -> RequestId | None:
 
 
 def _explain(error: ValidationError) -> str:
-    """Say everything that is wrong, as ``key: rule``."""
+    """Return everything that is wrong, as ``key: rule``."""
     problems = []
     for details in error.errors(include_url=False)[:MOST_PROBLEMS]:
         where = ".".join(str(part) for part in details["loc"][1:])

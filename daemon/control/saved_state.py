@@ -1,4 +1,4 @@
-"""What is kept from one run to the next, where the configuration asks for it."""
+"""The state that is saved from one run to the next, where the configuration asks for it."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ MOST_BYTES = 1 << 18
 """Of the file; a longer one is something else."""
 
 
-class Kept(BaseModel):
+class SavedState(BaseModel):
     """The mixer, and the MIDI controllers that were learned."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,15 +89,15 @@ class _File:
             return {key: value for key, value in values.items() if key not in wrong}
         return values
 
-    def understood(self) -> Kept:
+    def understood(self) -> SavedState:
         """Return what this version knows."""
         bindings = [binding for binding in map(_as_binding, self._bindings) if binding]
-        return Kept.model_validate(
+        return SavedState.model_validate(
             {"strips": self._known_strips, "bypass": self._bypass, "bindings": tuple(bindings)}
         )
 
-    def updated(self, what: Kept) -> dict[str, Any]:
-        """Return what to write: what this version knows as it is now, the rest as it was."""
+    def updated(self, what: SavedState) -> dict[str, Any]:
+        """Return what to write: what this version knows, and the rest unchanged."""
         data = dict(self._data)
         for key, value in (
             ("strips", self._updated_strips(what)),
@@ -110,7 +110,7 @@ class _File:
                 data.pop(key, None)
         return data
 
-    def _updated_strips(self, what: Kept) -> dict[str, Any]:
+    def _updated_strips(self, what: SavedState) -> dict[str, Any]:
         strips = {stem: self._rest_of(stem, strip) for stem, strip in self._strips.items()}
         strips = {stem: rest for stem, rest in strips.items() if rest or stem not in STEMS}
         for stem, strip in what.strips.items():  # one of defaults too: the configuration has others
@@ -125,7 +125,7 @@ class _File:
             return strip
         return {key: each for key, each in strip.items() if key not in self._known_strips[stem]}
 
-    def _updated_bindings(self, what: Kept) -> list[Any]:
+    def _updated_bindings(self, what: SavedState) -> list[Any]:
         read = [(_as_binding(each), each) for each in self._bindings]
         more = {binding: unknown(Binding, each) for binding, each in read if binding}
         bindings = [
@@ -145,11 +145,11 @@ def _as_binding(data: Any) -> Binding | None:
         return None
 
 
-class Keeper:
-    """Keeps it in a file, or nowhere.
+class StateFile:
+    """A file in which the state is saved, or none.
 
     It is written on a thread of its own, for a card or a disk may take long. What a later version
-    has kept there beyond what this one knows stays there.
+    has saved there beyond what this one knows stays.
 
     Parameters
     ----------
@@ -161,27 +161,27 @@ class Keeper:
         self._path = path
         self._lock = -1
         self._file = _File()
-        self._last: Kept | None = None
-        self._writer = ThreadPoolExecutor(1, "stemd-keeper", have_steering_priority)
+        self._last: SavedState | None = None
+        self._writer = ThreadPoolExecutor(1, "stemd-state", have_steering_priority)
         self._writing: Future[str] = Future()
         self._writing.set_result("")
 
-    def recall(self) -> Kept:
-        """Read what was kept; nothing, if it cannot be read, and then it is not written over.
+    def read(self) -> SavedState:
+        """Read what was saved; nothing, if it cannot be read, and then it is not written over.
 
         Nor is it where another stemd saves there; the lock is held until `close`.
         """
         if self._path is None:
-            return Kept()
+            return SavedState()
         path = self._path
         self._claim(path)
         try:
             self._file = _File.read(read_ordinary(path, MOST_BYTES))
             self._last = self._file.understood()
         except FileNotFoundError:
-            self._last = Kept()
+            self._last = SavedState()
         except OSError as error:
-            self._keep_nowhere(f"the state file {path} cannot be read: {error.strerror or error}")
+            self._save_nowhere(f"the state file {path} cannot be read: {error.strerror or error}")
         except (ValueError, RecursionError):
             if self._path:
                 self._put_aside(path)
@@ -192,42 +192,42 @@ class Keeper:
                 path,
                 ", ".join(self._file.not_understood),
             )
-        return self._last or Kept()
+        return self._last or SavedState()
 
-    def keep(self, what: Kept, anew: bool = False) -> "Future[str]":
+    def save(self, what: SavedState, again: bool = False) -> "Future[str]":
         """Write it, whole or not at all (main thread).
 
         Parameters
         ----------
-        what : Kept
-        anew : bool
-            Also where it is what was written last.
+        what : SavedState
+        again : bool
+            Also if it was written last.
 
         Returns
         -------
         Future
-            Why it is not kept, nothing if it is; where the last writing is under way, of that one.
+            Why it is not saved, or nothing; while a write is under way, the result of that one.
         """
-        if self._path and self._writing.done() and (anew or what != self._last):
+        if self._path and self._writing.done() and (again or what != self._last):
             self._writing = self._writer.submit(self._write, self._path, what)
         return self._writing
 
-    def close(self, what: Kept) -> None:
-        """Keep the last (main thread)."""
+    def close(self, what: SavedState) -> None:
+        """Save for the last time (main thread)."""
         self._writing.result()
-        self.keep(what)
+        self.save(what)
         self._writer.shutdown()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
-    def _write(self, path: Path, what: Kept) -> str:
+    def _write(self, path: Path, what: SavedState) -> str:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, json.dumps(self._file.updated(what)).encode(), PRIVATE)
         except OSError as error:
-            log.warning("cannot keep the state in %s: %s", path, error.strerror)
-            return f"cannot keep the state in {path}: {error.strerror}"
+            log.warning("cannot save the state in %s: %s", path, error.strerror)
+            return f"cannot save the state in {path}: {error.strerror}"
         self._last = what
         return ""
 
@@ -237,7 +237,7 @@ class Keeper:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = lock_beside(path)
         except BlockingIOError:
-            self._keep_nowhere(
+            self._save_nowhere(
                 f"another stemd saves its state in {path}: name another file (control.state_file)"
             )
         except OSError as error:  # it may be writable later; some file systems have no locks
@@ -248,14 +248,14 @@ class Keeper:
         try:
             path.replace(aside)
         except OSError as error:
-            self._keep_nowhere(
+            self._save_nowhere(
                 f"the state file {path} is damaged, and cannot be renamed: {error.strerror}"
             )
         else:
             log.warning("the state file %s is damaged: it is now %s", path, aside)
 
-    def _keep_nowhere(self, reason: str) -> None:
-        log.warning("%s; nothing is kept this time", reason)
+    def _save_nowhere(self, reason: str) -> None:
+        log.warning("%s; nothing is saved this time", reason)
         self._path = None
         self._writing = Future()
         self._writing.set_result(reason)

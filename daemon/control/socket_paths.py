@@ -1,4 +1,4 @@
-"""Where the control socket is."""
+"""Paths of the control socket."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from platformdirs import user_runtime_path
 from stemd.daemon.errors import StemdError
 
 SYSTEM_FOLDER = Path("/run/stemd")
-"""What systemd makes for the service of the machine."""
+"""What systemd makes for the system-wide service."""
 
 
 def socket_path(wish: str, client_name: str) -> Path:
@@ -29,7 +29,7 @@ def socket_path(wish: str, client_name: str) -> Path:
     Raises
     ------
     StemdError
-        There is no such place.
+        The user has no folder for it.
     """
     if wish != "auto":
         return expanded("control.socket", wish)
@@ -44,7 +44,7 @@ def find_socket(wish: str, client_name: str) -> Path | None:
     Raises
     ------
     StemdError
-        There is no such place.
+        The user has no folder for it.
     """
     if wish == "off":
         return None
@@ -72,12 +72,12 @@ def find_auto(client_name: str) -> Path:
 
 
 def listens(path: Path) -> bool:
-    """Tell whether somebody takes our connections there; one who hangs may."""
+    """Whether some program accepts connections there, even one that hangs."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
             probe.connect(str(path))
-        except BlockingIOError:  # so many wait already
+        except BlockingIOError:  # its backlog is full
             return True
         except OSError:
             return False

@@ -16,7 +16,7 @@ from stemd.daemon.control.interfaces import nsm as nsm_interface
 from stemd.daemon.control.interfaces.interface import Steering, Target
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.pace import Pace
-from stemd.daemon.control.saved_state import Keeper
+from stemd.daemon.control.saved_state import StateFile
 from stemd.daemon.control.socket_paths import expanded
 from stemd.daemon.control.steerable import Steerable
 from stemd.daemon.errors import ServerError, StemdError
@@ -61,7 +61,7 @@ def run(read_config: Callable[[], Config]) -> None:
             _planner(config, lambda: adapt(read_config()), nsm),
             partial(_way_to_join(stack, config), config.jack),
             Mixer(config.mixer.strips.items()),
-            Keeper(expanded("control.state_file", state) if state else None),
+            StateFile(expanded("control.state_file", state) if state else None),
             Notifier(os.environ),
         )
         stack.enter_context(_signals_to(daemon.console))

@@ -11,7 +11,7 @@ from typing import Any
 from stemd.daemon.config import Config
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.mixer import Mixer
-from stemd.daemon.control.saved_state import Keeper
+from stemd.daemon.control.saved_state import StateFile
 from stemd.daemon.engine.link import Event
 from stemd.daemon.engine.scheduling import hurry_interpreter, settle_memory
 from stemd.daemon.graph.client import GraphClient
@@ -45,7 +45,7 @@ class Daemon:
     join : callable
         Opens a client, or raises `ServerError` while no server answers.
     mixer : Mixer
-    keeper : Keeper
+    state_file : StateFile
     notifier : Notifier
 
     Attributes
@@ -64,14 +64,14 @@ class Daemon:
         replan: Callable[[Plan | None], Plan],
         join: Callable[[], GraphClient],
         mixer: Mixer,
-        keeper: Keeper,
+        state_file: StateFile,
         notifier: Notifier,
     ) -> None:
-        kept = keeper.recall()
-        for stem, strip in kept.strips.items():
+        saved = state_file.read()
+        for stem, strip in saved.strips.items():
             mixer.put(stem, strip)
         bulletin = Bulletin()
-        self.playback = playback = Playback(config, mixer, kept.bypass)
+        self.playback = playback = Playback(config, mixer, saved.bypass)
         self._calls = Calls(playback.wake)
         self.reloader = Reloader(replan, playback, self._calls, bulletin)
         self._joiner = Joiner(join, self._work, lambda: not self.console.is_stopping)
@@ -83,9 +83,9 @@ class Daemon:
             self.reloader,
             self._figures,
             config.midi,
-            kept.bindings,
+            saved.bindings,
         )
-        self.saver = Saver(keeper, playback, self.console.midi, self._calls)
+        self.saver = Saver(state_file, playback, self.console.midi, self._calls)
         status = partial(in_a_line, playback, self._figures)
         self.heartbeat = Heartbeat(playback, notifier, status, self.saver.save)
         self._announcer = Announcer(playback, bulletin)

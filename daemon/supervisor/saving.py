@@ -3,7 +3,7 @@
 from concurrent.futures import Future
 
 from stemd.daemon.control.interfaces.midi_control import MidiControl
-from stemd.daemon.control.saved_state import Keeper, Kept
+from stemd.daemon.control.saved_state import SavedState, StateFile
 from stemd.daemon.errors import StemdError
 from stemd.daemon.supervisor.calls import Calls
 from stemd.daemon.supervisor.playback import Playback
@@ -17,21 +17,23 @@ class Saver:
 
     Parameters
     ----------
-    keeper : Keeper
+    state_file : StateFile
     playback : Playback
     midi : MidiControl
     calls : Calls
     """
 
-    def __init__(self, keeper: Keeper, playback: Playback, midi: MidiControl, calls: Calls) -> None:
-        self._keeper = keeper
+    def __init__(
+        self, state_file: StateFile, playback: Playback, midi: MidiControl, calls: Calls
+    ) -> None:
+        self._state_file = state_file
         self._playback = playback
         self._midi = midi
         self._calls = calls
 
-    def save(self, anew: bool = False) -> "Future[str]":
-        """Begin to save where something has changed; see `Keeper.keep` (main thread)."""
-        return self._keeper.keep(self._state(), anew)
+    def save(self, again: bool = False) -> "Future[str]":
+        """Begin to save where something has changed; see `StateFile.save` (main thread)."""
+        return self._state_file.save(self._state(), again)
 
     def save_and_wait(self) -> str:
         """Save now, and wait until that is done (any other thread).
@@ -43,7 +45,7 @@ class Saver:
         """
         try:
             self._calls.add(self.save).result(SAVE_S).result(SAVE_S)  # one that is under way
-            return self._calls.add(lambda: self.save(anew=True)).result(SAVE_S).result(SAVE_S)
+            return self._calls.add(lambda: self.save(again=True)).result(SAVE_S).result(SAVE_S)
         except TimeoutError:
             return f"it is not written within {SAVE_S:.0f} s"
         except StemdError as error:  # the daemon ends
@@ -51,11 +53,11 @@ class Saver:
 
     def close(self) -> None:
         """Save for the last time (main thread)."""
-        self._keeper.close(self._state())
+        self._state_file.close(self._state())
 
-    def _state(self) -> Kept:
+    def _state(self) -> SavedState:
         playback = self._playback
-        return Kept.model_validate(
+        return SavedState.model_validate(
             {
                 "strips": playback.changed_strips(),
                 "bypass": playback.is_bypassed,

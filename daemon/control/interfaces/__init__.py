@@ -1,1 +1,1 @@
-"""The ways to steer the daemon: socket, OSC, MIDI, metrics, NSM."""
+"""The interfaces that steer the daemon: socket, OSC, MIDI, metrics, NSM."""

@@ -1,4 +1,4 @@
-"""The control socket: answers requests and tells events, on a thread of its own."""
+"""The control socket: answers requests and sends events, on a thread of its own."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ ANSWER_S = 30.0
 """How long the daemon may take to answer, and a controller that is to be learned to move."""
 
 LOOK_S = 0.5
-"""How soon it is noticed that somebody who wanted a controller learned has left."""
+"""How soon the server notices that a client that waits for a controller has left."""
 
 UNREAD = 65_536
 """Bytes that a client may leave unread before events are left out for it."""
@@ -186,19 +186,19 @@ class ControlServer:
         raise RequestError("failed", f"no controller moved for {ANSWER_S:.0f} s", request.id)
 
     def subscribe(self, conversation: "_Conversation", stack: ExitStack) -> None:
-        """Have a client told of events until the stack is left."""
+        """Send events to a client until the stack is left."""
 
-        def tell(event: Event) -> None:
+        def send(event: Event) -> None:
             with suppress(RuntimeError):  # the loop was closed meanwhile
-                self._streams.loop.call_soon_threadsafe(conversation.tell, event)
+                self._streams.loop.call_soon_threadsafe(conversation.send, event)
 
-        stack.enter_context(self._daemon.bulletin.subscription(tell))
+        stack.enter_context(self._daemon.bulletin.subscription(send))
 
-    async def tell_meters(self, conversation: "_Conversation", interval_s: float) -> None:
-        """Tell a client how loud everything is, again and again."""
+    async def send_meters(self, conversation: "_Conversation", interval_s: float) -> None:
+        """Send levels to a client, again and again."""
         while True:
             await self.turn()
-            conversation.tell({"event": "meters", "peaks": self._daemon.peaks()})
+            conversation.send({"event": "meters", "peaks": self._daemon.peaks()})
             await asyncio.sleep(interval_s)
 
 
@@ -227,8 +227,8 @@ class _Conversation:
             await self._server.turn()
             await self._write(await self._reply(line))
 
-    def tell(self, event: Event) -> None:
-        """Write an event, unless the client reads too slowly."""
+    def send(self, event: Event) -> None:
+        """Send an event, unless the client reads too slowly."""
         if self._writer.transport.get_write_buffer_size() > UNREAD:
             self._left_out += 1
             return
@@ -265,7 +265,7 @@ class _Conversation:
             self._meters.cancel()
             self._meters = None
         if meters_s:
-            self._meters = asyncio.create_task(self._server.tell_meters(self, meters_s))
+            self._meters = asyncio.create_task(self._server.send_meters(self, meters_s))
 
     async def _write(self, reply: bytes) -> None:
         self._writer.write(reply)

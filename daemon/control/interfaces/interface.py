@@ -49,7 +49,7 @@ class Interface(Section):
     """A section of the configuration that opens an interface.
 
     A new one is a module with a subclass, and a line in `listed`. The module imports what the
-    interface needs only when it is opened: whoever reads a configuration imports the module.
+    interface needs only when it is opened, for reading any configuration imports the module.
     """
 
     key: ClassVar[str]

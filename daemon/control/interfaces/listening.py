@@ -1,4 +1,4 @@
-"""What is said where nobody can listen."""
+"""The error of a network port that cannot be opened."""
 
 import errno
 
@@ -9,7 +9,7 @@ OF_PORT = (errno.EADDRINUSE, errno.EACCES)
 
 
 def cannot_listen(what: str, section: str, host: str, port: int, error: Exception) -> StemdError:
-    """Make the error of a network listener that cannot be had.
+    """Return the error of a network port that cannot be opened.
 
     Parameters
     ----------

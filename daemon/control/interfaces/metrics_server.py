@@ -21,7 +21,7 @@ from stemd.daemon.errors import StemdError
 log = logging.getLogger(__name__)
 
 ANSWER_S = 2.0
-"""How long the daemon may take to tell its figures."""
+"""How long the daemon may take to return its status."""
 
 HEAD_S = 0.5
 """How long a request's head may take to arrive."""
@@ -33,7 +33,7 @@ MAX_CLIENTS = 64
 """Beyond that many connections the oldest one whose request has not come is dropped."""
 
 SNAPSHOT_S = 0.25
-"""For so long figures are given again, to whoever asks."""
+"""How long the same figures are served."""
 
 OF_SERVER = {
     "periods": "Cycles of the server since it was joined.",
@@ -75,7 +75,7 @@ class MetricsServer:
         try:
             self._socket = socket.create_server((host, port))
         except (OSError, TypeError, ValueError) as error:
-            raise cannot_listen("give metrics", "metrics", host, port, error) from None
+            raise cannot_listen("serve metrics", "metrics", host, port, error) from None
         self.port: int = self._socket.getsockname()[1]
         self._streams = StreamServer(self._socket, self._serve, LONGEST_HEAD, MetricsSection.thread)
 
@@ -84,7 +84,7 @@ class MetricsServer:
         self._streams.start()
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         self._streams.close()
         self._socket.close()
 
@@ -115,11 +115,11 @@ class MetricsServer:
         try:
             page = _page("200 OK", CONTENT_TYPE_LATEST, await self._snapshot.read())
         except (TimeoutError, StemdError) as error:
-            text = f"stemd does not tell its figures now: {str(error) or 'it is busy'}\n"
+            text = f"stemd has no figures now: {str(error) or 'it is busy'}\n"
             page = _page("503 Service Unavailable", "text/plain; charset=utf-8", text.encode())
         except Exception:
             log.exception("metrics")
-            page = _page("500 Internal Server Error", "text/plain", b"the log tells more\n")
+            page = _page("500 Internal Server Error", "text/plain", b"the log has the details\n")
         return page if method == b"GET" else page.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 
 
@@ -134,7 +134,7 @@ def _page(status: str, kind: str, body: bytes) -> bytes:
 
 
 class _Snapshot:
-    """The figures as text, asked for once for all who want them at about the same time."""
+    """The figures as text, made once for requests at about the same time."""
 
     def __init__(self, daemon: Steerable) -> None:
         self._daemon = daemon
@@ -145,12 +145,12 @@ class _Snapshot:
         self._until = float("-inf")
 
     async def read(self) -> bytes:
-        """Return them; TimeoutError or StemdError where the daemon does not tell."""
+        """Return them; TimeoutError or StemdError where the daemon does not reply."""
         now = asyncio.get_running_loop().time()
         if self._making is None or (self._making.done() and now >= self._until):
             self._making = asyncio.create_task(self._make())
             self._until = now + SNAPSHOT_S
-        return await asyncio.shield(self._making)  # others may wait for it too
+        return await asyncio.shield(self._making)  # other requests may wait for it too
 
     async def _make(self) -> bytes:
         async with asyncio.timeout(ANSWER_S):

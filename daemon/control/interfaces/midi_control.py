@@ -24,13 +24,13 @@ CLOSE = 0.02
 """So near a fader is picked up."""
 
 NEW_PRESS_S = 0.2
-"""A button that says "pressed" again, after so long without a word, was released meanwhile: some
-tell only that they are pressed, others, and knobs, tell it again and again."""
+"""A button that sends "pressed" again after so long a silence was released meanwhile: some
+send only presses, and others, and knobs, send the same value again and again."""
 
 
 BATCH_S = 0.02
-"""So often at most messages are followed, those that came meanwhile together: a low-frequency
-oscillator sends hundreds a second, and the interpreter belongs to the music."""
+"""The shortest time between two batches of messages: a low-frequency oscillator sends hundreds a
+second, and the interpreter belongs to the music."""
 
 
 @dataclass
@@ -42,13 +42,13 @@ class _Controller:
     """It has sent a fine part once, so a coarse one alone is half of a message."""
     last: float | None = None
     set_gain: float | None = None
-    """What it set last; another gain is somebody else's, and then it must be picked up first."""
+    """What it set last; where the gain is another one by now, the fader must pick it up first."""
     was_pressed: bool = False
     pressed_at: float = float("-inf")
 
 
 class Lesson(NamedTuple):
-    """What the next controller that moves is to do, and whom to tell which it was."""
+    """What the next controller that moves is to do, and the future for its binding."""
 
     wish: Binding
     learned: "Future[Binding]"
@@ -67,7 +67,7 @@ class MidiControl:
     learned : list of Binding
         Those of the bindings that were learned.
     clock : callable
-        Gives seconds of a monotonic clock.
+        Returns seconds of a monotonic clock.
     """
 
     daemon: Steerable
@@ -90,7 +90,7 @@ class MidiControl:
         Raises
         ------
         StemdError
-            Somebody else waits for one.
+            Another client waits for one.
         """
         if self._lesson and not self._lesson.learned.done():
             raise StemdError("another controller is being learned: move it first, or wait 30 s")
@@ -108,7 +108,7 @@ class MidiControl:
         has_messages : bool
             Whether some came since this was asked last.
         read : callable
-            Gives all that came.
+            Returns all that came.
         """
         self._wait |= has_messages
         if self._wait and self.clock() >= self._due:
@@ -116,7 +116,7 @@ class MidiControl:
             self.handle(read())
 
     def handle(self, messages: Iterable[bytes]) -> None:
-        """Follow messages of three bytes, and do at the end what they come to together."""
+        """Follow messages of three bytes, and apply what they change together at the end."""
         self._batch = _Batch(self.daemon)
         for status, controller, value in messages:
             if status & 0xF0 == CONTROL_CHANGE and controller <= LAST_CC and value < 0x80:
@@ -186,7 +186,7 @@ class MidiControl:
 
 
 class _Batch:
-    """What several messages come to: each stem is set once, however often it was moved.
+    """What several messages change together: each stem is set once, however often it was moved.
 
     Attributes
     ----------
@@ -207,14 +207,14 @@ class _Batch:
         self.strips[stem] = self.strips[stem].model_copy(update={what: value})
 
     def bypass(self, on: bool | None) -> None:
-        """Switch bypass; None: change over."""
+        """Switch bypass on or off, or, for None, over."""
         if on is None:
             self._changes_over = not self._changes_over
         else:
             self._bypass, self._changes_over = on, False
 
     def apply(self) -> None:
-        """Do it."""
+        """Set the stems, and bypass."""
         for stem, change in self._changes.items():
             with suppress(UnknownStemError):  # it went meanwhile
                 set_strip(self._daemon, stem, change)

@@ -27,10 +27,10 @@ NAME = "stemd"
 API_MAJOR, API_MINOR = 1, 1
 
 LOOK_S = 0.5
-"""How soon it is noticed that the session is left."""
+"""How soon the thread notices that it is to end."""
 
 SILENT_S = 10.0
-"""After so long without a word it is said that there is none."""
+"""After so long a silence of the session manager a warning is logged."""
 
 ERR_GENERAL = -1
 
@@ -44,7 +44,7 @@ class Opened:
     """What the session manager wants opened."""
 
     path: Path
-    """Where the client may keep what belongs to the session."""
+    """Where the client may save what belongs to the session."""
 
     client_name: str
     """What it must call itself in the graph."""
@@ -108,16 +108,16 @@ class NsmClient:
         return self._opened
 
     def fail(self, reason: str) -> None:
-        """Say that what was to be opened cannot be."""
+        """Report that what was to be opened cannot be."""
         self._send("/error", "/nsm/client/open", ERR_GENERAL, reason)
 
     def follow(self, save: Callable[[], str], event: Event) -> None:
-        """Say that we are open as soon as there are ports.
+        """Report that stemd is open as soon as there are ports.
 
         Parameters
         ----------
         save : callable
-            Keeps what is set, and returns why it is not kept, nothing if it is. It may wait.
+            Saves what is set; returns why it is not saved, or nothing. It may wait.
         event : Event
         """
         self._save = save
@@ -126,7 +126,7 @@ class NsmClient:
             self._send("/reply", "/nsm/client/open", "playing")
 
     def close(self) -> None:
-        """Listen no more."""
+        """Leave the session."""
         self._ending.set()
         self._thread.join()
         self._socket.close()

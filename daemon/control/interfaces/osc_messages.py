@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 TYPES, MOST_VALUES = b"ifdhsTF", 8
 """Tags of the values that are read, and how many a message has at most: python-osc takes long over
-many, and tells the root logger of each that it does not know."""
+many, and logs each that it does not know to the root logger."""
 
 BUNDLE, BUNDLE_HEAD, SIZE = b"#bundle\0", 16, 4
 """How a bundle begins, its bytes before the first element, and those of each element's size."""

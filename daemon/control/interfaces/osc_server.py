@@ -3,7 +3,7 @@
 ``/stemd/STEM/gain`` (dB), ``/stemd/STEM/fader`` (0 to 1), ``/stemd/STEM/mute``,
 ``/stemd/STEM/solo``, ``/stemd/bypass`` (0 or 1), ``/stemd/reload``, ``/stemd/stop``.
 (Wright and Freed, "Open Sound Control 1.0", 2002; the library reads messages, and nothing else of
-it is used: patterns in addresses, and times of bundles, would let a stranger keep us busy.)
+it is used: patterns in addresses, and times of bundles, would let a stranger keep stemd busy.)
 """
 
 import logging
@@ -27,8 +27,8 @@ LONGEST_DATAGRAM = 1024
 """Bytes; what is longer is cut, and then is no OSC."""
 
 LOOK_S = 0.5
-"""How soon it is noticed that nobody is to listen any more, and how long the socket is left alone
-after an error, which may stay."""
+"""How soon the thread notices that it is to end, and how long it pauses after an error, which may
+stay."""
 
 
 class OscServer:
@@ -68,7 +68,7 @@ class OscServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._ending.set()
         self._thread.join()
         self._socket.close()

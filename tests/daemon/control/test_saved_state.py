@@ -8,75 +8,75 @@ import pytest
 
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Strip
-from stemd.daemon.control.saved_state import MOST_BYTES, Keeper, Kept
+from stemd.daemon.control.saved_state import MOST_BYTES, SavedState, StateFile
 
-SOMETHING = Kept(
+SOMETHING = SavedState(
     strips={"drums": Strip(gain=-3, solo=True)},
     bypass=True,
     bindings=(Binding(cc=7, does="gain", stem="vocals"),),
 )
 
 
-def keep(keeper: Keeper, what: Kept = SOMETHING) -> str:
+def save(state_file: StateFile, what: SavedState = SOMETHING) -> str:
     """Why it is not kept."""
-    return keeper.keep(what).result(10)
+    return state_file.save(what).result(10)
 
 
 def test_what_was_kept_is_recalled(tmp_path):
     path = tmp_path / "folder" / "state"
-    assert keep(Keeper(path)) == ""
-    assert Keeper(path).recall() == SOMETHING
+    assert save(StateFile(path)) == ""
+    assert StateFile(path).read() == SOMETHING
 
 
 def test_a_strip_of_defaults_is_kept_for_the_configuration_may_have_another(tmp_path):
-    path, back_to_0_db = tmp_path / "state", Kept(strips={"drums": Strip()})
-    assert keep(Keeper(path), back_to_0_db) == ""
-    assert Keeper(path).recall() == back_to_0_db
+    path, back_to_0_db = tmp_path / "state", SavedState(strips={"drums": Strip()})
+    assert save(StateFile(path), back_to_0_db) == ""
+    assert StateFile(path).read() == back_to_0_db
 
 
 def test_the_last_is_kept_at_the_end(tmp_path):
-    keeper = Keeper(tmp_path / "state")
-    keeper.keep(Kept(bypass=True))
-    keeper.close(SOMETHING)
-    assert Keeper(tmp_path / "state").recall() == SOMETHING
+    state_file = StateFile(tmp_path / "state")
+    state_file.save(SavedState(bypass=True))
+    state_file.close(SOMETHING)
+    assert StateFile(tmp_path / "state").read() == SOMETHING
 
 
 def test_without_a_file_nothing_is_kept():
-    keeper = Keeper(None)
-    assert keep(keeper) == ""
-    assert keeper.recall() == Kept()
+    state_file = StateFile(None)
+    assert save(state_file) == ""
+    assert state_file.read() == SavedState()
 
 
 def test_of_two_daemons_with_one_file_the_second_says_so_and_writes_nothing(tmp_path, caplog):
     path = tmp_path / "state"
-    first, second = Keeper(path), Keeper(path)
-    first.recall()
-    assert keep(first) == ""
-    assert second.recall() == SOMETHING
+    first, second = StateFile(path), StateFile(path)
+    first.read()
+    assert save(first) == ""
+    assert second.read() == SOMETHING
     reason = f"another stemd saves its state in {path}: name another file (control.state_file)"
-    assert keep(second, Kept()) == reason
-    assert caplog.messages == [f"{reason}; nothing is kept this time"]
-    second.close(Kept())
+    assert save(second, SavedState()) == reason
+    assert caplog.messages == [f"{reason}; nothing is saved this time"]
+    second.close(SavedState())
     first.close(SOMETHING)
-    third = Keeper(path)
-    assert third.recall() == SOMETHING
-    assert keep(third, Kept()) == ""
-    third.close(Kept())
+    third = StateFile(path)
+    assert third.read() == SOMETHING
+    assert save(third, SavedState()) == ""
+    third.close(SavedState())
 
 
 def test_the_same_is_not_written_again(tmp_path):
-    keeper = Keeper(tmp_path / "state")
-    keep(keeper)
+    state_file = StateFile(tmp_path / "state")
+    save(state_file)
     (tmp_path / "state").unlink()
-    keep(keeper)
+    save(state_file)
     assert not (tmp_path / "state").exists()
-    keep(keeper, Kept())
+    save(state_file, SavedState())
     assert (tmp_path / "state").exists()
 
 
 def test_what_nobody_set_makes_no_file(tmp_path):
-    keeper = Keeper(tmp_path / "state")
-    keep(keeper, keeper.recall())
+    state_file = StateFile(tmp_path / "state")
+    save(state_file, state_file.read())
     assert not (tmp_path / "state").exists()
 
 
@@ -89,12 +89,12 @@ def test_what_nobody_set_makes_no_file(tmp_path):
 )
 def test_a_damaged_file_is_put_aside_and_said(tmp_path, caplog, damage):
     (tmp_path / "state").write_bytes(damage)
-    keeper = Keeper(tmp_path / "state")
-    assert keeper.recall() == Kept()
+    state_file = StateFile(tmp_path / "state")
+    assert state_file.read() == SavedState()
     assert f"state is damaged: it is now {tmp_path}/state.damaged" in caplog.text
-    assert keep(keeper) == ""
+    assert save(state_file) == ""
     assert (tmp_path / "state.damaged").read_bytes() == damage
-    assert Keeper(tmp_path / "state").recall() == SOMETHING
+    assert StateFile(tmp_path / "state").read() == SOMETHING
 
 
 LATER = {
@@ -117,21 +117,21 @@ LATER = {
 def test_what_a_later_version_kept_is_used_as_far_as_it_is_known_and_stays(tmp_path, caplog):
     path = tmp_path / "state"
     path.write_text(json.dumps(LATER))
-    keeper = Keeper(path)
-    known = Kept(
+    state_file = StateFile(path)
+    known = SavedState(
         strips={**SOMETHING.strips, "vocals": Strip()}, bypass=True, bindings=SOMETHING.bindings
     )
-    assert keeper.recall() == known
+    assert state_file.read() == known
     assert not caplog.text
-    assert keep(keeper, known.model_copy(update={"bypass": False})) == ""
+    assert save(state_file, known.model_copy(update={"bypass": False})) == ""
     expected = {key: value for key, value in LATER.items() if key != "bypass"}
     assert json.loads(path.read_text()) == expected
 
-    changed = Kept(
+    changed = SavedState(
         strips={"drums": Strip(mute=True), "bass": Strip(gain=-1)},
         bindings=(*SOMETHING.bindings, Binding(cc=8, does="bypass")),
     )
-    assert keep(keeper, changed) == ""
+    assert save(state_file, changed) == ""
     written = json.loads(path.read_text())
     assert written["strips"] == {
         "drums": {"mute": True, "pan": 0.5},
@@ -145,7 +145,7 @@ def test_what_a_later_version_kept_is_used_as_far_as_it_is_known_and_stays(tmp_p
         *LATER["bindings"][1:],
     ]
     assert written["scenes"] == LATER["scenes"]
-    assert Keeper(path).recall().bindings == changed.bindings
+    assert StateFile(path).read().bindings == changed.bindings
 
 
 @pytest.mark.parametrize(
@@ -171,13 +171,13 @@ def test_values_of_a_later_version_are_named_and_stay_while_the_rest_is_used(
     if isinstance(content["strips"], dict):
         content["strips"] |= {"vocals": {"mute": True}}
     path.write_text(json.dumps(content))
-    keeper = Keeper(path)
-    recalled = keeper.recall()
+    state_file = StateFile(path)
+    recalled = state_file.read()
     said = f"holds values that this version of stemd does not understand: {named}; the rest is used"
     assert (said in caplog.text) == bool(named)
     if isinstance(content["strips"], dict):
         assert recalled.strips["vocals"] == Strip(mute=True)
-    assert keeper.keep(recalled, anew=True).result(10) == ""
+    assert state_file.save(recalled, again=True).result(10) == ""
     assert json.loads(path.read_text()) == content
     assert not (tmp_path / "state.damaged").exists()
 
@@ -187,11 +187,11 @@ def test_a_value_of_a_later_version_is_replaced_once_the_user_sets_it(tmp_path):
     path.write_text(
         '{"strips": {"drums": {"gain": "loud", "pan": 1}, "bass": 7}, "bypass": "soft"}'
     )
-    keeper = Keeper(path)
-    keeper.recall()
-    now = Kept(strips={"drums": Strip(gain=-3), "bass": Strip(mute=True)}, bypass=True)
-    assert keep(keeper, now) == ""
-    assert Keeper(path).recall() == now
+    state_file = StateFile(path)
+    state_file.read()
+    now = SavedState(strips={"drums": Strip(gain=-3), "bass": Strip(mute=True)}, bypass=True)
+    assert save(state_file, now) == ""
+    assert StateFile(path).read() == now
     assert json.loads(path.read_text())["strips"]["drums"] == {"gain": -3.0, "pan": 1}
 
 
@@ -225,21 +225,21 @@ def test_what_cannot_be_read_is_not_written_over_and_never_said_to_be_kept(
     path = tmp_path / "state"
     make(path)
     before = path.lstat()
-    keeper = Keeper(path)
-    assert keeper.recall() == Kept()
+    state_file = StateFile(path)
+    assert state_file.read() == SavedState()
     assert re.search(f"cannot be read: {reason}", caplog.text)
-    assert "nothing is kept this time" in caplog.text
+    assert "nothing is saved this time" in caplog.text
     for _ in range(2):
-        assert re.search(f"state cannot be read: {reason}", keep(keeper))
+        assert re.search(f"state cannot be read: {reason}", save(state_file))
     assert path.lstat().st_ino == before.st_ino
 
 
 def test_a_damaged_file_that_cannot_be_renamed_stays(tmp_path, caplog):
     (tmp_path / "state").write_bytes(b"{")
     (tmp_path / "state.damaged").mkdir()
-    keeper = Keeper(tmp_path / "state")
-    assert keeper.recall() == Kept()
-    assert "is damaged, and cannot be renamed: Is a directory" in keep(keeper)
+    state_file = StateFile(tmp_path / "state")
+    assert state_file.read() == SavedState()
+    assert "is damaged, and cannot be renamed: Is a directory" in save(state_file)
     assert (tmp_path / "state").read_bytes() == b"{"
 
 
@@ -247,27 +247,27 @@ def test_a_damaged_file_that_cannot_be_renamed_stays(tmp_path, caplog):
 def test_what_is_no_file_is_neither_waited_for_nor_written_over(tmp_path, caplog, make):
     path = tmp_path / "state"
     make(path)
-    keeper = Keeper(path)
-    assert keeper.recall() == Kept()
-    assert "and must be an ordinary file; nothing is kept this time" in caplog.text
-    assert keep(keeper)
+    state_file = StateFile(path)
+    assert state_file.read() == SavedState()
+    assert "and must be an ordinary file; nothing is saved this time" in caplog.text
+    assert save(state_file)
     assert not path.is_file()
 
 
 def test_a_place_that_cannot_be_written_is_said_and_tried_again(tmp_path, caplog):
     (tmp_path / "file").write_text("")
-    keeper = Keeper(tmp_path / "file" / "state")
-    assert "cannot keep the state in" in keep(keeper)
-    assert "cannot keep the state in" in caplog.text
+    state_file = StateFile(tmp_path / "file" / "state")
+    assert "cannot save the state in" in save(state_file)
+    assert "cannot save the state in" in caplog.text
     (tmp_path / "file").unlink()
-    assert keep(keeper) == ""
-    assert Keeper(tmp_path / "file" / "state").recall() == SOMETHING
+    assert save(state_file) == ""
+    assert StateFile(tmp_path / "file" / "state").read() == SOMETHING
 
 
 def test_what_was_removed_meanwhile_is_written_anew_where_it_is_asked_for(tmp_path):
     path = tmp_path / "state"
-    keeper = Keeper(path)
-    keep(keeper)
+    state_file = StateFile(path)
+    save(state_file)
     path.unlink()
-    assert keeper.keep(SOMETHING, anew=True).result(10) == ""
+    assert state_file.save(SOMETHING, again=True).result(10) == ""
     assert path.exists()

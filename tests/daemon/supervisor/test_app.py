@@ -82,4 +82,4 @@ def test_each_way_to_steer_listens_where_it_was_told(tmp_path, caplog):
     assert "cannot listen for OSC on 192.0.2.1" in caplog.text
     elsewhere = [f"metrics.port={metrics}", "metrics.host=192.0.2.1", "control.socket=off"]
     assert not list(app._open_interfaces(load_config(None, elsewhere), FakeDaemon()))
-    assert "cannot give metrics on 192.0.2.1" in caplog.text
+    assert "cannot serve metrics on 192.0.2.1" in caplog.text

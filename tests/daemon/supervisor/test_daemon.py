@@ -16,7 +16,7 @@ from daemon_on_stage import NETWORKS, Servers, new_daemon, play, play_until
 from fake_graph import FakeGraph
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.control.replies import read_status
-from stemd.daemon.control.saved_state import Keeper
+from stemd.daemon.control.saved_state import StateFile
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
 from stemd.daemon.supervisor import daemon as daemon_module
 from stemd.daemon.supervisor import heartbeat, joining
@@ -425,8 +425,8 @@ def test_what_was_set_is_kept_where_it_gives_up_too(servers, monkeypatch, tmp_pa
     monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     monkeypatch.setattr(FakeGraph, "bind", fail)
     servers.present = FakeGraph()
-    daemon = new_daemon(servers, keeper=Keeper(tmp_path / "state.json"))
+    daemon = new_daemon(servers, state_file=StateFile(tmp_path / "state.json"))
     daemon.console.mixer.put("vocals", Strip(gain=-7))
     with pytest.raises(ServerError):
         daemon.run()
-    assert Keeper(tmp_path / "state.json").recall().strips["vocals"].gain == -7
+    assert StateFile(tmp_path / "state.json").read().strips["vocals"].gain == -7

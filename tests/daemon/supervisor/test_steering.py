@@ -15,7 +15,7 @@ from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.control.interfaces.osc_server import OscServer
 from stemd.daemon.control.mixer import Mixer
-from stemd.daemon.control.saved_state import Keeper
+from stemd.daemon.control.saved_state import StateFile
 from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.supervisor import daemon as daemon_module
 from stemd.daemon.supervisor.daemon import Daemon
@@ -45,7 +45,7 @@ class Concert:
         plan = Plan(config, config, SCHEME, networks, TWO)
         self.graph = FakeGraph(RATE, PERIOD)
         self.daemon = Daemon(
-            config, lambda _: plan, lambda: self.graph, Mixer([]), Keeper(None), Notifier({})
+            config, lambda _: plan, lambda: self.graph, Mixer([]), StateFile(None), Notifier({})
         )
         self.heard: list[tuple[float, np.ndarray]] = []
         self.midi: list[bytes] = []

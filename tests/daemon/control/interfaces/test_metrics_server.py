@@ -154,7 +154,7 @@ def test_a_daemon_that_does_not_tell_is_said(daemon, server, monkeypatch, capfd)
     daemon.status = Future
     with pytest.raises(HTTPError, match="503") as caught:
         figures(server)
-    assert b"stemd does not tell its figures now: it is busy" in caught.value.read()
+    assert b"stemd has no figures now: it is busy" in caught.value.read()
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -216,5 +216,7 @@ def test_figures_that_cannot_be_made_are_an_error_with_a_cause_in_the_log(daemon
 
 
 def test_a_port_that_is_taken_is_one_clear_line(server, daemon):
-    with pytest.raises(StemdError, match=rf"cannot give metrics on .*{server.port}.*metrics\.port"):
+    with pytest.raises(
+        StemdError, match=rf"cannot serve metrics on .*{server.port}.*metrics\.port"
+    ):
         MetricsServer("127.0.0.1", server.port, daemon)

@@ -62,7 +62,7 @@ def test_it_announces_itself_waits_to_be_opened_and_is_saved(manager, client, tm
     opened = client.wait_for_open()
     assert opened.path == tmp_path / "song.nABCD"
     assert opened.client_name == "stemd.nABCD"
-    answers = ["", "cannot keep the state in x: No space left on device"]
+    answers = ["", "cannot save the state in x: No space left on device"]
     save = lambda: answers.pop(0)  # noqa: E731
     manager.say("/nsm/client/save")
     told = manager.hear()
@@ -74,7 +74,7 @@ def test_it_announces_itself_waits_to_be_opened_and_is_saved(manager, client, tm
     manager.say("/nsm/client/save")
     assert manager.hear() == ["/reply", "/nsm/client/save", "saved"]
     manager.say("/nsm/client/save")
-    reason = "cannot keep the state in x: No space left on device"
+    reason = "cannot save the state in x: No space left on device"
     assert manager.hear() == ["/error", "/nsm/client/save", -1, reason]
     assert not answers
 
