@@ -22,14 +22,14 @@ def find(about: str):
 
 
 def test_networks_are_checked():
-    found = check_networks(2)
+    found = check_networks("auto", 2)
     assert found.weight is Weight.GOOD
     assert "2stems (bundled)" in found.found
 
 
 def test_damaged_networks_are_bad_and_the_remedy_is_a_command(tmp_path):
     damaged_four_stems(tmp_path)
-    found = check_networks(4)
+    found = check_networks("auto", 4)
     assert found.weight is Weight.BAD
     assert "run `stemd models install 4stems`" in found.found
 
