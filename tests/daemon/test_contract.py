@@ -13,6 +13,7 @@ from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import Scheme
 from stemd.dsp.separator import Separator
 from two_networks import low_and_high
+from waiting import wait_until
 
 SCHEME = Scheme(T=64, B=3, A=2, mirror=4)
 
@@ -133,5 +134,9 @@ def test_no_thread_is_left_behind(rig, graph):
             assert {thread.name for thread in set(threading.enumerate()) - before} >= {
                 *("stemd-engine", "stemd-vocals", "stemd-accompaniment"),
             }
-        ours = {t for t in threading.enumerate() if t.name.startswith("stemd")}
-        assert ours <= before  # of the player and the recorder, which are clients too
+
+        def ours() -> set[threading.Thread]:
+            return {t for t in threading.enumerate() if t.name.startswith("stemd")}
+
+        # Of those before are the player's and the recorder's, which are clients too.
+        wait_until(lambda: ours() <= before)

@@ -248,7 +248,10 @@ class TestMeasurements:
         assert Measurements(path).recall(work).best.load == HEADROOM
 
     def test_what_another_version_has_measured_in_its_own_way_stays(self, loads, tmp_path):
-        path, works = tmp_path / "machine.json", [Work(SCHEME, 2, "mixed", each) for each in (1, 2)]
+        path, works = (
+            tmp_path / "machine.json",
+            [Work(SCHEME, TWO, "mixed", each) for each in (1, 2)],
+        )
         Measurements(path).measure(works[0])
         content = json.loads(path.read_text())
         content["remembered"]["later"] = {"joules": 3}
@@ -259,7 +262,7 @@ class TestMeasurements:
         assert content["remembered"].items() <= json.loads(path.read_text())["remembered"].items()
 
     def test_measurements_are_for_their_owner_alone(self, loads, tmp_path):
-        Measurements(tmp_path / "machine.json").measure(Work(SCHEME, 2, "mixed", 1))
+        Measurements(tmp_path / "machine.json").measure(Work(SCHEME, TWO, "mixed", 1))
         assert (tmp_path / "machine.json").stat().st_mode & 0o777 == 0o600
 
     def test_where_nothing_can_be_written_nothing_is_remembered(self, loads, tmp_path, caplog):

@@ -90,7 +90,7 @@ class TestWhereOnlyTheArchiveIsKnown:
         architecture = replace(tiny.ARCHITECTURE, masks="softmax")
         releases = {"2stems": Release("2stems", architecture, tiny.sha256(archive))}
         library = Library(tmp_path / "data", tmp_path / "cache", tmp_path / "bundled", releases)
-        return Installer(library, site.url, progress=False, retry_delay_s=0)
+        return Installer(library, url=site.url, retry_delay_s=0)
 
     @pytest.mark.parametrize("way", ["download", "archive"])
     def test_the_archive_vouches_for_them(self, installer, archive, way):
