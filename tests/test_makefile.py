@@ -104,10 +104,13 @@ def test_pip_shows_its_progress_where_there_is_a_terminal(has_terminal, is_quiet
     pip = tmp_path / "bin" / "pip"
     pip.write_text('#!/bin/sh\necho "pip $*"\n')
     pip.chmod(0o755)
-    installs = "x: ; $(call install-stemd,osc$(comma)top)"
+    installs = "tried: ; $(call install-stemd,osc$(comma)top)"
     ours, theirs = pty.openpty() if has_terminal else os.pipe()
     subprocess.run(
-        ["make", "--eval", installs, "x", f"VENV={tmp_path}"], cwd=ROOT, stdout=theirs, check=True
+        ["make", "--eval", installs, "tried", f"VENV={tmp_path}"],
+        cwd=ROOT,
+        stdout=theirs,
+        check=True,
     )
     os.close(theirs)
     said = b""
@@ -121,8 +124,8 @@ def test_pip_shows_its_progress_where_there_is_a_terminal(has_terminal, is_quiet
 
 
 def test_a_make_within_make_does_not_say_which_folder_it_enters():
-    within = "x: ; $(MAKE) --eval 'y: ; echo within' y"
+    within = "tried: ; $(MAKE) --eval 'y: ; echo within' y"
     ended = subprocess.run(
-        ["make", "--eval", within, "x"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--eval", within, "tried"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert ended.stdout == "within\n"
