@@ -1,6 +1,5 @@
-"""Four interpreters under a real jackd, in real time, with networks of the official size."""
+"""Four interpreters under a real jackd, in real time, with the bundled networks."""
 
-import os
 import re
 import signal
 import subprocess
@@ -9,34 +8,16 @@ from pathlib import Path
 from threading import Semaphore
 
 import jack
-import pytest
 
-import tiny_model
 from stemd.daemon.graph.private_server import private_server
 
 STEMD = Path(sys.executable).with_name("stemd")
-OFFICIAL_FILTERS = (16, 32, 64, 128, 256, 512)
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """A home in which random 4-stem networks are installed, as a user would install them."""
-    home = tmp_path_factory.mktemp("home")
-    checkpoint = home / "checkpoint"
-    checkpoint.mkdir()
-    variables = tiny_model.variables(stems=4, filters=OFFICIAL_FILTERS)
-    tiny_model.write_checkpoint(checkpoint, variables)
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
-    install = ["models", "install", "4stems", "--from", checkpoint, "--allow-unverified"]
-    installed = subprocess.run([STEMD, *install], env=environment, capture_output=True, text=True)
-    assert installed.returncode == 0, installed.stderr
-    return environment
 
 
 def test_four_stems_at_the_seed_preset_are_never_late(environment):
     with private_server(blocksize=1024) as server:
         process = subprocess.Popen(
-            [STEMD, "run", "--preset", "seed"],
+            [STEMD, "run", "--stems", "4", "--preset", "seed"],
             env={**environment, "JACK_DEFAULT_SERVER": server},
             stderr=subprocess.PIPE,
             text=True,
