@@ -3,10 +3,12 @@
 import random
 import subprocess
 from pathlib import Path
+from time import sleep
 
 import pytest
 
 from peer_programs import started, write_song
+from stemd.daemon.graph.patchbay import TOGETHER_S
 from waiting import wait_until
 
 CONFIG = """
@@ -97,6 +99,7 @@ def test_what_a_user_takes_down_stays_so_until_a_reload(stemd, mpd, tool):
         mpd.do("play")
         wait_until(lambda: {LEFT, RIGHT} <= desk.connections(), 5)
         tool("jack_disconnect", *LEFT)
+        sleep(2 * TOGETHER_S)  # as long as a user takes at least, to stop the player next
         mpd.do("stop and play")
         draw = random.Random(2)
         for _ in range(6):
