@@ -82,7 +82,7 @@ def test_who_is_compared_with_himself_gains_nothing(networks, monkeypatch):
 
     song = 0.1 * np.random.default_rng(1).standard_normal((2, 44_100)).astype(np.float32)
     monkeypatch.setattr(experiments, "build_mixes", lambda _: None)
-    monkeypatch.setattr(experiments, "read", lambda _: song)
+    monkeypatch.setattr(experiments, "read_song", lambda _: song)
     monkeypatch.setattr(experiments, "RECIPES", [1, 2, 3])
     monkeypatch.setattr(experiments, "score_scheme", score)
     monkeypatch.setattr(experiments, "on_every_mix", on_every_mix)
