@@ -158,7 +158,7 @@ def silence(arm) -> str:
     return song
 
 
-MOST_MB = {"bookworm": {"two": 110, "one": 80}, "trixie": {"two": 110, "one": 90}}
+MOST_MB = {"bookworm": {"two": 110, "one": 86}, "trixie": {"two": 110, "one": 90}}
 """By Debian and number of networks: its Python is as frugal as the other's, but there are more
 pages of libraries, which nobody has written to, and which the kernel may take back."""
 
