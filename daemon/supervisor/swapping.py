@@ -183,7 +183,7 @@ class Swapper:
             case Step.TRY if wanted:
                 self._try(wanted)
             case Step.LOAD:
-                self._load(sign)
+                self._load()
             case Step.LOADED:
                 self._take_loaded(now)
             case Step.ADMIT if wanted and self.coming:
@@ -243,12 +243,10 @@ class Swapper:
     def _step(self, step: Step) -> None:
         self.phase = after(self.phase, step)
 
-    def _load(self, sign: Sign) -> None:
+    def _load(self) -> None:
         """End what plays, and have another thread see that there are networks for the next one."""
         playing, networks = self.playing, self.setup.networks
         is_suspect, left_behind = self._need is Need.NETWORKS, self._left_behind
-        if sign is Sign.UNFIT:
-            self._log_unfit()
 
         def make_ready() -> None:
             left_behind.end(playing)
@@ -263,17 +261,19 @@ class Swapper:
         self._step(Step.LOAD)
         self._do_apart(make_ready, "stemd-load")
 
-    def _log_unfit(self) -> None:
+    def _make(self, setup: Setup, is_held: bool = False) -> Live:
+        """Make another separation; log what the server has changed since the last was made."""
         if self.playing.separation.samplerate != self._client.samplerate:
             log.info("the server plays at %d Hz now", self._client.samplerate)
-        else:
+        elif not self._maker.fits(self.playing):
             log.info("the server's periods are of %d frames now", self._rt.counters().period)
+        return self._maker.make(setup, is_held)
 
     def _take_loaded(self, now: float) -> None:
         """Let another separation take over; later, where there are no networks for it."""
         try:
             self.job.result()
-            self.coming = self._maker.make(self.setup)
+            self.coming = self._make(self.setup)
         except Exception as error:  # noqa: BLE001 - whatever it is, the dry signal is heard
             self._load_at = now + LOAD_AGAIN_S
             log.error("%s; the next attempt is in %.0f s", error, LOAD_AGAIN_S)
@@ -286,7 +286,7 @@ class Swapper:
         """Let another setup hear the music, unheard."""
         try:
             self._ports.add(change.setup.networks.stems)
-            self.coming = self._maker.make(change.setup, is_held=True)
+            self.coming = self._make(change.setup, is_held=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, what plays goes on
             change.refuse(error)
             self._remove_ports()

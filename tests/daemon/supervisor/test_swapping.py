@@ -1,5 +1,6 @@
 """Whatever happens in whichever phase, it ends with one separation that plays, and its ports."""
 
+import logging
 import threading
 from concurrent.futures import Future
 from itertools import count
@@ -253,6 +254,11 @@ def the_rate_changes(t) -> None:
     t.look()
 
 
+def it_fails_at_another_rate(t) -> None:
+    t.samplerate = 48_000
+    both_fail(t)
+
+
 def it_changes_twice(t) -> None:
     for t.samplerate in (48_000, 44_100):
         t.look()
@@ -308,6 +314,7 @@ HAPPENINGS = [
     coming_is_late,
     both_fail,
     the_rate_changes,
+    it_fails_at_another_rate,
     it_changes_twice,
     no_networks_for_a_while,
     another_is_wanted,
@@ -337,6 +344,17 @@ def test_all_ends_well(theatre, station, happening):
         assert is_made == (FOUR in t.admitted)
         assert swapper.stems == (FOUR if is_made else TWO)
     assert t.ports == outputs_of(swapper.stems)
+
+
+@pytest.mark.parametrize("happening", [the_rate_changes, it_fails_at_another_rate])
+@pytest.mark.parametrize("station", STATIONS)
+def test_another_rate_is_said_whatever_goes_on(theatre, station, happening, caplog):
+    t = theatre
+    t.reach(station)
+    with caplog.at_level(logging.INFO):
+        happening(t)
+        t.calm()
+    assert "the server plays at 48000 Hz now" in caplog.messages
 
 
 @pytest.mark.parametrize("station", STATIONS)
