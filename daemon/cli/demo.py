@@ -50,8 +50,9 @@ def demo_song(config: Config, folder: Path, song: Path | None) -> None:
     StemdError, ModelError
         With what, value, rule and remedy.
     """
-    from stemd.daemon.cli.recording import SONG, play_and_record, write_stems
+    from stemd.daemon.cli.recording import SONG, play_and_record, read_song, write_stems
 
+    mixture = read_song(song or SONG)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -61,7 +62,7 @@ def demo_song(config: Config, folder: Path, song: Path | None) -> None:
             f"cannot write into {folder}: {error.strerror}; give another (-o)"
         ) from None
     echo(f"playing {song or SONG} through the daemon, in real time …", err=True)
-    recording = play_and_record(config, song or SONG)
+    recording = play_and_record(config, mixture)
     for file in (*write_stems(recording, folder), *_draw(recording, folder / "stems.png")):
         echo(str(file))
     echo(*_summary(recording))

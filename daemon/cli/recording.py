@@ -80,8 +80,8 @@ class Recording:
         return {stem: wave[:, self.declared_delay :] for stem, wave in self.stems.items()}
 
 
-def play_and_record(config: Config, song: Path) -> Recording:
-    """Play the song through a session on a private server in real time, and record the stems.
+def play_and_record(config: Config, mixture: Waveform) -> Recording:
+    """Play a song through a session on a private server in real time, and record the stems.
 
     Raises
     ------
@@ -89,7 +89,6 @@ def play_and_record(config: Config, song: Path) -> Recording:
         If a program is missing, or server, session, player or recorder ends too early.
     """
     _require_programs()
-    mixture = read_song(song)
     wishes = config.separation
     work, loader = choose(wishes.works(choose_networks(wishes.networks, wishes.stems)))
     networks = LoadedNetworks(loader, work.scheme, work.networks.masks)

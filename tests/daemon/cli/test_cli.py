@@ -93,6 +93,17 @@ def test_what_is_wrong_is_said_in_one_line_with_its_exit_code(arguments, status,
     assert ended.returncode == status
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["demo", "--song", "none.wav"], ["separate", "none.wav", "-o", "stems"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_is_refused_leaves_nothing_behind(arguments, environment, tmp_path):
+    ended = subprocess.run([STEMD, *arguments], env=environment, cwd=tmp_path, capture_output=True)
+    assert ended.returncode == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("group", [[], ["models"], ["service"]])
 def test_a_group_without_a_command_prints_its_help(group, stemd):
     ended = stemd(*group)  # on standard error since click 8.2
