@@ -7,7 +7,6 @@ thread and one after the other; the networks are the default preset's.
 from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
@@ -19,7 +18,7 @@ from stemd.dsp.banks import Bank, InTurn
 from stemd.dsp.masks import MaskExtension, RatioMask
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.resampling import RateConverter
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE
+from stemd.dsp.scheme import CHANNELS, SAMPLERATE
 from stemd.dsp.separator import Separator
 from stemd.dsp.stft import Analysis, Synthesis
 from stemd.tflite_models.graphs.spec import GraphSpec
@@ -75,10 +74,10 @@ def spent(stopwatch: Stopwatch, stems: int, rounds: int) -> dict[str, float]:
     """Return each step's microseconds for a block."""
     wishes = SeparationSection()
     (scheme,) = wishes.schemes
-    graphs = Library().find("2stems").graphs(GraphSpec(**asdict(scheme), precision="mixed"))
+    graphs = Library().find("2stems").graphs(GraphSpec(**scheme.numbers, precision="mixed"))
     networks = [Network(path) for path in (2 * list(graphs.values()))[:stems]]
     pipeline = Pipeline(Separator(scheme, stems, InTurn(networks), MaskExtension.MEAN), SERVER_RATE)
-    frames = scheme.B * HOP_LENGTH * SERVER_RATE // SAMPLERATE
+    frames = scheme.B * scheme.grid.hop_length * SERVER_RATE // SAMPLERATE
     noise = np.random.default_rng(0).standard_normal((CHANNELS, frames)).astype(np.float32)
     for number in range(WARM_UP + rounds):
         if number == WARM_UP:

@@ -10,7 +10,6 @@ from stemd.daemon.capacity.estimate import BLOCKS, BOARDS, WEIGHTS, expected_loa
 from stemd.daemon.capacity.profiles import choose_profile
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import SetOfNetworks, Work
-from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE
 
 TWO = SetOfNetworks("2stems", ("vocals", "accompaniment"))
 FOUR = SetOfNetworks("4stems", ("vocals", "drums", "bass", "other"))
@@ -24,7 +23,7 @@ def counts() -> str:
     for name in NAMES:
         scheme = PRESETS[name][-1]
         block = BLOCKS[scheme]
-        block_s = scheme.B * HOP_LENGTH / SAMPLERATE
+        block_s = scheme.block_s
         moved = WEIGHTS["int8"] + block.activations
         rows.append(
             [

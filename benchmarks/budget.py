@@ -48,7 +48,7 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     from stemd.dsp.banks import InTurn
     from stemd.dsp.masks import MaskExtension
     from stemd.dsp.pipeline import Pipeline
-    from stemd.dsp.scheme import CHANNELS, HOP_LENGTH
+    from stemd.dsp.scheme import CHANNELS
     from stemd.dsp.separator import Separator
 
     given = {"precision": precision, "remainder": remainder}
@@ -57,8 +57,9 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     networks = load_networks(work)
     give_back_memory()  # as the daemon does: what deriving them took
     present = [network for network in networks.values() if network]
-    magnitudes = np.ones((work.scheme.T, 1024, CHANNELS), np.float32)
-    estimates = np.empty((work.scheme.B, 1024, CHANNELS), np.float32)
+    grid = work.scheme.grid
+    magnitudes = np.ones((work.scheme.T, grid.model_bins, CHANNELS), np.float32)
+    estimates = np.empty((work.scheme.B, grid.model_bins, CHANNELS), np.float32)
     for network in present:
         network(magnitudes, estimates)
     yield f"networks: {len(present)}"
@@ -67,7 +68,7 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     )
     pipeline = Pipeline(separator, 48_000)
     # No noise: NumPy's would load OpenSSL.
-    wave = np.tile(np.sin(np.arange(HOP_LENGTH), dtype=np.float32), (CHANNELS, 1))
+    wave = np.tile(np.sin(np.arange(grid.hop_length), dtype=np.float32), (CHANNELS, 1))
     for _ in range(4 * work.scheme.B):
         list(pipeline.process(wave))
     yield "signal processing"

@@ -1,7 +1,6 @@
 """The schemes that have a name."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from stemd.dsp.scheme import Scheme
 
@@ -33,7 +32,7 @@ def fitting_schemes(preset: str, by_hand: Mapping[str, int]) -> tuple[Scheme, ..
     schemes, misfits = set(), []
     for scheme in PRESETS[preset]:
         try:
-            schemes.add(replace(scheme, **by_hand))
+            schemes.add(Scheme(*{**scheme.numbers, **by_hand}.values()))
         except ValueError as error:
             misfits.append(error)
     if not schemes:

@@ -6,10 +6,10 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from stemd.dsp.arrays import Magnitudes, Spectra
-from stemd.dsp.scheme import CHANNELS, MODEL_BINS, Scheme
+from stemd.dsp.scheme import CHANNELS, Scheme
 
 Network: TypeAlias = Callable[[Magnitudes, Magnitudes], None]
-"""Reads the window [shape=(T, MODEL_BINS, 2)], writes the rows emitted [shape=(B, …)]."""
+"""Reads the window [shape=(T, model_bins, 2)], writes the rows emitted [shape=(B, …)]."""
 
 
 class Bank:
@@ -17,18 +17,19 @@ class Bank:
 
     Attributes
     ----------
-    magnitudes : float32 [shape=(T, MODEL_BINS, CHANNELS)]
+    magnitudes : float32 [shape=(T, model_bins, CHANNELS)]
         The mixture, oldest spectrum first; the last ``mirror`` rows are not heard but mirrored.
-    estimates : float32 [shape=(stems, B, MODEL_BINS, CHANNELS)]
+    estimates : float32 [shape=(stems, B, model_bins, CHANNELS)]
         Each network's estimate for the spectra that the block emits; logits at first where the
         masks are a softmax.
     """
 
     def __init__(self, scheme: Scheme, stems: int) -> None:
         self._scheme = scheme
-        self.magnitudes = np.zeros((scheme.T, MODEL_BINS, CHANNELS), np.float32)
-        self.estimates = np.zeros((stems, scheme.B, MODEL_BINS, CHANNELS), np.float32)
-        self._rows = np.empty((scheme.B, MODEL_BINS, CHANNELS), np.float32)
+        self._bins = scheme.grid.model_bins
+        self.magnitudes = np.zeros((scheme.T, self._bins, CHANNELS), np.float32)
+        self.estimates = np.zeros((stems, scheme.B, self._bins, CHANNELS), np.float32)
+        self._rows = np.empty((scheme.B, self._bins, CHANNELS), np.float32)
 
     def leave_remainder(self) -> None:
         """Estimate the last stem as what the others leave of the mixture.
@@ -65,10 +66,10 @@ class Bank:
         self.magnitudes[:kept] = other.magnitudes[self._scheme.B : self._scheme.heard]
 
     def hear(self, hop: int, spectra: Spectra) -> None:
-        """Set the block's spectra from hop number ``hop`` on [shape=(hops, CHANNELS, N_BINS)]."""
+        """Set the block's spectra from hop number ``hop`` on [shape=(hops, CHANNELS, n_bins)]."""
         first = self._scheme.heard - self._scheme.B + hop
         rows = self.magnitudes[first : first + len(spectra)]
-        np.abs(spectra[..., :MODEL_BINS].swapaxes(1, 2), out=rows)
+        np.abs(spectra[..., : self._bins].swapaxes(1, 2), out=rows)
 
     def mirror_future(self) -> None:
         """Fill the unheard end of the window with the newest spectra, backwards."""

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from stemd.dsp.arrays import Magnitudes, Masks
-from stemd.dsp.scheme import CHANNELS, MAX_HOPS, MODEL_BINS, N_BINS
+from stemd.dsp.scheme import CHANNELS, MAX_HOPS, Grid
 
 EPSILON = 1e-10
 """Keeps silence from dividing by zero; Spleeter's value."""
@@ -22,13 +22,13 @@ stem's mask, and all masks of a bin sum to one."""
 
 
 class MaskExtension(StrEnum):
-    """How masks go on above the networks' last bin (11 kHz)."""
+    """How masks go on above the networks' last bin (for Spleeter 11 kHz)."""
 
     MEAN = "mean"
     """The mean of the mask over the bins below: the stems then sum to the mixture."""
 
     ZEROS = "zeros"
-    """Nothing: Spleeter's default; the stems lack the top octave."""
+    """Nothing: Spleeter's default; the stems lack what is above, the top octave."""
 
 
 class RatioMask:
@@ -41,21 +41,22 @@ class RatioMask:
     ----------
     extension : MaskExtension
         For the spectra that come next.
-    newest : float32 [shape=(stems, CHANNELS, N_BINS)]
+    newest : float32 [shape=(stems, CHANNELS, n_bins)]
         The last spectrum's masks, held until `update`; at first everything is shared equally.
     bad : int
         Estimates so far that were not finite or absurdly large. They count as nothing, so that no
         mask is ever anything but a share.
     """
 
-    def __init__(self, stems: int, extension: MaskExtension) -> None:
+    def __init__(self, grid: Grid, stems: int, extension: MaskExtension) -> None:
         self.extension = extension
         self.bad = 0
-        self._power = np.empty((stems, MAX_HOPS, CHANNELS, MODEL_BINS), np.float32)
-        self._total = np.empty((MAX_HOPS, CHANNELS, MODEL_BINS), np.float32)
-        self._masks = np.full((MAX_HOPS, stems, CHANNELS, N_BINS), 1 / stems, np.float32)
+        self._bins = bins = grid.model_bins
+        self._power = np.empty((stems, MAX_HOPS, CHANNELS, bins), np.float32)
+        self._total = np.empty((MAX_HOPS, CHANNELS, bins), np.float32)
+        self._masks = np.full((MAX_HOPS, stems, CHANNELS, grid.n_bins), 1 / stems, np.float32)
         if extension is MaskExtension.ZEROS:
-            self._masks[..., MODEL_BINS:] = 0
+            self._masks[..., bins:] = 0
         self.newest = self._masks[-1]
 
     def update(self, estimates: Magnitudes) -> Masks:
@@ -63,12 +64,12 @@ class RatioMask:
 
         Parameters
         ----------
-        estimates : float32 [shape=(stems, spectra, MODEL_BINS, CHANNELS)]
+        estimates : float32 [shape=(stems, spectra, model_bins, CHANNELS)]
             Magnitudes, a row for each spectrum from each network.
 
         Returns
         -------
-        float32 [shape=(spectra, stems, CHANNELS, N_BINS)]
+        float32 [shape=(spectra, stems, CHANNELS, n_bins)]
             Its memory is used again by the next call.
         """
         spectra = estimates.shape[1]
@@ -81,13 +82,13 @@ class RatioMask:
                 power.sum(axis=0, out=total)
         power += EPSILON / len(power)
         total += EPSILON
-        masks = self._masks[:spectra]
-        low = masks[..., :MODEL_BINS]
+        masks, bins = self._masks[:spectra], self._bins
+        low = masks[..., :bins]
         np.divide(power, total, out=low.swapaxes(0, 1))
         if self.extension is MaskExtension.MEAN:
-            masks[..., MODEL_BINS:] = low.sum(axis=-1, keepdims=True) / MODEL_BINS
+            masks[..., bins:] = low.sum(axis=-1, keepdims=True) / bins
         else:
-            masks[..., MODEL_BINS:] = 0
+            masks[..., bins:] = 0
         self.newest = masks[-1]
         return masks
 

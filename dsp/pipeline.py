@@ -7,7 +7,7 @@ import numpy as np
 
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.resampling import RateConverter
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MAX_HOPS, SAMPLERATE
+from stemd.dsp.scheme import CHANNELS, MAX_HOPS, SAMPLERATE
 from stemd.dsp.separator import Separator
 
 
@@ -17,16 +17,19 @@ class HopFramer:
     Parameters
     ----------
     channels : int
+    hop_length : int
+        Frames in a hop.
     lead : int
         Frames of silence before the stream, less than a hop.
     """
 
-    def __init__(self, channels: int, lead: int = 0) -> None:
-        self._hops = np.zeros((channels, MAX_HOPS * HOP_LENGTH), np.float32)
+    def __init__(self, channels: int, hop_length: int, lead: int = 0) -> None:
+        self._hop_length = hop_length
+        self._hops = np.zeros((channels, MAX_HOPS * hop_length), np.float32)
         self._filled = lead
 
     def push(self, block: Waveform) -> Iterator[Waveform]:
-        """Yield the hops that the block completes [shape=(channels, hops * HOP_LENGTH)].
+        """Yield the hops that the block completes [shape=(channels, hops * hop_length)].
 
         They come together, MAX_HOPS at most. Their memory is used again for the next ones.
         """
@@ -35,7 +38,7 @@ class HopFramer:
             self._hops[:, self._filled : self._filled + take] = block[:, :take]
             self._filled += take
             block = block[:, take:]
-            rest = self._filled % HOP_LENGTH
+            rest = self._filled % self._hop_length
             if whole := self._filled - rest:
                 yield self._hops[:, :whole]
                 self._hops[:, :rest] = self._hops[:, whole : self._filled]
@@ -61,14 +64,15 @@ class Pipeline:
 
     def __init__(self, separator: Separator, samplerate: int) -> None:
         self.samplerate = samplerate
-        lead = _whole_frames_lead(separator.latency, samplerate)
+        hop_length = separator.scheme.grid.hop_length
+        lead = _whole_frames_lead(separator.latency, samplerate, hop_length)
         self.latency = round((separator.latency + lead) * samplerate / SAMPLERATE)
-        self.held = ceil((HOP_LENGTH - lead) * samplerate / SAMPLERATE)
+        self.held = ceil((hop_length - lead) * samplerate / SAMPLERATE)
         self.separator = separator
         # The lead comes out of the time that the first hop takes to fill, so it costs no delay.
-        self._framer = HopFramer(CHANNELS, lead)
+        self._framer = HopFramer(CHANNELS, hop_length, lead)
         self._outputs = separator.stems * CHANNELS
-        self._stems = np.empty(self._outputs * MAX_HOPS * HOP_LENGTH, np.float32)
+        self._stems = np.empty(self._outputs * MAX_HOPS * hop_length, np.float32)
         self._down: RateConverter | None = None
         self._up: RateConverter | None = None
         if samplerate != SAMPLERATE:
@@ -99,7 +103,7 @@ class Pipeline:
         return self._stems[: self._outputs * frames].reshape(self._outputs, frames)
 
 
-def _whole_frames_lead(latency: int, samplerate: int) -> int:
+def _whole_frames_lead(latency: int, samplerate: int, hop_length: int) -> int:
     """Return how much silence to begin with so that the latency is whole frames at both rates.
 
     Else the stems would lie between the frames of the mixture, and not add up to it at the top of
@@ -111,4 +115,4 @@ def _whole_frames_lead(latency: int, samplerate: int) -> int:
         frames = (latency + lead) * samplerate / SAMPLERATE
         return abs(frames - round(frames))
 
-    return min(range(min(cycle, HOP_LENGTH)), key=remainder)
+    return min(range(min(cycle, hop_length)), key=remainder)

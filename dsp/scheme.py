@@ -1,33 +1,79 @@
-"""The sizes of the transform, and the sliding window that the networks look through."""
+"""The grid on which networks see music, and the sliding window that they look through."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 SAMPLERATE = 44_100
-"""Frames per second at which the networks were trained."""
-
-N_FFT = 4096
-"""Frames in one window of the STFT."""
-
-HOP_LENGTH = 1024
-"""Frames from one spectrum to the next."""
-
-N_BINS = N_FFT // 2 + 1
-"""Frequency bins of a spectrum."""
-
-MODEL_BINS = 1024
-"""Bins that the networks see, up to 11 kHz; above, the mask is extended."""
+"""Frames per second at which all networks are trained."""
 
 CHANNELS = 2
-"""The networks were trained on stereo."""
+"""All networks are trained on stereo."""
 
 MAX_HOPS = 8
 """Hops that go through the signal processing at once at most; of more the caches are too small.
 
-It bounds the memory of what lies between the steps: 0.1 MB for each hop, and as much for each stem.
+It bounds the memory of what lies between the steps: for Spleeter 0.1 MB for each hop, and as much
+for each stem.
 """
 
 MAX_T = 1024
-"""Spectra in the longest window: twice Spleeter's, 24 seconds."""
+"""Spectra in the longest window: twice Spleeter's."""
+
+LEAST_OVERLAP = 3
+"""Windows that overlap at least: from three on, squared Hann windows add up to a constant."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The times and frequencies at which a family of networks sees music.
+
+    Attributes
+    ----------
+    n_fft : int
+        Frames in one window of the short-time Fourier transform.
+    hop_length : int
+        Frames from one spectrum to the next.
+    model_bins : int
+        Frequency bins that the networks see, from 0 Hz on; above, the masks are extended.
+    stride : int
+        The networks' window is a multiple of so many spectra.
+
+    Raises
+    ------
+    ValueError
+        If the numbers do not fit into each other.
+    """
+
+    n_fft: int
+    hop_length: int
+    model_bins: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        """Check every rule that ties the numbers together."""
+        if self.hop_length < 1 or self.n_fft % self.hop_length or self.overlap < LEAST_OVERLAP:
+            raise ValueError(
+                f"n_fft must be a multiple of hop_length, at least {LEAST_OVERLAP} times it "
+                f"(got {self.n_fft} and {self.hop_length})"
+            )
+        if not 1 <= self.model_bins <= self.n_bins:
+            raise ValueError(f"model_bins must be from 1 to {self.n_bins} (got {self.model_bins})")
+        if not 1 <= self.stride <= MAX_T:
+            raise ValueError(f"stride must be from 1 to {MAX_T} (got {self.stride})")
+
+    @property
+    def n_bins(self) -> int:
+        """Frequency bins of a spectrum."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def overlap(self) -> int:
+        """How many windows contain a frame."""
+        return self.n_fft // self.hop_length
+
+
+SPLEETER = Grid(n_fft=4096, hop_length=1024, model_bins=1024, stride=64)
+"""That of Spleeter's networks. Schemes are written down on it; networks of another family bring
+their own grid: see `Scheme.on`."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +86,15 @@ class Scheme:
     Attributes
     ----------
     T : int
-        Spectra in the window, a multiple of 64 (the U-Net halves them six times).
+        Spectra in the window, a multiple of the grid's stride.
     B : int
         Spectra emitted, and hops collected, for each block.
     A : int
         Look-ahead: spectra between the last one emitted and the newest one heard, inclusive.
     mirror : int
         Spectra at the end of the window that mirror the newest ones instead of being heard.
+    grid : Grid
+        What the spectra are.
 
     Raises
     ------
@@ -58,11 +106,15 @@ class Scheme:
     B: int
     A: int
     mirror: int = 0
+    grid: Grid = field(default=SPLEETER, kw_only=True)
 
     def __post_init__(self) -> None:
         """Check every rule that ties the numbers together."""
-        if not 64 <= self.T <= MAX_T or self.T % 64:
-            raise ValueError(f"T must be a multiple of 64 from 64 to {MAX_T} (got {self.T})")
+        stride = self.grid.stride
+        if not stride <= self.T <= MAX_T or self.T % stride:
+            raise ValueError(
+                f"T must be a multiple of {stride} from {stride} to {MAX_T} (got {self.T})"
+            )
         if self.B < 1:
             raise ValueError(f"B must be at least 1 (got {self.B})")
         if self.A < 0:
@@ -75,6 +127,21 @@ class Scheme:
                 f"(got {self.A} + {self.B} + {self.mirror} > {self.T})"
             )
 
+    def on(self, grid: Grid) -> "Scheme":
+        """Return the scheme that has the same numbers of spectra on another grid.
+
+        Raises
+        ------
+        ValueError
+            The window is no multiple of that grid's stride.
+        """
+        return replace(self, grid=grid)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers of spectra by name, without the grid."""
+        return {"T": self.T, "B": self.B, "A": self.A, "mirror": self.mirror}
+
     @property
     def heard(self) -> int:
         """Rows of the window that hold spectra which were heard."""
@@ -83,7 +150,12 @@ class Scheme:
     @property
     def delay(self) -> int:
         """Delay of the separation in frames at 44.1 kHz: a window, the look-ahead, two blocks."""
-        return N_FFT + (self.A + 2 * self.B - 1) * HOP_LENGTH
+        return self.grid.n_fft + (self.A + 2 * self.B - 1) * self.grid.hop_length
+
+    @property
+    def block_s(self) -> float:
+        """Seconds from one block to the next."""
+        return self.B * self.grid.hop_length / SAMPLERATE
 
     def __str__(self) -> str:
         """Return the numbers as they are written in the configuration."""

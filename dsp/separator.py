@@ -8,7 +8,7 @@ import numpy as np
 from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.banks import Bank, Networks
 from stemd.dsp.masks import MaskExtension, MaskKind, RatioMask
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MAX_HOPS, N_BINS, Scheme
+from stemd.dsp.scheme import CHANNELS, MAX_HOPS, Scheme
 from stemd.dsp.stft import Analysis, RealFft, Synthesis, numpys_rfft
 
 
@@ -85,17 +85,17 @@ class Separator:
     ) -> None:
         self.scheme = scheme
         self.stems = stems
-        more = (ahead - 1) * scheme.B
-        self.latency = scheme.delay + (more - 1) * HOP_LENGTH
+        grid, more = scheme.grid, (ahead - 1) * scheme.B
+        self.latency = scheme.delay + (more - 1) * grid.hop_length
         self.blocks = BlockCounts()
         self._networks = networks
-        self._analysis = Analysis(CHANNELS, rfft)
-        self._synthesis = Synthesis(stems * CHANNELS)
-        self._mask = RatioMask(stems, extension)
+        self._analysis = Analysis(grid, CHANNELS, rfft)
+        self._synthesis = Synthesis(grid, stems * CHANNELS)
+        self._mask = RatioMask(grid, stems, extension)
         self._age = 2 * scheme.B + scheme.A - 1 + more  # of a spectrum when it is emitted, in hops
         # A ring: hop n's spectrum is in row n, modulo its length.
-        self._spectra = np.zeros((self._age + MAX_HOPS, CHANNELS, N_BINS), np.complex64)
-        self._masked = np.empty((MAX_HOPS, stems, CHANNELS, N_BINS), np.complex64)
+        self._spectra = np.zeros((self._age + MAX_HOPS, CHANNELS, grid.n_bins), np.complex64)
+        self._masked = np.empty((MAX_HOPS, stems, CHANNELS, grid.n_bins), np.complex64)
         self._ahead = ahead
         self._remainder = remainder
         self._masks = masks
@@ -114,18 +114,18 @@ class Separator:
 
         Parameters
         ----------
-        hops : float32 [shape=(CHANNELS, hops * HOP_LENGTH)]
-        out : float32 [shape=(stems * CHANNELS, hops * HOP_LENGTH)]
+        hops : float32 [shape=(CHANNELS, hops * hop_length)]
+        out : float32 [shape=(stems * CHANNELS, hops * hop_length)]
             First stem left, first stem right, second stem left, …
 
         Returns
         -------
         out
         """
-        done = 0
-        while left := hops.shape[1] // HOP_LENGTH - done:
+        done, hop_length = 0, self.scheme.grid.hop_length
+        while left := hops.shape[1] // hop_length - done:
             count = self._at_once(left)
-            now = slice(done * HOP_LENGTH, (done + count) * HOP_LENGTH)
+            now = slice(done * hop_length, (done + count) * hop_length)
             self._hear(hops[:, now], count)
             if self._hops % self.scheme.B == 0:
                 self._turn()
@@ -178,7 +178,7 @@ class Separator:
             bank.leave_remainder()
 
     def _shape(self, count: int) -> Spectra:
-        """Mask the spectra due for every stem [shape=(count, stems * CHANNELS, N_BINS)]."""
+        """Mask the spectra due for every stem [shape=(count, stems * CHANNELS, n_bins)]."""
         first = self._hops - count
         masks = self._mask.newest
         if self._emitting is not None:
@@ -189,4 +189,4 @@ class Separator:
         due = self._spectra[row : row + count, np.newaxis]
         masked = self._masked[:count]
         np.multiply(masks, due, out=masked)
-        return masked.reshape(count, -1, N_BINS)
+        return masked.reshape(count, -1, masked.shape[-1])

@@ -1,7 +1,7 @@
 """Streaming short-time Fourier transform and its inverse, some hops at a time.
 
-Periodic Hann windows on both sides, as the networks were trained with; four windows overlap, so
-the squared windows add up to 3/2, which the synthesis window takes back.
+Periodic Hann windows on both sides, as the networks were trained with. Where R of them overlap, the
+squared windows add up to 3/8 R, which the synthesis window takes back.
 (Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984.)
 """
 
@@ -12,19 +12,16 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stemd.dsp.arrays import Spectra, Waveform
-from stemd.dsp.scheme import HOP_LENGTH, MAX_HOPS, N_FFT
-
-OVERLAP = N_FFT - HOP_LENGTH
-"""Frames that a window shares with the next one."""
+from stemd.dsp.scheme import MAX_HOPS, Grid
 
 
-def hann() -> Waveform:
-    """Return the periodic Hann window [shape=(N_FFT,)].
+def hann(n_fft: int) -> Waveform:
+    """Return the periodic Hann window [shape=(n_fft,)].
 
-    It is ``scipy.signal.get_window("hann", N_FFT)``, the import of which takes 73 MB.
+    It is ``scipy.signal.get_window("hann", n_fft)``, the import of which takes 73 MB.
     """
-    n = np.arange(N_FFT)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * n / N_FFT)
+    n = np.arange(n_fft)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * n / n_fft)
     return window.astype(np.float32)
 
 
@@ -34,7 +31,7 @@ def _any(values: Waveform | Spectra) -> bool:
 
 
 RealFft: TypeAlias = Callable[[Waveform, Spectra], object]
-"""Writes the transform of each row of the first array [shape=(..., N_FFT)] into the second."""
+"""Writes the transform of each row of the first array [shape=(..., n_fft)] into the second."""
 
 
 _HAS_FLOAT32 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
@@ -51,9 +48,9 @@ def numpys_rfft(frames: Waveform, out: Spectra) -> None:
 
 def _irfft(spectra: Spectra, out: Waveform) -> None:
     if _HAS_FLOAT32:
-        np.fft.irfft(spectra, N_FFT, out=out)  # type: ignore[arg-type] # as above
+        np.fft.irfft(spectra, out.shape[-1], out=out)  # type: ignore[arg-type] # as above
     else:
-        out[:] = np.fft.irfft(spectra, N_FFT)
+        out[:] = np.fft.irfft(spectra, out.shape[-1])
 
 
 class Analysis:
@@ -61,19 +58,21 @@ class Analysis:
 
     Parameters
     ----------
+    grid : Grid
     channels : int
     rfft : callable
         What transforms; another one than NumPy's where that is worth its memory.
     """
 
-    def __init__(self, channels: int, rfft: RealFft = numpys_rfft) -> None:
+    def __init__(self, grid: Grid, channels: int, rfft: RealFft = numpys_rfft) -> None:
         self._rfft = rfft
-        self._window = hann()
+        self._window = hann(grid.n_fft)
+        self._shared = grid.n_fft - grid.hop_length  # frames that a window shares with the next one
         # The end of what came before, and behind it the hops that come now.
-        self._heard = np.zeros((channels, OVERLAP + MAX_HOPS * HOP_LENGTH), np.float32)
+        self._heard = np.zeros((channels, self._shared + MAX_HOPS * grid.hop_length), np.float32)
         # The same memory seen as what each hop's spectrum is of, and room for that times the window
-        # [shape=(MAX_HOPS, channels, N_FFT)].
-        frames = sliding_window_view(self._heard, N_FFT, axis=1)[:, ::HOP_LENGTH]
+        # [shape=(MAX_HOPS, channels, n_fft)].
+        frames = sliding_window_view(self._heard, grid.n_fft, axis=1)[:, :: grid.hop_length]
         self._frames = frames.swapaxes(0, 1)
         self._windowed = np.empty(self._frames.shape, np.float32)
 
@@ -82,48 +81,53 @@ class Analysis:
 
         Parameters
         ----------
-        hops : float32 [shape=(channels, hops * HOP_LENGTH)]
-        out : complex64 [shape=(hops, channels, N_BINS)]
+        hops : float32 [shape=(channels, hops * hop_length)]
+        out : complex64 [shape=(hops, channels, n_bins)]
 
         Returns
         -------
         out
         """
-        heard = self._heard[:, : OVERLAP + hops.shape[1]]
-        heard[:, OVERLAP:] = hops
+        shared = self._shared
+        heard = self._heard[:, : shared + hops.shape[1]]
+        heard[:, shared:] = hops
         if _any(heard):
             windowed = self._windowed[: len(out)]
             np.multiply(self._frames[: len(out)], self._window, out=windowed)
             self._rfft(windowed, out)
         else:  # digital silence
             out[:] = 0
-        heard[:, :OVERLAP] = heard[:, -OVERLAP:]
+        heard[:, :shared] = heard[:, -shared:]
         return out
 
 
 class Synthesis:
     """Turns each spectrum into the hop of samples that it completes, by overlap and add.
 
-    The hop completed is the first one of the spectrum's window: the spectrum of a window that
-    ends with hop ``k`` completes hop ``k - 3``. Through `Analysis` and `Synthesis` the delay is
-    therefore ``latency`` = N_FFT − HOP_LENGTH frames.
+    The hop completed is the first one of the spectrum's window: where R windows overlap, the
+    spectrum of a window that ends with hop ``k`` completes hop ``k - (R - 1)``.
+
+    Attributes
+    ----------
+    latency : int
+        Delay in frames through `Analysis` and `Synthesis`: n_fft − hop_length.
     """
 
-    latency = OVERLAP
-
-    def __init__(self, channels: int) -> None:
-        self._window = hann() / np.float32(1.5)
+    def __init__(self, grid: Grid, channels: int) -> None:
+        self.latency = grid.n_fft - grid.hop_length
+        self._hop_length = grid.hop_length
+        self._window = hann(grid.n_fft) / np.float32(3 / 8 * grid.overlap)
         # What the windows so far add to the hops that are not complete.
-        self._overlap = np.zeros((channels, OVERLAP), np.float32)
-        self._frames = np.empty((MAX_HOPS, channels, N_FFT), np.float32)
+        self._overlap = np.zeros((channels, self.latency), np.float32)
+        self._frames = np.empty((MAX_HOPS, channels, grid.n_fft), np.float32)
 
     def process(self, spectra: Spectra, out: Waveform) -> Waveform:
         """Synthesise spectra, MAX_HOPS at most, and write the hops that they complete.
 
         Parameters
         ----------
-        spectra : complex64 [shape=(hops, channels, N_BINS)]
-        out : float32 [shape=(channels, hops * HOP_LENGTH)]
+        spectra : complex64 [shape=(hops, channels, n_bins)]
+        out : float32 [shape=(channels, hops * hop_length)]
 
         Returns
         -------
@@ -136,11 +140,11 @@ class Synthesis:
         else:  # as nearly a thousand are before the first ones of a file
             frames[:] = 0
         # One after the other, so that what is added first does not depend on how many come at once.
-        overlap = self._overlap
+        overlap, hop_length = self._overlap, self._hop_length
         for frame in frames:
-            frame[:, :OVERLAP] += overlap
-            overlap = frame[:, HOP_LENGTH:]
+            frame[:, : self.latency] += overlap
+            overlap = frame[:, hop_length:]
         self._overlap[:] = overlap
-        hops = out.reshape(len(out), -1, HOP_LENGTH)
-        hops[:] = frames[..., :HOP_LENGTH].swapaxes(0, 1)
+        hops = out.reshape(len(out), -1, hop_length)
+        hops[:] = frames[..., :hop_length].swapaxes(0, 1)
         return out

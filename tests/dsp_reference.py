@@ -4,24 +4,27 @@ import numpy as np
 from scipy.signal import get_window
 
 from stemd.dsp.masks import EPSILON
-from stemd.dsp.scheme import HOP_LENGTH, MODEL_BINS, N_BINS, N_FFT, Scheme
+from stemd.dsp.scheme import Grid, Scheme
 
 
-def spectra_of(x: np.ndarray) -> np.ndarray:
+def spectra_of(x: np.ndarray, grid: Grid) -> np.ndarray:
     """STFT [shape=(spectra, channels, bins)]; spectrum k's window ends with hop k."""
-    padded = np.pad(x.astype(np.float64), ((0, 0), (N_FFT - HOP_LENGTH, 0)))
-    starts = range(0, x.shape[1], HOP_LENGTH)
-    frames = np.stack([padded[:, s : s + N_FFT] for s in starts])
-    return np.fft.rfft(frames * get_window("hann", N_FFT))
+    padded = np.pad(x.astype(np.float64), ((0, 0), (grid.n_fft - grid.hop_length, 0)))
+    starts = range(0, x.shape[1], grid.hop_length)
+    frames = np.stack([padded[:, s : s + grid.n_fft] for s in starts])
+    return np.fft.rfft(frames * get_window("hann", grid.n_fft))
 
 
-def overlap_add(spectra: np.ndarray) -> np.ndarray:
+def overlap_add(spectra: np.ndarray, grid: Grid) -> np.ndarray:
     """Inverse of `spectra_of`, aligned with its input."""
     count, channels, _ = spectra.shape
-    out = np.zeros((channels, (count - 1) * HOP_LENGTH + N_FFT))
-    for k, frame in enumerate(np.fft.irfft(spectra) * get_window("hann", N_FFT) / 1.5):
-        out[:, k * HOP_LENGTH : k * HOP_LENGTH + N_FFT] += frame
-    return out[:, N_FFT - HOP_LENGTH :]
+    hop, n_fft = grid.hop_length, grid.n_fft
+    window = get_window("hann", n_fft)
+    total = np.square(window).reshape(-1, hop).sum(axis=0)[0]  # the same in every place
+    out = np.zeros((channels, (count - 1) * hop + n_fft))
+    for k, frame in enumerate(np.fft.irfft(spectra, n_fft) * window / total):
+        out[:, k * hop : k * hop + n_fft] += frame
+    return out[:, n_fft - hop :]
 
 
 def windows(magnitudes: np.ndarray, scheme: Scheme):
@@ -37,19 +40,20 @@ def windows(magnitudes: np.ndarray, scheme: Scheme):
 
 def separate(x: np.ndarray, networks, scheme: Scheme) -> np.ndarray:
     """Stems [shape=(stems * channels, frames)] aligned with the mixture; mean extension."""
-    spectra = spectra_of(x)
-    magnitudes = np.abs(spectra[..., :MODEL_BINS]).transpose(0, 2, 1)
+    grid = scheme.grid
+    spectra, bins = spectra_of(x, grid), grid.model_bins
+    magnitudes = np.abs(spectra[..., :bins]).transpose(0, 2, 1)
     stems = len(networks)
-    masks = np.full((len(spectra), stems, x.shape[0], N_BINS), 1 / stems)
+    masks = np.full((len(spectra), stems, x.shape[0], grid.n_bins), 1 / stems)
     for window, emitted in windows(magnitudes, scheme):
-        estimates = np.zeros((stems, scheme.B, MODEL_BINS, x.shape[0]), np.float32)
+        estimates = np.zeros((stems, scheme.B, bins, x.shape[0]), np.float32)
         for network, estimate in zip(networks, estimates, strict=True):
             network(window, estimate)
         power = estimates.astype(np.float64).transpose(1, 0, 3, 2) ** 2
         ratio = (power + EPSILON / stems) / (power.sum(axis=1, keepdims=True) + EPSILON)
-        mean = ratio.mean(axis=-1, keepdims=True).repeat(N_BINS - MODEL_BINS, axis=-1)
+        mean = ratio.mean(axis=-1, keepdims=True).repeat(grid.n_bins - bins, axis=-1)
         for row, k in enumerate(emitted):
             if k >= 0:
                 masks[k] = np.concatenate([ratio, mean], axis=-1)[row]
     masked = masks * spectra[:, np.newaxis]
-    return overlap_add(masked.reshape(len(spectra), -1, N_BINS))[:, : x.shape[1]]
+    return overlap_add(masked.reshape(len(spectra), -1, grid.n_bins), grid)[:, : x.shape[1]]

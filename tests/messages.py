@@ -10,6 +10,9 @@ ROOT = Path(__file__).parents[1]
 INTERNAL = {
     # Of what only a mistake in stemd itself brings about.
     "precision=…: a plain graph is fp32 or fp16",
+    "n_fft must be a multiple of hop_length, at least … times it (got … and …)",
+    "model_bins must be from 1 to … (got …)",
+    "stride must be from 1 to … (got …)",
     "… has shape …, expected …",
     "… … is not float32 (…, frames)",
     "… slots for … outputs",

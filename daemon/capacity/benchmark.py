@@ -25,7 +25,7 @@ from stemd.daemon.work import SetOfNetworks, Work
 from stemd.dsp.banks import Bank
 from stemd.dsp.masks import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme
+from stemd.dsp.scheme import CHANNELS, SAMPLERATE, Grid, Scheme
 from stemd.dsp.separator import Separator
 from stemd.tflite_models.errors import ModelError
 
@@ -96,21 +96,21 @@ def measure(networks: ByStem, scheme: Scheme, masks: MaskKind = "sigmoid") -> Me
     )
     pipeline = Pipeline(separator, SERVER_RATE)
     rng = np.random.default_rng(0)
-    mixture = 0.1 * rng.standard_normal((CHANNELS, HOP_LENGTH), np.float32)
+    hop_length = scheme.grid.hop_length
+    mixture = 0.1 * rng.standard_normal((CHANNELS, hop_length), np.float32)
     frames, dsp_s, cpu_s = 0, -thread_time(), -process_time()
     while len(watch.times) < WARM_UP + LEAST_BLOCKS or watch.times[-1] - watch.times[0] < LEAST_S:
         for _ in pipeline.process(mixture):
             pass
-        frames += HOP_LENGTH
+        frames += hop_length
     dsp_s += thread_time()
     pool.stop()
     cpu_s += process_time()
     blocks = np.diff(watch.times[WARM_UP:])
-    block_s = scheme.B * HOP_LENGTH / SAMPLERATE
-    hops = frames / HOP_LENGTH * SAMPLERATE / SERVER_RATE
+    hops = frames / hop_length * SAMPLERATE / SERVER_RATE
     network_s = sum(worker.busy_s for worker in pool.workers) / len(pool.workers)
     return Measurement(
-        load=float(np.quantile(blocks, 0.95)) / block_s,
+        load=float(np.quantile(blocks, 0.95)) / scheme.block_s,
         cores=cpu_s * SERVER_RATE / frames,
         network_ms=1e3 * network_s / len(watch.times),
         dsp_ms=1e3 * dsp_s / hops,
@@ -164,7 +164,8 @@ def measured(work: Work) -> Measurement:
 
 def _work(given: dict[str, Any]) -> Work:
     """Return what `measured` wrote as JSON."""
-    scheme, networks = Scheme(**given["scheme"]), given["networks"]
+    scheme, networks = given["scheme"], given["networks"]
+    scheme = Scheme(**{**scheme, "grid": Grid(**scheme["grid"])})
     networks = SetOfNetworks(**{**networks, "stems": tuple(networks["stems"])})
     return Work(**{**given, "scheme": scheme, "networks": networks})
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stemd.daemon.work import Work
-from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
+from stemd.dsp.scheme import Scheme
 
 MOBILENET_GMAC = 0.300
 
@@ -164,4 +164,4 @@ def expected_load(work: Work, board: Board) -> float:
     memory_s = (WEIGHTS[work.precision] + block.activations) / (1e9 * core.memory)
     alone_s = core_s / min(work.threads, board.cores)
     together_s = work.running * max(core_s / board.cores, memory_s)
-    return max(alone_s, together_s) / (work.scheme.B * HOP_LENGTH / SAMPLERATE)
+    return max(alone_s, together_s) / work.scheme.block_s

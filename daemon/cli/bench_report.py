@@ -142,7 +142,7 @@ def _as_data(
         "schemes": [
             {
                 "preset": preset,
-                **asdict(scheme),
+                **scheme.numbers,
                 "delay_s": scheme.delay / SAMPLERATE,
                 "held": is_held(measurement),
                 "expected_load": expected_load(_work(wishes, networks, scheme), board),

@@ -1,7 +1,6 @@
 """`stemd models`: which networks are here, installing, removing, checking, exporting them."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -219,4 +218,4 @@ def _spec(
         raise click.UsageError(str(error)) from error
     networks = choose_networks(name)
     work = first_held([Work(scheme, networks, precision) for scheme in schemes])
-    return GraphSpec(**asdict(work.scheme), precision=precision)
+    return GraphSpec(**work.scheme.numbers, precision=precision)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from threading import Lock
@@ -16,7 +15,7 @@ from stemd.daemon.ports import STEMS
 from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.dsp.banks import Network as NetworkCall
 from stemd.dsp.masks import MaskKind
-from stemd.dsp.scheme import CHANNELS, MODEL_BINS, Scheme
+from stemd.dsp.scheme import CHANNELS, Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
@@ -159,9 +158,10 @@ def try_out(networks: ByStem, scheme: Scheme) -> None:
 
 
 def _try_out(networks: ByStem, scheme: Scheme) -> None:
-    shape = (scheme.T, MODEL_BINS, CHANNELS)
+    bins = scheme.grid.model_bins
+    shape = (scheme.T, bins, CHANNELS)
     window = 1 + np.sin(np.arange(prod(shape), dtype=np.float32)).reshape(shape)
-    out = np.empty((scheme.B, MODEL_BINS, CHANNELS), np.float32)
+    out = np.empty((scheme.B, bins, CHANNELS), np.float32)
     for stem, network in networks.items():
         if network is None:
             continue
@@ -184,7 +184,7 @@ def load_networks(work: Work) -> ByStem:
     _check_residual(work)
     chosen = find_networks(work.networks.name)
     log.info("networks: %s (%s)", chosen.name, chosen.origin)
-    spec = GraphSpec(**asdict(work.scheme), precision=work.precision)
+    spec = GraphSpec(**work.scheme.numbers, precision=work.precision)
     graphs = chosen.graphs(spec)
     try:
         return _load(graphs, work)

@@ -12,7 +12,7 @@ from stemd.daemon.engine.workers import Probation, WorkerPool
 from stemd.daemon.ports import outputs_of
 from stemd.dsp.masks import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, SAMPLERATE, Scheme
+from stemd.dsp.scheme import CHANNELS, SAMPLERATE, Scheme
 from stemd.dsp.separator import BlockCounts, Separator
 
 ENGINE_TIME_S = 0.010
@@ -110,8 +110,8 @@ class Separation:
         self.link = Link(CHANNELS, len(slots), prefill, self.delay, samplerate, slots, quantum)
         self._engine = Engine(self.link, pipeline, self._watch_load, self._fail)
         self._prefill, self._held = prefill, pipeline.held
-        self._hop = HOP_LENGTH * samplerate / SAMPLERATE
-        block_s = scheme.B * HOP_LENGTH / SAMPLERATE
+        self._hop = scheme.grid.hop_length * samplerate / SAMPLERATE
+        block_s = scheme.block_s
         # The blocks of one period fall due together: a single hitch makes them all late.
         at_once = int(longest_period / samplerate / block_s)
         self._overloaded_after = OVERLOADED_AFTER + at_once

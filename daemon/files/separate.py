@@ -13,7 +13,7 @@ from stemd.daemon.files.audio_file import Song, writing_stems
 from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.masks import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MAX_HOPS, SAMPLERATE, Scheme
+from stemd.dsp.scheme import CHANNELS, MAX_HOPS, SAMPLERATE, Scheme
 from stemd.dsp.separator import Separator
 
 AHEAD = 2
@@ -104,7 +104,8 @@ def aligned(mixture: Iterable[Waveform], frames: int, pipeline: Pipeline) -> Ite
     Spleeter lets a whole window of silence go before the song, which is a hop more
     than the pipeline assumes; its segments of 512 spectra begin there.
     """
-    lead = round(HOP_LENGTH * pipeline.samplerate / SAMPLERATE)
+    hop_length = pipeline.separator.scheme.grid.hop_length
+    lead = round(hop_length * pipeline.samplerate / SAMPLERATE)
     skip = lead + pipeline.latency
     left = frames
     for block in chain([_silence(lead)], mixture, repeat(_silence(MAX_HOPS * lead))):

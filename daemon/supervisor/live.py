@@ -8,7 +8,6 @@ from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.supervisor import health
 from stemd.daemon.supervisor.changes import Setup
 from stemd.daemon.supervisor.health import Progress, Verdict
-from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE
 
 
 class Live:
@@ -35,7 +34,7 @@ class Live:
         self.trouble: str | None = None
         self._number = setup.networks.number
         self._progress = Progress()
-        self._block_s = setup.scheme.B * HOP_LENGTH / SAMPLERATE
+        self._block_s = setup.scheme.block_s
 
     def excuse(self, now: float) -> None:
         """Expect nothing of what was due until now: the server does not call."""

@@ -22,7 +22,7 @@ from research.material.mixes import RECIPES, build_mixes
 from research.material.voices import MaterialError
 from research.quality.pool import Graphs, on_every_mix
 from stemd.daemon.presets import PRESETS
-from stemd.dsp.scheme import CHANNELS, MODEL_BINS
+from stemd.dsp.scheme import CHANNELS, SPLEETER
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
@@ -84,8 +84,8 @@ def write_graphs(choice: Choice, folder: Path) -> Graphs:
 
 def measure_times(graphs: dict[Choice, Path]) -> dict[Choice, float]:
     """Return each one's time over that of int8, one thread, in turns."""
-    window = np.random.default_rng(0).random((SCHEME.T, MODEL_BINS, CHANNELS), np.float32)
-    out = np.empty((SCHEME.B, MODEL_BINS, CHANNELS), np.float32)
+    window = np.random.default_rng(0).random((SCHEME.T, SPLEETER.model_bins, CHANNELS), np.float32)
+    out = np.empty((SCHEME.B, SPLEETER.model_bins, CHANNELS), np.float32)
     networks = {choice: Network(path) for choice, path in graphs.items()}
     rivals = {
         choice.name: clocked(partial(network, window, out)) for choice, network in networks.items()

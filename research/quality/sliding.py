@@ -14,27 +14,27 @@ from numpy.typing import NDArray
 from stemd.dsp.arrays import Magnitudes, Waveform
 from stemd.dsp.banks import Network
 from stemd.dsp.masks import MaskExtension, RatioMask
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS, Scheme
+from stemd.dsp.scheme import CHANNELS, SPLEETER, Scheme
 from stemd.dsp.stft import Analysis, Synthesis
 from stemd.tflite_models import network as graphs
 
 Estimates: TypeAlias = NDArray[np.float32]
-"""[shape=(blocks, stems, rows, MODEL_BINS, CHANNELS)]; the last row is the newest spectrum."""
+"""[shape=(blocks, stems, rows, model_bins, CHANNELS)]; the last row is the newest spectrum."""
 
 
 def analyse(x: Waveform) -> NDArray[np.complex64]:
-    """Return the spectra of a waveform, one for each hop [shape=(hops, CHANNELS, N_BINS)]."""
-    hops = x.shape[1] // HOP_LENGTH
-    analysis = Analysis(CHANNELS)
-    spectra = np.empty((hops, CHANNELS, N_BINS), np.complex64)
-    for n in range(hops):
-        analysis.process(x[:, n * HOP_LENGTH : (n + 1) * HOP_LENGTH], out=spectra[n : n + 1])
+    """Return the spectra of a waveform, one for each hop [shape=(hops, CHANNELS, n_bins)]."""
+    hops = x.shape[1] // SPLEETER.hop_length
+    analysis = Analysis(SPLEETER, CHANNELS)
+    spectra = np.empty((hops, CHANNELS, SPLEETER.n_bins), np.complex64)
+    for n, hop in enumerate(np.split(x[:, : hops * SPLEETER.hop_length], hops, axis=1)):
+        analysis.process(hop, out=spectra[n : n + 1])
     return spectra
 
 
 def magnitudes_of(spectra: NDArray[np.complex64]) -> Magnitudes:
-    """Return what the networks see of spectra [shape=(spectra, MODEL_BINS, CHANNELS)]."""
-    return np.ascontiguousarray(np.abs(spectra[..., :MODEL_BINS]).transpose(0, 2, 1))
+    """Return what the networks see of spectra [shape=(spectra, model_bins, CHANNELS)]."""
+    return np.ascontiguousarray(np.abs(spectra[..., : SPLEETER.model_bins]).transpose(0, 2, 1))
 
 
 def estimate_blocks(
@@ -48,7 +48,7 @@ def estimate_blocks(
 
     Parameters
     ----------
-    magnitudes : float32 [shape=(spectra, MODEL_BINS, CHANNELS)]
+    magnitudes : float32 [shape=(spectra, model_bins, CHANNELS)]
     networks : sequence of Network
         For windows of T spectra of which ``rows`` before the mirrored ones are emitted.
     window : (T, B, mirror)
@@ -63,8 +63,8 @@ def estimate_blocks(
     # As in the program: silence before the song, and after it, until all of it is out.
     padded = np.pad(magnitudes, ((heard, rows + B), (0, 0), (0, 0)))
     blocks = (len(magnitudes) + rows) // B
-    estimates = np.zeros((blocks, len(networks), rows, MODEL_BINS, CHANNELS), np.float32)
-    whole = np.empty((T, MODEL_BINS, CHANNELS), np.float32)
+    estimates = np.zeros((blocks, len(networks), rows, SPLEETER.model_bins, CHANNELS), np.float32)
+    whole = np.empty((T, SPLEETER.model_bins, CHANNELS), np.float32)
     for block in range(first // B, blocks):
         end = (block + 1) * B + heard
         whole[:heard] = padded[end - heard : end]
@@ -80,7 +80,7 @@ def at_look_ahead(estimates: Estimates, B: int, A: int, spectra: int) -> Magnitu
 
     Returns
     -------
-    float32 [shape=(spectra, stems, MODEL_BINS, CHANNELS)]
+    float32 [shape=(spectra, stems, model_bins, CHANNELS)]
     """
     rows = estimates.shape[2]
     emitted = estimates[:, :, rows - A - B : rows - A].swapaxes(1, 2)
@@ -97,7 +97,7 @@ def emitted_by(
     ----------
     paths : iterable of Path
         Of graphs that are compiled for the scheme, or for one that emits more.
-    spectra : complex64 [shape=(hops, CHANNELS, N_BINS)]
+    spectra : complex64 [shape=(hops, CHANNELS, n_bins)]
     scheme : Scheme
     first : int
         As for `estimate_blocks`.
@@ -115,14 +115,14 @@ def _emitting(network: graphs.Network, B: int) -> Network:
 
 
 def masks_of(estimates: Magnitudes) -> NDArray[np.float32]:
-    """Return the first stem's masks [shape=(spectra, CHANNELS, N_BINS)].
+    """Return the first stem's masks [shape=(spectra, CHANNELS, n_bins)].
 
     Parameters
     ----------
-    estimates : float32 [shape=(spectra, stems, MODEL_BINS, CHANNELS)]
+    estimates : float32 [shape=(spectra, stems, model_bins, CHANNELS)]
     """
-    ratio = RatioMask(estimates.shape[1], MaskExtension.MEAN)
-    masks = np.empty((len(estimates), CHANNELS, N_BINS), np.float32)
+    ratio = RatioMask(SPLEETER, estimates.shape[1], MaskExtension.MEAN)
+    masks = np.empty((len(estimates), CHANNELS, SPLEETER.n_bins), np.float32)
     for mask, of_stems in zip(masks, estimates, strict=True):
         mask[:] = ratio.update(of_stems[:, np.newaxis])[0, 0]
     return masks
@@ -130,11 +130,11 @@ def masks_of(estimates: Magnitudes) -> NDArray[np.float32]:
 
 def synthesise(spectra: NDArray[np.complex64]) -> Waveform:
     """Return the waveform of `analyse`'s spectra, from its first frame on; its end is missing."""
-    synthesis = Synthesis(CHANNELS)
-    hops = np.empty((len(spectra), CHANNELS, HOP_LENGTH), np.float32)
+    synthesis = Synthesis(SPLEETER, CHANNELS)
+    hops = np.empty((len(spectra), CHANNELS, SPLEETER.hop_length), np.float32)
     for spectrum, hop in zip(spectra, hops, strict=True):
         synthesis.process(spectrum[np.newaxis], out=hop)
-    late = synthesis.latency // HOP_LENGTH
+    late = synthesis.latency // SPLEETER.hop_length
     return hops[late:].swapaxes(0, 1).reshape(CHANNELS, -1)
 
 

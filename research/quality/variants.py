@@ -19,7 +19,7 @@ from research.quality import sliding
 from research.quality.measures import sdr_db
 from research.quality.pool import Graphs, on_every_mix
 from stemd.dsp.arrays import Waveform
-from stemd.dsp.scheme import HOP_LENGTH, N_FFT, OFFLINE, Scheme
+from stemd.dsp.scheme import OFFLINE, SPLEETER, Scheme
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.store.library import Library
@@ -29,10 +29,10 @@ FIRST, LAST = 172, 172 + 512
 
 It is separated from its start on: every window that reaches them is full of music, the longest too.
 """
-EXCERPT = slice(FIRST * HOP_LENGTH, LAST * HOP_LENGTH)
+EXCERPT = slice(FIRST * SPLEETER.hop_length, LAST * SPLEETER.hop_length)
 SETTLING = 32
 """Spectra before them that are computed too: those whose synthesis overlaps the excerpt."""
-OVERLAP = N_FFT // HOP_LENGTH
+OVERLAP = SPLEETER.overlap
 LOOK_AHEAD = 8
 """Spectra; the largest A."""
 LOOK_AHEADS = (0, 1, 2, 4, 8)
@@ -111,7 +111,7 @@ def _excerpt(recipe: Recipe, B: int) -> tuple[NDArray[np.complex64], Waveform]:
     """
     mix = build_mix(recipe)
     hops = -(-(LAST + OVERLAP + LOOK_AHEAD) // B) * B
-    x = mix.mixture[:, : hops * HOP_LENGTH]
+    x = mix.mixture[:, : hops * SPLEETER.hop_length]
     return sliding.analyse(x), mix.vocals[:, EXCERPT]
 
 

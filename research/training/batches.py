@@ -10,7 +10,7 @@ from research.training.learner import Settings
 from research.training.mixing import USUAL, Augmentation, Batch, Mixer
 from research.training.tracks import Track
 from research.workers import workers
-from stemd.dsp.scheme import HOP_LENGTH, N_FFT
+from stemd.dsp.scheme import SPLEETER
 
 AHEAD = 4
 """Batches made before they are needed."""
@@ -18,7 +18,7 @@ AHEAD = 4
 
 def frames_of(spectra: int) -> int:
     """Return the frames that spectra are made of."""
-    return N_FFT + (spectra - 1) * HOP_LENGTH
+    return SPLEETER.n_fft + (spectra - 1) * SPLEETER.hop_length
 
 
 def batches(

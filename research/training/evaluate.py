@@ -19,7 +19,7 @@ from research.workers import workers
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.masks import MaskExtension, RatioMask
-from stemd.dsp.scheme import HOP_LENGTH, OFFLINE, Scheme
+from stemd.dsp.scheme import OFFLINE, SPLEETER, Scheme
 from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.spleeter.streaming import compile_graph
@@ -51,11 +51,11 @@ DEFAULT = Way(PRESETS["balanced"][0], "mixed")
 
 def separate(mixture: Waveform, graphs: Sequence[Path], scheme: Scheme) -> Stems:
     """Take a mixture apart; the last few hops are missing [shape=(stems, CHANNELS, frames)]."""
-    hops = -(-mixture.shape[1] // HOP_LENGTH // scheme.B) * scheme.B
-    x = np.pad(mixture, ((0, 0), (0, hops * HOP_LENGTH - mixture.shape[1])))
+    hops = -(-mixture.shape[1] // SPLEETER.hop_length // scheme.B) * scheme.B
+    x = np.pad(mixture, ((0, 0), (0, hops * SPLEETER.hop_length - mixture.shape[1])))
     spectra = sliding.analyse(x)
     emitted = sliding.emitted_by(graphs, spectra, scheme)
-    ratio = RatioMask(len(graphs), MaskExtension.MEAN)
+    ratio = RatioMask(SPLEETER, len(graphs), MaskExtension.MEAN)
     masked = np.empty((len(graphs), *spectra.shape), np.complex64)
     for n, of_stems in enumerate(emitted):
         masked[:, n] = ratio.update(of_stems[:, np.newaxis])[0] * spectra[n]

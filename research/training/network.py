@@ -17,7 +17,7 @@ from torch.nn import functional
 from research.training import rounding
 from research.training.rounding import Weights
 from stemd.dsp.masks import EPSILON
-from stemd.dsp.scheme import HOP_LENGTH, MODEL_BINS, N_FFT
+from stemd.dsp.scheme import SPLEETER
 from stemd.dsp.stft import hann
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.spleeter.unet import (
@@ -68,7 +68,7 @@ def estimate(
     ----------
     weights : Weights
     activations : Activations
-    magnitudes : float32 [shape=(batch, channels, spectra, MODEL_BINS)]
+    magnitudes : float32 [shape=(batch, channels, spectra, model_bins)]
         Of the mixture; spectra a multiple of 64.
     graph : GraphSpec, optional
         Compute in 8 bits where the graph of this spec does, whose T spectra these are; only the
@@ -147,8 +147,9 @@ def analyse(waveforms: Tensor) -> Tensor:
 
     Returns
     -------
-    complex64 [shape=(..., spectra, MODEL_BINS)]
+    complex64 [shape=(..., spectra, model_bins)]
     """
-    windowed = waveforms.unfold(-1, N_FFT, HOP_LENGTH) * torch.from_numpy(hann())
+    window = torch.from_numpy(hann(SPLEETER.n_fft))
+    windowed = waveforms.unfold(-1, SPLEETER.n_fft, SPLEETER.hop_length) * window
     spectra = torch.fft.rfft(windowed)
-    return spectra[..., :MODEL_BINS].contiguous()
+    return spectra[..., : SPLEETER.model_bins].contiguous()

@@ -19,7 +19,7 @@ from stemd.daemon.supervisor.changes import Setup
 from stemd.daemon.supervisor.session import Session
 from stemd.daemon.supervisor.state import State
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
+from stemd.dsp.scheme import SAMPLERATE, Scheme
 
 PRIORITY = 20
 
@@ -32,7 +32,7 @@ SPARE_S = 0.005
 
 def taking(share: float, scheme: Scheme):
     """A network that passes what it hears, after a share of the time of a block."""
-    block_s = scheme.B * HOP_LENGTH / SAMPLERATE
+    block_s = scheme.block_s
     last = scheme.heard - scheme.A
 
     def network(window, out):

@@ -6,8 +6,10 @@ import pytest
 from rigs import Watch, session_on
 from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.ports import outputs_of
-from stemd.dsp.scheme import MODEL_BINS, Scheme
+from stemd.dsp.scheme import SPLEETER, Scheme
 from stemd.tflite_models.store.releases import RELEASES
+
+MODEL_BINS = SPLEETER.model_bins
 
 SCHEME = Scheme(T=64, B=3, A=2, mirror=4)
 STEMS = RELEASES["5stems"].architecture.stems

@@ -5,12 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grids import GRIDS
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import HopFramer, Pipeline
 from stemd.dsp.resampling import RateConverter
-from stemd.dsp.scheme import HOP_LENGTH, MAX_HOPS, Scheme
+from stemd.dsp.scheme import MAX_HOPS, SPLEETER, Grid, Scheme
 from stemd.dsp.separator import Separator
+
+HOP_LENGTH = SPLEETER.hop_length
 
 SCHEME = Scheme(T=64, B=3, A=2)
 RATES = [8_000, 22_050, 44_100, 48_000, 88_200, 96_000, 192_000]
@@ -20,8 +23,8 @@ def half(window, out):
     out[:] = window[-SCHEME.A - SCHEME.B : -SCHEME.A]
 
 
-def pipeline(samplerate: int) -> Pipeline:
-    separator = Separator(SCHEME, 2, InTurn([half, half]), MaskExtension.MEAN)
+def pipeline(samplerate: int, grid: Grid = SPLEETER) -> Pipeline:
+    separator = Separator(SCHEME.on(grid), 2, InTurn([half, half]), MaskExtension.MEAN)
     return Pipeline(separator, samplerate)
 
 
@@ -74,7 +77,7 @@ SIZES = [0, 1, HOP_LENGTH - 1, HOP_LENGTH, HOP_LENGTH + 1, (2 * MAX_HOPS + 1) * 
 @pytest.mark.parametrize("frames", SIZES)
 def test_framer_yields_every_whole_hop_and_as_many_at_once_as_may_be(frames, lead):
     x = noise(frames)
-    hops = [hops.copy() for hops in HopFramer(2, lead).push(x)]
+    hops = [hops.copy() for hops in HopFramer(2, HOP_LENGTH, lead).push(x)]
     whole = (lead + frames) // HOP_LENGTH
     assert [each.shape[1] // HOP_LENGTH for each in hops] == [
         min(MAX_HOPS, whole - done) for done in range(0, whole, MAX_HOPS)
@@ -97,18 +100,20 @@ def centre(y: np.ndarray) -> float:
     return float((power * np.arange(len(y))).sum() / power.sum())
 
 
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 @pytest.mark.parametrize("samplerate", RATES)
-def test_latency_is_what_is_declared(samplerate):
-    pipe = pipeline(samplerate)
+def test_latency_is_what_is_declared(samplerate, grid):
+    pipe = pipeline(samplerate, grid)
     at = samplerate // 4
     x = click(samplerate, at, at + pipe.latency + 2 * pipe.held + samplerate // 4)
     y = run(pipe, x, 256).reshape(2, 2, -1).sum(axis=0)[0]
     assert abs(centre(y) - at - pipe.latency) <= 0.01
 
 
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 @pytest.mark.parametrize("samplerate", RATES)
-def test_no_more_is_ever_held_back_than_declared(samplerate):
-    pipe = pipeline(samplerate)
+def test_no_more_is_ever_held_back_than_declared(samplerate, grid):
+    pipe = pipeline(samplerate, grid)
     given_frames = taken = worst = 0
     for _ in range(2 * samplerate // 64):
         given_frames += 64

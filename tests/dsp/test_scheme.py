@@ -2,7 +2,8 @@
 
 import pytest
 
-from stemd.dsp.scheme import HOP_LENGTH, N_FFT, Scheme
+from grids import SHORT, THREEFOLD
+from stemd.dsp.scheme import Grid, Scheme
 
 
 @pytest.mark.parametrize(
@@ -10,7 +11,10 @@ from stemd.dsp.scheme import HOP_LENGTH, N_FFT, Scheme
     [
         (Scheme(T=128, B=128, A=0), 4096 + 255 * 1024),
         (Scheme(T=128, B=8, A=8), 4096 + 23 * 1024),
-        (Scheme(T=64, B=1, A=0), N_FFT + HOP_LENGTH),
+        (Scheme(T=64, B=1, A=0), 4096 + 1024),
+        (Scheme(T=64, B=1, A=0, grid=SHORT), 1024 + 256),
+        (Scheme(T=64, B=4, A=8).on(SHORT), 1024 + 15 * 256),
+        (Scheme(T=7, B=2, A=1, grid=THREEFOLD), 1536 + 4 * 512),
     ],
 )
 def test_delay_is_the_contract(scheme, frames):
@@ -33,3 +37,32 @@ def test_delay_is_the_contract(scheme, frames):
 def test_numbers_that_do_not_fit_are_refused(numbers, message):
     with pytest.raises(ValueError, match=message):
         Scheme(**numbers)
+
+
+def test_the_stride_is_the_grids():
+    assert Scheme(T=20, B=1, A=0, grid=SHORT).T == 20
+    with pytest.raises(ValueError, match=r"T must be a multiple of 4 from 4 to 1024 \(got 18\)"):
+        Scheme(T=18, B=1, A=0, grid=SHORT)
+    with pytest.raises(ValueError, match="T must be a multiple of 64"):
+        Scheme(T=20, B=1, A=0, grid=SHORT).on(Scheme(T=64, B=1, A=0).grid)
+
+
+def test_a_block_lasts_as_long_as_its_hops():
+    assert Scheme(T=64, B=4, A=8).block_s == 4 * 1024 / 44_100
+    assert Scheme(T=64, B=4, A=8, grid=SHORT).block_s == 4 * 256 / 44_100
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((4096, 0, 1024, 64), r"multiple of hop_length, at least 3 times it \(got 4096 and 0\)"),
+        ((4096, 1000, 1024, 64), r"at least 3 times it \(got 4096 and 1000\)"),
+        ((2048, 1024, 1024, 64), r"at least 3 times it \(got 2048 and 1024\)"),
+        ((4096, 1024, 0, 64), r"model_bins must be from 1 to 2049 \(got 0\)"),
+        ((4096, 1024, 2050, 64), r"model_bins must be from 1 to 2049 \(got 2050\)"),
+        ((4096, 1024, 1024, 0), r"stride must be from 1 to 1024 \(got 0\)"),
+    ],
+)
+def test_grids_that_do_not_fit_are_refused(numbers, message):
+    with pytest.raises(ValueError, match=message):
+        Grid(*numbers)

@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsp_reference import separate
+from grids import SHORT, THREEFOLD
 from stemd.dsp.banks import Bank, InTurn, Network
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import HOP_LENGTH, MAX_HOPS, Scheme
+from stemd.dsp.scheme import MAX_HOPS, SPLEETER, Scheme
 from stemd.dsp.separator import Separator
-from stemd.dsp.stft import Synthesis
+
+HOP_LENGTH = SPLEETER.hop_length
 
 SCHEMES = [
     Scheme(T=64, B=64, A=0),
@@ -23,6 +25,16 @@ SCHEMES = [
     Scheme(T=64, B=5, A=3),
     Scheme(T=64, B=40, A=24),
 ]
+ON_OTHER_GRIDS = [
+    Scheme(T=20, B=3, A=2, mirror=4, grid=SHORT),
+    Scheme(T=64, B=8, A=8, grid=SHORT),
+    Scheme(T=13, B=1, A=0, mirror=2, grid=THREEFOLD),
+]
+
+
+def name_of(scheme: Scheme) -> str:
+    """A scheme, and its grid's hop."""
+    return f"{scheme} hop={scheme.grid.hop_length}"
 
 
 def fake_networks(stems: int, scheme: Scheme) -> list[Network]:
@@ -50,7 +62,7 @@ def stream(sep: Separator, x: np.ndarray, sizes: Sequence[int] = (1,)) -> np.nda
     """
     hops, start, sizes_again = [], 0, cycle(sizes)
     while start < x.shape[1]:
-        block = x[:, start : start + next(sizes_again) * HOP_LENGTH]
+        block = x[:, start : start + next(sizes_again) * sep.scheme.grid.hop_length]
         out = np.full((sep.stems * 2, block.shape[1]), np.nan, np.float32)
         assert sep.process(block, out=out) is out
         hops.append(out)
@@ -58,34 +70,34 @@ def stream(sep: Separator, x: np.ndarray, sizes: Sequence[int] = (1,)) -> np.nda
     return np.concatenate(hops, axis=1)
 
 
-def music(hops: int) -> np.ndarray:
+def music(hops: int, hop_length: int = HOP_LENGTH) -> np.ndarray:
     """Noise whose loudness changes from hop to hop, so that no two spectra are alike."""
     rng = np.random.default_rng(hops)
-    loudness = rng.random((2, hops)).repeat(HOP_LENGTH, axis=1)
-    return (loudness * rng.standard_normal((2, hops * HOP_LENGTH))).astype(np.float32)
+    loudness = rng.random((2, hops)).repeat(hop_length, axis=1)
+    return (loudness * rng.standard_normal((2, hops * hop_length))).astype(np.float32)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+@pytest.mark.parametrize("scheme", [*SCHEMES, *ON_OTHER_GRIDS], ids=name_of)
 @pytest.mark.parametrize("stems", [2, 4])
 def test_stream_is_the_plain_computation_delayed(scheme, stems):
-    x = music(3 * scheme.B + scheme.A + 70)
+    x = music(3 * scheme.B + scheme.A + 70, scheme.grid.hop_length)
     networks = fake_networks(stems, scheme)
     sep = separator(scheme, InTurn(networks), stems)
     y = stream(sep, x)
     expected = separate(x, networks, scheme)[:, : x.shape[1] - sep.latency]
     np.testing.assert_allclose(y[:, sep.latency :], expected, atol=2e-5)
     # Masks smear within a window, so the first hops sound up to three hops early.
-    assert not y[:, : sep.latency - Synthesis.latency].any()
+    assert not y[:, : sep.latency - (scheme.grid.n_fft - scheme.grid.hop_length)].any()
 
 
-@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
-@pytest.mark.parametrize("position", [0, 1, 511, 1023])
-def test_impulse_comes_out_at_the_declared_latency(scheme, position):
-    sep = separator(scheme, InTurn(fake_networks(2, scheme)))
-    assert sep.latency == scheme.delay - HOP_LENGTH
-    at = 3 * HOP_LENGTH + position
-    hops = (at + sep.latency) // HOP_LENGTH + 2
-    x = np.zeros((2, hops * HOP_LENGTH), np.float32)
+@pytest.mark.parametrize("scheme", [*SCHEMES, *ON_OTHER_GRIDS], ids=name_of)
+@pytest.mark.parametrize("place", [0, 0.001, 0.5, 0.999])
+def test_impulse_comes_out_at_the_declared_latency(scheme, place):
+    sep, hop_length = separator(scheme, InTurn(fake_networks(2, scheme))), scheme.grid.hop_length
+    assert sep.latency == scheme.delay - hop_length
+    at = 3 * hop_length + int(place * hop_length)
+    hops = (at + sep.latency) // hop_length + 2
+    x = np.zeros((2, hops * hop_length), np.float32)
     x[:, at] = 1
     total = stream(sep, x).reshape(2, 2, -1).sum(axis=0)
     assert (np.argmax(np.abs(total), axis=1) == at + sep.latency).all()

@@ -8,50 +8,60 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import get_window
 
-from stemd.dsp.scheme import HOP_LENGTH, MAX_HOPS, N_BINS, N_FFT
+from grids import GRIDS
+from stemd.dsp.scheme import MAX_HOPS, SPLEETER, Grid
 from stemd.dsp.stft import Analysis, Synthesis, hann
+
+HOP_LENGTH, N_BINS = SPLEETER.hop_length, SPLEETER.n_bins
+SHARED = SPLEETER.n_fft - SPLEETER.hop_length
 
 RNG_SEED = 20
 
 
-def noise(channels: int, hops: int) -> np.ndarray:
+def noise(channels: int, hops: int, grid: Grid = SPLEETER) -> np.ndarray:
     rng = np.random.default_rng(RNG_SEED)
-    return rng.standard_normal((channels, hops * HOP_LENGTH)).astype(np.float32)
+    return rng.standard_normal((channels, hops * grid.hop_length)).astype(np.float32)
 
 
-def in_hops(x: np.ndarray) -> list[np.ndarray]:
-    return [x[:, i : i + HOP_LENGTH] for i in range(0, x.shape[1], HOP_LENGTH)]
+def in_hops(x: np.ndarray, grid: Grid) -> list[np.ndarray]:
+    return np.split(x, x.shape[1] // grid.hop_length, axis=1)
 
 
-def test_window_is_periodic_hann():
-    np.testing.assert_allclose(hann(), get_window("hann", N_FFT), atol=1e-7)
+on_each_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 
 
-def test_spectrum_is_that_of_the_window_that_ends_with_the_hop():
-    x = noise(2, 6)
-    analysis = Analysis(2)
-    for k, hop in enumerate(in_hops(x), start=1):
-        out = np.full((1, 2, N_BINS), np.nan, np.complex64)
+@on_each_grid
+def test_window_is_periodic_hann(grid):
+    np.testing.assert_allclose(hann(grid.n_fft), get_window("hann", grid.n_fft), atol=1e-7)
+
+
+@on_each_grid
+def test_spectrum_is_that_of_the_window_that_ends_with_the_hop(grid):
+    x, n_fft = noise(2, 6, grid), grid.n_fft
+    analysis = Analysis(grid, 2)
+    for k, hop in enumerate(in_hops(x, grid), start=1):
+        out = np.full((1, 2, grid.n_bins), np.nan, np.complex64)
         assert analysis.process(hop, out=out) is out
-        heard = np.pad(x[:, : k * HOP_LENGTH], ((0, 0), (N_FFT, 0)))[:, -N_FFT:]
-        expected = np.fft.rfft(heard.astype(np.float64) * get_window("hann", N_FFT))
+        heard = np.pad(x[:, : k * grid.hop_length], ((0, 0), (n_fft, 0)))[:, -n_fft:]
+        expected = np.fft.rfft(heard.astype(np.float64) * get_window("hann", n_fft))
         # k·eps of the sum of 4096 products; the values reach about 150
         np.testing.assert_allclose(out, expected[np.newaxis], atol=2e-4)
 
 
+@on_each_grid
 @pytest.mark.parametrize("channels", [1, 2, 8])
-def test_synthesis_gives_back_what_was_analysed(channels):
-    x = noise(channels, 12)
+def test_synthesis_gives_back_what_was_analysed(channels, grid):
+    x = noise(channels, 12, grid)
     before = x.copy()
-    analysis, synthesis = Analysis(channels), Synthesis(channels)
-    spectrum = np.empty((1, channels, N_BINS), np.complex64)
+    analysis, synthesis = Analysis(grid, channels), Synthesis(grid, channels)
+    spectrum = np.empty((1, channels, grid.n_bins), np.complex64)
     hops = []
-    for hop in in_hops(x):
-        out = np.full((channels, HOP_LENGTH), np.nan, np.float32)
+    for hop in in_hops(x, grid):
+        out = np.full((channels, grid.hop_length), np.nan, np.float32)
         assert synthesis.process(analysis.process(hop, out=spectrum), out=out) is out
         hops.append(out)
     y = np.concatenate(hops, axis=1)
-    delay = Synthesis.latency
+    delay = synthesis.latency
     assert not y[:, :delay].any() or np.abs(y[:, :delay]).max() < 1e-6
     np.testing.assert_allclose(y[:, delay:], x[:, :-delay], atol=4e-6)
     np.testing.assert_array_equal(x, before)
@@ -60,7 +70,7 @@ def test_synthesis_gives_back_what_was_analysed(channels):
 def transform(x: np.ndarray, sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Spectra and what is synthesised from them, so many hops at a time."""
     channels = len(x)
-    analysis, synthesis = Analysis(channels), Synthesis(channels)
+    analysis, synthesis = Analysis(SPLEETER, channels), Synthesis(SPLEETER, channels)
     spectra = np.full((sum(sizes), channels, N_BINS), np.nan, np.complex64)
     y = np.full((channels, sum(sizes) * HOP_LENGTH), np.nan, np.float32)
     done = 0
@@ -107,6 +117,4 @@ def test_one_sample_is_no_silence(place, channel):
     for sizes in ([1] * 8, [8]):
         _, y = transform(x, sizes)
         assert np.flatnonzero(y.any(axis=0)).size
-        np.testing.assert_allclose(
-            y[:, Synthesis.latency :], x[:, : -Synthesis.latency], atol=1e-36
-        )
+        np.testing.assert_allclose(y[:, SHARED:], x[:, :-SHARED], atol=1e-36)

@@ -19,7 +19,7 @@ from stemd.daemon.capacity.choice import HEADROOM, TRIES, first_held
 from stemd.daemon.capacity.measurements import Measurements
 from stemd.daemon.errors import StemdError
 from stemd.daemon.work import Work
-from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
+from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
 from two_networks import low_and_high
 from waiting import wait_until
@@ -54,6 +54,7 @@ time.sleep(60)
 
 ASKS = """
 import os, subprocess, sys
+
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1], str(os.getpid())])
 print(child.pid, flush=True)
 child.wait()
@@ -77,7 +78,7 @@ def test_what_measures_does_not_begin_for_a_process_that_has_ended():
 class TestMeasuring:
     def test_networks_that_take_half_of_the_time_are_half_of_the_load(self, monkeypatch):
         monkeypatch.setattr(benchmark, "LEAST_S", 0)
-        block_s = SCHEME.B * HOP_LENGTH / SAMPLERATE
+        block_s = SCHEME.block_s
 
         def slow(network):
             def run(window, out):

@@ -1,6 +1,6 @@
 """What boards can hold, by count."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
@@ -43,7 +43,7 @@ def _litert(monkeypatch):
 @pytest.mark.parametrize("scheme", PRESETS["auto"], ids=str)
 def test_what_is_counted_is_what_the_graphs_have(scheme):
     graphs = {
-        precision: Library().find("2stems").graphs(GraphSpec(**asdict(scheme), precision=precision))
+        precision: Library().find("2stems").graphs(GraphSpec(**scheme.numbers, precision=precision))
         for precision in WEIGHTS
     }
     counts = {name: count(paths["vocals"].read_bytes()) for name, paths in graphs.items()}

@@ -9,8 +9,10 @@ from stemd.daemon.engine.scheduling import NORMAL, Priorities
 from stemd.daemon.engine.separation import Separation
 from stemd.daemon.ports import INPUTS, OUTPUTS, outputs_of
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import HOP_LENGTH, SAMPLERATE, Scheme
+from stemd.dsp.scheme import SAMPLERATE, SPLEETER, Scheme
 from two_networks import low_and_high
+
+HOP_LENGTH = SPLEETER.hop_length
 
 SCHEME = Scheme(T=64, B=1, A=1)
 PRIORITIES = Priorities(engine=3, steering=2, workers=1)

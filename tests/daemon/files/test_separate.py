@@ -17,9 +17,10 @@ from stemd.daemon.files import audio_file
 from stemd.daemon.files.audio_file import Song
 from stemd.daemon.files.separate import separate
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import HOP_LENGTH, Scheme
+from stemd.dsp.scheme import SPLEETER, Scheme
 from two_networks import low_and_high
 
+HOP_LENGTH = SPLEETER.hop_length
 SCHEME = Scheme(T=64, B=5, A=3)
 
 

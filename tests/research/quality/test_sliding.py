@@ -4,8 +4,10 @@ import pytest
 from research.quality import sliding
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, Scheme
+from stemd.dsp.scheme import CHANNELS, SPLEETER, Scheme
 from stemd.dsp.separator import Separator
+
+HOP_LENGTH, MODEL_BINS = SPLEETER.hop_length, SPLEETER.model_bins
 
 
 def fake_network(first: int, rows: int, weight: float):

@@ -14,7 +14,9 @@ from research.training.fonts import FONTS
 from research.training.heldout import Mix
 from research.training.songs import PARTS, Note, Song
 from research.training.tracks import STEMS
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH
+from stemd.dsp.scheme import CHANNELS, SPLEETER
+
+HOP_LENGTH = SPLEETER.hop_length
 
 SONGS = [
     Song("p/tested", "0" * 64, b""),

@@ -8,9 +8,11 @@ from research.training.heldout import Mix
 from research.training.start import bundled
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, Scheme
+from stemd.dsp.scheme import CHANNELS, SPLEETER, Scheme
 from stemd.dsp.separator import Separator
 from stemd.tflite_models.network import Network
+
+HOP_LENGTH = SPLEETER.hop_length
 
 SHORT = Way(Scheme(T=64, B=3, A=0, mirror=8))
 WAYS = (Way(Scheme(T=128, B=128, A=0)), DEFAULT, SHORT)

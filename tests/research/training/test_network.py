@@ -13,7 +13,7 @@ from research.training.network import (
     weights_of,
 )
 from stemd.dsp.masks import MaskExtension, RatioMask
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS, N_FFT
+from stemd.dsp.scheme import CHANNELS, SPLEETER
 from stemd.dsp.stft import Analysis
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
@@ -21,6 +21,13 @@ from stemd.tflite_models.spleeter.checkpoint import Checkpoint
 from stemd.tflite_models.spleeter.plain import write_graph
 from stemd.tflite_models.spleeter.unet import Architecture
 from stemd.tflite_models.spleeter.variables import read_unet
+
+HOP_LENGTH, MODEL_BINS, N_BINS, N_FFT = (
+    SPLEETER.hop_length,
+    SPLEETER.model_bins,
+    SPLEETER.n_bins,
+    SPLEETER.n_fft,
+)
 
 
 @pytest.fixture(params=[tiny.OFFICIAL_2, tiny.OFFICIAL_4], ids=["leaky", "elu"])
@@ -53,14 +60,14 @@ def test_weights_go_there_and_back(unet):
 def test_masks_are_those_of_the_program():
     estimates = np.random.default_rng(3).random((4, 5, MODEL_BINS, CHANNELS), np.float32)
     estimates[:, 0, :10] = 0  # silence is shared alike
-    expected = RatioMask(4, MaskExtension.MEAN).update(estimates)[..., :MODEL_BINS]
+    expected = RatioMask(SPLEETER, 4, MaskExtension.MEAN).update(estimates)[..., :MODEL_BINS]
     masks = ratio_masks(torch.from_numpy(estimates)[None])[0].permute(1, 0, 3, 2)
     np.testing.assert_allclose(masks.numpy(), expected, rtol=1e-5)
 
 
 def test_spectra_are_those_of_the_program():
     x = np.random.default_rng(4).standard_normal((CHANNELS, N_FFT + HOP_LENGTH)).astype(np.float32)
-    analysis, expected = Analysis(CHANNELS), np.empty((5, CHANNELS, N_BINS), np.complex64)
+    analysis, expected = Analysis(SPLEETER, CHANNELS), np.empty((5, CHANNELS, N_BINS), np.complex64)
     analysis.process(x, out=expected)
     spectra = analyse(torch.from_numpy(x))
     assert spectra.shape == (CHANNELS, 2, MODEL_BINS)

@@ -8,7 +8,7 @@ import tiny_model as tiny
 from research.training.learner import WINDOWS
 from research.training.network import estimate, weights_of
 from research.training.rounding import read
-from stemd.dsp.scheme import CHANNELS, MODEL_BINS
+from stemd.dsp.scheme import CHANNELS, SPLEETER
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
@@ -16,6 +16,8 @@ from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
 from stemd.tflite_models.spleeter.streaming import compile_graph
 from stemd.tflite_models.spleeter.unet import Architecture
 from stemd.tflite_models.spleeter.variables import read_unet
+
+MODEL_BINS = SPLEETER.model_bins
 
 WHOLE = GraphSpec(T=64, B=64, A=0, precision="int8")
 STREAMING = GraphSpec(T=64, B=4, A=8, precision="int8")

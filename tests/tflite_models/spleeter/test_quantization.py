@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 import tiny_model as tiny
 from stemd.daemon.cli.recording import SONG
 from stemd.dsp.arrays import Magnitudes
-from stemd.dsp.scheme import CHANNELS, HOP_LENGTH, MODEL_BINS, N_BINS
+from stemd.dsp.scheme import CHANNELS, SPLEETER
 from stemd.dsp.stft import Analysis
 from stemd.tflite_models.graphs.flatbuffer import schema
 from stemd.tflite_models.graphs.spec import GraphSpec
@@ -25,6 +25,8 @@ from stemd.tflite_models.spleeter.streaming import compile_graph
 from stemd.tflite_models.spleeter.unet import UNet
 from stemd.tflite_models.spleeter.variables import read_unet
 from stemd.tflite_models.store.library import Library
+
+HOP_LENGTH, MODEL_BINS, N_BINS = SPLEETER.hop_length, SPLEETER.model_bins, SPLEETER.n_bins
 
 LAYERS = {*(f"{side}/{n}" for side in ("encoder", "decoder") for n in range(1, 7)), "head"}
 
@@ -62,7 +64,7 @@ def test_which_kernels_are_rounded(checkpoint_dir, precision, kept):
 def music() -> Magnitudes:
     """The song that comes along, float32 [shape=(spectra, MODEL_BINS, CHANNELS)]."""
     samples, _ = soundfile.read(SONG, dtype="float32")
-    analysis, spectrum = Analysis(CHANNELS), np.empty((1, CHANNELS, N_BINS), np.complex64)
+    analysis, spectrum = Analysis(SPLEETER, CHANNELS), np.empty((1, CHANNELS, N_BINS), np.complex64)
     hops = (samples.T[:, n : n + HOP_LENGTH] for n in range(0, len(samples), HOP_LENGTH))
     whole = (hop for hop in hops if hop.shape[1] == HOP_LENGTH)
     return np.array([np.abs(analysis.process(hop, spectrum)[0, :, :MODEL_BINS].T) for hop in whole])
