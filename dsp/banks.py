@@ -35,7 +35,7 @@ class Bank:
         """Estimate the last stem as what the others leave of the mixture.
 
         Stems are independent, so it is their powers that add up; by magnitudes it would be 0.4 dB
-        worse. Together the others may take more than there is.
+        worse. The sum of the other stems can be larger than the mixture.
         """
         newest = self._scheme.heard - self._scheme.A
         remainder = self.estimates[-1]

@@ -28,7 +28,7 @@ class MaskExtension(StrEnum):
     """The mean of the mask over the bins below: the stems then sum to the mixture."""
 
     ZEROS = "zeros"
-    """Nothing: Spleeter's default; the stems lack what is above, the top octave."""
+    """Nothing, which is Spleeter's default; the stems have no sound above those bins."""
 
 
 class RatioMask:
@@ -44,8 +44,8 @@ class RatioMask:
     newest : float32 [shape=(stems, CHANNELS, n_bins)]
         The last spectrum's masks, held until `update`; at first everything is shared equally.
     bad : int
-        Estimates so far that were not finite or absurdly large. They count as nothing, so that no
-        mask is ever anything but a share.
+        Estimates so far that were not finite or absurdly large. They count as 0, so every
+        mask stays between 0 and 1.
     """
 
     def __init__(self, grid: Grid, stems: int, extension: MaskExtension) -> None:

@@ -55,10 +55,10 @@ class Pipeline:
     samplerate : int
         Frames per second on both sides.
     latency : int
-        Frames by which the stream that goes out lags behind the one that comes in: frame ``n`` of
-        the mixture is frame ``n + latency`` of the stems.
+        Frames by which the output is later than the input: frame ``n`` of the mixture is frame
+        ``n + latency`` of the stems.
     held : int
-        The most frames that were put in and are not out yet, at any moment. To play the stems
+        The largest number of frames that are inside the pipeline at one time. To play the stems
         while the mixture comes in, begin with that much silence.
     """
 
@@ -104,10 +104,10 @@ class Pipeline:
 
 
 def _whole_frames_lead(latency: int, samplerate: int, hop_length: int) -> int:
-    """Return how much silence to begin with so that the latency is whole frames at both rates.
+    """Return the frames of silence to begin with, for a latency of whole frames at both rates.
 
-    Else the stems would lie between the frames of the mixture, and not add up to it at the top of
-    the spectrum. For odd rates, the silence that comes nearest to it.
+    Otherwise the stems fall between the frames of the mixture, and do not add up to it at the top
+    of the spectrum. For unusual rates, return the nearest possible silence.
     """
     cycle = SAMPLERATE // gcd(SAMPLERATE, samplerate)
 

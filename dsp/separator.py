@@ -20,13 +20,13 @@ class BlockCounts:
     """Blocks that fell due."""
 
     late: int = 0
-    """Blocks whose estimates were not there when due; the last masks were held instead."""
+    """Blocks whose estimates were not ready when due; the last masks were used instead."""
 
     late_in_a_row: int = 0
-    """How many of the last ones were late."""
+    """How many of the last blocks were late, without one in time between them."""
 
     in_time_in_a_row: int = 0
-    """How many of the last ones were not."""
+    """How many of the last blocks were in time, without a late one between them."""
 
     bad_estimates: int = 0
     """Magnitudes from networks that were not finite or absurdly large; replaced by 0."""
@@ -56,8 +56,8 @@ class Separator:
     networks : Networks
     extension : MaskExtension
     ahead : int
-        Blocks that the networks are given before the first of them is due. With more than one,
-        a fast network need not wait for a slow one; but every one makes the delay a block longer.
+        How many blocks the networks may work on before the first result must be ready. With more
+        than one, a fast network need not wait for a slow one; each makes the delay a block longer.
     rfft : callable
         See `Analysis`.
     remainder : bool
@@ -68,8 +68,8 @@ class Separator:
     Attributes
     ----------
     latency : int
-        Frames by which the stream of hops that goes out lags behind the one that comes in. A hop
-        goes out when one came in, so add a hop when counting from a hop's first frame.
+        Frames by which the stream of hops that comes out is later than the one that goes in. A hop
+        comes out only after a whole hop went in: counted from its first frame, add one hop.
     """
 
     def __init__(

@@ -17,33 +17,33 @@ from typing import Any
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 
-# The maintained one first; the other still serves where the first has no wheel.
+# The maintained one first; the other is used where the first has no wheel.
 _RUNTIMES = ("ai_edge_litert", "tflite_runtime")
 
 
 _PRECISIONS: dict[str, StreamingPrecision] = {"ai_edge_litert": "mixed", "tflite_runtime": "fp32"}
-"""What each is best run in: in 8 bits LiteRT takes a third of its time in float32, and
-tflite-runtime, which has no fast way for dynamic ranges, nearly twice as long."""
+"""The best precision for each runtime: in 8 bits LiteRT takes a third of its time in float32.
+tflite-runtime takes nearly twice as long, because it has no fast way for dynamic ranges."""
 
 
 def preferred_precision() -> StreamingPrecision:
-    """Choose for the runtime that is installed, without importing it."""
+    """Return the best precision for the installed runtime, without importing it."""
     return next((p for name, p in _PRECISIONS.items() if find_spec(name)), "mixed")
 
 
 def new_interpreter(path: str, num_threads: int) -> Any:
     """Make an interpreter on a file, which it maps into memory, and allocate its tensors.
 
-    The kernels have then copied the weights into a layout of their own; the mapped pages are let
-    go, a quarter of what a process would seem to need, and come back if they are read again.
+    The kernels have then copied the weights into a layout of their own, so the mapped pages are
+    released. This saves a quarter of the apparent memory. The system loads them again when needed.
 
     Raises
     ------
     ModelError
-        No runtime is installed, or one that does not get on with the NumPy that is; or the file's
-        path is not UTF-8, which no runtime takes.
+        No runtime is installed; or the runtime does not work with the installed NumPy; or the path
+        is not UTF-8, which no runtime accepts.
     ValueError, RuntimeError
-        The runtime's own, for a file that is no network.
+        From the runtime: the file is not a network.
     """
     try:
         path.encode()
@@ -62,13 +62,13 @@ def new_interpreter(path: str, num_threads: int) -> Any:
         ) from None
     with _without_greeting():
         interpreter.allocate_tensors()
-    with suppress(OSError):  # /proc is not there: nothing is lost but memory
+    with suppress(OSError):  # without /proc, the pages only stay in memory
         _let_go(Path(path).resolve())
     return interpreter
 
 
 _GREETING = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
-"""What the runtime writes to standard error, once in a process, whatever its log level is."""
+"""The runtime writes this to standard error once in a process, at any log level."""
 
 _greeting = Lock()
 _greeted = Event()
@@ -78,8 +78,8 @@ _greeted = Event()
 def _without_greeting() -> Iterator[None]:
     """Keep the runtime's greeting, and nothing else, from standard error.
 
-    It is written by native code, so the descriptor itself leads into memory meanwhile; what other
-    threads write to it comes out a moment later.
+    Native code writes it, so the file descriptor itself is led into memory for that time. What
+    other threads write to it is written out afterwards.
     """
     with _greeting:
         if _greeted.is_set():
@@ -108,7 +108,7 @@ def _without_greeting() -> Iterator[None]:
 
 
 def _let_go(path: Path) -> None:
-    """Drop what is mapped of a file from this process's memory; the mapping stays."""
+    """Release the mapped pages of a file from this process's memory; the mapping stays."""
     madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     name = b" " + os.fsencode(path)
@@ -119,12 +119,12 @@ def _let_go(path: Path) -> None:
 
 
 def runtime_name() -> str:
-    """Give the import name of the runtime in use.
+    """Return the import name of the installed runtime.
 
     Raises
     ------
     ModelError
-        None is installed.
+        No runtime is installed.
     """
     for name in _RUNTIMES:
         with suppress(ImportError):

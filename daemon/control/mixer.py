@@ -1,4 +1,4 @@
-"""The mixer: each stem's fader, mute and solo."""
+"""The mixer: each stem's gain, mute and solo, the range of gains, and the curve of faders."""
 
 from collections.abc import Callable, Iterable
 from math import log10
@@ -7,14 +7,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
-OFF_DB = -90.0
-"""A fader at its lower end lets nothing through."""
-
-MAX_DB = 12.0
+OFF_DB, MAX_DB = -90.0, 12.0
+"""The range of a stem's gain in dB. At the lower end the stem is silent."""
 
 
 def _number_of(gain: object) -> object:
-    """Read ``off``, which YAML takes for false, and take no other truth for a number."""
+    """Read ``off``, which YAML reads as False, as silence; reject True as a number."""
     if gain is False or gain == "off":
         return OFF_DB
     if gain is True:
@@ -33,21 +31,21 @@ class Strip(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     gain: Decibels = 0.0
-    """Of the fader, in dB; `OFF_DB` is silence."""
+    """In dB, from `OFF_DB` (silence) to `MAX_DB`."""
 
     mute: StrictBool = False
 
     solo: StrictBool = False
-    """Only stems with this are heard, if any has it; a mute wins over it."""
+    """If any stem is soloed, only soloed stems are heard; a mute wins over a solo."""
 
 
 class Mixer:
-    """The strips of all stems, and the levels that follow from them (any thread).
+    """The gain, mute and solo of all stems, and the levels that follow from them (any thread).
 
     Parameters
     ----------
     strips : iterable of stem and strip
-        How they begin; a stem that is not among them begins with its fader at 0 dB.
+        The first settings; a stem without one starts with a gain of 0 dB.
 
     Attributes
     ----------
@@ -63,14 +61,14 @@ class Mixer:
         self.on_change: Callable[[str, Strip], None] = lambda *_: None
 
     def attach(self, stems: Iterable[str], apply: Callable[[str, float], None]) -> None:
-        """Apply all levels to what plays from now on.
+        """Apply all levels now, and after each change from now on.
 
         Parameters
         ----------
         stems : iterable of str
-            Those that there are.
+            The present stems.
         apply : callable
-            Takes a stem and the number that its samples are to be multiplied by. It must not wait.
+            Takes a stem and the factor for its samples. It must not wait.
         """
         with self._lock:
             self._stems = tuple(stems)
@@ -78,22 +76,22 @@ class Mixer:
             self._apply_all()
 
     def strips(self) -> dict[str, Strip]:
-        """Return those of the present stems."""
+        """Return the strips of the present stems."""
         with self._lock:
             return {stem: self._strip(stem) for stem in self._stems}
 
     def all_strips(self) -> dict[str, Strip]:
-        """Return also those of stems that are not present now."""
+        """Return all strips, also those of stems that are not present now."""
         with self._lock:
             return dict(self._strips)
 
     def set(self, stem: str, **change: float | bool) -> Strip:
-        """Change some of a strip; return all of it.
+        """Change a part of a stem's strip; return the whole strip.
 
         Raises
         ------
         KeyError
-            There is no such stem.
+            There is no such stem now.
         """
         with self._lock:
             if stem not in self._stems:
@@ -103,7 +101,7 @@ class Mixer:
             return strip
 
     def put(self, stem: str, strip: Strip) -> None:
-        """Set all of a strip, also of a stem that is not present now."""
+        """Set a whole strip, also of a stem that is not present now."""
         with self._lock:
             self._change(stem, strip)
 
@@ -122,13 +120,13 @@ class Mixer:
 
 
 def level(strip: Strip, has_solo: bool) -> float:
-    """Return the number by which a strip's samples are multiplied.
+    """Return the factor for the samples of a stem.
 
     Parameters
     ----------
     strip : Strip
     has_solo : bool
-        Some stem, this one or another, is soloed.
+        This stem or another one is soloed.
     """
     if strip.mute or (has_solo and not strip.solo) or strip.gain <= OFF_DB:
         return 0.0
@@ -136,16 +134,17 @@ def level(strip: Strip, has_solo: bool) -> float:
 
 
 UNITY = 0.75
-"""Where a fader of length 1 is at 0 dB."""
+"""Position from 0 to 1 at which a MIDI or OSC fader is at 0 dB. So its upper end is at +5 dB;
+higher gains, up to `MAX_DB`, must be set in dB."""
 
 
 def decibels_at(position: float) -> float:
-    """Return the gain where a fader stands, from 0 to 1: its amplitude goes with the square."""
+    """Return the gain in dB at a fader's position from 0 to 1: amplitude = position squared."""
     if position <= 0:
         return OFF_DB
     return max(OFF_DB, 40 * log10(position / UNITY))
 
 
 def position_of(gain: float) -> float:
-    """Return where a fader stands for a gain in dB; 1 for one that is beyond its end."""
+    """Return the fader's position for a gain in dB; 1 for a gain above the top of the fader."""
     return 0.0 if gain <= OFF_DB else min(1.0, UNITY * float(10 ** (gain / 40)))

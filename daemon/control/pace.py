@@ -4,16 +4,17 @@ from threading import Lock
 from time import monotonic
 
 MESSAGES_PER_S = 500.0
-"""Over all interfaces together: beyond that they wait, for the interpreter belongs to the music."""
+"""Over all interfaces together. Further requests wait, because the music needs the Python
+interpreter."""
 
 
 class Pace:
-    """Turns at a limited rate, in the order of the requests.
+    """Gives turns at a limited rate, in the order of the requests.
 
     Parameters
     ----------
     per_s : float
-        Turns a second.
+        Turns per second.
     """
 
     def __init__(self, per_s: float = MESSAGES_PER_S) -> None:
@@ -22,7 +23,7 @@ class Pace:
         self._next = float("-inf")
 
     def take(self) -> float:
-        """Take the next turn; return in how many seconds it comes (any thread)."""
+        """Take the next turn; return the seconds to wait for it (any thread)."""
         with self._lock:
             now = monotonic()
             self._next = max(self._next + self._interval_s, now)

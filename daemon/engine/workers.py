@@ -10,8 +10,8 @@ from stemd.daemon.errors import StemdError
 from stemd.dsp.banks import Bank, Network
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 4.0, 64.0
-"""How long networks that do not keep up are without priority before they are given another trial:
-the first time, and at most."""
+"""How long slow networks are without priority before their next trial: the first time, and at
+most."""
 
 
 class Worker:
@@ -22,18 +22,18 @@ class Worker:
     busy_s : float
         Seconds spent in the network so far.
     blocks : int
-        That it has done so far.
+        Blocks that the network has done so far.
     done : Semaphore
-        Released once for each bank.
+        Released once for each bank that is done.
 
     Parameters
     ----------
     stem : str
     number : int
-        Of the stem, and so of its row in each bank.
+        Number of the stem, and of its row in each bank.
     network : Network
     priority : callable
-        Asked for the thread's; see `scheduling.RoleThread`.
+        Returns the priority of the thread; see `scheduling.RoleThread`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Worker:
         return self._thread.is_alive()
 
     def reschedule(self) -> None:
-        """Set the thread to the priority that is wanted now (any thread)."""
+        """Give the thread the priority that is wanted now (any thread)."""
         self._thread.reschedule()
 
     def submit(self, bank: Bank) -> None:
@@ -70,7 +70,7 @@ class Worker:
         self._banks.put(None)
 
     def has_ended(self, until: float) -> bool:
-        """Wait for its end until a moment of the monotonic clock; return whether it has ended."""
+        """Wait for the thread's end, or until a monotonic time; return whether it has ended."""
         self._thread.join(max(until - monotonic(), 0))
         return not self._thread.is_alive()
 
@@ -87,16 +87,17 @@ class Worker:
 
 
 class Probation:
-    """Decides when networks that do not keep up have real-time priority all the same (one thread).
+    """Decides when slow networks get real-time priority (one thread).
 
-    A hitch may have made them late, and on a busy machine they do not recover without priority. So
-    they keep it for a trial, and have it for others later, at pauses that double; networks that
-    are too slow take the processor from everything else for that long only.
+    A short delay of the machine may have made them late, and on a busy machine they do not recover
+    without priority. So they keep it for a trial. Later they get more trials, and each pause is
+    twice as long as the last. Networks that are too slow take the processor from other programs
+    only during a trial.
 
     Parameters
     ----------
     trial_s : float
-        Seconds that a trial lasts.
+        Duration of a trial in seconds.
     """
 
     def __init__(self, trial_s: float) -> None:
@@ -104,13 +105,13 @@ class Probation:
         self.begin(0.0)
 
     def begin(self, now: float) -> None:
-        """Begin with a trial."""
+        """Begin with a trial (seconds of a clock)."""
         self._is_trial = True
         self._until = now + self._trial_s
         self._pause_s = FIRST_PAUSE_S
 
     def is_trial(self, now: float) -> bool:
-        """Whether they have the priority now."""
+        """Whether the networks have the priority now."""
         while now >= self._until:
             self._is_trial = not self._is_trial
             if self._is_trial:
@@ -127,15 +128,15 @@ class WorkerPool:
     Parameters
     ----------
     networks : mapping of stem to network
-        In the order of the stems; None for the last where it is what the others leave.
+        In the order of the stems; None for the last if it is the residual.
     patience : callable
-        Called when a block is due: seconds to wait for it, or None to wait until it is there.
+        Called when a block is due; returns the seconds to wait for it, None: without limit.
 
     Attributes
     ----------
     workers : list of Worker
     has_remainder : bool
-        Whether the last stem has none.
+        Whether the last stem has no network.
     """
 
     def __init__(
@@ -151,11 +152,11 @@ class WorkerPool:
         ]
         self.has_remainder = len(self.workers) < len(networks)
         self._awaited = list(self.workers)
-        """The workers that have not done the bank to be collected next."""
+        """The workers that have not finished the bank that is collected next."""
 
     @property
     def is_overloaded(self) -> bool:
-        """Whether the priority was taken from the threads (any thread)."""
+        """Whether the threads have lost their priority (any thread)."""
         return self._is_overloaded
 
     @property
@@ -164,17 +165,17 @@ class WorkerPool:
         return any(worker.is_running for worker in self.workers)
 
     def submit(self, bank: Bank) -> None:
-        """Set every worker to the bank (engine thread)."""
+        """Give the bank to every worker (engine thread)."""
         for worker in self.workers:
             worker.submit(bank)
 
     def collect(self, bank: Bank) -> bool:  # noqa: ARG002 - they come in order
-        """Wait for the workers as long as patience lasts; return whether all are done (engine).
+        """Wait for the workers while patience lasts; return whether all are done (engine thread).
 
         Raises
         ------
         StemdError
-            If a network failed.
+            A network failed.
         """
         patience = self._patience()
         until = None if patience is None else monotonic() + patience
@@ -192,16 +193,16 @@ class WorkerPool:
         self._reschedule()
 
     def set_overloaded(self, on: bool) -> None:
-        """Remove the threads' priority meanwhile (one thread, which may be another).
+        """Remove the threads' priority, or give it back (one thread, not that of `set_priority`).
 
-        Networks that do not keep up must not take the processor from everything else.
+        Slow networks must not take the processor from other programs.
         """
         if on != self._is_overloaded:
             self._is_overloaded = on
             self._reschedule()
 
     def stop(self) -> bool:
-        """End the threads; False if one of them hangs and was left behind."""
+        """End the threads; return False if one of them hangs and still runs."""
         for worker in self.workers:
             worker.end()
         until = monotonic() + STOP_S

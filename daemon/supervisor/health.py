@@ -1,39 +1,39 @@
-"""Whether what plays works: counters in, the trouble or none out."""
+"""Finds out from the counters whether a separation works."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 WEDGED_S = 2.0
-"""An engine is replaced that has written nothing for so many seconds, while cycles pass."""
+"""Seconds without output, while cycles pass, after which an engine is replaced."""
 
 HUNG_S = 10.0
-"""Networks are replaced that have made no estimate for so many seconds beyond a block, while cycles
+"""Seconds without an estimate, beyond one block, after which networks are replaced, while cycles
 pass."""
 
 KEEP_UP_S = 10.0
-"""Seconds, beyond two blocks, after which another setup that is still late is given up."""
+"""Seconds, beyond two blocks, after which a new setup that is still late is dropped."""
 
 
 @dataclass(frozen=True)
 class Standstill:
-    """A counter, and since when it has stood still."""
+    """A counter, and since when it has not changed."""
 
     value: int | None = None
     since: float = 0.0
     """Seconds of a monotonic clock."""
 
     def after(self, value: int, now: float) -> "Standstill":
-        """Return it with what the counter says now."""
+        """Return it with the present value of the counter."""
         return self if value == self.value else Standstill(value, now)
 
     def excused(self, now: float) -> "Standstill":
-        """Return it with a standstill that begins now."""
+        """Return it as if the counter had changed now."""
         return replace(self, since=now)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The counters of one separation, and since when each has stood still."""
+    """The counters of one separation, and since when each has not changed."""
 
     delivered: Standstill = Standstill()
     """Frames that the engine has written."""
@@ -41,17 +41,17 @@ class Progress:
     """Blocks that every network has done."""
 
     def after(self, delivered: int, estimated: int, now: float) -> "Progress":
-        """Return it with what the counters say now."""
+        """Return it with the present values of the counters."""
         return Progress(self.delivered.after(delivered, now), self.estimated.after(estimated, now))
 
     def excused(self, now: float, holds_bounce: bool) -> "Progress":
-        """Return it where nothing was due until now, for the server has not called.
+        """Return it restarted from now: the server has not run stemd, so nothing was expected.
 
         Parameters
         ----------
         now : float
         holds_bounce : bool
-            The server waits for an estimate, which is therefore due all the same.
+            The server waits for an estimate, so the estimate is expected nevertheless.
         """
         estimated = self.estimated if holds_bounce else self.estimated.excused(now)
         return Progress(self.delivered.excused(now), estimated)
@@ -60,7 +60,7 @@ class Progress:
 def trouble(
     progress: Progress, now: float, block_s: float, failure: Exception | None = None
 ) -> str | None:
-    """Return what is wrong with a separation; None where it works.
+    """Return what is wrong with a separation; None if it works.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def trouble(
 
 
 class Verdict(StrEnum):
-    """Whether another separation, which hears the music unheard, can take over."""
+    """Whether a new separation, which gets the music but is not audible yet, can take over."""
 
     WAIT = "wait"
     READY = "ready"
@@ -93,20 +93,20 @@ class Verdict(StrEnum):
 def verdict(
     heard_s: float, delay_s: float, block_s: float, in_time_in_a_row: int, is_overloaded: bool
 ) -> Verdict:
-    """Decide whether another separation can take over.
+    """Decide whether the new separation can take over.
 
     Parameters
     ----------
     heard_s : float
-        Seconds of music that it has heard.
+        Seconds of music that it has processed.
     delay_s : float
         Its delay.
     block_s : float
         Seconds of music in a block.
     in_time_in_a_row : int
-        Blocks that were in time since the last one that was late.
+        Blocks that were in time since the last late one.
     is_overloaded : bool
-        Its networks do not keep up.
+        Its networks are too slow.
     """
     if heard_s >= delay_s and in_time_in_a_row > 0 and not is_overloaded:
         return Verdict.READY
@@ -115,7 +115,7 @@ def verdict(
 
 @dataclass(frozen=True)
 class Flow:
-    """What the watchdog looks at."""
+    """The counters that the watchdog checks."""
 
     periods: int = 0
     """Cycles of the server."""
@@ -124,12 +124,12 @@ class Flow:
 
 
 def flows(before: Flow, now: Flow, is_recovering: bool) -> bool:
-    """Whether music flows: cycles pass, and the engine writes or the dry signal is heard meanwhile.
+    """Whether music flows: cycles pass, and the engine writes or the dry signal is heard.
 
     Parameters
     ----------
     before, now : Flow
-        At the last look, and at this one.
+        At the last check, and at this one.
     is_recovering : bool
         The engine is being replaced, and the dry signal is heard.
     """

@@ -1,4 +1,4 @@
-"""From one separation to the next: phases, what leads from one to another, and by which step."""
+"""The way from one separation to the next: phases, steps, and the signs that lead to a step."""
 
 from collections.abc import Mapping
 from enum import Flag, IntEnum, StrEnum, auto

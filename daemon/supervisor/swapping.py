@@ -1,4 +1,4 @@
-"""Replacing the separation that plays by another one; `swap` says what leads where."""
+"""Replaces the separation that plays by another one; `swap` defines the phases and transitions."""
 
 import logging
 from collections.abc import Callable

@@ -1,10 +1,10 @@
 """Compiles a stem's network for streaming: the numbers of the plain graph, with less work.
 
-Three rewrites, all exact but for rounding. Transposed convolutions become convolutions with
+Three changes. They are exact except for rounding. Transposed convolutions become convolutions with
 sub-pixel outputs (Shi et al., "Is the deconvolution layer the same as a convolutional layer?",
-2016), which the interpreter's kernels run many times faster. Only B of the T spectra are
-emitted, so every level of the decoder computes just the rows that reach them. And the norms move
-into the kernels around them; of each, one addition is left.
+2016), which the interpreter's kernels run many times faster. Only B of the T spectra are needed, so
+every level of the decoder computes only the rows that influence them. Normalisation becomes part of
+the kernels; only one addition per norm remains.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from stemd.tflite_models.spleeter.unet import (
 )
 
 WRITER = 6
-"""Version of what this module writes; part of the key of every cached graph. Whoever writes other
-operations for the same numbers raises it, so that no stale graph is used."""
+"""Version of what this module writes; part of the key of every cached graph. Raise it when this
+module writes other operations for the same numbers, so that no old graph is used."""
 
 HEAD_REACH = 3
-"""Rows before and after its own that the head looks at: 4 taps, 2 rows apart."""
+"""Rows before and after its own that the head reads: 4 taps, 2 rows apart."""
 
 MOST_SHIFT = 32
 """A norm that shifts a channel by more than so many times its scale is computed by itself: the

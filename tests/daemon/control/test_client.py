@@ -81,12 +81,19 @@ def test_the_example_in_the_document_runs(daemon, capsys):
 
 def test_the_document_explains_every_key_of_a_status_and_no_other():
     table = DOCUMENT.partition("### Status")[2].partition("###")[0]
-    rows = dict(re.findall(r"^\| (`.+?) \| (.+) \|$", table, re.MULTILINE))
-    keys = [key for row in rows for key in re.findall(r"`(\w+)`", row)]
+    rows = re.findall(r"^\| (`.+?) \| (.+) \|$", table, re.MULTILINE)
+    texts = {key: text for row, text in rows for key in re.findall(r"`([\w.]+)`", row)}
+    keys = [key for key in texts if "." not in key]
     assert sorted(keys) == sorted(JoinedStatus.model_fields)
-    for row, text in rows.items():
-        for key in re.findall(r"`(\w+)`", row):
-            annotation = JoinedStatus.model_fields[key].annotation
-            for kind in (annotation, *get_args(annotation)):
-                if isinstance(kind, type) and issubclass(kind, BaseModel):
-                    assert set(kind.model_fields) <= set(re.findall(r"`(\w+)`", text)), key
+    explained = {
+        key: {
+            *re.findall(r"`(\w+)`", texts[key]),
+            *(inner.removeprefix(f"{key}.") for inner in texts if inner.startswith(f"{key}.")),
+        }
+        for key in keys
+    }
+    for key in keys:
+        annotation = JoinedStatus.model_fields[key].annotation
+        for kind in (annotation, *get_args(annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                assert set(kind.model_fields) <= explained[key], key

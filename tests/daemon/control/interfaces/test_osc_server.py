@@ -210,7 +210,7 @@ def test_messages_are_heard_as_fast_as_the_document_says(daemon, port):
     # The first may have come late in its turn.
     assert told[-1] - told[0] >= 198 / MESSAGES_PER_S - 0.001
     text = (Path(__file__).parents[4] / "docs" / "control.md").read_text()
-    assert len(re.findall(rf"{MESSAGES_PER_S:.0f}\s+(?:times\s+)?a\s+second", text)) == 1
+    assert len(re.findall(rf"{MESSAGES_PER_S:.0f}\s+requests\s+per\s+second", text)) == 1
 
 
 def test_an_error_that_stays_is_said_and_keeps_nothing_busy(daemon, caplog, monkeypatch):
