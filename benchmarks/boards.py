@@ -14,7 +14,7 @@ from stemd.daemon.work import SetOfNetworks, Work
 TWO = SetOfNetworks("2stems", ("vocals", "accompaniment"))
 FOUR = SetOfNetworks("4stems", ("vocals", "drums", "bass", "other"))
 
-NAMES = ("live", "balanced", "studio", "seed")
+NAMES = tuple(name for name in reversed(PRESETS) if name != "auto")
 
 
 def counts() -> str:

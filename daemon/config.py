@@ -15,7 +15,7 @@ from stemd.daemon.control.interfaces.listed import Interfaces
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.graph.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
-from stemd.daemon.presets import fitting_schemes
+from stemd.daemon.presets import PresetName, fitting_schemes
 from stemd.daemon.sections import Effect, Section
 from stemd.daemon.wording import shown
 from stemd.daemon.work import AUTO, SetOfNetworks, Work
@@ -103,11 +103,9 @@ class SeparationSection(Section):
     """How many stems, where networks is auto; of several sets with so many, the official one. auto:
     four where the official four-stem networks are installed, else two."""
 
-    preset: Annotated[
-        Literal["seed", "studio", "balanced", "live", "auto"], Effect.BY_CROSS_FADE
-    ] = "balanced"
-    """The sliding window, from the longest delay to the shortest. live: the shortest good one
-    that this machine holds; auto: the same, or the next one that it holds."""
+    preset: Annotated[PresetName, Effect.BY_CROSS_FADE] = "balanced"
+    """The sliding window, from the longest delay to the shortest. live: one of three, the shortest
+    that this machine is fast enough for; auto: the same, or a longer one if needed."""
 
     T: Annotated[
         Annotated[int, Field(strict=True, ge=64, le=MAX_T, multiple_of=64)] | None,

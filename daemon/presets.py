@@ -1,10 +1,15 @@
 """The schemes that have a name."""
 
 from collections.abc import Mapping
+from itertools import chain
+from typing import Literal, TypeAlias
 
 from stemd.dsp.scheme import Scheme
 
-PRESETS: dict[str, tuple[Scheme, ...]] = {
+PresetName: TypeAlias = Literal["seed", "studio", "balanced", "live", "auto"]
+"""The names that the configuration accepts: those of `PRESETS`."""
+
+_SCHEMES: dict[str, tuple[Scheme, ...]] = {
     "seed": (Scheme(T=128, B=128, A=0),),
     "studio": (Scheme(T=128, B=16, A=16),),
     "balanced": (Scheme(T=64, B=4, A=8),),
@@ -14,20 +19,28 @@ PRESETS: dict[str, tuple[Scheme, ...]] = {
         Scheme(T=64, B=3, A=0, mirror=8),
     ),
 }
-"""Schemes by name. Of several, the shortest delay first, the daemon takes the first that the
-machine holds."""
-PRESETS["auto"] = tuple(scheme for schemes in reversed(PRESETS.values()) for scheme in schemes)
+"""Presets from the longest delay to the shortest."""
+
+PRESETS: dict[str, tuple[Scheme, ...]] = {
+    **_SCHEMES,
+    "auto": tuple(chain.from_iterable(reversed(_SCHEMES.values()))),
+}
+"""The schemes of each preset, the shortest delay first: the daemon takes the first one for which
+the machine is fast enough. ``auto`` has the schemes of all others."""
+
+UNMEASURED = tuple(name for name, schemes in reversed(PRESETS.items()) if len(schemes) == 1)
+"""Presets of one scheme: there is nothing to choose, so the machine is not measured."""
 
 
 def fitting_schemes(preset: str, by_hand: Mapping[str, int]) -> tuple[Scheme, ...]:
     """Return a preset's schemes with some of their numbers replaced, the shortest delay first.
 
-    Those that the numbers do not fit are left out.
+    Schemes that the numbers do not fit are left out.
 
     Raises
     ------
     ValueError
-        None is left.
+        The numbers fit none of the schemes.
     """
     schemes, misfits = set(), []
     for scheme in PRESETS[preset]:

@@ -11,6 +11,7 @@ import pytest
 from messages import messages, plain
 from stemd.daemon.config import EFFECTS, JackSection, SeparationSection
 from stemd.daemon.config_file import load_config
+from stemd.daemon.control.mixer import MAX_DB, OFF_DB, UNITY, decibels_at
 from stemd.daemon.engine.separation import ring_prefill
 from stemd.daemon.presets import PRESETS
 
@@ -77,6 +78,15 @@ def test_control_says_when_each_key_takes_effect():
     rows = re.findall(r"^\| (.+?) \| (`.+?) \|", text, re.MULTILINE)
     said = {key: effect for effect, keys in rows for key in re.findall(r"`([\w.]+)`", keys)}
     assert said == {key: effect.value for key, effect in EFFECTS.items()}
+
+
+def test_documents_have_the_range_of_gains():
+    control = " ".join((DOCS / "control.md").read_text().split())
+    config = " ".join((ROOT / "config.yaml").read_text().replace("#", "").split())
+    assert f"A gain goes from {OFF_DB:.0f} dB (`off`) to +{MAX_DB:.0f} dB." in control
+    assert f"| `/stemd/STEM/gain` | dB, at most {MAX_DB:.0f} |" in control
+    assert f"value {UNITY * 127:.0f}), the upper end is +{decibels_at(1):.0f} dB." in control
+    assert f"from {OFF_DB:.0f} (silence) to {MAX_DB:.0f};" in config
 
 
 def configurations() -> list[tuple[str, str]]:

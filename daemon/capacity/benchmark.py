@@ -21,6 +21,7 @@ from stemd.daemon.engine.networks import ByStem, load_networks
 from stemd.daemon.engine.scheduling import give_back_memory
 from stemd.daemon.engine.workers import WorkerPool
 from stemd.daemon.errors import StemdError
+from stemd.daemon.presets import UNMEASURED
 from stemd.daemon.work import SetOfNetworks, Work
 from stemd.dsp.banks import Bank
 from stemd.dsp.masks import MaskExtension, MaskKind
@@ -150,12 +151,12 @@ def measured(work: Work) -> Measurement:
     except subprocess.TimeoutExpired:
         raise StemdError(
             f"measuring {work.scheme} failed: it did not end in {LIMIT_S:.0f} s; choose a preset "
-            "that is not measured (balanced, studio, seed)"
+            f"that is not measured ({', '.join(UNMEASURED)})"
         ) from None
     except ValueError:
         raise StemdError(
             f"measuring {work.scheme} failed: {_how_it_ended(done)}; choose a preset that is not "
-            "measured (balanced, studio, seed)"
+            f"measured ({', '.join(UNMEASURED)})"
         ) from None
     if "error" in answer:
         raise StemdError(f"measuring {work.scheme} failed: {answer['error']}")

@@ -19,7 +19,6 @@ from stemd.daemon.engine.checks import check_networks, check_proc, check_rights,
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.findings import Finding, Weight, bad, good
 from stemd.daemon.graph import libjack
-from stemd.daemon.graph.absent_server import NAMES, kinds_of
 from stemd.daemon.graph.checks import (
     check_absence,
     check_libraries,
@@ -27,6 +26,7 @@ from stemd.daemon.graph.checks import (
     judge_disconnected,
     judge_matches,
 )
+from stemd.daemon.graph.server_obstacles import NAMES, kinds_of
 from stemd.daemon.graph.stale_shm import remove_dead_metadata
 from stemd.daemon.supervisor.calls import apart
 

@@ -31,7 +31,7 @@ from stemd.daemon.graph.client import Connection, GraphClient
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.graph.private_server import private_server, without_pipewire
-from stemd.daemon.ports import INPUTS
+from stemd.daemon.ports import INPUTS, port_names
 from stemd.daemon.supervisor.changes import Setup
 from stemd.daemon.supervisor.session import TICK_S, ServerGoneError, Session
 from stemd.dsp.arrays import Waveform
@@ -102,7 +102,7 @@ def play_and_record(config: Config, mixture: Waveform) -> Recording:
         )
         stack.callback(session.close)
         separation = session.separation
-        ports = [f"{client.name}:{stem}_{side}" for stem in networks.stems for side in "LR"]
+        ports = [f"{client.name}:{port}" for port in port_names(networks.stems)]
         try:
             recording = _play_and_record(server, session, mixture, ports)
         except ServerGoneError:

@@ -184,7 +184,7 @@ class ControlClient:
         ----------
         stem : str
         gain : float, optional
-            In dB, from -90 (silence) to 12.
+            In dB, from `mixer.OFF_DB` (silence) to `mixer.MAX_DB`.
         mute, solo : bool, optional
         """
         return _read(Strip, self.ask("set", stem=stem, gain=gain, mute=mute, solo=solo))

@@ -14,10 +14,10 @@ from stemd.daemon.engine.scheduling import NORMAL, wanted_below
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.daemon.graph import libjack
-from stemd.daemon.graph.absent_server import find_obstacles, find_strangers
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.port_matches import find_defaults, find_matches, in_words
+from stemd.daemon.graph.server_obstacles import find_obstacles, find_strangers
 
 FIRST_CYCLE_S = 1.0
 """How long a server may take until it calls stemd for the first time."""
@@ -151,7 +151,7 @@ def check_absence(server: str, name: str | None) -> Iterator[Finding]:
     Parameters
     ----------
     server, name
-        See `absent_server.no_server`.
+        See `server_obstacles.no_server`.
     """
     libraries = {library.kind for library in libjack.libraries()}
     if server == "dummy" and "jack" in libraries:

@@ -12,9 +12,9 @@ from stemd.daemon.engine.callbacks import Server, ServerCallbacks
 from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph import libjack
-from stemd.daemon.graph.absent_server import no_server
 from stemd.daemon.graph.jack_graph import JackGraph
 from stemd.daemon.graph.pipewire import introduce
+from stemd.daemon.graph.server_obstacles import no_server
 from stemd.daemon.graph.server_sockets import adopt_runtime_folder, pipewire_accepts
 from stemd.daemon.graph.server_watch import ServerWatch, open_sockets
 

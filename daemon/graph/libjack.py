@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from stemd.daemon.engine._rt import lib
-from stemd.daemon.graph.absent_server import kinds_of
+from stemd.daemon.graph.server_obstacles import kinds_of
 
 SONAME = "libjack.so.0"
 FOLDERS = ("lib*", "lib/*", "lib*/pipewire-*/jack", "lib*/*/pipewire-*/jack")

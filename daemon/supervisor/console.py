@@ -5,8 +5,8 @@ from concurrent.futures import Future
 
 from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.bulletin import Bulletin
-from stemd.daemon.control.interfaces.midi import MidiSection
 from stemd.daemon.control.interfaces.midi_control import MidiControl
+from stemd.daemon.control.interfaces.midi_section import MidiSection
 from stemd.daemon.control.replies import Reloaded, Status
 from stemd.daemon.errors import StemdError
 from stemd.daemon.supervisor.calls import Calls

@@ -1,4 +1,4 @@
-"""Joining a server, however long that takes, while the main thread works on."""
+"""Joins a server, and retries until one answers, while the main thread works on."""
 
 import logging
 from collections.abc import Callable
@@ -13,17 +13,20 @@ from stemd.daemon.supervisor.calls import apart
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 5.0
-"""Seconds between two attempts to join a server, at first and at last."""
+"""Seconds until stemd retries to join or to reconnect to a server: the first time, and at most."""
+
+RETRY_GROWTH = 1.5
+"""How many times longer each wait is than the one before."""
 
 HUNG_S = 5.0
-"""A server that has not let the client join for so many seconds is said to hang."""
+"""Seconds after which stemd reports that a server that has not let it join hangs."""
 
 STUCK_S = 60.0
-"""After so many seconds the daemon ends: the call has not come back, and what it waits for in this
-process may never come, even after the server was restarted."""
+"""Seconds after which the daemon ends: the call to the server has not returned, and in this process
+it may never return, even after a restart of the server."""
 
 LOOK_S = 0.1
-"""Seconds between two looks whether the last server is back; work is done in between."""
+"""Seconds between two checks whether the last server is back; other work is done in between."""
 
 
 class Joiner:
@@ -74,16 +77,16 @@ class Joiner:
                 if str(error) != self.trouble:
                     log.warning("waiting for a server: %s", error)
                 self.trouble = str(error)
-            # A server that takes connections, and yet cannot be joined, is tried ever less often.
+            # A server that is back, and yet cannot be joined, is tried less often each time.
             is_back = self._wait_for_last(least_s, wait_s)
             least_s = min(2 * least_s, LAST_RETRY_S) if is_back else LOOK_S
-            wait_s = min(wait_s * 1.5, LAST_RETRY_S)
+            wait_s = min(wait_s * RETRY_GROWTH, LAST_RETRY_S)
         return None
 
     def _join_patiently(self) -> GraphClient | None:
-        """Join on a thread of its own, which is all that a server that hangs can keep.
+        """Join on another thread, so that a server that hangs blocks only that thread.
 
-        None if no server is wanted any more; the thread is left behind then.
+        Return None if no server is wanted any more; the thread then stays until the call returns.
         """
         joined = apart(self._join, "stemd-join")
         began, is_told = monotonic(), False
@@ -107,7 +110,7 @@ class Joiner:
         return None
 
     def _wait_for_last(self, least_s: float, most_s: float) -> bool:
-        """Wait until the last server is back, so long at least and at most; return whether it is.
+        """Wait for the last server, between ``least_s`` and ``most_s``; return whether it is back.
 
         Looking for its socket costs less than trying to join.
         """

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from stemd.daemon.config import EFFECTS, Config
 from stemd.daemon.config_file import load_config
 from stemd.daemon.errors import ConfigError
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import PRESETS, PresetName
 from stemd.daemon.sections import Effect
 from stemd.dsp.scheme import Scheme
 
@@ -79,6 +80,10 @@ def test_settings_win_over_the_file(tmp_path):
 def test_empty_file_is_the_defaults(tmp_path):
     (tmp_path / "config.yaml").write_text("")
     assert load_config(tmp_path / "config.yaml") == Config()
+
+
+def test_the_configuration_accepts_the_names_of_all_presets():
+    assert get_args(PresetName) == (*PRESETS,)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

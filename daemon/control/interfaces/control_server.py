@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from stemd.daemon.control import protocol
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Event
-from stemd.daemon.control.interfaces.control_socket import ControlSection
+from stemd.daemon.control.interfaces.control_section import ControlSection
 from stemd.daemon.control.interfaces.owned_socket import OwnedSocket
 from stemd.daemon.control.interfaces.streams import StreamServer
 from stemd.daemon.control.pace import Pace

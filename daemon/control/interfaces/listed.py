@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from stemd.daemon.control.interfaces.control_socket import ControlSection
+from stemd.daemon.control.interfaces.control_section import ControlSection
 from stemd.daemon.control.interfaces.interface import Interface
-from stemd.daemon.control.interfaces.metrics import MetricsSection
-from stemd.daemon.control.interfaces.midi import MidiSection
-from stemd.daemon.control.interfaces.osc import OscSection
+from stemd.daemon.control.interfaces.metrics_section import MetricsSection
+from stemd.daemon.control.interfaces.midi_section import MidiSection
+from stemd.daemon.control.interfaces.osc_section import OscSection
 from stemd.daemon.sections import Section
 
 

@@ -7,7 +7,7 @@ names the client and the place where its state is saved.
 from typing import TYPE_CHECKING
 
 from stemd.daemon.control.interfaces.interface import missing
-from stemd.daemon.control.interfaces.osc import OSC_EXTRA
+from stemd.daemon.control.interfaces.osc_section import OSC_EXTRA
 
 if TYPE_CHECKING:
     from stemd.daemon.control.interfaces.nsm_client import NsmClient

@@ -14,8 +14,8 @@ from typing import Any
 from pythonosc.osc_message import OscMessage
 
 from stemd.daemon.control.interfaces.listening import cannot_listen
-from stemd.daemon.control.interfaces.osc import OscSection
 from stemd.daemon.control.interfaces.osc_messages import messages_in
+from stemd.daemon.control.interfaces.osc_section import OscSection
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.steerable import Steerable, UnknownStemError, set_strip

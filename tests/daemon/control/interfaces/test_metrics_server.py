@@ -1,9 +1,11 @@
 """Figures for Prometheus."""
 
+import re
 import socket
 import struct
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from time import monotonic
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -82,6 +84,14 @@ def test_each_figure_has_its_name(daemon, server):
         "stemd_rights_missing": 0,
         "stemd_gain_decibels[vocals]": -6,
     }
+
+
+def test_the_document_names_every_metric(daemon, server):
+    daemon.figures = PLAYING
+    text = (Path(__file__).parents[4] / "docs" / "control.md").read_text()
+    section = text.partition("## Prometheus")[2].partition("\n## ")[0]
+    served = {name.partition("[")[0] for name in figures(server)}
+    assert set(re.findall(r"`(stemd_\w+)`", section)) == served
 
 
 def test_what_was_wanted_and_granted_is_a_figure(daemon, server):

@@ -1,25 +1,23 @@
-"""Steering by OSC, as the configuration has it."""
+"""The section ``metrics`` of the configuration: figures for Prometheus."""
 
 from typing import Annotated, ClassVar
 
 from stemd.daemon.control.interfaces.interface import Extra, Interface, Steering, Target
 from stemd.daemon.sections import Effect, Host, Port
 
-OSC_EXTRA = Extra("osc", "python-osc")
 
+class MetricsSection(Interface):
+    """Figures for Prometheus over HTTP."""
 
-class OscSection(Interface):
-    """Steering by OSC over UDP."""
-
-    key: ClassVar[str] = "osc.port"
-    extra: ClassVar[Extra] = OSC_EXTRA
-    thread: ClassVar[str] = "stemd-osc"
+    key: ClassVar[str] = "metrics.port"
+    extra: ClassVar[Extra] = Extra("metrics", "prometheus-client")
+    thread: ClassVar[str] = "stemd-metrics"
 
     port: Annotated[Port | None, Effect.AT_START] = None
     """null: off."""
 
     host: Annotated[Host, Effect.AT_START] = "127.0.0.1"
-    """Whose messages are heard; 0.0.0.0: those of the whole network, which can then steer it."""
+    """Who may read them; 0.0.0.0: the whole network."""
 
     @property
     def is_wanted(self) -> bool:
@@ -28,6 +26,6 @@ class OscSection(Interface):
 
     def make(self, target: Target) -> Steering:
         """Listen on the port."""
-        from stemd.daemon.control.interfaces.osc_server import OscServer
+        from stemd.daemon.control.interfaces.metrics_server import MetricsServer
 
-        return OscServer(self.host, self.port or 0, target.daemon, target.pace)
+        return MetricsServer(self.host, self.port or 0, target.daemon, target.pace)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from stemd.daemon import packages
-from stemd.daemon.graph import absent_server, server_sockets
-from stemd.daemon.graph.absent_server import find_obstacles, find_strangers, no_server
+from stemd.daemon.graph import server_obstacles, server_sockets
+from stemd.daemon.graph.server_obstacles import find_obstacles, find_strangers, no_server
 from stemd.daemon.graph.server_sockets import Listener, listeners
 
 BOTH = {"jack", "pipewire"}
@@ -23,7 +23,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(packages.platform, "freedesktop_os_release", lambda: {"ID": "debian"})
     running = []
-    monkeypatch.setattr(absent_server, "listeners", lambda: running)
+    monkeypatch.setattr(server_obstacles, "listeners", lambda: running)
     return running
 
 

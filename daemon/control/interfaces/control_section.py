@@ -1,4 +1,4 @@
-"""The control socket, as the configuration has it."""
+"""The section ``control`` of the configuration: the control socket."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Steering by MIDI, as the configuration has it."""
+"""The section ``midi`` of the configuration: steering by MIDI."""
 
 from typing import Annotated, ClassVar
 
@@ -16,7 +16,7 @@ class MidiSection(Interface):
     """Whether there is a port for it, midi_in."""
 
     soft_takeover: Annotated[bool, Effect.AT_START] = True
-    """A fader moves nothing until it is where the gain is."""
+    """A fader changes nothing until it reaches the present gain."""
 
     bindings: Annotated[tuple[Binding, ...], Effect.AT_START] = ()
     """Which controller (cc, perhaps channel) does (gain, mute, solo, bypass) what to which stem."""
