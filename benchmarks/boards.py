@@ -46,8 +46,8 @@ def loads() -> str:
     rows = []
     for name in NAMES:
         scheme = PRESETS[name][-1]
-        for remainder in (False, True):
-            work = Work(scheme, TWO, "int8", 4 if remainder else 2, remainder)
+        for residual in (False, True):
+            work = Work(scheme, TWO, "int8", 4 if residual else 2, residual)
             rows.append(
                 [
                     f"`{name}`",
@@ -65,7 +65,7 @@ def profiles() -> str:
     for board in BOARDS:
         for sets in ([TWO], [FOUR, TWO]):
             chosen = choose_profile(board, sets).settings
-            rest = ", `remainder`" if chosen["remainder"] else ""
+            rest = ", `residual`" if chosen["residual"] else ""
             rows.append(
                 [
                     board.name,

@@ -17,12 +17,12 @@ from benchmarks.report import DOCS, markdown_table, replace_section
 DOCUMENT = DOCS / "raspberry-pi.md"
 
 WAYS = {
-    "two stems": {"remainder": False},
-    "two stems, one network": {"remainder": True},
+    "two stems": {"residual": False},
+    "two stems, one network": {"residual": True},
 }
 
 
-def stages(precision: str, remainder: bool) -> Iterator[str]:
+def stages(precision: str, residual: bool) -> Iterator[str]:
     """Load one thing after the other; after each, give its name."""
     from stemd.daemon.lean import without_openssl
 
@@ -51,7 +51,7 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     from stemd.dsp.scheme import CHANNELS
     from stemd.dsp.separator import Separator
 
-    given = {"precision": precision, "remainder": remainder}
+    given = {"precision": precision, "residual": residual}
     wishes = SeparationSection.model_validate(given)
     (work,) = wishes.works(choose_networks("2stems"))
     networks = load_networks(work)
@@ -64,7 +64,7 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
         network(magnitudes, estimates)
     yield f"networks: {len(present)}"
     separator = Separator(
-        work.scheme, len(networks), InTurn(present), MaskExtension.MEAN, remainder=remainder
+        work.scheme, len(networks), InTurn(present), MaskExtension.MEAN, residual=residual
     )
     pipeline = Pipeline(separator, 48_000)
     # No noise: NumPy's would load OpenSSL.
@@ -74,10 +74,10 @@ def stages(precision: str, remainder: bool) -> Iterator[str]:
     yield "signal processing"
 
 
-def child(precision: str, remainder: bool) -> None:
+def child(precision: str, residual: bool) -> None:
     """Print how many megabytes there are after each stage, as JSON."""
     found = {}
-    for stage in stages(precision, remainder):
+    for stage in stages(precision, residual):
         found[stage] = private_mb()
     print(json.dumps(found))
 
@@ -98,10 +98,10 @@ def private_mb() -> float:
     return kilobytes / 1024
 
 
-def measure(precision: str, remainder: bool) -> dict[str, float]:
+def measure(precision: str, residual: bool) -> dict[str, float]:
     """Return the megabytes that each stage adds, and ``all of it``."""
     ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks.budget", "--child", json.dumps([precision, remainder])],
+        [sys.executable, "-m", "benchmarks.budget", "--child", json.dumps([precision, residual])],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -122,7 +122,7 @@ def main() -> None:
     if given.child:
         child(*given.child)
         return
-    columns = [measure(given.precision, way["remainder"]) for way in WAYS.values()]
+    columns = [measure(given.precision, way["residual"]) for way in WAYS.values()]
     rows = [
         (stage.partition(":")[0], *(f"{mb:.0f} MB" for mb in figures))
         for stage, *figures in zip(

@@ -130,7 +130,7 @@ class SeparationSection(Section):
     threads: Annotated[int, Field(strict=True, ge=1, le=64), Effect.BY_CROSS_FADE] = 1
     """Threads of each stem's network."""
 
-    remainder: Annotated[bool, Effect.BY_CROSS_FADE] = False
+    residual: Annotated[bool, Effect.BY_CROSS_FADE] = False
     """Whether the last stem (accompaniment, other) is what the others leave, without a network:
     with two stems half the work and the memory, and a little rougher."""
 
@@ -147,7 +147,7 @@ class SeparationSection(Section):
     def works(self, networks: SetOfNetworks) -> tuple[Work, ...]:
         """Give what each of the preset's schemes asks of the machine."""
         return tuple(
-            Work(scheme, networks, self.precision, self.threads, self.remainder)
+            Work(scheme, networks, self.precision, self.threads, self.residual)
             for scheme in self.schemes
         )
 

@@ -41,7 +41,7 @@ class Work:
         Arithmetic of the networks.
     threads : int
         Of each network.
-    remainder : bool
+    residual : bool
         Whether the last stem has no network, and is what the others leave of the mixture.
     """
 
@@ -49,15 +49,15 @@ class Work:
     networks: SetOfNetworks
     precision: StreamingPrecision
     threads: int = 1
-    remainder: bool = False
+    residual: bool = False
 
     @property
     def running(self) -> int:
         """How many networks run at once."""
-        return len(self.networks.stems) - self.remainder
+        return len(self.networks.stems) - self.residual
 
     def __str__(self) -> str:
         """Return it in a line."""
-        rest = ", the last stem the residual" if self.remainder else ""
+        rest = ", the last stem the residual" if self.residual else ""
         threads = counted(self.threads, "thread")
         return f"{self.networks.name}{rest}, {self.scheme}, {self.precision}, {threads}"

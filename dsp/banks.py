@@ -31,19 +31,19 @@ class Bank:
         self.estimates = np.zeros((stems, scheme.B, self._bins, CHANNELS), np.float32)
         self._rows = np.empty((scheme.B, self._bins, CHANNELS), np.float32)
 
-    def leave_remainder(self) -> None:
-        """Estimate the last stem as what the others leave of the mixture.
+    def estimate_residual(self) -> None:
+        """Estimate the last stem as the residual: what the others leave of the mixture.
 
         Stems are independent, so it is their powers that add up; by magnitudes it would be 0.4 dB
         worse. The sum of the other stems can be larger than the mixture.
         """
         newest = self._scheme.heard - self._scheme.A
-        remainder = self.estimates[-1]
-        np.square(self.magnitudes[newest - self._scheme.B : newest], out=remainder)
+        residual = self.estimates[-1]
+        np.square(self.magnitudes[newest - self._scheme.B : newest], out=residual)
         with np.errstate(over="ignore", invalid="ignore"):  # see `RatioMask.bad`
             for estimate in self.estimates[:-1]:
-                remainder -= estimate * estimate
-        np.sqrt(np.maximum(remainder, 0, out=remainder), out=remainder)
+                residual -= estimate * estimate
+        np.sqrt(np.maximum(residual, 0, out=residual), out=residual)
 
     def share_by_softmax(self) -> None:
         """Turn logits into magnitudes: each stem's share of the mixture's.

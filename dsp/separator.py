@@ -60,10 +60,10 @@ class Separator:
         than one, a fast network need not wait for a slow one; each makes the delay a block longer.
     rfft : callable
         See `Analysis`.
-    remainder : bool
+    residual : bool
         Whether the last stem has no network, and is what the others leave of the mixture.
     masks : MaskKind
-        What the networks give. A softmax needs all of them, so there is no remainder then.
+        What the networks give. A softmax needs all of them, so there is no residual then.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Separator:
         extension: MaskExtension,
         ahead: int = 1,
         rfft: RealFft = numpys_rfft,
-        remainder: bool = False,
+        residual: bool = False,
         masks: MaskKind = "sigmoid",
     ) -> None:
         self.scheme = scheme
@@ -97,7 +97,7 @@ class Separator:
         self._spectra = np.zeros((self._age + MAX_HOPS, CHANNELS, grid.n_bins), np.complex64)
         self._masked = np.empty((MAX_HOPS, stems, CHANNELS, grid.n_bins), np.complex64)
         self._ahead = ahead
-        self._remainder = remainder
+        self._residual = residual
         self._masks = masks
         self._collecting, *self._spare = (Bank(scheme, stems) for _ in range(ahead + 1))
         self._submitted: deque[Bank] = deque()
@@ -174,8 +174,8 @@ class Separator:
         """Make estimates of what the networks gave."""
         if self._masks == "softmax":
             bank.share_by_softmax()
-        if self._remainder:
-            bank.leave_remainder()
+        if self._residual:
+            bank.estimate_residual()
 
     def _shape(self, count: int) -> Spectra:
         """Mask the spectra due for every stem [shape=(count, stems * CHANNELS, n_bins)]."""

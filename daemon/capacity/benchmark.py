@@ -93,7 +93,7 @@ def measure(networks: ByStem, scheme: Scheme, masks: MaskKind = "sigmoid") -> Me
     pool = WorkerPool(networks, patience=lambda: None)
     watch = _Stopwatch(pool)
     separator = Separator(
-        scheme, len(networks), watch, MaskExtension.MEAN, remainder=pool.has_remainder, masks=masks
+        scheme, len(networks), watch, MaskExtension.MEAN, residual=pool.has_residual, masks=masks
     )
     pipeline = Pipeline(separator, SERVER_RATE)
     rng = np.random.default_rng(0)

@@ -28,7 +28,7 @@ MEMORY_MB = 70
 NETWORK_MB = {"fp32": 50, "mixed": 20, "int8": 20}
 """The most that each network needs."""
 
-KEYS = ("remainder", "precision", "preset", "threads")
+KEYS = ("residual", "precision", "preset", "threads")
 """Of the section ``separation``: what a profile chooses, besides the networks."""
 
 
@@ -133,7 +133,7 @@ class _Choice:
 
 def _choice(settings: dict[str, Any], networks: SetOfNetworks, board: Board) -> _Choice:
     """Make one of keys but for threads, of which there are as many as there are cores."""
-    running = len(networks.stems) - settings["remainder"]
+    running = len(networks.stems) - settings["residual"]
     settings = {"threads": max(1, board.cores // running), **settings}
     rest = {key: value for key, value in settings.items() if key != "preset"}
     work = Work(PRESETS[settings["preset"]][-1], networks, **rest)
@@ -151,8 +151,8 @@ def _wishes(sets: Sequence[SetOfNetworks]) -> Iterator[tuple[SetOfNetworks, dict
     if sets[-1].masks == "sigmoid":  # else every network is needed
         ways.append((sets[-1], True))
     for presets in (("balanced", "studio"), ("seed",)):
-        for networks, remainder in ways:
+        for networks, residual in ways:
             for preset in presets:
                 for precision in precisions:
-                    wish = {"remainder": remainder, "preset": preset, "precision": precision}
+                    wish = {"residual": residual, "preset": preset, "precision": precision}
                     yield networks, wish

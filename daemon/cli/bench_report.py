@@ -77,7 +77,7 @@ def _print_table(
     rows: Iterator[Row],
 ) -> None:
     echo("{processor}, {cores} cores, {runtime}".format(**machine))
-    rest = ", the last stem the residual" if wishes.remainder else ""
+    rest = ", the last stem the residual" if wishes.residual else ""
     echo(
         f"{networks.name}{rest}, {wishes.precision}, threads of each network: {wishes.threads}", ""
     )
@@ -103,7 +103,7 @@ def _measure(wishes: SeparationSection, networks: SetOfNetworks) -> Iterator[Row
 
 
 def _work(wishes: SeparationSection, networks: SetOfNetworks, scheme: Scheme) -> Work:
-    return Work(scheme, networks, wishes.precision, wishes.threads, wishes.remainder)
+    return Work(scheme, networks, wishes.precision, wishes.threads, wishes.residual)
 
 
 def _line(preset: str, scheme: Scheme, measurement: Measurement, expected: float) -> str:
@@ -133,7 +133,7 @@ def _as_data(
         "machine": machine,
         "networks": networks.name,
         "stems": list(networks.stems),
-        "remainder": wishes.remainder,
+        "residual": wishes.residual,
         "precision": wishes.precision,
         "threads": wishes.threads,
         "headroom": HEADROOM,

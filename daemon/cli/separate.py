@@ -78,7 +78,7 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
     show_default=True,
 )
 @click.option(
-    "--remainder",
+    "--residual",
     is_flag=True,
     help="The last stem is the residual: the song without the other stems.",
 )
@@ -94,7 +94,7 @@ def separate(
     bits: str,
     precision: StreamingPrecision | None,
     threads: int,
-    remainder: bool,
+    residual: bool,
 ) -> None:
     """Separate a file into stems.
 
@@ -107,7 +107,7 @@ def separate(
     if suffix == "flac" and bits == "float":
         raise click.UsageError("FLAC holds no float samples: give --bits 24 or --format wav")
     refuse_both(networks, stems)
-    works = _works(networks or AUTO, stems or AUTO, preset, precision, threads, remainder)
+    works = _works(networks or AUTO, stems or AUTO, preset, precision, threads, residual)
     separate_file(song, folder, works, MaskExtension(mask_extension), suffix, SUBTYPES[bits])
 
 
@@ -117,7 +117,7 @@ def _works(
     preset: str | None,
     precision: StreamingPrecision | None,
     threads: int,
-    remainder: bool,
+    residual: bool,
 ) -> list[Work]:
     """Return what the options ask for, from the scheme wanted most to the one wanted least."""
     from stemd.daemon.engine.networks import choose_networks
@@ -126,7 +126,7 @@ def _works(
     chosen = choose_networks(networks, "auto" if stems == AUTO else int(stems))
     precision = precision or (preferred_precision() if preset else "fp32")
     schemes = PRESETS[preset] if preset else (OFFLINE,)
-    return [Work(scheme, chosen, precision, threads, remainder) for scheme in schemes]
+    return [Work(scheme, chosen, precision, threads, residual) for scheme in schemes]
 
 
 def separate_file(

@@ -29,7 +29,7 @@ FOUR, TWO = "4stems", "2stems"
 
 
 ByStem: TypeAlias = Mapping[str, NetworkCall | None]
-"""Each stem's network, in the order of the ports; None for the last where it is the remainder."""
+"""Each stem's network, in the order of the ports; None for the last where it is the residual."""
 
 Load: TypeAlias = Callable[[], ByStem]
 """Loads them, anew each time."""
@@ -196,10 +196,10 @@ def load_networks(work: Work) -> ByStem:
 
 
 def _check_residual(work: Work) -> None:
-    if work.remainder and work.networks.masks == "softmax":
+    if work.residual and work.networks.masks == "softmax":
         raise ModelError(
             f"the {work.networks.name} networks have no residual: their masks need every stem's "
-            "network; set separation.remainder to false"
+            "network; set separation.residual to false"
         )
 
 
@@ -217,7 +217,7 @@ def find_networks(name: str) -> ModelSet:
 def _load(graphs: Mapping[str, Path], work: Work) -> ByStem:
     last = list(graphs)[-1]
     return {
-        stem: None if work.remainder and stem == last else _network(path, work.threads)
+        stem: None if work.residual and stem == last else _network(path, work.threads)
         for stem, path in graphs.items()
     }
 

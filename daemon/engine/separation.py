@@ -99,7 +99,7 @@ class Separation:
             len(networks),
             self._workers,
             extension,
-            remainder=self._workers.has_remainder,
+            residual=self._workers.has_residual,
             masks=masks,
         )
         pipeline = Pipeline(self._separator, samplerate)

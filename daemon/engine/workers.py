@@ -135,7 +135,7 @@ class WorkerPool:
     Attributes
     ----------
     workers : list of Worker
-    has_remainder : bool
+    has_residual : bool
         Whether the last stem has no network.
     """
 
@@ -150,7 +150,7 @@ class WorkerPool:
             for number, (stem, network) in enumerate(networks.items())
             if network
         ]
-        self.has_remainder = len(self.workers) < len(networks)
+        self.has_residual = len(self.workers) < len(networks)
         self._awaited = list(self.workers)
         """The workers that have not finished the bank that is collected next."""
 

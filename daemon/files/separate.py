@@ -91,7 +91,7 @@ def files_separator(
 ) -> Separator:
     """Make a separator that is in no hurry, and may take memory."""
     return Separator(
-        scheme, stems, workers, extension, AHEAD, scipys_rfft, workers.has_remainder, masks
+        scheme, stems, workers, extension, AHEAD, scipys_rfft, workers.has_residual, masks
     )
 
 

@@ -63,7 +63,7 @@ class Case:
     name: str
     scheme: Scheme
     precision: StreamingPrecision
-    remainder: bool = False
+    residual: bool = False
     """Whether the accompaniment is what the vocals leave, without a network."""
 
     @property
@@ -98,13 +98,13 @@ def all_cases() -> list[Case]:
     return sorted(cases, key=lambda case: -case.scheme.delay)
 
 
-def remainder_cases() -> list[Case]:
+def residual_cases() -> list[Case]:
     """Return what small boards may run, with and without a network for the accompaniment."""
     return [
-        Case(name, PRESETS[name][0], precision, remainder)
+        Case(name, PRESETS[name][0], precision, residual)
         for name in ("balanced", "studio", "seed")
         for precision in ("mixed", "int8")
-        for remainder in (False, True)
+        for residual in (False, True)
     ]
 
 
@@ -121,7 +121,7 @@ def measure(case: Case, recipe: Recipe, graphs: Graphs) -> Score:
         path = Path(folder) / "mixture.wav"
         soundfile.write(path, mix.mixture.T, SAMPLERATE, subtype="FLOAT")
         networks = {
-            stem: None if case.remainder and stem == STEMS[-1] else Network(graph)
+            stem: None if case.residual and stem == STEMS[-1] else Network(graph)
             for stem, graph in graphs.items()
         }
         with Song(path) as song:
@@ -151,12 +151,12 @@ def measure_all(cases: Sequence[Case], recipes: Sequence[Recipe]) -> dict[Case, 
     return dict(zip(cases, scores, strict=True))
 
 
-def table_of_remainders(scores: dict[Case, list[Score]]) -> str:
+def table_of_residuals(scores: dict[Case, list[Score]]) -> str:
     """Return the table: what it costs that the accompaniment has no network."""
     rows = []
     for case, each in scores.items():
-        if case.remainder:
-            both = _means(scores[replace(case, remainder=False)], "plain")
+        if case.residual:
+            both = _means(scores[replace(case, residual=False)], "plain")
             alone = _means(each, "plain")
             figures = [
                 f"{ours:.2f} ({ours - theirs:+.2f})"
@@ -239,7 +239,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--schemes", metavar="NAME,…", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--precisions", metavar="NAME,…", help=f"of {', '.join(PRECISIONS)}")
     parser.add_argument(
-        "--remainder",
+        "--residual",
         action="store_true",
         help="instead: what it costs that the accompaniment is what the vocals leave",
     )
@@ -270,11 +270,11 @@ def main() -> None:
     chosen = _arguments()
     cases, recipes = _chosen_cases(chosen), RECIPES[: chosen.songs]
     build_mixes(chosen.songs)
-    if chosen.remainder:
-        table = table_of_remainders(measure_all(remainder_cases(), recipes))
+    if chosen.residual:
+        table = table_of_residuals(measure_all(residual_cases(), recipes))
         print(table)
         if len(recipes) == len(RECIPES):
-            replace_section(DOCS / "raspberry-pi.md", "remainder", table)
+            replace_section(DOCS / "raspberry-pi.md", "residual", table)
         return
     scores = measure_all(cases, recipes)
     text = section(scores, recipes)

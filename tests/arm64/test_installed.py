@@ -168,7 +168,7 @@ def test_it_plays_under_jackd_in_little_memory(arm, networks):
     place = f"{PORTABLE}/stemd.socket"
     settings = (
         "separation.precision=int8",
-        f"separation.remainder={networks == 'one'}",
+        f"separation.residual={networks == 'one'}",
         f"control.socket={place}",
         "jack.autoconnect={in_L: 'clicks:.*', vocals_L: 'system:playback_1'}",
     )

@@ -26,7 +26,7 @@ def pipeline(samplerate: int, bad: float, residual: bool) -> Pipeline:
 
     networks = InTurn([vocals] if residual else [vocals, accompaniment])
     return Pipeline(
-        Separator(SCHEME, 2, networks, MaskExtension.MEAN, remainder=residual), samplerate
+        Separator(SCHEME, 2, networks, MaskExtension.MEAN, residual=residual), samplerate
     )
 
 

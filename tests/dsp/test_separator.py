@@ -115,7 +115,7 @@ def test_stems_sum_to_the_mixture_within_100_db():
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=str)
 @pytest.mark.parametrize("stems", [2, 4])
-def test_the_remainder_is_what_the_other_stems_leave(scheme, stems):
+def test_the_residual_is_what_the_other_stems_leave(scheme, stems):
     """The same as with a network that hears the others."""
 
     def quieter(network: Network) -> Network:
@@ -136,7 +136,7 @@ def test_the_remainder_is_what_the_other_stems_leave(scheme, stems):
         out[:] = np.sqrt(np.maximum(left, 0))
 
     x = music(3 * scheme.B + scheme.A + 70)
-    sep = Separator(scheme, stems, InTurn(others), MaskExtension.MEAN, remainder=True)
+    sep = Separator(scheme, stems, InTurn(others), MaskExtension.MEAN, residual=True)
     expected = stream(separator(scheme, InTurn([*others, rest]), stems), x)
     np.testing.assert_allclose(stream(sep, x), expected, atol=1e-5)
     assert expected[-2:].any()

@@ -132,7 +132,7 @@ class Watched(Daemon):
 def load_four(work: Work) -> Mapping[str, Network]:
     """Load the two networks twice, the enemy before each."""
     pairs = [
-        load_networks(replace(work, networks=choose_networks("2stems"), remainder=False))
+        load_networks(replace(work, networks=choose_networks("2stems"), residual=False))
         for _ in range(2)
     ]
     chosen = zip(STEMS.items(), [0, 0, 1, 1], strict=True)

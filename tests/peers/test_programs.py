@@ -39,7 +39,7 @@ def test_ffmpeg_records_a_stem_and_sees_how_late_it_is(home, stemd, song, tool, 
     wish = PLAYED.format("accompaniment_L: 'rec:input_1', accompaniment_R: 'rec:input_2'")
     record = ["ffmpeg", "-loglevel", "error", "-f", "jack", "-channels", "2", "-i", "rec"]
     wav = tmp_path / "stem.wav"
-    with stemd(wish, "separation.remainder=true") as desk, song():
+    with stemd(wish, "separation.residual=true") as desk, song():
         wait_until(lambda: min(desk.status()["peaks"]["accompaniment"]) > 0.1)
         with started([*record, "-t", "4", str(wav)], home) as ffmpeg:
             wait_until(lambda: len(desk.connections()) == 4)

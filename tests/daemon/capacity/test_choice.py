@@ -185,7 +185,7 @@ class TestMeasurements:
 
     @pytest.mark.parametrize(
         "other",
-        [{"networks": FOUR}, {"precision": "int8"}, {"threads": 2}, {"remainder": True}],
+        [{"networks": FOUR}, {"precision": "int8"}, {"threads": 2}, {"residual": True}],
         ids=str,
     )
     def test_other_work_is_measured_anew(self, loads, other, monkeypatch):

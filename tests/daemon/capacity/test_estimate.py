@@ -59,14 +59,14 @@ BALANCED = Work(Scheme(T=64, B=4, A=8), TWO, "int8")
 
 
 def test_the_load_goes_with_networks_threads_and_cores():
-    one = expected_load(replace(BALANCED, remainder=True), FOUR)
+    one = expected_load(replace(BALANCED, residual=True), FOUR)
     assert expected_load(BALANCED, FOUR) == one, "each has a core"
     assert expected_load(replace(BALANCED, threads=2), FOUR) == pytest.approx(one / 2)
     assert expected_load(replace(BALANCED, threads=4), FOUR) == pytest.approx(one / 2)
     assert expected_load(BALANCED, replace(FOUR, cores=1)) == pytest.approx(2 * one)
     assert expected_load(replace(BALANCED, precision="fp32"), FOUR) > 2 * one
     slow_memory = replace(FOUR, core=replace(FOUR.core, memory=0.1))
-    alone = expected_load(replace(BALANCED, remainder=True), slow_memory)
+    alone = expected_load(replace(BALANCED, residual=True), slow_memory)
     assert expected_load(BALANCED, slow_memory) == pytest.approx(2 * alone), "one way to memory"
     assert alone > one
     loads = [expected_load(BALANCED, board) for board in BOARDS]
@@ -112,11 +112,11 @@ def test_a_profile_is_what_the_board_is_expected_to_hold(board, sets):
 def test_a_desktop_gets_all_and_a_small_board_one_network():
     assert choose_profile(DESKTOP, BOTH).settings["networks"] == "4stems"
     assert choose_profile(DESKTOP, ONLY_TWO).settings == {
-        **{"networks": "2stems", "remainder": False, "precision": "mixed", "preset": "balanced"},
+        **{"networks": "2stems", "residual": False, "precision": "mixed", "preset": "balanced"},
         "threads": 4,
     }
     zero = choose_profile(ZERO, BOTH)
-    assert zero.settings["remainder"]
+    assert zero.settings["residual"]
     assert "4 cores (Cortex-A53), 512 MB of memory: " in zero.reason
 
 
@@ -127,11 +127,11 @@ def test_with_the_runtime_of_old_it_is_float(monkeypatch):
 
 def test_memory_decides_too(monkeypatch):
     tiny = replace(DESKTOP, memory_mb=300)
-    assert choose_profile(tiny, BOTH).settings["remainder"]
+    assert choose_profile(tiny, BOTH).settings["residual"]
     small = replace(DESKTOP, memory_mb=400)
-    assert not choose_profile(small, ONLY_TWO).settings["remainder"]
+    assert not choose_profile(small, ONLY_TWO).settings["residual"]
     monkeypatch.setattr(profiles, "preferred_precision", lambda: "fp32")
-    assert choose_profile(small, ONLY_TWO).settings["remainder"]
+    assert choose_profile(small, ONLY_TWO).settings["residual"]
 
 
 def test_a_board_that_is_too_slow_gets_the_least_and_is_told():
@@ -154,7 +154,7 @@ def load(monkeypatch):
 
 def test_a_profile_is_told_and_fills_in_what_is_left_out(load, caplog):
     caplog.set_level("INFO")
-    assert load(ZERO).remainder
+    assert load(ZERO).residual
     assert "profile: 4 cores (Cortex-A53)" in caplog.text
     assert completed(load_config(None)).separation.preset == "balanced"
 
@@ -166,7 +166,7 @@ def test_what_the_user_writes_counts_and_the_rest_is_chosen_for_it(load):
     assert (four.networks, four.threads, four.preset) == ("4stems-stemd", 1, "balanced")
     assert load(FIVE, "networks=4stems-stemd") == four
     assert load(FOUR, "stems=4", "preset=balanced").precision == "int8"
-    assert load(FOUR, "stems=4", "remainder=true").remainder
+    assert load(FOUR, "stems=4", "residual=true").residual
     assert load(FOUR, "threads=1").threads == 1
     assert load(ZERO, "stems=auto").networks == "2stems"
 

@@ -92,9 +92,9 @@ def test_it_measures_what_it_is_asked_to(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(bench_report, "find_networks", lambda name: None)
     config = tmp_path / "config.yaml"
     config.write_text("separation: {stems: 4, precision: fp32, threads: 2}")
-    settings = ["--set", "separation.threads=3", "--set", "separation.remainder=true"]
+    settings = ["--set", "separation.threads=3", "--set", "separation.residual=true"]
     bench("-c", str(config), *settings, "--precision", "int8")
-    asked = [Work(scheme, BUNDLED_FOUR, "int8", 3, remainder=True) for scheme in PRESETS["auto"]]
+    asked = [Work(scheme, BUNDLED_FOUR, "int8", 3, residual=True) for scheme in PRESETS["auto"]]
     assert bench.asked == asked
 
 

@@ -62,12 +62,12 @@ def test_each_stem_has_a_network_for_the_scheme_with_its_threads(made):
 def test_of_a_softmax_no_network_can_be_left_out(made):
     softmax = replace(TWO, masks="softmax")
     with pytest.raises(ModelError, match=r"the 2stems networks have no residual: .* to false"):
-        networks.load_networks(Work(SCHEME, softmax, "int8", remainder=True))
+        networks.load_networks(Work(SCHEME, softmax, "int8", residual=True))
     assert len(networks.load_networks(Work(SCHEME, softmax, "int8"))) == 2
 
 
-def test_the_remainder_has_none(made):
-    loaded = networks.load_networks(Work(SCHEME, TWO, "int8", remainder=True))
+def test_the_residual_has_none(made):
+    loaded = networks.load_networks(Work(SCHEME, TWO, "int8", residual=True))
     assert list(loaded) == ["vocals", "accompaniment"]
     assert loaded["vocals"] is not None
     assert loaded["accompaniment"] is None
@@ -144,7 +144,7 @@ def test_a_set_that_cannot_play_does_not_count_as_loaded(network, reason, monkey
     assert loaded.stems == ("a", "b"), "what they are to be is known"
 
 
-def test_a_remainder_has_nothing_to_try_out():
+def test_a_residual_has_nothing_to_try_out():
     assert LoadedNetworks(lambda: {"a": filling(1), "b": None}, SCHEME).by_stem["b"] is None
 
 

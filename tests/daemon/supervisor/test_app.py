@@ -22,7 +22,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         "jack: {client_name: mine, server: pipewire, longest_period: 77,\n"
         "  autoconnect: {in_L: 'a:b'}}\n"
         "separation: {stems: 4, T: 128, B: 4, A: 2, mirror: 3, precision: int8,\n"
-        "  threads: 5, remainder: true, mask_extension: zeros}\n"
+        "  threads: 5, residual: true, mask_extension: zeros}\n"
         "mixer: {strips: {vocals: {mute: true}}, ramp: 0.3}\n"
         "control: {socket: off}\n"
         "midi: {enabled: true}"
@@ -55,7 +55,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
     assert graph.closed
     assert told == {
         "client": ("mine", "pipewire", None),
-        "networks": (Work(scheme, BUNDLED_FOUR, "int8", 5, remainder=True),),
+        "networks": (Work(scheme, BUNDLED_FOUR, "int8", 5, residual=True),),
         "session": (graph, scheme, MaskExtension.ZEROS, 77, False, 0.3, True),
         "patterns": {"in_L": "a:b"},
         "loaded": networks,
