@@ -10,8 +10,9 @@ from threading import Event, Thread
 
 import numpy as np
 
-from stemd.daemon.engine.link import RESERVE_S, Link, RealtimeSide
-from stemd.daemon.engine.link import Event as Notice
+from stemd.daemon.engine.link import RESERVE_S, Link
+from stemd.daemon.engine.realtime import Event as Notice
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.graph.jack import open_client
 from waiting import PATIENCE_S, wait_until
 
@@ -38,7 +39,7 @@ class Deck(ABC):
         self._reserve = round(RESERVE_S * samplerate)
         self._is_held = self._stopping = False
         self._thread = Thread(target=self._run, daemon=True)
-        self.client.bind(self.rt, inputs, outputs)
+        self.client.bind(self.rt.callbacks, inputs, outputs)
         self.rt.attach(self.link)
         self.client.activate()
         self.client.declare_latency()
@@ -66,7 +67,7 @@ class Deck(ABC):
         self.link.release()
         self.client.close()
         self._thread.join()
-        self.rt.detach()
+        self.rt.callbacks.detach()
 
     def _is_awaited(self) -> bool:
         counters = self.link.counters()

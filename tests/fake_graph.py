@@ -14,7 +14,7 @@ CAPTURE, PLAYBACK = 0, 1
 
 
 class FakeGraph:
-    """A `GraphClient` whose cycles happen when `cycle` is called."""
+    """A `GraphClient` whose cycles happen when `cycle` is called, in a `Graph` without others."""
 
     name = "stemd"
     server = "fake"
@@ -46,24 +46,24 @@ class FakeGraph:
         ]
 
     def __del__(self) -> None:
-        callbacks._called.discard(getattr(self, "_rt", None))  # nothing calls it any more
+        callbacks._called.discard(getattr(self, "_bound", None))  # nothing calls it any more
 
-    def bind(self, rt: ServerCallbacks, inputs, outputs) -> None:
+    def bind(self, callbacks: ServerCallbacks, inputs, outputs) -> None:
         self.ports = list(inputs)
-        self._rt, self._unbind = rt, rt.detach
+        self._bound, self._unbind = callbacks, callbacks.detach
         # A fake port's address is that of its buffer.
         self._in = np.zeros((len(inputs), MAX_PERIOD), np.float32)
-        self._out = np.zeros((rt.outputs, MAX_PERIOD), np.float32)
+        self._out = np.zeros((callbacks.outputs, MAX_PERIOD), np.float32)
         functions = (int(ffi.cast("uintptr_t", callback)) for callback in self._callbacks)
         addresses = [row.ctypes.data for row in self._in]
-        rt.bind(Server(*functions, 0, self.defers_latency, addresses))
+        callbacks.bind(Server(*functions, 0, self.defers_latency, addresses))
         self.add_outputs({name: slot for slot, name in enumerate(outputs)})
 
     def add_outputs(self, slots) -> None:
         for name, slot in slots.items():
             self.ports.append(name)
             self._slots[name] = slot
-            self._rt.set_out_port(slot, self._out[slot].ctypes.data)
+            self._bound.set_out_port(slot, self._out[slot].ctypes.data)
 
     def add_midi(self, name) -> None:
         self.ports.append(name)
@@ -73,7 +73,7 @@ class FakeGraph:
             ffi.callback("int(uintptr_t *, uintptr_t, uint32_t)", self._get_midi),
         ]
         addresses = [self._midi_buffer, *self._midi_callbacks]
-        self._rt.bind_midi(*(int(ffi.cast("uintptr_t", each)) for each in addresses))
+        self._bound.bind_midi(*(int(ffi.cast("uintptr_t", each)) for each in addresses))
 
     def _get_midi(self, event, _, index) -> int:
         """Fill in a jack_midi_event_t: time, size, data."""
@@ -84,10 +84,14 @@ class FakeGraph:
 
     def remove_outputs(self, slots) -> bool:
         for name, slot in slots.items():
-            self._rt.set_out_port(slot, 0)
+            self._bound.set_out_port(slot, 0)
             self.ports.remove(name)
             del self._slots[name]
         return True
+
+    @property
+    def graph(self) -> "FakeGraph":
+        return self
 
     def activate(self) -> None:
         pass
@@ -135,8 +139,8 @@ class FakeGraph:
 
     def call(self, callback: str, signature: str, *arguments):
         """Call one of the compiled callbacks, as a server does."""
-        function = ffi.cast(signature, self._rt.callback(callback))
-        return function(*arguments, ffi.cast("void *", self._rt.argument))
+        function = ffi.cast(signature, self._bound.callback(callback))
+        return function(*arguments, ffi.cast("void *", self._bound.argument))
 
     def freewheel(self, on: bool) -> None:
         self.call("freewheel", "void(*)(int, void *)", int(on))

@@ -178,6 +178,8 @@ class JackRig:
     is_real_time : bool
     longest_period : int
         Frames for which the daemon's delay has room; in real time the longest that it can have.
+    rt : RealtimeSide
+        The daemon's; see `session_on`.
     """
 
     def __init__(
@@ -208,7 +210,7 @@ class JackRig:
         links += [(f"{self.client.name}:{o}", ear) for o, ear in zip(outputs, wet, strict=True)]
         links += [(f"player:out_{side}", f"{self.client.name}:in_{side}") for side in self._sides]
         for link in links:  # PipeWire shows others' ports some time after they are made
-            wait_until(lambda link=link: self.player.client.connect(link))
+            wait_until(lambda link=link: self.player.client.graph.connect(link))
         if self._kind == "pipewire":
             wait_until(lambda: active_links() == len(links))
         self._let_cycles_pass()
@@ -257,7 +259,7 @@ class JackRig:
         )
 
     def _everybody(self):
-        return self.player.rt, self.client._rt, self.recorder.rt
+        return self.player.rt, self.rt, self.recorder.rt
 
     def latency(self, port: str, mode: int) -> tuple[int, int]:
         """What the server tells the player of a port."""
@@ -276,7 +278,7 @@ class JackRig:
 
     def ports(self) -> list[str]:
         ours = f"{self.client.name}:"
-        return [n.removeprefix(ours) for n in self.client.port_names() if n.startswith(ours)]
+        return [n.removeprefix(ours) for n in self.client.graph.port_names() if n.startswith(ours)]
 
     def close(self) -> None:
         self.player.close()
@@ -291,6 +293,7 @@ def session_on(rig, scheme: Scheme, networks: LoadedNetworks | None = None):
     patchbay = Patchbay({})
     extension = MaskExtension.MEAN
     session = Session(rig.client, Setup(networks, scheme, extension, rig.longest_period), patchbay)
+    rig.rt = session.rt
     try:
         yield session
     finally:

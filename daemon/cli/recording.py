@@ -27,7 +27,7 @@ from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.engine.separation import Report
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.files.audio_file import Song, writing_stems
-from stemd.daemon.graph.client import Connection, GraphClient
+from stemd.daemon.graph.client import Connection, Graph
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.graph.private_server import private_server, without_pipewire
@@ -211,11 +211,11 @@ def _play_and_record(
     record = [RECORDER, "-q", "-e", "float", "-d", str(length_s), *sources]
     with TemporaryFile() as tape, ExitStack() as programs:
         player = programs.enter_context(_program(play, server, stdin=subprocess.PIPE))
-        _wait_for_ports(client, PLAYER_PORTS)
+        _wait_for_ports(client.graph, PLAYER_PORTS)
         recorder = programs.enter_context(_program(record, server, stdout=tape))
-        _wait_for_ports(client, recorded)
+        _wait_for_ports(client.graph, recorded)
         connections = [*zip(PLAYER_PORTS, inputs, strict=True)]
-        _wait_for_connections(client, {*connections, *zip(sources, recorded, strict=True)})
+        _wait_for_connections(client.graph, {*connections, *zip(sources, recorded, strict=True)})
         # Only now, or the recorder would miss the beginning. This takes as long as the song.
         song = mixture.T.tobytes()
         steering_thread(player.communicate, "stemd-player", song).start()
@@ -274,20 +274,20 @@ def _program(command: list[str], server: str, **pipes: Any) -> Iterator["subproc
             process.wait()
 
 
-def _wait_for_ports(client: GraphClient, names: Iterable[str]) -> None:
+def _wait_for_ports(graph: Graph, names: Iterable[str]) -> None:
     """Poll until the ports exist: a program does not announce that it has joined the graph."""
     for _ in range(100):
-        missing = sorted(set(names).difference(client.port_names()))
+        missing = sorted(set(names).difference(graph.port_names()))
         if not missing:
             return
         sleep(0.05)
     raise StemdError(f"the port {missing[0]} does not appear: did its program start?")
 
 
-def _wait_for_connections(client: GraphClient, wanted: set[Connection]) -> None:
+def _wait_for_connections(graph: Graph, wanted: set[Connection]) -> None:
     """Poll until the ports are connected: programs do that some time after they make them."""
     for _ in range(100):
-        missing = sorted(wanted - client.all_connections())
+        missing = sorted(wanted - graph.all_connections())
         if not missing:
             return
         sleep(0.05)

@@ -15,7 +15,8 @@ import numpy as np
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.replies import JoinedStatus, Status
 from stemd.daemon.control.socket_paths import listens
-from stemd.daemon.engine.link import Link, RealtimeSide
+from stemd.daemon.engine.link import Link
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph.client import GraphClient
@@ -171,7 +172,7 @@ def play(options: Sequence[str], seconds: float, server_name: str | None = None)
         kind = "pipewire" if "PipeWire" in server.name else "jack"
         source = stack.enter_context(_noise(open_client(f"{NAME}-source", kind, server_name)))
         for output, port in zip(_OUTPUTS, INPUTS, strict=True):
-            source.connect((f"{source.name}:{output}", f"{server.client}:{port}"))
+            source.graph.connect((f"{source.name}:{output}", f"{server.client}:{port}"))
         sleep(SETTLE_S)
         return watch(client, seconds)
 
@@ -260,7 +261,7 @@ def _noise(client: GraphClient) -> Iterator[GraphClient]:
 
     thread = steering_thread(give, "stemd-noise")
     try:
-        client.bind(rt, [], _OUTPUTS)
+        client.bind(rt.callbacks, [], _OUTPUTS)
         rt.attach(link)
         client.activate()
         thread.start()
@@ -271,4 +272,4 @@ def _noise(client: GraphClient) -> Iterator[GraphClient]:
         client.close()
         if thread.ident:
             thread.join()
-        rt.detach()
+        rt.callbacks.detach()

@@ -1,9 +1,10 @@
 """The compiled callbacks that an audio server calls for one client; none of them runs Python."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stemd.daemon.engine._rt import ffi, lib
+from stemd.daemon.engine.link import Link
 from stemd.daemon.errors import StemdError
 
 RAMP_S = 0.020
@@ -25,7 +26,7 @@ class Server:
 
 
 class ServerCallbacks:
-    """The state in C of the callbacks, their ports, and the notices that they leave.
+    """The compiled callbacks of one client, with the ports that they read and write.
 
     Parameters
     ----------
@@ -38,18 +39,23 @@ class ServerCallbacks:
 
     Attributes
     ----------
+    pointer : cdata
+        The state in C.
     argument : int
         The argument that the server must pass to the callbacks.
+    links : list of Link
+        Those that the callbacks may play, so that they stay in memory.
     """
 
     def __init__(self, inputs: int, outputs: int, samplerate: int, ramp_s: float = RAMP_S) -> None:
-        self._rt = lib.rt_new(inputs, outputs, round(ramp_s * samplerate))
-        if self._rt == ffi.NULL:
+        rt = lib.rt_new(inputs, outputs, round(ramp_s * samplerate))
+        if rt == ffi.NULL:
             raise StemdError(f"no memory for {inputs} + {outputs} ports")
-        self._rt = ffi.gc(self._rt, lib.rt_free)
+        self.pointer = ffi.gc(rt, lib.rt_free)
+        self.links: list[Link] = []
         self.inputs = inputs
         self.outputs = outputs
-        self.argument = int(ffi.cast("uintptr_t", self._rt))
+        self.argument = int(ffi.cast("uintptr_t", self.pointer))
 
     def callback(self, which: str) -> int:
         """Return the address of a callback, named as the last part of RT_ON_PROCESS and so on."""
@@ -61,14 +67,14 @@ class ServerCallbacks:
         From now on the server may call, so this object and its links stay in memory until `detach`.
         """
         _called.add(self)
-        lib.rt_bind(self._rt, ffi.new("rt_server_t *", vars(server)))
+        lib.rt_bind(self.pointer, ffi.new("rt_server_t *", vars(server)))
 
     def set_out_port(self, output: int, port: int) -> None:
         """Play an output through the port of this address, 0: through none (any thread).
 
         The current cycle may still use the previous port: see `let_cycle_end`.
         """
-        lib.rt_set_out_port(self._rt, output, port)
+        lib.rt_set_out_port(self.pointer, output, port)
 
     def let_cycle_end(self) -> bool:
         """Wait until the server's current cycle, if any, has ended (any thread).
@@ -78,7 +84,7 @@ class ServerCallbacks:
         bool
             False if it continues after half a second, as a cycle of an offline bounce may.
         """
-        return bool(lib.rt_let_cycle_end(self._rt))
+        return bool(lib.rt_let_cycle_end(self.pointer))
 
     def bind_midi(self, port: int, get_event_count: int, event_get: int) -> None:
         """Set a MIDI port to read, before the server's thread runs.
@@ -88,13 +94,7 @@ class ServerCallbacks:
         port, get_event_count, event_get : int
             Addresses of the port and of libjack's functions.
         """
-        lib.rt_bind_midi(self._rt, port, get_event_count, event_get)
-
-    def read_midi(self) -> Iterator[bytes]:
-        """Yield the MIDI messages that arrived, of three bytes each, in order (one thread)."""
-        message = ffi.new("uint8_t[3]")
-        while lib.rt_read_midi(self._rt, message):
-            yield bytes(ffi.buffer(message))
+        lib.rt_bind_midi(self.pointer, port, get_event_count, event_get)
 
     def read_ports(self) -> list[tuple[float, tuple[int, ...], bool]] | None:
         """Return what the server reported of ports since the last call, in order (one thread).
@@ -104,19 +104,16 @@ class ServerCallbacks:
         """
         notice = ffi.new("rt_port_notice_t *")
         notices: list[tuple[float, tuple[int, ...], bool]] = []
-        while (found := lib.rt_read_port(self._rt, notice)) > 0:
+        while (found := lib.rt_read_port(self.pointer, notice)) > 0:
             is_pair = notice.other != lib.RT_NO_PORT
             ports = (notice.port, notice.other) if is_pair else (notice.port,)
             notices.append((notice.time_ns / 1e9, ports, bool(notice.is_there)))
         return None if found < 0 else notices
 
-    def answer_latency(self) -> None:
-        """Set the ports' latencies, after `Event.LATENCY` (one thread)."""
-        lib.rt_answer_latency(self._rt)
-
     def detach(self) -> None:
-        """Forget the server; its threads must not run any more."""
-        lib.rt_detach(self._rt)
+        """Release the links and forget the server; its threads must not run any more."""
+        lib.rt_detach(self.pointer)
+        self.links.clear()
         _called.discard(self)
 
 

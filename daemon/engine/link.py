@@ -1,4 +1,4 @@
-"""The real-time side as Python sees it: gains and meters in C, and links to engines."""
+"""The link between the server's thread and one engine: rings of samples, and the dry signal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemd.daemon.engine._rt import ffi, lib
-from stemd.daemon.engine.callbacks import RAMP_S, ServerCallbacks
 from stemd.daemon.errors import StemdError
 
 RING_S = 1.0
@@ -22,27 +21,6 @@ FADE_S = 0.010
 
 RESERVE_S = 0.0025
 """How long before its output is due an engine counts as late; the time of the fade-out."""
-
-
-class Event(Flag):
-    """Events that the server's threads report."""
-
-    SHUTDOWN = lib.RT_SHUTDOWN
-    """The server ended."""
-    RATE = lib.RT_RATE
-    """The sample rate may have changed."""
-    PERIOD = lib.RT_PERIOD
-    """The period has changed."""
-    PORTS = lib.RT_PORTS
-    """Ports appeared, vanished, were connected or disconnected."""
-    SWAPPED = lib.RT_SWAPPED
-    """The link that was attached last plays now; the previous one is released."""
-    LATENCY = lib.RT_LATENCY
-    """The server requests the latency: see `RealtimeSide.answer_latency`."""
-    MIDI = lib.RT_MIDI
-    """`RealtimeSide.read_midi` has messages."""
-    WITHDRAWN = lib.RT_WITHDRAWN
-    """The link that was about to play has been withdrawn, and is released."""
 
 
 class Dry(Flag):
@@ -91,35 +69,6 @@ class LinkCounters:
         spare = self.delivered - self.frames - round(RESERVE_S * samplerate)
         cycles = 1 + max(spare, 0) // max(self.period, 1)
         return self.heard_ns / 1e9 + cycles * self.period / samplerate
-
-
-@dataclass(frozen=True)
-class Counters:
-    """Counters of the server's thread since the client was made."""
-
-    periods: int
-    """Cycles of the server."""
-    frames: int
-    """Frames of those cycles."""
-    xruns: int
-    """Drop-outs of the graph: each is counted once, whether the server reports it, or its clock
-    jumps over cycles that were lost, or both."""
-    reported: int
-    """Drop-outs that the server reported; PipeWire reports none to its clients."""
-    jumps: int
-    """Times that the server's clock jumped forward between two cycles."""
-    jumped_frames: int
-    """Frames that the clock jumped by, in all."""
-    bad_samples: int
-    """Input samples that were not finite, or absurdly large; replaced by silence."""
-    bad_outputs: int
-    """Output samples that were not finite, or absurdly large; replaced by silence."""
-    worst_ns: int
-    """Nanoseconds of the longest cycle."""
-    period: int
-    """Frames of the last cycle."""
-    priority: int
-    """Priority of the server's thread; 0 where it has no real-time scheduling."""
 
 
 class Link:
@@ -230,103 +179,6 @@ class Link:
     def release(self) -> None:
         """Let a freewheeling cycle that waits for the engine go on without it (any thread)."""
         lib.rt_link_release(self.pointer)
-
-
-class RealtimeSide(ServerCallbacks):
-    """The compiled callbacks of one client, with the links that they play.
-
-    Parameters
-    ----------
-    inputs, outputs, samplerate, ramp_s
-        See `ServerCallbacks`.
-    """
-
-    def __init__(self, inputs: int, outputs: int, samplerate: int, ramp_s: float = RAMP_S) -> None:
-        super().__init__(inputs, outputs, samplerate, ramp_s)
-        self._links: list[Link] = []
-
-    def attach(self, link: Link) -> bool:
-        """Attach a new link, which takes over once it is warm (one thread).
-
-        Returns
-        -------
-        bool
-            False while another one still comes, or if this one has come already.
-
-        Raises
-        ------
-        ValueError
-            It has channels that the client has not.
-        """
-        if link.inputs > self.inputs or any(slot >= self.outputs for slot in link.slots):
-            raise ValueError(
-                f"a link of {link.inputs} inputs and outputs {link.slots} for a client of "
-                f"{self.inputs} inputs and {self.outputs} outputs"
-            )
-        self._links.append(link)  # before the server's thread has it
-        is_attached = bool(lib.rt_attach(self._rt, link.pointer))
-        if not is_attached:
-            self._links.pop()
-        return is_attached
-
-    def withdraw(self, link: Link) -> bool:
-        """Withdraw a link that is coming (any thread).
-
-        What of it is heard already fades back to the link that plays; `Event.WITHDRAWN` says that
-        it is let go, from when on another one can be attached.
-
-        Returns
-        -------
-        bool
-            False if the link plays already or was never attached; then nothing has changed.
-        """
-        return bool(lib.rt_withdraw(self._rt, link.pointer))
-
-    def detach(self) -> None:
-        """Release the links; the server's thread must not run any more."""
-        super().detach()
-        self._links.clear()
-
-    def set_gain(self, output: int, gain: float) -> None:
-        """Ramp an output's gain (any thread)."""
-        lib.rt_set_gain(self._rt, output, gain)
-
-    def peaks(self) -> tuple[list[float], list[float]]:
-        """Return each input's and output's highest level since the last call."""
-        return (
-            [lib.rt_in_peak(self._rt, port) for port in range(self.inputs)],
-            [lib.rt_out_peak(self._rt, port) for port in range(self.outputs)],
-        )
-
-    def counters(self) -> Counters:
-        """Return a snapshot of the counters (any thread)."""
-        out = ffi.new("rt_counters_t *")
-        lib.rt_counters(self._rt, out)
-        return Counters(*(getattr(out, field.name) for field in fields(Counters)))
-
-    @property
-    def freewheeling(self) -> bool:
-        """Whether the server is bouncing offline, faster than real time (any thread)."""
-        return bool(lib.rt_is_freewheeling(self._rt))
-
-    @property
-    def delay(self) -> int:
-        """Frames of the link that plays, or, before any does, of the one that is to."""
-        return int(lib.rt_delay(self._rt))
-
-    def wait_events(self, timeout_s: float) -> Event:
-        """Wait for events or `wake`; return the events (one thread)."""
-        events = Event(lib.rt_wait_events(self._rt, int(timeout_s * 1000)))
-        if events & (Event.SWAPPED | Event.WITHDRAWN):
-            self._links = [link for link in self._links if self._holds(link)]
-        return events
-
-    def wake(self) -> None:
-        """Let `wait_events` return (any thread)."""
-        lib.rt_wake(self._rt)
-
-    def _holds(self, link: Link) -> bool:
-        return bool(lib.rt_holds(self._rt, link.pointer))
 
 
 def _power_of_two(at_least: int) -> int:

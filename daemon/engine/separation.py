@@ -5,8 +5,9 @@ from math import ceil
 from time import monotonic
 
 from stemd.daemon.engine.engine import Engine
-from stemd.daemon.engine.link import RESERVE_S, Dry, Link, LinkCounters, RealtimeSide
+from stemd.daemon.engine.link import RESERVE_S, Dry, Link, LinkCounters
 from stemd.daemon.engine.networks import ByStem
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.engine.scheduling import Priorities
 from stemd.daemon.engine.workers import Probation, WorkerPool
 from stemd.daemon.ports import outputs_of

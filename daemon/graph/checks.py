@@ -8,13 +8,13 @@ from time import monotonic
 
 from stemd.daemon.control.replies import PortMatches
 from stemd.daemon.engine.checks import is_granted
-from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.engine.rights import why_refused
 from stemd.daemon.engine.scheduling import NORMAL, wanted_below
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.daemon.graph import libjack
-from stemd.daemon.graph.client import GraphClient
+from stemd.daemon.graph.client import Graph, GraphClient
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.port_matches import find_defaults, find_matches, in_words
 from stemd.daemon.graph.server_obstacles import find_obstacles, find_strangers
@@ -97,7 +97,7 @@ def check_server(
 
 def _look(client: GraphClient, patterns: Mapping[str, str]) -> _Joined:
     rt = RealtimeSide(0, 0, client.samplerate)
-    client.bind(rt, [], [])
+    client.bind(rt.callbacks, [], [])
     client.activate()
     until = monotonic() + FIRST_CYCLE_S + client.period / client.samplerate
     # PipeWire's thread has its priority some time after its first cycle.
@@ -110,13 +110,13 @@ def _look(client: GraphClient, patterns: Mapping[str, str]) -> _Joined:
         period,
         counters.periods > 0,
         counters.priority,
-        _matches(client, patterns) if patterns else {},
+        _matches(client.graph, patterns) if patterns else {},
     )
 
 
-def _matches(client: GraphClient, patterns: Mapping[str, str]) -> dict[str, PortMatches]:
-    ports = {name: port for name in client.port_names() if (port := client.find_port(name))}
-    return find_matches(patterns, ports.values(), find_defaults(patterns, client, ports))
+def _matches(graph: Graph, patterns: Mapping[str, str]) -> dict[str, PortMatches]:
+    ports = {name: port for name in graph.port_names() if (port := graph.find_port(name))}
+    return find_matches(patterns, ports.values(), find_defaults(patterns, graph, ports))
 
 
 def _judge_priority(joined: _Joined) -> Finding:

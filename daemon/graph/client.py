@@ -45,7 +45,7 @@ class PortNotice:
 
 
 class Graph(Protocol):
-    """The ports and connections of an audio server's graph.
+    """The ports and connections of an audio server's graph, as one client sees it.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Graph(Protocol):
         """Disconnect two ports, if they are connected."""
 
 
-class GraphClient(Graph, Protocol):
+class GraphClient(Protocol):
     """The daemon's client in an audio server's graph, from opening to closing.
 
     One thread at a time may call it. All methods but `close` may fail with `ServerError` once the
@@ -92,11 +92,18 @@ class GraphClient(Graph, Protocol):
 
     Attributes
     ----------
+    name : str
+        Its name in the graph.
     server : str
         Kind and version of the server, as messages name it.
     """
 
+    name: str
     server: str
+
+    @property
+    def graph(self) -> Graph:
+        """All ports and connections."""
 
     @property
     def samplerate(self) -> int:
@@ -106,8 +113,10 @@ class GraphClient(Graph, Protocol):
     def period(self) -> int:
         """The current number of frames in a cycle."""
 
-    def bind(self, rt: ServerCallbacks, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """Register the ports, stereo pairs in order, and set the callbacks of ``rt``."""
+    def bind(
+        self, callbacks: ServerCallbacks, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> None:
+        """Register the ports, stereo pairs in order, and set the callbacks."""
 
     def add_outputs(self, slots: Mapping[str, int]) -> None:
         """Register more ports, by name, and play the outputs of these numbers through them."""

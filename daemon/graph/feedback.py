@@ -13,7 +13,7 @@ class FeedbackFinder:
 
     Parameters
     ----------
-    client : Graph
+    graph : Graph
     inputs, outputs : set of str
         Full names of stemd's own ports.
     ports : mapping of name to Port
@@ -21,11 +21,11 @@ class FeedbackFinder:
     """
 
     def __init__(
-        self, client: Graph, inputs: Set[str], outputs: Set[str], ports: Mapping[str, Port]
+        self, graph: Graph, inputs: Set[str], outputs: Set[str], ports: Mapping[str, Port]
     ) -> None:
         self.inputs = inputs
         self.outputs = outputs
-        self._client = client
+        self._graph = graph
         self._ports = ports
 
     def has_loop_with(self, new: Connection, without: Iterable[Connection] = ()) -> bool:
@@ -37,7 +37,7 @@ class FeedbackFinder:
         without : iterable of Connection
             Connections to leave out.
         """
-        links = (self._client.all_connections() | self._client.connections()) - set(without)
+        links = (self._graph.all_connections() | self._graph.connections()) - set(without)
         if new[0] in self.outputs:
             destinations = {new[1]}
             ends = {source for source, to in links if to in self.inputs}

@@ -83,7 +83,7 @@ def open_client(name: str, server: str, server_name: str | None = None) -> "Jack
     raise no_server(server, server_name, {each.kind for each in libjack.libraries()})
 
 
-class JackClient(JackGraph):
+class JackClient:
     """A `GraphClient` of libjack.
 
     The server calls compiled callbacks only: the process callback on its real-time thread, the
@@ -101,9 +101,14 @@ class JackClient(JackGraph):
         self._closing = Flag()
         self._closer = steering_thread(self._close_when_asked, "stemd-close")
         self._closer.start()
-        super().__init__(jack, library, client)
+        self._jack = jack
         self._library = library
+        self._client = client
+        self._functions = libjack.Functions(library)
+        self._pointer = libjack.address_of(jack, client._ptr)
+        self.name: str = client.name
         self.server = library.version
+        self.graph = JackGraph(jack, library, client)
         # JACK expects latencies to be set in the callback, where PipeWire may deadlock.
         self._defers_latency = library.kind == "pipewire"
         self._unbind: Callable[[], None] = lambda: None
@@ -120,9 +125,12 @@ class JackClient(JackGraph):
         """The current number of frames in a cycle."""
         return int(self._client.blocksize)
 
-    def bind(self, rt: ServerCallbacks, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    def bind(
+        self, callbacks: ServerCallbacks, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> None:
         """Register the ports and set the compiled callbacks."""
-        self._rt, self._unbind = rt, rt.detach  # the callbacks have its address
+        self._callbacks = self.graph.callbacks = callbacks
+        self._unbind = callbacks.detach
         with self._refusals("the ports"):
             in_ports = [self._client.inports.register(port) for port in inputs]
         self._undescribed = deque(enumerate(in_ports))
@@ -136,7 +144,7 @@ class JackClient(JackGraph):
                 "last_frame_time",
             )
         }
-        rt.bind(
+        callbacks.bind(
             Server(
                 **functions,
                 client=self._pointer,
@@ -145,13 +153,13 @@ class JackClient(JackGraph):
             )
         )
         for what, setter in CALLBACKS.items():
-            if self._functions.call(setter, self._pointer, rt.callback(what), rt.argument):
+            callback = callbacks.callback(what)
+            if self._functions.call(setter, self._pointer, callback, callbacks.argument):
                 raise ServerError(
                     f"the {self.server} server refused the {what} callback: restart it"
                 )
-        self._functions.call(
-            "jack_on_info_shutdown", self._pointer, rt.callback("info_shutdown"), rt.argument
-        )
+        shutdown = callbacks.callback("info_shutdown")
+        self._functions.call("jack_on_info_shutdown", self._pointer, shutdown, callbacks.argument)
 
     def add_outputs(self, slots: Mapping[str, int]) -> None:
         """Register more ports, by name, and play the outputs of these numbers through them."""
@@ -165,14 +173,14 @@ class JackClient(JackGraph):
                 raise
             self._outputs[name] = port
             self._undescribed.append((len(self._client.inports) + slot, port))
-            self._rt.set_out_port(slot, libjack.address_of(self._jack, port._ptr))
+            self._callbacks.set_out_port(slot, libjack.address_of(self._jack, port._ptr))
         self.describe()
 
     def add_midi(self, name: str) -> None:
         """Register a port that passes MIDI messages to the real-time side, before `activate`."""
         with self._refusals("the MIDI port"):
             port = self._client.midi_inports.register(name)
-        self._rt.bind_midi(
+        self._callbacks.bind_midi(
             libjack.address_of(self._jack, port._ptr),
             self._functions.address("jack_midi_get_event_count"),
             self._functions.address("jack_midi_event_get"),
@@ -187,11 +195,11 @@ class JackClient(JackGraph):
             False if a cycle continues that may use them; then nothing has changed.
         """
         for slot in slots.values():
-            self._rt.set_out_port(slot, 0)
-        if slots and not self._rt.let_cycle_end():  # the current one may still use them
+            self._callbacks.set_out_port(slot, 0)
+        if slots and not self._callbacks.let_cycle_end():  # the current one may still use them
             for name, slot in slots.items():
                 port = self._outputs[name]
-                self._rt.set_out_port(slot, libjack.address_of(self._jack, port._ptr))
+                self._callbacks.set_out_port(slot, libjack.address_of(self._jack, port._ptr))
             return False
         for name in slots:
             port = self._outputs.pop(name)
@@ -222,7 +230,7 @@ class JackClient(JackGraph):
 
     def is_in_graph(self) -> bool:
         """Whether the server still has the client's ports; a user may have removed them."""
-        there = set(self.port_names())
+        there = set(self.graph.port_names())
         return all(port.name in there for port in self._client.inports)
 
     def close(self) -> None:

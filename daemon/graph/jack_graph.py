@@ -26,9 +26,14 @@ class JackGraph:
     library : Library
     client : jack.Client
         An open client.
+
+    Attributes
+    ----------
+    callbacks : ServerCallbacks
+        They note what the server reports of ports; bound before `port_notices` is called.
     """
 
-    _rt: ServerCallbacks
+    callbacks: ServerCallbacks
 
     def __init__(self, jack: ModuleType, library: libjack.Library, client: Any) -> None:
         self._jack = jack
@@ -48,7 +53,7 @@ class JackGraph:
 
     def port_notices(self) -> list[PortNotice]:
         """Return what the server reported of ports since the last call, in order."""
-        notices = self._rt.read_ports()
+        notices = self.callbacks.read_ports()
         if notices is None:  # some were lost: any port of the graph may have appeared
             return [PortNotice(monotonic(), (name,), True) for name in self.port_names()]
         return [

@@ -95,27 +95,27 @@ class Patchbay:
         self._taken.clear()
         self._circular.clear()
 
-    def look(self, client: Graph, inputs: Iterable[str], now: float) -> None:
+    def look(self, graph: Graph, inputs: Iterable[str], now: float) -> None:
         """Connect ports that have appeared, and remember what is connected.
 
         Parameters
         ----------
-        client : Graph
+        graph : Graph
         inputs : iterable of str
             Names of stemd's ports that receive audio or MIDI.
         now : float
             Seconds of a monotonic clock.
         """
-        notices = client.port_notices()
-        there, present = set(client.port_names()), client.connections()
-        own = f"{client.name}:"
+        notices = graph.port_notices()
+        there, present = set(graph.port_names()), graph.connections()
+        own = f"{graph.name}:"
         own_ports = {port for port in there if port.startswith(own)}
         own_inputs = {own + each for each in inputs}
         self._note_removed(present, now)
-        self._judge_removed(client, there, notices, now)
+        self._judge_removed(graph, there, notices, now)
         is_there = {each.ports[0]: each.is_there for each in notices if len(each.ports) == 1}
         came = {port for port in there if is_there.get(port)}
-        appeared = self._note_ports(client, there - own_ports, own_ports, came - own_ports)
+        appeared = self._note_ports(graph, there - own_ports, own_ports, came - own_ports)
         wanted = {
             each
             for one, other in appeared
@@ -129,10 +129,10 @@ class Patchbay:
             and all(is_there.get(port, True) for port in each)
         }
         self._made |= present & self._wanted.keys()
-        feedback = FeedbackFinder(client, own_inputs, own_ports - own_inputs, self._ports)
-        self._connect(client, self._wanted.keys() - present, feedback)
+        feedback = FeedbackFinder(graph, own_inputs, own_ports - own_inputs, self._ports)
+        self._connect(graph, self._wanted.keys() - present, feedback)
         if appeared or present | self._made != self.connections:
-            self._undo_loops(client, feedback)
+            self._undo_loops(graph, feedback)
         for each in self._made:
             self._wanted.pop(each, None)
         self._lost -= self._made
@@ -181,7 +181,7 @@ class Patchbay:
         self._missed |= dict.fromkeys(removed, now)
 
     def _judge_removed(
-        self, client: Graph, there: set[str], notices: list[PortNotice], now: float
+        self, graph: Graph, there: set[str], notices: list[PortNotice], now: float
     ) -> None:
         """Separate what a user undid from what ended with its client."""
         self._recent += notices
@@ -189,7 +189,7 @@ class Patchbay:
             self._recent.popleft()
         for each in list(self._missed):
             at = self._end_of(each)
-            runs = list(self._runs_with_end_of(each, at)) if client.reports_activity else []
+            runs = list(self._runs_with_end_of(each, at)) if graph.reports_activity else []
             if any(first - TOGETHER_S < at < last + TOGETHER_S for first, last in runs):
                 del self._missed[each]
             elif any(at < first for first, _ in runs):
@@ -197,7 +197,7 @@ class Patchbay:
             elif not there.issuperset(each) and each not in self._taken:
                 del self._missed[each]
         settled = {each for each, at in self._missed.items() if now - at >= SETTLED_S}
-        for each in self._gone_together(client, settled):
+        for each in self._gone_together(graph, settled):
             self._wanted[each] = now + PATIENCE_S
             settled.discard(each)
             del self._missed[each]
@@ -241,16 +241,16 @@ class Patchbay:
                 in_words(connections),
             )
 
-    def _gone_together(self, client: Graph, settled: set[Connection]) -> set[Connection]:
+    def _gone_together(self, graph: Graph, settled: set[Connection]) -> set[Connection]:
         """Return what was undone as a client became inactive, if the server does not report that.
 
         Such a client has lost several connections, all that it had, at the same time.
         """
-        if client.reports_activity or not settled:
+        if graph.reports_activity or not settled:
             return set()
         gone: set[Connection] = set()
-        present = client.all_connections() | client.connections()
-        for program in {_program(port) for each in settled for port in each} - {client.name}:
+        present = graph.all_connections() | graph.connections()
+        for program in {_program(port) for each in settled for port in each} - {graph.name}:
             of_it = {each for each in self._missed if program in map(_program, each)}
             at = [self._end_of(each) for each in of_it]
             has_others = any(program in map(_program, each) for each in present)
@@ -261,7 +261,7 @@ class Patchbay:
     # ---- what is to be connected ----
 
     def _note_ports(
-        self, client: Graph, others: set[str], own_ports: set[str], came: set[str]
+        self, graph: Graph, others: set[str], own_ports: set[str], came: set[str]
     ) -> set[tuple[str, str]]:
         """Note the existing ports; return the pairs, stemd's port first, that have a new one."""
         for name in self._ports.keys() - others:
@@ -269,21 +269,21 @@ class Patchbay:
             self._matches = None
         new = (others - self._ports.keys()) | came
         for name in new:
-            if port := client.find_port(name):
+            if port := graph.find_port(name):
                 self._ports[name] = port
                 self._matches = None
-        new |= self._note_defaults(client)
+        new |= self._note_defaults(graph)
         known = self._ports.keys()
         pairs = {*product(own_ports, new & known), *product(own_ports - self._own_ports, known)}
         self._own_ports = own_ports
         return pairs
 
-    def _note_defaults(self, client: Graph) -> set[str]:
+    def _note_defaults(self, graph: Graph) -> set[str]:
         """Note the default device's ports; return them if the device has changed."""
-        found = find_defaults(self._patterns, client, self._ports)
+        found = find_defaults(self._patterns, graph, self._ports)
         moved = {text: name for text, name in found.items() if name != self._defaults.get(text)}
         for each in [each for each in self._made if self._pattern_of(each) in moved]:
-            client.disconnect(each)
+            graph.disconnect(each)
             self._made.discard(each)
         for each in [each for each in self._wanted if self._pattern_of(each) in moved]:
             del self._wanted[each]
@@ -307,21 +307,21 @@ class Patchbay:
         return text is not None and is_match(name, text, self._ports[other], self._defaults)
 
     def _connect(
-        self, client: Graph, missing: Iterable[Connection], feedback: FeedbackFinder
+        self, graph: Graph, missing: Iterable[Connection], feedback: FeedbackFinder
     ) -> None:
         """Make connections, except guesses that would close a loop."""
         for each in sorted(missing):
             if self._is_guess(each) and feedback.has_loop_with(each, self._guesses(feedback)):
                 self._note_circular(each)
-            elif client.connect(each):
+            elif graph.connect(each):
                 log.info("connected %s to %s", *each)
                 self._made.add(each)
 
-    def _undo_loops(self, client: Graph, feedback: FeedbackFinder) -> None:
+    def _undo_loops(self, graph: Graph, feedback: FeedbackFinder) -> None:
         """Undo guesses that close a loop now."""
         for each in sorted(self._guesses(feedback)):
             if feedback.has_loop_with(each):
-                client.disconnect(each)
+                graph.disconnect(each)
                 self._made.discard(each)
                 self._note_circular(each)
 

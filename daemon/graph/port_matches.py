@@ -45,11 +45,11 @@ def fits(own: str, port: Port) -> bool:
 
 
 def find_defaults(
-    patterns: Mapping[str, str], client: Graph, there: Collection[str]
+    patterns: Mapping[str, str], graph: Graph, there: Collection[str]
 ) -> dict[str, str]:
     """Return the port of each pattern that names the default device by its alias."""
     texts = {text for text in patterns.values() if text.startswith(DEFAULT_DEVICE)}
-    found = {text: client.find_port(text) for text in texts - set(there)}
+    found = {text: graph.find_port(text) for text in texts - set(there)}
     return {text: port.name for text, port in found.items() if port and port.name in there}
 
 

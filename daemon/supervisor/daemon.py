@@ -12,7 +12,7 @@ from stemd.daemon.config import Config
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.saved_state import StateFile
-from stemd.daemon.engine.link import Event
+from stemd.daemon.engine.realtime import Event
 from stemd.daemon.engine.scheduling import hurry_interpreter, settle_memory
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.supervisor.announcing import Announcer

@@ -1,6 +1,6 @@
 """Separations that run: how they are made, and whether they work."""
 
-from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.engine.scheduling import Priorities
 from stemd.daemon.engine.separation import Separation
 from stemd.daemon.errors import StemdError

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.ports import outputs_of
 

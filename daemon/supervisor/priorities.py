@@ -2,7 +2,7 @@
 
 import logging
 
-from stemd.daemon.engine.link import Counters
+from stemd.daemon.engine.realtime import Counters
 from stemd.daemon.engine.rights import Notice
 from stemd.daemon.engine.scheduling import (
     NORMAL,

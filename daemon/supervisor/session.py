@@ -5,8 +5,8 @@ from functools import partial
 from time import monotonic
 
 from stemd.daemon.engine.callbacks import RAMP_S
-from stemd.daemon.engine.link import Counters, Event, RealtimeSide
 from stemd.daemon.engine.networks import LoadedNetworks
+from stemd.daemon.engine.realtime import Counters, Event, RealtimeSide
 from stemd.daemon.engine.separation import Separation
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph.client import GraphClient
@@ -88,8 +88,8 @@ class Session:
         self._patchbay = patchbay
         inputs = (*INPUTS, MIDI) if has_midi else INPUTS
         # Without a reference to the session, whose memory is free as soon as it is forgotten.
-        self._connect: Callable[[float], None] = partial(patchbay.look, client, inputs)
-        client.bind(self.rt, INPUTS, [])
+        self._connect: Callable[[float], None] = partial(patchbay.look, client.graph, inputs)
+        client.bind(self.rt.callbacks, INPUTS, [])
         connect = self._connect
         self.swapper = Swapper(client, self.rt, setup, is_bypassed, lambda: connect(monotonic()))
         try:

@@ -17,7 +17,7 @@ from stemd.daemon.control.replies import (
     Status,
     Window,
 )
-from stemd.daemon.engine.link import Counters
+from stemd.daemon.engine.realtime import Counters
 from stemd.daemon.engine.rights import read_rights
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.patchbay import Patchbay

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import reduce
 from operator import or_
 
-from stemd.daemon.engine.link import Event, RealtimeSide
+from stemd.daemon.engine.realtime import Event, RealtimeSide
 from stemd.daemon.engine.scheduling import Priorities, give_back_memory
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph.client import GraphClient

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import mido
 
@@ -96,9 +96,31 @@ class Song:
 
 @lru_cache(maxsize=4)
 def _parts_of(midi: bytes) -> dict[Part, list[Note]]:
-    """Do so once for all who play the same song one after the other."""
-    played: list[tuple[Note, int]] = []  # with the program
-    pitches: dict[tuple[int, int], list[int]] = defaultdict(list)
+    """Sort the messages once for all parts of a song that are played one after the other."""
+    played = list(_notes_and_programs(midi))
+    middles = _median_pitches(played)
+    parts: dict[Part, list[Note]] = {part: [] for part in PARTS}
+    sounding: dict[tuple[int, int], Part | None] = {}
+    for note, program in played:
+        message = note.message
+        if message.type not in ("note_on", "note_off"):
+            for notes in parts.values():
+                notes.append(note)
+            continue
+        key = (message.channel, message.note)
+        if _begins(message):
+            instrument = (message.channel, program)
+            sounding[key] = part_of(*instrument, middles[instrument])
+            part = sounding[key]
+        else:  # it ends where it began, whatever the channel plays by now
+            part = sounding.pop(key, None)
+        if part is not None:
+            parts[part].append(note)
+    return parts
+
+
+def _notes_and_programs(midi: bytes) -> Iterator[tuple[Note, int]]:
+    """Yield the messages of the first SECONDS, each with its channel's program."""
     programs = dict.fromkeys(range(16), 0)
     time_s = 0.0
     for message in mido.MidiFile(file=io.BytesIO(midi), clip=True):
@@ -109,29 +131,21 @@ def _parts_of(midi: bytes) -> dict[Part, list[Note]]:
             continue
         if message.type == "program_change":
             programs[message.channel] = message.program
-        program = programs[message.channel]
-        played.append((Note(time_s, message), program))
-        if message.type == "note_on" and message.velocity:
-            pitches[message.channel, program].append(message.note)
-    middles = {who: median(notes) for who, notes in pitches.items()}
-    parts: dict[Part, list[Note]] = {part: [] for part in PARTS}
-    sounding: dict[tuple[int, int], Part | None] = {}
+        yield Note(time_s, message), programs[message.channel]
+
+
+def _median_pitches(played: Iterable[tuple[Note, int]]) -> dict[tuple[int, int], float]:
+    """Return the median pitch of what each channel plays with each program."""
+    pitches: dict[tuple[int, int], list[int]] = defaultdict(list)
     for note, program in played:
-        message = note.message
-        if message.type not in ("note_on", "note_off"):
-            for notes in parts.values():
-                notes.append(note)
-            continue
-        key = (message.channel, message.note)
-        if message.type == "note_on" and message.velocity:
-            who = (message.channel, program)
-            sounding[key] = part_of(*who, middles[who])
-            part = sounding[key]
-        else:  # it ends where it began, whatever the channel plays by now
-            part = sounding.pop(key, None)
-        if part is not None:
-            parts[part].append(note)
-    return parts
+        if _begins(note.message):
+            pitches[note.message.channel, program].append(note.message.note)
+    return {instrument: median(notes) for instrument, notes in pitches.items()}
+
+
+def _begins(message: Any) -> bool:
+    """Whether a note begins; one without velocity ends it."""
+    return bool(message.type == "note_on" and message.velocity)
 
 
 def part_of(channel: int, program: int, middle: float) -> Part | None:

@@ -12,7 +12,7 @@ import servers
 from logged import Log
 from processes import STEMD
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import jack
 from stemd.daemon.graph.jack import MOST_ABANDONED, open_client
@@ -123,7 +123,9 @@ def test_dead_clients_are_kept_where_the_library_frees_twice(server, monkeypatch
     clients = []
     for end in (False, True, True):
         client = open_client("stemd", "pipewire")
-        client.bind(RealtimeSide(2, 2, 48_000), ["in_L", "in_R"], ["vocals_L", "vocals_R"])
+        client.bind(
+            RealtimeSide(2, 2, 48_000).callbacks, ["in_L", "in_R"], ["vocals_L", "vocals_R"]
+        )
         client.activate()
         if end:
             server.end(signal.SIGKILL)

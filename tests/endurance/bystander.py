@@ -19,7 +19,8 @@ from time import monotonic
 import numpy as np
 import soundfile
 
-from stemd.daemon.engine.link import Event, Link, RealtimeSide
+from stemd.daemon.engine.link import Link
+from stemd.daemon.engine.realtime import Event, RealtimeSide
 from stemd.daemon.errors import ServerError
 from stemd.daemon.graph.client import Connection
 from stemd.daemon.graph.jack import JackClient, open_client
@@ -55,20 +56,20 @@ class Bystander:
         self._song = song
         self._stopping = Flag()
         self._player = Thread(target=self._play, daemon=True)
-        client.bind(self.rt, hears, ["out_L", "out_R"])
+        client.bind(self.rt.callbacks, hears, ["out_L", "out_R"])
         self.rt.attach(self._link)
         client.activate()
         self._player.start()
 
     def connect(self) -> bool:
         """Make the connections that are missing; tell whether all are there."""
-        missing = self.wanted - self.client.connections()
-        return len([each for each in missing if self.client.connect(each)]) == len(missing)
+        missing = self.wanted - self.client.graph.connections()
+        return len([each for each in missing if self.client.graph.connect(each)]) == len(missing)
 
     def report(self) -> dict[str, object]:
         """Tell what was counted, and how loud the stems were since the last time."""
         heard, _ = self.rt.peaks()
-        there = self.client.connections() & self.wanted
+        there = self.client.graph.connections() & self.wanted
         return {"heard": heard, "connections": len(there), **asdict(self.rt.counters())}
 
     def close(self) -> None:
@@ -76,7 +77,7 @@ class Bystander:
         self._stopping.set()
         self.client.close()
         self._player.join()
-        self.rt.detach()
+        self.rt.callbacks.detach()
 
     def _play(self) -> None:
         """Play the song over and over, as much as was heard."""

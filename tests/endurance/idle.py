@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from time import monotonic, sleep
 
-from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.graph.jack import open_client
 
 REPORT_S = 0.1
@@ -18,7 +18,7 @@ if __name__ == "__main__":
     client = open_client("stemd", kind)
     outputs = [f"{stem}_{side}" for stem in stems for side in "LR"]
     rt = RealtimeSide(2, len(outputs), client.samplerate)
-    client.bind(rt, ["in_L", "in_R"], outputs)
+    client.bind(rt.callbacks, ["in_L", "in_R"], outputs)
     client.activate()
     while True:
         sleep(REPORT_S)

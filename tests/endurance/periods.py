@@ -73,7 +73,7 @@ def measure(server: servers.Jack, preset: str, song: np.ndarray) -> tuple[object
             pairs = [*zip(sources, recorder.inputs, strict=True)]
             pairs += [*zip(player.outputs, ("stemd:in_L", "stemd:in_R"), strict=True)]
             for pair in pairs:
-                assert player.client.connect(pair), pair
+                assert player.client.graph.connect(pair), pair
             recorder.record(declared + song.shape[1])
             player.music = song
             tape = recorder.recording()

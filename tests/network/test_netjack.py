@@ -77,7 +77,7 @@ def studio():
         *((f"stemd:from_slave_{n}", ear) for n, ear in enumerate(recorder.inputs[2:], 1)),
     ]
     for link in links:
-        assert player.client.connect(link)
+        assert player.client.graph.connect(link)
     yield player, recorder
     player.close()
     recorder.close()

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from fake_graph import CAPTURE, PLAYBACK, FakeGraph
 from stemd.daemon.engine._rt import ffi, lib
-from stemd.daemon.engine.link import FADE_S, MAX_PERIOD, RESERVE_S, Dry, Event, Link, RealtimeSide
+from stemd.daemon.engine.link import FADE_S, MAX_PERIOD, RESERVE_S, Dry, Link
+from stemd.daemon.engine.realtime import Event, RealtimeSide
 from stemd.daemon.engine.scheduling import may_have_priority
 from stemd.daemon.errors import StemdError
 from waiting import wait_until
@@ -32,7 +33,7 @@ class Rig:
     def __init__(self, prefill: int = 0, delay: int = DELAY, rate: int = RATE) -> None:
         self.rt = RealtimeSide(2, 4, rate)
         self.graph = FakeGraph(rate)
-        self.graph.bind(self.rt, ["i0", "i1"], ["o0", "o1", "o2", "o3"])
+        self.graph.bind(self.rt.callbacks, ["i0", "i1"], ["o0", "o1", "o2", "o3"])
         self.link = Link(2, 4, prefill, delay, rate)
         assert self.rt.attach(self.link)
 
@@ -397,7 +398,7 @@ class TestLinks:
     def test_without_any_link_there_is_silence(self):
         rt = RealtimeSide(2, 4, RATE)
         graph = FakeGraph(RATE)
-        graph.bind(rt, ["a", "b"], ["c", "d", "e", "f"])
+        graph.bind(rt.callbacks, ["a", "b"], ["c", "d", "e", "f"])
         assert not graph.cycle(ramp(0, 64)).any()
         assert rt.delay == 0
 
@@ -425,7 +426,7 @@ class TestEvents:
         for port in range(3000):
             rig.graph.call("port_registration", registered, port, port % 2)
             if port == 1:
-                said = rig.rt.read_ports()
+                said = rig.rt.callbacks.read_ports()
                 assert [each[1:] for each in said] == [
                     *(((7, 8), True), ((7, 8), False), ((0,), False), ((1,), True))
                 ]
@@ -435,10 +436,10 @@ class TestEvents:
                 ]
                 assert before <= said[0][0] <= monotonic()
         assert Event.PORTS in rig.rt.wait_events(0)
-        assert rig.rt.read_ports() is None
-        assert rig.rt.read_ports() == []
+        assert rig.rt.callbacks.read_ports() is None
+        assert rig.rt.callbacks.read_ports() == []
         rig.graph.call("port_registration", registered, 9, 1)
-        assert [each[1:] for each in rig.rt.read_ports()] == [((9,), True)]
+        assert [each[1:] for each in rig.rt.callbacks.read_ports()] == [((9,), True)]
 
     def test_it_wakes_whoever_waits(self):
         rig = Rig()
@@ -543,7 +544,7 @@ class TestCounters:
 
 def test_link_with_fewer_outputs_than_inputs_has_no_dry_signal():
     rt, graph = RealtimeSide(4, 2, RATE), FakeGraph(RATE)
-    graph.bind(rt, ["i0", "i1", "i2", "i3"], ["o0", "o1"])
+    graph.bind(rt.callbacks, ["i0", "i1", "i2", "i3"], ["o0", "o1"])
     link = Link(4, 2, 0, 0, RATE)
     rt.attach(link)
     for n in range(8):  # of which the engine owes all
@@ -587,7 +588,7 @@ class TestLatency:
 
     def test_without_outputs_the_inputs_have_our_own_delay(self):
         rt, graph = RealtimeSide(2, 0, RATE), FakeGraph(RATE)
-        graph.bind(rt, ["a", "b"], [])
+        graph.bind(rt.callbacks, ["a", "b"], [])
         assert rt.attach(Link(2, 0, 0, 1000, RATE))
         graph.declare_latency()
         assert graph.latencies[0, 0, PLAYBACK] == (1000, 1000)
@@ -668,7 +669,7 @@ class TestCallers:
     @pytest.mark.parametrize(("inputs", "slots"), [(3, [0, 1]), (2, [0, 4])])
     def test_a_link_with_channels_that_the_client_has_not_is_refused(self, inputs, slots):
         rt, graph = RealtimeSide(2, 4, RATE), FakeGraph(RATE)
-        graph.bind(rt, ["a", "b"], ["c", "d", "e", "f"])
+        graph.bind(rt.callbacks, ["a", "b"], ["c", "d", "e", "f"])
         link = Link(inputs, len(slots), 0, 0, RATE, slots)
         with pytest.raises(ValueError, match="for a client of 2 inputs and 4 outputs"):
             rt.attach(link)
@@ -687,17 +688,17 @@ class TestCallers:
     def test_an_output_that_there_is_not_is_left_alone(self, number):
         rig = Rig()
         rig.rt.set_gain(number, 0.5)
-        rig.rt.set_out_port(number, 1)
+        rig.rt.callbacks.set_out_port(number, 1)
         assert lib.rt_in_peak(rig.rt._rt, number) == lib.rt_out_peak(rig.rt._rt, number) == 0
         rig.cycle(ramp(0, 64))
 
     def test_what_the_server_may_call_stays_until_it_calls_no_more(self):
         graph = FakeGraph(RATE)
         rt, link = RealtimeSide(2, 4, RATE), Link(2, 4, 0, 0, RATE)
-        graph.bind(rt, ["a", "b"], ["c", "d", "e", "f"])
+        graph.bind(rt.callbacks, ["a", "b"], ["c", "d", "e", "f"])
         assert rt.attach(link)
-        dead = [weakref.ref(rt), weakref.ref(link)]
-        graph._rt = graph._unbind = None  # else the fake has it
+        dead = [weakref.ref(rt.callbacks), weakref.ref(link)]
+        graph._bound = graph._unbind = None  # else the fake has it
         del rt, link
         gc.collect()
         assert all(each() for each in dead)
@@ -752,7 +753,7 @@ class TestFreewheel:
     def test_the_end_of_a_cycle_can_be_waited_for(self):
         rig = Rig()
         rig.settle()
-        assert rig.rt.let_cycle_end(), "there is none"
+        assert rig.rt.callbacks.let_cycle_end(), "there is none"
         periods = rig.rt.counters().periods
         rig.graph.freewheel(True)
         cycle = threading.Thread(target=rig.cycle, args=(ramp(0, 64),))
@@ -760,7 +761,7 @@ class TestFreewheel:
         wait_until(lambda: rig.rt.counters().periods > periods)
         threading.Timer(0.1, rig.link.release).start()
         began = monotonic()
-        assert rig.rt.let_cycle_end()
+        assert rig.rt.callbacks.let_cycle_end()
         assert monotonic() - began > 0.05
         cycle.join()
 
@@ -772,9 +773,9 @@ class TestFreewheel:
         cycle = threading.Thread(target=rig.cycle, args=(ramp(0, 64),))
         cycle.start()
         wait_until(lambda: rig.rt.counters().periods > periods)
-        assert not rig.rt.let_cycle_end()
+        assert not rig.rt.callbacks.let_cycle_end()
         rig.link.release()
-        assert rig.rt.let_cycle_end()
+        assert rig.rt.callbacks.let_cycle_end()
         cycle.join()
 
     def test_a_cycle_waits_for_as_long_as_the_engine_takes(self):
@@ -828,7 +829,7 @@ def test_wait_waits_again_once_all_that_was_heard_is_read():
 def midi():
     """A graph with a MIDI port, and its real-time side."""
     rt, graph = RealtimeSide(1, 1, RATE), FakeGraph(RATE)
-    graph.bind(rt, ["i"], ["o"])
+    graph.bind(rt.callbacks, ["i"], ["o"])
     graph.add_midi("midi_in")
 
     def play(*messages: bytes) -> None:
@@ -945,7 +946,7 @@ def test_midi_messages_that_nobody_reads_do_no_harm(midi):
 @pytest.mark.parametrize(("period", "woken"), [(16, 15), (64, 3), (100, 2), (256, 1), (1000, 1)])
 def test_the_engine_is_woken_when_the_next_period_would_be_more_than_the_quantum(period, woken):
     rt, graph = RealtimeSide(2, 2, RATE), FakeGraph(RATE)
-    graph.bind(rt, ["a", "b"], ["c", "d"])
+    graph.bind(rt.callbacks, ["a", "b"], ["c", "d"])
     link = Link(2, 2, 4096, 4096, RATE, quantum=255)
     rt.attach(link)
     ended = threading.Event()
@@ -961,7 +962,7 @@ def test_the_engine_is_woken_when_the_next_period_would_be_more_than_the_quantum
 @pytest.mark.parametrize("ramp_s", [0.01, 0.1])
 def test_a_gain_changes_within_the_ramp(ramp_s):
     rt, graph = RealtimeSide(1, 1, RATE, ramp_s), FakeGraph(RATE)
-    graph.bind(rt, ["a"], ["b"])
+    graph.bind(rt.callbacks, ["a"], ["b"])
     link = Link(1, 1, 4096, 4096, RATE)
     link.write(np.ones((1, 4096), np.float32))
     rt.attach(link)

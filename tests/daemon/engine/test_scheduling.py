@@ -16,7 +16,7 @@ import pytest
 
 from processes import options_of
 from stemd.daemon.engine import scheduling
-from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.engine.scheduling import (
     ENGINE_BELOW,
     NORMAL,
@@ -294,7 +294,7 @@ def test_private_server_leaves_room_for_all_threads():
     with private_server() as name:
         client = open_client("stemd", "jack", name)
         rt = RealtimeSide(0, 0, client.samplerate)
-        client.bind(rt, [], [])
+        client.bind(rt.callbacks, [], [])
         client.activate()
         for _ in range(100):
             rt.wait_events(0.1)

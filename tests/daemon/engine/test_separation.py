@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fake_graph import FakeGraph
-from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.engine.scheduling import NORMAL, Priorities
 from stemd.daemon.engine.separation import Separation
 from stemd.daemon.ports import INPUTS, OUTPUTS, outputs_of
@@ -22,14 +22,14 @@ PRIORITIES = Priorities(engine=3, steering=2, workers=1)
 def separation():
     networks = low_and_high(SCHEME)
     graph, rt = FakeGraph(), RealtimeSide(len(INPUTS), len(OUTPUTS), SAMPLERATE)
-    graph.bind(rt, INPUTS, [])
+    graph.bind(rt.callbacks, INPUTS, [])
     graph.add_outputs(outputs_of(networks))
     made = Separation(networks, SCHEME, MaskExtension.MEAN, rt, SAMPLERATE, HOP_LENGTH)
     assert rt.attach(made.link)
     made.graph = graph
     yield made
     made.stop()
-    rt.detach()
+    rt.callbacks.detach()
 
 
 def is_dry(separation) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from stemd.daemon.control.replies import PortMatches
 from stemd.daemon.engine import checks as engine_checks
 from stemd.daemon.engine import rights
-from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.findings import Weight
 from stemd.daemon.graph import libjack
 from stemd.daemon.graph.checks import check_absence, check_server, judge_disconnected, judge_matches

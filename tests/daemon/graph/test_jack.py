@@ -15,7 +15,8 @@ import pytest
 from fake_graph import CAPTURE, PLAYBACK
 from processes import process_of
 from rigs import latency
-from stemd.daemon.engine.link import Event, Link, RealtimeSide
+from stemd.daemon.engine.link import Link
+from stemd.daemon.engine.realtime import Event, RealtimeSide
 from stemd.daemon.errors import ServerError
 from stemd.daemon.graph import libjack
 from stemd.daemon.graph.client import Port
@@ -49,16 +50,16 @@ def rt():
 @pytest.fixture
 def client(server, rt):
     ours = open_client("stemd", "jack", server)
-    ours.bind(rt, INPUTS, OUTPUTS)
+    ours.bind(rt.callbacks, INPUTS, OUTPUTS)
     yield ours
     ours.close()
 
 
 def test_what_the_server_may_call_is_let_go_when_the_client_is_closed(server):
     ours, rt = open_client("stemd", "jack", server), RealtimeSide(2, 4, 44_100)
-    ours.bind(rt, INPUTS, OUTPUTS)
+    ours.bind(rt.callbacks, INPUTS, OUTPUTS)
     rt.attach(Link(2, 4, 0, 0, 44_100))
-    left = weakref.ref(rt)
+    left = weakref.ref(rt.callbacks)
     del rt
     gc.collect()
     assert left(), "the server's thread may be in it"
@@ -89,31 +90,31 @@ def test_patchbays_are_told_names_for_people_order_and_pairs(client, bystander):
 def test_ports_and_connections_are_those_of_the_server(client, bystander):
     bystander.outports.register("out")
     bystander.inports.register("sink")
-    assert {"bystander:out", "stemd:in_L", "stemd:other_R"} <= set(client.port_names())
+    assert {"bystander:out", "stemd:in_L", "stemd:other_R"} <= set(client.graph.port_names())
     client.activate()
     into, out = ("bystander:out", "stemd:in_L"), ("stemd:vocals_R", "bystander:sink")
-    assert client.connect(into)
-    assert client.connect(out)
+    assert client.graph.connect(into)
+    assert client.graph.connect(out)
     for _ in range(100):
-        if client.connections() == {into, out}:
+        if client.graph.connections() == {into, out}:
             break
         threading.Event().wait(0.02)
-    assert client.connections() == {into, out}
-    assert not client.connect(("bystander:none", "stemd:in_L"))
+    assert client.graph.connections() == {into, out}
+    assert not client.graph.connect(("bystander:none", "stemd:in_L"))
 
 
 def test_connections_that_cannot_be_asked_for_are_those_seen_last(client, bystander, monkeypatch):
     bystander.outports.register("out")
     client.activate()
-    assert client.connect(("bystander:out", "stemd:in_L"))
-    wait_until(client.connections)
-    seen = client.connections()
+    assert client.graph.connect(("bystander:out", "stemd:in_L"))
+    wait_until(client.graph.connections)
+    seen = client.graph.connections()
 
     def fail():
         raise client._jack.JackError("too late")  # of the library that it has loaded
 
-    monkeypatch.setattr(client, "_read_connections", fail)
-    assert client.connections() == seen == {("bystander:out", "stemd:in_L")}
+    monkeypatch.setattr(client.graph, "_read_connections", fail)
+    assert client.graph.connections() == seen == {("bystander:out", "stemd:in_L")}
 
 
 def test_a_client_that_becomes_inactive_is_said_to_take_its_connections_and_ports(
@@ -122,12 +123,12 @@ def test_a_client_that_becomes_inactive_is_said_to_take_its_connections_and_port
     bystander.outports.register("out")
     client.activate()
     link = ("bystander:out", "stemd:in_L")
-    assert client.connect(link)
-    assert client.reports_activity
+    assert client.graph.connect(link)
+    assert client.graph.reports_activity
     found = []
 
     def said(ports, is_there) -> bool:
-        found.extend(client.port_notices())
+        found.extend(client.graph.port_notices())
         return (ports, is_there) in [(each.ports, each.is_there) for each in found]
 
     wait_until(lambda: said(link, True))
@@ -136,8 +137,8 @@ def test_a_client_that_becomes_inactive_is_said_to_take_its_connections_and_port
     order = [each.ports for each in found if not each.is_there]
     assert order == [link, ("bystander:out",)]
     assert 0 <= monotonic() - found[-1].at < 5
-    assert not client.port_notices()
-    assert "bystander:out" in client.port_names()
+    assert not client.graph.port_notices()
+    assert "bystander:out" in client.graph.port_names()
     bystander.activate()
     wait_until(lambda: said(("bystander:out",), True))
 
@@ -146,23 +147,23 @@ def test_what_is_known_of_others_ports(client, bystander):
     bystander.outports.register("out").set_alias("an alias")
     bystander.midi_inports.register("keys")
     expected = Port("bystander:out", is_output=True, aliases=("an alias",))
-    assert client.find_port("bystander:out") == expected
-    assert client.find_port("bystander:keys") == Port("bystander:keys", False, is_midi=True)
-    assert client.find_port("system:capture_1").is_origin
-    assert not client.find_port("system:playback_1").is_origin
-    assert client.find_port("bystander:none") is None
+    assert client.graph.find_port("bystander:out") == expected
+    assert client.graph.find_port("bystander:keys") == Port("bystander:keys", False, is_midi=True)
+    assert client.graph.find_port("system:capture_1").is_origin
+    assert not client.graph.find_port("system:playback_1").is_origin
+    assert client.graph.find_port("bystander:none") is None
 
 
 def test_connections_of_others_are_known_and_ours_can_be_taken_down(client, bystander):
     bystander.outports.register("out")
     client.activate()
-    client.connect(("bystander:out", "system:playback_1"))
-    client.connect(("bystander:out", "stemd:in_L"))
+    client.graph.connect(("bystander:out", "system:playback_1"))
+    client.graph.connect(("bystander:out", "stemd:in_L"))
     both = {("bystander:out", "system:playback_1"), ("bystander:out", "stemd:in_L")}
-    wait_until(lambda: client.all_connections() == both)
-    client.disconnect(("bystander:out", "stemd:in_L"))
-    client.disconnect(("bystander:out", "stemd:in_R"))  # was none
-    wait_until(lambda: not client.connections())
+    wait_until(lambda: client.graph.all_connections() == both)
+    client.graph.disconnect(("bystander:out", "stemd:in_L"))
+    client.graph.disconnect(("bystander:out", "stemd:in_R"))  # was none
+    wait_until(lambda: not client.graph.connections())
 
 
 def test_the_server_calls_the_compiled_callbacks(client, bystander, rt):
@@ -188,7 +189,7 @@ def test_latency_is_declared_to_the_graph(client, bystander, rt):
 def test_end_of_the_server_is_noticed(number):
     with private_server(blocksize=256, realtime=False) as name:
         client, rt = open_client("stemd", "jack", name), RealtimeSide(2, 4, 44_100)
-        client.bind(rt, INPUTS, OUTPUTS)
+        client.bind(rt.callbacks, INPUTS, OUTPUTS)
         client.activate()
         assert client.is_alive()
         os.kill(process_of(name), number)
@@ -271,8 +272,8 @@ def test_midi_of_others_arrives_and_its_connection_is_known(server, client, rt, 
     bystander.deactivate()
     bystander.set_process_callback(process)
     bystander.activate()
-    assert client.connect(("bystander:fader", "stemd:midi_in"))
-    wait_until(lambda: ("bystander:fader", "stemd:midi_in") in client.connections())
+    assert client.graph.connect(("bystander:fader", "stemd:midi_in"))
+    wait_until(lambda: ("bystander:fader", "stemd:midi_in") in client.graph.connections())
     heard: list[bytes] = []
     wait_until(lambda: heard.extend(rt.read_midi()) or heard)
     assert heard == [b"\xb0\x07\x64"]
@@ -288,7 +289,7 @@ def test_outputs_come_and_go_while_it_plays(client, rt, bystander):
 
 def test_outputs_stay_while_a_cycle_that_may_use_them_goes_on(client, rt, bystander, monkeypatch):
     client.activate()
-    monkeypatch.setattr(rt, "let_cycle_end", lambda: False)
+    monkeypatch.setattr(rt.callbacks, "let_cycle_end", lambda: False)
     assert not client.remove_outputs({"other_L": 2, "other_R": 3})
     names = [port.name for port in bystander.get_ports("stemd:", is_output=True)]
     assert names[2:] == ["stemd:other_L", "stemd:other_R"]

@@ -10,7 +10,7 @@ import jack
 import pytest
 from packaging.requirements import Requirement
 
-from stemd.daemon.engine.link import RealtimeSide
+from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.graph import libjack
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.private_server import private_server
@@ -75,7 +75,9 @@ def test_clients_and_ports_have_pointers_that_become_addresses(bound):
     with private_server(blocksize=256, realtime=False) as server:
         client = open_client("stemd", "jack", server)
         try:
-            client.bind(RealtimeSide(2, 2, 44_100), ["in_L", "in_R"], ["vocals_L", "vocals_R"])
+            client.bind(
+                RealtimeSide(2, 2, 44_100).callbacks, ["in_L", "in_R"], ["vocals_L", "vocals_R"]
+            )
             inner = client._client
             assert isinstance(inner, bound.Client)
             for owner in (inner, *inner.inports, *inner.outports):

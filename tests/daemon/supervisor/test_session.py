@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from fake_graph import CAPTURE, FakeGraph
-from stemd.daemon.engine.link import RESERVE_S, Event
+from stemd.daemon.engine.link import RESERVE_S
 from stemd.daemon.engine.networks import LoadedNetworks
+from stemd.daemon.engine.realtime import Event
 from stemd.daemon.engine.separation import ENGINE_TIME_S, OVERLOADED_AFTER, ring_prefill
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph.patchbay import Patchbay

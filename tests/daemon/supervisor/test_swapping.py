@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stemd.daemon.engine.link import Event
+from stemd.daemon.engine.realtime import Event
 from stemd.daemon.engine.scheduling import Priorities
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.ports import outputs_of
