@@ -5,6 +5,7 @@ WAITING = {
     "protocol": 1,
     "state": "waiting",
     "bypass": False,
+    "networks": "2stems",
     "stems": ["vocals", "accompaniment"],
     "preset": "balanced",
     "precision": "mixed",

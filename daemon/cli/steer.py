@@ -259,6 +259,7 @@ def _in_words(status: "Status") -> list[str]:
         f"stemd {status.version}: {status.state}",
         *([f"server: {status.trouble}"] if status.trouble else []),
         *(_server_in_words(joined) if joined else []),
+        f"networks: {status.networks or 'not loaded'}, preset {status.preset}, {status.precision}",
         *(f"{stem}: {_strip_in_words(strip)}" for stem, strip in status.mixer.items()),
         *(["bypass: on"] if status.bypass else []),
         *(_playing_in_words(joined) if joined else []),
@@ -270,8 +271,7 @@ def _server_in_words(status: "JoinedStatus") -> list[str]:
     return [
         f"server: {server.name}, {server.samplerate} Hz, {server.period} frames a period, "
         f"{counted(server.xruns, 'xrun')}",
-        f"delay: {delay.frames} frames ({delay.seconds:.3f} s), preset {status.preset}, "
-        f"{status.precision}",
+        f"delay: {delay.frames} frames ({delay.seconds:.3f} s)",
     ]
 
 

@@ -239,7 +239,8 @@ def _head(status: Status) -> Text:
     )
     text = _text(f"stemd {status.version}  ")
     text.append_text(_text(status.state, f"bold {style.get(status.state, 'red')}"))
-    text.append_text(_text(f"  preset {status.preset}, {status.precision}"))
+    networks = f"{status.networks}, " if status.networks else ""
+    text.append_text(_text(f"  {networks}preset {status.preset}, {status.precision}"))
     return text
 
 

@@ -124,6 +124,7 @@ class Status(Reply):
     protocol: int
     state: str
     bypass: bool
+    networks: str | None
     stems: list[str]
     preset: str
     precision: str

@@ -148,6 +148,7 @@ def describe(playback: Playback, figures: Figures) -> Status:
         protocol=VERSION,
         state=playback.state,
         bypass=playback.is_bypassed,
+        networks=plan.chosen.name if plan else None,
         stems=list(strips),
         preset=wishes.preset,
         precision=wishes.precision,

@@ -35,6 +35,9 @@ class Metrics(Collector):
         """Yield each metric."""
         status = self.status
         yield _labelled("stemd_state", "The state of the daemon.", "state", {status.state: 1})
+        if status.networks:
+            text = "The networks that are loaded."
+            yield _labelled("stemd_networks", text, "name", {status.networks: 1})
         if not isinstance(status, JoinedStatus):
             return
         blocks, server = status.blocks, status.server

@@ -41,7 +41,14 @@ def daemon(environment, tmp_path_factory):
 def test_status_tells_people_and_programs(daemon, stemd):
     ended = stemd("status")
     assert ended.stdout.startswith("stemd 0.")
-    for line in ("server: JACK ", "delay: ", "vocals: +0.0 dB", "accompaniment: -3.0 dB", "late: "):
+    for line in (
+        "server: JACK ",
+        "delay: ",
+        "networks: 2stems, preset ",
+        "vocals: +0.0 dB",
+        "accompaniment: -3.0 dB",
+        "late: ",
+    ):
         assert f"\n{line}" in ended.stdout
     told = json.loads(stemd("status", "--json").stdout)
     assert told["stems"] == ["vocals", "accompaniment"]

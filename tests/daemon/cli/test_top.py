@@ -76,7 +76,7 @@ async def _until(holds, pilot) -> None:
 def test_everything_is_on_the_page(press):
     page = "\n".join(press())
     for text in (
-        "stemd 0.1.0  playing  preset balanced, mixed",
+        "stemd 0.1.0  playing  2stems, preset balanced, mixed",
         "JACK 1.9.21, 48000 Hz, 256 frames; delay 0.474 s",
         "xruns 2, late 3 of 100 blocks and 4 periods, lost 6 frames",
         "silence instead of what is no number: 17 samples of the input",

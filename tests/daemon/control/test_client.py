@@ -74,7 +74,7 @@ def test_the_example_in_the_document_runs(daemon, capsys):
     example = DOCUMENT.partition("<!-- test: python -->")[2].split("```")[1]
     exec(example.removeprefix("python\n"), {})
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == "playing ['vocals', 'accompaniment']"
+    assert printed[0] == "playing 2stems ['vocals', 'accompaniment']"
     assert daemon.mixer.strips()["vocals"].gain == -6
     assert daemon.is_bypassed
 

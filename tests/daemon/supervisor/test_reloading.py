@@ -250,7 +250,7 @@ class TestReload:
         ) == before
         assert daemon.playback.patchbay._patterns is patterns
         after = daemon.console.status().result(5)
-        for key in ("stems", "preset", "precision", "window", "mixer", "delay"):
+        for key in ("networks", "stems", "preset", "precision", "window", "mixer", "delay"):
             assert getattr(after, key) == getattr(status, key)
         reloads = [each for each in told if each["event"] != "state"]  # the machine may be busy
         assert [each["event"] for each in reloads] == ["reload"]

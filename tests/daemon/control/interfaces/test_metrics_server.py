@@ -28,7 +28,7 @@ PLAYING = {
     "blocks": {"bad_estimates": 10},
     "mixer": {"vocals": {"gain": -6.0, "mute": False, "solo": False}},
 }
-WAITING = {"server": None}
+WAITING = {"server": None, "networks": None}
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def test_each_figure_has_its_name(daemon, server):
     told = figures(server)
     assert told == {
         "stemd_state[playing]": 1,
+        "stemd_networks[2stems]": 1,
         "stemd_delay_seconds": 0.474,
         "stemd_load[vocals]": 0.05,
         "stemd_load[engine]": 0.03,
