@@ -53,7 +53,7 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
 
 
 def clocked(work: Callable[[], object]) -> Callable[[], Seconds]:
-    """Make of some work a function that tells how long it takes."""
+    """Return a function that does some work and returns how long it takes."""
 
     def run() -> Seconds:
         wall, cpu = perf_counter(), process_time()

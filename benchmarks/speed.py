@@ -193,7 +193,7 @@ def main() -> None:
 
 
 def write_minute(path: Path) -> None:
-    """Write the song that comes along, over and over until the minute is full."""
+    """Write the bundled song, repeated until the minute is full."""
     waveform, samplerate = soundfile.read(SONG, dtype="float32")
     assert samplerate == SAMPLERATE
     soundfile.write(path, np.resize(waveform, (SECONDS * SAMPLERATE, CHANNELS)), samplerate)

@@ -75,7 +75,7 @@ class JackSection(Section):
     JACK_DEFAULT_SERVER or PIPEWIRE_REMOTE says, else the usual one."""
 
     longest_period: Annotated[int, Field(strict=True, ge=16, le=8192), Effect.BY_CROSS_FADE] = 1024
-    """Frames of the longest period that the server may come to: up to it, the delay stays the
+    """Frames of the longest period that the server may use: up to it, the delay stays the
     same. A longer one makes the delay longer, and interrupts the stems (not the music)."""
 
     autoconnect: Annotated[dict[PortName, Pattern], Effect.AT_ONCE] = Field(default_factory=dict)
@@ -145,7 +145,7 @@ class SeparationSection(Section):
         return fitting_schemes(self.preset, by_hand)
 
     def works(self, networks: SetOfNetworks) -> tuple[Work, ...]:
-        """Give what each of the preset's schemes asks of the machine."""
+        """Return the work of each of the preset's schemes."""
         return tuple(
             Work(scheme, networks, self.precision, self.threads, self.residual)
             for scheme in self.schemes
@@ -170,7 +170,7 @@ class MixerSection(Section):
     """How the stems are heard at first; `stemd set` changes it while they play."""
 
     strips: Annotated[Mapping[StemName, Strip], Effect.AT_ONCE] = {}
-    """For each stem gain in dB, mute, solo; a stem that is not here is heard as it is."""
+    """For each stem gain in dB, mute, solo; a stem that is not here is heard unchanged."""
 
     ramp: Annotated[float, Field(ge=0.001, le=2.0), Effect.AT_START] = 0.02
     """Seconds in which a gain changes."""

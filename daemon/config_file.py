@@ -18,7 +18,7 @@ ALIKE = 0.8
 """How much a wrong value must be like the one that is suggested: int4 was not meant as int8."""
 
 MOST_ERRORS = 50
-"""Lines of errors in one message; the others come up when these are mended."""
+"""Lines of errors in one message; the others are reported once these are corrected."""
 
 MOST_BYTES = 1 << 16
 """Of a configuration file; a longer one is something else, and would take seconds to read."""

@@ -42,7 +42,7 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def user_data_folder() -> Path:
-    """Give the folder for what the user has installed.
+    """Return the folder for what the user has installed.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def user_data_folder() -> Path:
 
 
 def user_cache_folder() -> Path:
-    """Give the folder for what can be made anew; raises as `user_data_folder`."""
+    """Return the folder for what can be made again; raises as `user_data_folder`."""
     return _user_folder(platformdirs.user_cache_path)
 
 
@@ -121,7 +121,7 @@ def sha256_of(path: Path) -> str:
 
 
 def why_unreadable(path: Path) -> str:
-    """Say why a file or folder cannot be read; nothing if it can."""
+    """Return why a file or folder cannot be read; empty if it can."""
     try:
         path.stat()
     except OSError as error:

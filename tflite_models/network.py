@@ -23,7 +23,7 @@ class Network:
     Parameters
     ----------
     path : Path
-        A `.tflite` file; it is mapped into memory and must stay as it is.
+        A `.tflite` file; it is mapped into memory and must not change.
     num_threads : int
         Threads the network itself may use.
 
@@ -85,7 +85,7 @@ def _load(path: Path, num_threads: int) -> Any:
         return new_interpreter(str(path), num_threads)
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise ModelError(f"{path}: is no TFLite network or is damaged ({reason})") from error
+        raise ModelError(f"{path}: is not a TFLite network or is damaged ({reason})") from error
 
 
 def _only(path: Path, kind: str, details: list[dict[str, Any]]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _only(path: Path, kind: str, details: list[dict[str, Any]]) -> dict[str, Any
     if not fits or shapes[0][3] != CHANNELS or details[0]["dtype"] != np.float32:
         raise ModelError(
             f"{path}: has {kind}s of shape {shapes}, expected one float32 {kind} of shape "
-            f"(1, spectra, {BINS}, {CHANNELS}); it is no network of stemd"
+            f"(1, spectra, {BINS}, {CHANNELS}); it is not a network of stemd"
         )
     return details[0]
 

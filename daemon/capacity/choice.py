@@ -50,14 +50,15 @@ def first_held(works: Sequence[Work]) -> Work:
         known = _known(cache, work)
         if is_held(known.best):
             log.info(
-                "this machine holds %s with a load of %.0f %% (stemd bench measures anew)",
+                "this machine holds %s with a load of %.0f %% (stemd bench measures again)",
                 work.scheme,
                 100 * known.best.load,
             )
             return work
     log.warning(
         "this machine is too slow for every scheme of the preset, and live blocks will be late: "
-        "another preset, networks: 2stems or precision: int8 takes less (stemd bench measures anew)"
+        "another preset, networks: 2stems or precision: int8 takes less (stemd bench measures "
+        "again)"
     )
     return works[-1]
 

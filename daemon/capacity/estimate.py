@@ -141,10 +141,10 @@ def this_board() -> Board:
 def _core_of(cpuinfo: str) -> Core:
     """Return the core that /proc/cpuinfo describes, or one that is certainly no faster."""
     lines = [line.partition(":")[::2] for line in cpuinfo.splitlines()]
-    told = {key.strip().lower(): value.strip() for key, value in lines}
-    if core := BY_PART.get(told.get("cpu part", "")):
+    fields = {key.strip().lower(): value.strip() for key, value in lines}
+    if core := BY_PART.get(fields.get("cpu part", "")):
         return core
-    instructions = told.get("flags", told.get("features", "")).split()
+    instructions = fields.get("flags", fields.get("features", "")).split()
     return next((core for name, core in UNKNOWN if name in instructions), UNKNOWN_CORE)
 
 

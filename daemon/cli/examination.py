@@ -81,7 +81,7 @@ def examine(source: ConfigSource, seconds: float = 0) -> Iterator[Finding]:
     try:
         config = source.load()
     except ConfigError as error:
-        yield bad("configuration", str(error), "mend it; what follows is for the defaults")
+        yield bad("configuration", str(error), "correct it; what follows is for the defaults")
         config, source = Config(), ConfigSource()
     else:
         read = source.path or existing_default_path()

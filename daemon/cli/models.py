@@ -98,7 +98,7 @@ def verify(name: str | None) -> None:
     library = _library()
     here = dict.fromkeys(line.name for line in library.list() if line.origin)
     if not here:
-        raise ModelError("no networks are here: run `stemd models install 2stems`")
+        raise ModelError("no networks are installed: run `stemd models install 2stems`")
     errors = list(_verify_each(library, [name] if name else list(here)))
     for error in errors[:-1]:
         echo_error(error)

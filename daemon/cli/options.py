@@ -97,7 +97,7 @@ class Seconds(click.FloatRange):
         """Return the number; click itself finds NaN within any bounds."""
         seconds: float = super().convert(value, param, ctx)
         if isnan(seconds):
-            self.fail(f"{value} is no number of seconds", param, ctx)
+            self.fail(f"must be a number of seconds (got {value})", param, ctx)
         return seconds
 
 

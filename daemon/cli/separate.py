@@ -180,5 +180,5 @@ def separate_file(
 def _folder_of(song: Path) -> Path:
     folder = Path(song.stem)
     if not song.suffix or folder == Path() or folder.suffix == song.stem:
-        raise StemdError(f"a folder cannot have the name of {song.name}: say where (-o)")
+        raise StemdError(f"a folder cannot have the name of {song.name}: give another (-o)")
     return folder

@@ -222,8 +222,7 @@ class Service:
         with suppress(OSError, StemdError):  # a unit that this user may not read is not judged
             if f"ExecStart={program()} run" not in read_unit(self.unit):
                 yield (
-                    f"{self.unit} starts another stemd than this one: stemd service install mends "
-                    "it"
+                    f"{self.unit} starts another stemd than this one: run `stemd service install`"
                 )
 
     def _how_to_start_again(self, properties: dict[str, str]) -> str:
@@ -232,7 +231,7 @@ class Service:
         systemctl = sudo + " ".join(self.manager)
         return (
             f"{_why_it_ended(properties)}, and systemd does not start it again by itself; once "
-            f"that is mended: {systemctl} reset-failed stemd && {systemctl} start stemd"
+            f"that is corrected: {systemctl} reset-failed stemd && {systemctl} start stemd"
         )
 
     def _last_words(self) -> str:

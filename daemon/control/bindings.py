@@ -42,9 +42,9 @@ class Binding(BaseModel):
         if (self.does == "bypass") == (self.stem is not None):
             raise ValueError(f"stem must {'not ' if self.stem else ''}be given with {self.does}")
         if self.fine and (self.does != "gain" or self.cc >= FIRST_FINE):
-            raise ValueError(f"fine goes with gain, and with a cc below {FIRST_FINE}")
+            raise ValueError(f"fine is for gain only, with a cc below {FIRST_FINE}")
         if self.toggles and self.does == "gain":
-            raise ValueError("toggles goes with mute, solo and bypass")
+            raise ValueError("toggles is for mute, solo and bypass only")
         return self
 
     def shares_controller(self, other: "Binding") -> bool:

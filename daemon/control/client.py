@@ -110,8 +110,8 @@ def _refuse_stranger(connection: socket.socket, path: Path) -> None:
     _, user = peer_of(connection)
     if os.getuid() not in (0, user) and user != 0:
         raise StemdError(
-            f"what listens at {path} belongs to another user ({user}): say where your stemd does "
-            "(--socket)"
+            f"what listens at {path} belongs to another user ({user}): give the path of your "
+            "own stemd's socket (--socket)"
         )
 
 
@@ -150,7 +150,7 @@ class ControlClient:
             self._socket.close()
             raise StemdError(
                 f"no stemd answers at {path}: {error.strerror or error}; start one (stemd run), or "
-                "say where it listens (--socket)"
+                "give the path of its socket (--socket)"
             ) from None
         self._lines = self._socket.makefile("rb")
 
@@ -295,5 +295,5 @@ class ControlClient:
 
     def _no_stemd(self) -> NoAnswerError:
         return NoAnswerError(
-            f"what listens at {self._path} is no stemd: say where it does (--socket)"
+            f"what listens at {self._path} is not stemd: give the path of its socket (--socket)"
         )

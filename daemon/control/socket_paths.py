@@ -107,8 +107,8 @@ def runtime_folder() -> Path:
             raise OSError(problem)
     except OSError as error:
         raise StemdError(
-            f"there is no place for a control socket: {error}; set XDG_RUNTIME_DIR, or name one "
-            "(control.socket)"
+            f"there is no folder for a control socket: {error}; set XDG_RUNTIME_DIR, or give a "
+            "path (control.socket)"
         ) from None
     return folder
 

@@ -27,7 +27,7 @@ class Engine:
     on_progress : callable
         Called on that thread whenever output was made.
     on_failure : callable
-        Told the exception that ended the thread, on that thread.
+        Called on that thread with the exception that ended it.
 
     Attributes
     ----------

@@ -170,7 +170,9 @@ def _try_out(networks: ByStem, scheme: Scheme) -> None:
         except Exception as error:  # noqa: BLE001 - whatever it is, this network cannot play
             raise ModelError(f"the network for {stem} failed on its first block: {error}") from None
         if not np.isfinite(out).all():
-            raise ModelError(f"the network for {stem} gives what is no number (NaN or infinity)")
+            raise ModelError(
+                f"the network for {stem} gives values that are not numbers (NaN or infinity)"
+            )
 
 
 def load_networks(work: Work) -> ByStem:

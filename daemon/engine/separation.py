@@ -190,8 +190,8 @@ class Separation:
     def _patience(self) -> float | None:
         """Return how many seconds the engine may wait for a block; None: for as long as it takes.
 
-        What is due is told by the output ring: the engine may wait for as long as the output lasts,
-        but for what it has yet to do itself. Workers that were stopped bring nothing.
+        The engine may wait for as long as the output in the ring lasts, but for what it has yet to
+        do itself. Workers that were stopped bring nothing.
         """
         if self._rt.freewheeling and not self._is_stopped:
             return None

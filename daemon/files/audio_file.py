@@ -102,8 +102,7 @@ class Song:
         for target in targets:
             if target.exists() and target.samefile(self.path):
                 raise AudioFileError(
-                    f"a stem would take the place of the song itself, {self.path}: "
-                    "give another folder (-o)"
+                    f"a stem would overwrite the song itself, {self.path}: give another folder (-o)"
                 )
 
     def _check(self) -> None:
@@ -131,7 +130,7 @@ class Song:
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
             raise AudioFileError(
-                f"{self.path} holds samples that are no numbers (NaN or infinity), the first at "
+                f"{self.path} holds samples that are not numbers (NaN or infinity), the first at "
                 f"frame {position + int(np.argmin(finite))}: repair or export it again"
             )
 

@@ -251,8 +251,8 @@ class JackClient:
         if len(_abandoned) >= MOST_ABANDONED:
             raise StemdError(
                 f"PipeWire has ended {len(_abandoned)} times, and its library ({self.server}) "
-                "cannot free what belonged to a server that ended: start stemd anew, as its "
-                "service does by itself"
+                "cannot free what belonged to a server that ended: restart stemd; its "
+                "service does so by itself"
             )
         self._unbind()
 

@@ -117,7 +117,7 @@ def _free_name() -> Iterator[tuple[str, socket.socket]]:
             yield name, lock
             return
     raise ServerError(
-        f"{len(NAMES)} private servers are running, and that is all: stop one of them"
+        f"{len(NAMES)} private servers are running, the most that may: stop one of them"
     )
 
 

@@ -64,7 +64,7 @@ class ServerWatch:
 def open_sockets() -> set[tuple[int, int]]:
     """Return the descriptors of this process that are sockets, each with its inode.
 
-    By its number alone, a new socket could not be told from one that another thread has closed.
+    The number alone does not distinguish a new socket from one that another thread has closed.
     """
     found = set()
     for path in Path("/proc/self/fd").iterdir():

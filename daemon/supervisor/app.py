@@ -130,16 +130,17 @@ def _in_session(opened: "Opened", config: Config) -> Config:
     """
     if not opened.path.is_absolute():
         raise StemdError(
-            f"the session manager gives no whole path to keep things at (got {opened.path})"
+            f"the session manager must give an absolute path for what is saved (got {opened.path})"
         )
     named = {**dict(config.jack), "client_name": opened.client_name}
-    kept = {**dict(config.control), "state_file": f"{opened.path}.json"}
+    control = {**dict(config.control), "state_file": f"{opened.path}.json"}
     try:
-        return Config.model_validate({**dict(config), "jack": named, "control": kept})
+        return Config.model_validate({**dict(config), "jack": named, "control": control})
     except ValidationError as error:
         problem = error.errors()[0]
         raise StemdError(
-            f"the session manager wants what no configuration may have: {problem['loc'][-1]} "
+            "the session manager gives a value that a configuration may not have: "
+            f"{problem['loc'][-1]} "
             f"{opened.client_name if problem['loc'][-1] == 'client_name' else opened.path}: "
             f"{problem['msg']}"
         ) from None

@@ -61,6 +61,6 @@ class LeftBehind:
         self._separations = [each for each in self._separations if each.is_running]
         if len(self._separations) > LEFT_BEHIND:
             raise StemdError(
-                "the networks hang again and again, and what hangs keeps its memory: start stemd "
-                "anew; stemd models verify checks the networks"
+                "the networks hang again and again, and what hangs keeps its memory: restart "
+                "stemd; stemd models verify checks the networks"
             )

@@ -116,7 +116,7 @@ class Maker:
             There is no memory, or no network that can be used.
         """
         if not setup.networks.by_stem:
-            raise StemdError("a network hangs, and the set that it is of cannot be used any more")
+            raise StemdError("a network hangs, so its set cannot be used any more")
         separation = Separation(
             setup.networks.by_stem,
             setup.scheme,
@@ -133,7 +133,7 @@ class Maker:
             separation.link.hold(True)
         if not self._rt.attach(separation.link):
             live.end()
-            raise StemdError("another separation is still on its way: try again")
+            raise StemdError("another separation is still starting: try again")
         return live
 
     def fits(self, live: Live) -> bool:

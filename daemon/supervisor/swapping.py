@@ -116,7 +116,7 @@ class Swapper:
             The last change has not ended.
         """
         if self.change:
-            raise StemdError("another setup is on its way: try again when that has ended")
+            raise StemdError("another change is under way: try again when it has ended")
         self.change = change
 
     def bypass(self, on: bool) -> None:

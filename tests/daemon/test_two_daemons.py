@@ -80,7 +80,7 @@ def test_a_socket_replaces_no_file_and_moves_no_others(tmp_path):
     assert (tmp_path / "two").read_text() == "mine"
     (tmp_path / "one").unlink()
     (tmp_path / "one").write_text("another's")
-    with pytest.raises(StemdError, match=r"one is another program's by now"):
+    with pytest.raises(StemdError, match=r"one belongs to another program now"):
         owned.move(tmp_path / "three")
     owned.close()
     assert (tmp_path / "one").read_text() == "another's"

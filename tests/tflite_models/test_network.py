@@ -143,7 +143,7 @@ def test_a_damaged_file_is_refused(path, tmp_path, length):
     cut = tmp_path / "cut.tflite"
     cut.write_bytes(path.read_bytes()[:length])
     with pytest.raises(
-        ModelError, match=r"cut\.tflite: is no TFLite network or is damaged \(.+\)$"
+        ModelError, match=r"cut\.tflite: is not a TFLite network or is damaged \(.+\)$"
     ):
         Network(cut)
 

@@ -18,7 +18,7 @@ _OFFSET_BYTES = 4
 def schema() -> Any:
     """Return the classes, constants and functions that are compiled from the schema.
 
-    Late, for they are many, and only who reads or writes graphs needs them.
+    Imported late: they are many, and needed only to read or write graphs.
     """
     return import_module("tflite")
 

@@ -1,6 +1,6 @@
 """Checkpoints of TensorFlow ("tensor bundles"), read without TensorFlow.
 
-Two files: `model.index`, a LevelDB table of protocol-buffer records, tells where in
+Two files: `model.index`, a LevelDB table of protocol-buffer records, says where in
 `model.data-00000-of-00001` each variable lies. Sources: TensorFlow's
 `core/protobuf/tensor_bundle.proto` and `core/util/tensor_bundle/tensor_bundle.h`.
 """
@@ -67,14 +67,14 @@ class Checkpoint:
             self._entries = _read_index(read_ordinary(folder / INDEX_FILE, MOST_INDEX_BYTES))
             self._bytes = np.memmap(folder / DATA_FILE, np.uint8, "r")
         except MalformedError as error:
-            raise ModelError(f"{self._index}: {error}; get the checkpoint anew") from error
+            raise ModelError(f"{self._index}: {error}; download the checkpoint again") from error
         except OSError as error:
             raise ModelError(
                 f"{error.filename}: {error.strerror}; a checkpoint is a folder with "
                 f"{INDEX_FILE} and {DATA_FILE}"
             ) from error
         except ValueError as error:  # a file of length zero cannot be mapped
-            raise ModelError(f"{self._data}: is empty; get the checkpoint anew") from error
+            raise ModelError(f"{self._data}: is empty; download the checkpoint again") from error
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -83,7 +83,7 @@ class Checkpoint:
         return iter(self._entries)
 
     def read(self, name: str, shape: tuple[int, ...]) -> FloatArray:
-        """Give a variable as a read-only view of the mapped file.
+        """Return a variable as a read-only view of the mapped file.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class Checkpoint:
         if entry.size != 4 * math.prod(shape) or end > len(self._bytes):
             raise ModelError(
                 f"{self._data}: is {len(self._bytes)} bytes long, but {name} lies at "
-                f"{entry.offset} to {end}; get the checkpoint anew"
+                f"{entry.offset} to {end}; download the checkpoint again"
             )
         return self._bytes[entry.offset : end].view("<f4").reshape(shape)
 

@@ -49,7 +49,7 @@ class Layers:
         activation: Activation | None = None,
         part: str = "",
     ) -> Tensor:
-        """Add a convolution with its bias and an activation; ``part`` tells it from its layer's."""
+        """Add a convolution with bias and activation; ``part`` distinguishes it within a layer."""
         _, rows, bins, _ = x.shape
         if padding == VALID:
             rows, bins = (

@@ -82,7 +82,7 @@ def _block(table: bytes, offset: int, size: int) -> bytes:
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Give the (key, value) pairs of a block; keys share a prefix with the one before."""
+    """Yield the (key, value) pairs of a block; keys share a prefix with the one before."""
     restarts = int.from_bytes(block[-4:], "little")
     end = len(block) - 4 * (restarts + 1)
     key, position = b"", 0

@@ -67,7 +67,7 @@ def write_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
 
 
 def metadata(unet: UNet, spec: GraphSpec, about: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """Return what a file says of itself."""
+    """Return the metadata of a file."""
     masks = {} if unet.masks == "sigmoid" else {"masks": unet.masks}
     return {
         "stem": unet.stem,
@@ -103,7 +103,7 @@ def _logits(layers: Layers, unet: UNet, window: Tensor) -> Tensor:
     for level, convolution in enumerate(unet.encoder, 1):
         name = f"encoder/{level}"
         x = layers.convolution(x, convolution, name, stride=2)
-        if convolution.norm is not None:  # the last one's output goes up as it is
+        if convolution.norm is not None:  # the decoder takes the last one's output
             skips.append(x)  # before norm and activation
             x = layers.norm(x, convolution.norm, name)
             x = layers.activation(x, unet.activations.encoder, name)

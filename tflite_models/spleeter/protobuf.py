@@ -11,7 +11,7 @@ from stemd.tflite_models.spleeter.leveldb import MalformedError, read_varint
 
 
 def fields(record: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Give the fields of a record as (number, value).
+    """Yield the fields of a record as (number, value).
 
     Raises
     ------

@@ -40,7 +40,7 @@ has the figures. The head is too narrow to gain by 8 bits.
 def form_of(
     precision: Precision, layer: str, kernel: FloatArray, kept: frozenset[str] = KEPT_FLOAT
 ) -> Form:
-    """Tell in which form a layer's kernel is kept.
+    """Return the form in which a layer's kernel is stored.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ def read_weights(path: Path) -> tuple[UNet, dict[str, Any]]:
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from error
     except _NOT_OURS as error:
-        raise ModelError(f"{path}: is no network that stemd wrote, or is damaged") from error
+        raise ModelError(f"{path}: is not a network that stemd wrote, or is damaged") from error
 
 
 def _read(mapped: Any) -> tuple[UNet, dict[str, Any]]:

@@ -41,7 +41,7 @@ HEAD_REACH = 3
 
 MOST_SHIFT = 32
 """A norm that shifts a channel by more than so many times its scale is computed by itself: the
-skip, which is taken before it, could not be told from what comes after it without losing digits."""
+skip, taken before it, could not be computed from what comes after it without losing digits."""
 
 HOMOGENEOUS: tuple[Activation, ...] = ("relu", "leaky_relu")
 """Activations that let a positive factor through: ``f(c · x) = c · f(x)``."""
@@ -51,8 +51,8 @@ HOMOGENEOUS: tuple[Activation, ...] = ("relu", "leaky_relu")
 class Strip:
     """Rows ``start`` to ``stop`` of a level that has ``rows`` of them.
 
-    The network's own values there are ``(tensor + shift) * scale``, channel by channel: whoever
-    reads the strip does the rest of the norms.
+    The network's own values there are ``(tensor + shift) * scale``, channel by channel: the
+    layer that reads the strip does the rest of the norms.
     """
 
     tensor: Tensor
@@ -124,7 +124,7 @@ def compile_graph(
 
 
 def rows_needed(spec: GraphSpec) -> list[tuple[int, int]]:
-    """Tell which rows of each level reach the emitted ones.
+    """Return which rows of each level reach the emitted ones.
 
     Returns
     -------
@@ -142,10 +142,10 @@ def rows_needed(spec: GraphSpec) -> list[tuple[int, int]]:
 
 
 def _encode(layers: Layers, unet: UNet, window: Tensor) -> list[Strip]:
-    """Write the encoder; give each convolution's outputs, from the highest level down.
+    """Write the encoder; return each convolution's outputs, from the highest level down.
 
-    They go up as they are before the norm, but a convolution whose norm is in its kernel has
-    only what comes after it.
+    The decoder gets them as they are before the norm, but a convolution whose norm is in its
+    kernel has only what comes after it.
     """
     x, outputs = window, []
     for level, convolution in enumerate(unet.encoder, 1):
@@ -173,7 +173,7 @@ def _normed(convolution: Convolution, norm: Norm) -> Convolution:
 
 
 def _readers_gain(reader: Convolution, channels: int) -> FloatArray:
-    """Tell by how much each of the last channels weighs in the layer that reads it.
+    """Return how much each of the last channels weighs in the layer that reads it.
 
     Returns
     -------

@@ -66,7 +66,7 @@ class Norm:
 
     @classmethod
     def none(cls, channels: int) -> Norm:
-        """Give the norm that changes nothing."""
+        """Return the norm that changes nothing."""
         return cls(np.ones(channels, np.float32), np.zeros(channels, np.float32))
 
 
@@ -107,14 +107,14 @@ class UNet:
     stem: str
     activations: Activations
     encoder: tuple[Convolution, ...]
-    """Six; the last has no norm, for its output goes up as it is."""
+    """Six; the last has no norm, for the decoder takes its output."""
     decoder: tuple[Convolution, ...]
     """Six transposed convolutions."""
     head: Convolution
     masks: MaskKind = "sigmoid"
 
     def tensors(self) -> dict[str, FloatArray]:
-        """Give every array under the name that it bears in a file, as `encoder/1/kernel`."""
+        """Return every array under its name in a file, as `encoder/1/kernel`."""
         return {
             f"{name}/{part}": array
             for name, convolution in self._convolutions()

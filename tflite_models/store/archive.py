@@ -68,10 +68,10 @@ def extract(
                 found = _copy_members(archive, stream, tar, names, folder)
             _read_to_end(stream)
     except (tarfile.TarError, gzip.BadGzipFile, *_NOT_AN_ARCHIVE) as error:
-        raise ModelError(f"{archive}: is no .tar.gz archive or is damaged ({error})") from error
+        raise ModelError(f"{archive}: is not a .tar.gz archive or is damaged ({error})") from error
     for name in names:
         if name not in found:
-            raise ModelError(f"{archive}: holds no {name}; it is no checkpoint of Spleeter")
+            raise ModelError(f"{archive}: holds no {name}; it is not a Spleeter checkpoint")
 
 
 class _Bounded:
@@ -100,7 +100,7 @@ class _Bounded:
             if size < 0 or self._header_left < 0:
                 raise ModelError(
                     f"{self._archive}: has an entry whose headers take more than "
-                    f"{MOST_HEADER_BYTES >> 10} KiB; it is no official archive"
+                    f"{MOST_HEADER_BYTES >> 10} KiB; it is not an official archive"
                 )
         if size < 0 or size > self._left:
             size = self._left + 1
@@ -122,7 +122,7 @@ class _Bounded:
 
     def _too_large(self) -> ModelError:
         return ModelError(
-            f"{self._archive}: holds more than {self._most_bytes >> 20} MiB; it is no official "
+            f"{self._archive}: holds more than {self._most_bytes >> 20} MiB; it is not an official "
             "archive"
         )
 
@@ -143,13 +143,14 @@ def _copy_members(
         if name not in names:
             continue
         if name in found:
-            raise ModelError(f"{archive}: holds {name} twice; it is no official archive")
+            raise ModelError(f"{archive}: holds {name} twice; it is not an official archive")
         # Of a sparse file a few bytes stand for any number of zeros.
         is_plain = member.isreg() and not member.issparse()
         source = tar.extractfile(member) if is_plain else None
         if source is None:
             raise ModelError(
-                f"{archive}: holds {name} as something else than a file; it is no official archive"
+                f"{archive}: holds {name} as something else than a file; it is not an official "
+                "archive"
             )
         with source, (folder / name).open("xb") as target:
             while chunk := source.read(_CHUNK_BYTES):
@@ -165,17 +166,19 @@ def _members(archive: Path, stream: _Bounded, tar: TarFile) -> Iterator[TarInfo]
         if member is None:
             return
         yield member
-    raise ModelError(f"{archive}: has more than {MOST_MEMBERS} entries; it is no official archive")
+    raise ModelError(
+        f"{archive}: has more than {MOST_MEMBERS} entries; it is not an official archive"
+    )
 
 
 def _bare_name(member: TarInfo) -> str:
-    """Give the name without the one folder it may be in; nothing for a member elsewhere."""
+    """Return the name without the one folder that it may be in; empty for a member elsewhere."""
     folder, slash, name = member.name.removeprefix("./").rpartition("/")
     elsewhere = "/" in folder or folder == ".." or (slash and not folder)
     return "" if elsewhere else name
 
 
 def _read_to_end(stream: _Bounded) -> None:
-    """Read what follows the tar's end, so that gzip comes to its checksum."""
+    """Read what follows the tar's end, so that gzip checks its checksum."""
     while stream.read(_CHUNK_BYTES):
         pass

@@ -16,7 +16,7 @@ from stemd.tflite_models.store.releases import Release
 
 
 def checkpoint_sha256(release: Release, folder: Path) -> dict[str, str]:
-    """Give the sha256 of each file of a checkpoint, by name.
+    """Return the sha256 of each file of a checkpoint, by name.
 
     Raises
     ------

@@ -191,8 +191,8 @@ class _Download:
     def _check_size(self, length: int) -> None:
         if length > self._most_bytes:
             raise ModelError(
-                f"{self._url}: the server sends more than {self._most_bytes >> 20} MiB; it is no "
-                "official archive, try again later or from another mirror"
+                f"{self._url}: the server sends more than {self._most_bytes >> 20} MiB; it is not "
+                "an official archive, try again later or from another mirror"
             )
 
 

@@ -98,7 +98,7 @@ class Installer:
         target = self._library.installed_dir(name)
         if not os.path.lexists(target):
             raise ModelError(
-                f"{name} is not installed: no {target}; what comes along cannot be removed"
+                f"{name} is not installed: no {target}; bundled networks cannot be removed"
             )
         with explained(f"removing {name}", "XDG_DATA_HOME"), _staging(target.parent) as staging:
             target.rename(staging / name)
@@ -128,8 +128,8 @@ class Installer:
     def _download(self, release: Release, staging: Path) -> Path:
         if not self._url.startswith(("http://", "https://")):
             raise ModelError(
-                f"{URL_VARIABLE} is {self._url}, and must begin with http:// or https://; of a "
-                "file on this machine, say --from"
+                f"{URL_VARIABLE} is {self._url}, and must begin with http:// or https://; for "
+                "a file on this machine, use --from"
             )
         return download(
             self._url_of(release),
@@ -164,7 +164,7 @@ def _check(place: str, found: str, expected: str) -> None:
 
 @contextmanager
 def _staging(models: Path) -> Iterator[Path]:
-    """Give an empty folder on the models' disk, after removing what a crash left behind."""
+    """Yield an empty folder on the models' disk, after removing what a crash left behind."""
     models.mkdir(parents=True, exist_ok=True)
     try:
         with locked(models, wait=False):

@@ -120,7 +120,7 @@ class Library:
         Raises
         ------
         ModelError
-            It is unknown, missing or damaged; the message ends with the command that mends it.
+            It is unknown, missing or damaged; the message ends with the command that repairs it.
         """
         found = self._open(name, *self._first_place(name))
         found.verify()
@@ -176,7 +176,8 @@ class Library:
             return place
         here = ", ".join(self._names_here()) or "none"
         raise ModelError(
-            f"the {name} networks are not here: run `{_install_command(name)}` (here are: {here})"
+            f"the {name} networks are not installed: run `{_install_command(name)}` (installed or "
+            f"bundled: {here})"
         )
 
     def _places(self, name: str) -> Iterator[tuple[Origin, Path]]:
@@ -192,11 +193,11 @@ class Library:
         return tuple(sorted({folder.name for root in roots for folder in _sets_in(root)}))
 
     def _remedy(self, name: str, origin: Origin) -> str:
-        """Return what mends a damaged set."""
+        """Return what repairs a damaged set."""
         can_be_installed = name in self._releases
         if origin == "bundled":
             takes = f"run `{_install_command(name)}`, which takes its place, or "
-            return f"{takes if can_be_installed else ''}install stemd anew"
+            return f"{takes if can_be_installed else ''}install stemd again"
         remove = f"`stemd models remove {name}`"
         if not can_be_installed:
             return f"run {remove}, or put it there anew"

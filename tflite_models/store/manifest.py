@@ -37,7 +37,7 @@ class FileRecord(_Strict):
     """The set whose file it is, if not this one: it lies in that one's folder, beside this."""
 
     def path(self, folder: Path) -> Path:
-        """Give the file of a set that is in this folder."""
+        """Return the path of this file in the folder of its set."""
         return (folder if self.set is None else folder.parent / self.set) / self.file
 
     def check(self, folder: Path, deep: bool = True) -> None:
@@ -76,7 +76,7 @@ class Provenance(_Strict):
 
 
 class Training(_Strict):
-    """What was done to the weights since; the card beside the manifest tells more."""
+    """What was done to the weights since; the card beside the manifest has the details."""
 
     stems: tuple[str, ...]
     """The stems whose networks were trained; the others are as they came."""
@@ -119,9 +119,9 @@ class Manifest(_Strict):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What each file of the set says of where it comes from."""
-        told = {"name", "provenance", "training", "licence", "citation"}
-        return self.model_dump(include=told, exclude_none=True)
+        """The origin and licence that each file of the set has in its metadata."""
+        fields = {"name", "provenance", "training", "licence", "citation"}
+        return self.model_dump(include=fields, exclude_none=True)
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ class Manifest(_Strict):
         return tuple(record.stem for record in self.files)
 
     def to_json(self) -> str:
-        """Give the text of the file."""
+        """Return the text of the file."""
         return self.model_dump_json(indent=2, exclude_none=True) + "\n"
 
 

@@ -54,21 +54,21 @@ def write_set(
 
 def sweep(folder: Path) -> None:
     """Remove the graphs that the manifest does not name, and files left half-written."""
-    leftovers = set(folder.glob(f"{PART_PREFIX}*"))
+    unused = set(folder.glob(f"{PART_PREFIX}*"))
     try:
         named = {record.file for record in read_manifest(folder).files}
-        leftovers |= {path for path in folder.glob("*.tflite") if path.name not in named}
+        unused |= {path for path in folder.glob("*.tflite") if path.name not in named}
     except ModelError:
         # Without a manifest no graph counts; with a damaged one they may yet be of use.
         if not (folder / MANIFEST).exists():
-            leftovers |= set(folder.glob("*.tflite"))
-    for path in leftovers:
+            unused |= set(folder.glob("*.tflite"))
+    for path in unused:
         path.unlink(missing_ok=True)
     remove_if_empty(folder)
 
 
 def graph_name(stem: str, sha256: str) -> str:
-    """Return the name of a graph's file, by which one content is told from another."""
+    """Return the name of a graph's file, which is different for different contents."""
     return f"{stem}-{sha256[:12]}.tflite"
 
 

@@ -36,7 +36,7 @@ class ModelSet:
     cache_dir: Path
     """Where derived graphs are kept."""
     remedy: str
-    """The command that mends a damaged set."""
+    """The command that repairs a damaged set."""
 
     @property
     def name(self) -> str:
@@ -77,7 +77,7 @@ class ModelSet:
             raise ModelError(f"{error}; {self.remedy}") from error
 
     def graphs(self, spec: GraphSpec) -> dict[str, Path]:
-        """Give the files of the graphs for a spec, by stem, deriving them if they are not cached.
+        """Return the files of the graphs for a spec, by stem; derive them if they are not cached.
 
         Takes a second or two for four stems when it has to derive; another process that wants
         the same waits for it. What is cached may lie where nothing can be written.
@@ -116,13 +116,13 @@ class ModelSet:
         return manifest
 
     def _draft(self, spec: GraphSpec) -> Manifest:
-        """Give the manifest of what is derived for a spec, without the files."""
+        """Return the manifest of what is derived for a spec, without the files."""
         return self.manifest.model_copy(
             update={"graph": str(spec), "precision": spec.precision, "files": ()}
         )
 
     def _cached(self, folder: Path, spec: GraphSpec) -> Manifest | None:
-        """Give the manifest of a cached set, if it is what would be derived; else None."""
+        """Return the manifest of a cached set, if it is what would be derived; else None."""
         try:
             found = read_manifest(folder)
             if found.model_copy(update={"files": ()}) != self._draft(spec):

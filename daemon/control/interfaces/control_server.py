@@ -289,7 +289,7 @@ def _refused(request: Request, error: Exception) -> RequestError:
         case TimeoutError():
             return RequestError(
                 "busy",
-                f"not done after {ANSWER_S:.0f} s, but still under way: events tell when it is",
+                f"not done after {ANSWER_S:.0f} s, but still under way: an event reports its end",
                 request.id,
             )
     log.exception("request %s", request.do)

@@ -169,4 +169,4 @@ class NsmClient:
         try:
             self._socket.send(build_msg(address, plain).dgram)
         except OSError as error:
-            log.warning("the session manager does not hear: %s", error.strerror)
+            log.warning("the session manager receives nothing: %s", error.strerror)

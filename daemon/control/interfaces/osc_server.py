@@ -125,5 +125,5 @@ def _number(message: OscMessage) -> float | None:
     match values:
         case [int() | float() as value] if -1e9 < value < 1e9:
             return float(value)
-    log.warning("OSC %.80r: wants one number (got %.80r)", message.address, values)
+    log.warning("OSC %.80r: needs one number (got %.80r)", message.address, values)
     return None

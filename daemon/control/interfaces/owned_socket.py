@@ -74,7 +74,7 @@ class OwnedSocket:
             lock = _locked(path)
             _remove_stale(path)
             if _identity(self.path) != self._file:
-                raise OSError(f"{self.path} is another program's by now")
+                raise OSError(f"{self.path} belongs to another program now")
             path.hardlink_to(self.path)  # unlike renaming, it replaces nothing
             self.path.unlink()
         except OSError as error:

@@ -40,7 +40,7 @@ typedef int midi_event_get_f(jack_midi_event_t *event, void *buffer, uint32_t in
 typedef void port_latency_range_f(jack_port_t *port, jack_latency_callback_mode_t mode,
                                   jack_latency_range_t *range);
 
-/* The layout that servers use, whoever declares it. */
+/* The layout that servers use. */
 _Static_assert(sizeof(jack_nframes_t) == 4 && sizeof(jack_port_id_t) == 4, "");
 _Static_assert(sizeof(jack_latency_callback_mode_t) == sizeof(int), "");
 _Static_assert(sizeof(jack_status_t) == sizeof(int), "");

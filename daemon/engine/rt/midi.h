@@ -1,4 +1,5 @@
-/* MIDI's control changes from the server's thread to whoever reads them; see rt.h for what others call. */
+/* MIDI's control changes from the server's thread to the thread that reads them; see rt.h for what
+ * others call. */
 
 #include <stdint.h>
 
@@ -20,7 +21,7 @@ typedef struct {
     uint64_t settling;          /* and how many had gone there when it began */
 } midi_t;
 
-/* The server's thread: keep what the port's buffer has; tell whether the reader, who had read all
+/* The server's thread: keep what the port's buffer has; return whether the reader, which had read all
  * before, is to be woken. */
 int midi_hear(midi_t *midi, void *buffer) NONBLOCKING;
 /* Another thread: fetch the oldest message; 0 when there is none. */

@@ -1,4 +1,4 @@
-/* What the server says of ports, from the thread of its notifications to whoever reads it; see
+/* What the server reports of ports, from its notification thread to the thread that reads it; see
  * rt.h, which comes before this, for what others call. */
 
 #pragma once

@@ -551,7 +551,7 @@ uint64_t rt_delay(const rt_t *rt)
 uint32_t rt_wait_events(rt_t *rt, uint32_t timeout_ms)
 {
     wait_ms(&rt->woken, timeout_ms);
-    while (!sem_trywait(&rt->woken)) /* what happened at once is told at once */
+    while (!sem_trywait(&rt->woken)) /* what happened together is reported together */
         ;
     return atomic_exchange(&rt->events, 0);
 }

@@ -5,8 +5,8 @@
  * warm up unheard, and take over by a cross-fade.
  *
  * Three threads meet here. The server's real-time thread runs rt_process(); an engine's thread
- * runs rt_link_wait(), rt_link_read() and rt_link_write(); anybody may call what is said to be for
- * any thread. Rings are addressed by how many frames the server has asked for since the link was
+ * runs rt_link_wait(), rt_link_read() and rt_link_write(); any thread may call the functions that say
+ * so. Rings are addressed by how many frames the server has asked for since the link was
  * heard first, so what comes too late is never played and the delay cannot change.
  */
 
@@ -77,7 +77,7 @@ typedef struct {
     uintptr_t last_frame_time;
     uintptr_t client;
     /* Whether latency is not to be answered in the callback, but by rt_answer_latency() when
-     * RT_LATENCY is told: PipeWire (0.3.65) may deadlock when ports are told theirs in there. */
+     * RT_LATENCY is reported: PipeWire (0.3.65) may deadlock when latencies are set in there. */
     int defers_latency;
     uintptr_t in_ports[RT_MAX_CHANNELS];
 } rt_server_t;
@@ -139,7 +139,7 @@ int rt_attach(rt_t *rt, rt_link_t *link);
 int rt_withdraw(rt_t *rt, rt_link_t *link);
 /* Whether the real-time thread may still touch the link. */
 int rt_holds(const rt_t *rt, const rt_link_t *link);
-/* Tell the ports their latency, out of the others' and the delay. */
+/* Set the ports' latencies, from those of connected ports and the delay. */
 void rt_answer_latency(rt_t *rt);
 /* Forget all links; the server's thread must not run. */
 void rt_detach(rt_t *rt);
@@ -175,10 +175,10 @@ enum {
 
 /* ---- threads that may not run for long without waiting (any thread) ---- */
 
-/* Limit the time of real-time threads, and be told before the hard limit kills the process; 0: that
- * cannot be. */
+/* Limit the time of real-time threads, with a signal before the hard limit kills the process; 0: not
+ * possible. */
 int rt_guard(uint64_t soft_us, uint64_t hard_us);
-/* See that the soft limit is still so: libraries set it, too. */
+/* Set the soft limit again where a library has changed it. */
 int rt_guard_limit(uint64_t soft_us);
 /* Make a thread normal when any one has reached the soft limit; 0: there are too many. */
 int rt_guard_thread(int32_t thread);

@@ -83,7 +83,7 @@ def test_config_prints_the_effective_one(stemd):
         (["separate", "x", "--preset", "seed", "--offline"], 2, "exclude each other: give one"),
         (["separate", "x", "--format", "flac", "--bits", "float"], 2, "FLAC holds no float"),
         (["separate", "x", "--stems", "3"], 2, "'3' is not one of"),
-        (["doctor", "--seconds", "nan"], 2, "nan is no number of seconds"),
+        (["doctor", "--seconds", "nan"], 2, "must be a number of seconds (got nan)"),
         (["demo", "--song", "none.wav"], 1, "cannot read none.wav: there is no such file"),
     ],
 )

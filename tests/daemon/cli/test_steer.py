@@ -112,7 +112,7 @@ def test_reload_follows_the_file_and_refuses_a_wrong_one(daemon, stemd):
         (["set", "vocals", "--gain", "loud"], 2, "must be a number of decibels from -90 to 12"),
         (["set", "vocals", "--gain", "40"], 2, "must be a number of decibels from -90 to 12"),
         (["set", "bass", "--mute"], 1, "no stem bass now (there are: vocals, accompaniment)"),
-        (["events", "--meters", "nan"], 2, "nan is no number of seconds"),
+        (["events", "--meters", "nan"], 2, "must be a number of seconds (got nan)"),
         (["top"], 1, "stemd top needs a terminal; stemd status prints the same once"),
         (["status", "--socket", "/nowhere"], 1, "no stemd answers at /nowhere: No such file"),
     ],
@@ -319,4 +319,4 @@ def test_another_program_at_the_socket_is_told_apart(tmp_path, answer):
         thread.start()
         ended = CliRunner().invoke(cli, ["status", "--socket", str(path)])
         thread.join()
-    assert "is no stemd: say where it does" in str(ended.exception)
+    assert "is not stemd: give the path of its socket" in str(ended.exception)

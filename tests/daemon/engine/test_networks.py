@@ -128,8 +128,8 @@ def failing(*_):
     ("network", "reason"),
     [
         (failing, "the network for b failed on its first block: out of order"),
-        (filling(np.nan), "the network for b gives what is no number"),
-        (filling(np.inf), "the network for b gives what is no number"),
+        (filling(np.nan), "the network for b gives values that are not numbers"),
+        (filling(np.inf), "the network for b gives values that are not numbers"),
         (lambda *_: threading.Event().wait(5), "did not end their first block in 0 s"),
     ],
 )

@@ -179,7 +179,7 @@ BAD_SONGS = {
         lambda path: soundfile.write(path, noise(999).T, 1_000, format="WAV"),
         r"has 1000 frames per second, and stemd takes 4000 to 384000: convert it first",
     ),
-    "nan": (write_nan, r"are no numbers \(NaN or infinity\), the first at frame 7000: repair"),
+    "nan": (write_nan, r"are not numbers \(NaN or infinity\), the first at frame 7000: repair"),
     "truncated": (write_cut_flac, r"song(:| to its end| is truncated)"),
 }
 
@@ -225,7 +225,7 @@ def test_song_is_never_replaced_by_a_stem_of_itself(tmp_path):
     song = tmp_path / "vocals.wav"
     soundfile.write(song, noise(9_000).T, 44_100)
     before = song.read_bytes()
-    with pytest.raises(AudioFileError, match=r"would take the place of the song itself, .*\(-o\)"):
+    with pytest.raises(AudioFileError, match=r"would overwrite the song itself, .*\(-o\)"):
         run(song, tmp_path)
     assert song.read_bytes() == before
     assert os.listdir(tmp_path) == ["vocals.wav"]

@@ -323,7 +323,7 @@ def test_another_change_waits_until_the_last_one_has_ended(stage):
     s.until(State.PLAYING)
     first = s.session.change(setup(playing(*FOUR)))
     while not first.ended.done():
-        with pytest.raises(StemdError, match="another setup is on its way"):
+        with pytest.raises(StemdError, match="another change is under way"):
             s.session.change(setup(playing("vocals", "accompaniment")))
         s.play(1)
     change(s, playing("vocals", "accompaniment"), SCHEME, PERIOD)

@@ -274,7 +274,7 @@ def no_networks_for_a_while(t) -> None:
 
 def another_is_wanted(t) -> None:
     if t.swapper.change:
-        with pytest.raises(StemdError, match="another setup is on its way"):
+        with pytest.raises(StemdError, match="another change is under way"):
             t.change()
     else:
         t.change()

@@ -52,14 +52,14 @@ def test_a_missing_file_is_named(tmp_path, checkpoint_dir, missing):
 def test_empty_data_is_refused(tmp_path):
     write_index(tmp_path, {b"": tiny.HEADER})
     (tmp_path / DATA_FILE).write_bytes(b"")
-    with pytest.raises(ModelError, match=rf"{DATA_FILE}: is empty; get the checkpoint anew"):
+    with pytest.raises(ModelError, match=rf"{DATA_FILE}: is empty; download the checkpoint again"):
         Checkpoint(tmp_path)
 
 
 def test_short_data_is_refused(tmp_path):
     folder = tiny.write_checkpoint(tmp_path, {"a": np.ones(8, np.float32)})
     (folder / DATA_FILE).write_bytes(bytes(31))
-    with pytest.raises(ModelError, match=r"is 31 bytes long, but a lies at 0 to 32; get the"):
+    with pytest.raises(ModelError, match=r"is 31 bytes long, but a lies at 0 to 32; download the"):
         Checkpoint(folder).read("a", (8,))
 
 
@@ -96,7 +96,7 @@ def test_a_damaged_index_says_what_and_what_to_do(tmp_path):
     write_index(tmp_path, {b"": tiny.HEADER})
     (tmp_path / INDEX_FILE).write_bytes(b"<html>not found</html>")
     with pytest.raises(
-        ModelError, match=r"model.index: does not end as .* get the checkpoint anew"
+        ModelError, match=r"model.index: does not end as .* download the checkpoint again"
     ):
         Checkpoint(tmp_path)
 

@@ -203,7 +203,7 @@ def test_a_cut_file_gives_no_weights(unet, tmp_path, cut):
     data = write_graph(unet, GraphSpec(), ABOUT)
     path = tmp_path / "cut.tflite"
     path.write_bytes(data[: math.floor(cut * len(data)) if isinstance(cut, float) else cut])
-    with pytest.raises(ModelError, match=r"cut\.tflite: is no network that stemd wrote, or is dam"):
+    with pytest.raises(ModelError, match=r"cut\.tflite: is not a network that stemd wrote, or is"):
         read_weights(path)
 
 

@@ -79,21 +79,25 @@ def test_a_link_is_refused(pack, out, kind):
 @pytest.mark.parametrize("second", [INDEX_FILE, f"./{INDEX_FILE}", f"2stems/{INDEX_FILE}"])
 def test_a_member_twice_is_refused(pack, out, second):
     archive = pack((DATA_FILE, b""), (INDEX_FILE, b"one"), (second, b"two"))
-    with pytest.raises(ModelError, match=r"holds model\.index twice; it is no official archive"):
+    with pytest.raises(
+        ModelError, match=r"holds model\.index twice; it is not an official archive"
+    ):
         extract(archive, NAMES, out)
 
 
 @pytest.mark.parametrize("name", [f"/{INDEX_FILE}", f"../{INDEX_FILE}", f"a/b/{INDEX_FILE}"])
 def test_members_elsewhere_do_not_count(pack, out, name):
     archive = pack((DATA_FILE, b""), (name, b"index"))
-    with pytest.raises(ModelError, match=r"holds no model\.index; it is no checkpoint of Spleeter"):
+    with pytest.raises(ModelError, match=r"holds no model\.index; it is not a Spleeter checkpoint"):
         extract(archive, NAMES, out)
 
 
 def test_what_is_no_archive_is_refused(tmp_path, out):
     path = tmp_path / "2stems.tar.gz"
     path.write_bytes(b"<html>")
-    with pytest.raises(ModelError, match=r"2stems\.tar\.gz: is no \.tar\.gz archive or is damaged"):
+    with pytest.raises(
+        ModelError, match=r"2stems\.tar\.gz: is not a \.tar\.gz archive or is damaged"
+    ):
         extract(path, NAMES, out)
 
 
@@ -101,7 +105,7 @@ def test_a_plain_tar_is_refused(tmp_path, out):
     path = tmp_path / "2stems.tar.gz"
     with tarfile.open(path, "w") as tar:
         tiny.add_member(tar, INDEX_FILE, b"index")
-    with pytest.raises(ModelError, match=r"is no \.tar\.gz archive or is damaged"):
+    with pytest.raises(ModelError, match=r"is not a \.tar\.gz archive or is damaged"):
         extract(path, NAMES, out)
 
 
@@ -110,7 +114,7 @@ def test_a_cut_archive_is_refused(archive, tmp_path, out, part):
     path = tmp_path / "cut.tar.gz"
     data = archive.read_bytes()
     path.write_bytes(data[: int(part * len(data))])
-    with pytest.raises(ModelError, match=r"cut\.tar\.gz: is no \.tar\.gz archive or is damaged"):
+    with pytest.raises(ModelError, match=r"cut\.tar\.gz: is not a \.tar\.gz archive or is damaged"):
         extract(path, NAMES, out)
 
 
@@ -120,7 +124,7 @@ def test_a_damaged_archive_is_refused(archive, tmp_path, out, part):
     data = bytearray(archive.read_bytes())
     data[int(part * len(data))] ^= 0xFF
     path.write_bytes(data)
-    with pytest.raises(ModelError, match=r"bad\.tar\.gz: is no \.tar\.gz archive or is damaged"):
+    with pytest.raises(ModelError, match=r"bad\.tar\.gz: is not a \.tar\.gz archive or is damaged"):
         extract(path, NAMES, out)
 
 
@@ -153,7 +157,7 @@ def test_a_sparse_member_is_refused(tmp_path, out, version):
     member.name = INDEX_FILE
     content = f"1\n{32 << 30}\n0\n".encode().ljust(512, b"\0") if version == "1.0" else b""
     archive = pack_pax(tmp_path / "x.tar.gz", (member, content))
-    with pytest.raises(ModelError, match=r"as something else than a file; it is no official"):
+    with pytest.raises(ModelError, match=r"as something else than a file; it is not an official"):
         extract(archive, NAMES, out)
     assert sum(path.stat().st_size for path in out.iterdir()) == 0
 
@@ -161,7 +165,7 @@ def test_a_sparse_member_is_refused(tmp_path, out, version):
 @pytest.mark.parametrize("name", [DATA_FILE, "model.meta"])
 def test_more_than_a_bound_is_not_unpacked(pack, out, name):
     archive = pack((name, bytes(3 << 20)), (INDEX_FILE, b"index"))
-    with pytest.raises(ModelError, match=r"holds more than 2 MiB; it is no official archive"):
+    with pytest.raises(ModelError, match=r"holds more than 2 MiB; it is not an official archive"):
         extract(archive, NAMES, out, most_bytes=2 << 20)
     assert sum(path.stat().st_size for path in out.iterdir()) <= 2 << 20
 
@@ -208,7 +212,7 @@ def long_sparse_map():
 def test_an_entry_with_long_headers_is_refused_before_they_are_parsed(tmp_path, out, make, form):
     """Of a megabyte of digits tarfile makes an hour's work."""
     archive = pack_pax(tmp_path / "x.tar.gz", make(), form=form)
-    with pytest.raises(ModelError, match=r"headers take more than 8 KiB; it is no official"):
+    with pytest.raises(ModelError, match=r"headers take more than 8 KiB; it is not an official"):
         extract(archive, NAMES, out)
 
 

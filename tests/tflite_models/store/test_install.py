@@ -211,7 +211,7 @@ class TestRefusals:
     def test_a_cut_archive(self, installer, archive, tmp_path_factory):
         path = tmp_path_factory.mktemp("cut") / "2stems.tar.gz"
         path.write_bytes(archive.read_bytes()[:-100])
-        with pytest.raises(ModelError, match=r"is no \.tar\.gz archive or is damaged"):
+        with pytest.raises(ModelError, match=r"is not a \.tar\.gz archive or is damaged"):
             installer.install("2stems", path, allow_unverified=True)
 
     def test_a_checkpoint_of_another_architecture(self, installer, tmp_path_factory):

@@ -74,7 +74,8 @@ def test_an_unknown_name_is_refused(library):
 def test_a_missing_set_says_how_to_get_it(library):
     with pytest.raises(
         ModelError,
-        match=r"2stems networks are not here: run `stemd models install 2stems` \(here are: none",
+        match=r"2stems networks are not installed: run `stemd models install 2stems` "
+        r"\(installed or bundled: none",
     ):
         library.find("2stems")
 
@@ -107,7 +108,10 @@ def test_sets_with_the_same_stems_lie_side_by_side(library, bundled, installed):
 
 @pytest.mark.parametrize(
     ("root", "remedy"),
-    [("installed", "run `stemd models remove mine`, or put it"), ("bundled", "install stemd anew")],
+    [
+        ("installed", "run `stemd models remove mine`, or put it"),
+        ("bundled", "install stemd again"),
+    ],
 )
 def test_a_damaged_set_that_cannot_be_installed_is_told(request, library, root, remedy):
     folder = named_anew(request.getfixturevalue(root), "mine")

@@ -100,7 +100,7 @@ def test_what_was_installed_can_be_removed(stemd_models, small, bundled, checkpo
     assert small.find("2stems").origin == "bundled"
     assert not folder.parent.exists()
     with pytest.raises(
-        ModelError, match=r"2stems is not installed: no .*/2stems; what comes along"
+        ModelError, match=r"2stems is not installed: no .*/2stems; bundled networks"
     ):
         stemd_models("remove", "2stems")
 
@@ -132,7 +132,7 @@ def test_verify_tells_damage(stemd_models, small, bundled):
 
 
 def test_verify_tells_what_is_missing(stemd_models, small):
-    with pytest.raises(ModelError, match=r"no networks are here: run `stemd models install 2st"):
+    with pytest.raises(ModelError, match=r"no networks are installed: run `stemd models install"):
         stemd_models("verify")
 
 

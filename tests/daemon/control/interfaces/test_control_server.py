@@ -330,7 +330,7 @@ def test_a_stranger_at_the_socket_is_not_talked_to(path, monkeypatch, user, serv
     if served:
         ControlClient(path).close()
     else:
-        with pytest.raises(StemdError, match=r"belongs to another user \(1001\): say where your"):
+        with pytest.raises(StemdError, match=r"belongs to another user \(1001\): give the path"):
             ControlClient(path)
 
 

@@ -279,8 +279,8 @@ def test_any_messages_are_borne(messages):
         ({"cc": 7, "does": "gain"}, "stem must be given with gain"),
         ({"cc": 7, "does": "bypass", "stem": "bass"}, "stem must not be given with bypass"),
         ({"cc": 40, "does": "gain", "stem": "bass", "fine": True}, "cc below 32"),
-        ({"cc": 7, "does": "mute", "stem": "bass", "fine": True}, "fine goes with gain"),
-        ({"cc": 7, "does": "gain", "stem": "bass", "toggles": True}, "toggles goes with"),
+        ({"cc": 7, "does": "mute", "stem": "bass", "fine": True}, "fine is for gain only"),
+        ({"cc": 7, "does": "gain", "stem": "bass", "toggles": True}, "toggles is for"),
         ({"cc": 120, "does": "bypass"}, "less than or equal to 119"),
     ],
 )

@@ -94,7 +94,7 @@ def test_it_can_be_saved_while_there_is_no_server(manager, client):
         ("/x", "a\nb", r"client_name a\\nb: String should match"),
         ("/x", 33 * "a", "client_name a+: String should have at most 32"),
         ("/x", "", "client_name : String should have at least 1"),
-        ("x", "stemd", r"no whole path to keep things at \(got x\)"),
+        ("x", "stemd", r"must give an absolute path for what is saved \(got x\)"),
         ("/x\n", "stemd", r"state_file /x\\n: "),
     ],
 )

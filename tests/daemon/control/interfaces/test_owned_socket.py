@@ -211,7 +211,7 @@ def test_what_platformdirs_gives_is_looked_at(tmp_path, monkeypatch, of_a_strang
     monkeypatch.setattr(socket_paths, "user_runtime_path", lambda name: squatted / name)
     assert runtime_folder() == squatted / "stemd"
     of_a_stranger(squatted)
-    with pytest.raises(StemdError, match=r"no place for a control socket: .*runtime-0 belongs to"):
+    with pytest.raises(StemdError, match=r"no folder for a control socket: .*runtime-0 belongs to"):
         runtime_folder()
 
 
