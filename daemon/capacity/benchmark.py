@@ -99,6 +99,7 @@ def measure(networks: ByStem, scheme: Scheme, masks: MaskKind = "sigmoid") -> Me
     rng = np.random.default_rng(0)
     hop_length = scheme.grid.hop_length
     mixture = 0.1 * rng.standard_normal((CHANNELS, hop_length), np.float32)
+    pool.start()
     frames, dsp_s, cpu_s = 0, -thread_time(), -process_time()
     while len(watch.times) < WARM_UP + LEAST_BLOCKS or watch.times[-1] - watch.times[0] < LEAST_S:
         for _ in pipeline.process(mixture):

@@ -118,7 +118,16 @@ class Separation:
         self._overloaded_after = OVERLOADED_AFTER + at_once
         self._recovered_after = max(self._overloaded_after, ceil(RECOVERED_AFTER_S / block_s))
         self._probation = Probation((self._recovered_after + 2) * block_s)
-        self._engine.start()
+        self._start()
+
+    def _start(self) -> None:
+        """Start all threads, or none: what could not be made leaves nothing that runs."""
+        self._workers.start()
+        try:
+            self._engine.start()
+        except BaseException:
+            self._workers.stop()
+            raise
 
     @property
     def delay_s(self) -> float:

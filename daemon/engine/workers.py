@@ -50,12 +50,15 @@ class Worker:
         self._thread = RoleThread(
             Role.NETWORKS, self._run, f"stemd-{stem}", priority, args=(network,)
         )
-        self._thread.start()
 
     @property
     def is_running(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin to take banks."""
+        self._thread.start()
 
     def reschedule(self) -> None:
         """Give the thread the priority that is wanted now (any thread)."""
@@ -71,6 +74,8 @@ class Worker:
 
     def has_ended(self, until: float) -> bool:
         """Wait for the thread's end, or until a monotonic time; return whether it has ended."""
+        if self._thread.ident is None:  # it was never started
+            return True
         self._thread.join(max(until - monotonic(), 0))
         return not self._thread.is_alive()
 
@@ -153,6 +158,21 @@ class WorkerPool:
         self.has_residual = len(self.workers) < len(networks)
         self._awaited = list(self.workers)
         """The workers that have not finished the bank that is collected next."""
+
+    def start(self) -> None:
+        """Start the threads, or none of them.
+
+        Raises
+        ------
+        RuntimeError
+            The system permits no more threads.
+        """
+        try:
+            for worker in self.workers:
+                worker.start()
+        except BaseException:
+            self.stop()
+            raise
 
     @property
     def is_overloaded(self) -> bool:

@@ -67,6 +67,7 @@ def separate(
     separator = files_separator(scheme, len(networks), workers, extension, masks)
     pipeline = Pipeline(separator, song.samplerate)
     try:
+        workers.start()
         with writing_stems(
             folder, list(networks), song.samplerate, song.frames, suffix, subtype
         ) as files:

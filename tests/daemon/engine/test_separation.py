@@ -1,9 +1,13 @@
 """What two threads set on one separation at once: neither undoes the other's."""
 
+import threading
+from itertools import count
+
 import numpy as np
 import pytest
 
 from fake_graph import FakeGraph
+from stemd.daemon.engine import separation as separation_module
 from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.engine.scheduling import NORMAL, Priorities
 from stemd.daemon.engine.separation import Separation
@@ -100,3 +104,32 @@ def test_after_a_hitch_networks_keep_their_priority_for_a_trial(idle):
     idle._watch_load()
     assert not idle.is_overloaded
     assert [worker._thread.wanted for worker in idle._workers.workers] == [1, 1]
+
+
+@pytest.mark.parametrize("part", ["Separator", "Pipeline", "Link", "Engine"])
+def test_what_cannot_be_made_leaves_no_thread(separation, monkeypatch, part):
+    def fail(*_, **__):
+        raise MemoryError
+
+    before = set(threading.enumerate())
+    monkeypatch.setattr(separation_module, part, fail)
+    with pytest.raises(MemoryError):
+        Separation(low_and_high(SCHEME), SCHEME, MaskExtension.MEAN, None, SAMPLERATE, HOP_LENGTH)
+    assert set(threading.enumerate()) == before
+
+
+@pytest.mark.parametrize("started", range(3))
+def test_all_threads_are_started_or_none(separation, monkeypatch, started):
+    starts = count()
+
+    def start(self):
+        if next(starts) == started:
+            raise RuntimeError("can't start new thread")
+        return started_by(self)
+
+    started_by = threading.Thread.start
+    before = set(threading.enumerate())
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="can't start"):
+        Separation(low_and_high(SCHEME), SCHEME, MaskExtension.MEAN, None, SAMPLERATE, HOP_LENGTH)
+    assert set(threading.enumerate()) == before

@@ -33,6 +33,7 @@ def pool():
 
     def make(networks, patience=lambda: None):
         pools.append(WorkerPool(networks, patience))
+        pools[-1].start()
         return pools[-1]
 
     yield make
