@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from stemd.daemon.engine.networks import choose_networks, find_networks
-from stemd.daemon.engine.rights import remedy_for_limits
+from stemd.daemon.engine.rights import remedy_for_limits, why_none_permitted
 from stemd.daemon.engine.scheduling import may_have_priority, may_lock_memory, rtkit
 from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.tflite_models.errors import ModelError
@@ -47,17 +47,14 @@ def is_granted(priority: int) -> bool:
 
 def check_rights() -> Iterator[Finding]:
     """Yield what the system permits: real-time priority, its share of time, locked memory."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
     if may_have_priority(1):
         yield good("real time", "permitted")
     elif highest := rtkit.ask_terms().result().highest:
         yield good("real time", f"granted by rtkit, up to priority {highest}")
     else:
-        yield hint(
-            "real time",
-            f"not permitted: RLIMIT_RTPRIO is {soft}",
-            f"under load, audio may drop out: {remedy_for_limits()}",
-        )
+        reason, remedy = why_none_permitted()
+        remedy = f"under load, audio may drop out: {remedy}"
+        yield hint("real time", f"not permitted: {reason}", remedy)
     yield from _throttling()
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if may_lock_memory():

@@ -23,6 +23,7 @@ from stemd.daemon.engine.scheduling import (
     memory_is_locked,
     overran_rtkit,
     permitted_by_rtkit,
+    rtprio_limit,
     scheduled,
     wanted_below,
 )
@@ -186,7 +187,7 @@ def _grant(wanted: int, threads: list[tuple[int, int]]) -> Grant:
 def why_refused(server: int) -> tuple[str, str]:
     """Return why threads do not have the priority they want below a server's, and the remedy."""
     wanted = wanted_below(server)
-    limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    limit = rtprio_limit()
     if overran_rtkit():
         return OVERRUN, remedy_for_limits()
     # The server's thread that calls stemd runs in this process, so it needs these rights itself.
@@ -204,6 +205,14 @@ def why_refused(server: int) -> tuple[str, str]:
             "give the server a higher one, as by jackd -P 70",
         )
     return IN_CGROUP
+
+
+def why_none_permitted() -> tuple[str, str]:
+    """Return why this process may have no real-time priority at all, and the remedy."""
+    limit = rtprio_limit()
+    if limit >= LOWEST or has_capability(CAP_SYS_NICE):
+        return IN_CGROUP
+    return f"RLIMIT_RTPRIO is {limit}", remedy_for_limits()
 
 
 def remedy_for_limits(memory: bool = False) -> str:

@@ -21,7 +21,7 @@ from stemd.daemon.engine.rtkit import RealtimeKit
 NORMAL = 0
 """The priority of a thread that has no real-time scheduling."""
 
-LOWEST = 1
+LOWEST, HIGHEST = 1, 99
 """Of SCHED_FIFO; see sched(7)."""
 
 ROOM = 10
@@ -142,11 +142,16 @@ def highest_permitted(wanted: int) -> int:
 
 def highest_by_limits(wanted: int) -> int:
     """Return the highest priority up to the wanted one that the kernel permits; `NORMAL`: none."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
-    for priority in (wanted, min(limit, wanted)):
+    for priority in (wanted, min(rtprio_limit(), wanted)):
         if priority > NORMAL and may_have_priority(priority):
             return priority
     return NORMAL
+
+
+def rtprio_limit() -> int:
+    """Return the highest real-time priority that RLIMIT_RTPRIO permits."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    return HIGHEST if soft == resource.RLIM_INFINITY else soft
 
 
 def permitted_by_rtkit() -> int:

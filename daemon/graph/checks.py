@@ -1,6 +1,5 @@
 """Checks of the audio servers, their client libraries and the ports, for `stemd doctor`."""
 
-import resource
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -132,12 +131,12 @@ def _judge_priority(joined: _Joined) -> Finding:
         )
     wanted = wanted_below(priority)
     if not is_granted(wanted.engine):
-        soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+        reason, remedy = why_refused(priority)
         return hint(
             "server",
             f"{what}, real-time priority {priority}, but stemd may not have the "
-            f"{wanted.engine} that it wants below it: RLIMIT_RTPRIO is {soft}",
-            f"under load, audio may drop out: {why_refused(priority)[1]}",
+            f"{wanted.engine} that it wants below it: {reason}",
+            f"under load, audio may drop out: {remedy}",
         )
     if wanted.workers == NORMAL:
         reason, remedy = why_refused(priority)

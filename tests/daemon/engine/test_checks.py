@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from damaged import damaged_four_stems
-from stemd.daemon.engine import checks
+from stemd.daemon.engine import checks, rights
 from stemd.daemon.engine.checks import check_networks, check_rights, judge_grants
 from stemd.daemon.findings import Weight
 
@@ -34,12 +34,21 @@ def test_damaged_networks_are_bad_and_the_remedy_is_a_command(tmp_path):
     assert "run `stemd models install 4stems`" in found.found
 
 
-def test_refused_real_time_is_a_hint_with_the_limit(monkeypatch):
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        (0, "RLIMIT_RTPRIO is 0"),
+        (95, "although the limit permits it"),
+        (resource.RLIM_INFINITY, "although the limit permits it"),
+    ],
+)
+def test_refused_real_time_is_a_hint_with_the_reason(monkeypatch, limit, reason):
     monkeypatch.setattr(checks, "may_have_priority", lambda priority: False)
-    limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    monkeypatch.setattr(rights, "has_capability", lambda number: False)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
     found = find("real time")
     assert found.weight is Weight.HINT
-    assert str(limit) in found.found
+    assert reason in found.found
 
 
 @pytest.mark.parametrize(("runtime", "is_told"), [(950_000, False), (-1, False), (100_000, True)])

@@ -89,9 +89,10 @@ def test_limit_that_is_too_low_is_told_though_some_was_granted(system, limits):
 
 
 def test_refusal_in_spite_of_the_limit_names_container_and_unit(system):
-    rights = read_rights(system(granted={}, rtprio=95))
-    assert "although the limit permits it" in rights.reason
-    assert "cgroup" in rights.remedy
+    for limit in (95, resource.RLIM_INFINITY):
+        rights = read_rights(system(granted={}, rtprio=limit))
+        assert "although the limit permits it" in rights.reason
+        assert "cgroup" in rights.remedy
     assert "although" in read_rights(system(granted={}, capable=True)).reason
 
 
