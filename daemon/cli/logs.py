@@ -59,7 +59,11 @@ class JournalFormatter(PlainFormatter):
 
 
 class RepeatFilter(logging.Filter):
-    """Leaves out lines that were written a moment ago."""
+    """Leaves out lines that were written a moment ago.
+
+    Records that have `is_transition` (see `supervisor.state`) are left out only when there are very
+    many: of a state that comes and goes, the last line must be the present one.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,6 +75,8 @@ class RepeatFilter(logging.Filter):
         """Return whether to write a record, to which the number of those left out is added."""
         text, now = record.getMessage(), monotonic()
         with self._lock:
+            if getattr(record, "is_transition", False):
+                return self._kinds.may_write(str(record.msg), now)[0]
             if text not in self._lines and not self._kinds.may_write(str(record.msg), now)[0]:
                 return False
             may, left_out = self._lines.may_write(text, now)

@@ -6,7 +6,7 @@ from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.supervisor.playback import Playback
 from stemd.daemon.supervisor.session import Session
-from stemd.daemon.supervisor.state import State
+from stemd.daemon.supervisor.state import TRANSITION, State
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Announcer:
         if state == self._state:
             return
         if self._state not in (None, State.WAITING) and self._playback.session:
-            log.warning("state: %s", state)
+            log.warning("state: %s", state, extra=TRANSITION)
         self._state = state
         self._bulletin.publish("state", state=state)
 
@@ -81,10 +81,12 @@ def _log_session(session: Session) -> None:
         client.server,
         client.samplerate,
         client.period,
+        extra=TRANSITION,
     )
     log.info(
         "separating into %s with a delay of %d frames (%.3f s)",
         ", ".join(session.networks.stems),
         session.rt.delay,
         session.rt.delay / client.samplerate,
+        extra=TRANSITION,
     )

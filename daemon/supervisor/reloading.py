@@ -95,7 +95,7 @@ class Reloader:
     def shorten(self, session: Session) -> None:
         """Shorten the delay where it has had room for longer periods for a while (main thread)."""
         if session.room.can_shorten:
-            session.room.restart()
+            session.room.attempt()
             if not self._second_set.locked():
                 log.info("the server's periods have been shorter for a while: so will be the delay")
                 steering_thread(self._shorten, "stemd-shorten").start()

@@ -5,8 +5,15 @@ SHORTER_AFTER_S = 30.0
 shorter: programs that come and go change PipeWire's periods."""
 
 
+MOST_S = 3600.0
+"""The longest wait between two attempts."""
+
+
 class Room:
     """Measures for how long the delay has had room for longer periods than there are.
+
+    Each attempt to shorten the delay takes a second set of networks, which not every machine holds
+    beside the first. So the wait doubles with each attempt, until the delay has no room any more.
 
     Attributes
     ----------
@@ -15,17 +22,34 @@ class Room:
     """
 
     def __init__(self) -> None:
-        self._since: float | None = None
         self.can_shorten = False
+        self._since: float | None = None
+        self._attempts = 0
 
-    def look(self, has_room: bool, now: float) -> None:
-        """Note whether the delay has room, at a moment of a monotonic clock."""
+    def look(self, has_room: bool, is_steady: bool, now: float) -> None:
+        """Note whether the delay has room.
+
+        Parameters
+        ----------
+        has_room : bool
+        is_steady : bool
+            Nothing is changing.
+        now : float
+            Seconds of a monotonic clock.
+        """
         if not has_room:
-            self.restart()
+            self._attempts = 0
+        if not (has_room and is_steady):
+            self._restart()
             return
         self._since = now if self._since is None else self._since
-        self.can_shorten = now - self._since >= SHORTER_AFTER_S
+        wait_s = min(SHORTER_AFTER_S * 2**self._attempts, MOST_S)
+        self.can_shorten = now - self._since >= wait_s
 
-    def restart(self) -> None:
-        """Begin to measure anew."""
+    def attempt(self) -> None:
+        """Note that the delay is being shortened, which may fail."""
+        self._attempts += 1
+        self._restart()
+
+    def _restart(self) -> None:
         self._since, self.can_shorten = None, False

@@ -27,6 +27,9 @@ TICK_S = 0.25
 SILENT_S = 1.0
 """The server counts as silent when a cycle is so long overdue."""
 
+STOOD_STILL_S = 1.0
+"""After so long without a `Session.tick` the process or the machine stood still."""
+
 SUSPENDED_S = 5.0
 """After so long without a cycle nothing is expected of the server's thread: another setup is taken
 without having heard the music."""
@@ -84,6 +87,7 @@ class Session:
         self._in_graph_at = float("inf")
         self._cycles = Standstill()
         self._silent_s = 0.0
+        self._looked_at = 0.0
         self._priorities = PriorityFollower()
         self._patchbay = patchbay
         inputs = (*INPUTS, MIDI) if has_midi else INPUTS
@@ -182,7 +186,7 @@ class Session:
         self._look_for_silence(counters, now)
         self._follow_priority(counters, now)
         self.swapper.look(events, now, self._is_suspended)
-        self.room.look(self.swapper.has_room, now)
+        self.room.look(self.swapper.has_room, self.phase is Phase.STEADY, now)
         self.client.describe()
         self._connect(now)
 
@@ -214,7 +218,10 @@ class Session:
         period_s = counters.period / self.client.samplerate
         # From when the next cycle is due: a long period at a low rate may last a second.
         self._silent_s = max(now - self._cycles.since - period_s, 0)
-        if self._silent_s > SILENT_S / 2:  # no wonder that nothing comes out
+        # The server's thread may be the first that goes on where the whole process stood still.
+        stood_still = now - self._looked_at > STOOD_STILL_S
+        self._looked_at = now
+        if stood_still or self._silent_s > SILENT_S / 2:  # no wonder that nothing comes out
             for each in self.swapper.lives:
                 each.excuse(now)
 

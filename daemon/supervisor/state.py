@@ -21,3 +21,7 @@ class State(StrEnum):
     warm."""
     BYPASSED = "bypassed"
     """The dry signal is heard because bypass is on."""
+
+
+TRANSITION = {"is_transition": True}
+"""``extra`` of records in the log that say what is from now on; see `logs.RepeatFilter`."""

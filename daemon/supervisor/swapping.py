@@ -17,6 +17,7 @@ from stemd.daemon.supervisor.failures import Failures, LeftBehind
 from stemd.daemon.supervisor.health import Verdict
 from stemd.daemon.supervisor.live import Live, Maker
 from stemd.daemon.supervisor.output_ports import OutputPorts
+from stemd.daemon.supervisor.state import TRANSITION
 from stemd.daemon.supervisor.swap import Need, Phase, Sign, Step, after, lead
 from stemd.dsp.masks import MaskExtension
 
@@ -83,12 +84,15 @@ class Swapper:
         self._ports = OutputPorts(client, rt)
         self._maker = Maker(client, rt, is_bypassed)
         self._ports.add(setup.networks.stems)
+        self._server = (client.samplerate, 0)
+        """Its sample rate and period, as seen last."""
         self.playing = self._maker.make(setup)
 
     @property
     def lives(self) -> list[Live]:
-        """The separations that run."""
-        return [self.playing, self.coming] if self.coming else [self.playing]
+        """The separations that run (any thread)."""
+        coming = self.coming  # other threads ask too
+        return [self.playing, coming] if coming else [self.playing]
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -103,9 +107,8 @@ class Swapper:
 
     @property
     def has_room(self) -> bool:
-        """Whether the delay has room for longer periods than there are, and nothing is changing."""
-        is_longer = self.playing.separation.longest_period > self._maker.longest_period(self.setup)
-        return self.phase is Phase.STEADY and is_longer
+        """Whether the delay has room for longer periods than there are."""
+        return self.playing.separation.longest_period > self._maker.longest_period(self.setup)
 
     def want(self, change: Change) -> None:
         """Go over to another setup, once it has shown that it can play.
@@ -128,7 +131,9 @@ class Swapper:
     def extend_masks(self, extension: MaskExtension) -> None:
         """Replace what is done above the networks' last bin, from the next hop on."""
         self.setup = replace(self.setup, extension=extension)
-        self.playing.separation.extend_masks(extension)
+        for each in self.lives:
+            if each is self.playing or not self._wanted:  # what is tried has masks of its own
+                each.separation.extend_masks(extension)
 
     def set_priorities(self, priorities: Priorities) -> None:
         """Schedule the threads of what plays, and below them those of what is tried beside it."""
@@ -151,6 +156,7 @@ class Swapper:
         StemdError
             The daemon cannot go on.
         """
+        self._log_server()
         self._go_on(_signs_in(events), now)
         self._note_failure(now)
         while self._go_on(self._signs(now, is_suspended), now):
@@ -170,6 +176,15 @@ class Swapper:
         if self.change:
             self.change.refuse(SessionOverError())
             self._end_change()
+
+    def _log_server(self) -> None:
+        """Log what the server has changed, where another delay is the consequence."""
+        before, self._server = self._server, (self._client.samplerate, self._rt.counters().period)
+        samplerate, period = self._server
+        if samplerate != before[0]:
+            log.info("the server plays at %d Hz now", samplerate, extra=TRANSITION)
+        elif period != before[1] and period > self.playing.separation.longest_period:
+            log.info("the server's periods are of %d frames now", period, extra=TRANSITION)
 
     # ---- which step is to be made ----
 
@@ -261,19 +276,11 @@ class Swapper:
         self._step(Step.LOAD)
         self._do_apart(make_ready, "stemd-load")
 
-    def _make(self, setup: Setup, is_held: bool = False) -> Live:
-        """Make another separation; log what the server has changed since the last was made."""
-        if self.playing.separation.samplerate != self._client.samplerate:
-            log.info("the server plays at %d Hz now", self._client.samplerate)
-        elif not self._maker.fits(self.playing):
-            log.info("the server's periods are of %d frames now", self._rt.counters().period)
-        return self._maker.make(setup, is_held)
-
     def _take_loaded(self, now: float) -> None:
         """Let another separation take over; later, where there are no networks for it."""
         try:
             self.job.result()
-            self.coming = self._make(self.setup)
+            self.coming = self._maker.make(self.setup)
         except Exception as error:  # noqa: BLE001 - whatever it is, the dry signal is heard
             self._load_at = now + LOAD_AGAIN_S
             log.error("%s; the next attempt is in %.0f s", error, LOAD_AGAIN_S)
@@ -286,7 +293,7 @@ class Swapper:
         """Let another setup hear the music, unheard."""
         try:
             self._ports.add(change.setup.networks.stems)
-            self.coming = self._make(change.setup, is_held=True)
+            self.coming = self._maker.make(change.setup, is_held=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, what plays goes on
             change.refuse(error)
             self._remove_ports()
@@ -410,7 +417,7 @@ class Swapper:
         priorities = self._maker.priorities
         self.playing.separation.set_priorities(priorities)
         if self.coming:
-            lower = self.phase is Phase.WARMING and priorities.workers > 1
+            lower = self.phase is not Phase.FADING and priorities.workers > 1
             wanted = replace(priorities, workers=priorities.workers - lower)
             self.coming.separation.set_priorities(wanted)
 

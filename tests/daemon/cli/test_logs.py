@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from stemd.daemon.cli import logs
+from stemd.daemon.supervisor.state import TRANSITION
 
 
 @pytest.fixture
@@ -49,6 +50,17 @@ def test_what_was_just_said_is_left_out_and_counted(log, monkeypatch):
     assert lines[-1] == f"state: overloaded ({100 - logs.BURST} more times meanwhile)"
     logger.warning("state: %s", "overloaded")
     assert lines[-1] == "state: overloaded"
+
+
+def test_the_last_line_about_a_state_is_the_present_one(log, monkeypatch):
+    logger, _, lines = log
+    monkeypatch.setattr(logs, "monotonic", lambda: 0.0)
+    for state in ("overloaded", "playing") * 10:
+        logger.warning("state: %s", state, extra=TRANSITION)
+        assert lines[-1] == f"state: {state}"
+    for _ in range(1000):
+        logger.warning("state: %s", "playing", extra=TRANSITION)
+    assert len(lines) == logs.MOST_OF_A_KIND, "not even states flood"
 
 
 def test_lines_that_differ_in_their_details_do_not_flood(log, monkeypatch):

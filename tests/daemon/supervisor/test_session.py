@@ -19,6 +19,7 @@ from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.supervisor.changes import SessionOverError, Setup
 from stemd.daemon.supervisor.failures import FAILURES
 from stemd.daemon.supervisor.health import HUNG_S, WEDGED_S
+from stemd.daemon.supervisor.room import MOST_S, Room
 from stemd.daemon.supervisor.session import REMOVED_S, SUSPENDED_S, ServerGoneError, Session
 from stemd.daemon.supervisor.state import State
 from stemd.daemon.supervisor.swap import Phase
@@ -532,6 +533,21 @@ def test_a_server_that_does_not_call_is_silent_not_dead(stage):
     assert s.tick() is State.PLAYING
 
 
+def test_a_process_that_stood_still_has_not_failed(stage, monkeypatch, caplog):
+    s = stage()
+    s.until(State.PLAYING)
+    first = s.session.separation
+    before = first.link.counters()
+    s.now += 5
+    with monkeypatch.context() as patched:  # the server's thread goes on first, the engine last
+        patched.setattr(first.link, "counters", lambda: before)
+        s.cycle()
+        assert s.tick() is State.PLAYING
+    s.play(20)
+    assert s.session.separation is first
+    assert "failed" not in caplog.text
+
+
 def test_long_periods_at_a_low_rate_are_no_silence():
     graph = FakeGraph(samplerate=8000, period=8192)  # 1.02 s
     networks = LoadedNetworks(lambda: dict.fromkeys(("vocals", "accompaniment"), passing))
@@ -957,6 +973,25 @@ class TestRoom:
         assert not s.session.room.can_shorten
         s.play(60)
         assert np.abs(s.total()[:, -20 * PERIOD :]).max() < 1e-4
+
+    def test_after_each_attempt_it_waits_twice_as_long(self):
+        room, now = Room(), 0.0
+
+        def waits_s() -> float:
+            nonlocal now
+            began = now
+            while not room.can_shorten:
+                room.look(True, True, now)
+                now += 1
+            room.attempt()
+            return now - began
+
+        waits = [waits_s() for _ in range(9)]
+        assert waits[1] - 1 == 2 * (waits[0] - 1)
+        assert waits[-1] - 1 == waits[-2] - 1 == MOST_S
+        room.look(True, False, now)
+        room.look(False, True, now)
+        assert waits_s() == waits[0], "the last attempt was a success"
 
     def test_it_never_can_where_it_has_no_room(self, stage, monkeypatch):
         monkeypatch.setattr("stemd.daemon.supervisor.room.SHORTER_AFTER_S", 1.0)

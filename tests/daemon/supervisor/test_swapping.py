@@ -47,20 +47,23 @@ class FakeNetworks:
 class FakeLive:
     """A separation without threads."""
 
-    def __init__(self, setup, rate) -> None:
+    def __init__(self, setup, rate, longest_period, is_bypassed) -> None:
         self.setup = setup
         self.has_failed = False
         self.trouble = None
         self.is_ready = Verdict.WAIT
+        self.extension = setup.extension
+        self.is_bypassed = is_bypassed
         link = SimpleNamespace(release=lambda: None, hold=lambda on: None)
         self.separation = SimpleNamespace(
             stems=setup.networks.stems,
             samplerate=rate,
-            longest_period=1024,
+            longest_period=longest_period,
             is_stopped=False,
             link=link,
             set_priorities=lambda priorities: None,
-            bypass=lambda on: None,
+            bypass=lambda on: setattr(self, "is_bypassed", on),
+            extend_masks=lambda extension: setattr(self, "extension", extension),
         )
 
     def look(self, now):
@@ -80,17 +83,20 @@ class FakeLive:
 class FakeMaker:
     def __init__(self, client, rt, is_bypassed) -> None:
         self._client = client
+        self._rt = rt
         self.is_bypassed = is_bypassed
         self.priorities = Priorities()
 
     def make(self, setup, is_held=False):
-        return FakeLive(setup, self._client.samplerate)
+        longest = self.longest_period(setup)
+        return FakeLive(setup, self._client.samplerate, longest, self.is_bypassed)
 
     def fits(self, live):
-        return live.separation.samplerate == self._client.samplerate
+        has_rate = live.separation.samplerate == self._client.samplerate
+        return has_rate and live.separation.longest_period >= self._rt.counters().period
 
     def longest_period(self, setup):
-        return 1024
+        return max(setup.longest_period, self._rt.counters().period)
 
 
 class Theatre:
@@ -102,6 +108,7 @@ class Theatre:
         monkeypatch.setattr(swapping, "give_back_memory", lambda: None)
         self.ports: dict[str, int] = {}
         self.samplerate = 44_100
+        self.period = 1024
         self.server_calls = True
         self.is_full = False
         self.waits = True
@@ -113,7 +120,7 @@ class Theatre:
             freewheeling=False,
             wake=lambda: None,
             withdraw=lambda link: True,
-            counters=lambda: SimpleNamespace(period=1024),
+            counters=lambda: SimpleNamespace(period=self.period),
         )
         self.networks = FakeNetworks(TWO)
         self.swapper = Swapper(self, rt, self.setup(self.networks), False, lambda: None)
@@ -264,6 +271,21 @@ def it_changes_twice(t) -> None:
         t.look()
 
 
+def periods_become_longer(t) -> None:
+    t.period = 4096
+    t.look()
+
+
+def it_is_bypassed(t) -> None:
+    t.swapper.bypass(True)
+    t.look()
+
+
+def masks_are_extended_otherwise(t) -> None:
+    t.swapper.extend_masks(MaskExtension.ZEROS)
+    t.look()
+
+
 def no_networks_for_a_while(t) -> None:
     t.swapper.setup.networks.is_missing = True
     t.fail()
@@ -316,6 +338,9 @@ HAPPENINGS = [
     the_rate_changes,
     it_fails_at_another_rate,
     it_changes_twice,
+    periods_become_longer,
+    it_is_bypassed,
+    masks_are_extended_otherwise,
     no_networks_for_a_while,
     another_is_wanted,
     no_room_for_its_ports,
@@ -337,6 +362,9 @@ def test_all_ends_well(theatre, station, happening):
     assert not swapper.is_recovering
     assert swapper.playing.setup.networks is swapper.setup.networks
     assert swapper.playing.separation.samplerate == t.samplerate
+    assert swapper.playing.separation.longest_period == max(t.period, 1024)
+    assert swapper.playing.is_bypassed == (happening is it_is_bypassed)
+    assert swapper.playing.extension is swapper.setup.extension
     assert swapper.change is None
     for change in t.changes:
         assert change.ended.result(0) is None
@@ -355,6 +383,26 @@ def test_another_rate_is_said_whatever_goes_on(theatre, station, happening, capl
         happening(t)
         t.calm()
     assert "the server plays at 48000 Hz now" in caplog.messages
+
+
+@pytest.mark.parametrize("station", STATIONS)
+def test_the_last_rate_said_is_the_present_one(theatre, station, caplog):
+    t = theatre
+    t.reach(station)
+    with caplog.at_level(logging.INFO):
+        it_changes_twice(t)
+        t.calm()
+    said = [line for line in caplog.messages if "the server plays at" in line]
+    assert said[-1] == "the server plays at 44100 Hz now"
+
+
+def test_longer_periods_are_said_once(theatre, caplog):
+    t = theatre
+    t.calm()
+    with caplog.at_level(logging.INFO):
+        for t.period in (512, 4096, 1024, 4096, 256):
+            t.calm()
+    assert caplog.messages == ["the server's periods are of 4096 frames now"]
 
 
 @pytest.mark.parametrize("station", STATIONS)
