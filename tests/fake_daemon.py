@@ -5,8 +5,9 @@ from concurrent.futures import Future
 
 from statuses import status
 from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.client import read_status
 from stemd.daemon.control.mixer import Mixer
-from stemd.daemon.control.replies import Reloaded, read_status
+from stemd.daemon.control.replies import Reloaded
 
 
 def done(value):
@@ -16,16 +17,6 @@ def done(value):
     else:
         future.set_result(value)
     return future
-
-
-class Raw:
-    """A reply of a daemon of another version."""
-
-    def __init__(self, data) -> None:
-        self.data = data
-
-    def model_dump(self, **_):
-        return self.data
 
 
 class FakeDaemon:
@@ -48,7 +39,7 @@ class FakeDaemon:
 
     def status(self):
         if self.raw is not None:
-            return done(Raw(self.raw))
+            return done(self.raw)
         return done(read_status(status(**{"bypass": self.is_bypassed, **self.figures})))
 
     def bypass(self, on):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from math import log10
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
@@ -134,7 +135,7 @@ class TopPage(App[None]):
         self._wish(wish)
         if status := self._status:  # the next key may come before the next status
             mixer = {**status.mixer, stem: strip}
-            self._status = status.model_copy(update={"mixer": mixer})
+            self._status = replace(status, mixer=mixer)
 
     def _set_gain(self, stem: str, strip: Strip, gain: float) -> None:
         new = strip.model_copy(update={"gain": gain})

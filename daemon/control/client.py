@@ -11,12 +11,13 @@ from select import select
 from time import monotonic, sleep
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from stemd.daemon.control import protocol
 from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.known_keys import known
 from stemd.daemon.control.mixer import Strip
-from stemd.daemon.control.replies import Bypassed, Reloaded, Status, read_status
+from stemd.daemon.control.replies import Bypassed, JoinedStatus, Reloaded, Status
 from stemd.daemon.control.socket_paths import find_auto, peer_of
 from stemd.daemon.errors import StemdError
 
@@ -34,7 +35,7 @@ CONNECT_S, CONNECT_POLL_S = 5.0, 0.02
 """How long to try to connect while the daemon's backlog is full, and how often."""
 
 
-Read = TypeVar("Read", bound=BaseModel)
+Read = TypeVar("Read")
 
 
 @contextmanager
@@ -55,9 +56,34 @@ def _reading(answer: dict[str, Any]) -> Iterator[None]:
         ) from None
 
 
-def _read(model: type[Read], answer: dict[str, Any]) -> Read:
+def _read(kind: type[Read], answer: dict[str, Any]) -> Read:
     with _reading(answer):
-        return model.model_validate({key: answer[key] for key in model.model_fields})
+        read: Read = _validated(kind, {key: answer[key] for key in kind.__annotations__})
+    return read
+
+
+def read_status(answer: dict[str, Any]) -> Status:
+    """Read the reply to ``status``; keys of a later version are ignored.
+
+    Raises
+    ------
+    KeyError, AttributeError, ValidationError
+        A key is missing, or a value is wrong.
+    """
+    kind = Status if answer.get("server") is None else JoinedStatus
+    mixer = {stem: known(Strip, strip) for stem, strip in answer["mixer"].items()}
+    read: Status = _validated(kind, {**answer, "mixer": mixer})
+    return read
+
+
+def _validated(kind: type[Any], answer: dict[str, Any]) -> Any:
+    if kind not in _validators:
+        _validators[kind] = TypeAdapter(kind)
+    return _validators[kind].validate_python(answer)
+
+
+_validators: dict[type, TypeAdapter[Any]] = {}
+"""For the kinds of reply that were read: making one takes milliseconds."""
 
 
 END_S = 5.0

@@ -129,8 +129,8 @@ def parse(line: bytes) -> Request:
         raise RequestError("request", _explain(error), _id_of(data)) from None
 
 
-def reply(id: RequestId | None, result: Mapping[str, Any]) -> bytes:
-    """Return the reply to a request that was done."""
+def reply(id: RequestId | None, result: object) -> bytes:
+    """Return the reply to a request that was done; the attributes of ``result`` are its keys."""
     return line({"id": id, "ok": True, "result": result})
 
 
@@ -141,8 +141,8 @@ def refusal(error: RequestError) -> bytes:
 
 
 def line(data: Mapping[str, Any]) -> bytes:
-    """Return a JSON object as a line."""
-    return json.dumps(data, allow_nan=False).encode() + b"\n"
+    """Return a JSON object as a line; an object in it becomes one with its attributes."""
+    return json.dumps(data, allow_nan=False, default=vars).encode() + b"\n"
 
 
 def _id_of(data: Mapping[str, Any]) -> RequestId | None:

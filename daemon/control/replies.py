@@ -1,40 +1,31 @@
 """What a daemon replies over the control socket, besides `Strip` and `Binding`.
 
-Each key is explained in docs/control.md. Keys of a later version are ignored.
+Each key is explained in docs/control.md. These are plain dataclasses, as the daemon makes replies
+and never reads them: models of pydantic would take memory in it. `control.client` validates them.
 """
 
-from typing import Annotated
+from dataclasses import dataclass
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
-
-from stemd.daemon.control.known_keys import known
 from stemd.daemon.control.mixer import Strip
 
 
-def _known_of_strip(data: object) -> object:
-    return known(Strip, data) if isinstance(data, dict) else data
-
-
-class Reply(BaseModel):
-    """What all of them have in common."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class Bypassed(Reply):
+@dataclass(frozen=True)
+class Bypassed:
     """Whether the input is heard instead of the stems."""
 
     on: bool
 
 
-class Reloaded(Reply):
+@dataclass(frozen=True)
+class Reloaded:
     """Keys of the configuration that differ, as ``section.key``."""
 
     changed: list[str]
     at_next_start: list[str]
 
 
-class Window(Reply):
+@dataclass(frozen=True)
+class Window:
     """The scheme of the sliding window, in spectra."""
 
     T: int
@@ -43,7 +34,8 @@ class Window(Reply):
     mirror: int
 
 
-class Server(Reply):
+@dataclass(frozen=True)
+class Server:
     """The audio server, and what happened since it was joined."""
 
     name: str
@@ -58,21 +50,24 @@ class Server(Reply):
     longest_cycle_us: float
 
 
-class Priority(Reply):
+@dataclass(frozen=True)
+class Priority:
     """Real-time priority of a role's threads; 0: none."""
 
     wanted: int
     granted: int
 
 
-class Memory(Reply):
+@dataclass(frozen=True)
+class Memory:
     """Whether memory is locked."""
 
     wanted: bool
     granted: bool
 
 
-class Realtime(Reply):
+@dataclass(frozen=True)
+class Realtime:
     """What was wanted of the system, and what of it was granted."""
 
     server: int
@@ -85,14 +80,16 @@ class Realtime(Reply):
     remedy: str
 
 
-class Delay(Reply):
+@dataclass(frozen=True)
+class Delay:
     """From the input ports to the output ports."""
 
     frames: int
     seconds: float
 
 
-class Blocks(Reply):
+@dataclass(frozen=True)
+class Blocks:
     """Blocks of the networks."""
 
     total: int
@@ -100,7 +97,8 @@ class Blocks(Reply):
     bad_estimates: int
 
 
-class Engine(Reply):
+@dataclass(frozen=True)
+class Engine:
     """What the engine delivered late, or lost."""
 
     late_periods: int
@@ -109,7 +107,8 @@ class Engine(Reply):
     dry_frames: int
 
 
-class PortMatches(Reply):
+@dataclass(frozen=True)
+class PortMatches:
     """The ports that a pattern of ``jack.autoconnect`` matches; if none, the nearest names."""
 
     pattern: str
@@ -117,7 +116,8 @@ class PortMatches(Reply):
     nearest: list[str]
 
 
-class Status(Reply):
+@dataclass(frozen=True)
+class Status:
     """The state of a daemon; `JoinedStatus` while there is an audio server."""
 
     version: str
@@ -129,12 +129,13 @@ class Status(Reply):
     preset: str
     precision: str
     window: Window | None
-    mixer: dict[str, Annotated[Strip, BeforeValidator(_known_of_strip)]]
+    mixer: dict[str, Strip]
     peaks: dict[str, list[float]]
     trouble: str | None
     server: Server | None
 
 
+@dataclass(frozen=True)
 class JoinedStatus(Status):
     """The state of a daemon that has joined an audio server."""
 
@@ -147,9 +148,3 @@ class JoinedStatus(Status):
     connections: list[tuple[str, str]]
     disconnected: list[tuple[str, str]]
     autoconnect: dict[str, PortMatches]
-
-
-def read_status(answer: dict[str, object]) -> Status:
-    """Read the reply to ``status``; ValidationError if a value is wrong."""
-    kind = Status if answer.get("server") is None else JoinedStatus
-    return kind.model_validate(answer)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stemd.daemon.engine.scheduling import (
     CAP_SYS_NICE,
@@ -136,20 +135,6 @@ class Rights:
         if may_lock_memory():
             return "the system refuses to lock memory"
         return f"RLIMIT_MEMLOCK is {soft // 1024} kB, {ENOUGH_TO_LOCK // 1024} at least is wanted"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it for `stemd status --json`."""
-        return {
-            "server": self.server,
-            **{
-                role.value: {"wanted": grant.wanted, "granted": grant.granted}
-                for role, grant in self.grants.items()
-            },
-            "memory": {"wanted": True, "granted": self.memory_is_locked},
-            "missing": self.missing,
-            "found": self.found,
-            "remedy": self.remedy,
-        }
 
 
 def read_rights(server: int, are_networks_lowered: bool = False) -> Rights:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from threading import Lock
 from time import monotonic
 
@@ -170,7 +170,7 @@ class Reloader:
         log.info("reloaded: %s", ", ".join(changes.changed) or "nothing is different")
         if changes.at_next_start:
             log.info("at the next start: %s", ", ".join(changes.at_next_start))
-        self._bulletin.publish("reload", **changes.model_dump())
+        self._bulletin.publish("reload", **asdict(changes))
         self._reloading.release()
         future.set_result(changes)
 

@@ -12,13 +12,16 @@ from stemd.daemon.control.replies import (
     Delay,
     Engine,
     JoinedStatus,
+    Memory,
+    Priority,
     Realtime,
     Server,
     Status,
     Window,
 )
 from stemd.daemon.engine.realtime import Counters
-from stemd.daemon.engine.rights import read_rights
+from stemd.daemon.engine.rights import Rights, read_rights
+from stemd.daemon.engine.scheduling import Role
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.ports import outputs_of
@@ -166,8 +169,8 @@ def _joined(status: Status, session: Session, patchbay: Patchbay, figures: Figur
     rights = read_rights(counters.priority, session.separation.are_networks_lowered)
     frames = session.rt.delay
     return JoinedStatus(
-        **dict(status) | {"server": _server(session.client, counters)},
-        realtime=Realtime.model_validate(rights.as_json()),
+        **vars(status) | {"server": _server(session.client, counters)},
+        realtime=_realtime(rights),
         delay=Delay(frames=frames, seconds=frames / session.client.samplerate),
         load=figures.loads(),
         blocks=Blocks(
@@ -199,6 +202,23 @@ def _server(client: GraphClient, counters: Counters) -> Server:
         bad_samples=counters.bad_samples,
         bad_outputs=counters.bad_outputs,
         longest_cycle_us=counters.worst_ns / 1000,
+    )
+
+
+def _realtime(rights: Rights) -> Realtime:
+    of = {
+        role: Priority(wanted=grant.wanted, granted=grant.granted)
+        for role, grant in rights.grants.items()
+    }
+    return Realtime(
+        server=rights.server,
+        engine=of[Role.ENGINE],
+        steering=of[Role.STEERING],
+        networks=of[Role.NETWORKS],
+        memory=Memory(wanted=True, granted=rights.memory_is_locked),
+        missing=rights.missing,
+        found=rights.found,
+        remedy=rights.remedy,
     )
 
 

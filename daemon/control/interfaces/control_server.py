@@ -8,9 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from stemd.daemon.control import protocol
 from stemd.daemon.control.bindings import Binding
@@ -136,8 +136,8 @@ class ControlServer:
         """Wait until the next request may be answered."""
         await asyncio.sleep(self._pace.take())
 
-    async def answer(self, request: Request, has_left: Callable[[], bool]) -> dict[str, Any]:
-        """Do what is asked; return the result.
+    async def answer(self, request: Request, has_left: Callable[[], bool]) -> object:
+        """Do what is asked; return what `protocol.reply` takes.
 
         Parameters
         ----------
@@ -151,12 +151,11 @@ class ControlServer:
             It cannot be done.
         """
         try:
-            result = await self._do(request, has_left)
+            return await self._do(request, has_left)
         except Exception as error:  # noqa: BLE001 - the client is to have an answer to anything
             raise _refused(request, error) from None
-        return result.model_dump(mode="json") if result else {}
 
-    async def _do(self, request: Request, has_left: Callable[[], bool]) -> BaseModel | None:
+    async def _do(self, request: Request, has_left: Callable[[], bool]) -> object:
         match request:
             case protocol.Status():
                 return await _result(self._daemon.status())
@@ -173,7 +172,7 @@ class ControlServer:
                 self._daemon.stop()
             case protocol.Subscribe():
                 pass  # once it is answered: see `_Conversation`
-        return None
+        return {}
 
     async def _learn(self, request: protocol.Learn, has_left: Callable[[], bool]) -> Binding:
         """Wait for a controller as long as the client does."""

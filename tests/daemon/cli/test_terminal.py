@@ -16,8 +16,8 @@ from statuses import status
 from stemd.daemon.cli import logs
 from stemd.daemon.cli import main as command_line
 from stemd.daemon.cli.terminal import progress_bar
+from stemd.daemon.control.client import read_status
 from stemd.daemon.control.interfaces.control_server import ControlServer
-from stemd.daemon.control.replies import read_status
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.supervisor.notifier import Notifier
 

@@ -11,9 +11,8 @@ import fake_daemon
 from fake_daemon import FakeDaemon
 from statuses import status
 from stemd.daemon.cli.top_page import METER_WIDTH, TopPage, meter, render
-from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.client import ControlClient, read_status
 from stemd.daemon.control.interfaces.control_server import ControlServer
-from stemd.daemon.control.replies import read_status
 from stemd.daemon.errors import StemdError
 
 PLAYING = status(

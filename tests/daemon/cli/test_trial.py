@@ -14,7 +14,7 @@ from statuses import status
 from stemd.daemon.cli import examination, trial
 from stemd.daemon.cli.options import ConfigSource
 from stemd.daemon.cli.trial import Trial, play, watch
-from stemd.daemon.control.replies import read_status
+from stemd.daemon.control.client import read_status
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import private_server as private_server_module
 from stemd.daemon.graph.private_server import private_server

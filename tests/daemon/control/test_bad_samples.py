@@ -2,7 +2,7 @@
 
 from statuses import status
 from stemd.daemon.control import bad_samples
-from stemd.daemon.control.replies import read_status
+from stemd.daemon.control.client import read_status
 
 
 def test_what_was_replaced_is_told_by_its_place():

@@ -8,8 +8,8 @@ from fake_daemon import FakeDaemon
 from statuses import status
 from stemd.daemon.control import checks, socket_paths
 from stemd.daemon.control.checks import ask_daemon, judge_status, load_in_words
+from stemd.daemon.control.client import read_status
 from stemd.daemon.control.interfaces.control_server import ControlServer
-from stemd.daemon.control.replies import read_status
 from stemd.daemon.findings import Finding, Weight
 
 PLAYING = {

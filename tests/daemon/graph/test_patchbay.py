@@ -521,7 +521,7 @@ def test_what_each_pattern_matches_is_told_and_the_nearest_names_of_one_that_mat
         {"in_L": "mpv:out_F[LR]", "in_R": "mpv:output_FR", "vocals_L": "quite else"}
     )
     look(patchbay, client)
-    told = {own: found.model_dump() for own, found in patchbay.matches.items()}
+    told = {own: vars(found) for own, found in patchbay.matches.items()}
     assert told == {
         "in_L": {
             "pattern": "mpv:out_F[LR]",

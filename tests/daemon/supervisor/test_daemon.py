@@ -14,8 +14,9 @@ import pytest
 
 from daemon_on_stage import NETWORKS, Servers, new_daemon, play, play_until
 from fake_graph import FakeGraph
+from stemd.daemon.control.client import read_status
 from stemd.daemon.control.mixer import Strip
-from stemd.daemon.control.replies import read_status
+from stemd.daemon.control.protocol import line
 from stemd.daemon.control.saved_state import StateFile
 from stemd.daemon.errors import ConfigError, ServerError, StemdError
 from stemd.daemon.supervisor import daemon as daemon_module
@@ -189,7 +190,7 @@ def test_what_is_asked_for_is_done_with_and_without_a_server(servers, daemon):
     assert told.protocol == 1
     assert told.delay.frames == daemon.playback.session.rt.delay
     assert told.stems == ["vocals", "accompaniment"]
-    assert read_status(json.loads(told.model_dump_json())) == told
+    assert read_status(json.loads(line(vars(told)))) == told
     assert not daemon.console.bypass(None).result(5)
     assert daemon.playback.state is State.PLAYING
 

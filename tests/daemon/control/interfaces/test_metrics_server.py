@@ -15,10 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fake_daemon import FakeDaemon, done
 from statuses import status
+from stemd.daemon.control.client import read_status
 from stemd.daemon.control.interfaces import metrics_server
 from stemd.daemon.control.interfaces.metrics_server import MAX_CLIENTS, MetricsServer
 from stemd.daemon.control.pace import Pace
-from stemd.daemon.control.replies import read_status
 from stemd.daemon.errors import StemdError
 from waiting import wait_until
 
