@@ -18,7 +18,7 @@ from stemd.dsp.banks import Bank, InTurn
 from stemd.dsp.masks import MaskExtension, RatioMask
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.resampling import RateConverter
-from stemd.dsp.scheme import CHANNELS, SAMPLERATE
+from stemd.dsp.scheme import CHANNELS, SAMPLERATE, SPLEETER
 from stemd.dsp.separator import Separator
 from stemd.dsp.stft import Analysis, Synthesis
 from stemd.tflite_models.graphs.spec import GraphSpec
@@ -73,7 +73,7 @@ class Stopwatch:
 def spent(stopwatch: Stopwatch, stems: int, rounds: int) -> dict[str, float]:
     """Return each step's microseconds for a block."""
     wishes = SeparationSection()
-    (scheme,) = wishes.schemes
+    (scheme,) = wishes.schemes(SPLEETER)
     graphs = Library().find("2stems").graphs(GraphSpec(**scheme.numbers, precision="mixed"))
     networks = [Network(path) for path in (2 * list(graphs.values()))[:stems]]
     pipeline = Pipeline(Separator(scheme, stems, InTurn(networks), MaskExtension.MEAN), SERVER_RATE)

@@ -6,13 +6,16 @@ Writes tables of docs/raspberry-pi.md.
 from argparse import ArgumentParser
 
 from benchmarks.report import DOCS, markdown_table, replace_section
-from stemd.daemon.capacity.estimate import BLOCKS, BOARDS, WEIGHTS, expected_load
+from stemd.daemon.capacity.estimate import BOARDS, expected_load
 from stemd.daemon.capacity.profiles import choose_profile
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import SetOfNetworks, Work
+from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 TWO = SetOfNetworks("2stems", ("vocals", "accompaniment"))
 FOUR = SetOfNetworks("4stems", ("vocals", "drums", "bass", "other"))
+
+PRECISIONS: tuple[StreamingPrecision, ...] = ("int8", "mixed")
 
 NAMES = tuple(name for name in reversed(PRESETS) if name != "auto")
 
@@ -22,18 +25,18 @@ def counts() -> str:
     rows = []
     for name in NAMES:
         scheme = PRESETS[name][-1]
-        block = BLOCKS[scheme]
+        int8, mixed = (Work(scheme, TWO, precision).cost for precision in PRECISIONS)
         block_s = scheme.block_s
-        moved = WEIGHTS["int8"] + block.activations
+        moved = int8.weights + int8.activations
         rows.append(
             [
                 f"`{name}`",
                 f"{1000 * block_s:.0f} ms",
-                f"{block.macs / 1e6:.0f} million",
-                f"{block.macs_float / 1e6:.0f} million",
-                f"{WEIGHTS['int8'] / 1e6:.0f} MB",
-                f"{block.activations / 1e6:.0f} MB",
-                f"{block.macs / 1e9 / block_s:.1f} GMAC/s",
+                f"{int8.macs / 1e6:.0f} million",
+                f"{mixed.macs_float / 1e6:.0f} million",
+                f"{int8.weights / 1e6:.0f} MB",
+                f"{int8.activations / 1e6:.0f} MB",
+                f"{int8.macs / 1e9 / block_s:.1f} GMAC/s",
                 f"{moved / 1e9 / block_s:.2f} GB/s",
             ]
         )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -13,6 +14,7 @@ from pydantic import (
 
 from stemd.daemon.control.interfaces.listed import Interfaces
 from stemd.daemon.control.mixer import Strip
+from stemd.daemon.errors import ConfigError
 from stemd.daemon.graph.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
 from stemd.daemon.presets import PresetName, fitting_schemes
@@ -21,7 +23,7 @@ from stemd.daemon.wording import shown
 from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.daemon.yaml_text import write_yaml
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import MAX_T, Scheme
+from stemd.dsp.scheme import MAX_T, SPLEETER, Grid, Scheme
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 
@@ -83,6 +85,10 @@ class JackSection(Section):
     the whole names of several; they are connected when they appear. Empty: off."""
 
 
+_ANY_STRIDE = replace(SPLEETER, stride=1)
+"""Before the networks are known, T may be any number."""
+
+
 class SeparationSection(Section):
     """What is separated, and how."""
 
@@ -108,10 +114,10 @@ class SeparationSection(Section):
     that this machine is fast enough for; auto: the same, or a longer one if needed."""
 
     T: Annotated[
-        Annotated[int, Field(strict=True, ge=64, le=MAX_T, multiple_of=64)] | None,
+        Annotated[int, Field(strict=True, ge=1, le=MAX_T)] | None,
         Effect.BY_CROSS_FADE,
     ] = None
-    """Spectra that the networks see, instead of the preset's; a multiple of 64."""
+    """Spectra that the networks see, instead of the preset's; for Spleeter's a multiple of 64."""
 
     B: Annotated[Annotated[int, Field(strict=True, ge=1)] | None, Effect.BY_CROSS_FADE] = None
     """Spectra emitted each block, instead of the preset's."""
@@ -135,20 +141,30 @@ class SeparationSection(Section):
     with two stems half the work and the memory, and a little rougher."""
 
     mask_extension: Annotated[MaskExtension, Effect.AT_ONCE] = MaskExtension.MEAN
-    """Above 11 kHz. mean: the stems sum to the input; zeros: Spleeter's default."""
+    """Above what the networks see, for Spleeter's 11 kHz. mean: the stems sum to the input; zeros:
+    Spleeter's default."""
 
-    @property
-    def schemes(self) -> tuple[Scheme, ...]:
-        """The preset's schemes with what is set by hand; see `fitting_schemes`."""
+    def schemes(self, grid: Grid) -> tuple[Scheme, ...]:
+        """Return the preset's schemes with what is set by hand; see `fitting_schemes`."""
         numbers = {key: getattr(self, key) for key in ("T", "B", "A", "mirror")}
         by_hand = {key: value for key, value in numbers.items() if value is not None}
-        return fitting_schemes(self.preset, by_hand)
+        return fitting_schemes(self.preset, by_hand, grid)
 
     def works(self, networks: SetOfNetworks) -> tuple[Work, ...]:
-        """Return the work of each of the preset's schemes."""
+        """Return what each of the preset's schemes asks of the machine.
+
+        Raises
+        ------
+        ConfigError
+            None of them fits these networks.
+        """
+        try:
+            schemes = self.schemes(networks.grid)
+        except ValueError as error:
+            raise ConfigError(f"separation: {error}, for the {networks.name} networks") from None
         return tuple(
             Work(scheme, networks, self.precision, self.threads, self.residual)
-            for scheme in self.schemes
+            for scheme in schemes
         )
 
     @model_validator(mode="after")
@@ -162,7 +178,7 @@ class SeparationSection(Section):
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> "SeparationSection":
-        _ = self.schemes  # raises ValueError where they do not
+        _ = self.schemes(_ANY_STRIDE)  # raises ValueError where they do not
         return self
 
 

@@ -12,7 +12,7 @@ StemName = Literal["vocals", "drums", "bass", "other", "accompaniment", "piano"]
 
 STEMS: tuple[StemName, ...] = get_args(StemName)
 """All stems. A set of networks has some of them, in an order of its own: see the architectures in
-`tflite_models.store.releases`. Add new ones at the end, for each stem keeps its place on the
+`tflite_models.spleeter.releases`. Add new ones at the end, for each stem keeps its place on the
 real-time side."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Literal, TypeAlias
 
-from stemd.dsp.scheme import Scheme
+from stemd.dsp.scheme import Grid, Scheme
 
 PresetName: TypeAlias = Literal["seed", "studio", "balanced", "live", "auto"]
 """The names that the configuration accepts: those of `PRESETS`."""
@@ -26,16 +26,28 @@ PRESETS: dict[str, tuple[Scheme, ...]] = {
     "auto": tuple(chain.from_iterable(reversed(_SCHEMES.values()))),
 }
 """The schemes of each preset, the shortest delay first: the daemon takes the first one for which
-the machine is fast enough. ``auto`` has the schemes of all others."""
+the machine is fast enough. ``auto`` has the schemes of all others. They count spectra;
+`fitting_schemes` puts them on the networks' grid."""
 
 UNMEASURED = tuple(name for name, schemes in reversed(PRESETS.items()) if len(schemes) == 1)
 """Presets of one scheme: there is nothing to choose, so the machine is not measured."""
 
 
-def fitting_schemes(preset: str, by_hand: Mapping[str, int]) -> tuple[Scheme, ...]:
-    """Return a preset's schemes with some of their numbers replaced, the shortest delay first.
+def fitting_schemes(preset: str, by_hand: Mapping[str, int], grid: Grid) -> tuple[Scheme, ...]:
+    """Return a preset's schemes on a grid, the shortest delay first.
 
-    Schemes that the numbers do not fit are left out.
+    Parameters
+    ----------
+    preset : str
+    by_hand : mapping of str to int
+        Numbers of spectra that replace those of every scheme.
+    grid : Grid
+        Of the networks.
+
+    Returns
+    -------
+    tuple of Scheme
+        Without those that the numbers or the grid do not fit.
 
     Raises
     ------
@@ -45,7 +57,7 @@ def fitting_schemes(preset: str, by_hand: Mapping[str, int]) -> tuple[Scheme, ..
     schemes, misfits = set(), []
     for scheme in PRESETS[preset]:
         try:
-            schemes.add(Scheme(*{**scheme.numbers, **by_hand}.values()))
+            schemes.add(Scheme(*{**scheme.numbers, **by_hand}.values(), grid=grid))
         except ValueError as error:
             misfits.append(error)
     if not schemes:

@@ -1,11 +1,13 @@
 """A separation that asks something of a machine: scheme, stems, precision, threads."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from stemd.daemon.wording import counted
 from stemd.dsp.masks import MaskKind
-from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.graphs.spec import StreamingPrecision
+from stemd.dsp.scheme import Grid, Scheme
+from stemd.tflite_models.families import DEFAULT_FAMILY, family_of
+from stemd.tflite_models.family import Cost
+from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 
 AUTO = "auto"
 """In place of a name, or of a number of stems."""
@@ -22,11 +24,25 @@ class SetOfNetworks:
         In order.
     masks : MaskKind
         What its networks give.
+    family : str
+        Which kind of networks they are; see `tflite_models.families`.
     """
 
     name: str
     stems: tuple[str, ...]
     masks: MaskKind = "sigmoid"
+    family: str = DEFAULT_FAMILY
+
+    @property
+    def grid(self) -> Grid:
+        """The times and frequencies at which they see music.
+
+        Raises
+        ------
+        ModelError
+            The family is not known.
+        """
+        return Grid(**asdict(family_of(self.family).sizes))
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,7 @@ class Work:
     Attributes
     ----------
     scheme : Scheme
+        On the networks' grid.
     networks : SetOfNetworks
     precision : StreamingPrecision
         Arithmetic of the networks.
@@ -55,6 +72,24 @@ class Work:
     def running(self) -> int:
         """How many networks run at once."""
         return len(self.networks.stems) - self.residual
+
+    @property
+    def spec(self) -> GraphSpec:
+        """What the networks' graphs are compiled for."""
+        return GraphSpec(**self.scheme.numbers, precision=self.precision)
+
+    @property
+    def cost(self) -> Cost:
+        """What one network takes for a block.
+
+        Raises
+        ------
+        KeyError
+            Its family does not know it for this scheme.
+        ModelError
+            The family is not known.
+        """
+        return family_of(self.networks.family).cost(self.spec)
 
     def __str__(self) -> str:
         """Return it in a line."""

@@ -13,6 +13,7 @@ INTERNAL = {
     "n_fft must be a multiple of hop_length, at least … times it (got … and …)",
     "model_bins must be from 1 to … (got …)",
     "stride must be from 1 to … (got …)",
+    "T=… is not from 1 to …",
     "… has shape …, expected …",
     "… … is not float32 (…, frames)",
     "… slots for … outputs",

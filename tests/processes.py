@@ -36,10 +36,10 @@ READY = "separating into"
 
 
 @contextmanager
-def running(environment, *arguments, **more):
+def running(environment, *arguments, program=(STEMD,), **more):
     """`stemd run` from when it separates; yields the process and the log so far."""
     process = subprocess.Popen(
-        [STEMD, "run", *arguments],
+        [*program, "run", *arguments],
         env={**environment, **more},
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

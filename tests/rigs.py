@@ -72,6 +72,7 @@ def measure(
     scheme: Scheme,
     x: Callable[[int], np.ndarray],
     afterwards: Callable[..., object] = lambda rig, session: None,
+    networks: Callable[[], LoadedNetworks | None] = lambda: None,
     **options: object,
 ) -> Take:
     """Play ``x(delay)`` through a daemon in a graph.
@@ -90,12 +91,14 @@ def measure(
         From the delay in frames to the music.
     afterwards : function
         Called with the rig and the session before they end.
+    networks : function
+        Loads networks for the scheme; by default two cheap ones.
     options : dict
         Of the rig.
     """
 
     def take() -> Take:
-        with rig(*graph, **options) as r, session_on(r, scheme) as session:
+        with rig(*graph, **options) as r, session_on(r, scheme, networks()) as session:
             watch, delay = Watch(session.separation), session.rt.delay
             begin, played, y = r.play(x(delay), watch)
             counters, report = (watch.first, watch.last), session.separation.report()

@@ -8,7 +8,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("daemon", "dsp", "tflite_models")
 
-OWN = {"daemon.config", "daemon.config_file", "tflite_models.network", "tflite_models.runtime"}
+OWN = {
+    "daemon.config",
+    "daemon.config_file",
+    "tflite_models.families",
+    "tflite_models.family",
+    "tflite_models.network",
+    "tflite_models.runtime",
+}
 """Modules beside the rooms that stand on a floor of their own; all others there are the lowest."""
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stemd.tflite_models.spleeter.checkpoint import DATA_FILE, INDEX_FILE
+from stemd.tflite_models.family import Release
 from stemd.tflite_models.spleeter.leveldb import MAGIC, masked_crc32c
+from stemd.tflite_models.spleeter.releases import DATA_FILE, INDEX_FILE
+from stemd.tflite_models.spleeter.releases import release as spleeter_release
 from stemd.tflite_models.spleeter.unet import Activations, Architecture
-from stemd.tflite_models.store.releases import Release
 
 FILTERS = (2, 3, 4, 3, 2, 3)
 OFFICIAL_2 = Activations("leaky_relu", "relu")
@@ -133,7 +134,7 @@ def add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 def release(folder: Path, archive: Path, name: str = "2stems") -> Release:
     """Make a release of which these are the official files."""
-    return Release(
+    return spleeter_release(
         name,
         ARCHITECTURE,
         sha256(archive),

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stemd.daemon.work import Work
-from stemd.dsp.scheme import Scheme
 
 MOBILENET_GMAC = 0.300
 
@@ -97,40 +96,6 @@ BOARDS = (
 )
 
 
-@dataclass(frozen=True)
-class Block:
-    """What a network computes for one block, as `tflite_models.graphs.counting` counts it.
-
-    Attributes
-    ----------
-    macs : float
-        Multiplications with addition.
-    macs_float : float
-        Multiplications that stay float32 in ``mixed``.
-    activations : float
-        Bytes that one operation writes and the next one reads; an upper bound, for some of them
-        never leave the caches.
-    """
-
-    macs: float
-    macs_float: float
-    activations: float
-
-
-BLOCKS = {
-    Scheme(T=64, B=1, A=1, mirror=8): Block(555e6, 96e6, 32e6),
-    Scheme(T=64, B=2, A=1, mirror=8): Block(555e6, 96e6, 32e6),
-    Scheme(T=64, B=3, A=0, mirror=8): Block(565e6, 106e6, 33e6),
-    Scheme(T=64, B=4, A=8): Block(575e6, 116e6, 34e6),
-    Scheme(T=128, B=16, A=16): Block(1079e6, 214e6, 64e6),
-    Scheme(T=128, B=128, A=0): Block(1628e6, 475e6, 104e6),
-}
-"""The cost of each preset's schemes."""
-
-WEIGHTS = {"fp32": 39e6, "mixed": 10e6, "int8": 10e6}
-"""Bytes of a network's weights, which are read for every block."""
-
-
 def this_board() -> Board:
     """Return the machine that this process runs on."""
     text = CPUINFO.read_text() if CPUINFO.exists() else ""
@@ -155,13 +120,12 @@ def expected_load(work: Work, board: Board) -> float:
 
     Raises
     ------
-    KeyError
-        No preset has this scheme.
+    KeyError, ModelError
+        As `Work.cost`.
     """
-    block, core = BLOCKS[work.scheme], board.core
-    in_float = {"fp32": block.macs, "mixed": block.macs_float, "int8": 0.0}[work.precision]
-    core_s = (block.macs - in_float) / (1e9 * core.int8) + in_float / (1e9 * core.float32)
-    memory_s = (WEIGHTS[work.precision] + block.activations) / (1e9 * core.memory)
+    cost, core = work.cost, board.core
+    core_s = cost.macs_int8 / (1e9 * core.int8) + cost.macs_float / (1e9 * core.float32)
+    memory_s = (cost.weights + cost.activations) / (1e9 * core.memory)
     alone_s = core_s / min(work.threads, board.cores)
     together_s = work.running * max(core_s / board.cores, memory_s)
     return max(alone_s, together_s) / work.scheme.block_s

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from stemd.daemon.capacity.benchmark import Measurement, measured
 from stemd.daemon.work import Work
+from stemd.tflite_models.families import FAMILIES
 from stemd.tflite_models.files import (
     PRIVATE,
     locked,
@@ -22,7 +23,6 @@ from stemd.tflite_models.files import (
     write_whole,
 )
 from stemd.tflite_models.runtime import runtime_name
-from stemd.tflite_models.spleeter.streaming import WRITER
 
 log = logging.getLogger(__name__)
 
@@ -134,12 +134,13 @@ class Measurements:
 def describe_machine() -> dict[str, str]:
     """Return what determines the speed: when any of it changes, measurements are void."""
     runtime = runtime_name()
+    graphs = ", ".join(str(load().version) for load in FAMILIES.values())
     return {
         "host": platform.node(),
         "processor": processor_name(),
         "cores": str(len(os.sched_getaffinity(0))),
         "runtime": f"{runtime} {version(runtime.replace('_', '-'))}",
-        "stemd": f"{version('stemd')}, graphs of version {WRITER}",
+        "stemd": f"{version('stemd')}, graphs of version {graphs}",
     }
 
 

@@ -9,7 +9,7 @@ from stemd.daemon.capacity.estimate import Board, expected_load, this_board
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import validated
 from stemd.daemon.engine.networks import TWO, choose_networks
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import fitting_schemes
 from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.runtime import preferred_precision
@@ -24,9 +24,6 @@ MOST_MEMORY = 1 / 3
 
 MEMORY_MB = 70
 """The most that the daemon needs besides its networks."""
-
-NETWORK_MB = {"fp32": 50, "mixed": 20, "int8": 20}
-"""The most that each network needs."""
 
 KEYS = ("residual", "precision", "preset", "threads")
 """Of the section ``separation``: what a profile chooses, besides the networks."""
@@ -136,8 +133,9 @@ def _choice(settings: dict[str, Any], networks: SetOfNetworks, board: Board) -> 
     running = len(networks.stems) - settings["residual"]
     settings = {"threads": max(1, board.cores // running), **settings}
     rest = {key: value for key, value in settings.items() if key != "preset"}
-    work = Work(PRESETS[settings["preset"]][-1], networks, **rest)
-    memory_mb = MEMORY_MB + running * NETWORK_MB[work.precision]
+    scheme = fitting_schemes(settings["preset"], {}, networks.grid)[-1]
+    work = Work(scheme, networks, **rest)
+    memory_mb = MEMORY_MB + running * work.cost.memory_mb
     settings = {"networks": networks.name, **settings}
     return _Choice(settings, work, expected_load(work, board), memory_mb)
 

@@ -12,7 +12,7 @@ from stemd.daemon.capacity.profiles import choose_profile, sets_to_choose_from
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.engine.networks import choose_networks, find_networks
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import PRESETS, fitting_schemes
 from stemd.daemon.work import SetOfNetworks, Work
 from stemd.dsp.scheme import SAMPLERATE, Scheme
 
@@ -32,7 +32,7 @@ HEADER = (
 LEGEND = f"""
 DELAY    at 44.1 kHz, without the server's periods
 NETWORK  one network, one block
-DSP      signal processing of one hop (23 ms), from and to 48 kHz
+DSP      signal processing of one hop, from and to 48 kHz
 LOAD     time that a block takes, of the time that it may take; held up to {HEADROOM:.0%}
 EXPECTED estimate of LOAD, by counting multiplications (docs/raspberry-pi.md)
 CORES    how many cores are kept busy
@@ -97,9 +97,13 @@ def _print_table(
 def _measure(wishes: SeparationSection, networks: SetOfNetworks) -> Iterator[Row]:
     """Measure the presets, from the shortest delay to the longest."""
     cache = Measurements()
-    for scheme in PRESETS["auto"]:
-        preset = next(name for name, schemes in PRESETS.items() if scheme in schemes)
+    for scheme in fitting_schemes("auto", {}, networks.grid):
+        preset = next(name for name in PRESETS if _has(name, scheme))
         yield preset, scheme, cache.measure(_work(wishes, networks, scheme)).best
+
+
+def _has(preset: str, scheme: Scheme) -> bool:
+    return any(each.numbers == scheme.numbers for each in PRESETS[preset])
 
 
 def _work(wishes: SeparationSection, networks: SetOfNetworks, scheme: Scheme) -> Work:

@@ -18,7 +18,9 @@ def check(source: ConfigSource) -> None:
     from stemd.daemon.engine.networks import choose_networks, find_networks
 
     wishes = source.load().separation
+    networks = choose_networks(wishes.networks, wishes.stems)
+    wishes.works(networks)  # raises an error where the scheme does not fit them
     if {wishes.networks, wishes.stems} != {AUTO}:
-        find_networks(choose_networks(wishes.networks, wishes.stems).name)
+        find_networks(networks.name)
     read = source.path or existing_default_path()
     echo(f"the configuration is right ({read or 'no file: the defaults'})")

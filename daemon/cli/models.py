@@ -11,8 +11,8 @@ from stemd.daemon.cli.terminal import echo, echo_error, progress_bar
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import AUTO
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.families import releases
 from stemd.tflite_models.graphs.spec import StreamingPrecision
-from stemd.tflite_models.store.releases import RELEASES
 
 if TYPE_CHECKING:
     from stemd.tflite_models.graphs.spec import GraphSpec
@@ -43,7 +43,7 @@ def list_sets() -> None:
 
 
 @models.command()
-@click.argument("name", type=Choice(list(RELEASES)), metavar="NAME")
+@click.argument("name", type=Choice(list(releases())), metavar="NAME")
 @click.option(
     "--from",
     "source",
@@ -111,7 +111,7 @@ def verify(name: str | None) -> None:
 @click.option(
     "--preset", type=Choice(list(PRESETS)), help="The scheme of a preset (default: seed)."
 )
-@click.option("--T", "t", type=int, help="Spectra in the window, a multiple of 64.")
+@click.option("--T", "t", type=int, help="Spectra in the window; for Spleeter's, a multiple of 64.")
 @click.option("--B", "b", type=int, help="Spectra emitted for each block.")
 @click.option("--A", "a", type=int, help="Spectra of look-ahead.")
 @click.option("--mirror", type=int, help="Spectra that mirror the newest ones.")
@@ -209,13 +209,11 @@ def _spec(
     from stemd.daemon.engine.networks import choose_networks
     from stemd.daemon.presets import fitting_schemes
     from stemd.daemon.work import Work
-    from stemd.tflite_models.graphs.spec import GraphSpec
 
     given = {key: value for key, value in by_hand.items() if value is not None}
+    networks = choose_networks(name)
     try:
-        schemes = fitting_schemes(preset, given)
+        schemes = fitting_schemes(preset, given, networks.grid)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    networks = choose_networks(name)
-    work = first_held([Work(scheme, networks, precision) for scheme in schemes])
-    return GraphSpec(**work.scheme.numbers, precision=precision)
+    return first_held([Work(scheme, networks, precision) for scheme in schemes]).spec

@@ -67,9 +67,9 @@ def _names_of_networks() -> Sequence[str]:
 
 
 def _numbers_of_stems() -> Sequence[str]:
-    from stemd.tflite_models.store.releases import RELEASES
+    from stemd.tflite_models.families import releases
 
-    return [AUTO, *sorted({str(len(each.architecture.stems)) for each in RELEASES.values()})]
+    return [AUTO, *sorted({str(len(each.stems)) for each in releases().values()})]
 
 
 NETWORKS = Words("name", _names_of_networks)

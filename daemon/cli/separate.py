@@ -9,8 +9,8 @@ import click
 
 from stemd.daemon.cli.options import NETWORKS, NUMBER_OF_STEMS, Choice, refuse_both
 from stemd.daemon.cli.terminal import echo, progress_bar
-from stemd.daemon.errors import StemdError
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.errors import ConfigError, StemdError
+from stemd.daemon.presets import PRESETS, fitting_schemes
 from stemd.daemon.work import AUTO, Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE
@@ -125,7 +125,11 @@ def _works(
 
     chosen = choose_networks(networks, "auto" if stems == AUTO else int(stems))
     precision = precision or (preferred_precision() if preset else "fp32")
-    schemes = PRESETS[preset] if preset else (OFFLINE,)
+    grid = chosen.grid
+    try:
+        schemes = fitting_schemes(preset, {}, grid) if preset else (OFFLINE.on(grid),)
+    except ValueError as error:
+        raise ConfigError(f"{error}, for the {chosen.name} networks") from None
     return [Work(scheme, chosen, precision, threads, residual) for scheme in schemes]
 
 

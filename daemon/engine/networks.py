@@ -17,7 +17,6 @@ from stemd.dsp.banks import Network as NetworkCall
 from stemd.dsp.masks import MaskKind
 from stemd.dsp.scheme import CHANNELS, Scheme
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.store.library import Library, Listing
 from stemd.tflite_models.store.sets import ModelSet
@@ -186,15 +185,14 @@ def load_networks(work: Work) -> ByStem:
     _check_residual(work)
     chosen = find_networks(work.networks.name)
     log.info("networks: %s (%s)", chosen.name, chosen.origin)
-    spec = GraphSpec(**work.scheme.numbers, precision=work.precision)
-    graphs = chosen.graphs(spec)
+    graphs = chosen.graphs(work.spec)
     try:
         return _load(graphs, work)
     except ModelError:
         if all(path.exists() for path in graphs.values()):
             raise
     # Another process that derived others has forgotten these meanwhile.
-    return _load(chosen.graphs(spec), work)
+    return _load(chosen.graphs(work.spec), work)
 
 
 def _check_residual(work: Work) -> None:
@@ -219,14 +217,14 @@ def find_networks(name: str) -> ModelSet:
 def _load(graphs: Mapping[str, Path], work: Work) -> ByStem:
     last = list(graphs)[-1]
     return {
-        stem: None if work.residual and stem == last else _network(path, work.threads)
+        stem: None if work.residual and stem == last else _network(path, work)
         for stem, path in graphs.items()
     }
 
 
-def _network(path: Path, threads: int) -> Network:
+def _network(path: Path, work: Work) -> Network:
     wait_for_rest()  # the runtime holds the interpreter while it prepares the network
-    return Network(path, threads)
+    return Network(path, work.threads, work.scheme.grid.model_bins)
 
 
 def choose_networks(networks: str, stems: Literal["auto"] | int = "auto") -> SetOfNetworks:
@@ -257,7 +255,7 @@ def choose_networks(networks: str, stems: Literal["auto"] | int = "auto") -> Set
             f"the {name} networks separate {', '.join(unknown)}, for which stemd has no ports; "
             f"choose networks that separate only {', '.join(STEMS)}"
         )
-    return SetOfNetworks(name, found.stems, found.masks)
+    return SetOfNetworks(name, found.stems, found.masks, found.family)
 
 
 def _name_by_stems(lines: Sequence[Listing], stems: Literal["auto"] | int) -> str:

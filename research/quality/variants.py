@@ -105,7 +105,7 @@ def _excerpt(recipe: Recipe, B: int) -> tuple[NDArray[np.complex64], Waveform]:
 
     Returns
     -------
-    spectra : complex64 [shape=(hops, CHANNELS, N_BINS)]
+    spectra : complex64 [shape=(hops, CHANNELS, n_bins)]
     vocals : float32 [shape=(CHANNELS, frames)]
         Of the excerpt only.
     """

@@ -94,6 +94,8 @@ def build(
             material_sha256=digest_of_heard(heard),
             card=CARD,
         ),
+        licence=deezers.manifest.licence,
+        citation=deezers.manifest.citation,
     )
     with _workplace(out_dir) as workplace:
         folder = workplace / OURS

@@ -9,12 +9,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from known_sets import TWO
 from stemd.daemon.config import EFFECTS, Config
 from stemd.daemon.config_file import load_config
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import PRESETS, PresetName
 from stemd.daemon.sections import Effect
-from stemd.dsp.scheme import Scheme
+from stemd.dsp.scheme import SPLEETER, Scheme
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 
@@ -86,9 +87,16 @@ def test_the_configuration_accepts_the_names_of_all_presets():
     assert get_args(PresetName) == (*PRESETS,)
 
 
+def schemes_of(*settings: str) -> tuple[Scheme, ...]:
+    return load_config(None, list(settings)).separation.schemes(SPLEETER)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_a_choice_and_gives_its_scheme(preset):
-    assert load_config(None, [f"separation.preset={preset}"]).separation.schemes == PRESETS[preset]
+    assert (
+        load_config(None, [f"separation.preset={preset}"]).separation.schemes(SPLEETER)
+        == PRESETS[preset]
+    )
 
 
 def test_auto_goes_from_the_shortest_delay_to_the_longest():
@@ -101,28 +109,37 @@ def test_auto_goes_from_the_shortest_delay_to_the_longest():
 
 def test_numbers_by_hand_replace_the_presets():
     by_hand = ["separation.preset=seed", "separation.B=16", "separation.mirror=8"]
-    schemes = load_config(None, by_hand).separation.schemes
+    schemes = schemes_of(*by_hand)
     assert schemes == (Scheme(T=128, B=16, A=0, mirror=8),)
 
 
 def test_numbers_by_hand_replace_those_of_every_scheme():
     by_hand = ["separation.preset=live", "separation.T=128", "separation.B=4", "separation.A=8"]
-    schemes = load_config(None, [*by_hand, "separation.mirror=0"]).separation.schemes
+    schemes = schemes_of(*by_hand, "separation.mirror=0")
     assert schemes == (Scheme(T=128, B=4, A=8),), "the same one is not tried twice"
 
 
 def test_schemes_that_numbers_by_hand_do_not_fit_are_left_out():
-    schemes = load_config(None, ["separation.preset=auto", "separation.T=64"]).separation.schemes
+    schemes = load_config(None, ["separation.preset=auto", "separation.T=64"]).separation.schemes(
+        SPLEETER
+    )
     assert {scheme.B for scheme in schemes} == {1, 2, 3, 4, 16}, "of seed and T=64 nothing is left"
     delays = [scheme.delay for scheme in schemes]
     assert delays == sorted(delays)
+
+
+def test_a_window_must_fit_the_networks():
+    wishes = load_config(None, ["separation.T=100"]).separation
+    rule = r"separation: T must be a multiple of 64 .*\(got 100\), for the 2stems networks"
+    with pytest.raises(ConfigError, match=rule):
+        wishes.works(TWO)
 
 
 def test_every_error_is_told_at_once(tmp_path):
     wrong = {
         "jack": {"clientname": "x", "server": "alsa", "autoconnect": {"in_R": "("}},
         "separation": {
-            **{"stems": "three", "networks": "a/b", "T": 100, "B": 0},
+            **{"stems": "three", "networks": "a/b", "T": 0, "B": 0},
             **{"threads": "many", "precision": "int4"},
         },
         "seperation": {},
@@ -138,7 +155,7 @@ def test_every_error_is_told_at_once(tmp_path):
             "separation.networks: string should match pattern '^[A-Za-z0-9_][A-Za-z0-9_.-]*$' "
             "(got 'a/b')",
             "separation.stems: must be auto or a number of stems, as 2 or 4 (got 'three')",
-            "separation.T: input should be a multiple of 64 (got 100)",
+            "separation.T: input should be greater than or equal to 1 (got 0)",
             "separation.B: input should be greater than or equal to 1 (got 0)",
             "separation.threads: input should be a valid integer (got 'many')",
             "separation.precision: input should be 'fp32', 'mixed' or 'int8' (got 'int4')",

@@ -7,12 +7,12 @@ from rigs import Watch, session_on
 from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.ports import outputs_of
 from stemd.dsp.scheme import SPLEETER, Scheme
-from stemd.tflite_models.store.releases import RELEASES
+from stemd.tflite_models.families import releases
 
 MODEL_BINS = SPLEETER.model_bins
 
 SCHEME = Scheme(T=64, B=3, A=2, mirror=4)
-STEMS = RELEASES["5stems"].architecture.stems
+STEMS = releases()["5stems"].stems
 NEVER = np.float32(-20.0)
 """A logit that counts for nothing beside zero; as a magnitude it would be the loudest."""
 

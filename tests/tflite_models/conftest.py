@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import tiny_model as tiny
+from stemd.tflite_models.family import Release
 from stemd.tflite_models.store.convert import checkpoint_sha256, convert
 from stemd.tflite_models.store.install import Installer
 from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.store.manifest import MANIFEST, Figures, Training, read_manifest
-from stemd.tflite_models.store.releases import Release
 from stemd.tflite_models.store.set_folder import write_set
 
 from .http_server import Site, serving

@@ -18,10 +18,8 @@ from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import read_ordinary
 from stemd.tflite_models.spleeter.leveldb import MalformedError, read_table
 from stemd.tflite_models.spleeter.protobuf import fields, message, number
+from stemd.tflite_models.spleeter.releases import DATA_FILE, INDEX_FILE
 from stemd.tflite_models.spleeter.unet import FloatArray
-
-INDEX_FILE = "model.index"
-DATA_FILE = "model.data-00000-of-00001"
 
 MOST_INDEX_BYTES = 1 << 24
 """Of the index; the official ones have some thousand."""

@@ -5,32 +5,23 @@ It is what a set of networks is kept as, and what `streaming` is measured agains
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from mmap import ACCESS_READ, mmap
-from pathlib import Path
 from typing import Any
 
-from stemd.tflite_models.files import open_ordinary
-from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind
+from stemd.tflite_models.graphs.graph_file import INPUT, OUTPUTS, notes
+from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec
 from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
 from stemd.tflite_models.spleeter.layers import Layers
-from stemd.tflite_models.spleeter.unet import BINS, CHANNELS, UNet
+from stemd.tflite_models.spleeter.unet import BINS, UNet, check_window
 
 WRITER = 1
 """Version of what this module writes."""
-
-INPUT = "magnitudes"
-OUTPUTS: Mapping[MaskKind, str] = {"sigmoid": "stem_magnitudes", "softmax": "mask_logits"}
-METADATA = "stemd"
 
 
 def write_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
     """Write the graph of one stem for one spec.
 
-    Its input `magnitudes` is float32 [shape=(1, T, 1024, 2)], linear magnitudes of the mixture's
-    STFT; its output is float32 [shape=(1, B, 1024, 2)]: `stem_magnitudes`, those of the stem, or
-    `mask_logits`, of which a softmax over the stems makes the masks.
+    See `graphs.graph_file` for its input and output.
 
     Parameters
     ----------
@@ -49,10 +40,11 @@ def write_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
     Raises
     ------
     ValueError
-        For another precision.
+        For another precision, or a window that is no multiple of the stride.
     """
     if spec.precision not in ("fp32", "fp16"):
         raise ValueError(f"precision={spec.precision!r}: a plain graph is fp32 or fp16")
+    check_window(spec)
     writer = ModelWriter(f"stemd: {unet.stem}, {spec}")
     layers = Layers(writer, spec.precision)
     window = writer.value(INPUT, (1, spec.T, BINS, CHANNELS))
@@ -62,38 +54,8 @@ def write_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
         whole = writer.op("MUL", [mask, window], "masked", window.shape)
     output = OUTPUTS[unet.masks]
     emitted = layers.slice_rows(whole, spec.first, spec.B, output)
-    notes = {METADATA: json.dumps(metadata(unet, spec, about, WRITER)).encode()}
-    return writer.finish({INPUT: window}, {output: emitted}, notes)
-
-
-def metadata(unet: UNet, spec: GraphSpec, about: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """Return the metadata of a file."""
-    masks = {} if unet.masks == "sigmoid" else {"masks": unet.masks}
-    return {
-        "stem": unet.stem,
-        "encoder_activation": unet.activations.encoder,
-        "decoder_activation": unet.activations.decoder,
-        "graph": spec.as_dict(),
-        "writer": version,
-        **masks,
-        **about,
-    }
-
-
-def says_stem(path: Path, stem: str) -> bool:
-    """Whether the file of a graph says of itself that it is this stem's.
-
-    What `metadata` gives begins with it. To look for that takes less than to import the classes of
-    the whole format, which a daemon whose graphs are made does without.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
-    """
-    beginning = json.dumps({"stem": stem})[:-1].encode()
-    with open_ordinary(path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return content.find(beginning + b",") >= 0
+    told = notes(unet.stem, unet.details(), spec, WRITER, about)
+    return writer.finish({INPUT: window}, {output: emitted}, told)
 
 
 def _logits(layers: Layers, unet: UNet, window: Tensor) -> Tensor:

@@ -9,32 +9,28 @@ the kernels; only one addition per norm remains.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.graphs.graph_file import INPUT, OUTPUTS, notes
+from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec
 from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
+from stemd.tflite_models.spleeter.family import WRITER
 from stemd.tflite_models.spleeter.layers import VALID, Layers
-from stemd.tflite_models.spleeter.plain import INPUT, METADATA, OUTPUTS, metadata
 from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
 from stemd.tflite_models.spleeter.unet import (
     BINS,
-    CHANNELS,
     DEPTH,
     Activation,
     Convolution,
     FloatArray,
     Norm,
     UNet,
+    check_window,
 )
-
-WRITER = 6
-"""Version of what this module writes; part of the key of every cached graph. Raise it when this
-module writes other operations for the same numbers, so that no old graph is used."""
 
 HEAD_REACH = 3
 """Rows before and after its own that the head reads: 4 taps, 2 rows apart."""
@@ -82,7 +78,7 @@ def compile_graph(
 ) -> bytes:
     """Write the graph of one stem for one spec.
 
-    Its input and output are those of `graph.write_graph`. In fp32 so are its numbers, but for
+    Its input and output are those of `plain.write_graph`. In fp32 so are its numbers, but for
     rounding: at most 1e-5 of the largest output.
 
     Parameters
@@ -99,8 +95,15 @@ def compile_graph(
     Returns
     -------
     bytes
-        The file, the same for the same arguments.
+        The file, the same for the same arguments. Where other operations are written for the same
+        numbers, `WRITER` is raised.
+
+    Raises
+    ------
+    ValueError
+        The window is no multiple of the stride.
     """
+    check_window(spec)
     writer = ModelWriter(f"stemd: {unet.stem}, {spec}, compiled")
     layers = Layers(writer, spec.precision, kept)
     window = writer.value(INPUT, (1, spec.T, BINS, CHANNELS))
@@ -119,8 +122,8 @@ def compile_graph(
     out = _logits(layers, joined, unet.head, emitted)
     if unet.masks == "sigmoid":
         out = _masked(layers, out, window, spec)
-    notes = {METADATA: json.dumps(metadata(unet, spec, about, WRITER)).encode()}
-    return writer.finish({INPUT: window}, {OUTPUTS[unet.masks]: out}, notes)
+    told = notes(unet.stem, unet.details(), spec, WRITER, about)
+    return writer.finish({INPUT: window}, {OUTPUTS[unet.masks]: out}, told)
 
 
 def rows_needed(spec: GraphSpec) -> list[tuple[int, int]]:

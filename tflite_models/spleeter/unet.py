@@ -14,16 +14,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stemd.tflite_models.graphs.spec import MaskKind
+from stemd.tflite_models.graphs.spec import CHANNELS, MAX_T, GraphSpec, MaskKind
 
 FloatArray = NDArray[np.float32]
 Activation = Literal["leaky_relu", "relu", "elu"]
 
 LEAKY_SLOPE = 0.2
 BINS = 1024
-CHANNELS = 2
 FILTERS = (16, 32, 64, 128, 256, 512)
 DEPTH = len(FILTERS)
+STRIDE = 2**DEPTH
+"""The window is a multiple of so many spectra: each convolution of the encoder halves it."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,25 @@ class UNet:
             for part, array in _parts(convolution)
         }
 
+    def details(self) -> dict[str, str]:
+        """Return what a file says of the network so that `from_tensors` can put it together."""
+        told: dict[str, str] = {
+            "encoder_activation": self.activations.encoder,
+            "decoder_activation": self.activations.decoder,
+        }
+        return told if self.masks == "sigmoid" else {**told, "masks": self.masks}
+
     def _convolutions(self) -> Iterator[tuple[str, Convolution]]:
         for side, convolutions in (("encoder", self.encoder), ("decoder", self.decoder)):
             for level, convolution in enumerate(convolutions, 1):
                 yield f"{side}/{level}", convolution
         yield "head", self.head
+
+
+def check_window(spec: GraphSpec) -> None:
+    """Raise ValueError unless the window can be halved by every convolution of the encoder."""
+    if spec.T % STRIDE:
+        raise ValueError(f"T={spec.T} is not a multiple of {STRIDE} from {STRIDE} to {MAX_T}")
 
 
 def from_tensors(

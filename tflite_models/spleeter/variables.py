@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.graphs.spec import CHANNELS
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
 from stemd.tflite_models.spleeter.unet import (
-    CHANNELS,
     DEPTH,
     Architecture,
     Convolution,

@@ -71,7 +71,7 @@ def extract(
         raise ModelError(f"{archive}: is not a .tar.gz archive or is damaged ({error})") from error
     for name in names:
         if name not in found:
-            raise ModelError(f"{archive}: holds no {name}; it is not a Spleeter checkpoint")
+            raise ModelError(f"{archive}: holds no {name}; it is not an official archive")
 
 
 class _Bounded:

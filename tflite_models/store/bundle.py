@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.families import releases
 from stemd.tflite_models.store.convert import checkpoint_sha256, convert
 from stemd.tflite_models.store.manifest import Manifest
-from stemd.tflite_models.store.releases import RELEASES
 from stemd.tflite_models.store.set_folder import write_set
 
 NAME = "2stems"
@@ -26,7 +26,7 @@ def build(checkpoint: Path, out_dir: Path) -> Manifest:
     ModelError
         The checkpoint is not the official one.
     """
-    release = RELEASES[NAME]
+    release = releases()[NAME]
     found = checkpoint_sha256(release, checkpoint)
     draft, graphs = convert(release, checkpoint, found, "fp16")
     if not draft.provenance.verified:

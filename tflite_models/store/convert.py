@@ -1,4 +1,4 @@
-"""Turns an official checkpoint into plain networks."""
+"""Turns the files of an official archive into plain networks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.families import family_of
+from stemd.tflite_models.family import Release
 from stemd.tflite_models.files import sha256_of
-from stemd.tflite_models.graphs.spec import GraphSpec, PlainPrecision
-from stemd.tflite_models.spleeter.checkpoint import Checkpoint
-from stemd.tflite_models.spleeter.plain import write_graph
-from stemd.tflite_models.spleeter.variables import read_unet
-from stemd.tflite_models.store.manifest import Manifest, provenance_of
-from stemd.tflite_models.store.releases import Release
+from stemd.tflite_models.graphs.spec import PlainPrecision
+from stemd.tflite_models.store.manifest import Manifest, plain_spec, provenance_of
 
 
 def checkpoint_sha256(release: Release, folder: Path) -> dict[str, str]:
@@ -40,7 +38,7 @@ def convert(
     origin: str | None = None,
     is_archive_verified: bool = False,
 ) -> tuple[Manifest, Iterator[tuple[str, bytes]]]:
-    """Turn a checkpoint into plain networks, T=128.
+    """Turn a checkpoint into plain networks.
 
     Parameters
     ----------
@@ -69,20 +67,18 @@ def convert(
     ModelError
         The checkpoint is damaged or of another architecture; also while iterating.
     """
-    checkpoint = Checkpoint(folder, origin)
-    spec = GraphSpec(precision=precision)
+    family = family_of(release.family)
+    networks, spec = family.read(release, folder, origin), plain_spec(family, precision)
     draft = Manifest(
         name=release.name,
+        family=release.family,
         precision=precision,
         graph=str(spec),
-        masks=release.architecture.masks,
+        masks=release.masks,
         provenance=provenance_of(
             release, found, is_archive_verified or found == dict(release.checkpoint_sha256)
         ),
+        licence=release.publication.licence,
+        citation=release.publication.citation,
     )
-    architecture = release.architecture
-    graphs = (
-        (stem, write_graph(read_unet(checkpoint, architecture, stem), spec, draft.about))
-        for stem in architecture.stems
-    )
-    return draft, graphs
+    return draft, ((each.stem, family.plain(each, spec, draft.about)) for each in networks)

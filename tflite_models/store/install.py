@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.family import Release
 from stemd.tflite_models.files import explained, locked, remove_if_empty, sha256_of, why_unreadable
 from stemd.tflite_models.store.archive import extract
 from stemd.tflite_models.store.convert import checkpoint_sha256, convert
 from stemd.tflite_models.store.download import RETRY_DELAY_S, Progress, download
 from stemd.tflite_models.store.library import Library
-from stemd.tflite_models.store.releases import URL, Release
 from stemd.tflite_models.store.set_folder import write_set
 from stemd.tflite_models.store.sets import ModelSet
 
@@ -49,7 +49,7 @@ class Installer:
         retry_delay_s: float = RETRY_DELAY_S,
     ) -> None:
         self._library = library
-        self._url = (url or os.environ.get(URL_VARIABLE) or URL).rstrip("/")
+        self._mirror = url or os.environ.get(URL_VARIABLE)
         self._on_progress = on_progress
         self._retry_delay_s = retry_delay_s
 
@@ -126,9 +126,9 @@ class Installer:
         return staging, sha256 == release.archive_sha256
 
     def _download(self, release: Release, staging: Path) -> Path:
-        if not self._url.startswith(("http://", "https://")):
+        if not self._url_of(release).startswith(("http://", "https://")):
             raise ModelError(
-                f"{URL_VARIABLE} is {self._url}, and must begin with http:// or https://; for "
+                f"{URL_VARIABLE} is {self._mirror}, and must begin with http:// or https://; for "
                 "a file on this machine, use --from"
             )
         return download(
@@ -141,7 +141,8 @@ class Installer:
         )
 
     def _url_of(self, release: Release) -> str:
-        return f"{self._url}/{release.archive}"
+        folder = self._mirror or release.publication.url
+        return f"{folder.rstrip('/')}/{release.archive}"
 
 
 def _check_all(origin: str, found: Mapping[str, str], release: Release) -> None:

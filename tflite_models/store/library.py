@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.families import DEFAULT_FAMILY, family_of
+from stemd.tflite_models.families import releases as official_releases
+from stemd.tflite_models.family import Release
 from stemd.tflite_models.files import (
     explained,
     user_cache_folder,
@@ -20,8 +23,13 @@ from stemd.tflite_models.files import (
     write_whole,
 )
 from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind, PlainPrecision
-from stemd.tflite_models.store.manifest import MANIFEST, Figures, Manifest, read_manifest
-from stemd.tflite_models.store.releases import RELEASES, Release
+from stemd.tflite_models.store.manifest import (
+    MANIFEST,
+    Figures,
+    Manifest,
+    plain_spec,
+    read_manifest,
+)
 from stemd.tflite_models.store.sets import ModelSet
 
 Origin = Literal["installed", "bundled"]
@@ -43,6 +51,7 @@ class Listing:
     manifest: Manifest | None = None
     """None if it is damaged, or there is none."""
     problem: str = ""
+    family: str = DEFAULT_FAMILY
     masks: MaskKind = "sigmoid"
     figures: Figures | None = None
     """How well it separates, where that was measured."""
@@ -60,7 +69,7 @@ class Library:
     bundled_dir : Path, optional
         Holds `NAME/` for each bundled set; by default this package's folder.
     releases : mapping of str to Release, optional
-        The sets that can be installed; tests make their own.
+        The sets that can be installed; by default the official ones of every family.
 
     Raises
     ------
@@ -73,12 +82,12 @@ class Library:
         data_dir: Path | None = None,
         cache_dir: Path | None = None,
         bundled_dir: Path | None = None,
-        releases: Mapping[str, Release] = RELEASES,
+        releases: Mapping[str, Release] | None = None,
     ) -> None:
         self._installed_dir = (data_dir or user_data_folder()) / "models"
         self._cache_dir = cache_dir or user_cache_folder()
         self._bundled_dir = bundled_dir or Path(__file__).parents[1]
-        self._releases = releases
+        self._releases = official_releases() if releases is None else releases
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -212,7 +221,11 @@ class Library:
             manifest = read_manifest(folder)
         except ModelError as error:
             raise ModelError(f"{error}; {remedy}") from error
-        for what, found, expected in _claims(manifest, name, self._releases.get(name)):
+        try:
+            claims = list(_claims(manifest, name, self._releases.get(name)))
+        except ModelError as error:  # of a family that is not known
+            raise ModelError(f"{folder / MANIFEST}: {error}") from error
+        for what, found, expected in claims:
             if found != expected:
                 raise ModelError(
                     f"{folder / MANIFEST} names the {what} {found or 'none'}, expected {expected}; "
@@ -234,15 +247,22 @@ class Library:
         yield from lines
         release = self._releases.get(name)
         if release and not lines:
-            yield Listing(name, release.architecture.stems, None, figures=_published(release))
+            yield _expected(name, release)
 
     def _listing(self, name: str, origin: Origin, folder: Path, in_use: bool) -> Listing:
         release = self._releases.get(name)
         try:
             found = self._open(name, origin, folder)
         except ModelError as error:
-            stems = release.architecture.stems if release else ()
-            return Listing(name, stems, origin, in_use, folder, problem=str(error))
+            expected = _expected(name, release) if release else Listing(name, (), None)
+            return replace(
+                expected,
+                origin=origin,
+                in_use=in_use,
+                folder=folder,
+                figures=None,
+                problem=str(error),
+            )
         manifest = found.manifest
         is_official = release and manifest.provenance.verified and not manifest.training
         figures = manifest.figures or (_published(release) if release and is_official else None)
@@ -254,6 +274,7 @@ class Library:
             folder,
             manifest,
             _problem(found),
+            manifest.family,
             found.masks,
             figures,
         )
@@ -265,11 +286,24 @@ def _claims(
     """Yield what a manifest says and what it must say: a name for it, found, expected."""
     yield "set", manifest.name, name
     if release:
-        yield "stems", ", ".join(manifest.stems), ", ".join(release.architecture.stems)
-        yield "masks", manifest.masks, release.architecture.masks
+        yield "family", manifest.family, release.family
+        yield "stems", ", ".join(manifest.stems), ", ".join(release.stems)
+        yield "masks", manifest.masks, release.masks
     precision: PlainPrecision = "fp16" if manifest.precision == "fp16" else "fp32"
     yield "precision", manifest.precision, precision
-    yield "graph", manifest.graph, str(GraphSpec(precision=precision))
+    yield "graph", manifest.graph, str(plain_spec(family_of(manifest.family), precision))
+
+
+def _expected(name: str, release: Release) -> Listing:
+    """Return the line of a set that can be installed."""
+    return Listing(
+        name,
+        release.stems,
+        None,
+        family=release.family,
+        masks=release.masks,
+        figures=_published(release),
+    )
 
 
 def _published(release: Release) -> Figures | None:

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.families import DEFAULT_FAMILY
+from stemd.tflite_models.family import Family, Release
 from stemd.tflite_models.files import read_ordinary, sha256_of
-from stemd.tflite_models.graphs.spec import MaskKind
-from stemd.tflite_models.store.releases import CITATION, LICENCE, PROJECT, VERSION, Release
+from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind, PlainPrecision
 
 MANIFEST = "manifest.json"
 
@@ -64,8 +65,8 @@ class FileRecord(_Strict):
 class Provenance(_Strict):
     """Where the weights come from."""
 
-    project: str = PROJECT
-    release: str = VERSION
+    project: str
+    release: str
     archive: str
     archive_sha256: Sha256
     """The published one; whether the weights came in that archive or loose, see `checkpoint`."""
@@ -103,6 +104,8 @@ class Manifest(_Strict):
 
     format: Literal[1] = 1
     name: str
+    family: str = DEFAULT_FAMILY
+    """Which kind of networks they are; see `families`."""
     precision: str
     """Of the weights in the files."""
     graph: str
@@ -114,8 +117,8 @@ class Manifest(_Strict):
     training: Training | None = None
     """None for networks that are as their authors trained them."""
     figures: Figures | None = None
-    licence: str = LICENCE
-    citation: str = CITATION
+    licence: str
+    citation: str
 
     @property
     def about(self) -> dict[str, Any]:
@@ -146,11 +149,18 @@ def provenance_of(release: Release, checkpoint: dict[str, str], verified: bool) 
         Whether they are known to be the published ones.
     """
     return Provenance(
+        project=release.publication.project,
+        release=release.publication.version,
         archive=release.archive,
         archive_sha256=release.archive_sha256,
         checkpoint=checkpoint,
         verified=verified,
     )
+
+
+def plain_spec(family: Family[Any], precision: PlainPrecision) -> GraphSpec:
+    """Return what the plain graphs of a family are made for: all of its window is emitted."""
+    return GraphSpec(T=family.window, B=family.window, precision=precision)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.files import PART_PREFIX, remove_if_empty, write_whole
+from stemd.tflite_models.files import PART_PREFIX, open_ordinary, remove_if_empty, write_whole
+from stemd.tflite_models.graphs.graph_file import beginning
 from stemd.tflite_models.store.manifest import MANIFEST, FileRecord, Manifest, read_manifest
 
 
@@ -70,6 +72,21 @@ def sweep(folder: Path) -> None:
 def graph_name(stem: str, sha256: str) -> str:
     """Return the name of a graph's file, which is different for different contents."""
     return f"{stem}-{sha256[:12]}.tflite"
+
+
+def says_stem(path: Path, stem: str) -> bool:
+    """Whether the file of a graph says of itself that it is this stem's.
+
+    To look for that takes less than to import the classes of the whole format, which a daemon
+    whose graphs are made does without.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    with open_ordinary(path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return content.find(beginning(stem)) >= 0
 
 
 def _write_graph(folder: Path, stem: str, content: bytes, plain_name: bool) -> FileRecord:

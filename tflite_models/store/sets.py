@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.families import family_of
 from stemd.tflite_models.files import explained, locked
 from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind
-from stemd.tflite_models.spleeter.plain import says_stem
-from stemd.tflite_models.spleeter.reader import read_weights
-from stemd.tflite_models.spleeter.streaming import WRITER, compile_graph
 from stemd.tflite_models.store.manifest import FileRecord, Manifest, read_manifest
-from stemd.tflite_models.store.set_folder import graph_name, write_set
+from stemd.tflite_models.store.set_folder import graph_name, says_stem, write_set
 
 CACHED_SPECS = 8
 """So many derived sets are kept, all of `stemd bench` among them; of the others the longest unused
@@ -49,6 +47,11 @@ class ModelSet:
         return self.manifest.stems
 
     @property
+    def family(self) -> str:
+        """Which kind of networks they are; see `families`."""
+        return self.manifest.family
+
+    @property
     def masks(self) -> MaskKind:
         """How the masks are made of what the networks compute."""
         return self.manifest.masks
@@ -60,7 +63,7 @@ class ModelSet:
 
     @property
     def paths(self) -> dict[str, Path]:
-        """The plain files by stem: T=128, whole window."""
+        """The plain files by stem."""
         return _paths(self.folder, self.manifest)
 
     def verify(self, deep: bool = True) -> None:
@@ -95,13 +98,14 @@ class ModelSet:
 
     def write_graphs(self, spec: GraphSpec) -> Iterator[tuple[str, bytes]]:
         """Derive the graphs for a spec, one by one, as (stem, content of the file)."""
+        family = family_of(self.family)
         for stem, path in self.paths.items():
-            unet, _ = read_weights(path)
-            if unet.stem != stem:
+            weights = family.reopen(path)
+            if weights.stem != stem:
                 raise ModelError(
-                    f"{path} holds the network of {unet.stem}, expected {stem}; {self.remedy}"
+                    f"{path} holds the network of {weights.stem}, expected {stem}; {self.remedy}"
                 )
-            yield stem, compile_graph(unet, spec, self.manifest.about)
+            yield stem, family.compile(weights, spec, self.manifest.about)
 
     def _derive(self, folder: Path, spec: GraphSpec) -> Manifest:
         with explained(f"deriving the graphs of {self.name}", "XDG_CACHE_HOME"):
@@ -138,7 +142,7 @@ class ModelSet:
     def _key(self, spec: GraphSpec) -> str:
         """Name the folder after everything that determines the graphs."""
         sources = [(record.stem, record.sha256) for record in self.manifest.files]
-        everything = json.dumps([WRITER, spec.as_dict(), sources])
+        everything = json.dumps([family_of(self.family).version, spec.as_dict(), sources])
         return f"{self.name}-{spec}-{hashlib.sha256(everything.encode()).hexdigest()[:16]}"
 
 

@@ -11,10 +11,7 @@ from stemd.daemon.capacity.estimate import (
     A53,
     A72,
     A76,
-    BLOCKS,
     BOARDS,
-    WEIGHTS,
-    Block,
     Board,
     expected_load,
     this_board,
@@ -44,15 +41,20 @@ def _litert(monkeypatch):
 def test_what_is_counted_is_what_the_graphs_have(scheme):
     graphs = {
         precision: Library().find("2stems").graphs(GraphSpec(**scheme.numbers, precision=precision))
-        for precision in WEIGHTS
+        for precision in ("int8", "mixed", "fp32")
     }
     counts = {name: count(paths["vocals"].read_bytes()) for name, paths in graphs.items()}
     int8, mixed, fp32 = counts["int8"], counts["mixed"], counts["fp32"]
     assert int8.macs_float == 0
     assert int8.macs == mixed.macs == fp32.macs
     found = (int8.macs, mixed.macs_float, int8.bytes_activations)
-    assert Block(*(round(number, -6) for number in found)) == BLOCKS[scheme]
-    assert {name: round(each.bytes_weights, -6) for name, each in counts.items()} == WEIGHTS
+    costs = {name: Work(scheme, TWO, name).cost for name in counts}
+    cost = (costs["int8"].macs, costs["mixed"].macs_float, costs["int8"].activations)
+    assert tuple(round(number, -6) for number in found) == cost
+    assert costs["int8"].macs_float == 0
+    assert costs["fp32"].macs_float == costs["fp32"].macs == costs["mixed"].macs
+    for name, each in counts.items():
+        assert round(each.bytes_weights, -6) == costs[name].weights
 
 
 BALANCED = Work(Scheme(T=64, B=4, A=8), TWO, "int8")

@@ -33,7 +33,9 @@ class FakeLibrary:
 
     def list(self):
         return [
-            SimpleNamespace(name=name, origin=origin, stems=stems, masks="sigmoid")
+            SimpleNamespace(
+                name=name, origin=origin, stems=stems, masks="sigmoid", family="spleeter"
+            )
             for name, origin, stems in self.sets
         ]
 
@@ -48,14 +50,14 @@ class FakeLibrary:
 
 @pytest.fixture
 def made(monkeypatch):
-    """What `load_networks` makes, instead of interpreters: (graph, threads)."""
+    """What `load_networks` makes, instead of interpreters: (graph, threads, bins)."""
     monkeypatch.setattr(networks, "Library", FakeLibrary)
-    monkeypatch.setattr(networks, "Network", lambda path, threads: (path, threads))
+    monkeypatch.setattr(networks, "Network", lambda path, *rest: (path, *rest))
 
 
-def test_each_stem_has_a_network_for_the_scheme_with_its_threads(made):
+def test_each_stem_has_a_network_for_the_scheme_with_its_threads_and_bins(made):
     spec = GraphSpec(T=64, B=4, A=2, mirror=3, precision="int8")
-    expected = {"vocals": (spec, 3), "accompaniment": (spec, 3)}
+    expected = dict.fromkeys(TWO.stems, (spec, 3, 1024))
     assert networks.load_networks(Work(SCHEME, TWO, "int8", threads=3)) == expected
 
 

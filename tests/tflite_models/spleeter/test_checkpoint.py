@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import tiny_model as tiny
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.spleeter.checkpoint import DATA_FILE, INDEX_FILE, Checkpoint
-from stemd.tflite_models.store.releases import RELEASES
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.releases import DATA_FILE, INDEX_FILE, RELEASES
 
 
 def write_index(folder: Path, records: dict[bytes, bytes]) -> Path:

@@ -17,10 +17,12 @@ from stemd.tflite_models.network import Network
 from stemd.tflite_models.runtime import new_interpreter
 from stemd.tflite_models.spleeter import quantization
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
-from stemd.tflite_models.spleeter.plain import says_stem, write_graph
+from stemd.tflite_models.spleeter.plain import write_graph
 from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.streaming import compile_graph
 from stemd.tflite_models.spleeter.unet import Activations, Architecture, UNet
 from stemd.tflite_models.spleeter.variables import read_unet
+from stemd.tflite_models.store.set_folder import says_stem
 
 ABOUT = {"licence": "MIT", "citation": "someone"}
 
@@ -176,10 +178,9 @@ def test_a_file_tells_what_it_is(unet, tmp_path):
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({"T": 100}, "T=100 is not a multiple of 64"),
-        ({"T": 0}, "T=0 is not a multiple of 64 from 64 to 1024"),
-        ({"T": 1088}, "T=1088 is not a multiple of 64 from 64 to 1024"),
-        ({"T": 6_400_000_000}, "is not a multiple of 64 from 64 to 1024"),
+        ({"T": 0}, "T=0 is not from 1 to 1024"),
+        ({"T": 1088}, "T=1088 is not from 1 to 1024"),
+        ({"T": 6_400_000_000}, "is not from 1 to 1024"),
         ({"B": 0}, "B=0 is not at least 1"),
         ({"B": 8, "A": -1}, "A=-1 is below 0"),
         ({"B": 8, "mirror": -2}, "mirror=-2 is below 0"),
@@ -190,6 +191,12 @@ def test_a_file_tells_what_it_is(unet, tmp_path):
 def test_a_spec_refuses(numbers, message):
     with pytest.raises(ValueError, match=message):
         GraphSpec(**numbers)
+
+
+@pytest.mark.parametrize("write", [write_graph, compile_graph])
+def test_a_window_that_cannot_be_halved_six_times_is_refused(unet, write):
+    with pytest.raises(ValueError, match="T=100 is not a multiple of 64"):
+        write(unet, GraphSpec(T=100, B=1), ABOUT)
 
 
 @pytest.mark.parametrize("precision", ["mixed", "int8"])

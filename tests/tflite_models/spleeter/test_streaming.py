@@ -13,9 +13,10 @@ from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.spleeter import layers
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.family import WRITER
 from stemd.tflite_models.spleeter.layers import subpixel_kernel
 from stemd.tflite_models.spleeter.plain import write_graph
-from stemd.tflite_models.spleeter.streaming import MOST_SHIFT, WRITER, compile_graph, rows_needed
+from stemd.tflite_models.spleeter.streaming import MOST_SHIFT, compile_graph, rows_needed
 from stemd.tflite_models.spleeter.unet import DEPTH, Activations, Architecture, UNet
 from stemd.tflite_models.spleeter.variables import read_unet
 

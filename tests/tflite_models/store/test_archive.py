@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import tiny_model as tiny
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.spleeter.checkpoint import DATA_FILE, INDEX_FILE
+from stemd.tflite_models.spleeter.releases import DATA_FILE, INDEX_FILE
 from stemd.tflite_models.store.archive import extract
 
 NAMES = (DATA_FILE, INDEX_FILE)
@@ -88,7 +88,7 @@ def test_a_member_twice_is_refused(pack, out, second):
 @pytest.mark.parametrize("name", [f"/{INDEX_FILE}", f"../{INDEX_FILE}", f"a/b/{INDEX_FILE}"])
 def test_members_elsewhere_do_not_count(pack, out, name):
     archive = pack((DATA_FILE, b""), (name, b"index"))
-    with pytest.raises(ModelError, match=r"holds no model\.index; it is not a Spleeter checkpoint"):
+    with pytest.raises(ModelError, match=r"holds no model\.index; it is not an official archive"):
         extract(archive, NAMES, out)
 
 

@@ -14,14 +14,14 @@ import small_disk
 import tiny_model as tiny
 from stemd.tflite_models import files
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.spleeter.checkpoint import DATA_FILE, INDEX_FILE, Checkpoint
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
 from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.releases import DATA_FILE, INDEX_FILE, release
 from stemd.tflite_models.spleeter.variables import read_unet
 from stemd.tflite_models.store import install, set_folder
 from stemd.tflite_models.store.install import Installer
 from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.store.manifest import MANIFEST
-from stemd.tflite_models.store.releases import Release
 
 STOPS = [KeyboardInterrupt(), SystemExit(143)]
 """How Ctrl-C and SIGTERM arrive."""
@@ -88,7 +88,7 @@ class TestWhereOnlyTheArchiveIsKnown:
     @pytest.fixture
     def installer(self, tmp_path, archive, site):
         architecture = replace(tiny.ARCHITECTURE, masks="softmax")
-        releases = {"2stems": Release("2stems", architecture, tiny.sha256(archive))}
+        releases = {"2stems": release("2stems", architecture, tiny.sha256(archive))}
         library = Library(tmp_path / "data", tmp_path / "cache", tmp_path / "bundled", releases)
         return Installer(library, url=site.url, retry_delay_s=0)
 
@@ -349,7 +349,7 @@ from pathlib import Path
 from stemd.tflite_models import files
 from stemd.tflite_models.store.install import Installer
 from stemd.tflite_models.store.library import Library
-from stemd.tflite_models.store.releases import Release
+from stemd.tflite_models.spleeter.releases import release
 from stemd.tflite_models.spleeter.unet import Activations, Architecture
 
 calls, fsync = [], os.fsync
@@ -361,8 +361,8 @@ def killing(descriptor):
 files.os.fsync = killing
 architecture = Architecture(("vocals", "accompaniment"), Activations("leaky_relu", "relu"), FILTERS)
 official = dict.fromkeys(("model.data-00000-of-00001", "model.index"), "0" * 64)
-release = Release("2stems", architecture, "0" * 64, official)
-library = Library(Path(sys.argv[1]), None, None, {"2stems": release})
+official_set = release("2stems", architecture, "0" * 64, official)
+library = Library(Path(sys.argv[1]), None, None, {"2stems": official_set})
 Installer(library).install("2stems", Path(sys.argv[2]), allow_unverified=True)
 """
 
@@ -421,11 +421,11 @@ FILLING = """
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.store.install import Installer
 from stemd.tflite_models.store.library import Library
-from stemd.tflite_models.store.releases import Release
+from stemd.tflite_models.spleeter.releases import release
 from stemd.tflite_models.spleeter.unet import Activations, Architecture
 
 architecture = Architecture(("vocals", "accompaniment"), Activations("leaky_relu", "relu"), FILTERS)
-library = Library(folder / "data", None, None, {"2stems": Release("2stems", architecture, *HASHES)})
+library = Library(folder / "data", None, None, {"2stems": release("2stems", architecture, *HASHES)})
 for kib in range(4, 400, 4):
     limit(kib)
     try:

@@ -12,13 +12,13 @@ import pytest
 
 import tiny_model as tiny
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.families import family_of, releases
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.store import sets
 from stemd.tflite_models.store.install import Installer
 from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.store.manifest import MANIFEST
-from stemd.tflite_models.store.releases import RELEASES
 
 SPEC = GraphSpec(T=64, B=8, A=8)
 
@@ -41,7 +41,7 @@ def test_the_bundled_networks_are_here_whole_and_official():
     assert bundled.origin == "bundled"
     assert bundled.precision == "fp16"
     assert bundled.manifest.provenance.verified
-    assert bundled.manifest.provenance.checkpoint == RELEASES["2stems"].checkpoint_sha256
+    assert bundled.manifest.provenance.checkpoint == releases()["2stems"].checkpoint_sha256
     assert [path.name for path in bundled.paths.values()] == [
         "vocals.tflite",
         "accompaniment.tflite",
@@ -295,7 +295,7 @@ def test_derived_graphs_run(library, installed, magnitudes):
 
 def test_graphs_are_derived_once(library, installed, monkeypatch):
     first = library.find("2stems").graphs(SPEC)
-    monkeypatch.setattr(sets, "compile_graph", None)
+    monkeypatch.setattr(type(family_of("spleeter")), "compile", None)
     assert library.find("2stems").graphs(SPEC) == first
 
 
@@ -314,7 +314,7 @@ def test_other_weights_or_another_writer_give_other_graphs(
     library, installed, other_checkpoint_dir, monkeypatch
 ):
     first = library.find("2stems").graphs(SPEC)["vocals"]
-    monkeypatch.setattr(sets, "WRITER", 0)
+    monkeypatch.setattr(family_of("spleeter"), "version", 0)
     second = library.find("2stems").graphs(SPEC)["vocals"]
     Installer(library).install("2stems", other_checkpoint_dir, allow_unverified=True)
     third = library.find("2stems").graphs(SPEC)["vocals"]
@@ -422,10 +422,9 @@ def test_what_is_no_file_in_a_set_is_told_at_once(library, installed, make, whic
 
 def test_daemons_that_start_together_derive_once(library, installed, monkeypatch):
     written = []
-    compile_graph = sets.compile_graph
-    monkeypatch.setattr(
-        sets, "compile_graph", lambda *args: written.append(1) or compile_graph(*args)
-    )
+    family = type(family_of("spleeter"))
+    compile_graph = family.compile
+    monkeypatch.setattr(family, "compile", lambda *args: written.append(1) or compile_graph(*args))
     results = []
     threads = [
         threading.Thread(target=lambda: results.append(library.find("2stems").graphs(SPEC)))

@@ -1,0 +1,249 @@
+"""Networks of another family, of which stemd knows only what the family declares."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+
+import short_family as short
+from daemon_on_stage import SILENCE, Servers, play, play_until
+from dsp_reference import separate
+from fake_graph import FakeGraph
+from grids import SHORT
+from processes import running
+from rigs import measure
+from stalls import measure_undisturbed
+from stemd.daemon.capacity.benchmark import measure as measure_cost
+from stemd.daemon.capacity.estimate import BOARDS
+from stemd.daemon.capacity.profiles import choose_profile
+from stemd.daemon.cli.recording import SONG, play_and_record, read_song
+from stemd.daemon.config_file import load_config
+from stemd.daemon.control.mixer import Mixer
+from stemd.daemon.control.saved_state import StateFile
+from stemd.daemon.engine.networks import choose_networks, load_networks
+from stemd.daemon.errors import ConfigError
+from stemd.daemon.graph.private_server import private_server
+from stemd.daemon.supervisor import daemon as daemon_module
+from stemd.daemon.supervisor.daemon import Daemon
+from stemd.daemon.supervisor.notifier import Notifier
+from stemd.daemon.supervisor.plan import make_plan
+from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.families import FAMILIES
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.network import Network
+from stemd.tflite_models.store.install import Installer
+from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.manifest import MANIFEST
+from waiting import wait_until
+
+SCHEME = Scheme(T=20, B=3, A=2, mirror=4, grid=SHORT)
+SETTINGS = [f"separation.{key}={number}" for key, number in SCHEME.numbers.items()]
+SETTINGS = ["separation.networks=short", *SETTINGS]
+DELAY = 1024 + (2 + 2 * 3 - 1) * 256
+"""Of the scheme, in frames at 44.1 kHz."""
+
+GRAPHS = [
+    ("fake", 44_100, 509),
+    ("fake", 48_000, 256),
+    ("jackd", 44_100, 256),
+    ("jackd", 48_000, 128),
+    ("pipewire", 48_000, 1024),
+]
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch, derived_networks):
+    """The set of networks, installed out of its official archive."""
+    monkeypatch.setitem(FAMILIES, short.NAME, lambda: short.FAMILY)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(derived_networks))
+    release = short.publish(tmp_path)
+    return Installer(Library(releases={release.name: release})).install(
+        release.name, tmp_path / release.archive
+    )
+
+
+def weights_of(found) -> dict[str, short.Convolution]:
+    return {stem: short.FAMILY.reopen(path) for stem, path in found.paths.items()}
+
+
+def test_the_manifest_names_the_family(installed):
+    assert installed.family == "short"
+    assert installed.manifest.graph == "T16-B16-A0-m0-fp32"
+    assert '"family": "short"' in (installed.folder / MANIFEST).read_text()
+    line = next(line for line in Library().list() if line.name == "short")
+    assert (line.family, line.origin, line.problem) == ("short", "installed", "")
+
+
+@pytest.mark.parametrize("spec", [GraphSpec(4, 4), GraphSpec(20, 3, 2, 4), GraphSpec(64, 1, 1, 8)])
+def test_its_graphs_give_the_networks_numbers(installed, spec):
+    window = np.random.default_rng(0).random((spec.T, SHORT.model_bins, 2), np.float32)
+    out = np.empty((spec.B, SHORT.model_bins, 2), np.float32)
+    for stem, path in installed.graphs(spec).items():
+        Network(path, bins=SHORT.model_bins)(window, out)
+        expected = weights_of(installed)[stem].estimate(window, spec)
+        np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+def test_the_windows_stride_is_the_familys(installed):
+    networks = choose_networks("short")
+    assert networks.grid == SHORT
+    wishes = load_config(None, ["separation.T=20"]).separation
+    assert [work.scheme.T for work in wishes.works(networks)] == [20]
+    with pytest.raises(ConfigError, match=r"T must be a multiple of 4 .* for the short networks"):
+        load_config(None, ["separation.T=18"]).separation.works(networks)
+
+
+def test_a_board_holds_what_the_family_says(installed):
+    chosen = choose_profile(BOARDS[0], [choose_networks("short")]).settings
+    assert (chosen["preset"], chosen["residual"]) == ("balanced", False)
+
+
+def test_it_is_measured_on_its_grid(installed, monkeypatch):
+    monkeypatch.setattr("stemd.daemon.capacity.benchmark.LEAST_S", 0)
+    (work,) = load_config(None, SETTINGS).separation.works(choose_networks("short"))
+    assert measure_cost(load_networks(work), work.scheme).load > 0
+
+
+def test_a_family_that_is_not_known_is_an_error(installed, monkeypatch):
+    monkeypatch.delitem(FAMILIES, short.NAME)
+    unknown = r"manifest.json: there is no family of networks named 'short'; known are spleeter"
+    with pytest.raises(ModelError, match=unknown):
+        choose_networks("short")
+    (line,) = (line for line in Library().list() if line.name == "short")
+    assert "no family of networks" in line.problem
+
+
+def noise(frames: int, delay: int) -> np.ndarray:
+    """Noise that every sample rate has room for, and as much silence as the delay is long."""
+    spectrum = np.fft.rfft(np.random.default_rng(frames).standard_normal((2, frames)))
+    spectrum[:, frames // 4 :] = 0
+    x = 0.1 * np.fft.irfft(spectrum, frames) * np.hanning(frames)
+    return np.pad(x, ((0, 0), (0, delay))).astype(np.float32)
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=str)
+def test_its_stems_add_up_to_the_input_at_the_declared_delay(rig, graph, installed):
+    plan = make_plan(load_config(None, SETTINGS))
+    assert (plan.scheme, plan.scheme.delay) == (SCHEME, DELAY)
+    take = measure(rig, graph, plan.scheme, partial(noise, 40_000), networks=plan.networks.another)
+    stems = take.y.reshape(2, 2, -1)[..., take.delay :]
+    total, played = stems.sum(axis=0), take.played[:, : stems.shape[2]]
+    assert played.any()
+    assert np.square(total - played).sum() < 1e-8 * np.square(played).sum()
+    if graph[0] != "pipewire":
+        assert take.report.blocks.late == 0
+
+
+def test_its_stems_are_the_plain_computation(rig, installed):
+    plan = make_plan(load_config(None, SETTINGS))
+    spec = GraphSpec(**SCHEME.numbers)
+
+    def plainly(weights: short.Convolution):
+        def network(window, out):
+            out[:] = weights.estimate(window, spec)
+
+        return network
+
+    take = measure(
+        rig, ("fake", 44_100, 256), SCHEME, partial(noise, 20_000), networks=plan.networks.another
+    )
+    heard = np.pad(take.played, ((0, 0), (take.begin, 0)))  # silence, before the player began
+    heard = heard[:, : heard.shape[1] // SHORT.hop_length * SHORT.hop_length]
+    networks = [plainly(weights) for weights in weights_of(installed).values()]
+    expected = separate(heard, networks, SCHEME)[:, take.begin :][:, :20_000]
+    stems = take.y[:, take.delay :][:, :20_000]
+    np.testing.assert_allclose(stems, expected[:, : stems.shape[1]], atol=1e-5)
+
+
+def test_in_real_time_the_delay_is_the_declared_one_and_nothing_is_late(installed):
+    song = read_song(SONG)[:, 2 * 44_100 : 4 * 44_100]
+    config = load_config(None, ["separation.networks=short"])
+    recording = measure_undisturbed(
+        lambda: play_and_record(config, song), lambda it: it.report.blocks.late, spare_s=0.005
+    )
+    balanced = 1024 + (8 + 2 * 4 - 1) * 256
+    assert recording.declared_delay == recording.measured_delay
+    assert balanced < recording.declared_delay < balanced + 2 * 1024
+    assert recording.report.blocks.late == 0
+
+
+def test_the_command_runs_it(tmp_path, installed, environment):
+    mine = {**environment, "XDG_DATA_HOME": str(tmp_path / "data")}
+    program = [sys.executable, short.__file__]
+
+    def stemd(*arguments: str) -> str:
+        ended = subprocess.run(
+            [*program, *arguments], env=mine, capture_output=True, text=True, timeout=60
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    settings = [each for setting in SETTINGS for each in ("--set", setting)]
+    with (
+        private_server(48_000, 512, realtime=False) as server,
+        running(mine, *settings, program=program, JACK_DEFAULT_SERVER=server) as (process, log),
+    ):
+        told = json.loads(stemd("status", "--json"))
+        said = re.match(r"separating into vocals, accompaniment with a delay of (\d+)", log[-1])
+        assert int(said[1]) == told["delay"]["frames"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+        assert re.search(r": 0 of \d+ blocks late", process.stderr.read())
+    assert re.search(r"(?m)^short +installed .*vocals, accompaniment", stemd("models", "list"))
+    assert stemd("models", "verify", "short") == "short (installed): 2 files are intact\n"
+    assert stemd("check", *settings).startswith("the configuration is right")
+
+
+class TestFromSpleeterToItAndBack:
+    @pytest.fixture
+    def wished(self):
+        """The configuration that is read next."""
+        return [load_config(None, ["separation.preset=live"])]
+
+    @pytest.fixture
+    def daemon(self, installed, wished, monkeypatch):
+        monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
+        servers = Servers()
+        mixer, state, notifier = Mixer([]), StateFile(None), Notifier({})
+
+        def plan_after(before):
+            return make_plan(wished[-1], before)
+
+        daemon = Daemon(wished[0], plan_after, servers.join, mixer, state, notifier)
+        thread = threading.Thread(target=daemon.run)
+        thread.start()
+        servers.present = FakeGraph(44_100, 256)
+        wait_until(lambda: daemon.playback.session)
+        yield daemon
+        daemon.console.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+    def test_a_reload_cross_fades_from_one_grid_to_the_other(self, daemon, wished):
+        spleeters = daemon.playback.session.rt.delay
+        for settings in (SETTINGS, ["separation.preset=live"]):
+            wished.append(load_config(None, settings))
+            play(daemon, SILENCE)
+            reloading = daemon.console.reload()
+            play_until(daemon, reloading.done)
+            assert reloading.result().changed
+            self.assert_stems_add_up(daemon)
+            delay = daemon.playback.session.rt.delay
+            assert (delay == spleeters) == (settings is not SETTINGS)
+
+    def assert_stems_add_up(self, daemon) -> None:
+        delay = daemon.playback.session.rt.delay
+        x = noise(256 * 40, -(-delay // 256) * 256)
+        y = np.concatenate(
+            [play(daemon, x[:, at : at + 256]) for at in range(0, x.shape[1], 256)], axis=1
+        )
+        total = y.reshape(2, 2, -1).sum(axis=0)
+        np.testing.assert_allclose(total[:, delay:], x[:, : x.shape[1] - delay], atol=1e-4)

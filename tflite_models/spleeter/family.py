@@ -1,0 +1,60 @@
+"""Spleeter's U-Nets, as a family of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from stemd.tflite_models.family import Cost, Family, Release, Sizes
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.spleeter.releases import NAME, RELEASES
+from stemd.tflite_models.spleeter.unet import BINS, STRIDE, UNet
+
+WRITER = 6
+"""Version of what `streaming.compile_graph` writes."""
+
+
+class Spleeter(Family[UNet]):
+    """Deezer's networks, and those that are trained from them."""
+
+    name = NAME
+    sizes = Sizes(n_fft=4096, hop_length=1024, model_bins=BINS, stride=STRIDE)
+    window = 128
+    version = WRITER
+    releases = RELEASES
+
+    def read(self, release: Release, folder: Path, origin: str | None = None) -> Iterator[UNet]:
+        """See `Family.read`."""
+        from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+        from stemd.tflite_models.spleeter.variables import read_unet
+
+        checkpoint = Checkpoint(folder, origin)
+        return (read_unet(checkpoint, release.architecture, stem) for stem in release.stems)
+
+    def plain(self, weights: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
+        """See `Family.plain`."""
+        from stemd.tflite_models.spleeter.plain import write_graph
+
+        return write_graph(weights, spec, about)
+
+    def reopen(self, path: Path) -> UNet:
+        """See `Family.reopen`."""
+        from stemd.tflite_models.spleeter.reader import read_weights
+
+        return read_weights(path)[0]
+
+    def compile(self, weights: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
+        """See `Family.compile`."""
+        from stemd.tflite_models.spleeter.streaming import compile_graph
+
+        return compile_graph(weights, spec, about)
+
+    def cost(self, spec: GraphSpec) -> Cost:
+        """See `Family.cost`."""
+        from stemd.tflite_models.spleeter.cost import cost_of
+
+        return cost_of(spec)
+
+
+FAMILY = Spleeter()
