@@ -1,6 +1,6 @@
 """Protocols of an audio server's graph and of the daemon's client in it; `jack` implements them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -145,8 +145,8 @@ class GraphClient(Protocol):
     def is_alive(self) -> bool:
         """Whether the server runs."""
 
-    def is_in_graph(self) -> bool:
-        """Whether the server still has the client's ports; a user may have removed them."""
+    def is_in_graph(self, names: Set[str]) -> bool:
+        """Whether the client's ports are among these full names; a user may have removed them."""
 
     def close(self) -> None:
         """Leave the graph; the server calls no callback afterwards, and what they held is freed."""

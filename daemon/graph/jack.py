@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from threading import Event as Flag
 from types import ModuleType
@@ -228,10 +228,9 @@ class JackClient:
         """Whether the server runs."""
         return not self._watch.has_server_ended()
 
-    def is_in_graph(self) -> bool:
-        """Whether the server still has the client's ports; a user may have removed them."""
-        there = set(self.graph.port_names())
-        return all(port.name in there for port in self._client.inports)
+    def is_in_graph(self, names: Set[str]) -> bool:
+        """Whether the client's ports are among these full names; a user may have removed them."""
+        return all(port.name in names for port in self._client.inports)
 
     def close(self) -> None:
         """Leave the graph.

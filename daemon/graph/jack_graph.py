@@ -12,9 +12,6 @@ from stemd.daemon.graph.client import Connection, Port, PortNotice
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 10
-"""How often a request is tried: a port that vanishes meanwhile fails the whole of it."""
-
 
 class JackGraph:
     """A `Graph` of libjack.
@@ -42,14 +39,13 @@ class JackGraph:
         self._pointer = libjack.address_of(jack, client._ptr)
         self.name: str = client.name
         self.reports_activity = library.reports_activity
-        self._connections: set[Connection] = set()
 
     def port_names(self) -> list[str]:
-        """Return the full names of all ports in the graph."""
-        for _ in range(ATTEMPTS):
-            with suppress(self._jack.JackError):
-                return [port.name for port in self._client.get_ports()]
-        return []
+        """Return the full names of all ports in the graph.
+
+        Ports whose names are not UTF-8 are left out here and everywhere: no pattern can name them.
+        """
+        return self._names(self._jack._lib.jack_get_ports(self._client._ptr, b"", b"", 0))
 
     def port_notices(self) -> list[PortNotice]:
         """Return what the server reported of ports since the last call, in order."""
@@ -75,35 +71,53 @@ class JackGraph:
                 bool(port.is_output),
                 bool(port.is_midi),
                 bool(port.is_output and (port.is_physical or port.is_terminal) and not is_monitor),
-                tuple(port.aliases),
+                self._aliases(port),
             )
         return None
 
+    def _aliases(self, port: Any) -> tuple[str, ...]:
+        with suppress(UnicodeDecodeError):
+            return tuple(port.aliases)
+        return ()
+
     def all_connections(self) -> set[Connection]:
         """Return the connections that carry audio, without those that cannot be read."""
+        lib, client = self._jack._lib, self._client._ptr
+        names = self._names(
+            lib.jack_get_ports(client, b"", self._jack._AUDIO, lib.JackPortIsOutput)
+        )
         found: set[Connection] = set()
-        with suppress(self._jack.JackError):
-            for port in self._client.get_ports(is_audio=True, is_output=True):
-                with suppress(self._jack.JackError):
-                    others = self._client.get_all_connections(port)
-                    found.update((port.name, other.name) for other in others)
+        for name in names:
+            if port := lib.jack_port_by_name(client, name.encode()):
+                others = self._names(lib.jack_port_get_all_connections(client, port))
+                found.update((name, other) for other in others)
         return found
 
     def connections(self) -> set[Connection]:
-        """Return the connections of the own ports; the last known ones if the request fails."""
-        for _ in range(ATTEMPTS):
-            with suppress(self._jack.JackError):
-                self._connections = self._read_connections()
-                break
-        return set(self._connections)
-
-    def _read_connections(self) -> set[Connection]:
+        """Return the connections of the own ports."""
         found: set[Connection] = set()
         for port in (*self._client.inports, *self._client.midi_inports):
-            found.update((other.name, port.name) for other in port.connections)
+            found.update((other, port.name) for other in self._connected(port))
         for port in self._client.outports:
-            found.update((port.name, other.name) for other in port.connections)
+            found.update((port.name, other) for other in self._connected(port))
         return found
+
+    def _connected(self, port: Any) -> list[str]:
+        return self._names(self._jack._lib.jack_port_get_connections(port._ptr))
+
+    def _names(self, found: Any) -> list[str]:
+        """Return the names in one of libjack's lists, and free it.
+
+        JACK-Client looks up each name, and fails for the whole list where a port has vanished.
+        """
+        names: list[str] = []
+        number = 0
+        while found and found[number]:
+            with suppress(UnicodeDecodeError):
+                names.append(self._jack._ffi.string(found[number]).decode())
+            number += 1
+        self._jack._lib.jack_free(found)
+        return names
 
     def connect(self, connection: Connection) -> bool:
         """Connect two ports."""

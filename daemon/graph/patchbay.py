@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import product, zip_longest
 from math import inf
 
@@ -72,6 +72,11 @@ class Patchbay:
     def connections(self) -> set[Connection]:
         """The last known connections of stemd's ports."""
         return self._seen[-1][1] if self._seen else set()
+
+    @property
+    def own_ports(self) -> Set[str]:
+        """The last known full names of stemd's ports."""
+        return self._own_ports
 
     @property
     def disconnected(self) -> set[Connection]:

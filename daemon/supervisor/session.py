@@ -35,8 +35,7 @@ SUSPENDED_S = 5.0
 without having heard the music."""
 
 REMOVED_S = 2.0
-"""For so long the server must not know our ports before we believe that they are gone: PipeWire
-may fail the question while another client's port vanishes."""
+"""For so long the server must have none of our ports before they count as removed."""
 
 
 class ServerGoneError(Exception):
@@ -177,7 +176,7 @@ class Session:
         StemdError
             The daemon cannot go on.
         """
-        self._check_graph(events, now)
+        self._check_server(events)
         if events & (Event.SWAPPED | Event.PERIOD):  # of neither does JACK inform other clients
             self.client.declare_latency()
         if Event.LATENCY in events:
@@ -189,6 +188,7 @@ class Session:
         self.room.look(self.swapper.has_room, self.phase is Phase.STEADY, now)
         self.client.describe()
         self._connect(now)
+        self._check_ports(now)
 
     def close(self) -> None:
         """Leave the graph and end all threads."""
@@ -205,10 +205,12 @@ class Session:
         """Whether the server has stopped calling; a bounce may just wait for an engine."""
         return self._silent_s > SUSPENDED_S and not self.rt.freewheeling
 
-    def _check_graph(self, events: Event, now: float) -> None:
+    def _check_server(self, events: Event) -> None:
         if Event.SHUTDOWN in events or not self.client.is_alive():
             raise ServerGoneError
-        if self.client.is_in_graph():
+
+    def _check_ports(self, now: float) -> None:
+        if self.client.is_in_graph(self._patchbay.own_ports):
             self._in_graph_at = now
         elif now - self._in_graph_at > REMOVED_S:
             raise StemdError("another program removed stemd from the server's graph")

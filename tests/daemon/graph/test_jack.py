@@ -103,18 +103,36 @@ def test_ports_and_connections_are_those_of_the_server(client, bystander):
     assert not client.graph.connect(("bystander:none", "stemd:in_L"))
 
 
-def test_connections_that_cannot_be_asked_for_are_those_seen_last(client, bystander, monkeypatch):
+def test_ports_with_names_that_are_not_utf8_are_left_out(client, bystander):
+    lib, own = jack._lib, bystander._ptr
+    lib.jack_port_register(own, b"Fl\xf6te", jack._AUDIO, lib.JackPortIsOutput, 0)
+    port = bystander.outports.register("alias")
+    lib.jack_port_set_alias(port._ptr, b"Fl\xf6te")
+    client.activate()
+    for name in (b"bystander:Fl\xf6te", b"bystander:alias"):
+        assert not lib.jack_connect(own, name, b"stemd:in_L")
+    wait_until(client.graph.connections)
+    made = {("bystander:alias", "stemd:in_L")}
+    assert client.graph.connections() == client.graph.all_connections() == made
+    names = client.graph.port_names()
+    assert [name for name in names if name.startswith("bystander")] == ["bystander:alias"]
+    assert client.is_in_graph(set(names))
+    assert client.graph.find_port("bystander:alias").aliases == ()
+
+
+def test_a_port_that_vanishes_meanwhile_fails_no_request(client, bystander, monkeypatch):
     bystander.outports.register("out")
     client.activate()
     assert client.graph.connect(("bystander:out", "stemd:in_L"))
     wait_until(client.graph.connections)
-    seen = client.graph.connections()
 
-    def fail():
-        raise client._jack.JackError("too late")  # of the library that it has loaded
+    def fail(*_):
+        raise client._jack.JackError("it vanished")  # of the library that it has loaded
 
-    monkeypatch.setattr(client.graph, "_read_connections", fail)
-    assert client.graph.connections() == seen == {("bystander:out", "stemd:in_L")}
+    monkeypatch.setattr(client._jack.Client, "get_port_by_name", fail)
+    assert client.graph.connections() == {("bystander:out", "stemd:in_L")}
+    assert "bystander:out" in client.graph.port_names()
+    assert client.is_in_graph(set(client.graph.port_names()))
 
 
 def test_a_client_that_becomes_inactive_is_said_to_take_its_connections_and_ports(

@@ -577,7 +577,7 @@ def test_the_servers_end_ends_the_session(stage, sign):
 def test_ports_that_somebody_removed_are_not_put_up_with(stage, monkeypatch):
     s = stage()
     s.tick()
-    monkeypatch.setattr(s.graph, "is_in_graph", lambda: False)
+    monkeypatch.setattr(s.graph, "is_in_graph", lambda _: False)
     s.now += 0.9 * REMOVED_S
     s.tick()
     s.now += 0.2 * REMOVED_S
