@@ -9,9 +9,9 @@ from stemd.daemon.cli.options import ConfigSource, json_option, with_config
 @with_config("networks", "stems", "precision")
 @json_option
 def bench(source: ConfigSource, as_json: bool) -> None:
-    """Measure which preset this machine holds.
+    """Measure which presets this machine can play.
 
-    Networks, signal processing and memory are measured for each preset.
+    Prints the load of the networks and of the signal processing, and the memory, of each preset.
     """
     from stemd.daemon.cli.bench_report import print_report
 

@@ -13,7 +13,7 @@ from stemd.daemon.work import AUTO
 def check(source: ConfigSource) -> None:
     """Check the configuration.
 
-    Every error is named at once, one line for each; the exit code is then 2.
+    Prints all errors, one on each line. The exit code is 2 if there are any.
     """
     from stemd.daemon.engine.networks import choose_networks, find_networks
 

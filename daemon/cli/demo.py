@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     help="The song to play; by default the bundled one.",
 )
 def demo(source: ConfigSource, folder: Path, song: Path | None) -> None:
-    """Play a song through the daemon.
+    """Play a song, and record its stems.
 
-    In real time, on a private JACK server; the stems are recorded.
+    Plays in real time through stemd on a private JACK server.
     """
     demo_song(source.load(), folder, song)
 

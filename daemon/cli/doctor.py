@@ -16,7 +16,7 @@ from stemd.daemon.cli.options import ConfigSource, Seconds, json_option, with_co
 )
 @json_option
 def doctor(source: ConfigSource, seconds: float, as_json: bool) -> None:
-    """Show what is wrong here, and what to do.
+    """Show problems, with their remedies.
 
     Plays inaudible noise through a daemon on the running audio server, and measures; if a daemon
     already runs, that one is measured instead. The exit code is 0 if nothing dropped out, and 1 if

@@ -31,7 +31,7 @@ def models() -> None:
 def list_sets() -> None:
     """List the networks.
 
-    Those that are here, and those that could be.
+    Lists the sets on this machine, and those that can be installed.
     """
     from stemd.daemon.engine.networks import choose_networks
 
@@ -48,20 +48,20 @@ def list_sets() -> None:
     "--from",
     "source",
     type=click.Path(path_type=Path),
-    help="An archive or an unpacked checkpoint's folder on this machine, in place of a download.",
+    help="An archive, or the folder of an unpacked checkpoint, instead of a download.",
 )
 @click.option(
     "--allow-unverified",
     is_flag=True,
-    help="With --from: take it though its sha256 is not the published one.",
+    help="With --from: install it even if its sha256 is not the published one.",
 )
 def install(name: str, source: Path | None, allow_unverified: bool) -> None:
     """Install official networks.
 
     NAME is an official set: `stemd models list` shows those that can be installed.
 
-    They are downloaded from the official release, or from below the http or https address in
-    the environment variable STEMD_MODELS_URL.
+    Downloads them from the official release, or from the http or https address in the
+    environment variable STEMD_MODELS_URL.
     """
     if allow_unverified and source is None:
         raise click.UsageError("--allow-unverified goes with --from: a download is always verified")
@@ -81,7 +81,7 @@ def install(name: str, source: Path | None, allow_unverified: bool) -> None:
 def remove(name: str) -> None:
     """Remove installed networks.
 
-    The bundled ones of that NAME are used again.
+    If there is a bundled set of the same NAME, stemd uses it again.
     """
     from stemd.tflite_models.store.install import Installer
 
@@ -93,7 +93,7 @@ def remove(name: str) -> None:
 def verify(name: str | None) -> None:
     """Check the files of networks.
 
-    Compares the sha256 of every file of the networks NAME, or of all.
+    Compares the sha256 of every file of the set NAME, or of all sets.
     """
     library = _library()
     here = dict.fromkeys(line.name for line in library.list() if line.origin)
@@ -112,13 +112,13 @@ def verify(name: str | None) -> None:
     "--preset", type=Choice(list(PRESETS)), help="The scheme of a preset (default: seed)."
 )
 @click.option("--T", "t", type=int, help="Spectra in the window; for Spleeter's, a multiple of 64.")
-@click.option("--B", "b", type=int, help="Spectra emitted for each block.")
+@click.option("--B", "b", type=int, help="Spectra that each block returns.")
 @click.option("--A", "a", type=int, help="Spectra of look-ahead.")
 @click.option("--mirror", type=int, help="Spectra that mirror the newest ones.")
 @click.option(
     "--precision",
     type=Choice(get_args(StreamingPrecision)),
-    help="Of the arithmetic; by default fp32, with a preset the daemon's.",
+    help="Arithmetic of the networks; by default fp32, with --preset that of the daemon.",
 )
 @click.option(
     "-o",
@@ -126,7 +126,7 @@ def verify(name: str | None) -> None:
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Receives STEM.tflite for each stem.",
+    help="Folder for the files, STEM.tflite for each stem.",
 )
 def export(
     name: str,
@@ -140,7 +140,7 @@ def export(
 ) -> None:
     """Write the graphs that the daemon runs.
 
-    Those that it would run for the networks NAME.
+    NAME is a set that `stemd models list` shows.
     """
     from stemd.tflite_models.runtime import preferred_precision
 

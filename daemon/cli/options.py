@@ -162,22 +162,22 @@ _KEY_OPTIONS = {
     "server": _KeyOption("jack.server", "The kind of audio server; overrides jack.server."),
     "server_name": _KeyOption(
         "jack.server_name",
-        "Which of several servers: the name given to jackd (-n), or of PipeWire's socket.",
+        "Which of several servers: jackd's name (jackd -n), or the name of PipeWire's socket.",
         metavar="NAME",
     ),
     "networks": _KeyOption(
         "separation.networks",
-        "The set of networks, by name; `stemd models list` shows them.",
+        "The name of the set of networks; `stemd models list` shows the names.",
         resets="separation.stems",
     ),
     "stems": _KeyOption(
         "separation.stems",
-        "How many stems; auto: 4 where Deezer's four-stem networks are installed, else 2.",
+        "How many stems; auto: 4 if Deezer's four-stem networks are installed, otherwise 2.",
         resets="separation.networks",
     ),
     "preset": _KeyOption(
         "separation.preset",
-        "From the longest delay (seed, 6 s) to the shortest (live, 0.2 s).",
+        "The delay: from the longest (seed, 6 s) to the shortest (live, 0.2 s).",
     ),
     "precision": _KeyOption("separation.precision", "Arithmetic of the networks."),
 }
@@ -260,7 +260,7 @@ _config_option = click.option(
     "--config",
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The configuration file; by default your own, if you have one.",
+    help="The configuration file; by default your own (~/.config/stemd/config.yaml), if it exists.",
 )
 
 _set_option = click.option(

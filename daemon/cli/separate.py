@@ -33,12 +33,13 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 @click.option(
     "--stems",
     type=NUMBER_OF_STEMS,
-    help="How many stems; auto (the default): 4 where those networks are installed, else 2.",
+    help="How many stems; auto (the default): 4 if Deezer's four-stem networks are installed, "
+    "otherwise 2.",
 )
 @click.option(
     "--preset",
     type=Choice(list(PRESETS)),
-    help="Separate as the daemon does with this preset, without its delay.",
+    help="Separate as the daemon does with this preset, but without its delay.",
 )
 @click.option(
     "--offline", is_flag=True, help="Use the whole context, as Spleeter does (the default)."
@@ -47,7 +48,7 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
     "--mask-extension",
     type=Choice([extension.value for extension in MaskExtension]),
     default=MaskExtension.MEAN.value,
-    help="Above 11 kHz: mean lets the stems sum to the song, zeros is Spleeter's default.",
+    help="Above 11 kHz: with mean the stems sum to the song; zeros is Spleeter's default.",
     show_default=True,
 )
 @click.option(
@@ -62,13 +63,13 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
     "--bits",
     type=Choice(list(SUBTYPES)),
     default="24",
-    help="Bits of each sample; float keeps what exceeds full scale, in WAV only.",
+    help="Bits of each sample; float (only for WAV) keeps samples above full scale.",
     show_default=True,
 )
 @click.option(
     "--precision",
     type=Choice(get_args(StreamingPrecision)),
-    help="Arithmetic of the networks; by default fp32, with a preset the daemon's.",
+    help="Arithmetic of the networks; by default fp32, with --preset that of the daemon.",
 )
 @click.option(
     "--threads",

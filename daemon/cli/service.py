@@ -48,14 +48,14 @@ system_wide = click.option("--system", "system_wide", is_flag=True, help="The sy
 
 @service.command()
 @click.option(
-    "--linger", "lingers", is_flag=True, help="Start it with the machine, before you log in."
+    "--linger", "lingers", is_flag=True, help="Start it when the machine starts, before you log in."
 )
 @click.option(
     "--system",
     "system_user",
     type=UserName(),
     metavar="USER",
-    help="Install a system-wide service instead, run as USER, who also runs jackd; needs root.",
+    help="Install a system-wide service that runs as USER, who also runs jackd; needs root.",
 )
 @click.option("--no-start", is_flag=True, help="Start it only at the next login or boot.")
 def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
@@ -87,7 +87,7 @@ def uninstall(system_wide: bool) -> None:
 def status(system_wide: bool) -> None:
     """Show whether the service runs.
 
-    Also what the machine still lacks; the exit code is 1 if the service failed.
+    Also shows what is missing on this machine. The exit code is 1 if the service failed.
     """
     found = _service(system_wide).condition()
     for line in (found.state, found.status, *found.troubles):

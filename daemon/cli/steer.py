@@ -80,7 +80,7 @@ class Stem(Choice):
 socket_option = click.option(
     "--socket",
     type=click.Path(path_type=Path),
-    help="Path of the daemon's socket; by default the one of your configuration, or that of the "
+    help="Path of the daemon's socket; by default that of your configuration, or of the "
     "system-wide service.",
 )
 
@@ -108,12 +108,14 @@ def status(socket: Path | None, as_json: bool) -> None:
 )
 @click.option("--mute/--unmute", default=None, help="Mute the stem, or unmute it.")
 @click.option(
-    "--solo/--unsolo", default=None, help="Play only this stem and other soloed ones, or no longer."
+    "--solo/--unsolo",
+    default=None,
+    help="Solo the stem (only soloed stems are heard), or end its solo.",
 )
 @click.option(
     "--learn",
     type=Choice(["gain", "mute", "solo"]),
-    help="Bind the next MIDI controller that moves to this.",
+    help="Bind this setting to the next MIDI controller that moves.",
 )
 @click.option("--fine", is_flag=True, help="With --learn gain: a controller of 14 bits.")
 @click.option("--toggles", is_flag=True, help="With --learn: each press toggles.")
@@ -149,12 +151,12 @@ def set_stem(
 @click.command()
 @click.argument("what", type=Choice(["on", "off", "toggle"]), required=False)
 @socket_option
-@click.option("--learn", is_flag=True, help="Bind the next MIDI controller that moves to bypass.")
+@click.option("--learn", is_flag=True, help="Bind bypass to the next MIDI controller that moves.")
 @click.option("--toggles", is_flag=True, help="With --learn: each press toggles.")
 def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) -> None:
     """Switch between the input and the stems.
 
-    The input is delayed like the stems, so nothing jumps.
+    The input has the same delay as the stems, so the music does not jump.
     """
     if learn:
         if what:
@@ -173,7 +175,7 @@ def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) ->
 def reload(socket: Path | None) -> None:
     """Read the configuration again.
 
-    If it is wrong, nothing changes.
+    If it has an error, nothing changes.
     """
     with connect(socket) as client:
         echo(*_changes_in_words(client.reload()))
@@ -192,7 +194,7 @@ def stop(socket: Path | None) -> None:
 
 @click.command()
 @socket_option
-@click.option("--meters", type=Seconds(0.02, 60), help="Print levels too, every so many seconds.")
+@click.option("--meters", type=Seconds(0.02, 60), help="Print levels too; the interval in seconds.")
 def events(socket: Path | None, meters: float | None) -> None:
     """Print events until the daemon ends.
 
