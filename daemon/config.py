@@ -1,4 +1,4 @@
-"""The schema of the configuration: what may stand in config.yaml, and the defaults."""
+"""The schema of the configuration: the keys of config.yaml, and their default values."""
 
 import re
 from collections.abc import Mapping
@@ -57,32 +57,33 @@ Pattern = Annotated[str, Field(min_length=1), AfterValidator(_is_pattern)]
 
 
 class JackSection(Section):
-    """How stemd stands in the graph."""
+    """The client in the audio server's graph."""
 
     client_name: Annotated[
         str,
         Field(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_ .-]+$"),
         Effect.AT_START,
     ] = "stemd"
-    """The client's name, first part of every port's name."""
+    """The client's name, the first part of every port's name."""
 
     server: Annotated[Literal["auto", "jack", "pipewire", "dummy"], Effect.AT_START] = "auto"
-    """auto: JACK where it answers, else PipeWire; dummy: a private one without a sound card."""
+    """auto: JACK if it is running, otherwise PipeWire; dummy: a private one without a sound
+    card."""
 
     server_name: Annotated[
         Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_server_name)] | None,
         Effect.AT_START,
     ] = None
-    """Which of several servers: the name given to jackd (-n), or of PipeWire's socket. null: what
-    JACK_DEFAULT_SERVER or PIPEWIRE_REMOTE says, else the usual one."""
+    """Which of several servers: jackd's name (-n), or the name of PipeWire's socket. null: the one
+    in JACK_DEFAULT_SERVER or PIPEWIRE_REMOTE, otherwise the default server."""
 
     longest_period: Annotated[int, Field(strict=True, ge=16, le=8192), Effect.BY_CROSS_FADE] = 1024
     """Frames of the longest period that the server may use: up to it, the delay stays the
     same. A longer one makes the delay longer, and interrupts the stems (not the music)."""
 
     autoconnect: Annotated[dict[PortName, Pattern], Effect.AT_ONCE] = Field(default_factory=dict)
-    """For each port of stemd's, the name of the port to connect to it, or a regular expression for
-    the whole names of several; they are connected when they appear. Empty: off."""
+    """For each of stemd's ports, the name of a port to connect, or a regular expression for the
+    whole names of several ports; stemd connects them when they appear. Empty: off."""
 
 
 _ANY_STRIDE = replace(SPLEETER, stride=1)
@@ -93,21 +94,22 @@ class SeparationSection(Section):
     """What is separated, and how."""
 
     profile: Annotated[Literal["auto", "none"], Effect.BY_CROSS_FADE] = "none"
-    """auto: what is left out below is chosen by the machine's memory, cores and instructions."""
+    """auto: keys that the file does not have are chosen for the machine's memory, cores and
+    instructions."""
 
     networks: Annotated[
         str,
         Field(max_length=64, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"),
         Effect.BY_CROSS_FADE,
     ] = AUTO
-    """The name of the set of networks; `stemd models list` shows those that are here. auto: by the
+    """The name of the set of networks; `stemd models list` shows the names. auto: chosen by the
     number of stems."""
 
     stems: Annotated[
         Literal["auto"] | int, BeforeValidator(_is_number_of_stems), Effect.BY_CROSS_FADE
     ] = "auto"
-    """How many stems, where networks is auto; of several sets with so many, the official one. auto:
-    four where the official four-stem networks are installed, else two."""
+    """How many stems, if networks is auto; of several sets with this number, the official one.
+    auto: four if the official four-stem networks are installed, otherwise two."""
 
     preset: Annotated[PresetName, Effect.BY_CROSS_FADE] = "balanced"
     """The sliding window, from the longest delay to the shortest. live: one of three, the shortest
@@ -117,10 +119,10 @@ class SeparationSection(Section):
         Annotated[int, Field(strict=True, ge=1, le=MAX_T)] | None,
         Effect.BY_CROSS_FADE,
     ] = None
-    """Spectra that the networks see, instead of the preset's; for Spleeter's a multiple of 64."""
+    """Spectra that the networks get, instead of the preset's; for Spleeter's a multiple of 64."""
 
     B: Annotated[Annotated[int, Field(strict=True, ge=1)] | None, Effect.BY_CROSS_FADE] = None
-    """Spectra emitted each block, instead of the preset's."""
+    """Spectra that each block returns, instead of the preset's."""
 
     A: Annotated[Annotated[int, Field(strict=True, ge=0)] | None, Effect.BY_CROSS_FADE] = None
     """Look-ahead in spectra, instead of the preset's."""
@@ -129,9 +131,9 @@ class SeparationSection(Section):
     """Spectra of the window that mirror the newest ones, instead of the preset's."""
 
     precision: Annotated[StreamingPrecision, Effect.BY_CROSS_FADE] = "mixed"
-    """Arithmetic of the networks. mixed: 8 bits, but for the layers that suffer from it; int8:
-    takes a fifth less time, and is rougher; fp32: as they were trained, at more than twice the
-    work. Left out: fp32 where tflite-runtime is installed in place of LiteRT."""
+    """Arithmetic of the networks. mixed: 8 bits, except in sensitive layers; int8: needs a fifth
+    less time, and sounds rougher; fp32: as they were trained, with more than twice the time.
+    Without this key: mixed; with tflite-runtime, fp32."""
 
     threads: Annotated[int, Field(strict=True, ge=1, le=64), Effect.BY_CROSS_FADE] = 1
     """Threads of each stem's network."""
@@ -141,7 +143,7 @@ class SeparationSection(Section):
     with two stems half the work and the memory, and a little rougher."""
 
     mask_extension: Annotated[MaskExtension, Effect.AT_ONCE] = MaskExtension.MEAN
-    """Above what the networks see, for Spleeter's 11 kHz. mean: the stems sum to the input; zeros:
+    """Above the networks' bins (for Spleeter's, 11 kHz). mean: the stems sum to the input; zeros:
     Spleeter's default."""
 
     def schemes(self, grid: Grid) -> tuple[Scheme, ...]:
@@ -151,7 +153,7 @@ class SeparationSection(Section):
         return fitting_schemes(self.preset, by_hand, grid)
 
     def works(self, networks: SetOfNetworks) -> tuple[Work, ...]:
-        """Return what each of the preset's schemes asks of the machine.
+        """Return the work that each of the preset's schemes means for the machine.
 
         Raises
         ------
@@ -183,17 +185,17 @@ class SeparationSection(Section):
 
 
 class MixerSection(Section):
-    """How the stems are heard at first; `stemd set` changes it while they play."""
+    """The settings of the stems at the start; `stemd set` changes them while stemd plays."""
 
     strips: Annotated[Mapping[StemName, Strip], Effect.AT_ONCE] = {}
-    """For each stem gain in dB, mute, solo; a stem that is not here is heard unchanged."""
+    """For each stem gain in dB, mute, solo; by default 0 dB."""
 
     ramp: Annotated[float, Field(ge=0.001, le=2.0), Effect.AT_START] = 0.02
-    """Seconds in which a gain changes."""
+    """The time of a change of gain, in seconds."""
 
 
 class _Playing(Section):
-    """What is played, and where."""
+    """The sections that are not interfaces."""
 
     jack: JackSection = JackSection()
     separation: SeparationSection = SeparationSection()
@@ -204,7 +206,7 @@ class Config(Interfaces, _Playing):
     """The whole configuration."""
 
     def as_yaml(self) -> str:
-        """Return it as config.yaml would have it, with what a reload does not change marked."""
+        """Return it as YAML; keys that a reload does not change are marked."""
         late = {name for name, effect in EFFECTS.items() if effect is Effect.AT_START}
         lines, section = [], ""
         for line in write_yaml(self.model_dump(mode="json")).splitlines():

@@ -60,8 +60,8 @@ def install(name: str, source: Path | None, allow_unverified: bool) -> None:
 
     NAME is an official set: `stemd models list` shows those that can be installed.
 
-    Downloads them from the official release, or from the http or https address in the
-    environment variable STEMD_MODELS_URL.
+    Downloads them from the official release. The environment variable STEMD_MODELS_URL can name
+    another base address, http or https.
     """
     if allow_unverified and source is None:
         raise click.UsageError("--allow-unverified goes with --from: a download is always verified")

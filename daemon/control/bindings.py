@@ -1,4 +1,4 @@
-"""MIDI bindings: which controller does what, as the configuration has it."""
+"""MIDI bindings of the configuration: which controller changes what."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -8,15 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from stemd.daemon.ports import StemName
 
 FIRST_FINE = 32
-"""The fine part of controller n, below this, is controller n + 32 (MIDI 1.0)."""
+"""The fine part of a controller n below 32 is controller n + 32 (MIDI 1.0)."""
 
 
 LAST_CC = 119
-"""Beyond are channel mode messages, such as "all notes off"."""
+"""The last controller; higher numbers are channel mode messages, such as "all notes off"."""
 
 
 class Binding(BaseModel):
-    """One controller and what it does."""
+    """One controller and its function."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -26,16 +26,16 @@ class Binding(BaseModel):
     does: Literal["gain", "mute", "solo", "bypass"]
 
     stem: StemName | None = None
-    """Whose; not for bypass."""
+    """The stem that it changes; not for bypass."""
 
     channel: Annotated[int, Field(strict=True, ge=1, le=16)] | None = None
-    """Left out: every channel."""
+    """None: every channel."""
 
     fine: bool = False
     """14 bits: the fine part is controller ``cc`` + 32."""
 
     toggles: bool = False
-    """Each press switches over; otherwise the controller's value says on or off."""
+    """Each press switches to the other state; otherwise the value means on or off."""
 
     @model_validator(mode="after")
     def _fits(self) -> "Binding":
@@ -48,7 +48,7 @@ class Binding(BaseModel):
         return self
 
     def shares_controller(self, other: "Binding") -> bool:
-        """Whether some controller would move both."""
+        """Whether one controller could change both."""
         return self.cc == other.cc and (
             self.channel == other.channel or None in (self.channel, other.channel)
         )
@@ -60,7 +60,7 @@ class Binding(BaseModel):
 
 
 def with_learned(bindings: Iterable[Binding], learned: Iterable[Binding]) -> list[Binding]:
-    """Add bindings that were learned, each in the place of those that share its controller."""
+    """Return the bindings with learned ones, which replace those of the same controller."""
     result = list(bindings)
     for new in learned:
         result = [*(each for each in result if not each.shares_controller(new)), new]

@@ -22,7 +22,7 @@ from stemd.daemon.control.socket_paths import find_auto, peer_of
 from stemd.daemon.errors import StemdError
 
 NAME = "stemd"
-"""Of the daemon's client, where nothing else is configured."""
+"""The default name of the daemon's client."""
 
 LONGEST_ANSWER = 1 << 20
 """Bytes."""
@@ -32,7 +32,7 @@ ANSWER_S = 40.0
 
 
 CONNECT_S, CONNECT_POLL_S = 5.0, 0.02
-"""How long to try to connect while the daemon's backlog is full, and how often."""
+"""How long, and how often, to try to connect while the daemon's backlog is full."""
 
 
 Read = TypeVar("Read")
@@ -40,12 +40,12 @@ Read = TypeVar("Read")
 
 @contextmanager
 def _reading(answer: dict[str, Any]) -> Iterator[None]:
-    """Read a reply, which has other keys where the daemon is of another version.
+    """Read a reply; if the daemon has another version, it may have other keys.
 
     Raises
     ------
     StemdError
-        It has other keys than this version's.
+        The keys or values of the reply are not those of this version.
     """
     try:
         yield
@@ -87,7 +87,7 @@ _validators: dict[type, TypeAdapter[Any]] = {}
 
 
 END_S = 5.0
-"""How long to wait for the process of a daemon that has closed its sockets already."""
+"""How long to wait for the process of a daemon that has closed its sockets."""
 
 
 class NoAnswerError(StemdError):
@@ -101,7 +101,7 @@ class EndedError(NoAnswerError):
 def _process_of(connection: socket.socket, stack: ExitStack) -> int | None:
     """Open the process at the other end; the descriptor can be read once it has ended.
 
-    None where it is this one, or belongs to another container or user.
+    Return None if it is this process, or belongs to another container or user.
     """
     number, _ = peer_of(connection)
     if number in (0, os.getpid()):
@@ -132,7 +132,7 @@ def _connect(connection: socket.socket, path: Path) -> None:
 
 
 def _refuse_stranger(connection: socket.socket, path: Path) -> None:
-    """Raise if what listens is another user's; root may steer any."""
+    """Raise if the daemon belongs to another user; root may steer any daemon."""
     _, user = peer_of(connection)
     if os.getuid() not in (0, user) and user != 0:
         raise StemdError(
@@ -144,13 +144,13 @@ def _refuse_stranger(connection: socket.socket, path: Path) -> None:
 class ControlClient:
     """A connection to a running daemon, for one thread.
 
-    Every request raises `StemdError` where the daemon refuses it or is of another version, and
-    `NoAnswerError`, which is one, where it does not reply.
+    Every request raises `StemdError` if the daemon refuses it or has another version, and
+    `NoAnswerError`, a kind of `StemdError`, if the daemon does not reply.
 
     Parameters
     ----------
     path : Path, optional
-        Of its control socket; by default where a daemon of the usual name listens.
+        Path of its control socket; by default that of a daemon with the default name.
     patience_s : float
         How long to wait for each reply.
 
@@ -204,7 +204,7 @@ class ControlClient:
         mute: bool | None = None,
         solo: bool | None = None,
     ) -> Strip:
-        """Change how a stem is heard; return all of it. What is None stays.
+        """Change a stem's gain, mute or solo; return all three. Those that are None stay.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class ControlClient:
         return _read(Strip, self.ask("set", stem=stem, gain=gain, mute=mute, solo=solo))
 
     def bypass(self, on: bool | None = None) -> bool:
-        """Switch bypass on or off, or, for None, over; return whether it is on then."""
+        """Switch bypass on or off, for None to the other state; return whether it is on then."""
         return _read(Bypassed, self.ask("bypass", on=on)).on
 
     def learn(
@@ -233,7 +233,7 @@ class ControlClient:
         fine : bool
             A gain of 14 bits.
         toggles : bool
-            A press of the button switches over.
+            Each press of the button switches to the other state.
         """
         return _read(Binding, self.ask("learn", does=does, stem=stem, fine=fine, toggles=toggles))
 
@@ -242,7 +242,7 @@ class ControlClient:
         return _read(Reloaded, self.ask("reload"))
 
     def stop(self) -> None:
-        """Let the daemon end, and wait until it has; the connection is of no use afterwards."""
+        """Let the daemon end, and wait for its end; the connection cannot be used afterwards."""
         self.ask("stop")
         self.wait_for_end()
 
@@ -269,7 +269,7 @@ class ControlClient:
         raise self._no_stemd()
 
     def events(self, meters_s: float | None = None) -> Iterator[dict[str, Any]]:
-        """Subscribe; return an iterator of what happens from now on, until the daemon ends.
+        """Subscribe; return an iterator of the events from now on, until the daemon ends.
 
         Parameters
         ----------
@@ -286,7 +286,7 @@ class ControlClient:
         Raises
         ------
         NoAnswerError
-            It has not closed it in as long as an answer may take.
+            It has not closed the connection within the time for an answer.
         """
         with ExitStack() as stack:
             process = _process_of(self._socket, stack)

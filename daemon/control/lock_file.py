@@ -1,4 +1,4 @@
-"""A file that one process at a time may lock, beside what belongs to it alone."""
+"""A lock file, which only one process at a time can lock, beside the file that it protects."""
 
 import fcntl
 import os
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def lock_beside(path: Path) -> int:
-    """Lock ``PATH.lock``, which is made; return the descriptor, which holds the lock until closed.
+    """Make and lock ``PATH.lock``; return its descriptor, which holds the lock until it is closed.
 
-    The kernel frees the lock of a process that ends. The file stays, for removing it would let two
-    processes hold the lock at once.
+    The kernel frees the lock of a process that ends. The file stays: without it, two processes
+    could hold the lock at the same time.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Requests over the control socket, version 1, a line of JSON each; see docs/control.md."""
+"""Requests on the control socket, version 1: one line of JSON each; see docs/control.md."""
 
 import json
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ LONGEST_LINE = 4096
 """Bytes."""
 
 LONGEST_SHOWN = 60
-"""Characters of a wrong value."""
+"""Characters of a wrong value that a message shows."""
 
 MOST_PROBLEMS = 5
-"""Of a wrong request, that are reported."""
+"""The most problems that are reported of one request."""
 
 RequestId: TypeAlias = (
     Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[str, Field(max_length=64)]
@@ -29,7 +29,7 @@ class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     id: RequestId | None = None
-    """Comes back with the reply."""
+    """The reply has the same id."""
 
 
 class Status(_Request):
@@ -39,7 +39,7 @@ class Status(_Request):
 
 
 class Set(_Request):
-    """Change a stem's strip of the mixer; what is left out stays."""
+    """Change a stem's gain, mute or solo; those that are left out stay."""
 
     do: Literal["set"]
     stem: StemName
@@ -49,7 +49,7 @@ class Set(_Request):
 
 
 class Bypass(_Request):
-    """Switch bypass on or off, or, without ``on``, over."""
+    """Switch bypass on or off; without ``on``, to the other state."""
 
     do: Literal["bypass"]
     on: bool | None = None
@@ -78,7 +78,7 @@ class Stop(_Request):
 
 
 class Subscribe(_Request):
-    """Send events from now on, and levels, if ``meters`` is given."""
+    """Send events from now on, and levels if ``meters`` is given."""
 
     do: Literal["subscribe"]
     meters: Annotated[float, Field(ge=0.02, le=60.0)] | None = None
@@ -153,7 +153,7 @@ def _id_of(data: Mapping[str, Any]) -> RequestId | None:
 
 
 def _explain(error: ValidationError) -> str:
-    """Return everything that is wrong, as ``key: rule``."""
+    """Return the problems of a request, as ``key: rule``."""
     problems = []
     for details in error.errors(include_url=False)[:MOST_PROBLEMS]:
         where = ".".join(str(part) for part in details["loc"][1:])

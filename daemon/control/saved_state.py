@@ -1,4 +1,4 @@
-"""The state that is saved from one run to the next, where the configuration asks for it."""
+"""The state that is saved for the next start, if ``control.state_file`` is set."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 MOST_BYTES = 1 << 18
-"""Of the file; a longer one is something else."""
+"""The most bytes of the file; a longer file has another content."""
 
 
 class SavedState(BaseModel):
@@ -48,7 +48,7 @@ class _File:
     def __init__(self, data: dict[str, Any] | None = None) -> None:
         self._data = data or {}
         self.not_understood: list[str] = []
-        """Keys that this version knows with values that it does not."""
+        """Keys that this version knows, but with values that it does not know."""
         self._strips: dict[str, Any] = self._value("strips", {})
         self._bypass: bool = self._value("bypass", False)
         self._bindings: list[Any] = self._value("bindings", [])
@@ -76,7 +76,7 @@ class _File:
         return default
 
     def _usable(self, where: str, strip: Any) -> dict[str, Any]:
-        """Return what this version understands of a strip."""
+        """Return the part of a strip that this version understands."""
         if not isinstance(strip, dict):
             self.not_understood.append(where)
             return {}
@@ -120,7 +120,7 @@ class _File:
         return strips
 
     def _rest_of(self, stem: str, strip: Any) -> Any:
-        """Return what this version does not use of a strip."""
+        """Return the part of a strip that this version does not use."""
         if stem not in STEMS or not isinstance(strip, dict):
             return strip
         return {key: each for key, each in strip.items() if key not in self._known_strips[stem]}
@@ -136,7 +136,7 @@ class _File:
 
 
 def _as_binding(data: Any) -> Binding | None:
-    """Return a binding; None for one of a kind that only a later version has."""
+    """Return a binding; None for a kind that only a later version knows."""
     if not isinstance(data, dict):
         return None
     try:
@@ -148,13 +148,13 @@ def _as_binding(data: Any) -> Binding | None:
 class StateFile:
     """A file in which the state is saved, or none.
 
-    It is written on a thread of its own, for a card or a disk may take long. What a later version
-    has saved there beyond what this one knows stays.
+    It is written on another thread, because a card or a disk may take long. Values of a later
+    version that this one does not know stay in the file.
 
     Parameters
     ----------
     path : Path or None
-        None: nowhere.
+        None: nothing is saved.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -167,9 +167,10 @@ class StateFile:
         self._writing.set_result("")
 
     def read(self) -> SavedState:
-        """Read what was saved; nothing, if it cannot be read, and then it is not written over.
+        """Return the saved state; an empty one if the file cannot be read.
 
-        Nor is it where another stemd saves there; the lock is held until `close`.
+        In that case, and if another stemd uses the file, it is not written. The lock is held until
+        `close`.
         """
         if self._path is None:
             return SavedState()
@@ -195,18 +196,18 @@ class StateFile:
         return self._last or SavedState()
 
     def save(self, what: SavedState, again: bool = False) -> "Future[str]":
-        """Write it, whole or not at all (main thread).
+        """Write the whole state, or nothing (main thread).
 
         Parameters
         ----------
         what : SavedState
         again : bool
-            Also if it was written last.
+            Also if it was written the last time.
 
         Returns
         -------
         Future
-            Why it is not saved, or nothing; while a write is under way, the result of that one.
+            Why it is not saved, or an empty text; during a write, the result of that write.
         """
         if self._path and self._writing.done() and (again or what != self._last):
             self._writing = self._writer.submit(self._write, self._path, what)
@@ -232,7 +233,7 @@ class StateFile:
         return ""
 
     def _claim(self, path: Path) -> None:
-        """Lock the file, so that of several daemons one alone writes it."""
+        """Lock the file, so that only one of several daemons writes it."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = lock_beside(path)

@@ -13,7 +13,7 @@ from platformdirs import user_runtime_path
 from stemd.daemon.errors import StemdError
 
 SYSTEM_FOLDER = Path("/run/stemd")
-"""What systemd makes for the system-wide service."""
+"""The folder that systemd makes for the system-wide service."""
 
 
 def socket_path(wish: str, client_name: str) -> Path:
@@ -24,7 +24,7 @@ def socket_path(wish: str, client_name: str) -> Path:
     wish : str
         ``auto`` or the path.
     client_name : str
-        The daemon's in its server's graph: in ``auto``, two daemons have two sockets.
+        The daemon's name in its server's graph: with ``auto``, two daemons have two sockets.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def socket_path(wish: str, client_name: str) -> Path:
 
 
 def find_socket(wish: str, client_name: str) -> Path | None:
-    """Return where a daemon listens by this configuration; None where it wants none (``off``).
+    """Return where a daemon of this configuration listens; None if it has no socket (``off``).
 
     Raises
     ------
@@ -52,10 +52,10 @@ def find_socket(wish: str, client_name: str) -> Path | None:
 
 
 def find_auto(client_name: str) -> Path:
-    """Return where a daemon listens: the user's, or the system-wide one where that alone answers.
+    """Return where a daemon listens: the user's, or the system-wide one if only that answers.
 
-    Without either it is the only one of the user's, which has a name that the configuration had
-    before, or that a session manager gave it.
+    If neither answers and the user has one other socket, return that: its daemon has an earlier
+    name, or one that a session manager gave it.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def find_auto(client_name: str) -> Path:
 
 
 def listens(path: Path) -> bool:
-    """Whether some program accepts connections there, even one that hangs."""
+    """Whether a program accepts connections there, even if it hangs."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -114,7 +114,7 @@ def runtime_folder() -> Path:
 
 
 def problem_with(folder: Path) -> str:
-    """Return why other users could replace what is in a folder; nothing if they could not.
+    """Return why other users could replace files in a folder; empty if they cannot.
 
     It and all folders above it must belong to the user or to root, and only their owner may write
     to them, or, as in /tmp, remove what is there. The same goes for where symbolic links lead.
@@ -122,12 +122,12 @@ def problem_with(folder: Path) -> str:
     Parameters
     ----------
     folder : Path
-        It may be missing, and folders above it.
+        It and folders above it may be missing.
 
     Raises
     ------
     OSError
-        It cannot be looked at.
+        The folder cannot be examined.
     """
     folder = folder.absolute()
     with suppress(FileNotFoundError):
@@ -149,12 +149,12 @@ def problem_with(folder: Path) -> str:
 
 
 def expanded(key: str, path: str) -> Path:
-    """Put a home folder in the place of ``~``.
+    """Return the path with the home folder in place of ``~``.
 
     Raises
     ------
     StemdError
-        There is none.
+        There is no home folder.
     """
     try:
         return Path(path).expanduser()

@@ -1,4 +1,4 @@
-"""What can be done to a running daemon; the socket, MIDI and OSC all use it."""
+"""What the interfaces (socket, MIDI, OSC) can ask of a running daemon."""
 
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -26,13 +26,13 @@ class Steerable(Protocol):
         """Return its state."""
 
     def bypass(self, on: bool | None) -> "Future[bool]":
-        """Switch bypass on or off, or, for None, over; return whether it is on then."""
+        """Switch bypass on or off, for None to the other state; return whether it is on then."""
 
     def reload(self) -> "Future[Reloaded]":
         """Read the configuration again; return what changed, or raise `StemdError`."""
 
     def reload_soon(self) -> None:
-        """Read the configuration again when there is time; once, however often it is asked."""
+        """Read the configuration again soon; several calls until then become one."""
 
     def learn(self, wish: Binding) -> "Future[Binding]":
         """Bind the next MIDI controller that moves; return its binding, or raise `StemdError`.
@@ -52,7 +52,7 @@ class UnknownStemError(Exception):
 
 
 def set_strip(daemon: Steerable, stem: str, change: Mapping[str, Any]) -> Strip:
-    """Change some of a stem's strip.
+    """Change a part of a stem's strip; return the whole strip.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What may be asked of the daemon, whichever interface asks."""
+"""What all interfaces can ask of the daemon."""
 
 from collections.abc import Iterable
 from concurrent.futures import Future
@@ -16,9 +16,9 @@ from stemd.daemon.supervisor.status import Figures, describe
 
 
 class Console:
-    """What may be asked of the daemon; see `control.steerable.Steerable` (any thread).
+    """What interfaces can ask of the daemon; see `control.steerable.Steerable` (any thread).
 
-    The main thread does it, between two looks after the session.
+    The main thread handles each request between two checks of the session.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Console:
         return self._calls.add(lambda: describe(self._playback, self._figures))
 
     def bypass(self, on: bool | None) -> "Future[bool]":
-        """Fade to the dry signal, or back to the stems, or, for None, to the other one."""
+        """Fade to the dry signal, or back to the stems; for None, to the other of the two."""
         return self._calls.add(lambda: self._bypass(on))
 
     def reload(self) -> "Future[Reloaded]":
@@ -79,7 +79,7 @@ class Console:
         return self._reloader.reload()
 
     def reload_soon(self) -> None:
-        """Reload once for all wishes since the last one (also in a signal handler)."""
+        """Reload soon, once for all calls since the last reload (also in a signal handler)."""
         self._reloader.reload_soon()
 
     def learn(self, wish: Binding) -> "Future[Binding]":
@@ -100,7 +100,7 @@ class Console:
         self._playback.wake()
 
     def peaks(self) -> dict[str, list[float]]:
-        """Return how loud the input and each stem was lately [linear, left and right]."""
+        """Return the recent peaks of the input and each stem [linear, left and right]."""
         return self._figures.peaks()
 
     def _bypass(self, on: bool | None) -> bool:

@@ -30,21 +30,21 @@ class ControlSection(Interface):
         AfterValidator(is_one_line),
         Effect.AT_START,
     ] = "auto"
-    """auto: in the user's runtime folder; off: none; or a path."""
+    """auto: in the user's runtime folder; off: no socket; or a path."""
 
     state_file: Annotated[
         Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(is_one_line)] | None,
         Effect.AT_START,
     ] = None
-    """Where the mixer and what MIDI learned are saved from one run to the next; null: nowhere."""
+    """The file in which mixer, bypass and learned MIDI controllers are saved; null: none."""
 
     @property
     def is_wanted(self) -> bool:
-        """Whether there is to be a socket."""
+        """Whether the configuration wants a socket."""
         return self.socket != "off"
 
     def make(self, target: Target) -> Steering:
-        """Listen at the path, or, where `auto` finds another stemd there, at one of its own."""
+        """Listen at the path; with ``auto``, at another path if a stemd already listens there."""
         with without_openssl():  # asyncio would load it
             from stemd.daemon.control.interfaces.control_server import ControlServer
 

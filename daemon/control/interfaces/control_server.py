@@ -30,38 +30,38 @@ log = logging.getLogger(__name__)
 MAX_CLIENTS = 64
 
 ANSWER_S = 30.0
-"""How long the daemon may take to answer, and a controller that is to be learned to move."""
+"""How long the daemon may take to answer, and how long to wait for a controller to move."""
 
 LOOK_S = 0.5
-"""How soon the server notices that a client that waits for a controller has left."""
+"""How soon the server notices that a client has left while it waits for a controller."""
 
 UNREAD = 65_536
-"""Bytes that a client may leave unread before events are left out for it."""
+"""Unread bytes of a client after which events are left out for it."""
 
 WRITE_S = 5.0
-"""How long a client may leave a reply unread before it is dropped."""
+"""How long a client may leave a reply unread before its connection is closed."""
 
 
 Result = TypeVar("Result")
 
 
 class ControlServer:
-    """Listens on a Unix socket that belongs to its owner alone.
+    """Listens on a Unix socket that only its owner and root can use.
 
     Parameters
     ----------
     path : Path
-        Of the socket.
+        Path of the socket.
     daemon : Steerable
     pace : Pace, optional
-        Shared with the other ways to steer it; by default its own.
+        Shared with the other interfaces; by default its own.
     follows_name : bool
-        Name the socket as the audio server names the daemon's client, as soon as it does.
+        Rename the socket when the audio server gives the daemon's client its name.
 
     Raises
     ------
     StemdError
-        It cannot be made there.
+        The socket cannot be made.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class ControlServer:
         return self._socket.path
 
     def close(self) -> None:
-        """Remove the socket, which the next daemon may need now, and drop all clients."""
+        """Remove the socket, so that the next daemon can use the path, and drop all clients."""
         self._following.close()
         self._socket.give_up()
         self._streams.close()
@@ -148,7 +148,7 @@ class ControlServer:
         Raises
         ------
         RequestError
-            It cannot be done.
+            The request failed.
         """
         try:
             return await self._do(request, has_left)
@@ -175,7 +175,7 @@ class ControlServer:
         return {}
 
     async def _learn(self, request: protocol.Learn, has_left: Callable[[], bool]) -> Binding:
-        """Wait for a controller as long as the client does."""
+        """Wait for a controller while the client waits."""
         learned = self._daemon.learn(Binding(cc=0, **request.model_dump(exclude={"do", "id"})))
         until = self._streams.loop.time() + ANSWER_S
         while not has_left() and self._streams.loop.time() < until:
@@ -194,7 +194,7 @@ class ControlServer:
         stack.enter_context(self._daemon.bulletin.subscription(send))
 
     async def send_meters(self, conversation: "_Conversation", interval_s: float) -> None:
-        """Send levels to a client, again and again."""
+        """Send levels to a client at an interval."""
         while True:
             await self.turn()
             conversation.send({"event": "meters", "peaks": self._daemon.peaks()})
@@ -236,7 +236,7 @@ class _Conversation:
         self._writer.write(protocol.line(event))
 
     async def _read(self) -> bytes:
-        """Return the next line, nothing at the end."""
+        """Return the next line; empty at the end."""
         try:
             return await self._reader.readuntil()
         except asyncio.IncompleteReadError:
@@ -296,12 +296,12 @@ def _refused(request: Request, error: Exception) -> RequestError:
 
 
 async def _result(future: "Future[Result]", patience_s: float | None = None) -> Result:
-    """Wait for it; what takes longer goes on."""
+    """Wait for the result; after a timeout, the work itself goes on."""
     async with asyncio.timeout(ANSWER_S if patience_s is None else patience_s):
         return await asyncio.shield(asyncio.wrap_future(future))
 
 
 def _is_owner(connection: socket.socket) -> bool:
-    """Whether the one at the other end is us, or root."""
+    """Whether the client belongs to this user or to root."""
     _, user = peer_of(connection)
     return user in (os.getuid(), 0)

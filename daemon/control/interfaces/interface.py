@@ -1,4 +1,4 @@
-"""What each way to steer the daemon declares of itself, without what it needs to run."""
+"""What each interface declares: its configuration section, extra and thread."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -24,10 +24,10 @@ class Steering(Protocol):
 
 @dataclass(frozen=True)
 class Extra:
-    """A package that an interface needs and that not every installation has."""
+    """An optional package that an interface needs."""
 
     name: str
-    """Of the extra in pyproject.toml."""
+    """The name of the extra in pyproject.toml."""
 
     package: str
 
@@ -42,18 +42,18 @@ class Target:
     """Shared by all interfaces."""
 
     client_name: str
-    """As the configuration has it; the audio server may give another one."""
+    """The configured name; the audio server may give another one."""
 
 
 class Interface(Section):
     """A section of the configuration that opens an interface.
 
-    A new one is a module with a subclass, and a line in `listed`. The module imports what the
-    interface needs only when it is opened, for reading any configuration imports the module.
+    A new interface is a module with a subclass, and a line in `listed`. The module imports what the
+    interface needs only when it is opened, because reading any configuration imports the module.
     """
 
     key: ClassVar[str]
-    """What switches it on, for messages: a key of the configuration."""
+    """The key of the configuration that switches it on, for messages."""
 
     extra: ClassVar[Extra | None] = None
 
@@ -66,7 +66,7 @@ class Interface(Section):
         raise NotImplementedError
 
     def make(self, target: Target) -> Steering | None:
-        """Open it (main thread); None where the daemon's own loop serves it.
+        """Open it (main thread); return None if the daemon's own loop serves it.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The interfaces that there are, each by the section of the configuration that declares it."""
+"""The list of all interfaces, each by the section of the configuration that declares it."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from stemd.daemon.sections import Section
 
 
 class Interfaces(Section):
-    """A line for each; `nsm`, which has no section, is beside them."""
+    """One line for each interface, except `nsm`, which has no section."""
 
     control: ControlSection = ControlSection()
     midi: MidiSection = MidiSection()
@@ -19,6 +19,6 @@ class Interfaces(Section):
     metrics: MetricsSection = MetricsSection()
 
     def interfaces(self) -> Iterator[Interface]:
-        """Yield each."""
+        """Yield the section of each interface."""
         for section in Interfaces.model_fields:
             yield getattr(self, section)

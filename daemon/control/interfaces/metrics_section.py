@@ -17,7 +17,7 @@ class MetricsSection(Interface):
     """null: off."""
 
     host: Annotated[Host, Effect.AT_START] = "127.0.0.1"
-    """Who may read them; 0.0.0.0: the whole network."""
+    """The address to listen on. 0.0.0.0: every machine in the network can read the metrics."""
 
     @property
     def is_wanted(self) -> bool:

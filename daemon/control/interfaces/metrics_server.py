@@ -22,34 +22,34 @@ ANSWER_S = 2.0
 """How long the daemon may take to return its status."""
 
 HEAD_S = 0.5
-"""How long a request's head may take to arrive."""
+"""How long the head of a request may take to arrive."""
 
 LONGEST_HEAD = 8192
 """Bytes."""
 
 MAX_CLIENTS = 64
-"""Beyond that many connections the oldest one whose request has not come is dropped."""
+"""With more connections, the oldest one without a request is dropped."""
 
 SNAPSHOT_S = 0.25
 """How long the same figures are served."""
 
 
 class MetricsServer:
-    """Answers HTTP with the figures of `stemd status`, on a thread of its own.
+    """Answers HTTP requests with the figures of `stemd status`, on its own thread.
 
     Parameters
     ----------
     host : str
     port : int
-        0: any that is free.
+        0: a free one.
     daemon : Steerable
     pace : Pace, optional
-        Shared with the ways to steer it; by default its own.
+        Shared with the other interfaces; by default its own.
 
     Raises
     ------
     StemdError
-        The port cannot be had.
+        The port cannot be used.
     """
 
     def __init__(self, host: str, port: int, daemon: Steerable, pace: Pace | None = None) -> None:
@@ -118,7 +118,7 @@ def _page(status: str, kind: str, body: bytes) -> bytes:
 
 
 class _Snapshot:
-    """The figures as text, made once for requests at about the same time."""
+    """The metrics as text, made once for requests at about the same time."""
 
     def __init__(self, daemon: Steerable) -> None:
         self._daemon = daemon
@@ -129,7 +129,7 @@ class _Snapshot:
         self._until = float("-inf")
 
     async def read(self) -> bytes:
-        """Return them; TimeoutError or StemdError where the daemon does not reply."""
+        """Return the text; TimeoutError or StemdError if the daemon does not reply."""
         now = asyncio.get_running_loop().time()
         if self._making is None or (self._making.done() and now >= self._until):
             self._making = asyncio.create_task(self._make())

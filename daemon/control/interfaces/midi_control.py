@@ -1,4 +1,4 @@
-"""Steering by MIDI: which controller moves what."""
+"""Steering by MIDI: applies control changes to the mixer and to bypass."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -18,37 +18,37 @@ log = logging.getLogger(__name__)
 CONTROL_CHANGE = 0xB0
 
 ON = 64
-"""From this value on a button is pressed (MIDI 1.0)."""
+"""From this value up, a button is pressed (MIDI 1.0)."""
 
 CLOSE = 0.02
-"""So near a fader is picked up."""
+"""The distance from 0 to 1 at which a fader takes over the gain."""
 
 NEW_PRESS_S = 0.2
-"""A button that sends "pressed" again after so long a silence was released meanwhile: some
-send only presses, and others, and knobs, send the same value again and again."""
+"""A button that sends "pressed" again after this time was released before: some buttons send only
+presses; others, and knobs, repeat the same value."""
 
 
 BATCH_S = 0.02
-"""The shortest time between two batches of messages: a low-frequency oscillator sends hundreds a
-second, and the interpreter belongs to the music."""
+"""The shortest time between two batches of messages: a low-frequency oscillator sends hundreds per
+second, and the music needs the Python interpreter."""
 
 
 @dataclass
 class _Controller:
-    """What is known of a controller that something is bound to."""
+    """The state of a controller that has a binding."""
 
     coarse: int = 0
     has_fine: bool = False
-    """It has sent a fine part once, so a coarse one alone is half of a message."""
+    """It has sent a fine part before, so a coarse part alone is half of a message."""
     last: float | None = None
     set_gain: float | None = None
-    """What it set last; where the gain is another one by now, the fader must pick it up first."""
+    """The gain that it set last; if the gain has changed since, the fader must reach it first."""
     was_pressed: bool = False
     pressed_at: float = float("-inf")
 
 
 class Lesson(NamedTuple):
-    """What the next controller that moves is to do, and the future for its binding."""
+    """The function for the next controller that moves, and the future for its binding."""
 
     wish: Binding
     learned: "Future[Binding]"
@@ -56,16 +56,16 @@ class Lesson(NamedTuple):
 
 @dataclass
 class MidiControl:
-    """Does what messages say (main thread).
+    """Applies MIDI messages (main thread).
 
     Parameters
     ----------
     daemon : Steerable
     bindings : list of Binding
     soft_takeover : bool
-        A fader moves nothing until it is where the gain is.
+        A fader changes nothing until it reaches the present gain.
     learned : list of Binding
-        Those of the bindings that were learned.
+        The learned ones among the bindings.
     clock : callable
         Returns seconds of a monotonic clock.
     """
@@ -80,9 +80,9 @@ class MidiControl:
     _controllers: dict[tuple[Binding, int], _Controller] = field(default_factory=dict)
     _batch: "_Batch" = field(init=False)
     _wait: bool = False
-    """Whether there are messages."""
+    """Whether messages wait."""
     _due: float = float("-inf")
-    """When they may be followed."""
+    """When they may be applied."""
 
     def learn(self, wish: Binding, learned: "Future[Binding]") -> None:
         """Bind the next controller that moves, unless it is cancelled before.
@@ -90,25 +90,25 @@ class MidiControl:
         Raises
         ------
         StemdError
-            Another client waits for one.
+            Another client waits for a controller.
         """
         if self._lesson and not self._lesson.learned.done():
             raise StemdError("another controller is being learned: move it first, or wait 30 s")
         self._lesson = Lesson(wish, learned)
 
     def patience_s(self, longest_s: float) -> float:
-        """Return how long to wait for events, at most, if messages are to be followed in time."""
+        """Return how long to wait for events at most, so that messages are applied in time."""
         return min(longest_s, max(self._due - self.clock(), 0.001)) if self._wait else longest_s
 
     def follow(self, has_messages: bool, read: Callable[[], Iterable[bytes]]) -> None:
-        """Read messages and follow them, if there are any and the last ones were a while ago.
+        """Read and apply messages, if there are any and the last batch was long enough ago.
 
         Parameters
         ----------
         has_messages : bool
-            Whether some came since this was asked last.
+            Whether messages came since the last call.
         read : callable
-            Returns all that came.
+            Returns all messages that came.
         """
         self._wait |= has_messages
         if self._wait and self.clock() >= self._due:
@@ -116,7 +116,7 @@ class MidiControl:
             self.handle(read())
 
     def handle(self, messages: Iterable[bytes]) -> None:
-        """Follow messages of three bytes, and apply what they change together at the end."""
+        """Read messages of three bytes, and apply their changes together at the end."""
         self._batch = _Batch(self.daemon)
         for status, controller, value in messages:
             if status & 0xF0 == CONTROL_CHANGE and controller <= LAST_CC and value < 0x80:
@@ -186,12 +186,12 @@ class MidiControl:
 
 
 class _Batch:
-    """What several messages change together: each stem is set once, however often it was moved.
+    """The changes of several messages: each stem is set once, to its last values.
 
     Attributes
     ----------
     strips : dict of stem and strip
-        As they are after the messages until now.
+        The strips after the messages so far.
     """
 
     def __init__(self, daemon: Steerable) -> None:
@@ -202,19 +202,19 @@ class _Batch:
         self._changes_over = False
 
     def set(self, stem: str, what: str, value: float | bool) -> None:
-        """Change one thing of a strip."""
+        """Change the gain, mute or solo of a strip."""
         self._changes.setdefault(stem, {})[what] = value
         self.strips[stem] = self.strips[stem].model_copy(update={what: value})
 
     def bypass(self, on: bool | None) -> None:
-        """Switch bypass on or off, or, for None, over."""
+        """Switch bypass on or off; for None, to the other state."""
         if on is None:
             self._changes_over = not self._changes_over
         else:
             self._bypass, self._changes_over = on, False
 
     def apply(self) -> None:
-        """Set the stems, and bypass."""
+        """Apply the changes to the stems and to bypass."""
         for stem, change in self._changes.items():
             with suppress(UnknownStemError):  # it went meanwhile
                 set_strip(self._daemon, stem, change)

@@ -1,7 +1,7 @@
-"""A place in a session of the New Session Manager, as the environment has it.
+"""The New Session Manager, if the environment names one.
 
-It has no section of the configuration: the session manager opens stemd before that is read, and
-names the client and the place where its state is saved.
+It has no section of the configuration: the session manager opens stemd before the configuration is
+read, and chooses the name of the client and the folder for its state.
 """
 
 from typing import TYPE_CHECKING
@@ -26,12 +26,12 @@ def make(url: str) -> "NsmClient":
     Parameters
     ----------
     url : str
-        What the variable says.
+        The value of the variable.
 
     Raises
     ------
     StemdError
-        It says something that it cannot, or the extra is not installed.
+        The URL is not valid, or the extra is not installed.
     """
     try:
         from stemd.daemon.control.interfaces.nsm_client import NsmClient

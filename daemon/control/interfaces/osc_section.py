@@ -19,7 +19,7 @@ class OscSection(Interface):
     """null: off."""
 
     host: Annotated[Host, Effect.AT_START] = "127.0.0.1"
-    """Whose messages are heard; 0.0.0.0: those of the whole network, which can then steer it."""
+    """The address to listen on. 0.0.0.0: every machine in the network can steer stemd."""
 
     @property
     def is_wanted(self) -> bool:

@@ -24,29 +24,28 @@ from stemd.daemon.engine.scheduling import steering_thread
 log = logging.getLogger(__name__)
 
 LONGEST_DATAGRAM = 1024
-"""Bytes; what is longer is cut, and then is no OSC."""
+"""Bytes; a longer datagram is cut, so it is not valid OSC."""
 
 LOOK_S = 0.5
-"""How soon the thread notices that it is to end, and how long it pauses after an error, which may
-stay."""
+"""How soon the thread notices that it must end, and how long it pauses after an error."""
 
 
 class OscServer:
-    """Listens on a UDP port, on a thread of its own.
+    """Listens on a UDP port, on its own thread.
 
     Parameters
     ----------
     host : str
     port : int
-        0: any that is free.
+        0: a free one.
     daemon : Steerable
     pace : Pace, optional
-        Shared with the other ways to steer it; by default its own.
+        Shared with the other interfaces; by default its own.
 
     Raises
     ------
     StemdError
-        The port cannot be had.
+        The port cannot be used.
     """
 
     def __init__(self, host: str, port: int, daemon: Steerable, pace: Pace | None = None) -> None:
@@ -120,7 +119,7 @@ class OscServer:
 
 
 def _number(message: OscMessage) -> float | None:
-    """Return the one finite number that a message must have."""
+    """Return the one number of a message; None if it has no finite number, or several values."""
     values: list[Any] = list(message)
     match values:
         case [int() | float() as value] if -1e9 < value < 1e9:

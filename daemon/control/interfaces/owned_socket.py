@@ -11,10 +11,10 @@ from stemd.daemon.errors import StemdError
 
 
 class OwnedSocket:
-    """Listens at a path, which belongs to it as long as it holds the lock on a file beside it.
+    """Listens at a path, and owns it while it holds the lock on a file beside it.
 
-    Of several processes that want one path at once, one gets it; one that ends removes its own
-    socket and no other. What a killed process left behind is replaced: the kernel frees its lock.
+    If several processes want the same path, one gets it. A process that ends removes only its own
+    socket. The socket of a killed process is replaced, because the kernel frees its lock.
 
     Parameters
     ----------
@@ -24,12 +24,12 @@ class OwnedSocket:
     ----------
     path : Path
     socket : socket.socket
-        Listens; connecting takes the owner's rights, or root's.
+        Listens; only its owner and root may connect.
 
     Raises
     ------
     StemdError
-        Another process has the path, or it cannot be made there, or others could replace it.
+        Another process has the path, or the socket cannot be made, or others could replace it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,7 +85,7 @@ class OwnedSocket:
         self.path, self._lock = path, lock
 
     def give_up(self) -> None:
-        """Remove the file, which the next process may want; connections stay."""
+        """Remove the file, so that the next process can use the path; connections stay."""
         if self._lock < 0:
             return
         with suppress(OSError):
@@ -94,7 +94,7 @@ class OwnedSocket:
         self._unlock()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self.give_up()
         self.socket.close()
 
@@ -112,7 +112,7 @@ def _refusal(path: Path, error: OSError) -> StemdError:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for their owner alone."""
+    """Make a folder, and missing folders above it, for their owner only."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         with suppress(FileExistsError):  # another process made it meanwhile
@@ -128,7 +128,7 @@ def _locked(path: Path) -> int:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove a socket where nothing listens any more; leave alone what is no socket."""
+    """Remove a socket at which no program listens; keep a file that is no socket."""
     if not path.is_socket():
         return
     if listens(path):  # one that takes no locks
