@@ -48,7 +48,7 @@ TRAINING := .venv-training
 SANITIZERS := .venv-sanitizers
 # Most tests wait for servers. Each worker has its own, for root and who may sudo; else there is one.
 WORKERS ?= 5
-BESIDE = $(shell tests/alone.sh true 2>/dev/null && echo "--dist worksteal --tx '$(WORKERS)*popen//python=tests/alone.sh $(abspath $(VENV))/bin/python'")
+BESIDE = $(shell tests/alone.sh true 2>/dev/null && echo "--dist worksteal --tx '$(WORKERS)*popen//python=tests/alone.sh $(VENV)/bin/python'")
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
@@ -84,7 +84,7 @@ trixie-test:
 	$(call as-user,test)
 
 # As an ordinary user, in a copy of this checkout, with an environment of its own.
-as-user = AS=musician PUT=$(CURDIR) tests/userland.sh run $(1) make --no-print-directory -C stemd test ARGS='$(ARGS)'
+as-user = AS=musician PUT='$(CURDIR)' tests/userland.sh run $(1) make --no-print-directory -C stemd test ARGS='$(ARGS)'
 
 fuzz: $(VENV)/test
 	$(VENV)/bin/pytest -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) -v $(ARGS)
@@ -95,7 +95,7 @@ service-test: $(VENV)/test
 
 sanitizers: $(VENV)/test $(SANITIZERS)/done
 	$(call install-missing,$(FOR_SANITIZERS))
-	STEMD_CLANG="$(abspath $(SANITIZERS))/bin/python -m ziglang cc" STEMD_RTSAN=$(abspath $(SANITIZERS))/rtsan/rtsan.a \
+	STEMD_CLANG="'$(CURDIR)/$(SANITIZERS)/bin/python' -m ziglang cc" STEMD_RTSAN="$(CURDIR)/$(SANITIZERS)/rtsan/rtsan.a" \
 	  $(VENV)/bin/pytest -m sanitizers $(ARGS)
 
 lint: $(VENV)/test
@@ -104,11 +104,11 @@ lint: $(VENV)/test
 	$(VENV)/bin/mypy
 
 oracle: $(VENV)/test $(ORACLE)/done $(ORACLE)/songs
-	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/pytest -m oracle -rP $(ARGS)
+	STEMD_ORACLE_PYTHON="$(CURDIR)/$(ORACLE)/bin/python" $(VENV)/bin/pytest -m oracle -rP $(ARGS)
 
 speed: $(VENV)/run $(ORACLE)/deezer
 	$(call install-missing,$(FOR_SPEED))
-	STEMD_ORACLE_PYTHON=$(abspath $(ORACLE))/bin/python $(VENV)/bin/python -m benchmarks.speed $(ARGS)
+	STEMD_ORACLE_PYTHON="$(CURDIR)/$(ORACLE)/bin/python" $(VENV)/bin/python -m benchmarks.speed $(ARGS)
 
 quality: $(VENV)/bench
 	$(VENV)/bin/python -m research.quality.presets $(ARGS)
@@ -122,7 +122,7 @@ precision: $(VENV)/bench
 block: $(VENV)/run
 	$(VENV)/bin/python -m benchmarks.block $(ARGS)
 
-ENDURE := PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(VENV)/bin/python
+ENDURE := PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(VENV)/bin/python
 
 soak: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))
@@ -150,7 +150,7 @@ wheels: $(WHEELS)/done
 	CC=aarch64-linux-gnu-gcc LDSHARED="aarch64-linux-gnu-gcc -shared" _PYTHON_HOST_PLATFORM=linux-aarch64 \
 	  $(WHEELS)/bin/pip wheel --quiet --no-deps --no-build-isolation -w build/plain .
 	for wheel in build/plain/*.whl; do \
-	  PATH=$(abspath $(WHEELS))/bin:$$PATH $(WHEELS)/bin/auditwheel repair -w dist $$wheel; done
+	  PATH="$(CURDIR)/$(WHEELS)/bin:$$PATH" $(WHEELS)/bin/auditwheel repair -w dist $$wheel; done
 	rm -rf build
 
 offline: wheels
@@ -289,12 +289,21 @@ if ! command -v apt-get >/dev/null; then \
 by_hand="install these packages, or what your system calls them:$$missing"; \
 if ! command -v $(or $(SUDO),true) >/dev/null; then echo "sudo is not installed; as root, $$by_hand" >&2; exit 1; fi; \
 echo "installing system packages:$$missing"; \
-$(SUDO) apt-get update -q >/dev/null && \
+$(SUDO) apt-get update -q >/dev/null; \
 $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends $$missing >/dev/null || \
 { echo "they could not be installed: as root, $$by_hand" >&2; exit 1; }
 endef
 
 # ---- the environments ----
+
+# Its Python still works, and it was made in this very folder, whose path its programs hold.
+is-sound = { $(1)/bin/python -c 'import pip' && grep -qF "$(CURDIR)/$(1)/bin/" $(1)/bin/pip; } 2>/dev/null
+ifneq ($(wildcard $(VENV)/bin),)
+ifneq ($(shell $(call is-sound,$(VENV)) || echo no),)
+$(VENV)/run $(VENV)/demo $(VENV)/test $(VENV)/bench: FORCE
+endif
+endif
+FORCE:
 
 # Each has all that the one before it has.
 $(VENV)/run: $(SOURCES)
@@ -326,7 +335,7 @@ install-stemd = @[ -t 1 ] && quiet="" || quiet=--quiet; \
   echo "installing stemd and the Python packages it needs into $(VENV): about 80 MB to download, a minute or more"; \
   $(VENV)/bin/pip install $$quiet --editable '.[$(1)]'
 
-make-venv = @[ -x $(1)/bin/pip ] || { echo "making a virtual environment in $(1)"; rm -rf $(1); $(PYTHON) -m venv $(1); }
+make-venv = @$(call is-sound,$(1)) || { echo "making a virtual environment in $(1)"; rm -rf $(1); $(PYTHON) -m venv $(1); }
 
 $(TRAINING)/done: $(SOURCES)
 	$(call install-missing,$(FOR_TRAINING))

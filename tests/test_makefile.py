@@ -129,3 +129,28 @@ def test_a_make_within_make_does_not_say_which_folder_it_enters():
         ["make", "--eval", within, "tried"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert ended.stdout == "within\n"
+
+
+@pytest.mark.parametrize(
+    ("place", "python", "is_made_anew"),
+    [
+        (None, sys.executable, False),
+        ("/elsewhere/.venv", sys.executable, True),
+        (None, "/nonexistent/python3", True),
+    ],
+    ids=["sound", "the folder was moved", "its Python is gone"],
+)
+def test_an_environment_that_works_no_more_is_made_anew(place, python, is_made_anew, tmp_path):
+    venv = os.path.relpath(tmp_path, ROOT)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(python)
+    (tmp_path / "bin" / "pip").write_text(f"#!{place or ROOT / venv}/bin/python\n")
+    (tmp_path / "run").touch()
+    ended = subprocess.run(
+        ["make", "-n", f"VENV={venv}", f"{venv}/run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ("-m venv" in ended.stdout) == is_made_anew
