@@ -5,24 +5,28 @@ import subprocess
 from stemd.daemon.errors import StemdError
 
 COMMAND_S = 120.0
-"""How long a command of systemd's may take: systemctl waits until a service has started."""
+"""How long a command of systemd's may take."""
+
+START_S = 660.0
+"""How long one may take that waits until the service has started; longer than TimeoutStartSec= in
+the units, for at its first start stemd measures the machine."""
 
 ANOTHER_WAY = "have another program start `stemd run`, such as the autostart of the desktop"
 """What to do without systemd."""
 
 
-def run(command: list[str]) -> str:
-    """Return what a command of systemd's prints.
+def run(command: list[str], patience_s: float | None = None) -> str:
+    """Return what a command of systemd's prints; it may take `COMMAND_S` by default.
 
     Raises
     ------
     StemdError
         It fails, or does not end in time.
     """
-    words = " ".join(command)
+    words, patience_s = " ".join(command), patience_s or COMMAND_S
     try:
         ended = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=COMMAND_S
+            command, check=False, capture_output=True, text=True, timeout=patience_s
         )
     except FileNotFoundError:
         raise StemdError(
@@ -30,7 +34,7 @@ def run(command: list[str]) -> str:
         ) from None
     except subprocess.TimeoutExpired:
         raise StemdError(
-            f"{words} did not end in {COMMAND_S:.0f} s: systemd hangs, or waits for another job "
+            f"{words} did not end in {patience_s:.0f} s: systemd hangs, or waits for another job "
             "(systemctl list-jobs shows it)"
         ) from None
     if ended.returncode:

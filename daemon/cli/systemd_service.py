@@ -9,10 +9,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from time import monotonic, sleep
 
-from stemd.daemon.cli.systemctl import run
-from stemd.daemon.cli.unit_file import program, read_unit, unit_text, write_unit
+from platformdirs import user_config_path
+
+from stemd.daemon.cli.systemctl import START_S, run
+from stemd.daemon.cli.unit_file import (
+    program_path,
+    read_unit,
+    starts_this_stemd,
+    unit_text,
+    write_unit,
+)
 from stemd.daemon.errors import StemdError
 from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.daemon.wording import counted
@@ -85,14 +94,15 @@ class Service:
         """
         if self.system_wide:
             return SYSTEM_FOLDER / NAME
-        config = os.environ.get("XDG_CONFIG_HOME")
         try:
-            folder = Path(config) if config else Path.home() / ".config"
+            folder = user_config_path("systemd")
         except RuntimeError:
+            folder = Path("~")
+        if folder.parts[:1] == ("~",):  # what older versions of platformdirs give
             raise StemdError(
                 "there is no home folder for a user's unit: set HOME or XDG_CONFIG_HOME"
-            ) from None
-        return folder / "systemd" / "user" / NAME
+            )
+        return folder / "user" / NAME
 
     @property
     def manager(self) -> list[str]:
@@ -123,7 +133,7 @@ class Service:
         self._refuse_link()
         run([*self.manager, "daemon-reload"])  # without a manager, nothing is written
         try:
-            is_new = read_unit(unit) != text
+            before = read_unit(unit)
             write_unit(unit, text)
         except OSError as error:
             remedy = "try sudo" if self.system_wide else "look at it"
@@ -131,9 +141,32 @@ class Service:
                 remedy = "make room"
             raise StemdError(f"cannot write {unit}: {error.strerror}; {remedy}") from None
         run([*self.manager, "daemon-reload"])
-        if is_new and starts:
-            run([*self.manager, "try-restart", NAME])
-        run([*self.manager, "enable", *(["--now"] if starts else []), NAME])
+        self._check_is_found(remove=not before)
+        if before != text and starts:
+            run([*self.manager, "try-restart", NAME], START_S)
+        run([*self.manager, "enable", *(["--now"] if starts else []), NAME], START_S)
+
+    def _check_is_found(self, remove: bool) -> None:
+        """Check that systemd reads the unit; one that it does not read may be removed again.
+
+        Raises
+        ------
+        StemdError
+            It does not.
+        """
+        read = self._ask("LoadState", "FragmentPath")
+        if read["LoadState"] != "not-found" and (
+            not read["FragmentPath"] or self.unit.samefile(read["FragmentPath"])
+        ):
+            return
+        unit, instead = self.unit, read["FragmentPath"] or "no file of this name"
+        if remove:
+            unit.unlink()
+        raise StemdError(
+            f"systemd does not read {unit}, but {instead}: its folders are not those of this "
+            f"shell; unset XDG_CONFIG_HOME, or set it for the service manager too "
+            "(systemctl --user import-environment XDG_CONFIG_HOME)"
+        )
 
     def uninstall(self) -> None:
         """Stop it and remove the unit.
@@ -220,7 +253,7 @@ class Service:
 
     def _trouble_of_unit(self) -> Iterator[str]:
         with suppress(OSError, StemdError):  # a unit that this user may not read is not judged
-            if f"ExecStart={program()} run" not in read_unit(self.unit):
+            if not starts_this_stemd(read_unit(self.unit)):
                 yield (
                     f"{self.unit} starts another stemd than this one: run `stemd service install`"
                 )
@@ -323,8 +356,8 @@ def refuse_sudo() -> None:
     if os.geteuid() == 0 and user and user != "root":
         raise StemdError(
             f"this would be root's service: run it without sudo, as the user whose sound it is "
-            f"({user}); the system-wide service is installed by: sudo stemd service install "
-            f"--system {user}"
+            f"({user}); the system-wide service is installed by: sudo {quote(str(program_path()))} "
+            f"service install --system {user}"
         )
 
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from unicodedata import category
@@ -40,8 +41,23 @@ def program() -> str:
     StemdError
         Its path cannot stand in a unit.
     """
-    path = shutil.which(sys.argv[0]) or str(Path(sys.executable).with_name("stemd"))
-    return exec_start(str(Path(path).absolute()))
+    return exec_start(str(program_path()))
+
+
+def program_path() -> Path:
+    """Return the absolute path of this stemd, without ``..``; a link to it stays a link."""
+    path = Path(shutil.which(sys.argv[0]) or Path(sys.executable).with_name("stemd")).absolute()
+    return path.parent.resolve() / path.name
+
+
+def starts_this_stemd(text: str) -> bool:
+    """Whether a unit starts this stemd, by whichever path."""
+    if f"ExecStart={program()} run" in text:
+        return True
+    found = re.search(r'^ExecStart="?(/[^"]+?)"? run', text, re.MULTILINE)
+    with suppress(OSError):
+        return found is not None and program_path().samefile(found[1].replace("%%", "%"))
+    return False
 
 
 def exec_start(path: str) -> str:

@@ -6,6 +6,8 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
+from importlib.resources import files
 
 import pytest
 from click.testing import CliRunner
@@ -410,7 +412,56 @@ def test_sudo_is_refused_for_a_users_service(variable, arguments, systemd, tmp_p
     monkeypatch.setenv(variable, "ada")
     said = fault_of(*arguments)
     assert "run it without sudo, as the user whose sound it is (ada)" in said
-    assert "sudo stemd service install --system ada" in said
+    assert f"sudo {unit_file.program_path()} service install --system ada" in said
     assert not (tmp_path / "asked").exists()
     run("install", "--system", ME)
     assert (tmp_path / "system" / "stemd.service").exists()
+
+
+@pytest.mark.parametrize("found", [{"LoadState": "not-found"}, {"FragmentPath": "/bin/sh"}])
+def test_a_unit_that_systemd_does_not_read_is_refused_and_removed(systemd, tmp_path, found):
+    systemd(shown(**found))
+    said = fault_of("install")
+    assert said.startswith(f"systemd does not read {tmp_path}/config/systemd/user/stemd.service")
+    assert "unset XDG_CONFIG_HOME" in said
+    assert not list((tmp_path / "config").rglob("*.service"))
+    systemd(shown())
+    run("install")
+    systemd(shown(**found))
+    assert "does not read" in fault_of("install")
+    assert list((tmp_path / "config").rglob("*.service")), "what was there stays"
+
+
+def test_a_relative_folder_of_configuration_counts_as_none(systemd, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", "rel")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    systemd(shown())
+    assert run("install").exit_code == 0
+    assert (tmp_path / ".config" / "systemd" / "user" / "stemd.service").exists()
+    assert not (tmp_path / "rel").exists()
+
+
+def test_the_same_stemd_by_another_path_is_no_other(systemd, monkeypatch, tmp_path):
+    systemd(shown())
+    real, link = tmp_path / "ve nv" / "stemd", tmp_path / "link"
+    real.parent.mkdir()
+    real.touch(0o755)
+    link.symlink_to(real)
+    (tmp_path / "other").touch(0o755)
+    for path in (real, link, tmp_path / "bin" / ".." / "ve nv" / "stemd"):
+        monkeypatch.setattr(sys, "argv", [str(path)])
+        run("install")
+        assert ".." not in unit_file.read_unit(systemd_service.Service().unit)
+        for other in (real, link):
+            monkeypatch.setattr(sys, "argv", [str(other)])
+            assert "another stemd" not in run("status").output
+        monkeypatch.setattr(sys, "argv", [str(tmp_path / "other")])
+        assert "starts another stemd than this one" in run("status").output
+
+
+def test_a_start_may_take_as_long_as_its_unit_permits():
+    for unit in ("user", "system"):
+        text = (files("stemd.systemd") / f"stemd.{unit}.service").read_text()
+        minutes = int(re.search("^TimeoutStartSec=(\\d+)min$", text, re.MULTILINE)[1])
+        assert 60 * minutes < systemctl.START_S
