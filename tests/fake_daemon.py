@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from statuses import status
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.client import read_status
+from stemd.daemon.control.events import BypassSwitched, StripChanged
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.replies import Reloaded
 
@@ -28,7 +29,7 @@ class FakeDaemon:
         self.mixer.attach(("vocals", "accompaniment"), self.levels.__setitem__)
         self.bulletin = Bulletin()
         self.mixer.on_change = lambda stem, strip: self.bulletin.publish(
-            "mixer", stem=stem, **strip.model_dump()
+            StripChanged(stem, **strip.model_dump())
         )
         self.is_bypassed = False
         self.figures: dict[str, object] = {}
@@ -44,7 +45,7 @@ class FakeDaemon:
 
     def bypass(self, on):
         self.is_bypassed = not self.is_bypassed if on is None else on
-        self.bulletin.publish("bypass", on=self.is_bypassed)
+        self.bulletin.publish(BypassSwitched(self.is_bypassed))
         return done(self.is_bypassed)
 
     def reload(self):

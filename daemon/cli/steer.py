@@ -201,7 +201,7 @@ def events(socket: Path | None, meters: float | None) -> None:
     Each event is one line of JSON.
     """
     with connect(socket) as client:
-        for event in client.events(meters):
+        for event in client.listen(meters):
             echo_json(event)
 
 

@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, TypeAlias
 
-Event: TypeAlias = dict[str, Any]
-"""What happened (``event``), and its details; it can be written as JSON."""
+from stemd.daemon.control.events import Event
 
 
 class Bulletin:
@@ -16,12 +14,12 @@ class Bulletin:
         self._lock = Lock()
         self._subscribers: list[Callable[[Event], None]] = []
 
-    def publish(self, event: str, **details: Any) -> None:
+    def publish(self, event: Event) -> None:
         """Hand an event to all subscribers."""
         with self._lock:
             subscribers = list(self._subscribers)
         for notify in subscribers:
-            notify({"event": event, **details})
+            notify(event)
 
     @contextmanager
     def subscription(self, notify: Callable[[Event], None]) -> Iterator[None]:

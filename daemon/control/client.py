@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from stemd.daemon.control import protocol
 from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.events import BY_NAME, Event
 from stemd.daemon.control.known_keys import known
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.control.replies import Bypassed, JoinedStatus, Reloaded, Status
@@ -84,6 +85,14 @@ def _validated(kind: type[Any], answer: dict[str, Any]) -> Any:
 
 _validators: dict[type, TypeAdapter[Any]] = {}
 """For the kinds of reply that were read: making one takes milliseconds."""
+
+
+def _read_event(data: dict[str, Any]) -> Event | None:
+    """Read an event; None if only a later version knows it."""
+    with _reading(data):
+        kind = BY_NAME.get(data["event"])
+        event: Event | None = _validated(kind, data) if kind else None
+    return event
 
 
 END_S = 5.0
@@ -268,14 +277,20 @@ class ControlClient:
                 raise StemdError(*message.split("\n"))
         raise self._no_stemd()
 
-    def events(self, meters_s: float | None = None) -> Iterator[dict[str, Any]]:
+    def events(self, meters_s: float | None = None) -> Iterator[Event]:
         """Subscribe; return an iterator of the events from now on, until the daemon ends.
+
+        Events that only a later version knows are left out; `listen` has them too.
 
         Parameters
         ----------
         meters_s : float, optional
-            Seconds from one event ``meters`` to the next; None: without them.
+            Seconds from one `MetersRead` to the next; None: without them.
         """
+        return filter(None, map(_read_event, self.listen(meters_s)))
+
+    def listen(self, meters_s: float | None = None) -> Iterator[dict[str, Any]]:
+        """Do as `events`, and return each event of docs/control.md as JSON has it."""
         self.ask("subscribe", meters=meters_s)
         self._socket.settimeout(None)
         return self._follow()

@@ -3,6 +3,12 @@
 import logging
 
 from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.events import (
+    ClientNamed,
+    DelayChanged,
+    StateChanged,
+    StripChanged,
+)
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.supervisor.playback import Playback
 from stemd.daemon.supervisor.session import Session
@@ -29,13 +35,13 @@ class Announcer:
 
     def strip(self, stem: str, strip: Strip) -> None:
         """Publish that a stem's strip was set (any thread)."""
-        self._bulletin.publish("mixer", stem=stem, **strip.model_dump())
+        self._bulletin.publish(StripChanged(stem, **strip.model_dump()))
 
     def session_begins(self, session: Session) -> None:
         """Log and publish the client that has joined a server."""
         self._delay = session.rt.delay
         _log_session(session)
-        self._bulletin.publish("client", name=session.client.name)
+        self._bulletin.publish(ClientNamed(session.client.name))
         self.changes()
 
     def changes(self) -> None:
@@ -64,13 +70,13 @@ class Announcer:
         if self._state not in (None, State.WAITING) and self._playback.session:
             log.warning("state: %s", state, extra=TRANSITION)
         self._state = state
-        self._bulletin.publish("state", state=state)
+        self._bulletin.publish(StateChanged(state))
 
     def _announce_delay(self, session: Session) -> None:
         if session.rt.delay != self._delay:
             self._delay = session.rt.delay
             _log_session(session)
-            self._bulletin.publish("delay", frames=self._delay)
+            self._bulletin.publish(DelayChanged(self._delay))
 
 
 def _log_session(session: Session) -> None:

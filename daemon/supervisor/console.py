@@ -5,6 +5,7 @@ from concurrent.futures import Future
 
 from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.events import BypassSwitched
 from stemd.daemon.control.interfaces.midi_control import MidiControl
 from stemd.daemon.control.interfaces.midi_section import MidiSection
 from stemd.daemon.control.replies import Reloaded, Status
@@ -107,7 +108,7 @@ class Console:
         wanted = not self._playback.is_bypassed if on is None else on
         if wanted != self._playback.is_bypassed:
             self._playback.bypass(wanted)
-            self.bulletin.publish("bypass", on=wanted)
+            self.bulletin.publish(BypassSwitched(wanted))
         return wanted
 
     def _learn(self, wish: Binding, learned: "Future[Binding]") -> None:

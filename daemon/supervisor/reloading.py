@@ -4,11 +4,12 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from threading import Lock
 from time import monotonic
 
 from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.events import ReloadEnded
 from stemd.daemon.control.replies import Reloaded
 from stemd.daemon.engine.scheduling import give_back_memory, steering_thread
 from stemd.daemon.errors import StemdError
@@ -170,13 +171,13 @@ class Reloader:
         log.info("reloaded: %s", ", ".join(changes.changed) or "nothing is different")
         if changes.at_next_start:
             log.info("at the next start: %s", ", ".join(changes.at_next_start))
-        self._bulletin.publish("reload", **asdict(changes))
+        self._bulletin.publish(ReloadEnded(changes.changed, changes.at_next_start, None))
         self._reloading.release()
         future.set_result(changes)
 
     def _report_failure(self, future: "Future[Reloaded]", error: Exception) -> None:
         reason = "; ".join(str(error).splitlines()).replace(":; ", ": ") or type(error).__name__
         log.error("nothing is changed: %s", reason)
-        self._bulletin.publish("reload", error=reason)
+        self._bulletin.publish(ReloadEnded([], [], reason))
         self._reloading.release()
         future.set_exception(StemdError(f"nothing is changed: {reason}"))

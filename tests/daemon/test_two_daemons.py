@@ -7,6 +7,7 @@ import pytest
 from fake_daemon import FakeDaemon
 from processes import running
 from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.events import ClientNamed
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.control.interfaces.owned_socket import OwnedSocket
 from stemd.daemon.control.socket_paths import listens
@@ -91,7 +92,7 @@ def test_a_name_that_no_file_can_have_leaves_the_socket_where_it_is(tmp_path, ca
     control = ControlServer(tmp_path / "s", daemon, follows_name=True)
     control.start()
     for name in ("a/b", "x" * 300, "a\0b"):
-        daemon.bulletin.publish("client", name=name)
+        daemon.bulletin.publish(ClientNamed(name))
     assert listens(tmp_path / "s")
     assert caplog.text.count(f"steer it by --socket {tmp_path / 's'}, for") == 3
     control.close()

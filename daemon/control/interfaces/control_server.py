@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from stemd.daemon.control import protocol
 from stemd.daemon.control.bindings import Binding
-from stemd.daemon.control.bulletin import Event
+from stemd.daemon.control.events import ClientNamed, Event, MetersRead
 from stemd.daemon.control.interfaces.control_section import ControlSection
 from stemd.daemon.control.interfaces.owned_socket import OwnedSocket
 from stemd.daemon.control.interfaces.streams import StreamServer
@@ -90,10 +91,10 @@ class ControlServer:
 
     def _follow(self, event: Event) -> None:
         """Move the socket to the name that the audio server has given (any thread)."""
-        if event["event"] != "client":
+        if not isinstance(event, ClientNamed):
             return
         try:
-            path = self._socket.path.with_name(f"{event['name']}.socket")
+            path = self._socket.path.with_name(f"{event.name}.socket")
             if path == self._socket.path:
                 return
             self._socket.move(path)
@@ -197,7 +198,7 @@ class ControlServer:
         """Send levels to a client at an interval."""
         while True:
             await self.turn()
-            conversation.send({"event": "meters", "peaks": self._daemon.peaks()})
+            conversation.send(MetersRead(self._daemon.peaks()))
             await asyncio.sleep(interval_s)
 
 
@@ -232,8 +233,8 @@ class _Conversation:
             self._left_out += 1
             return
         if self._left_out:
-            event, self._left_out = {**event, "left_out": self._left_out}, 0
-        self._writer.write(protocol.line(event))
+            event, self._left_out = replace(event, left_out=self._left_out), 0
+        self._writer.write(protocol.line(event.as_json()))
 
     async def _read(self) -> bytes:
         """Return the next line; empty at the end."""

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from stemd.daemon.control.bindings import FIRST_FINE, LAST_CC, Binding, with_learned
+from stemd.daemon.control.events import ControllerLearned
 from stemd.daemon.control.mixer import decibels_at, position_of
 from stemd.daemon.control.steerable import Steerable, UnknownStemError, set_strip
 from stemd.daemon.errors import StemdError
@@ -138,7 +139,7 @@ class MidiControl:
         self.bindings = with_learned(self.bindings, [new])
         self.learned = with_learned(self.learned, [new])
         log.info("learned: %s", new.in_words())
-        self.daemon.bulletin.publish("learned", **new.model_dump(exclude_defaults=True))
+        self.daemon.bulletin.publish(ControllerLearned(**new.model_dump()))
         lesson.learned.set_result(new)
 
     def _follow(self, binding: Binding, known: _Controller, controller: int, value: int) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pythonosc.osc_message_builder import build_msg
 
-from stemd.daemon.control.bulletin import Event
+from stemd.daemon.control.events import Event, StateChanged
 from stemd.daemon.control.interfaces.nsm import THREAD
 from stemd.daemon.control.interfaces.osc_messages import messages_in
 from stemd.daemon.engine.scheduling import steering_thread
@@ -121,7 +121,8 @@ class NsmClient:
         event : Event
         """
         self._save = save
-        if event["event"] == "state" and event["state"] not in CLOSED and not self._is_open:
+        has_ports = isinstance(event, StateChanged) and event.state not in CLOSED
+        if has_ports and not self._is_open:
             self._is_open = True
             self._send("/reply", "/nsm/client/open", "playing")
 

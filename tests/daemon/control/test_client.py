@@ -11,6 +11,7 @@ import pytest
 from fake_daemon import FakeDaemon
 from statuses import status
 from stemd.daemon.control.client import ControlClient, read_status
+from stemd.daemon.control.events import MetersRead, StateChanged, StripChanged
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.control.protocol import line
@@ -97,3 +98,18 @@ def test_the_document_explains_every_key_of_a_status_and_no_other():
     for key in keys:
         for kind in filter(is_dataclass, (kinds[key], *get_args(kinds[key]))):
             assert {field.name for field in fields(kind)} <= explained[key], key
+
+
+def test_events_are_typed_and_those_of_a_later_version_are_left_out(daemon, client):
+    class Later(StateChanged):
+        event = "scene"
+
+    events = client.events(meters_s=0.05)
+    daemon.bulletin.publish(Later("playing"))
+    daemon.bulletin.publish(StateChanged("silent", left_out=3))
+    client.set("vocals", mute=True)
+    levels = MetersRead(daemon.peaks())
+    found = (event for event in events if event != levels)
+    assert next(found) == StateChanged("silent", left_out=3)
+    assert next(found) == StripChanged("vocals", 0, mute=True, solo=False)
+    assert levels in events

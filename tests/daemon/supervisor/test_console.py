@@ -5,6 +5,7 @@ import pytest
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.events import BypassSwitched
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.errors import StemdError
 from stemd.daemon.supervisor.calls import Calls
@@ -35,7 +36,7 @@ class Desk:
             config.midi,
             [],
         )
-        bulletin.publish = lambda event, **details: self.published.append({event: details})
+        bulletin.publish = self.published.append
 
     def _wake(self) -> None:
         self.woken += 1
@@ -59,7 +60,7 @@ def test_bypass_changes_over_and_is_published_where_it_changes(desk):
     asked = [desk.console.bypass(on) for on in (None, True, None, False)]
     desk.calls.handle()
     assert [each.result(0) for each in asked] == [True, True, False, False]
-    assert desk.published == [{"bypass": {"on": True}}, {"bypass": {"on": False}}]
+    assert desk.published == [BypassSwitched(True), BypassSwitched(False)]
 
 
 def test_the_status_says_why_there_is_no_server(desk):

@@ -15,6 +15,7 @@ import pytest
 from daemon_on_stage import NETWORKS, Servers, new_daemon, play, play_until
 from fake_graph import FakeGraph
 from stemd.daemon.control.client import read_status
+from stemd.daemon.control.events import BypassSwitched, DelayChanged, StateChanged
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.control.protocol import line
 from stemd.daemon.control.saved_state import StateFile
@@ -207,11 +208,11 @@ def test_events_tell_what_happens(servers, daemon):
     told = []
     with daemon.console.bulletin.subscription(told.append):
         servers.present = first = FakeGraph()
-        wait_until(lambda: {"event": "state", "state": "playing"} in told)
+        wait_until(lambda: StateChanged("playing") in told)
         daemon.console.bypass(True).result(5)
-        assert {"event": "bypass", "on": True} in told
+        assert BypassSwitched(True) in told
         servers.present, first.alive = None, False
-        wait_until(lambda: {"event": "state", "state": "waiting"} in told)
+        wait_until(lambda: StateChanged("waiting") in told)
 
 
 def test_the_delay_gets_longer_and_shorter_with_the_periods(servers, monkeypatch):
@@ -231,12 +232,12 @@ def test_the_delay_gets_longer_and_shorter_with_the_periods(servers, monkeypatch
             play(daemon, long_ones)
             if daemon.playback.session.rt.delay > short:
                 break
-        play_until(daemon, lambda: {"event": "delay", "frames": short} in told)
+        play_until(daemon, lambda: DelayChanged(short) in told)
         assert daemon.console.status().result(5).delay.frames == short
     daemon.console.stop()
     thread.join(10)
-    delays = [each["frames"] for each in told if each["event"] == "delay"]
-    assert delays == [short + 4096 - 1024, short]
+    delays = [each for each in told if isinstance(each, DelayChanged)]
+    assert delays == [DelayChanged(short + 4096 - 1024), DelayChanged(short)]
 
 
 class TestSlowLoad:

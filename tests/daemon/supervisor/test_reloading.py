@@ -20,6 +20,7 @@ from daemon_on_stage import (
 from fake_graph import FakeGraph
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.bindings import Binding
+from stemd.daemon.control.events import ReloadEnded, StateChanged
 from stemd.daemon.control.replies import Reloaded
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.supervisor import daemon as daemon_module
@@ -192,7 +193,7 @@ class TestReload:
             pytest.raises(StemdError, match=r"nothing is changed: separation\.preset"),
         ):
             daemon.console.reload().result(5)
-        assert told == [{"event": "reload", "error": "separation.preset: input should be …"}]
+        assert told == [ReloadEnded([], [], "separation.preset: input should be …")]
         assert daemon.playback.plan is before
         assert "nothing is changed: separation.preset" in caplog.text
         replan.append(load_config(None))
@@ -252,9 +253,10 @@ class TestReload:
         after = daemon.console.status().result(5)
         for key in ("networks", "stems", "preset", "precision", "window", "mixer", "delay"):
             assert getattr(after, key) == getattr(status, key)
-        reloads = [each for each in told if each["event"] != "state"]  # the machine may be busy
-        assert [each["event"] for each in reloads] == ["reload"]
-        assert "out of order" in reloads[0]["error"]
+        # The state may change too: the machine may be busy.
+        (ended,) = [each for each in told if not isinstance(each, StateChanged)]
+        assert isinstance(ended, ReloadEnded)
+        assert "out of order" in ended.error
         replan.append(load_config(None, OTHER_WORK))
         loading.append(lambda: dict.fromkeys(FOUR, passing))
         assert reload(daemon).changed

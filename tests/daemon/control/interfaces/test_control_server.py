@@ -22,6 +22,13 @@ from statuses import status
 from stemd.daemon.control import client as client_module
 from stemd.daemon.control import protocol
 from stemd.daemon.control.client import ControlClient
+from stemd.daemon.control.events import (
+    BypassSwitched,
+    DelayChanged,
+    MetersRead,
+    StateChanged,
+    StripChanged,
+)
 from stemd.daemon.control.interfaces import control_server, streams
 from stemd.daemon.control.interfaces.control_server import MAX_CLIENTS, ControlServer
 from stemd.daemon.control.pace import Pace
@@ -139,9 +146,9 @@ def test_what_takes_too_long_goes_on(client, daemon, monkeypatch):
 
 def test_events_that_come_before_a_reply_are_not_lost(client, daemon):
     events = client.events()
-    daemon.bulletin.publish("first")
+    daemon.bulletin.publish(DelayChanged(100))
     client.ask("bypass")
-    assert [next(events)["event"] for _ in range(2)] == ["first", "bypass"]
+    assert [next(events) for _ in range(2)] == [DelayChanged(100), BypassSwitched(True)]
 
 
 def test_the_end_with_clients_says_nothing_on_standard_error(daemon, tmp_path, capfd):
@@ -229,14 +236,13 @@ def test_events_reach_all_who_subscribed(path, daemon):
         told = [one.events(), other.events()]
         deaf.ask("set", stem="vocals", solo=True)
         for events in told:
-            strip = {"gain": 0.0, "mute": False, "solo": True}
-            assert next(events) == {"event": "mixer", "stem": "vocals", **strip}
+            assert next(events) == StripChanged("vocals", 0.0, mute=False, solo=True)
 
 
 def test_meters_come_as_often_as_was_asked(client):
     events = client.events(meters_s=0.02)
     for _ in range(3):
-        assert next(events) == {"event": "meters", "peaks": {"in": [0.5, 0.25]}}
+        assert next(events) == MetersRead({"in": [0.5, 0.25]})
 
 
 def test_who_does_not_read_misses_events_and_holds_up_nobody(raw, client, daemon):
@@ -244,11 +250,11 @@ def test_who_does_not_read_misses_events_and_holds_up_nobody(raw, client, daemon
     slow.send(b'{"do": "subscribe"}\n')
     assert slow.reply()["ok"]
     for _ in range(20_000):
-        daemon.bulletin.publish("state", state="playing" * 10)
+        daemon.bulletin.publish(StateChanged("playing" * 10))
     assert client.ask("status") == PLAYING
     for n in range(20_000):
         if n % 10 == 0:
-            daemon.bulletin.publish("state", state="playing")
+            daemon.bulletin.publish(StateChanged("playing"))
         if "left_out" in slow.reply():
             return
     raise AssertionError("nobody said that events were left out")
@@ -463,6 +469,6 @@ def test_who_leaves_and_never_reads_takes_no_descriptor_along(raw, daemon, monke
     assert slow.reply()["ok"]
     open_before = len(open_sockets())
     for _ in range(20_000):
-        daemon.bulletin.publish("state", state="playing" * 10)
+        daemon.bulletin.publish(StateChanged("playing" * 10))
     slow.socket.shutdown(socket.SHUT_WR)
     wait_until(lambda: len(open_sockets()) == open_before - 1)

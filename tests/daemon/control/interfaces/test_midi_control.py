@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from fake_daemon import FakeDaemon
 from stemd.daemon.control.bindings import Binding, with_learned
+from stemd.daemon.control.events import ControllerLearned, StripChanged
 from stemd.daemon.control.interfaces.midi_control import BATCH_S, CONTROL_CHANGE, MidiControl
 from stemd.daemon.control.mixer import OFF_DB, UNITY, decibels_at, position_of
 from stemd.daemon.errors import StemdError
@@ -112,8 +113,7 @@ def test_messages_of_one_moment_set_a_stem_once_to_the_last(desk):
     with midi.daemon.bulletin.subscription(told.append):
         sweep = [change(7 + n % 2, n % 128) for n in range(2_000)]
         midi.handle([*sweep, change(7, 95), change(8, 127)])
-    strip = {"gain": decibels_at(95 / 127), "mute": True, "solo": False}
-    assert told == [{"event": "mixer", "stem": "vocals", **strip}]
+    assert told == [StripChanged("vocals", decibels_at(95 / 127), mute=True, solo=False)]
 
 
 def test_presses_of_one_moment_count_in_their_order(desk):
@@ -226,7 +226,7 @@ def test_the_next_controller_that_moves_is_learned_and_takes_the_others_place(de
     assert midi.bindings == [GAIN, learned]
     assert midi.learned == [learned]
     assert answer.result(0) == learned
-    assert told[0] == {"event": "learned", **learned.model_dump(exclude_defaults=True)}
+    assert told[0] == ControllerLearned(**learned.model_dump())
     assert gain_of(midi, "accompaniment") == OFF_DB
     assert not midi.daemon.mixer.strips()["vocals"].mute
 

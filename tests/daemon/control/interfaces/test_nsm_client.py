@@ -11,6 +11,7 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import build_msg
 
 from stemd.daemon.config import Config
+from stemd.daemon.control.events import StateChanged
 from stemd.daemon.control.interfaces import nsm_client
 from stemd.daemon.control.interfaces.nsm_client import NsmClient, Opened
 from stemd.daemon.errors import StemdError
@@ -67,9 +68,9 @@ def test_it_announces_itself_waits_to_be_opened_and_is_saved(manager, client, tm
     manager.say("/nsm/client/save")
     told = manager.hear()
     assert told == ["/error", "/nsm/client/save", -1, "it has not been opened yet"]
-    client.follow(save, {"event": "state", "state": "waiting"})
-    client.follow(save, {"event": "state", "state": "playing"})
-    client.follow(save, {"event": "state", "state": "playing"})
+    client.follow(save, StateChanged("waiting"))
+    client.follow(save, StateChanged("playing"))
+    client.follow(save, StateChanged("playing"))
     assert manager.hear() == ["/reply", "/nsm/client/open", "playing"]
     manager.say("/nsm/client/save")
     assert manager.hear() == ["/reply", "/nsm/client/save", "saved"]
@@ -81,7 +82,7 @@ def test_it_announces_itself_waits_to_be_opened_and_is_saved(manager, client, tm
 
 def test_it_can_be_saved_while_there_is_no_server(manager, client):
     manager.hear()
-    client.follow(lambda: "", {"event": "state", "state": "waiting"})
+    client.follow(lambda: "", StateChanged("waiting"))
     manager.say("/nsm/client/save")
     assert manager.hear() == ["/reply", "/nsm/client/save", "saved"]
 
