@@ -4,7 +4,7 @@ from stemd.daemon.control.replies import JoinedStatus
 
 REMEDY = (
     "what plays into stemd sends numbers that are no audio, or a network does: look at the program "
-    "before stemd; for a network, install its set anew (stemd models install)"
+    "before stemd; for a network, install its set again (stemd models install)"
 )
 
 

@@ -31,7 +31,7 @@ ByStem: TypeAlias = Mapping[str, NetworkCall | None]
 """Each stem's network, in the order of the ports; None for the last where it is the residual."""
 
 Load: TypeAlias = Callable[[], ByStem]
-"""Loads them, anew each time."""
+"""Loads them, new ones each time."""
 
 
 TRIAL_S = 30.0

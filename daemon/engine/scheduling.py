@@ -11,8 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from threading import Event as Flag
-from threading import Lock, Thread, current_thread, get_native_id, main_thread
+from threading import Event, Lock, Thread, current_thread, get_native_id, main_thread
 from typing import Any
 from weakref import WeakSet
 
@@ -42,9 +41,9 @@ STOP_S = 2.0
 REST_S = 0.25
 """How long an engine's rest is waited for: where the server does not call it does nothing."""
 
-_engine_rests = Flag()
+_engine_rests = Event()
 
-_memory_is_locked = Flag()
+_memory_is_locked = Event()
 """Set once all of it is, by us; libjack locks what it needs itself."""
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # of sys/mman.h
@@ -291,8 +290,8 @@ class RoleThread(Thread):
         finally:
             rtkit.forget(get_native_id())  # the system may give the number to another thread
 
-    def reschedule(self, anew: bool = False) -> None:
-        """Set the priority that is wanted now, if it changed or ``anew`` (any thread).
+    def reschedule(self, force: bool = False) -> None:
+        """Set the priority that is wanted now, if it changed or with ``force`` (any thread).
 
         It is asked for under a lock: of several that change it, the last one counts.
         """
@@ -300,7 +299,7 @@ class RoleThread(Thread):
             if not (self.native_id and self.is_alive()):
                 return
             before, self.wanted = self.wanted, self._priority()
-            if self.wanted == before and not anew:
+            if self.wanted == before and not force:
                 return
             if self.is_long:
                 set_priority(self.wanted, self.native_id)
@@ -353,7 +352,7 @@ def _schedule_anew(concerns: Callable[[int, int], bool]) -> None:
     """Ask again for the priorities of those threads for which ``concerns(wanted, thread)``."""
     for thread in _role_threads():
         if thread.native_id and not thread.is_long and concerns(thread.wanted, thread.native_id):
-            thread.reschedule(anew=True)
+            thread.reschedule(force=True)
     _schedule_others(concerns)
 
 

@@ -182,7 +182,7 @@ class Separation:
             counters,
             replace(self._separator.blocks),
             self.is_overloaded,
-            {who: busy_s / elapsed for who, busy_s in self.busy_s().items()},
+            {thread: busy_s / elapsed for thread, busy_s in self.busy_s().items()},
         )
 
     def busy_s(self) -> dict[str, float]:

@@ -4,7 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
-from threading import Event as Flag
+from threading import Event
 from types import ModuleType
 from typing import Any
 
@@ -98,7 +98,7 @@ class JackClient:
         self._watch = ServerWatch(sockets, library.kind, server_name)
         # Started first: when a server ends, JACK2 cancels a thread that has ended already, and with
         # it the newest thread, which has taken its place.
-        self._closing = Flag()
+        self._closing = Event()
         self._closer = steering_thread(self._close_when_asked, "stemd-close")
         self._closer.start()
         self._jack = jack

@@ -172,7 +172,7 @@ class Patchbay:
         while len(self._seen) > 1 and self._seen[1][0] <= now - SETTLED_S:
             self._seen.popleft()
 
-    # ---- what was undone, and by whom ----
+    # ---- connections that were undone ----
 
     def _note_removed(self, present: set[Connection], now: float) -> None:
         """Note what was undone, and what a user has connected again."""

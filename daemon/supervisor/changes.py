@@ -1,4 +1,4 @@
-"""Going over to another setup: what is wanted, and what became of it."""
+"""A change to another setup: what is wanted, and how it ended."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -57,14 +57,14 @@ class Change:
 
     @classmethod
     def made(cls, setup: Setup) -> "Change":
-        """Return a change that has ended, for it took no other separation."""
+        """Return a change that has ended, because it needed no other separation."""
         change = cls(setup)
         change.is_decided = True
         change.end()
         return change
 
     def admit(self) -> None:
-        """Make it certain: from here on there is no way back."""
+        """Decide that the setup takes over: from now on it cannot be refused."""
         self._commit()
         self.is_decided = True
 

@@ -76,7 +76,7 @@ class Console:
         return self._calls.add(lambda: self._bypass(on))
 
     def reload(self) -> "Future[Reloaded]":
-        """Read the configuration anew; see `Reloader.reload`."""
+        """Read the configuration again; see `Reloader.reload`."""
         return self._reloader.reload()
 
     def reload_soon(self) -> None:

@@ -40,7 +40,7 @@ class Daemon:
     config : Config
         That of the start.
     replan : callable
-        Makes the first plan, given None, or reads the configuration anew and makes the plan that
+        Makes the first plan, given None, or reads the configuration again and makes the plan that
         follows the given one. It loads networks, and is called on threads of its own.
     join : callable
         Opens a client, or raises `ServerError` while no server answers.

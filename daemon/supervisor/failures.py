@@ -1,4 +1,4 @@
-"""When failures end the daemon: too many of them, or too much memory that is not given back."""
+"""When failures end the daemon: too many of them, or too much memory that hangs."""
 
 import logging
 from collections import deque
@@ -51,7 +51,7 @@ class LeftBehind:
             self._separations.append(live.separation)
 
     def check(self) -> None:
-        """Forget those that have ended meanwhile.
+        """Forget the separations that have ended since.
 
         Raises
         ------

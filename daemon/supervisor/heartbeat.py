@@ -40,7 +40,7 @@ class Heartbeat:
         self.last = float("-inf")
 
     def beat(self) -> None:
-        """Do it, when its time has come (main thread)."""
+        """Save and report if `BEAT_S` have passed since the last time (main thread)."""
         if monotonic() - self.last < BEAT_S:
             return
         self.last = monotonic()
@@ -50,7 +50,7 @@ class Heartbeat:
             self._notifier.feed_watchdog()
 
     def flows(self) -> bool:
-        """Whether music flows, as far as that is up to stemd; each call begins a new look."""
+        """Whether music has flowed since the last call, as far as that depends on stemd."""
         session = self._playback.session
         if session is None or session.state is State.SILENT:
             return True

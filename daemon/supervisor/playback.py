@@ -72,7 +72,7 @@ class Playback:
         return self.plan
 
     def adopt_first(self, plan: Plan) -> None:
-        """Let the first plan count: its strips are those that the mixer began with."""
+        """Put the first plan into effect; the mixer has its strips already."""
         self.plan, self.config = plan, plan.config
         self.follow_stems()
 
@@ -107,7 +107,7 @@ class Playback:
             self.session.bypass(on)
 
     def take_over(self, plan: Plan) -> Change:
-        """Begin to go over to another plan; it counts from when the change is certain."""
+        """Begin to change to another plan, which is in effect once the change is admitted."""
         setup = _setup(plan)
         if self.session and self.plan and plan.networks is not self.plan.networks:
             self._prepare_levels(self.session, plan)
@@ -116,7 +116,7 @@ class Playback:
         return Change.made(setup)
 
     def adopt(self, plan: Plan) -> None:
-        """Let a plan count from now on."""
+        """Put a plan into effect."""
         before = self.config
         changed = [stem for stem in STEMS if _strip(plan.config, stem) != _strip(before, stem)]
         self.plan, self.config = plan, plan.config

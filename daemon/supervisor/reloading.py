@@ -66,7 +66,7 @@ class Reloader:
         self._second_set.release()
 
     def reload(self) -> "Future[Reloaded]":
-        """Read the configuration anew, and go over to it: as a whole, or not at all (any thread).
+        """Read the configuration again, and go over to it: as a whole, or not at all (any thread).
 
         Returns
         -------

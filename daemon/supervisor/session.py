@@ -106,22 +106,22 @@ class Session:
 
     @property
     def separation(self) -> Separation:
-        """The one that plays; at first the one that is to."""
+        """The separation that plays; before any does, the first one."""
         return self.swapper.playing.separation
 
     @property
     def networks(self) -> LoadedNetworks:
-        """Those that play, or are to."""
+        """The networks of the setup that plays or is about to."""
         return self.swapper.setup.networks
 
     @property
     def phase(self) -> Phase:
-        """How far it is on its way to another separation."""
+        """How far the session is in the swap to another separation."""
         return self.swapper.phase
 
     @property
     def state(self) -> State:
-        """What is heard (any thread)."""
+        """The state of the daemon while there is a session (any thread)."""
         if self._silent_s > SILENT_S:
             return State.SILENT
         if self.swapper.is_recovering:
@@ -132,7 +132,7 @@ class Session:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """What is heard: while one separation takes over from another, the stems of both."""
+        """The stems that are heard; during a cross-fade, those of both separations."""
         return self.swapper.stems
 
     def bypass(self, on: bool) -> None:
@@ -141,10 +141,10 @@ class Session:
         self.swapper.bypass(on)
 
     def change(self, setup: Setup, commit: Callable[[], None] = lambda: None) -> Change:
-        """Go over to another setup, by a cross-fade, once it has shown that it can play.
+        """Begin to change to another setup, by a cross-fade, once it has shown that it keeps up.
 
-        It hears the music beside what plays. If it fails, or does not keep up, it is taken back
-        before anything of it is heard. See `Change`.
+        It processes the music beside the one that plays. If it fails or does not keep up, it is
+        withdrawn before anything of it is heard. See `Change`.
 
         Raises
         ------
@@ -156,11 +156,11 @@ class Session:
         return change
 
     def extend_masks(self, extension: MaskExtension) -> None:
-        """Replace what is done above the networks' last bin, from the next hop on."""
+        """Change how masks are extended above the networks' last bin, from the next hop on."""
         self.swapper.extend_masks(extension)
 
     def tick(self, events: Event, now: float) -> None:
-        """Look after everything; called several times a second, and when something happened.
+        """Check graph, server and separations; called several times a second, and at events.
 
         Parameters
         ----------

@@ -87,7 +87,9 @@ class Loads:
         if self._last is None or self._last[0] is not session.separation:
             self._last, self._loads = (session.separation, now, busy), dict.fromkeys(busy, 0.0)
         elif (elapsed := now - self._last[1]) >= LOAD_S:
-            self._loads = {who: (busy[who] - self._last[2][who]) / elapsed for who in busy}
+            self._loads = {
+                thread: (busy[thread] - self._last[2][thread]) / elapsed for thread in busy
+            }
             self._last = (session.separation, now, busy)
         return self._loads
 

@@ -1,4 +1,4 @@
-"""The way from one separation to the next: phases, steps, and the signs that lead to a step."""
+"""The state machine of the swap from one separation to the next: phases, steps and signs."""
 
 from collections.abc import Mapping
 from enum import Flag, IntEnum, StrEnum, auto
@@ -6,23 +6,23 @@ from types import MappingProxyType
 
 
 class Phase(StrEnum):
-    """How far a session is on its way from one separation to the next."""
+    """How far a session is in the swap from one separation to the next."""
 
     STEADY = "steady"
-    """One plays, and no other is on its way."""
+    """One separation plays, and there is no next one."""
     LOADING = "loading"
-    """The one that played has failed, or does not fit the server: its threads are ended, and
-    networks are loaded where it takes others, on another thread. The dry signal is heard."""
+    """The separation that played has failed, or does not fit the server. A helper thread ends its
+    threads and loads other networks if it needs some. The dry signal is heard."""
     PAUSING = "pausing"
-    """The networks could not be loaded; they will be loaded again. The dry signal is heard."""
+    """The networks could not be loaded; the next attempt comes later. The dry signal is heard."""
     WARMING = "warming"
-    """Another one hears the music, unheard, and is judged; the one that plays is untouched."""
+    """The next separation processes the music, but is not heard, to show that it keeps up."""
     FADING = "fading"
-    """Another one is to play, and takes over by a cross-fade as soon as it is warm."""
+    """The next separation takes over by a cross-fade as soon as it is warm."""
     WITHDRAWING = "withdrawing"
-    """The other one has failed, and the server's thread is to let it go."""
+    """The next separation has failed; the server's thread has yet to release it."""
     RETIRING = "retiring"
-    """The threads of the one that is not needed any more are ended, on another thread."""
+    """A helper thread ends the threads of the separation that is not needed any more."""
 
 
 class Step(StrEnum):
@@ -58,7 +58,7 @@ TRANSITIONS: Mapping[tuple[Phase, Step], Phase] = MappingProxyType(
         (Phase.RETIRING, Step.ENDED): Phase.STEADY,
     }
 )
-"""All there are."""
+"""The phase that follows each phase after a step; no other steps are possible."""
 
 
 def after(phase: Phase, step: Step) -> Phase:
@@ -67,7 +67,7 @@ def after(phase: Phase, step: Step) -> Phase:
 
 
 class Sign(Flag):
-    """What a session sees when it looks whether a step is to be made."""
+    """What the swapper has noticed when it decides on the next step."""
 
     NONE = 0
     WANTED = auto()
@@ -77,23 +77,23 @@ class Sign(Flag):
     UNFIT = auto()
     """What plays does not fit the server any more."""
     DONE = auto()
-    """The other thread has done its work, or failed to."""
+    """The helper thread has finished, successfully or not."""
     RESTED = auto()
-    """It is time to load networks again that could not be loaded."""
+    """It is time for the next attempt to load the networks."""
     COMING_FAILED = auto()
-    """The separation that comes has failed."""
+    """The next separation has failed."""
     COMING_UNFIT = auto()
-    """It does not fit the server any more, or was ended."""
+    """The next separation does not fit the server any more, or was ended."""
     COMING_READY = auto()
-    """It can take over."""
+    """The next separation can take over."""
     COMING_LATE = auto()
-    """It has been late for too long."""
+    """The next separation has been late for too long."""
     SWAPPED = auto()
-    """The server's thread plays it alone."""
+    """The server's thread plays only the next separation now."""
     WITHDRAWN = auto()
-    """The server's thread has let it go."""
+    """The server's thread has released the next separation."""
     SUSPENDED = auto()
-    """The server has stopped calling, so its thread lets go of nothing."""
+    """The server has stopped calling, so its thread releases nothing."""
 
 
 LEADS: Mapping[Phase, tuple[tuple[Sign, Step], ...]] = MappingProxyType(
@@ -132,7 +132,7 @@ LEADS: Mapping[Phase, tuple[tuple[Sign, Step], ...]] = MappingProxyType(
 
 
 def lead(phase: Phase, signs: Sign) -> tuple[Sign, Step] | None:
-    """Return the sign that counts, and the step that it leads to; None where all stays."""
+    """Return the sign that counts, and its step; None if there is no step to make."""
     return next(((sign, step) for sign, step in LEADS[phase] if sign in signs), None)
 
 
@@ -141,6 +141,6 @@ class Need(IntEnum):
 
     NOTHING = 0
     SEPARATION = 1
-    """It was ended, was withdrawn, or is not what is to play."""
+    """The separation was ended or withdrawn, or another setup is to play."""
     NETWORKS = 2
-    """Its networks may have failed, and must be loaded anew."""
+    """Its networks may have failed, and must be loaded again."""

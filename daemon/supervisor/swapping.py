@@ -96,13 +96,13 @@ class Swapper:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """What is heard: while one separation takes over from another, the stems of both."""
+        """The stems that are heard; during a cross-fade, those of both separations."""
         heard = self.lives if self.phase is Phase.FADING else [self.playing]
         return tuple(dict.fromkeys(stem for each in heard for stem in each.separation.stems))
 
     @property
     def is_recovering(self) -> bool:
-        """Whether the dry signal is heard, for what played has failed or was ended."""
+        """Whether the dry signal is heard because the separation has failed or was ended."""
         return self.playing.has_failed or self.playing.separation.is_stopped
 
     @property
@@ -111,7 +111,7 @@ class Swapper:
         return self.playing.separation.longest_period > self._maker.longest_period(self.setup)
 
     def want(self, change: Change) -> None:
-        """Go over to another setup, once it has shown that it can play.
+        """Begin to change to another setup, which takes over once it has shown that it keeps up.
 
         Raises
         ------
@@ -129,19 +129,19 @@ class Swapper:
             each.separation.bypass(on)
 
     def extend_masks(self, extension: MaskExtension) -> None:
-        """Replace what is done above the networks' last bin, from the next hop on."""
+        """Change how masks are extended above the networks' last bin, from the next hop on."""
         self.setup = replace(self.setup, extension=extension)
         for each in self.lives:
             if each is self.playing or not self._wanted:  # what is tried has masks of its own
                 each.separation.extend_masks(extension)
 
     def set_priorities(self, priorities: Priorities) -> None:
-        """Schedule the threads of what plays, and below them those of what is tried beside it."""
+        """Schedule the threads of the separation that plays, and those of the next one below."""
         self._maker.priorities = priorities
         self._set_priorities()
 
     def look(self, events: Event, now: float, is_suspended: bool) -> None:
-        """Make the steps whose time has come.
+        """Make all steps that are due.
 
         Parameters
         ----------
@@ -165,12 +165,12 @@ class Swapper:
             self._remove_ports()
 
     def release(self) -> None:
-        """Let the server's thread wait for nothing any more (any thread)."""
+        """Stop the server's thread from waiting for the engines (any thread)."""
         for each in self.lives:
             each.separation.link.release()
 
     def close(self) -> None:
-        """End all threads beside each other; the server must call no more."""
+        """End the threads of all separations at once; the server must not call any more."""
         for ended in [apart(each.end, "stemd-retire") for each in self.lives]:
             ended.result()
         if self.change:
@@ -189,7 +189,7 @@ class Swapper:
     # ---- which step is to be made ----
 
     def _go_on(self, signs: Sign, now: float) -> bool:
-        """Make a step; False if none can be made now."""
+        """Make one step; return False if none is due."""
         found = lead(self.phase, signs)
         if found is None:
             return False
@@ -259,7 +259,7 @@ class Swapper:
         self.phase = after(self.phase, step)
 
     def _load(self) -> None:
-        """End what plays, and have another thread see that there are networks for the next one."""
+        """End the separation and load networks for the next one, on a helper thread."""
         playing, networks = self.playing, self.setup.networks
         is_suspect, left_behind = self._need is Need.NETWORKS, self._left_behind
 
@@ -277,7 +277,7 @@ class Swapper:
         self._do_apart(make_ready, "stemd-load")
 
     def _take_loaded(self, now: float) -> None:
-        """Let another separation take over; later, where there are no networks for it."""
+        """Let the next separation take over; pause if its networks could not be loaded."""
         try:
             self.job.result()
             self.coming = self._maker.make(self.setup)
@@ -290,7 +290,7 @@ class Swapper:
             self._step(Step.LOADED)
 
     def _try(self, change: Change) -> None:
-        """Let another setup hear the music, unheard."""
+        """Start a separation of another setup, which processes the music but is not heard."""
         try:
             self._ports.add(change.setup.networks.stems)
             self.coming = self._maker.make(change.setup, is_held=True)
@@ -303,7 +303,7 @@ class Swapper:
             self._set_priorities()
 
     def _admit(self, coming: Live, change: Change) -> None:
-        """Let another setup take over; from here on there is no way back."""
+        """Let another setup take over; from now on it cannot be refused."""
         self._step(Step.ADMIT)
         self.setup = change.setup
         self._need = Need.NOTHING
@@ -313,7 +313,7 @@ class Swapper:
         coming.separation.link.hold(False)
 
     def _withdraw(self, coming: Live, sign: Sign, now: float) -> bool:
-        """Take back what comes, for a reason for good; False if it plays already."""
+        """Withdraw the next separation; return False if it plays already."""
         if not self._rt.withdraw(coming.separation.link):
             return False
         coming.separation.link.release()
@@ -331,7 +331,7 @@ class Swapper:
         return True
 
     def _retire(self, step: Step) -> None:
-        """End what the server's thread has let go, and unregister the ports that nothing uses."""
+        """End the separation that the server's thread has released; remove unused ports."""
         ended = [self.coming] if self.coming else []
         self.coming = None
         if step is Step.SWAPPED and ended:
@@ -347,9 +347,9 @@ class Swapper:
             self._end_apart(ended)
 
     def _settle(self) -> None:
-        """Make a change without the server's thread, which lets go of nothing while it is silent.
+        """Complete a change while the server does not call, so that its thread releases nothing.
 
-        Nothing is heard, so another setup need not be tried; what is not to play is ended.
+        Nothing is heard, so the setup need not be tried; separations that will not play are ended.
         """
         if self._wanted:
             self._adopt(self._wanted)
@@ -365,7 +365,7 @@ class Swapper:
             self._end_change()
 
     def _adopt(self, change: Change) -> None:
-        """Let the setup that is wanted play as soon as the server calls."""
+        """Let another setup play as soon as the server calls."""
         try:
             self._ports.add(change.setup.networks.stems)
         except StemdError as error:
@@ -377,7 +377,7 @@ class Swapper:
         change.admit()
 
     def _obsolete(self) -> list[Live]:
-        """Return what is not to play when the server calls again."""
+        """Return the separations that will not play when the server calls again."""
         if self._need is not Need.NOTHING:
             return self.lives
         return self.lives[1:] if self.phase is Phase.WITHDRAWING else self.lives[:1]
@@ -385,7 +385,7 @@ class Swapper:
     # ---- tools ----
 
     def _do_apart(self, work: Callable[[], None], name: str) -> None:
-        """Have another thread do what takes long; `look` sees when it is done."""
+        """Do long work on a helper thread; `look` notices its end."""
         self.job = apart(work, name)
         self.job.add_done_callback(lambda _: self._rt.wake())
 
@@ -401,7 +401,7 @@ class Swapper:
         self._do_apart(end, "stemd-retire")
 
     def _end_change(self) -> None:
-        """Answer that nothing is left of what plays no more."""
+        """End a change that is decided: nothing of the other separation is left."""
         if self.change and self.change.is_decided:
             self.change.end()
             self.change = None
@@ -423,7 +423,7 @@ class Swapper:
 
 
 def _signs_in(events: Event) -> Sign:
-    """Return what the server's thread has done."""
+    """Return the signs in what the server's thread has reported."""
     swapped = Sign.SWAPPED if Event.SWAPPED in events else Sign.NONE
     return swapped | (Sign.WITHDRAWN if Event.WITHDRAWN in events else Sign.NONE)
 

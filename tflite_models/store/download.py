@@ -199,7 +199,7 @@ class _Download:
 def _receive(url: str, offset: int, received: Queue[_Message]) -> None:
     """Request a file from an offset on, and pass on what arrives.
 
-    On a thread of its own: a socket's time limit begins anew with each byte, so a server that sends
+    On a thread of its own: a socket's time limit restarts with each byte, so a server that sends
     a byte now and then would never meet it.
     """
     try:

@@ -209,7 +209,7 @@ class Library:
             return f"{takes if can_be_installed else ''}install stemd again"
         remove = f"`stemd models remove {name}`"
         if not can_be_installed:
-            return f"run {remove}, or put it there anew"
+            return f"run {remove}, or put it there again"
         remedy = f"run `{_install_command(name)}`"
         if _is_set(self._bundled_dir / name):
             remedy += f", or {remove} to use the bundled ones"

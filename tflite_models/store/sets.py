@@ -135,7 +135,7 @@ class ModelSet:
                 return None
             _check(folder, found)
             is_right = all(says_stem(record.path(folder), record.stem) for record in found.files)
-        except (ModelError, OSError):  # missing or damaged: derive it anew
+        except (ModelError, OSError):  # missing or damaged: derive it again
             return None
         return found if is_right else None
 

@@ -8,7 +8,7 @@ it is used: patterns in addresses, and times of bundles, would let a stranger ke
 
 import logging
 import socket
-from threading import Event as Flag
+from threading import Event
 from typing import Any
 
 from pythonosc.osc_message import OscMessage
@@ -51,7 +51,7 @@ class OscServer:
     def __init__(self, host: str, port: int, daemon: Steerable, pace: Pace | None = None) -> None:
         self._daemon = daemon
         self._pace = pace or Pace()
-        self._ending = Flag()
+        self._ending = Event()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.settimeout(LOOK_S)
         try:

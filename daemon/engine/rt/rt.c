@@ -120,7 +120,7 @@ static float *fetch_buffer(const rt_t *rt, uintptr_t port, uint32_t nframes)
     return port ? get_buffer((jack_port_t *)port, nframes) : NULL;
 }
 
-/* Once a cycle, for JACK2 mixes what is connected to an input anew each time that it is asked.
+/* Once a cycle, for JACK2 mixes what is connected to an input again each time that it is asked.
  * PipeWire may have no buffer for a port, after it was suspended for one: then nothing is heard
  * there, or what would be is lost. */
 static void fetch_buffers(rt_t *rt, uint32_t nframes, buffers_t *buffers)
@@ -293,7 +293,7 @@ static void count_xruns(rt_t *rt, uint64_t now_ns, int jumped)
     add(&rt->xruns, (reports > known_jumps ? reports - known_jumps : 0) + (jumped && !is_known));
 }
 
-/* PipeWire's clock may run a period ahead and then back, and starts anew with another driver; with
+/* PipeWire's clock may run a period ahead and then back, and restarts with another driver; with
  * a new period JACK's goes on by the new one. So jumps are summed up, and those are left out. */
 static void note_cycle(rt_t *rt, uint32_t nframes, uint64_t now_ns)
 {

@@ -87,8 +87,8 @@ def test_one_that_keeps_up_is_good():
         ("blocks", {"total": 5000, "late": 6}, "stemd bench"),
         ("engine", {"late_periods": 1}, "real-time priority"),
         ("server", {"bad_samples": 3}, "the program before stemd"),
-        ("server", {"bad_outputs": 3}, "install its set anew"),
-        ("blocks", {"total": 50, "late": 0, "bad_estimates": 3}, "install its set anew"),
+        ("server", {"bad_outputs": 3}, "install its set again"),
+        ("blocks", {"total": 50, "late": 0, "bad_estimates": 3}, "install its set again"),
     ],
 )
 def test_one_that_is_late_gets_a_hint(what, figures, remedy):
