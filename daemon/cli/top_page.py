@@ -13,6 +13,7 @@ from rich.text import Text
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding
+from textual.containers import VerticalScroll
 from textual.widgets import Footer, Static
 
 from stemd.daemon.control import bad_samples
@@ -31,14 +32,32 @@ RETRY_S = 1.0
 STEP_DB = 1.0
 """Decibels by which one key press moves a fader."""
 
-COLUMNS = 80
-"""The greatest width of the page, which with four stems has 16 lines."""
+COLUMNS, NARROW = 80, 60
+"""The greatest width of the page, and the width below which names and meters are shorter."""
 
 METER_WIDTH, METER_DB = 30, 60.0
-"""Characters of a meter, and the range that they show."""
+"""Characters of a meter on a wide terminal, and the range that they show."""
+
+BESIDE = 25
+"""Characters of a strip's line beside its name and its meter."""
 
 RED_DB, YELLOW_DB = -1.0, -9.0
 
+CHOSEN = "▶ "
+"""Before the strip that the keys move."""
+
+
+KEYS = [
+    Binding("up,k", "choose(-1)", "stem", key_display="↑↓"),
+    Binding("down,j", "choose(1)", show=False),
+    Binding("left,h", f"move({-STEP_DB})", "gain", key_display="←→"),
+    Binding("right,l", f"move({STEP_DB})", show=False),
+    Binding("0", "unity", "0 dB"),
+    Binding("m", "press('mute')", "mute"),
+    Binding("s", "press('solo')", "solo"),
+    Binding("b", "bypass", "bypass"),
+    Binding("q", "quit", "quit"),
+]
 
 Wish: TypeAlias = Callable[[ControlClient], object]
 """What a key asks of the daemon."""
@@ -53,18 +72,13 @@ class TopPage(App[None]):
         Opens a connection to the daemon, or raises `StemdError`.
     """
 
-    CSS = "#page { height: 1fr; }"
-    BINDINGS: ClassVar = [
-        Binding("up,k", "choose(-1)", "stem", key_display="↑↓"),
-        Binding("down,j", "choose(1)", show=False),
-        Binding("left,h", f"move({-STEP_DB})", "gain", key_display="←→"),
-        Binding("right,l", f"move({STEP_DB})", show=False),
-        Binding("0", "unity", "0 dB"),
-        Binding("m", "press('mute')", "mute"),
-        Binding("s", "press('solo')", "solo"),
-        Binding("b", "bypass", "bypass"),
-        Binding("q", "quit", "quit"),
-    ]
+    CSS = """
+    #page { height: 1fr; scrollbar-size-vertical: 0; }
+    #keys, .-narrow Footer { display: none; }
+    .-narrow #keys { display: block; }
+    """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-wide")]  # noqa: RUF012 - as textual has it
+    BINDINGS: ClassVar = [*KEYS]
     ENABLE_COMMAND_PALETTE = False
 
     def __init__(self, connect: Callable[[], ControlClient]) -> None:
@@ -79,7 +93,10 @@ class TopPage(App[None]):
 
     def compose(self) -> ComposeResult:
         """Lay the page out."""
-        yield Static(id="page")
+        with VerticalScroll(id="page", can_focus=False):
+            yield Static(id="head")
+            yield Static(id="strips")
+        yield Static(_keys(), id="keys")
         yield Footer()
 
     def on_mount(self) -> None:
@@ -124,8 +141,20 @@ class TopPage(App[None]):
     def _show(self, status: Status | None, trouble: str = "") -> None:
         self._status = status
         self._shown += 1
-        page = render(status, self._chosen) if status else _text(trouble)
-        self.query_one("#page", Static).update(page)
+        columns = min(self.size.width, COLUMNS)
+        head = render_head(status) if status else _text(trouble)
+        strips = render_strips(status, self._chosen, columns) if status else Text()
+        self.query_one("#head", Static).update(head)
+        self.query_one("#strips", Static).update(strips)
+        self.call_after_refresh(self._scroll_to_chosen)
+
+    def _scroll_to_chosen(self) -> None:
+        """Show the chosen strip, also where not all of the page has room."""
+        strips = len(self._status.mixer) if self._status else 0
+        row = self.query_one("#head").size.height + 2 + 2 * (self._chosen % max(strips, 1))
+        page = self.query_one("#page")
+        if not page.scroll_y <= row < page.scroll_y + page.size.height - 1:
+            page.scroll_to(y=max(row + 2 - page.size.height, 0), animate=False)
 
     def _wish(self, wish: Wish) -> None:
         self._wishes.put(wish)
@@ -185,23 +214,38 @@ class TopPage(App[None]):
         self._wish(ControlClient.bypass)
 
 
+def _keys() -> Text:
+    """Return what the footer says, for a terminal that is too narrow for one line of it."""
+    shown = [each for each in KEYS if each.show]
+    return Text(
+        "  ".join(
+            f"{each.key_display or each.key}\N{NO-BREAK SPACE}{each.description}" for each in shown
+        )
+    )
+
+
 def _text(text: str, style: str = "") -> Text:
     """Return a text with what does not print escaped: ports are named by other programs."""
     return Text(printable(text), style=style)
 
 
-def render(status: Status, chosen: int) -> Text:
-    """Return the page for a status."""
+def render_head(status: Status) -> Text:
+    """Return the lines above the meters."""
+    joined = _counters(status) if isinstance(status, JoinedStatus) else []
+    return Text("\n").join([_head(status), *joined, Text()])
+
+
+def render_strips(status: Status, chosen: int, columns: int = COLUMNS) -> Text:
+    """Return the meters and faders, two lines each, on a terminal that is so wide."""
     joined = status if isinstance(status, JoinedStatus) else None
     loads, routes = joined.load if joined else {}, _routes(status)
-    lines = [_head(status), *(_counters(joined) if joined else []), Text()]
-    lines += _meters("in", status, "", f"← {routes['in']}", is_chosen=False)
+    lines = _meters("in", status, "", f"← {routes['in']}", False, columns)
     for number, (stem, strip) in enumerate(status.mixer.items()):
         gain = "   off" if strip.gain <= OFF_DB else f"{strip.gain:+6.1f}"
         marks = f"{'M' if strip.mute else '·'} {'S' if strip.solo else '·'}"
         text = f"{gain} dB  {marks}  {loads.get(stem, 0):4.0%}"
         is_chosen = number == chosen % len(status.mixer)
-        lines += _meters(stem, status, text, f"→ {routes[stem]}", is_chosen)
+        lines += _meters(stem, status, text, f"→ {routes[stem]}", is_chosen, columns)
     lines.append(_text(f"engine {loads.get('engine', 0):.0%} (of one core; 100% is the deadline)"))
     return Text("\n").join(lines)
 
@@ -245,24 +289,27 @@ def _head(status: Status) -> Text:
     return text
 
 
-def _meters(name: str, status: Status, beside: str, route: str, is_chosen: bool) -> list[Text]:
-    lines = []
+def _meters(
+    name: str, status: Status, beside: str, route: str, is_chosen: bool, columns: int
+) -> list[Text]:
+    lines, width = [], 14 if columns >= NARROW else 8
     peaks = status.peaks.get(name, [0.0, 0.0])
     for side, peak, left, right in (("L", peaks[0], name, beside), ("R", peaks[1], "", route)):
-        text = Text("▶ " if is_chosen and left else "  ")
-        text.append_text(_text(f"{left:<14}{side} ", "bold" if is_chosen else ""))
-        text.append_text(meter(peak))
+        text = Text(CHOSEN if is_chosen and left else "  ")
+        text.append_text(_text(f"{left[:width]:<{width}}{side} ", "bold" if is_chosen else ""))
+        text.append_text(meter(peak, min(METER_WIDTH, columns - width - BESIDE)))
         text.append_text(_text(f" {right}"))
-        text.truncate(COLUMNS, overflow="ellipsis")
+        text.truncate(columns, overflow="ellipsis")
         lines.append(text)
     return lines
 
 
-def meter(peak: float) -> Text:
-    """Draw a peak; METER_DB below full scale is an empty meter."""
+def meter(peak: float, width: int = METER_WIDTH) -> Text:
+    """Draw a peak in so many characters; METER_DB below full scale is an empty meter."""
+    width = max(width, 1)
     level_db = 20 * log10(max(peak, 1e-10))
-    filled = round(METER_WIDTH * min(max(1 + level_db / METER_DB, 0), 1))
+    filled = round(width * min(max(1 + level_db / METER_DB, 0), 1))
     style = "red" if level_db > RED_DB else "yellow" if level_db > YELLOW_DB else "green"
     text = Text("█" * filled, style=style)
-    text.append("░" * (METER_WIDTH - filled), style="dim")
+    text.append("░" * (width - filled), style="dim")
     return text

@@ -10,7 +10,7 @@ import pytest
 import fake_daemon
 from fake_daemon import FakeDaemon
 from statuses import status
-from stemd.daemon.cli.top_page import METER_WIDTH, TopPage, meter, render
+from stemd.daemon.cli.top_page import METER_WIDTH, TopPage, meter, render_strips
 from stemd.daemon.control.client import ControlClient, read_status
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.errors import StemdError
@@ -46,10 +46,10 @@ def press(daemon, tmp_path):
     server = ControlServer(tmp_path / "s", daemon)
     server.start()
 
-    def run(*keys: str) -> list[str]:
+    def run(*keys: str, size: tuple[int, int] = (80, 24)) -> list[str]:
         async def drive() -> list[str]:
             app = TopPage(lambda: ControlClient(server.path))
-            async with app.run_test(size=(80, 24)) as pilot:
+            async with app.run_test(size=size) as pilot:
                 await _until(lambda: app._shown, pilot)
                 for key in keys:
                     await pilot.press(key)
@@ -180,8 +180,20 @@ def test_a_meter_is_as_long_as_it_is_loud(peak, filled):
 def test_four_stems_fit_on_a_terminal():
     strip = {"gain": -90.0, "mute": True, "solo": True}
     mixer = dict.fromkeys(("vocals", "drums", "bass", "other"), strip)
-    page = render(read_status({**PLAYING, "mixer": mixer}), 1)
+    page = render_strips(read_status({**PLAYING, "mixer": mixer}), 1)
     lines = page.plain.splitlines()
     assert len(lines) < 24
     assert max(map(len, lines)) == 80
     assert sum(line.endswith("x…") for line in lines) == 1
+
+
+@pytest.mark.parametrize("size", [(40, 16), (40, 10), (60, 12)])
+def test_a_small_terminal_shows_the_chosen_strip_and_all_keys(press, size):
+    for keys in ([], ["down"]):
+        lines = press(*keys, size=size)
+        (chosen,) = (line for line in lines if line.startswith("▶"))
+        assert " dB  · ·  " in chosen
+        assert "%" in chosen
+        footer = " ".join(lines[-3:])
+        for key in ("stem", "gain", "mute", "solo", "bypass", "quit"):
+            assert key in footer
