@@ -15,6 +15,7 @@ WAITING = {
     },
     "peaks": {"in": [0.0, 0.0], "vocals": [0.0, 0.0], "accompaniment": [0.0, 0.0]},
     "trouble": None,
+    "not_open": {},
     "server": None,
 }
 

@@ -11,7 +11,13 @@ from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.cli.trial import play, watch
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import existing_default_path
-from stemd.daemon.control.checks import ANSWER_S, ask_daemon, judge_status, load_in_words
+from stemd.daemon.control.checks import (
+    ANSWER_S,
+    ask_daemon,
+    judge_interfaces,
+    judge_status,
+    load_in_words,
+)
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.replies import JoinedStatus
 from stemd.daemon.control.socket_paths import find_socket
@@ -114,7 +120,11 @@ def _examine_system(config: Config, source: ConfigSource, seconds: float) -> Ite
     yield from check_rights()
     yield check_processor()
     yield from check_services()
-    yield answer if isinstance(answer, Finding) else judge_status(answer)
+    if isinstance(answer, Finding):
+        yield answer
+    else:
+        yield judge_status(answer)
+        yield from judge_interfaces(answer)
     if playing:
         granted = playing.realtime
         yield judge_grants(granted.missing, granted.found, granted.remedy)

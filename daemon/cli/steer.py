@@ -260,6 +260,7 @@ def _in_words(status: "Status") -> list[str]:
     return [
         f"stemd {status.version}: {status.state}",
         *([f"server: {status.trouble}"] if status.trouble else []),
+        *(f"not open: {name}: {reason}" for name, reason in status.not_open.items()),
         *(_server_in_words(joined) if joined else []),
         f"networks: {status.networks or 'not loaded'}, preset {status.preset}, {status.precision}",
         *(f"{stem}: {_strip_in_words(strip)}" for stem, strip in status.mixer.items()),

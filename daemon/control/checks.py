@@ -1,11 +1,13 @@
 """Checks of a running daemon, for `stemd doctor`: what it answers to ``status``."""
 
+from collections.abc import Iterator
+
 from stemd.daemon.control import bad_samples
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.replies import JoinedStatus, Status
 from stemd.daemon.control.socket_paths import find_socket, listens
 from stemd.daemon.errors import StemdError
-from stemd.daemon.findings import Finding, good, hint
+from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.daemon.wording import counted
 
 ANSWER_S = 5.0
@@ -50,6 +52,12 @@ def judge_status(status: Status) -> Finding:
     if late_periods:
         return hint("daemon", found, "real-time priority and locked memory help; see above")
     return good("daemon", found)
+
+
+def judge_interfaces(status: Status) -> Iterator[Finding]:
+    """Yield each interface that is switched on and not open."""
+    for name, reason in status.not_open.items():
+        yield bad(name, f"switched on, but not open: {reason}", "correct that, and restart stemd")
 
 
 def load_in_words(status: JoinedStatus) -> str:

@@ -132,6 +132,7 @@ class Status:
     mixer: dict[str, Strip]
     peaks: dict[str, list[float]]
     trouble: str | None
+    not_open: dict[str, str]
     server: Server | None
 
 

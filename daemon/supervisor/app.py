@@ -65,7 +65,7 @@ def run(read_config: Callable[[], Config]) -> None:
             Notifier(os.environ),
         )
         stack.enter_context(_signals_to(daemon.console))
-        for interface in _open_interfaces(config, daemon.console):
+        for interface in _open_interfaces(config, daemon.console, daemon.console.note_not_open):
             interface.start()
             stack.callback(interface.close)
         if nsm:
@@ -157,14 +157,17 @@ def _failures_told(nsm: "NsmClient | None") -> Iterator[None]:
         raise
 
 
-def _open_interfaces(config: Config, daemon: Steerable) -> Iterator[Steering]:
+def _open_interfaces(
+    config: Config, daemon: Steerable, on_failure: Callable[[str, str], None]
+) -> Iterator[Steering]:
     """Open what the configuration switches on; without one of them stemd plays all the same."""
     target = Target(daemon, Pace(), config.jack.client_name)
-    for interface in config.interfaces():
+    for name, interface in config.interfaces():
         try:
             opened = interface.open(target)
         except StemdError as error:
             log.warning("it plays, but: %s", error)
+            on_failure(name, str(error))
         else:
             if opened:
                 yield opened

@@ -71,6 +71,10 @@ class Console:
         """Return what the daemon is doing, in figures."""
         return self._calls.add(lambda: describe(self._playback, self._figures))
 
+    def note_not_open(self, interface: str, reason: str) -> None:
+        """Report in each status why an interface is not open that is switched on."""
+        self._figures.not_open[interface] = reason
+
     def bypass(self, on: bool | None) -> "Future[bool]":
         """Fade to the dry signal, or back to the stems; for None, to the other of the two."""
         return self._calls.add(lambda: self._bypass(on))

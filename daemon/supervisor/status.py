@@ -102,11 +102,17 @@ class Figures:
     playback : Playback
     trouble : callable
         Return why no server can be joined; empty while that is not known.
+
+    Attributes
+    ----------
+    not_open : dict
+        Why interfaces are not open that the configuration switches on, by name.
     """
 
     def __init__(self, playback: Playback, trouble: Callable[[], str]) -> None:
         self._playback = playback
         self._trouble = trouble
+        self.not_open: dict[str, str] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -161,6 +167,7 @@ def describe(playback: Playback, figures: Figures) -> Status:
         mixer=strips,
         peaks=figures.peaks(),
         trouble=figures.trouble or None,
+        not_open=dict(figures.not_open),
         server=None,
     )
     return _joined(status, session, playback.patchbay, figures) if session else status

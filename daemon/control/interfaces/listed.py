@@ -18,7 +18,7 @@ class Interfaces(Section):
     osc: OscSection = OscSection()
     metrics: MetricsSection = MetricsSection()
 
-    def interfaces(self) -> Iterator[Interface]:
-        """Yield the section of each interface."""
+    def interfaces(self) -> Iterator[tuple[str, Interface]]:
+        """Yield the name and the section of each interface."""
         for section in Interfaces.model_fields:
-            yield getattr(self, section)
+            yield section, getattr(self, section)

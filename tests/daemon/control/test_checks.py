@@ -7,7 +7,7 @@ import pytest
 from fake_daemon import FakeDaemon
 from statuses import status
 from stemd.daemon.control import checks, socket_paths
-from stemd.daemon.control.checks import ask_daemon, judge_status, load_in_words
+from stemd.daemon.control.checks import ask_daemon, judge_interfaces, judge_status, load_in_words
 from stemd.daemon.control.client import read_status
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.findings import Finding, Weight
@@ -99,3 +99,11 @@ def test_one_that_is_late_gets_a_hint(what, figures, remedy):
 
 def test_one_that_waits_is_told():
     assert judge_status(read_status(status(server=None))).found == "waiting for a server"
+
+
+def test_an_interface_that_is_not_open_is_bad():
+    read = read_status(status(not_open={"osc": "port 9000 is taken"}))
+    (found,) = judge_interfaces(read)
+    assert (found.weight, found.about) == (Weight.BAD, "osc")
+    assert "port 9000 is taken" in found.found
+    assert not list(judge_interfaces(read_status(status())))

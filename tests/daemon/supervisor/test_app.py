@@ -63,23 +63,31 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
 
 
 def test_each_way_to_steer_listens_where_it_was_told(tmp_path, caplog):
+    not_open = {}
+
+    def opened(settings):
+        config = load_config(None, settings)
+        return list(app._open_interfaces(config, FakeDaemon(), not_open.__setitem__))
+
     free = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     osc, metrics = (each.getsockname()[1] for each in free)
     for each in free:
         each.close()
     settings = [f"osc.port={osc}", f"metrics.port={metrics}", f"control.socket={tmp_path / 's'}"]
-    servers = list(app._open_interfaces(load_config(None, settings), FakeDaemon()))
+    servers = opened(settings)
     assert [getattr(each, "port", None) for each in servers] == [None, osc, metrics]
     assert (tmp_path / "s").is_socket()
-    taken = list(app._open_interfaces(load_config(None, settings), FakeDaemon()))
+    taken = opened(settings)
     assert not taken
+    assert not_open.keys() == {"control", "osc", "metrics"}
+    assert str(osc) in not_open["osc"]
     assert caplog.text.count("it plays, but: ") == 3
     for each in servers:
         each.start()
         each.close()
     elsewhere = [f"osc.port={osc}", "osc.host=192.0.2.1", "control.socket=off"]
-    assert not list(app._open_interfaces(load_config(None, elsewhere), FakeDaemon()))
+    assert not opened(elsewhere)
     assert "cannot listen for OSC on 192.0.2.1" in caplog.text
     elsewhere = [f"metrics.port={metrics}", "metrics.host=192.0.2.1", "control.socket=off"]
-    assert not list(app._open_interfaces(load_config(None, elsewhere), FakeDaemon()))
+    assert not opened(elsewhere)
     assert "cannot serve metrics on 192.0.2.1" in caplog.text
