@@ -87,5 +87,5 @@ def _ending_at_a_broken_pipe() -> Iterator[None]:
 @click.version_option(package_name="stemd")
 @click.option("-v", "--verbose", is_flag=True, help="Log details that help to find a fault.")
 def stemd(verbose: bool) -> None:
-    """Take live music apart: a JACK/PipeWire client with a stereo output for each stem."""
+    """Separate live music into stems: a JACK/PipeWire client with an output for each stem."""
     logs.set_up(verbose, os.environ)

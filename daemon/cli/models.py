@@ -160,7 +160,7 @@ def _row(line: "Listing", default: str) -> tuple[str, ...]:
     """Return the cells of a set; ``default`` is the name of the one that `auto` takes."""
     stems = _stems(line)
     if line.origin is None:
-        where = f"to be had: stemd models install {line.name}"
+        where = f"available: stemd models install {line.name}"
         return (line.name, "-", "-", "-", "no", stems, where)
     manifest = line.manifest
     origin: str = line.origin

@@ -56,10 +56,10 @@ def test_list_shows_the_bundled_set_and_how_to_get_the_other(stemd_models):
         ours,
     )
     assert re.match(
-        rf"4stems +- .* no +{sdr} \(MUSDB18\) +to be had: stemd models install 4stems$", four
+        rf"4stems +- .* no +{sdr} \(MUSDB18\) +available: stemd models install 4stems$", four
     )
     stems = "vocals, piano, drums, bass, other"
-    assert re.match(rf"5stems +- .* no +{stems} +to be had: stemd models install 5stems$", five)
+    assert re.match(rf"5stems +- .* no +{stems} +available: stemd models install 5stems$", five)
 
 
 def test_list_marks_unverified_and_damaged_sets(stemd_models, small, bundled, other_checkpoint_dir):
