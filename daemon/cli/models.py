@@ -169,7 +169,7 @@ def _row(line: "Listing", default: str) -> tuple[str, ...]:
     if manifest and manifest.training:
         origin += ", fine-tuned"
     precision, licence = (manifest.precision, manifest.licence) if manifest else ("?", "?")
-    where = f"DAMAGED: {line.problem}" if line.problem else str(line.folder)
+    where = f"UNUSABLE: {line.problem}" if line.problem else str(line.folder)
     use = ("by default" if line.name == default else "on request") if line.in_use else "no"
     return (line.name, origin, precision, licence, use, stems, where)
 

@@ -26,6 +26,7 @@ from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind, PlainPrecision
 from stemd.tflite_models.store.manifest import (
     MANIFEST,
     Figures,
+    LaterFormatError,
     Manifest,
     plain_spec,
     read_manifest,
@@ -219,6 +220,8 @@ class Library:
         remedy = self._remedy(name, origin)
         try:
             manifest = read_manifest(folder)
+        except LaterFormatError:  # nothing is damaged
+            raise
         except ModelError as error:
             raise ModelError(f"{error}; {remedy}") from error
         try:

@@ -23,11 +23,20 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+FORMAT: Literal[1] = 1
 
 
-class FileRecord(_Strict):
+class LaterFormatError(ModelError):
+    """A manifest was written by a later version of stemd; the message has the remedy."""
+
+
+class _Part(BaseModel):
+    """What is known of a manifest; keys that only a later version knows stay in it, unused."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class FileRecord(_Part):
     """One stem's file as it was when it was written."""
 
     stem: str
@@ -62,7 +71,7 @@ class FileRecord(_Strict):
             ) from error
 
 
-class Provenance(_Strict):
+class Provenance(_Part):
     """Where the weights come from."""
 
     project: str
@@ -76,7 +85,7 @@ class Provenance(_Strict):
     """Whether those are the published ones."""
 
 
-class Training(_Strict):
+class Training(_Part):
     """What was done to the weights since; the card beside the manifest has the details."""
 
     stems: tuple[str, ...]
@@ -90,7 +99,7 @@ class Training(_Strict):
     card: FileName
 
 
-class Figures(_Strict):
+class Figures(_Part):
     """How well a set separates."""
 
     of: str
@@ -99,10 +108,10 @@ class Figures(_Strict):
     """Mean signal-to-distortion ratio of each stem, in decibels."""
 
 
-class Manifest(_Strict):
+class Manifest(_Part):
     """A set of networks, one for each stem, in order."""
 
-    format: Literal[1] = 1
+    format: Literal[1] = FORMAT
     name: str
     family: str = DEFAULT_FAMILY
     """Which kind of networks they are; see `families`."""
@@ -168,6 +177,8 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises
     ------
+    LaterFormatError
+        This version cannot read it.
     ModelError
         It cannot be read or is no manifest; the message ends before the remedy.
     """
@@ -177,6 +188,18 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
+        first, *_ = problems = error.errors()
+        for each in problems:
+            if each["loc"] == ("format",) and isinstance(each["input"], int):
+                raise _another_format(path, each["input"]) from error
         place = ".".join(str(part) for part in first["loc"]) or "text"
         raise ModelError(f"{path} is damaged: {place}: {first['msg']}") from error
+
+
+def _another_format(path: Path, found: int) -> ModelError:
+    if found < FORMAT:
+        return ModelError(f"{path} is damaged: its format is {found}, expected {FORMAT}")
+    return LaterFormatError(
+        f"{path} was written by a later stemd (its format is {found}, this one reads {FORMAT}): "
+        "install that version here too, or choose other networks (--networks, separation.networks)"
+    )

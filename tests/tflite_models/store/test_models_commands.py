@@ -67,7 +67,7 @@ def test_list_marks_unverified_and_damaged_sets(stemd_models, small, bundled, ot
     (bundled / "vocals.tflite").write_bytes(b"")
     _, first, second = stemd_models("list").output.splitlines()
     assert re.match(r"2stems +installed, unverified +fp32 +MIT +by default", first)
-    assert re.search(r"no .* DAMAGED: .*vocals\.tflite is 0 bytes long, expected", second)
+    assert re.search(r"no .* UNUSABLE: .*vocals\.tflite is 0 bytes long, expected", second)
 
 
 @pytest.mark.parametrize("option", [[], ["--allow-unverified"]])
