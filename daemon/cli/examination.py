@@ -112,7 +112,10 @@ def _examine_system(config: Config, source: ConfigSource, seconds: float) -> Ite
         yield from check_speed(config.separation)
     yield from check_libraries()
     servers = _servers(config, kinds_of(config.jack.server), matches_ports=not playing)
-    yield from servers or check_absence(config.jack.server, config.jack.server_name)
+    if playing:  # perhaps on a private server, which only it knows
+        yield from servers
+    else:
+        yield from servers or check_absence(config.jack.server, config.jack.server_name)
     yield from _servers(config, NAMES.keys() - {*kinds_of(config.jack.server)})
     if playing:
         yield from judge_matches(playing.autoconnect)
@@ -128,7 +131,7 @@ def _examine_system(config: Config, source: ConfigSource, seconds: float) -> Ite
     if playing:
         granted = playing.realtime
         yield judge_grants(granted.missing, granted.found, granted.remedy)
-    if seconds and any(each.weight is not Weight.BAD for each in servers):
+    if seconds and (playing or any(each.weight is not Weight.BAD for each in servers)):
         yield from _playing(config, source, playing, seconds)
 
 

@@ -162,7 +162,7 @@ def check_absence(server: str, name: str | None) -> Iterator[Finding]:
         else:
             yield bad("server", obstacle.found, obstacle.remedy)
     if not obstacles:
-        yield hint(
+        yield bad(
             "server",
             "none answers",
             "start JACK or PipeWire; stemd run waits for one (stemd run --server dummy plays on "

@@ -43,12 +43,6 @@ def find(about: str, *settings: str, path=None):
     return found
 
 
-def test_no_server_is_no_fault():
-    found = find("server")
-    assert found.weight is Weight.HINT
-    assert "waits for one" in found.remedy
-
-
 def test_networks_are_checked_and_run():
     found = find("networks", "separation.stems=2")
     assert found.weight is Weight.GOOD
@@ -66,11 +60,19 @@ def test_wrong_configuration_is_bad_and_the_rest_is_looked_at_all_the_same(tmp_p
     assert {each.about for each in findings} >= {"networks", "server", "real time", "processor"}
 
 
-@pytest.mark.parametrize(("setting", "status"), [("stems=2", 0), ("stems=4", 1)])
-def test_exit_code_and_json(setting, status, tmp_path):
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        (["separation.stems=2", "jack.server=dummy"], 0),
+        (["separation.stems=4", "jack.server=dummy"], 1),
+        (["separation.stems=2"], 1),  # no server answers
+    ],
+)
+def test_exit_code_and_json(settings, status, tmp_path):
     damaged_four_stems(tmp_path)
+    options = [word for setting in settings for word in ("--set", setting)]
     ended = subprocess.run(
-        [STEMD, "doctor", "--json", "--set", f"separation.{setting}"],
+        [STEMD, "doctor", "--json", *options],
         capture_output=True,
         text=True,
         timeout=60,
@@ -81,10 +83,12 @@ def test_exit_code_and_json(setting, status, tmp_path):
 
 
 def test_each_finding_is_printed_with_its_remedy(capsys):
-    examination.print_findings(ConfigSource(None, ("separation.stems=2",)), 0, False)
+    with pytest.raises(SystemExit) as ended:
+        examination.print_findings(ConfigSource(None, ("separation.stems=2",)), 0, False)
+    assert ended.value.code == 1
     said = capsys.readouterr().out
     assert "✓ networks: 2stems (bundled)" in said
-    assert "! server: none answers\n  → start JACK or PipeWire" in said
+    assert "✗ server: none answers\n  → start JACK or PipeWire" in said
 
 
 @pytest.fixture

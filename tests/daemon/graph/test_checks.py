@@ -50,10 +50,14 @@ def test_a_server_that_is_not_there_gives_no_finding():
     assert list(check_server("jack", None, 1024, {})) == []
 
 
-def test_that_no_server_answers_is_no_fault():
+def test_without_a_server_stemd_cannot_play():
     found, *_ = check_absence("jack", None)
-    assert found.weight is Weight.HINT
+    assert found.weight is Weight.BAD
     assert "waits for one" in found.remedy
+
+
+def test_a_private_server_is_started_by_the_daemon():
+    assert list(check_absence("dummy", None)) == []
 
 
 def test_periods_beyond_the_longest_are_told():
