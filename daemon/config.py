@@ -18,7 +18,7 @@ from stemd.daemon.errors import ConfigError
 from stemd.daemon.graph.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
 from stemd.daemon.presets import PresetName, fitting_schemes
-from stemd.daemon.sections import Effect, Section
+from stemd.daemon.sections import Effect, Section, or_empty
 from stemd.daemon.wording import shown
 from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.daemon.yaml_text import write_yaml
@@ -46,6 +46,21 @@ def _is_pattern(text: str) -> str:
     return text
 
 
+def _is_client_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_ .-]+", name):
+        raise ValueError(f"must be of letters, digits, spaces, and _ . - (got {shown(name)})")
+    return name
+
+
+def _is_set_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise ValueError(
+            "must be auto or the name of a set, of letters, digits, and _ . - after the first "
+            f"(got {shown(name)})"
+        )
+    return name
+
+
 def _is_server_name(name: str) -> str:
     if not name.isprintable() or "/" in name:
         raise ValueError(f"must be a name of printable characters without / (got {name!r})")
@@ -60,9 +75,7 @@ class JackSection(Section):
     """The client in the audio server's graph."""
 
     client_name: Annotated[
-        str,
-        Field(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_ .-]+$"),
-        Effect.AT_START,
+        str, Field(max_length=32), AfterValidator(_is_client_name), Effect.AT_START
     ] = "stemd"
     """The client's name, the first part of every port's name."""
 
@@ -98,9 +111,7 @@ class SeparationSection(Section):
     instructions."""
 
     networks: Annotated[
-        str,
-        Field(max_length=64, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"),
-        Effect.BY_CROSS_FADE,
+        str, Field(max_length=64), AfterValidator(_is_set_name), Effect.BY_CROSS_FADE
     ] = AUTO
     """The name of the set of networks; `stemd models list` shows the names. auto: chosen by the
     number of stems."""
@@ -187,10 +198,12 @@ class SeparationSection(Section):
 class MixerSection(Section):
     """The settings of the stems at the start; `stemd set` changes them while stemd plays."""
 
-    strips: Annotated[Mapping[StemName, Strip], Effect.AT_ONCE] = {}
+    strips: Annotated[
+        Mapping[StemName, Annotated[Strip, BeforeValidator(or_empty)]], Effect.AT_ONCE
+    ] = {}
     """For each stem gain in dB, mute, solo; by default 0 dB."""
 
-    ramp: Annotated[float, Field(ge=0.001, le=2.0), Effect.AT_START] = 0.02
+    ramp: Annotated[float, Field(strict=True, ge=0.001, le=2.0), Effect.AT_START] = 0.02
     """The time of a change of gain, in seconds."""
 
 

@@ -1,8 +1,9 @@
 """Reads the configuration: every error in it is one line, with what was perhaps meant."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args
 
 from platformdirs import user_config_path
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from stemd.daemon.config import Config, SeparationSection
 from stemd.daemon.errors import ConfigError
+from stemd.daemon.validation_errors import UNKNOWN_KEY, in_words
 from stemd.daemon.wording import named, nearest, shown
 from stemd.daemon.yaml_text import read_yaml
 from stemd.tflite_models.files import read_ordinary
@@ -30,12 +32,13 @@ def existing_default_path() -> Path | None:
     Raises
     ------
     ConfigError
-        The user's folder cannot be read, or there is no home folder.
+        The user's folder cannot be read, is a link that leads nowhere, or there is no home folder.
     """
     try:
         path = user_config_path("stemd") / "config.yaml"
         path.stat()
     except FileNotFoundError:
+        _refuse_broken_link(path)
         return None
     except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
         raise ConfigError(
@@ -43,6 +46,16 @@ def existing_default_path() -> Path | None:
             "XDG_CONFIG_HOME"
         ) from None
     return path
+
+
+def _refuse_broken_link(path: Path) -> None:
+    """Refuse a link in place of the file or of a folder above it whose target is missing."""
+    for each in (path, *path.parents):
+        if each.is_symlink() and not each.exists():
+            raise ConfigError(
+                f"cannot read the configuration {path}: {each} is a link to {each.readlink()}, "
+                "which is missing; put it there, or remove the link"
+            )
 
 
 def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:
@@ -106,8 +119,7 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(f"{what} must be sections with keys (got {shown(data)})")
-    # A section of which every key is commented out is empty, not null.
-    return {key: {} if value is None else value for key, value in data.items()}
+    return data
 
 
 def _apply(setting: str, data: dict[str, Any]) -> None:
@@ -119,7 +131,9 @@ def _apply(setting: str, data: dict[str, Any]) -> None:
             f"--set wants section.key=value (got {setting!r}); a key of several values takes "
             "them in braces: --set 'jack.autoconnect={in_L: pattern}'"
         )
-    if not isinstance(data.setdefault(section, {}), dict):
+    if data.get(section) is None:
+        data[section] = {}
+    if not isinstance(data[section], dict):
         raise ConfigError(f"{section}: must be a section with keys (got {shown(data[section])})")
     data[section][key] = read_yaml(value, f"the value of --set {keys}, {shown(value)},")
 
@@ -128,29 +142,39 @@ def _explain(details: Mapping[str, Any]) -> str:
     """Write one of pydantic's errors as ``section.key: rule (got …)``."""
     location = [part for part in details["loc"] if part != "[key]"]
     where = ".".join(map(named, location))
-    if details["type"] in ("extra_forbidden", "invalid_key"):
-        return f"{where}: unknown key{_suggest_key(location)}"
-    message = details["msg"].removeprefix("Value error, ")
-    if details["type"] == "model_type":
-        message = "must be a section with keys"
+    model = _model_of(location)
+    if details["type"] in UNKNOWN_KEY:
+        return f"{where}: {in_words(details)}{_suggest_key(location[-1], model)}"
+    field = model.model_fields.get(str(location[-1])) if location else None
+    message = in_words(details, or_null=bool(field and NoneType in get_args(field.annotation)))
     key, must, rule = message.partition(" must ")
     if key in SeparationSection.model_fields:
         return f"{where}.{key}:{must}{rule}"
-    if "(got" not in message:
-        message = f"{message[0].lower()}{message[1:]} (got {shown(details['input'])})"
     return f"{where}: {message}{_suggest_value(details)}"
 
 
-def _suggest_key(location: Sequence[object]) -> str:
-    """Name the key that the unknown one was perhaps meant to be."""
+def _model_of(location: Sequence[object]) -> type[BaseModel]:
+    """Return the section, or the part of one, whose key is the last of a location."""
     model: type[BaseModel] = Config
     for name in location[:-1]:
         # A stem, or a number in a list, leads to what the list is of, where we are already.
         known = isinstance(name, str) and name in model.model_fields
         kind = model.model_fields[str(name)].annotation if known else model
-        kinds = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
-        model = next((each for each in kinds if issubclass(each, BaseModel)), model)
-    near = nearest(location[-1], model.model_fields)
+        model = next((each for each in _types_in(kind) if issubclass(each, BaseModel)), model)
+    return model
+
+
+def _types_in(annotation: object) -> Iterator[type]:
+    """Yield the types that an annotation is made of."""
+    if isinstance(annotation, type):
+        yield annotation
+    for each in get_args(annotation):
+        yield from _types_in(each)
+
+
+def _suggest_key(given: object, model: type[BaseModel]) -> str:
+    """Name the key that the unknown one was perhaps meant to be."""
+    near = nearest(given, model.model_fields)
     return f"; did you mean {near}?" if near else f" (there are: {', '.join(model.model_fields)})"
 
 

@@ -1,9 +1,10 @@
 """What every section of the configuration has in common, and when a key of it takes effect."""
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class Effect(Enum):
@@ -19,6 +20,23 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, data: Any) -> Any:
+        """Leave out a section, mapping or list in which all is commented out: YAML has it null."""
+        if not isinstance(data, Mapping):
+            return data
+        return {
+            key: value for key, value in data.items() if value is not None or not cls._holds(key)
+        }
+
+    @classmethod
+    def _holds(cls, key: object) -> bool:
+        """Whether a key's value is a section, a mapping or a list."""
+        field = cls.model_fields.get(key) if isinstance(key, str) else None
+        default = field.get_default(call_default_factory=True) if field else None
+        return isinstance(default, BaseModel | Mapping | tuple)
+
     @classmethod
     def effects(cls) -> dict[str, Effect]:
         """Return for each key when it takes effect.
@@ -32,6 +50,18 @@ class Section(BaseModel):
             key: next(each for each in field.metadata if isinstance(each, Effect))
             for key, field in cls.model_fields.items()
         }
+
+
+def or_empty(value: object) -> object:
+    """Return an empty mapping for one in which all is commented out, which YAML reads as null."""
+    return {} if value is None else value
+
+
+def is_absolute(path: str) -> str:
+    """Return a path that leads to one place, whatever folder a program runs in; else ValueError."""
+    if not path.startswith(("/", "~")):
+        raise ValueError(f"must be an absolute path, from / or ~ on (got {path!r})")
+    return path
 
 
 def is_one_line(text: str) -> str:

@@ -13,7 +13,14 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = LONGEST_SHOWN
 
 
 def shown(value: object) -> str:
-    """Return a value as a message quotes it, however long or deep it is."""
+    """Return a value as a message quotes it, however long or deep it is.
+
+    What YAML and JSON write in another way than Python is as they write it.
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):  # its beginning says more than reprlib's both ends
         text = repr(value[: LONGEST_SHOWN + 1])
     else:

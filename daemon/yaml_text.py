@@ -1,5 +1,6 @@
 """Reads and writes YAML: each fault is one message with its line and column."""
 
+import re
 from typing import Any
 
 import yaml
@@ -14,6 +15,9 @@ LONGEST_NUMBER = 40
 _NOT_OF_ITS_TAG = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+_STRANGE_NUMBER = re.compile(r"[_:]|^[-+]?0[0-9]")
+"""What YAML 1.1 reads as thousands, to the base 60, or to the base 8."""
 
 
 def read_yaml(text: str | bytes, what: str) -> Any:
@@ -40,7 +44,8 @@ def read_yaml(text: str | bytes, what: str) -> Any:
         return loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reason = _at(mark, str(error.problem or error.context))
+        # The context is where it stands, or the first half of what is wrong.
+        reason = _at(mark, ", ".join(filter(None, (error.context, error.problem))))
     except yaml.reader.ReaderError as error:  # it looks at a text as it goes
         reason = _unreadable(text, error)
     except RecursionError:
@@ -72,8 +77,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Build a value."""
-        if node.tag in _NUMBERS and len(node.value) > LONGEST_NUMBER:
-            raise _fault(node, f"a number of more than {LONGEST_NUMBER} characters is not taken")
+        if node.tag in _NUMBERS:
+            _refuse_strange_number(node)
         try:
             return super().construct_object(node, deep)
         except _NOT_OF_ITS_TAG:
@@ -90,6 +95,18 @@ class _Loader(yaml.SafeLoader):
                 raise _fault(key, f"the key {shown(key.value)} stands twice")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _refuse_strange_number(node: yaml.Node) -> None:
+    """Refuse a number that takes too long to read, or that YAML 1.1 reads as another one."""
+    if len(node.value) > LONGEST_NUMBER:
+        raise _fault(node, f"a number of more than {LONGEST_NUMBER} characters is not taken")
+    if _STRANGE_NUMBER.search(node.value):
+        raise _fault(
+            node,
+            f"{shown(node.value)} would be read as another number: write it without _, : and 0 in "
+            "front, or, where it is text, in quotes",
+        )
 
 
 def _told(node: yaml.Node) -> str:

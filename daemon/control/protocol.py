@@ -4,25 +4,34 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from stemd.daemon.control.mixer import Decibels
 from stemd.daemon.ports import StemName
+from stemd.daemon.validation_errors import in_words
 
 VERSION = 1
 
 LONGEST_LINE = 4096
 """Bytes."""
 
-LONGEST_SHOWN = 60
-"""Characters of a wrong value that a message shows."""
-
 MOST_PROBLEMS = 5
 """The most problems that are reported of one request."""
 
-RequestId: TypeAlias = (
-    Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[str, Field(max_length=64)]
-)
+LARGEST_ID, LONGEST_ID = 2**53, 64
+"""Of a request's id: a number, either way, and the characters of a text."""
+
+
+def _is_id(value: object) -> object:
+    match value:
+        case str() if len(value) <= LONGEST_ID:
+            return value
+        case int() if abs(value) <= LARGEST_ID and not isinstance(value, bool):
+            return value
+    raise ValueError(f"must be a whole number, or text of at most {LONGEST_ID} characters")
+
+
+RequestId: TypeAlias = Annotated[int | str, BeforeValidator(_is_id)]
 
 
 class _Request(BaseModel):
@@ -161,11 +170,7 @@ def _explain(error: ValidationError) -> str:
             case "union_tag_not_found" | "union_tag_invalid":
                 verbs = sorted(each.__name__.lower() for each in _Request.__subclasses__())
                 where, message = "do", f"must be one of {', '.join(verbs)}"
-            case "extra_forbidden":
-                message = "unknown key"
             case _:
-                got = repr(details["input"])
-                got = got if len(got) <= LONGEST_SHOWN else f"{got[:LONGEST_SHOWN]}…"
-                message = f"{details['msg'][:1].lower()}{details['msg'][1:]} (got {got})"
+                message = in_words(details)
         problems.append(f"{where}: {message}")
     return "; ".join(problems)

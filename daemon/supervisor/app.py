@@ -27,6 +27,7 @@ from stemd.daemon.ports import INPUTS, MIDI, outputs_of
 from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.supervisor.notifier import Notifier
 from stemd.daemon.supervisor.plan import Plan, make_plan
+from stemd.daemon.validation_errors import in_words
 from stemd.tflite_models.errors import ModelError
 
 if TYPE_CHECKING:
@@ -140,9 +141,7 @@ def _in_session(opened: "Opened", config: Config) -> Config:
         problem = error.errors()[0]
         raise StemdError(
             "the session manager gives a value that a configuration may not have: "
-            f"{problem['loc'][-1]} "
-            f"{opened.client_name if problem['loc'][-1] == 'client_name' else opened.path}: "
-            f"{problem['msg']}"
+            f"{problem['loc'][-1]} {in_words(problem)}"
         ) from None
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from known_sets import TWO
 from stemd.daemon.config import EFFECTS, Config
 from stemd.daemon.config_file import load_config
+from stemd.daemon.control.mixer import Strip
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import PRESETS, PresetName
 from stemd.daemon.sections import Effect
@@ -149,16 +150,16 @@ def test_every_error_is_told_at_once(tmp_path):
     assert sorted(lines[1:]) == sorted(
         [
             "jack.clientname: unknown key; did you mean client_name?",
-            "jack.server: input should be 'auto', 'jack', 'pipewire' or 'dummy' (got 'alsa')",
+            "jack.server: must be 'auto', 'jack', 'pipewire' or 'dummy' (got 'alsa')",
             "jack.autoconnect.in_R: '(' at character 1 is never closed: close it, or write \\( "
             "(got '(')",
-            "separation.networks: string should match pattern '^[A-Za-z0-9_][A-Za-z0-9_.-]*$' "
-            "(got 'a/b')",
+            "separation.networks: must be auto or the name of a set, of letters, digits, and _ . - "
+            "after the first (got 'a/b')",
             "separation.stems: must be auto or a number of stems, as 2 or 4 (got 'three')",
-            "separation.T: input should be greater than or equal to 1 (got 0)",
-            "separation.B: input should be greater than or equal to 1 (got 0)",
-            "separation.threads: input should be a valid integer (got 'many')",
-            "separation.precision: input should be 'fp32', 'mixed' or 'int8' (got 'int4')",
+            "separation.T: must be at least 1 (got 0)",
+            "separation.B: must be at least 1 (got 0)",
+            "separation.threads: must be a whole number (got 'many')",
+            "separation.precision: must be 'fp32', 'mixed' or 'int8' (got 'int4')",
             "seperation: unknown key; did you mean separation?",
         ]
     )
@@ -182,7 +183,7 @@ def test_every_error_is_told_at_once(tmp_path):
         ),
         (
             {"jack": {"client_name": "a:b"}},
-            "jack.client_name: string should match pattern '^[A-Za-z0-9_ .-]+$' (got 'a:b')",
+            "jack.client_name: must be of letters, digits, spaces, and _ . - (got 'a:b')",
         ),
         (
             {"jack": {"zzz": 1}},
@@ -192,6 +193,31 @@ def test_every_error_is_told_at_once(tmp_path):
         (
             {"jack": 3},
             "jack: must be a section with keys (got 3)",
+        ),
+        (
+            {"jack": {"server_name": 1}},
+            "jack.server_name: must be text, in quotes where YAML reads something else, or null "
+            "(got 1)",
+        ),
+        (
+            {"control": {"state_file": False}},
+            "control.state_file: must be text, in quotes where YAML reads something else, or null "
+            "(got false)",
+        ),
+        (
+            {"osc": {"port": False}},
+            "osc.port: must be a whole number, or null (got false)",
+        ),
+        (
+            {"mixer": {"ramp": True}},
+            "mixer.ramp: must be a number (got true)",
+        ),
+        *(
+            (
+                {"control": {key: "a/b"}},
+                f"control.{key}: must be an absolute path, from / or ~ on (got 'a/b')",
+            )
+            for key in ("socket", "state_file")
         ),
     ],
 )
@@ -300,9 +326,40 @@ def test_setting_of_any_value_is_right_or_a_clear_error(value):
     assert len(str(caught.value)) < 500
 
 
-def test_section_whose_keys_are_all_commented_out_is_empty(tmp_path):
-    (tmp_path / "config.yaml").write_text("jack:\n  # server: jack\nseparation:\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jack:\n  # server: jack\nseparation:\n",
+        "mixer:\n  strips:\n    # vocals: {gain: 1}\n",
+        "jack: {autoconnect: }",
+        "midi: {bindings: }",
+    ],
+)
+def test_where_all_is_commented_out_a_section_mapping_or_list_is_empty(text, tmp_path):
+    (tmp_path / "config.yaml").write_text(text)
     assert load_config(tmp_path / "config.yaml") == Config()
+
+
+def test_where_all_of_a_strip_is_commented_out_it_has_the_defaults():
+    strips = load_config(None, ["mixer.strips={vocals: }"]).mixer.strips
+    assert strips == {"vocals": Strip()}
+
+
+def test_value_is_set_in_a_section_that_is_empty(tmp_path):
+    (tmp_path / "config.yaml").write_text("jack:\n")
+    assert load_config(tmp_path / "config.yaml", ["jack.client_name=x"]).jack.client_name == "x"
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_own_file_that_is_a_broken_link_is_an_error(depth, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    path = home / "stemd" / "config.yaml"
+    link = (path, *path.parents)[depth]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(tmp_path / "gone")
+    with pytest.raises(ConfigError, match=rf"{link} is a link to {tmp_path}/gone, which is m"):
+        load_config(None)
 
 
 @pytest.mark.parametrize("spectra", [1088, 6_400_000_000])

@@ -10,11 +10,15 @@ from stemd.daemon.control.interfaces.interface import Interface, Steering, Targe
 from stemd.daemon.control.socket_paths import socket_path
 from stemd.daemon.errors import StemdError
 from stemd.daemon.lean import without_openssl
-from stemd.daemon.sections import Effect, is_one_line
+from stemd.daemon.sections import Effect, is_one_line, is_absolute
 
 
 def _off(value: object) -> object:
     return "off" if value is False else value  # which is how YAML reads it
+
+
+def _is_place(path: str) -> str:
+    return path if path in ("auto", "off") else is_absolute(path)
 
 
 class ControlSection(Interface):
@@ -28,12 +32,19 @@ class ControlSection(Interface):
         Field(min_length=1, max_length=100),
         BeforeValidator(_off),
         AfterValidator(is_one_line),
+        AfterValidator(_is_place),
         Effect.AT_START,
     ] = "auto"
     """auto: in the user's runtime folder; off: no socket; or a path."""
 
     state_file: Annotated[
-        Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(is_one_line)] | None,
+        Annotated[
+            str,
+            Field(min_length=1, max_length=1000),
+            AfterValidator(is_one_line),
+            AfterValidator(is_absolute),
+        ]
+        | None,
         Effect.AT_START,
     ] = None
     """The file in which mixer, bypass and learned MIDI controllers are saved; null: none."""

@@ -32,8 +32,7 @@ def test_check_refuses_a_wrong_one_with_every_error(stemd, tmp_path):
     assert ended.stderr.splitlines() == [
         f"stemd: the configuration {path} is wrong:",
         "separation.stems: must be auto or a number of stems, as 2 or 4 (got 'three')",
-        "separation.preset: input should be 'seed', 'studio', 'balanced', 'live' or 'auto' "
-        "(got 'fast')",
+        "separation.preset: must be 'seed', 'studio', 'balanced', 'live' or 'auto' (got 'fast')",
     ]
 
 

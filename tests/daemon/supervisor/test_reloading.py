@@ -186,14 +186,14 @@ class TestReload:
         wait_until(lambda: daemon.console.mixer.strips().keys() == others.keys())
 
     def test_a_wrong_one_changes_nothing_and_says_why(self, daemon, replan, caplog):
-        replan.append(ConfigError("separation.preset: input should be …"))
+        replan.append(ConfigError("separation.preset: must be …"))
         before, told = daemon.playback.plan, []
         with (
             daemon.console.bulletin.subscription(told.append),
             pytest.raises(StemdError, match=r"nothing is changed: separation\.preset"),
         ):
             daemon.console.reload().result(5)
-        assert told == [ReloadEnded([], [], "separation.preset: input should be …")]
+        assert told == [ReloadEnded([], [], "separation.preset: must be …")]
         assert daemon.playback.plan is before
         assert "nothing is changed: separation.preset" in caplog.text
         replan.append(load_config(None))
