@@ -11,7 +11,7 @@ from stemd.daemon.capacity.choice import HEADROOM, is_held
 from stemd.daemon.capacity.measurements import processor_name
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.engine.networks import choose_networks
-from stemd.daemon.errors import StemdError
+from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.runtime import runtime_name
@@ -36,7 +36,7 @@ def check_speed(wishes: SeparationSection) -> Iterator[Finding]:
     try:
         work = wishes.works(choose_networks(wishes.networks, wishes.stems))[0]
         measurement = measured(work)
-    except ModelError:  # the check of the networks reports it
+    except (ConfigError, ModelError):  # the check of the networks reports it
         return
     except StemdError as error:
         yield bad("speed", str(error))

@@ -13,14 +13,16 @@ from stemd.daemon.work import AUTO
 def check(source: ConfigSource) -> None:
     """Check the configuration.
 
-    Prints all errors, one on each line. The exit code is 2 if there are any.
+    Prints all errors, one on each line. The exit code is 2 if there are any, and 1 if networks are
+    damaged.
     """
     from stemd.daemon.engine.networks import choose_networks, find_networks
+    from stemd.daemon.supervisor.problems import refuse_problems
 
-    wishes = source.load().separation
-    networks = choose_networks(wishes.networks, wishes.stems)
-    wishes.works(networks)  # raises an error where the scheme does not fit them
+    config = source.load()
+    refuse_problems(config)
+    wishes = config.separation
     if {wishes.networks, wishes.stems} != {AUTO}:
-        find_networks(networks.name)
+        find_networks(choose_networks(wishes.networks, wishes.stems).name)
     read = source.path or existing_default_path()
     echo(f"the configuration is right ({read or 'no file: the defaults'})")

@@ -35,6 +35,7 @@ from stemd.daemon.graph.checks import (
 from stemd.daemon.graph.server_obstacles import NAMES, kinds_of
 from stemd.daemon.graph.stale_shm import remove_dead_metadata
 from stemd.daemon.supervisor.calls import apart
+from stemd.tflite_models.errors import ModelError
 
 HUNG_S = 10.0
 """How long joining and checking a server may take."""
@@ -86,7 +87,7 @@ def examine(source: ConfigSource, seconds: float = 0) -> Iterator[Finding]:
     """
     try:
         config = source.load()
-    except ConfigError as error:
+    except (ConfigError, ModelError) as error:  # of networks that `profile: auto` looks for
         yield bad("configuration", str(error), "correct it; what follows is for the defaults")
         config, source = Config(), ConfigSource()
     else:

@@ -62,8 +62,10 @@ def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
     """Install, enable and start the unit."""
     made = _service(system_wide=system_user is not None)
     user = system_user or user_name()
-    if not made.system_wide:
-        load_config(None)  # with a wrong one the service would fail at once
+    if not made.system_wide:  # with a wrong configuration the service would fail at once
+        from stemd.daemon.supervisor.problems import refuse_problems
+
+        refuse_problems(load_config(None))
     if lingers:
         linger(user)
     made.install(user, starts=not no_start)

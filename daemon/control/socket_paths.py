@@ -10,7 +10,7 @@ from pathlib import Path
 
 from platformdirs import user_runtime_path
 
-from stemd.daemon.errors import StemdError
+from stemd.daemon.errors import ConfigError, StemdError
 
 SYSTEM_FOLDER = Path("/run/stemd")
 """The folder that systemd makes for the system-wide service."""
@@ -153,12 +153,12 @@ def expanded(key: str, path: str) -> Path:
 
     Raises
     ------
-    StemdError
+    ConfigError
         There is no home folder.
     """
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise StemdError(
-            f"{key}: there is no home folder for {path!r}; write the whole path"
+        raise ConfigError(
+            f"{key}: there is no home folder for {path!r}; write an absolute path"
         ) from None

@@ -9,6 +9,7 @@ from typing import Literal
 from stemd.daemon.engine.networks import choose_networks, find_networks
 from stemd.daemon.engine.rights import remedy_for_limits, why_none_permitted
 from stemd.daemon.engine.scheduling import may_have_priority, may_lock_memory, rtkit
+from stemd.daemon.errors import ConfigError
 from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.tflite_models.errors import ModelError
 
@@ -35,7 +36,7 @@ def check_networks(networks: str, stems: Literal["auto"] | int) -> Finding:
     """Check every file of the networks in use."""
     try:
         found = find_networks(choose_networks(networks, stems).name)
-    except ModelError as error:
+    except (ConfigError, ModelError) as error:
         return bad("networks", str(error))
     return good("networks", f"{found.name} ({found.origin}), every file as it should be")
 

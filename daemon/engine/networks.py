@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from stemd.daemon.engine.scheduling import NORMAL, Role, RoleThread, wait_for_rest
+from stemd.daemon.errors import ConfigError
 from stemd.daemon.ports import STEMS
 from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.dsp.banks import Network as NetworkCall
@@ -179,10 +180,12 @@ def load_networks(work: Work) -> ByStem:
 
     Raises
     ------
+    ConfigError
+        If they have no residual, and one is asked for.
     ModelError
         If the networks are missing or damaged, or no runtime is installed.
     """
-    _check_residual(work)
+    refuse_without_residual(work)
     chosen = find_networks(work.networks.name)
     log.info("networks: %s (%s)", chosen.name, chosen.origin)
     graphs = chosen.graphs(work.spec)
@@ -195,9 +198,15 @@ def load_networks(work: Work) -> ByStem:
     return _load(chosen.graphs(work.spec), work)
 
 
-def _check_residual(work: Work) -> None:
+def refuse_without_residual(work: Work) -> None:
+    """Raise an error if the residual is to replace a network that the others need.
+
+    Raises
+    ------
+    ConfigError
+    """
     if work.residual and work.networks.masks == "softmax":
-        raise ModelError(
+        raise ConfigError(
             f"the {work.networks.name} networks have no residual: their masks need every stem's "
             "network; set separation.residual to false"
         )
@@ -241,21 +250,32 @@ def choose_networks(networks: str, stems: Literal["auto"] | int = "auto") -> Set
 
     Raises
     ------
+    ConfigError
+        If they are not here, or separate stems that have no ports.
     ModelError
-        If there are none, or none for stems that have ports, or the user's folders cannot be
-        looked into.
+        If they are damaged, or the user's folders cannot be looked into.
     """
     library = Library()
     lines = library.list()
     name = _name_by_stems(lines, stems) if networks == AUTO else networks
     here = next((line for line in lines if line.name == name and line.stems and line.origin), None)
-    found = here or library.find(name)  # which explains why there are none
+    found = here or _find_explained(library, name, lines)
     if unknown := [stem for stem in found.stems if stem not in STEMS]:
-        raise ModelError(
+        raise ConfigError(
             f"the {name} networks separate {', '.join(unknown)}, for which stemd has no ports; "
             f"choose networks that separate only {', '.join(STEMS)}"
         )
     return SetOfNetworks(name, found.stems, found.masks, found.family)
+
+
+def _find_explained(library: Library, name: str, lines: Sequence[Listing]) -> ModelSet:
+    """Return a set that is not listed with its stems; the error says why there is none."""
+    try:
+        return library.find(name)
+    except ModelError as error:
+        if any(line.name == name and line.origin for line in lines):  # it is damaged
+            raise
+        raise ConfigError(str(error)) from None
 
 
 def _name_by_stems(lines: Sequence[Listing], stems: Literal["auto"] | int) -> str:
@@ -266,5 +286,5 @@ def _name_by_stems(lines: Sequence[Listing], stems: Literal["auto"] | int) -> st
     fitting.sort(key=lambda line: line.origin is None)  # a stable sort: else the official first
     if not fitting:
         known = dict.fromkeys(f"{line.name} ({len(line.stems)})" for line in lines)
-        raise ModelError(f"there are no networks of {stems} stems; known are {', '.join(known)}")
+        raise ConfigError(f"there are no networks of {stems} stems; known are {', '.join(known)}")
     return fitting[0].name

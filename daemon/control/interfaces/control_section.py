@@ -10,7 +10,7 @@ from stemd.daemon.control.interfaces.interface import Interface, Steering, Targe
 from stemd.daemon.control.socket_paths import socket_path
 from stemd.daemon.errors import StemdError
 from stemd.daemon.lean import without_openssl
-from stemd.daemon.sections import Effect, is_one_line, is_absolute
+from stemd.daemon.sections import Effect, is_absolute, is_one_line
 
 
 def _off(value: object) -> object:

@@ -31,6 +31,17 @@ class Extra:
 
     package: str
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether the package is there."""
+        from importlib.metadata import PackageNotFoundError, distribution  # a daemon needs neither
+
+        try:
+            distribution(self.package)
+        except PackageNotFoundError:
+            return False
+        return True
+
 
 @dataclass(frozen=True)
 class Target:
@@ -76,6 +87,16 @@ class Interface(Section):
             Its extra is not installed.
         """
         raise NotImplementedError
+
+    def refuse_without_extra(self) -> None:
+        """Raise an error if it is wanted and its extra is not installed; nothing is imported.
+
+        Raises
+        ------
+        StemdError
+        """
+        if self.is_wanted and self.extra and not self.extra.is_installed:
+            raise missing(self.key, self.extra)
 
     def open(self, target: Target) -> Steering | None:
         """Open it where it is wanted (main thread).

@@ -13,6 +13,7 @@ from damaged import damaged_four_stems
 from fake_daemon import FakeDaemon
 from statuses import status
 from stemd.daemon.capacity import checks as capacity_checks
+from stemd.daemon.capacity import profiles
 from stemd.daemon.capacity.benchmark import Measurement
 from stemd.daemon.cli import examination, systemd_service
 from stemd.daemon.cli.examination import Weight, examine
@@ -21,6 +22,7 @@ from stemd.daemon.cli.systemd_service import Condition, Service
 from stemd.daemon.control import socket_paths
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.engine import checks as engine_checks
+from stemd.tflite_models.errors import ModelError
 
 STEMD = Path(sys.executable).with_name("stemd")
 
@@ -58,6 +60,17 @@ def test_wrong_configuration_is_bad_and_the_rest_is_looked_at_all_the_same(tmp_p
     assert "did you mean server?" in findings[0].found
     assert "separation.stems" in findings[0].found
     assert {each.about for each in findings} >= {"networks", "server", "real time", "processor"}
+
+
+def test_networks_that_a_profile_cannot_choose_from_are_a_finding_like_others(monkeypatch):
+    def closed(*_):
+        raise ModelError("models: Permission denied; make it readable")
+
+    monkeypatch.setattr(profiles, "choose_networks", closed)
+    first, *others = examine(ConfigSource(None, ("separation.profile=auto",)))
+    assert first.weight is Weight.BAD
+    assert "make it readable" in first.found
+    assert {each.about for each in others} >= {"networks", "server", "real time", "processor"}
 
 
 @pytest.mark.parametrize(

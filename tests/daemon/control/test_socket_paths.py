@@ -69,7 +69,7 @@ def test_one_that_hangs_listens_all_the_same(tmp_path, listening):
 
 
 def test_a_home_that_is_not_there_is_told():
-    with pytest.raises(StemdError, match="no home folder for '~nobody-here/s'; write the whole"):
+    with pytest.raises(StemdError, match="no home folder for '~nobody-here/s'; write an abs"):
         socket_path("~nobody-here/s", "stemd")
 
 

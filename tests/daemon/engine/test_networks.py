@@ -11,6 +11,7 @@ import pytest
 from known_sets import BUNDLED_FOUR, FOUR, TWO
 from stemd.daemon.engine import networks
 from stemd.daemon.engine.networks import LoadedNetworks
+from stemd.daemon.errors import ConfigError
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
@@ -63,7 +64,7 @@ def test_each_stem_has_a_network_for_the_scheme_with_its_threads_and_bins(made):
 
 def test_of_a_softmax_no_network_can_be_left_out(made):
     softmax = replace(TWO, masks="softmax")
-    with pytest.raises(ModelError, match=r"the 2stems networks have no residual: .* to false"):
+    with pytest.raises(ConfigError, match=r"the 2stems networks have no residual: .* to false"):
         networks.load_networks(Work(SCHEME, softmax, "int8", residual=True))
     assert len(networks.load_networks(Work(SCHEME, softmax, "int8"))) == 2
 
@@ -111,7 +112,7 @@ def test_auto_is_four_stems_where_they_are_installed(made, monkeypatch):
     ],
 )
 def test_networks_that_are_not_here_are_refused(made, names, stems, reason):
-    with pytest.raises(ModelError, match=reason):
+    with pytest.raises(ConfigError, match=reason):
         networks.choose_networks(names, stems)
 
 

@@ -1,0 +1,60 @@
+"""What a configuration asks for and this machine lacks is found before it is played."""
+
+from dataclasses import replace
+
+import pytest
+
+from stemd.daemon.config_file import load_config
+from stemd.daemon.control.interfaces.interface import Extra
+from stemd.daemon.errors import ConfigError
+from stemd.daemon.supervisor import problems
+from stemd.daemon.supervisor.problems import problems_of, refuse_problems
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("separation.networks=nope", "there are no networks named 'nope'; known are 2stems"),
+        ("separation.networks=5stems", "the 5stems networks are not installed: run `stemd mode"),
+        ("separation.stems=3", "there are no networks of 3 stems; known are 2stems (2)"),
+        ("control.state_file=~nobodyknows/x", "control.state_file: there is no home folder for "),
+        ("control.socket=~nobodyknows/x", "control.socket: there is no home folder for "),
+    ],
+)
+def test_each_problem_is_one_line(setting, said, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (line,) = problems_of(load_config(None, [setting]))
+    assert line.startswith(said)
+
+
+def test_networks_that_have_no_residual_are_a_problem(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    settings = ["separation.networks=4stems-stemd", "separation.residual=true"]
+    assert list(problems_of(load_config(None, settings))) == []
+    chosen = problems.choose_networks("4stems-stemd")
+    monkeypatch.setattr(problems, "choose_networks", lambda *_: replace(chosen, masks="softmax"))
+    (line,) = problems_of(load_config(None, settings))
+    assert "have no residual" in line
+
+
+@pytest.mark.parametrize(("section", "package"), [("osc", "python-osc"), ("metrics", "prom")])
+def test_packages_that_an_interface_lacks_are_a_problem(section, package, monkeypatch):
+    monkeypatch.setattr(Extra, "is_installed", property(lambda _: False))
+    (line,) = problems_of(load_config(None, [f"{section}.port=9000"]))
+    assert line.startswith(f"{section}.port needs {package}")
+    assert list(problems_of(load_config(None))) == []
+
+
+def test_an_extra_is_installed_or_not():
+    assert Extra("x", "pydantic").is_installed
+    assert not Extra("x", "no-such-package-of-stemd").is_installed
+
+
+def test_all_problems_are_named_at_once():
+    settings = ["separation.networks=nope", "control.state_file=~nobodyknows/x"]
+    with pytest.raises(ConfigError) as caught:
+        refuse_problems(load_config(None, settings))
+    first, *others = str(caught.value).splitlines()
+    assert first == "the configuration cannot be used on this machine:"
+    assert len(others) == 2
+    assert caught.value.exit_code == 2
