@@ -128,6 +128,14 @@ def test_every_file_of_others_is_in_the_notices(folder):
 )
 def test_links_lead_somewhere(document):
     path = ROOT / document
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
-    for link in links:
-        assert "://" in link or (path.parent / link).exists(), link
+    for link, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", path.read_text()):
+        if "://" not in link:
+            target = path.parent / link if link else path
+            assert target.exists(), link
+            assert not anchor or anchor in anchors_of(target), f"{link}#{anchor}"
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What GitHub calls a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}

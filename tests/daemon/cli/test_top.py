@@ -143,7 +143,7 @@ def test_it_is_left_where_the_daemon_does_not_answer(tmp_path, is_there):
     async def drive() -> None:
         def connect():
             if is_there:
-                return ControlClient(tmp_path / "s", patience_s=0.1)
+                return ControlClient(tmp_path / "s", patience_s=3)
             raise StemdError("no stemd answers")
 
         app = TopPage(connect)

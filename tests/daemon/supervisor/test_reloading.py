@@ -117,7 +117,11 @@ class TestReload:
         go.release(2)
         assert begun.acquire(timeout=30)
         wait_until(lambda: not daemon.reloader._reloading.locked())
-        assert not begun.acquire(timeout=0.2)
+        daemon.console.reload_soon()  # a third one, if nothing is left of the others
+        go.release()
+        assert begun.acquire(timeout=30)
+        wait_until(lambda: not daemon.reloader._reloading.locked())
+        assert len(began_at) == 3
         assert began_at[1] - began_at[0] >= 0.05
 
     def test_gains_patterns_and_masks_change_without_another_separation(self, daemon, replan):
