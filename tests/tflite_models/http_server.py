@@ -21,6 +21,8 @@ class Site:
         self.content = b""
         self.plan: list[str] = []
         self.asked: list[tuple[str, str | None]] = []
+        self.users: list[str | None] = []
+        """Whose request each was, as the header has it."""
         self.url = ""
         self.is_over = threading.Event()
 
@@ -32,6 +34,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.site.asked.append((self.path, self.headers["Range"]))
+        self.site.users.append(self.headers["Authorization"])
         plan = self.site.plan.pop(0) if self.site.plan else "whole"
         if plan.isdigit():
             self.send_error(int(plan))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -13,6 +15,7 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import TypeAlias
 from urllib.error import HTTPError, URLError
+from urllib.parse import unquote_to_bytes
 from urllib.request import (
     BaseHandler,
     HTTPDefaultErrorHandler,
@@ -39,6 +42,9 @@ SLOW_S = 60.0
 
 LONGEST_LENGTH = 20
 """The most digits of a Content-Length that is believed."""
+
+_USER = re.compile(r"(?P<scheme>([a-z]+://)?)(?P<user>[^/]*)@", re.IGNORECASE)
+"""What stands before the host in an address."""
 
 _CHUNK_BYTES = 1 << 16
 
@@ -73,7 +79,7 @@ def download(
     Parameters
     ----------
     url : str
-        An `http` or `https` address.
+        An `http` or `https` address, perhaps with ``user:password@``, which no message names.
     sha256 : str
         The digest that the content must have, in hexadecimal.
     folder : Path
@@ -94,14 +100,31 @@ def download(
         The folder cannot be written.
     """
     path = folder / url.rpartition("/")[2]
+    url, user = split_user(url)
     try:
         with path.open("w+b") as file:
-            _Download(url, file, on_progress, most_bytes).run(retry_delay_s)
+            _Download(url, user, file, on_progress, most_bytes).run(retry_delay_s)
             _check(url, file, sha256)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return path
+
+
+def split_user(url: str) -> tuple[str, str]:
+    """Return an address without the user and password before its host, and these as they stand.
+
+    Messages name the first: a password is not for a terminal or a log.
+    """
+    found = _USER.match(url)
+    return (f"{found['scheme']}{url[found.end() :]}", found["user"]) if found else (url, "")
+
+
+def _authorization(user: str) -> dict[str, str]:
+    """Return the header by which a server knows a user, given as ``name:password``."""
+    if not user:
+        return {}
+    return {"Authorization": f"Basic {b64encode(unquote_to_bytes(user)).decode()}"}
 
 
 def _check(url: str, file: BufferedRandom, sha256: str) -> None:
@@ -132,9 +155,10 @@ class _Download:
     """A file that is being fetched, by as many requests as that takes."""
 
     def __init__(
-        self, url: str, file: BufferedRandom, on_progress: Progress, most_bytes: int
+        self, url: str, user: str, file: BufferedRandom, on_progress: Progress, most_bytes: int
     ) -> None:
         self._url = url
+        self._user = user
         self._file = file
         self._on_progress = on_progress
         self._most_bytes = most_bytes
@@ -154,7 +178,7 @@ class _Download:
     def _attempt(self) -> Exception | None:
         """Request what is missing; return the error that ended it, None if the file is whole."""
         received: Queue[_Message] = Queue(_MOST_WAITING)
-        arguments = (self._url, self._file.tell(), received)
+        arguments = (self._url, self._user, self._file.tell(), received)
         Thread(target=_receive, args=arguments, daemon=True).start()
         while True:
             try:
@@ -196,7 +220,7 @@ class _Download:
             )
 
 
-def _receive(url: str, offset: int, received: Queue[_Message]) -> None:
+def _receive(url: str, user: str, offset: int, received: Queue[_Message]) -> None:
     """Request a file from an offset on, and pass on what arrives.
 
     On a thread of its own: a socket's time limit restarts with each byte, so a server that sends
@@ -208,6 +232,8 @@ def _receive(url: str, offset: int, received: Queue[_Message]) -> None:
             opener.add_handler(handler())
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         request = Request(url, headers=headers)  # noqa: S310 (no other schemes are handled)
+        # Not for a server elsewhere to which this one redirects.
+        request.unredirected_hdrs.update(_authorization(user))
         with opener.open(request, timeout=TIMEOUT_S) as response:
             received.put(_Head(response.status == 206, _length(response.headers)))
             while chunk := response.read(_CHUNK_BYTES):

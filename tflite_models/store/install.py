@@ -14,7 +14,7 @@ from stemd.tflite_models.family import Release
 from stemd.tflite_models.files import explained, locked, remove_if_empty, sha256_of, why_unreadable
 from stemd.tflite_models.store.archive import extract
 from stemd.tflite_models.store.convert import checkpoint_sha256, convert
-from stemd.tflite_models.store.download import RETRY_DELAY_S, Progress, download
+from stemd.tflite_models.store.download import RETRY_DELAY_S, Progress, download, split_user
 from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.store.set_folder import write_set
 from stemd.tflite_models.store.sets import ModelSet
@@ -75,7 +75,7 @@ class Installer:
         """
         release = self._library.release(name)
         target = self._library.installed_dir(name)
-        origin = str(source or self._url_of(release))
+        origin = str(source or split_user(self._url_of(release))[0])
         with (
             explained(f"installing {name}", "XDG_DATA_HOME"),
             _staging(target.parent) as staging,
@@ -127,9 +127,10 @@ class Installer:
 
     def _download(self, release: Release, staging: Path) -> Path:
         if not self._url_of(release).startswith(("http://", "https://")):
+            mirror, _ = split_user(self._mirror or "")
             raise ModelError(
-                f"{URL_VARIABLE} is {self._mirror}, and must begin with http:// or https://; for "
-                "a file on this machine, use --from"
+                f"{URL_VARIABLE} is {mirror}, and must begin with http:// or https://; for a file "
+                "on this machine, use --from"
             )
         return download(
             self._url_of(release),

@@ -2,11 +2,12 @@
 
 import hashlib
 import socket
+from base64 import b64encode
 
 import pytest
 
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.store.download import ATTEMPTS, download
+from stemd.tflite_models.store.download import ATTEMPTS, download, split_user
 
 
 @pytest.fixture
@@ -26,6 +27,42 @@ def test_the_content_arrives(site, fetch, tmp_path):
     assert path == tmp_path / "2stems.tar.gz"
     assert path.read_bytes() == site.content
     assert site.asked == [("/2stems.tar.gz", None)]
+
+
+PASSWORD = "s3cret%40"
+
+
+def with_user(site):
+    return f"{site.url.replace('//', f'//anna:{PASSWORD}@')}/2stems.tar.gz"
+
+
+def test_a_user_and_password_are_for_the_server_alone(site, fetch):
+    site.plan = ["cut 1000", "away"]
+    assert fetch(with_user(site)).read_bytes() == site.content
+    known = f"Basic {b64encode(b'anna:s3cret@').decode()}"
+    assert site.users == [known, known, None], "elsewhere they are not given"
+
+
+@pytest.mark.parametrize("plan", [["404"], ["length x"], ["to ftp://x"], ["endless"], ["no"]])
+def test_no_error_names_a_password(site, fetch, plan):
+    site.plan, site.content = plan, b"other"
+    with pytest.raises(ModelError) as caught:
+        fetch(with_user(site), most_bytes=10_000)
+    assert str(caught.value).startswith(f"{site.url}/2stems.tar.gz: ")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "without", "user"),
+    [
+        ("http://a/b@c", "http://a/b@c", ""),
+        ("ftp://anna:x@a/b", "ftp://a/b", "anna:x"),
+        ("anna:x@a/b", "a/b", "anna:x"),
+        ("https://anna:x@y@a:1/b", "https://a:1/b", "anna:x@y"),
+    ],
+)
+def test_the_user_stands_before_the_host(url, without, user):
+    assert split_user(url) == (without, user)
 
 
 def test_a_cut_connection_is_resumed_where_it_broke(site, fetch):
