@@ -23,7 +23,7 @@ from benchmarks.official import Official
 from benchmarks.ours import PRECISIONS, Stemd, load, whole
 from benchmarks.report import DOCS, markdown_table, replace_section
 from benchmarks.rounds import Ratio, Seconds, clocked, in_turns, ratio
-from stemd.daemon.capacity.measurements import processor_name
+from stemd.daemon.capacity.processor import processor_name
 from stemd.dsp.scheme import CHANNELS, OFFLINE, SAMPLERATE
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from stemd.daemon.capacity import processor
 from stemd.daemon.engine.networks import ByStem, load_networks
 from stemd.daemon.engine.scheduling import give_back_memory
 from stemd.daemon.engine.workers import WorkerPool
@@ -40,9 +41,6 @@ PR_SET_PDEATHSIG = 1  # of sys/prctl.h
 
 LIMIT_S = 300.0
 """How long a measurement may take: the slowest board needs two minutes for the longest preset."""
-
-PROCESSOR = Path("/proc/cpuinfo")
-"""Where XNNPACK reads what the processor can do; without it networks are a hundred times slower."""
 
 WARM_UP = 2
 """Blocks that do not count: memory is touched for the first time."""
@@ -134,8 +132,10 @@ def measured(work: Work) -> Measurement:
     StemdError
         The error of that process, or how it ended.
     """
-    if not PROCESSOR.exists():
-        raise StemdError(f"measuring {work.scheme} failed: there is no {PROCESSOR}; mount /proc")
+    if not processor.CPUINFO.exists():
+        raise StemdError(
+            f"measuring {work.scheme} failed: there is no {processor.CPUINFO}; mount /proc"
+        )
     try:
         done = subprocess.run(
             # -P: nothing is imported from the current folder.

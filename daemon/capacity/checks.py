@@ -7,8 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from stemd.daemon.capacity.benchmark import measured
-from stemd.daemon.capacity.choice import HEADROOM, is_held
-from stemd.daemon.capacity.measurements import processor_name
+from stemd.daemon.capacity.choice import is_held
+from stemd.daemon.capacity.estimate import MOST_LOAD
+from stemd.daemon.capacity.processor import processor_name
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.engine.networks import choose_networks
 from stemd.daemon.errors import ConfigError, StemdError
@@ -46,7 +47,7 @@ def check_speed(wishes: SeparationSection) -> Iterator[Finding]:
         yield good("speed", found)
     else:
         remedy = (
-            f"up to {HEADROOM:.0%} is held: `stemd bench` shows the presets that are; "
+            f"up to {MOST_LOAD:.0%} is held: `stemd bench` shows the presets that are; "
             "networks: 2stems and precision: int8 take less"
         )
         yield hint("speed", found, remedy)

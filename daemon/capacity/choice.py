@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from stemd.daemon.capacity.benchmark import Measurement
+from stemd.daemon.capacity.estimate import MOST_LOAD
 from stemd.daemon.capacity.measurements import Measurements, Remembered
 from stemd.daemon.engine.networks import Load, find_networks, load_networks
 from stemd.daemon.work import Work
 
 log = logging.getLogger(__name__)
-
-HEADROOM = 0.6
-"""The machine holds a scheme if a block takes no more than this share of the time that it may take:
-other programs need some of the rest, and a processor that gets warm becomes slower."""
 
 TRIES = 3
 """Starts at which a scheme that is not held is measured again: the machine may have been busy."""
@@ -64,8 +61,8 @@ def first_held(works: Sequence[Work]) -> Work:
 
 
 def is_held(measurement: Measurement) -> bool:
-    """Whether the machine has the time for what was measured, with `HEADROOM`."""
-    return measurement.load <= HEADROOM
+    """Whether the machine has the time for what was measured, with `MOST_LOAD`."""
+    return measurement.load <= MOST_LOAD
 
 
 def _known(cache: Measurements, work: Work) -> Remembered:

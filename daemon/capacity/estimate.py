@@ -19,14 +19,17 @@ How fast memory is, from what a copy in it gives, which reads as much as it writ
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from stemd.daemon.capacity.processor import read_cpuinfo
 from stemd.daemon.work import Work
 
 MOBILENET_GMAC = 0.300
 
-CPUINFO = Path("/proc/cpuinfo")
+MOST_LOAD = 0.6
+"""The machine holds a scheme if a block takes no more than this share of the time that it may take:
+other programs need some of the rest, and a processor that gets warm becomes slower."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +101,13 @@ BOARDS = (
 
 def this_board() -> Board:
     """Return the machine that this process runs on."""
-    text = CPUINFO.read_text() if CPUINFO.exists() else ""
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    return Board(platform.machine(), _core_of(text), len(os.sched_getaffinity(0)), memory_mb)
+    core, cores = _core_of(read_cpuinfo()), len(os.sched_getaffinity(0))
+    return Board(platform.machine(), core, cores, memory_mb)
 
 
-def _core_of(cpuinfo: str) -> Core:
+def _core_of(fields: Mapping[str, str]) -> Core:
     """Return the core that /proc/cpuinfo describes, or one that is certainly no faster."""
-    lines = [line.partition(":")[::2] for line in cpuinfo.splitlines()]
-    fields = {key.strip().lower(): value.strip() for key, value in lines}
     if core := BY_PART.get(fields.get("cpu part", "")):
         return core
     instructions = fields.get("flags", fields.get("features", "")).split()

@@ -1,11 +1,13 @@
 """The measurements of this machine, cached in a file."""
 
+import json
 import logging
 import os
 import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from stemd.daemon.capacity.benchmark import Measurement, measured
+from stemd.daemon.capacity.processor import processor_name
 from stemd.daemon.work import Work
 from stemd.tflite_models.families import FAMILIES
 from stemd.tflite_models.files import (
@@ -65,7 +68,11 @@ class Measurements:
     Parameters
     ----------
     path : Path, optional
-        By default in the user's cache folder.
+        By default one in the user's cache folder that no other version or machine uses.
+
+    Attributes
+    ----------
+    path : Path
 
     Raises
     ------
@@ -74,8 +81,8 @@ class Measurements:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path or user_cache_folder() / "machine.json"
         self._machine = describe_machine()
+        self.path = path or user_cache_folder() / _file_name(self._machine)
 
     def recall(self, work: Work) -> Remembered | None:
         """Return the measurements of this work, if there are any."""
@@ -112,15 +119,15 @@ class Measurements:
     def _alone(self) -> Iterator[None]:
         with ExitStack() as stack:
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(locked(self._path.parent, wait=True))
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(self.path.parent, wait=True))
             except OSError as error:
-                log.info("%s cannot be written, so nothing is remembered: %s", self._path, error)
+                log.info("%s cannot be written, so nothing is remembered: %s", self.path, error)
             yield
 
     def _read(self) -> dict[str, Any]:
         with suppress(OSError, ValidationError):
-            content = _Content.model_validate_json(read_ordinary(self._path, MOST_BYTES))
+            content = _Content.model_validate_json(read_ordinary(self.path, MOST_BYTES))
             if content.machine == self._machine:
                 return content.remembered
         return {}
@@ -128,7 +135,12 @@ class Measurements:
     def _write(self, remembered: dict[str, Any]) -> None:
         content = _Content(machine=self._machine, remembered=remembered)
         with suppress(OSError):
-            write_whole(self._path, content.model_dump_json(indent=1).encode(), PRIVATE)
+            write_whole(self.path, content.model_dump_json(indent=1).encode(), PRIVATE)
+
+
+def _file_name(machine: dict[str, str]) -> str:
+    """Return a name of its own for each machine, runtime and version of stemd."""
+    return f"machine-{sha256(json.dumps(machine).encode()).hexdigest()[:16]}.json"
 
 
 def describe_machine() -> dict[str, str]:
@@ -142,13 +154,3 @@ def describe_machine() -> dict[str, str]:
         "runtime": f"{runtime} {version(runtime.replace('_', '-'))}",
         "stemd": f"{version('stemd')}, graphs of version {graphs}",
     }
-
-
-def processor_name() -> str:
-    """Return the name of the processor, or else its architecture."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in ("model name", "Model"):
-                return value.strip()
-    return platform.machine()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stemd.daemon.capacity.estimate import Board, expected_load, this_board
+from stemd.daemon.capacity.estimate import MOST_LOAD, Board, expected_load, this_board
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import validated
 from stemd.daemon.engine.networks import TWO, choose_networks
@@ -15,9 +15,6 @@ from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.runtime import preferred_precision
 
 log = logging.getLogger(__name__)
-
-MOST_LOAD = 0.6
-"""The highest expected load of a profile, as a share of the time that a block may take."""
 
 MOST_MEMORY = 1 / 3
 """The share of the machine's memory that stemd may need."""

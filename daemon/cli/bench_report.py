@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any, TypeAlias
 
 from stemd.daemon.capacity.benchmark import Measurement
-from stemd.daemon.capacity.choice import HEADROOM, is_held
-from stemd.daemon.capacity.estimate import expected_load, this_board
+from stemd.daemon.capacity.choice import is_held
+from stemd.daemon.capacity.estimate import MOST_LOAD, expected_load, this_board
 from stemd.daemon.capacity.measurements import Measurements, describe_machine
 from stemd.daemon.capacity.profiles import choose_profile, sets_to_choose_from
 from stemd.daemon.cli.terminal import echo, echo_json
@@ -33,7 +33,7 @@ LEGEND = f"""
 DELAY    at 44.1 kHz, without the server's periods
 NETWORK  one network, one block
 DSP      signal processing of one hop, from and to 48 kHz
-LOAD     time that a block takes, of the time that it may take; held up to {HEADROOM:.0%}
+LOAD     time that a block takes, of the time that it may take; held up to {MOST_LOAD:.0%}
 EXPECTED estimate of LOAD, by counting multiplications (docs/raspberry-pi.md)
 CORES    how many cores are kept busy
 MEMORY   private memory of networks and signal processing alone
@@ -140,7 +140,7 @@ def _as_data(
         "residual": wishes.residual,
         "precision": wishes.precision,
         "threads": wishes.threads,
-        "headroom": HEADROOM,
+        "headroom": MOST_LOAD,
         "board": asdict(board),
         "preset": held[0] if held else None,
         "schemes": [

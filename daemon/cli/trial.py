@@ -12,6 +12,7 @@ from time import monotonic, sleep
 
 import numpy as np
 
+from stemd.daemon.control.checks import MOST_LATE
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.replies import JoinedStatus, Status
 from stemd.daemon.control.socket_paths import listens
@@ -46,9 +47,6 @@ AHEAD = 16_384
 
 IN_TIME = 0.98
 """The share of the expected cycles that the server must run."""
-
-MUCH = 0.001
-"""The share of blocks that may be late without being a fault."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class Trial:
             faults.append(f"the server called {self.periods} times instead of {self.expected}")
         if self.xruns:
             faults.append(counted(self.xruns, "xrun"))
-        if self.late_blocks > MUCH * self.blocks:
+        if self.late_blocks > MOST_LATE * self.blocks:
             faults.append(f"{self.late_blocks} of {self.blocks} blocks late")
         if self.late_periods:
             faults.append(f"{counted(self.late_periods, 'period')} late")

@@ -13,7 +13,7 @@ from stemd.daemon.wording import counted
 ANSWER_S = 5.0
 """How long to wait for a daemon's answer: one that takes longer hangs."""
 
-MUCH = 0.001
+MOST_LATE = 0.001
 """The share of blocks that may be late without a hint."""
 
 
@@ -45,7 +45,7 @@ def judge_status(status: Status) -> Finding:
         f"{status.state} on {status.server.name}, {blocks.late} of {blocks.total} blocks and "
         f"{counted(late_periods, 'period')} late, {counted(status.server.xruns, 'xrun')}"
     )
-    if blocks.late > MUCH * blocks.total:
+    if blocks.late > MOST_LATE * blocks.total:
         return hint("daemon", found, "`stemd bench` shows which presets this machine holds")
     if replaced := bad_samples.in_words(status):
         return hint("daemon", f"{found}; {replaced}", bad_samples.REMEDY)

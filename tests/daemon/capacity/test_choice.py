@@ -13,9 +13,10 @@ import pytest
 
 from damaged import damaged_four_stems
 from known_sets import FOUR, TWO
-from stemd.daemon.capacity import benchmark, measurements
+from stemd.daemon.capacity import benchmark, measurements, processor
 from stemd.daemon.capacity.benchmark import Measurement, measure, measured
-from stemd.daemon.capacity.choice import HEADROOM, TRIES, first_held
+from stemd.daemon.capacity.choice import TRIES, first_held
+from stemd.daemon.capacity.estimate import MOST_LOAD
 from stemd.daemon.capacity.measurements import Measurements
 from stemd.daemon.errors import StemdError
 from stemd.daemon.work import Work
@@ -31,7 +32,7 @@ LADDER = [Work(replace(SCHEME, B=b), TWO, "mixed") for b in (1, 2, 4)]
 @pytest.fixture
 def loads(tmp_path, monkeypatch):
     """Loads by block length, instead of a measurement; and what was measured."""
-    loads = {1: 1.5, 2: HEADROOM + 0.01, 4: HEADROOM}
+    loads = {1: 1.5, 2: MOST_LOAD + 0.01, 4: MOST_LOAD}
     asked = []
 
     def fake(work):
@@ -134,7 +135,7 @@ class TestMeasuring:
             measured(Work(SCHEME, 2, "mixed", 1))
 
     def test_without_proc_nothing_is_measured(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(benchmark, "PROCESSOR", tmp_path / "cpuinfo")
+        monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
         with pytest.raises(StemdError, match=r"there is no .*cpuinfo; mount /proc"):
             measured(Work(SCHEME, 2, "mixed", 1))
 
@@ -206,14 +207,14 @@ class TestMeasurements:
     )
     def test_what_is_no_file_of_ours_is_as_none(self, loads, make, tmp_path):
         (tmp_path / "stemd").mkdir()
-        make(tmp_path / "stemd" / "machine.json")
+        make(Measurements().path)
         assert Measurements().recall(LADDER[2]) is None
         assert first_held(LADDER[2:]) == LADDER[2]
 
     @pytest.mark.parametrize("wrong", ["-0.1", "0", "NaN", "1e999", '"fast"', "null"])
-    def test_a_measurement_that_cannot_be_is_made_anew(self, loads, tmp_path, wrong):
+    def test_a_measurement_that_cannot_be_is_made_anew(self, loads, wrong):
         first_held(LADDER)
-        path = tmp_path / "stemd" / "machine.json"
+        path = Measurements().path
         text = path.read_text()
         path.write_text(re.sub('"load": ?[0-9.]+', f'"load":{wrong}', text))
         assert path.read_text() != text
@@ -226,6 +227,16 @@ class TestMeasurements:
         assert Measurements().recall(work) is not None
         monkeypatch.setattr(measurements.platform, "node", lambda: "another")
         assert Measurements().recall(work) is None
+
+    def test_two_versions_do_not_write_over_each_others_measurements(self, loads, monkeypatch):
+        work, version = Work(SCHEME, TWO, "mixed", 1), measurements.version
+        Measurements().measure(work)
+        with monkeypatch.context() as patch:
+            patch.setattr(measurements, "version", lambda package: f"{version(package)}-other")
+            assert Measurements().recall(work) is None
+            Measurements().measure(work)
+            assert Measurements().recall(work) is not None
+        assert Measurements().recall(work) is not None
 
     @pytest.mark.parametrize(
         "content",
@@ -246,7 +257,7 @@ class TestMeasurements:
         path.write_text(content.replace("KEY", json.dumps(str(work))))
         assert Measurements(path).recall(work) is None
         Measurements(path).measure(work)
-        assert Measurements(path).recall(work).best.load == HEADROOM
+        assert Measurements(path).recall(work).best.load == MOST_LOAD
 
     def test_what_another_version_has_measured_in_its_own_way_stays(self, loads, tmp_path):
         path, works = (
@@ -272,7 +283,7 @@ class TestMeasurements:
         found = Measurements(tmp_path / "file" / "machine.json").measure(
             Work(SCHEME, TWO, "mixed", 1)
         )
-        assert found.best.load == HEADROOM
+        assert found.best.load == MOST_LOAD
         assert "cannot be written, so nothing is remembered" in caplog.text
 
     def test_who_has_no_home_is_told_what_to_set(self, monkeypatch):

@@ -6,17 +6,18 @@ import pytest
 
 import known_sets
 from known_sets import TWO
-from stemd.daemon.capacity import estimate, profiles
+from stemd.daemon.capacity import estimate, processor, profiles
 from stemd.daemon.capacity.estimate import (
     A53,
     A72,
     A76,
     BOARDS,
+    MOST_LOAD,
     Board,
     expected_load,
     this_board,
 )
-from stemd.daemon.capacity.profiles import MOST_LOAD, choose_profile, completed
+from stemd.daemon.capacity.profiles import choose_profile, completed
 from stemd.daemon.config_file import load_config
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import PRESETS
@@ -91,7 +92,7 @@ def test_the_load_goes_with_networks_threads_and_cores():
 )
 def test_a_core_is_known_by_its_part_or_by_its_instructions(cpuinfo, core, tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text(cpuinfo)
-    monkeypatch.setattr(estimate, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
     found = this_board()
     assert found.core == core
     assert found.cores >= 1
