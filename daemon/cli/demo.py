@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stemd.daemon.cli.options import ConfigSource, with_config
+from stemd.daemon.cli.options import ConfigSource, NamedPath, with_config
 from stemd.daemon.cli.terminal import echo
 from stemd.daemon.config import Config
 from stemd.daemon.errors import StemdError
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NamedPath(file_okay=False),
     default=Path("demo"),
     help="Folder for the stems and the picture.",
     show_default=True,
 )
 @click.option(
     "--song",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(dir_okay=False),
     help="The song to play; by default the bundled one.",
 )
 def demo(source: ConfigSource, folder: Path, song: Path | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from stemd.daemon.cli.options import NETWORKS, Choice
+from stemd.daemon.cli.options import NETWORKS, Choice, NamedPath
 from stemd.daemon.cli.terminal import echo, echo_error, progress_bar
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import AUTO
@@ -47,7 +47,7 @@ def list_sets() -> None:
 @click.option(
     "--from",
     "source",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="An archive, or the folder of an unpacked checkpoint, instead of a download.",
 )
 @click.option(
@@ -124,7 +124,7 @@ def verify(name: str | None) -> None:
     "-o",
     "--output",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NamedPath(file_okay=False),
     required=True,
     help="Folder for the files, STEM.tflite for each stem.",
 )

@@ -1,6 +1,7 @@
 """Options and values that several commands take."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -32,6 +33,24 @@ class Choice(click.Choice):  # type: ignore[type-arg] # generic since click 8.2 
             near = nearest(value, map(str, self.choices), ALIKE)
             hint = f" Did you mean {near}?" if near else ""
             raise click.BadParameter(f"{error.message}{hint}", ctx, param) from None
+
+
+class NamedPath(click.Path):
+    """A path; none is "", which a shell gives for a variable that is not set."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(path_type=Path, file_okay=file_okay, dir_okay=dir_okay)
+
+    def convert(
+        self,
+        value: "str | os.PathLike[str]",
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Return the path; without this rule "" would be the current folder."""
+        if not os.fspath(value):
+            self.fail("a path must not be empty: is a variable of the shell not set?", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Words(click.ParamType):  # type: ignore[type-arg] # generic since click 8.2 only
@@ -259,7 +278,7 @@ _config_option = click.option(
     "-c",
     "--config",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(dir_okay=False),
     help="The configuration file; by default your own (~/.config/stemd/config.yaml), if it exists.",
 )
 

@@ -36,6 +36,7 @@ from stemd.daemon.supervisor.changes import Setup
 from stemd.daemon.supervisor.session import TICK_S, ServerGoneError, Session
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import SAMPLERATE
+from stemd.tflite_models.files import write_whole
 
 SONG = Path(__file__).parent / "song" / "slow-motion-dream.mp3"
 
@@ -161,9 +162,7 @@ def draw(recording: Recording, path: Path) -> None:
     axes[-1].set_xlabel("seconds")
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=100)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(picture.getvalue())
-    part.replace(path)
+    write_whole(path, picture.getvalue())
 
 
 def measure_delay(mixture: Waveform, total: Waveform) -> int | None:

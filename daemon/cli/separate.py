@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from stemd.daemon.cli.options import NETWORKS, NUMBER_OF_STEMS, Choice, refuse_both
+from stemd.daemon.cli.options import NETWORKS, NUMBER_OF_STEMS, Choice, NamedPath, refuse_both
 from stemd.daemon.cli.terminal import echo, progress_bar
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.presets import PRESETS, fitting_schemes
@@ -21,12 +21,12 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 
 
 @click.command()
-@click.argument("song", type=click.Path(path_type=Path))
+@click.argument("song", type=NamedPath())
 @click.option(
     "-o",
     "--output",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NamedPath(file_okay=False),
     help="Folder for the stems; by default one with the song's name, in the current folder.",
 )
 @click.option("--networks", type=NETWORKS, help="The set of networks, by name.")

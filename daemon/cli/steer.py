@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from stemd.daemon.cli.options import Choice, Seconds, json_option
+from stemd.daemon.cli.options import Choice, NamedPath, Seconds, json_option
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import load_config
@@ -79,7 +79,7 @@ class Stem(Choice):
 
 socket_option = click.option(
     "--socket",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="Path of the daemon's socket; by default that of your configuration, or of the "
     "system-wide service.",
 )

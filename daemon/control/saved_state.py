@@ -145,6 +145,11 @@ def _as_binding(data: Any) -> Binding | None:
         return None
 
 
+def _target_of(path: Path) -> Path:
+    """Return the path itself, or, where it is a link, where that leads to in the end."""
+    return Path(os.path.realpath(path))
+
+
 class StateFile:
     """A file in which the state is saved, or none.
 
@@ -154,7 +159,7 @@ class StateFile:
     Parameters
     ----------
     path : Path or None
-        None: nothing is saved.
+        None: nothing is saved. If it is a link, its target is written, and the link stays.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -225,7 +230,7 @@ class StateFile:
     def _write(self, path: Path, what: SavedState) -> str:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(self._file.updated(what)).encode(), PRIVATE)
+            write_whole(_target_of(path), json.dumps(self._file.updated(what)).encode(), PRIVATE)
         except OSError as error:
             log.warning("cannot save the state in %s: %s", path, error.strerror)
             return f"cannot save the state in {path}: {error.strerror}"
@@ -245,9 +250,10 @@ class StateFile:
             log.debug("no lock beside %s: %s", path, error)
 
     def _put_aside(self, path: Path) -> None:
-        aside = path.with_name(f"{path.name}.damaged")
+        target = _target_of(path)
+        aside = target.with_name(f"{target.name}.damaged")
         try:
-            path.replace(aside)
+            target.replace(aside)
         except OSError as error:
             self._save_nowhere(
                 f"the state file {path} is damaged, and cannot be renamed: {error.strerror}"

@@ -5,6 +5,7 @@ import socket
 import stat
 import struct
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from stemd.daemon.errors import ConfigError, StemdError
 
 SYSTEM_FOLDER = Path("/run/stemd")
 """The folder that systemd makes for the system-wide service."""
+
+
+USERS_FOLDER = Path("/run/user")
+"""What logind makes for each user, by number."""
 
 
 def socket_path(wish: str, client_name: str) -> Path:
@@ -55,7 +60,7 @@ def find_auto(client_name: str) -> Path:
     """Return where a daemon listens: the user's, or the system-wide one if only that answers.
 
     If neither answers and the user has one other socket, return that: its daemon has an earlier
-    name, or one that a session manager gave it.
+    name, or one that a session manager gave it. With sudo, the user's own is looked for too.
 
     Raises
     ------
@@ -63,12 +68,19 @@ def find_auto(client_name: str) -> Path:
         The user has no folder for sockets.
     """
     name = f"{client_name}.socket"
-    own, of_machine = runtime_folder() / name, SYSTEM_FOLDER / name
-    for path in (own, of_machine):
+    own = runtime_folder() / name
+    for path in (own, SYSTEM_FOLDER / name, *_sockets_before_sudo(name)):
         if listens(path):
             return path
     others = [path for path in own.parent.glob("*.socket") if listens(path)]
     return others[0] if len(others) == 1 else own
+
+
+def _sockets_before_sudo(name: str) -> Iterator[Path]:
+    """Yield the socket of the user who called sudo; only root may steer another user's daemon."""
+    user = os.environ.get("SUDO_UID", "")
+    if os.getuid() == 0 and user.isdecimal():
+        yield USERS_FOLDER / user / "stemd" / name
 
 
 def listens(path: Path) -> bool:

@@ -256,11 +256,12 @@ def writing_stems(
             for file in files:
                 file.put_in_place()
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason, remedy = error.strerror or str(error), "give another folder (-o)"
         if error.errno in (ENOSPC, EDQUOT):
             most = len(stems) * CHANNELS * frames * BYTES[subtype] / 1e6
-            reason += f": they take up to {most:.0f} MB; make room, or give another folder (-o)"
-        raise AudioFileError(f"cannot write the stems into {folder}: {reason}") from None
+            reason += f": they take up to {most:.0f} MB"
+            remedy = f"make room, or {remedy}"
+        raise AudioFileError(f"cannot write the stems into {folder}: {reason}; {remedy}") from None
 
 
 @contextmanager

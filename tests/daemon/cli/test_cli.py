@@ -87,6 +87,16 @@ def test_config_prints_the_effective_one(stemd):
         (["separate", "x", "--format", "flac", "--bits", "float"], 2, "FLAC holds no float"),
         (["separate", "x", "--stems", "3"], 2, "'3' is not one of"),
         (["doctor", "--seconds", "nan"], 2, "must be a number of seconds (got nan)"),
+        (
+            ["separate", "none.wav", "-o", ""],
+            2,
+            "'-o' / '--output': a path must not be empty",
+        ),
+        (["separate", ""], 2, "a path must not be empty"),
+        (["models", "export", "2stems", "-o", ""], 2, "a path must not be empty"),
+        (["models", "install", "2stems", "--from", ""], 2, "a path must not be empty"),
+        (["check", "-c", ""], 2, "a path must not be empty"),
+        (["status", "--socket", ""], 2, "a path must not be empty"),
         (["demo", "--song", "none.wav"], 1, "cannot read none.wav: there is no such file"),
     ],
 )

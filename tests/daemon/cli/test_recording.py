@@ -1,10 +1,12 @@
 """The demonstration: a short song, in real time, through real programs on a real server."""
 
+import errno
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import soundfile
 from stalls import measure_undisturbed
 from stemd.daemon.cli import recording as recordings
 from stemd.daemon.errors import ServerError, StemdError
+from stemd.tflite_models import files
 
 STEMD = Path(sys.executable).with_name("stemd")
 SONG = Path(recordings.__file__).parent / "song" / "slow-motion-dream.mp3"
@@ -90,3 +93,15 @@ def test_missing_program_is_named_with_the_remedy(monkeypatch):
         ServerError, match=r"jack-stdin is not installed, .* apt install jack-stdio"
     ):
         recordings.play_and_record(None, np.zeros((2, 1)))
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    wave = np.zeros((2, 100_000), np.float32)
+    recording = SimpleNamespace(mixture=wave, aligned=lambda: {"vocals": wave})
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        recordings.draw(recording, tmp_path / "stems.png")
+    assert not list(tmp_path.iterdir())

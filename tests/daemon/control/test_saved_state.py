@@ -28,6 +28,17 @@ def test_what_was_kept_is_recalled(tmp_path):
     assert StateFile(path).read() == SOMETHING
 
 
+def test_where_the_file_is_a_link_what_it_leads_to_is_written(tmp_path):
+    link, target = tmp_path / "link", tmp_path / "state"
+    link.symlink_to(target)
+    assert save(StateFile(link)) == ""
+    assert StateFile(target).read() == SOMETHING
+    target.write_bytes(b"{")
+    assert StateFile(link).read() == SavedState()
+    assert (tmp_path / "state.damaged").read_bytes() == b"{"
+    assert link.is_symlink()
+
+
 def test_a_strip_of_defaults_is_kept_for_the_configuration_may_have_another(tmp_path):
     path, back_to_0_db = tmp_path / "state", SavedState(strips={"drums": Strip()})
     assert save(StateFile(path), back_to_0_db) == ""

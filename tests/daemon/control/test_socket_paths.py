@@ -13,6 +13,7 @@ from stemd.daemon.errors import StemdError
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.delenv("SUDO_UID", raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(socket_paths, "SYSTEM_FOLDER", tmp_path / "machine")
     (tmp_path / "stemd").mkdir()
@@ -77,6 +78,27 @@ def test_what_is_said_is_what_counts(listening):
     listening("machine")
     assert find_socket("off", "stemd") is None
     assert find_socket("/elsewhere/s", "stemd") == socket_paths.Path("/elsewhere/s")
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_with_sudo_the_daemon_of_the_user_who_calls_it_is_found(
+    user, tmp_path, listening, monkeypatch
+):
+    monkeypatch.setattr(socket_paths, "USERS_FOLDER", tmp_path / "users")
+    monkeypatch.setattr(socket_paths.os, "getuid", lambda: user)
+    monkeypatch.setattr(socket_paths, "problem_with", lambda _: "")
+    folder = tmp_path / "users" / "1234" / "stemd"
+    folder.mkdir(parents=True)
+    listening("users/1234/stemd")
+    own = tmp_path / "stemd" / "stemd.socket"
+    assert find_socket("auto", "stemd") == own
+    monkeypatch.setenv("SUDO_UID", "../1234")
+    assert find_socket("auto", "stemd") == own
+    monkeypatch.setenv("SUDO_UID", "1234")
+    found = find_socket("auto", "stemd")
+    assert found == (folder / "stemd.socket" if user == 0 else own), "for root only"
+    listening("stemd")
+    assert find_socket("auto", "stemd") == own, "root's own is first"
 
 
 def test_the_only_one_that_listens_is_found_by_another_name_too(tmp_path, listening):
