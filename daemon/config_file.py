@@ -14,7 +14,7 @@ from stemd.daemon.errors import ConfigError
 from stemd.daemon.validation_errors import UNKNOWN_KEY, in_words
 from stemd.daemon.wording import named, nearest, shown
 from stemd.daemon.yaml_text import read_yaml
-from stemd.tflite_models.files import read_ordinary
+from stemd.tflite_models.files import broken_link, read_ordinary
 
 ALIKE = 0.8
 """How much a wrong value must be like the one that is suggested: int4 was not meant as int8."""
@@ -38,24 +38,17 @@ def existing_default_path() -> Path | None:
         path = user_config_path("stemd") / "config.yaml"
         path.stat()
     except FileNotFoundError:
-        _refuse_broken_link(path)
-        return None
+        if not (broken := broken_link(path)):
+            return None
+        raise ConfigError(
+            f"cannot read the configuration {path}: {broken}; put it there, or remove the link"
+        ) from None
     except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
         raise ConfigError(
             f"cannot look for the configuration: {error}; name one (-c), or set HOME or "
             "XDG_CONFIG_HOME"
         ) from None
     return path
-
-
-def _refuse_broken_link(path: Path) -> None:
-    """Refuse a link in place of the file or of a folder above it whose target is missing."""
-    for each in (path, *path.parents):
-        if each.is_symlink() and not each.exists():
-            raise ConfigError(
-                f"cannot read the configuration {path}: {each} is a link to {each.readlink()}, "
-                "which is missing; put it there, or remove the link"
-            )
 
 
 def load_config(path: Path | None, settings: Iterable[str] = ()) -> Config:

@@ -129,6 +129,14 @@ def why_unreadable(path: Path) -> str:
     return "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
 
 
+def broken_link(path: Path) -> str:
+    """Return which link, of a path and the folders above it, leads nowhere; empty if none does."""
+    for each in (path, *path.parents):
+        if each.is_symlink() and not each.exists():
+            return f"{each} is a link to {each.readlink()}, which is missing"
+    return ""
+
+
 def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
     """Write a file so that, whatever happens, its name holds the old content or the new.
 

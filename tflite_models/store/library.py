@@ -17,6 +17,7 @@ from stemd.tflite_models.families import DEFAULT_FAMILY, family_of
 from stemd.tflite_models.families import releases as official_releases
 from stemd.tflite_models.family import Release
 from stemd.tflite_models.files import (
+    broken_link,
     explained,
     user_cache_folder,
     user_data_folder,
@@ -321,11 +322,12 @@ def _sets_in(root: Path) -> Iterator[Path]:
     Raises
     ------
     ModelError
-        The folder may not be looked into: sets could be there.
+        The folder may not be looked into, or is a link that leads nowhere: sets could be there.
     """
     try:
         folders = [folder for folder in root.iterdir() if SET_NAME.fullmatch(folder.name)]
     except (FileNotFoundError, NotADirectoryError):
+        _refuse_broken_link(root)
         return
     except OSError as error:
         raise _closed(root, error) from error
@@ -338,15 +340,22 @@ def _is_set(folder: Path) -> bool:
     Raises
     ------
     ModelError
-        The folder may not be looked into: one could be there.
+        The folder may not be looked into, or is a link that leads nowhere: one could be there.
     """
     try:
         (folder / MANIFEST).stat()
     except (FileNotFoundError, NotADirectoryError):
+        _refuse_broken_link(folder)
         return False
     except OSError as error:
         raise _closed(folder, error) from error
     return True
+
+
+def _refuse_broken_link(path: Path) -> None:
+    """Raise `ModelError` where a link that leads nowhere stands for a folder of networks."""
+    if broken := broken_link(path):
+        raise ModelError(f"{broken}; put the networks there, or remove the link")
 
 
 def _closed(folder: Path, error: OSError) -> ModelError:

@@ -539,6 +539,21 @@ def test_a_data_folder_behind_a_closed_door_is_told(release, bundled, ask, close
         getattr(library, ask)(*[] if ask == "list" else ["2stems"])
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_networks_behind_a_link_that_leads_nowhere_are_not_passed_over(
+    release, bundled, tmp_path, depth
+):
+    data = tmp_path / "data"
+    folder = data / "models" / "2stems"
+    link = (folder, *folder.parents)[depth]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(tmp_path / "gone")
+    library = Library(data, tmp_path / "cache", bundled.parent, {"2stems": release})
+    for ask in (library.list, lambda: library.find("2stems")):
+        with pytest.raises(ModelError, match=f"{link} is a link to {tmp_path}/gone, which is"):
+            ask()
+
+
 def test_a_user_without_home_is_told(monkeypatch):
     def unknown(_):
         raise KeyError
