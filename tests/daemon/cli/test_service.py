@@ -121,12 +121,21 @@ def test_a_unit_that_systemd_knows_nothing_of_can_be_taken_away(systemd, tmp_pat
     assert not list(tmp_path.rglob("stemd.service"))
 
 
-def test_a_wrong_configuration_is_told_before_anything_is_done(systemd, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("foo: bar", "foo: unknown key"),
+        ("separation: {networks: nope}", "there are no networks named 'nope'"),
+    ],
+)
+def test_a_wrong_configuration_is_told_before_anything_is_done(
+    systemd, tmp_path, monkeypatch, text, fault
+):
     systemd(shown())
     (tmp_path / "stemd").mkdir()
-    (tmp_path / "stemd" / "config.yaml").write_text("foo: bar\n")
+    (tmp_path / "stemd" / "config.yaml").write_text(text)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    assert "foo: unknown key" in fault_of("install")
+    assert fault in fault_of("install")
     assert not list(tmp_path.rglob("stemd.service"))
 
 
