@@ -15,7 +15,7 @@ Spectra: TypeAlias = NDArray[np.complex64]
 """Columns of the STFT, each of every channel [shape=(spectra, channels, n_bins)]."""
 
 Magnitudes: TypeAlias = NDArray[np.float32]
-"""Absolute values of spectra as a network sees them [shape=(spectra, model_bins, channels)]."""
+"""Absolute values of spectra, as networks get them [shape=(spectra, model_bins, channels)]."""
 
 Masks: TypeAlias = NDArray[np.float32]
 """Each stem's share of the mixture, 0 to 1 [shape=(spectra, stems, channels, n_bins)]."""

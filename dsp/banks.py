@@ -9,7 +9,7 @@ from stemd.dsp.arrays import Magnitudes, Spectra
 from stemd.dsp.scheme import CHANNELS, Scheme
 
 Network: TypeAlias = Callable[[Magnitudes, Magnitudes], None]
-"""Reads the window [shape=(T, model_bins, 2)], writes the rows emitted [shape=(B, …)]."""
+"""Reads the window [shape=(T, model_bins, 2)], writes the block's rows [shape=(B, …)]."""
 
 
 class Bank:
@@ -18,10 +18,10 @@ class Bank:
     Attributes
     ----------
     magnitudes : float32 [shape=(T, model_bins, CHANNELS)]
-        The mixture, oldest spectrum first; the last ``mirror`` rows are not heard but mirrored.
+        The mixture, oldest spectrum first; the last ``mirror`` rows mirror the newest spectra.
     estimates : float32 [shape=(stems, B, model_bins, CHANNELS)]
-        Each network's estimate for the spectra that the block emits; logits at first where the
-        masks are a softmax.
+        Each network's estimate for the spectra of the block; if the masks are a softmax, logits
+        at first.
     """
 
     def __init__(self, scheme: Scheme, stems: int) -> None:
@@ -32,10 +32,10 @@ class Bank:
         self._rows = np.empty((scheme.B, self._bins, CHANNELS), np.float32)
 
     def estimate_residual(self) -> None:
-        """Estimate the last stem as the residual: what the others leave of the mixture.
+        """Estimate the last stem as the residual: the mixture without the other stems.
 
-        Stems are independent, so it is their powers that add up; by magnitudes it would be 0.4 dB
-        worse. The sum of the other stems can be larger than the mixture.
+        Stems are independent, so their powers add up; with magnitudes the result is 0.4 dB worse.
+        The sum of the other stems can be larger than the mixture.
         """
         newest = self._scheme.heard - self._scheme.A
         residual = self.estimates[-1]
@@ -46,9 +46,10 @@ class Bank:
         np.sqrt(np.maximum(residual, 0, out=residual), out=residual)
 
     def share_by_softmax(self) -> None:
-        """Turn logits into magnitudes: each stem's share of the mixture's.
+        """Turn logits into magnitudes: each stem's share of the mixture.
 
-        A logit that is not finite spoils all stems' estimates of its bin; see `RatioMask.bad`.
+        A logit that is not finite makes all stems' estimates of its bin invalid; see
+        `RatioMask.bad`.
         """
         newest = self._scheme.heard - self._scheme.A
         rows = self._rows
@@ -61,7 +62,7 @@ class Bank:
             self.estimates *= rows
 
     def slide_from(self, other: "Bank") -> None:
-        """Copy the other bank's window, or this one's, one block older."""
+        """Copy the window of the other bank, or of this one, moved by one block."""
         kept = self._scheme.heard - self._scheme.B
         self.magnitudes[:kept] = other.magnitudes[self._scheme.B : self._scheme.heard]
 
@@ -72,18 +73,18 @@ class Bank:
         np.abs(spectra[..., : self._bins].swapaxes(1, 2), out=rows)
 
     def mirror_future(self) -> None:
-        """Fill the unheard end of the window with the newest spectra, backwards."""
+        """Fill the end of the window, the future, with the newest spectra, backwards."""
         newest = self._scheme.heard - 1
         self.magnitudes[newest + 1 :] = self.magnitudes[newest - self._scheme.mirror : newest][::-1]
 
 
 class Networks(Protocol):
-    """Runs the networks for the separator: in turn, or on threads of their own."""
+    """Runs the networks for the separator: in turn, or on their own threads."""
 
     def submit(self, bank: Bank) -> None:
         """Begin to fill ``bank.estimates`` from ``bank.magnitudes``.
 
-        They are to be collected in the order in which they were submitted.
+        Banks must be collected in the order in which they were submitted.
         """
 
     def collect(self, bank: Bank) -> bool:

@@ -13,16 +13,16 @@ EPSILON = 1e-10
 
 
 LOUDEST_POWER = 1e30
-"""More than any estimate's power can be: the loudest input that is let in gives 1e19."""
+"""More than the power of any valid estimate: the loudest permitted input gives 1e19."""
 
 
 MaskKind: TypeAlias = Literal["sigmoid", "softmax"]
-"""What the networks give. sigmoid: each its stem's magnitudes; softmax: each the logits of its
-stem's mask, and all masks of a bin sum to one."""
+"""What each network returns. sigmoid: the magnitudes of its stem; softmax: the logits of its stem's
+mask, and all masks of a bin sum to one."""
 
 
 class MaskExtension(StrEnum):
-    """How masks go on above the networks' last bin (for Spleeter 11 kHz)."""
+    """The masks above the networks' last bin (for Spleeter 11 kHz)."""
 
     MEAN = "mean"
     """The mean of the mask over the bins below: the stems then sum to the mixture."""
@@ -40,9 +40,9 @@ class RatioMask:
     Attributes
     ----------
     extension : MaskExtension
-        For the spectra that come next.
+        For the next spectra.
     newest : float32 [shape=(stems, CHANNELS, n_bins)]
-        The last spectrum's masks, held until `update`; at first everything is shared equally.
+        The masks of the last spectrum, until `update`; at first all stems get the same share.
     bad : int
         Estimates so far that were not finite or absurdly large. They count as 0, so every
         mask stays between 0 and 1.

@@ -1,4 +1,4 @@
-"""The separator between blocks of any size at any sample rate."""
+"""The separator for blocks of any size at any sample rate."""
 
 from collections.abc import Iterator
 from math import ceil, gcd
@@ -48,7 +48,7 @@ class HopFramer:
 class Pipeline:
     """Separates a mixture in blocks of any size at any sample rate into blocks of the stems.
 
-    What comes out does not depend on the block sizes. Not thread-safe: one thread owns it.
+    The output does not depend on the block sizes. Not thread-safe: one thread owns it.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Pipeline:
             yield self._up.process(stems) if self._up else stems
 
     def _block(self, frames: int) -> Waveform:
-        """Return memory without gaps, as the rings want it [shape=(stems * CHANNELS, frames)]."""
+        """Return contiguous memory, as the rings need it [shape=(stems * CHANNELS, frames)]."""
         return self._stems[: self._outputs * frames].reshape(self._outputs, frames)
 
 

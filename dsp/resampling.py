@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     import soxr
 
 PROBE_CHUNK = 16
-"""Frames at a time in which the delay is measured, and by which it may be underestimated."""
+"""Block size in frames for measuring the delay, which may be underestimated by as much."""
 
 
 class RateConverter:
     """Converts a stream from one sample rate to another.
 
     libsoxr compensates its filters' delay: frame ``n`` of the output belongs to the time
-    ``n / rate_out`` of the input. It only returns frames some time later, in bursts. The output
-    does not depend on the sizes of the input's blocks.
+    ``n / rate_out`` of the input. But it returns frames later, in bursts. The output does not
+    depend on the sizes of the input's blocks.
 
     Attributes
     ----------
     held : int
-        The most frames (at ``rate_out``) by which what came out can lag behind what went in.
+        The most frames (at ``rate_out``) by which the output can be later than the input.
     """
 
     def __init__(self, rate_in: int, rate_out: int, channels: int) -> None:
@@ -32,7 +32,7 @@ class RateConverter:
         self.held = _measure_held(rate_in, rate_out)
 
     def process(self, block: Waveform) -> Waveform:
-        """Convert a block of any length; return the frames that are ready, maybe none.
+        """Convert a block of any length; return the frames that are ready, perhaps none.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ def _stream(rate_in: int, rate_out: int, channels: int) -> "soxr.ResampleStream"
 
 
 def _measure_held(rate_in: int, rate_out: int) -> int:
-    """Watch half a second of silence go through; the bursts repeat well within that."""
+    """Convert half a second of silence; the bursts repeat within much less."""
     stream = _stream(rate_in, rate_out, 1)
     silence = np.zeros((PROBE_CHUNK, 1), np.float32)
     given = taken = 0

@@ -1,4 +1,4 @@
-"""The grid on which networks see music, and the sliding window that they look through."""
+"""The grid of spectra that networks get, and the sliding window of the separation."""
 
 from dataclasses import dataclass, field, replace
 
@@ -9,22 +9,21 @@ CHANNELS = 2
 """All networks are trained on stereo."""
 
 MAX_HOPS = 8
-"""Hops that go through the signal processing at once at most; of more the caches are too small.
+"""The most hops that the signal processing takes at once; for more, the caches are too small.
 
-It bounds the memory of what lies between the steps: for Spleeter 0.1 MB for each hop, and as much
-for each stem.
+It limits the memory between the steps: for Spleeter 0.1 MB for each hop, and as much for each stem.
 """
 
 MAX_T = 1024
 """Spectra in the longest window: twice Spleeter's."""
 
 LEAST_OVERLAP = 3
-"""Windows that overlap at least: from three on, squared Hann windows add up to a constant."""
+"""The fewest windows that overlap: three or more squared Hann windows add up to a constant."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The times and frequencies at which a family of networks sees music.
+    """The times and frequencies of the spectra that a family of networks gets.
 
     Attributes
     ----------
@@ -33,14 +32,14 @@ class Grid:
     hop_length : int
         Frames from one spectrum to the next.
     model_bins : int
-        Frequency bins that the networks see, from 0 Hz on; above, the masks are extended.
+        Frequency bins that the networks get, from 0 Hz up; above them, the masks are extended.
     stride : int
-        The networks' window is a multiple of so many spectra.
+        The networks' window is a multiple of this number of spectra.
 
     Raises
     ------
     ValueError
-        If the numbers do not fit into each other.
+        The numbers do not fit together.
     """
 
     n_fft: int
@@ -72,27 +71,27 @@ class Grid:
 
 
 SPLEETER = Grid(n_fft=4096, hop_length=1024, model_bins=1024, stride=64)
-"""That of Spleeter's networks. Schemes are written down on it; networks of another family bring
+"""The grid of Spleeter's networks, and the default of schemes. Networks of another family have
 their own grid: see `Scheme.on`."""
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How much the networks see and how much of it they emit.
+    """The sliding window: how many spectra the networks get, and which they estimate.
 
-    The window holds ``T`` spectra. Its last ``mirror`` ones are not heard yet: they repeat the
-    newest ones backwards. Each block, ``B`` spectra are emitted that lie ``A`` behind the newest.
+    The window has ``T`` spectra. The last ``mirror`` of them are still in the future: they repeat
+    the newest spectra backwards. Each block returns ``B`` spectra, ``A`` before the newest one.
 
     Attributes
     ----------
     T : int
         Spectra in the window, a multiple of the grid's stride.
     B : int
-        Spectra emitted, and hops collected, for each block.
+        Spectra that each block returns, and hops that it collects.
     A : int
-        Look-ahead: spectra between the last one emitted and the newest one heard, inclusive.
+        Look-ahead: spectra after the last returned one, up to the newest one.
     mirror : int
-        Spectra at the end of the window that mirror the newest ones instead of being heard.
+        Spectra at the end of the window that mirror the newest ones.
     grid : Grid
         What the spectra are.
 
@@ -133,7 +132,7 @@ class Scheme:
         Raises
         ------
         ValueError
-            The window is no multiple of that grid's stride.
+            The window is not a multiple of that grid's stride.
         """
         return replace(self, grid=grid)
 
@@ -144,7 +143,7 @@ class Scheme:
 
     @property
     def heard(self) -> int:
-        """Rows of the window that hold spectra which were heard."""
+        """Rows of the window with spectra of the input; the others are mirrored."""
         return self.T - self.mirror
 
     @property
@@ -164,4 +163,4 @@ class Scheme:
 
 
 OFFLINE = Scheme(T=512, B=512, A=0)
-"""Spleeter's scheme: segments of 512 spectra, each seen whole."""
+"""Spleeter's scheme: segments of 512 spectra, each processed as a whole."""

@@ -42,10 +42,10 @@ class BlockCounts:
 class Separator:
     """Streams stems out of a mixture at 44.1 kHz, by the sliding window of its scheme.
 
-    While the networks work on the banks that they were given, another one collects the next block.
-    A block's estimates are due when ``ahead`` more blocks are full; from then on they shape one
-    spectrum each hop. When they are late, the last masks are held for the whole block, so the delay
-    never changes.
+    While the networks work on their banks, another bank collects the next block. A block's
+    estimates are due when ``ahead`` more blocks are full. From then on, they are used for one
+    spectrum in each hop. If they are late, the last masks are used for the whole block, so the
+    delay never changes.
 
     Not thread-safe: one thread owns it.
 
@@ -61,9 +61,9 @@ class Separator:
     rfft : callable
         See `Analysis`.
     residual : bool
-        Whether the last stem has no network, and is what the others leave of the mixture.
+        Whether the last stem has no network: it is the mixture without the other stems.
     masks : MaskKind
-        What the networks give. A softmax needs all of them, so there is no residual then.
+        What the networks return. A softmax needs all of them, so it excludes a residual.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ class Separator:
         self._hops += count
 
     def _turn(self) -> None:
-        """Hand the bank that is full to the networks, and take over the one that is due."""
+        """Give the full bank to the networks, and take the one that is due."""
         full = self._collecting
         due = self._submitted[0] if len(self._submitted) == self._ahead else None
         finished = due is None or self._networks.collect(due)
@@ -171,7 +171,7 @@ class Separator:
         self._collecting.slide_from(full)
 
     def _complete(self, bank: Bank) -> None:
-        """Make estimates of what the networks gave."""
+        """Turn what the networks returned into estimates."""
         if self._masks == "softmax":
             bank.share_by_softmax()
         if self._residual:

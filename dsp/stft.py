@@ -1,7 +1,7 @@
 """Streaming short-time Fourier transform and its inverse, some hops at a time.
 
 Periodic Hann windows on both sides, as the networks were trained with. Where R of them overlap, the
-squared windows add up to 3/8 R, which the synthesis window takes back.
+squared windows add up to 3/8 R; the synthesis window is divided by that.
 (Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984.)
 """
 
@@ -18,7 +18,7 @@ from stemd.dsp.scheme import MAX_HOPS, Grid
 def hann(n_fft: int) -> Waveform:
     """Return the periodic Hann window [shape=(n_fft,)].
 
-    It is ``scipy.signal.get_window("hann", n_fft)``, the import of which takes 73 MB.
+    It equals ``scipy.signal.get_window("hann", n_fft)``, whose import needs 73 MB.
     """
     n = np.arange(n_fft)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * n / n_fft)
@@ -26,7 +26,7 @@ def hann(n_fft: int) -> Waveform:
 
 
 def _any(values: Waveform | Spectra) -> bool:
-    """Whether anything is not zero; in music the first value mostly is not."""
+    """Whether any value is not zero; in music, usually the first one is not."""
     return bool(values.item(0) or values.any())
 
 
@@ -39,7 +39,7 @@ _HAS_FLOAT32 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
 
 
 def numpys_rfft(frames: Waveform, out: Spectra) -> None:
-    """Transform by NumPy: SciPy would save 13 µs a hop, and take 23 MB of memory."""
+    """Transform with NumPy: SciPy would save 13 µs for each hop, but need 23 MB of memory."""
     if _HAS_FLOAT32:
         np.fft.rfft(frames, out=out)  # type: ignore[arg-type] # the stubs know doubles only
     else:
@@ -61,7 +61,7 @@ class Analysis:
     grid : Grid
     channels : int
     rfft : callable
-        What transforms; another one than NumPy's where that is worth its memory.
+        The transform; by default NumPy's, because a faster one needs more memory.
     """
 
     def __init__(self, grid: Grid, channels: int, rfft: RealFft = numpys_rfft) -> None:

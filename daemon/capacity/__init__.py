@@ -1,1 +1,1 @@
-"""What this machine holds: measured, remembered, or estimated."""
+"""What this machine is fast enough for: measured, saved, or estimated."""

@@ -1,7 +1,7 @@
-"""Measures what one scheme costs on this machine, in a process of its own.
+"""Measures the load and memory of one scheme on this machine, in its own process.
 
 `python -m stemd.daemon.capacity.benchmark` measures and prints; `measured` runs it and reads its
-output. In a process of its own the memory is that of the scheme alone, and is freed afterwards.
+output. In its own process, the memory is only that of the scheme, and is freed afterwards.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ SERVER_RATE = 48_000
 """Sample rate of the mixture while measuring: that of most servers."""
 
 LEAST_S, LEAST_BLOCKS = 1.5, 8
-"""How long is measured at least, in seconds and in blocks."""
+"""The shortest measurement, in seconds and in blocks."""
 
 PR_SET_PDEATHSIG = 1  # of sys/prctl.h
 
@@ -43,16 +43,16 @@ LIMIT_S = 300.0
 """How long a measurement may take: the slowest board needs two minutes for the longest preset."""
 
 WARM_UP = 2
-"""Blocks that do not count: memory is touched for the first time."""
+"""The first blocks, which do not count: they use their memory for the first time."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one scheme costs."""
+    """The load and memory of one scheme."""
 
     load: float
-    """Time that a block takes, as a share of the time that it may take: the second slowest of 20
-    blocks. Networks and signal processing run in parallel, as in the daemon."""
+    """Time of a block as a share of the available time: the second slowest of 20 blocks.
+    Networks and signal processing run in parallel, as in the daemon."""
     cores: float
     """Cores kept busy: processor time, as a share of the duration of the music."""
     network_ms: float
@@ -125,7 +125,7 @@ def private_memory_mb() -> float:
 
 
 def measured(work: Work) -> Measurement:
-    """Measure in a process of its own.
+    """Measure in another process.
 
     Raises
     ------

@@ -33,7 +33,7 @@ def check_versions() -> Iterator[Finding]:
 
 
 def check_speed(wishes: SeparationSection) -> Iterator[Finding]:
-    """Measure the first scheme of the preset; nothing where its networks cannot be used."""
+    """Measure the first scheme of the preset; yield nothing if its networks cannot be used."""
     try:
         work = wishes.works(choose_networks(wishes.networks, wishes.stems))[0]
         measurement = measured(work)

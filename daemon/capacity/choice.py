@@ -1,4 +1,4 @@
-"""Chooses among a preset's schemes the first that this machine holds."""
+"""Chooses the first of a preset's schemes for which this machine is fast enough."""
 
 import logging
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from stemd.daemon.work import Work
 log = logging.getLogger(__name__)
 
 TRIES = 3
-"""Starts at which a scheme that is not held is measured again: the machine may have been busy."""
+"""Starts at which a scheme that was too slow is measured again: the machine may have been busy."""
 
 
 def choose(works: Sequence[Work]) -> tuple[Work, Load]:
-    """Choose the work that this machine holds; return it, and what loads its networks.
+    """Choose work for which this machine is fast enough; return it, and what loads its networks.
 
     Parameters
     ----------
     works : sequence of Work
-        From the one wanted most to the one wanted least. A single one is not measured; where the
-        machine holds none, the last is chosen.
+        The most wanted one first. A single one is not measured. If the machine is too slow for
+        all, the last one is chosen.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def choose(works: Sequence[Work]) -> tuple[Work, Load]:
 
 
 def first_held(works: Sequence[Work]) -> Work:
-    """Return the first work that this machine holds; see `choose`."""
+    """Return the first work for which this machine is fast enough; see `choose`."""
     if len(works) == 1:
         return works[0]
     find_networks(works[0].networks.name)
@@ -61,12 +61,12 @@ def first_held(works: Sequence[Work]) -> Work:
 
 
 def is_held(measurement: Measurement) -> bool:
-    """Whether the machine has the time for what was measured, with `MOST_LOAD`."""
+    """Whether the machine is fast enough for the measured work, with `MOST_LOAD`."""
     return measurement.load <= MOST_LOAD
 
 
 def _known(cache: Measurements, work: Work) -> Remembered:
-    """Return the measurements of this work; measure it where there are too few to reject it."""
+    """Return the measurements of this work; measure it if there are too few to reject it."""
     known = cache.recall(work)
     if known and (is_held(known.best) or known.times >= TRIES):
         return known

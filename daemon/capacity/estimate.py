@@ -1,6 +1,6 @@
-"""Estimates from published figures, without measuring, what a machine can hold.
+"""Estimates from published figures, without measuring, what a machine is fast enough for.
 
-How fast a kind of core multiplies is taken from MobileNet v2 (300 million multiplications with
+The speed at which a core multiplies is taken from MobileNet v2 (300 million multiplications with
 addition: Sandler et al., "MobileNetV2", 2018), run by XNNPACK, which runs stemd's networks too, on
 all four cores of a board:
 
@@ -9,7 +9,7 @@ all four cores of a board:
 - Cortex-A76 at 2.4 GHz (Raspberry Pi 5): 10.89 and 4.01 ms. Arm, "Optimize and deploy AI inference
   with ExecuTorch", learn.arm.com, "Compare MobileNetV2 deployment results".
 
-How fast memory is, from what a copy in it gives, which reads as much as it writes:
+The speed of memory is taken from copying, which reads as much as it writes:
 
 - Cortex-A53: 1.12 GB/s (Raspberry Pi 3 B+; 1.3 on a Zero 2 W); Cortex-A72: 2.24 GB/s (Raspberry
   Pi 4, 64 bit). sbc-bench, "Results", memcpy.
@@ -40,9 +40,9 @@ class Core:
     ----------
     name : str
     int8, float32 : float
-        Billions of multiplications with addition in a second, when all cores are at it.
+        Billions of multiplications with addition per second, with all cores working.
     memory : float
-        Gigabytes in a second that all of them together read from memory or write to it.
+        Gigabytes per second that all cores together read from memory or write to it.
     """
 
     name: str
@@ -83,7 +83,7 @@ UNKNOWN_CORE = A72.times(1, "unknown")
 
 @dataclass(frozen=True)
 class Board:
-    """A machine, as far as its capacity matters."""
+    """The capacity of a machine: its cores and memory."""
 
     name: str
     core: Core
@@ -115,7 +115,7 @@ def _core_of(fields: Mapping[str, str]) -> Core:
 
 
 def expected_load(work: Work, board: Board) -> float:
-    """Estimate the load: the time of a block, as a share of the time that it may take.
+    """Estimate the load: the time of a block, as a share of the available time.
 
     The networks share the cores and the bandwidth of the memory; signal processing is not counted.
 

@@ -30,7 +30,7 @@ from stemd.tflite_models.runtime import runtime_name
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 20
-"""Of the cache file; a longer one is something else."""
+"""The most bytes of the cache file; a longer file has another content."""
 
 
 class Remembered(BaseModel):
@@ -39,7 +39,7 @@ class Remembered(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False)
 
     best: Measurement
-    """The one with the lowest load."""
+    """The measurement with the lowest load."""
     times: Annotated[int, Field(ge=1)] = 1
     """How many times it was measured."""
 
@@ -56,14 +56,14 @@ class _Content(BaseModel):
 
     machine: dict[str, str]
     remembered: dict[str, Any]
-    """Each a `Remembered`, or something else that another version of stemd has put there."""
+    """Each is a `Remembered`, or a value that another version of stemd has written."""
 
 
 class Measurements:
     """The measurements of this machine, cached in a file.
 
-    The file is made with the first measurement. A file that is damaged or of another machine counts
-    as empty; where it cannot be written, measurements are not stored.
+    The first measurement makes the file. A file that is damaged or of another machine counts as
+    empty. If the file cannot be written, measurements are not stored.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Measurements:
         return None
 
     def measure(self, work: Work, enough: int | None = None) -> Remembered:
-        """Measure, and store it; only one process at a time, or they would slow each other.
+        """Measure, and store the result; one process at a time, so that none slows another.
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ def _file_name(machine: dict[str, str]) -> str:
 
 
 def describe_machine() -> dict[str, str]:
-    """Return what determines the speed: when any of it changes, measurements are void."""
+    """Return what determines the speed: if any of it changes, measurements are not valid."""
     runtime = runtime_name()
     graphs = ", ".join(str(load().version) for load in FAMILIES.values())
     return {

@@ -1,4 +1,4 @@
-"""What a configuration leaves to the machine; `profile: auto` leaves most of `separation` to it."""
+"""Chooses the keys that a configuration leaves to the machine, as `profile: auto` does."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,15 +20,15 @@ MOST_MEMORY = 1 / 3
 """The share of the machine's memory that stemd may need."""
 
 MEMORY_MB = 70
-"""The most that the daemon needs besides its networks."""
+"""The most memory that the daemon needs besides its networks."""
 
 KEYS = ("residual", "precision", "preset", "threads")
-"""Of the section ``separation``: what a profile chooses, besides the networks."""
+"""The keys of the section ``separation`` that a profile chooses, besides the networks."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What is chosen.
+    """The chosen keys, and the reason.
 
     Attributes
     ----------
@@ -43,15 +43,15 @@ class Profile:
 
 
 def completed(config: Config) -> Config:
-    """Return the configuration with what the user leaves to this machine.
+    """Return the configuration with the keys that the user leaves to this machine.
 
-    That is the precision that suits the runtime; with ``profile: auto`` all of `KEYS`, and the log
-    says why they were chosen.
+    That is the precision, which depends on the runtime; with ``profile: auto`` all of `KEYS`, and
+    the log gives the reason.
 
     Raises
     ------
     ConfigError
-        What the user gave does not go with what was chosen.
+        The user's keys do not fit the chosen ones.
     ModelError
         The user's folders cannot be read.
     """
@@ -76,7 +76,7 @@ def _profile_here(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sets_to_choose_from(networks: str, stems: Literal["auto"] | int) -> tuple[SetOfNetworks, ...]:
-    """Return the set of networks that is asked for; where none is, two stems come second.
+    """Return the sets to choose from: the wanted one; if none is wanted, two stems come second.
 
     Raises
     ------
@@ -91,15 +91,15 @@ def sets_to_choose_from(networks: str, stems: Literal["auto"] | int) -> tuple[Se
 def choose_profile(
     board: Board, sets: Sequence[SetOfNetworks], given: Mapping[str, Any] | None = None
 ) -> Profile:
-    """Choose what a machine is expected to hold, the best first.
+    """Choose the best settings for which a machine is expected to be fast enough.
 
     Parameters
     ----------
     board : Board
     sets : sequence of SetOfNetworks
-        Those that may be chosen, the best first; the last stem of the last one may be the residual.
+        The sets to choose from, the best first; the last stem of the last one may be the residual.
     given : mapping, optional
-        What is not to be chosen: some of `KEYS`.
+        Keys that are set already: some of `KEYS`.
     """
     choices = [
         _choice({**wish, **(given or {})}, networks, board) for networks, wish in _wishes(sets)
@@ -117,7 +117,7 @@ def choose_profile(
 
 @dataclass(frozen=True)
 class _Choice:
-    """What could be chosen, and what is expected of it."""
+    """Settings that could be chosen, with their expected load and memory."""
 
     settings: dict[str, Any]
     work: Work
@@ -126,7 +126,7 @@ class _Choice:
 
 
 def _choice(settings: dict[str, Any], networks: SetOfNetworks, board: Board) -> _Choice:
-    """Make one of keys but for threads, of which there are as many as there are cores."""
+    """Return the choice of some keys, with enough threads to use all cores."""
     running = len(networks.stems) - settings["residual"]
     settings = {"threads": max(1, board.cores // running), **settings}
     rest = {key: value for key, value in settings.items() if key != "preset"}
@@ -138,7 +138,7 @@ def _choice(settings: dict[str, Any], networks: SetOfNetworks, board: Board) -> 
 
 
 def _wishes(sets: Sequence[SetOfNetworks]) -> Iterator[tuple[SetOfNetworks, dict[str, Any]]]:
-    """Yield the choices from the best to the least: a bearable delay comes first."""
+    """Yield the choices, the best first: an acceptable delay is the most important."""
     precisions: tuple[StreamingPrecision, ...] = ("mixed", "int8")
     if preferred_precision() == "fp32":
         precisions = ("fp32",)

@@ -1,4 +1,4 @@
-"""Reads songs, and writes stems so that a file is whole or not there."""
+"""Reads songs, and writes stems: each file is complete, or does not exist."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,10 +24,10 @@ BYTES = {"PCM_24": 3, "FLOAT": 4}
 """Bytes of one sample in a file."""
 
 MAX_WAV = 2**32 - 2**16
-"""Bytes of samples that a WAV file can hold, less some for its header."""
+"""Bytes of samples that a WAV file can hold, minus some for its header."""
 
 PROBE_BYTES = 2**16
-"""Bytes that a disk must take, or the disk counts as full."""
+"""Bytes that a disk must accept; otherwise it counts as full."""
 
 MIN_SAMPLERATE, MAX_SAMPLERATE = 4_000, 384_000
 
@@ -136,25 +136,25 @@ class Song:
 
 
 class StemFile:
-    """One stem being written beside the name it will have.
+    """One stem that is written under another name first.
 
     Parameters
     ----------
     target : Path
-        The name it will have.
+        The final name.
     part : Path
-        The name it has meanwhile, of an empty file.
+        The present name, of an empty file.
     descriptor : int
         Of that file.
     samplerate : int
     kind, subtype : str
-        As soundfile has them.
+        As in soundfile.
 
     Attributes
     ----------
     target : Path
     clipped : int
-        Samples that went beyond full scale and were cut.
+        Samples that exceeded full scale and were clipped.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class StemFile:
             self._file.write(block.T)
 
     def finish(self) -> None:
-        """Close the file, and make sure that all of it is there."""
+        """Close the file, and make sure that it is complete on the disk."""
         with self._as_the_system_says():
             self._file.close()
             if soundfile.info(os.fsencode(self._part)).frames != self._frames:
@@ -215,7 +215,7 @@ class StemFile:
 def writing_stems(
     folder: Path, stems: Sequence[str], samplerate: int, frames: int, suffix: str, subtype: str
 ) -> Iterator[list[StemFile]]:
-    """Open a file for each stem; all get their names at the end, or none remains.
+    """Open a file for each stem; at the end all get their names, or all are removed.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def writing_stems(
     samplerate : int
         Frames per second.
     frames : int
-        How many there will be; RF64 takes the place of WAV where that holds too few.
+        How many frames will be written; RF64 replaces WAV if WAV cannot hold as many.
     suffix : str
         "wav" or "flac".
     subtype : str

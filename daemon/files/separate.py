@@ -1,4 +1,4 @@
-"""`stemd separate`: a file instead of a port, through the same code."""
+"""`stemd separate`: separates a file with the code of the daemon."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from stemd.dsp.scheme import CHANNELS, MAX_HOPS, SAMPLERATE, Scheme
 from stemd.dsp.separator import Separator
 
 AHEAD = 2
-"""Blocks that the networks are given at once: a file is in no hurry, and one network then need not
-wait for another that shares its core with the signal processing."""
+"""Blocks that the networks may work on at once: for a file the delay does not matter, and a network
+need not wait for another one that shares its core with the signal processing."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Separated:
 
     files: list[Path]
     clipped: int
-    """Samples that went beyond full scale and were cut."""
+    """Samples that exceeded full scale and were clipped."""
 
 
 def separate(
@@ -51,12 +51,12 @@ def separate(
     networks : ByStem
         Each for the scheme's window.
     scheme : Scheme
-        `OFFLINE` gives what Spleeter gives.
+        `OFFLINE` gives the same result as Spleeter.
     extension : MaskExtension
     suffix, subtype : str
         See `writing_stems`.
     on_progress : callable
-        Called after each block with the frames that are written, and with all of the song's.
+        Called after each block with the number of written frames, and of all frames.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def files_separator(
     extension: MaskExtension,
     masks: MaskKind = "sigmoid",
 ) -> Separator:
-    """Make a separator that is in no hurry, and may take memory."""
+    """Return a separator for files, which may use more time and memory."""
     return Separator(
         scheme, stems, workers, extension, AHEAD, scipys_rfft, workers.has_residual, masks
     )
@@ -99,8 +99,8 @@ def files_separator(
 def aligned(mixture: Iterable[Waveform], frames: int, pipeline: Pipeline) -> Iterator[Waveform]:
     """Yield the stems [shape=(stems * CHANNELS, frames)] from the song's first frame to its last.
 
-    The mixture comes in blocks [shape=(CHANNELS, frames)], of so many frames in all; the memory
-    of what is yielded is used again for the next block.
+    The mixture comes in blocks [shape=(CHANNELS, frames)]. The memory of a yielded block is used
+    again for the next one.
 
     Spleeter lets a whole window of silence go before the song, which is a hop more
     than the pipeline assumes; its segments of 512 spectra begin there.

@@ -19,7 +19,7 @@ from stemd.daemon.graph.port_matches import find_defaults, find_matches, in_word
 from stemd.daemon.graph.server_obstacles import find_obstacles, find_strangers
 
 FIRST_CYCLE_S = 1.0
-"""How long a server may take until it calls stemd for the first time."""
+"""How long a server may take until its first call of stemd."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def check_libraries() -> Iterator[Finding]:
 def check_server(
     kind: str, name: str | None, longest_period: int, patterns: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Join the graph of a server for a moment, and judge it; nothing where none answers.
+    """Join the graph of a server for a moment, and judge it; yield nothing if none answers.
 
     A server that hangs blocks the caller.
 

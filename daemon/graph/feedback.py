@@ -8,8 +8,8 @@ from stemd.daemon.graph.client import Connection, Graph, Port
 class FeedbackFinder:
     """Finds paths from stemd's outputs back to its inputs.
 
-    Every program is assumed to play all that it receives, except sound cards. What a program passes
-    on outside the graph, such as a virtual sink in two parts, cannot be seen.
+    It assumes that every program plays all that it receives, except sound cards. It cannot see what
+    a program passes on outside the graph, such as a virtual sink in two parts.
 
     Parameters
     ----------

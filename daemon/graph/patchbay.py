@@ -14,19 +14,19 @@ from stemd.daemon.graph.port_matches import find_defaults, find_matches, is_matc
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 30.0
-"""How long after a port has appeared its connections are tried: JACK refuses those of a client that
-is not active yet."""
+"""How long connections are tried after a port has appeared: JACK refuses connections of a client
+that is not active yet."""
 
 SETTLED_S = 1.0
-"""How long after a disconnection it counts as the user's wish: a server or client that ends in good
-order disconnects its ports before it unregisters them."""
+"""How long after a disconnection it counts as the user's wish: a server or client that ends
+normally disconnects its ports before it unregisters them."""
 
 REMEMBERED_S, REMEMBERED = 3 * SETTLED_S, 1000
-"""How long, and how many, notices of the server are kept."""
+"""For how long, and how many, notices of the server are remembered."""
 
 TOGETHER_S = 0.05
-"""The longest pause, on a busy machine too, between the notices of a client that becomes inactive:
-first of its connections, one after the other, then of its ports. A user is slower."""
+"""The longest pause, even on a busy machine, between the notices of a client that becomes inactive:
+first its connections, one after the other, then its ports. A user is slower."""
 
 
 class Patchbay:

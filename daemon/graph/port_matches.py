@@ -1,4 +1,4 @@
-"""Which ports each pattern of ``jack.autoconnect`` matches, and which it nearly does."""
+"""Which ports each pattern of ``jack.autoconnect`` matches, and the nearest names if none."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -16,16 +16,16 @@ DEFAULT_DEVICE = "system:"
 """Prefix of a sound card's ports in JACK; PipeWire has such aliases for its default device."""
 
 NEAREST = 3
-"""How many ports are listed where a pattern matches none."""
+"""How many of the nearest ports are listed if a pattern matches none."""
 
 COMPARED, COMPARED_LENGTH = 256, 128
-"""How many names, and characters of each, are compared: long ones take long."""
+"""How many names, and how many characters of each, are compared, to limit the time."""
 
 SIMILAR = 0.4
 """From 0 to 1: how similar a name must be to be suggested."""
 
 MONITOR = re.compile(r":monitor_[^:]*$")
-"""Ports at which PipeWire gives what speakers play: hardly what should be separated."""
+"""Ports with which PipeWire lets programs record what the speakers play: seldom the wanted ones."""
 
 
 def is_match(own: str, text: str, port: Port, defaults: Mapping[str, str]) -> bool:
@@ -77,7 +77,7 @@ def in_words(own: str, found: PortMatches) -> str:
 
 
 def _nearest(text: str, names: list[str]) -> list[str]:
-    """Return the names most like a pattern; speakers' monitors only where nothing else is."""
+    """Return the names nearest to a pattern; monitors of speakers only if there are no others."""
     players = [name for name in names if not MONITOR.search(name)]
     return _most_alike(text, players) or _most_alike(text, names)
 

@@ -30,7 +30,7 @@ READY_S = 10.0
 """How long the server may take to answer."""
 
 POLL_S = 0.05
-"""Time between two attempts to reach it meanwhile."""
+"""Seconds between two attempts to reach the server while it starts."""
 
 STOP_S = 5.0
 """How long the server may take to stop before it is killed."""

@@ -65,7 +65,7 @@ def no_server(server: str, name: str | None, libraries: Collection[str]) -> Serv
 
 
 def find_obstacles(server: str, name: str | None, libraries: Collection[str]) -> list[Obstacle]:
-    """Return why stemd cannot reach the running servers, where none of those wanted answers.
+    """Return why stemd cannot reach the running servers, if no wanted server answers.
 
     Parameters
     ----------

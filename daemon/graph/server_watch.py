@@ -1,10 +1,10 @@
-"""Notices that an audio server has ended, without a request to it.
+"""Notices the end of an audio server, without a request to it.
 
 A client library answers many requests from memory long after its server has ended, and PipeWire's
 does not report that end. But the library holds a connection to the server's socket, which the
-kernel closes as soon as the server ends, and not before. That connection itself is watched; no
-other one is made, which the server might count, refuse or drop. The library opens other sockets too
-(PipeWire's asks the D-Bus for real-time priority); their end means nothing here.
+kernel closes as soon as the server ends, and not before. This module watches that connection. It
+makes no other one, which the server might count, refuse or drop. It ignores other sockets of the
+library (PipeWire's asks D-Bus for real-time priority).
 """
 
 import os
