@@ -95,6 +95,12 @@ def test_exit_code_and_json(settings, status, tmp_path):
     assert any(each["weight"] == "bad" for each in findings) == bool(status)
 
 
+def test_that_nothing_is_played_on_a_private_server_is_told():
+    last = list(examine(ConfigSource(None, ("jack.server=dummy",)), 5.0))[-1]
+    assert (last.about, last.weight) == ("playing", Weight.GOOD)
+    assert last.found.startswith("not measured: each daemon has a private server")
+
+
 def test_each_finding_is_printed_with_its_remedy(capsys):
     with pytest.raises(SystemExit) as ended:
         examination.print_findings(ConfigSource(None, ("separation.stems=2",)), 0, False)
