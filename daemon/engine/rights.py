@@ -162,7 +162,7 @@ def read_rights(server: int, are_networks_lowered: bool = False) -> Rights:
 
 
 def _grant(wanted: int, threads: list[tuple[int, int]]) -> Grant:
-    """Judge a role; threads that are tried beside those that play may stand a little lower."""
+    """Return what a role was granted; threads of a separation on trial may be a little lower."""
     granted = min((actual for _, actual in threads), default=NORMAL)
     asked = max((asked for asked, _ in threads), default=NORMAL)
     is_refused = any(actual < asked for asked, actual in threads)
@@ -201,7 +201,7 @@ def why_none_permitted() -> tuple[str, str]:
 
 
 def remedy_for_limits(memory: bool = False) -> str:
-    """Return what raises the limits on this system for this user, who starts stemd so.
+    """Return how to raise the limits on this system, for this user and this way to start stemd.
 
     Parameters
     ----------

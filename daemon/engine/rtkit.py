@@ -28,7 +28,7 @@ ANSWER_S = 2
 """How long rtkit may take to answer; the system may have to start it."""
 
 SOFT_SHARE = 0.75
-"""Of the time that threads may run; after it they become normal."""
+"""The share of the time that rtkit permits, after which a thread loses its priority."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Terms:
     highest: int = 0
     """The highest real-time priority; 0: none at all."""
     longest_us: int = 0
-    """For how long a thread may run without waiting."""
+    """How long a thread may run without waiting."""
 
 
 class RealtimeKit:
@@ -47,22 +47,22 @@ class RealtimeKit:
     Parameters
     ----------
     start : callable
-        Has a function called on another thread.
+        Starts a thread that calls the function that it is given.
     """
 
     def __init__(self, start: Callable[[Callable[[], None]], None]) -> None:
         self.terms = Terms()
-        """Nothing, before rtkit has answered."""
+        """What rtkit grants: nothing until it has answered."""
         self._start = start
         self._lock = Lock()
         self._is_asking = Lock()
         self._asked: Future[Terms] | None = None
         self._wanted: dict[int, int] = {}
-        """Priorities that rtkit has not answered for yet, by thread."""
+        """The priorities that rtkit has not answered yet, by thread."""
 
     @property
     def overruns(self) -> int:
-        """How often threads became normal because one ran for too long."""
+        """How often threads lost their priority because one ran for too long."""
         return int(lib.rt_guard_overruns())
 
     @property
@@ -88,13 +88,13 @@ class RealtimeKit:
         self._start(lambda: self._make_realtime(thread))
 
     def forget(self, thread: int) -> None:
-        """Leave a thread alone with which rtkit has nothing to do any more (any thread)."""
+        """Drop a thread that needs nothing from rtkit any more (any thread)."""
         with self._lock:
             self._wanted.pop(thread, None)
         lib.rt_guard_forget(thread)
 
     def keep_guard(self) -> None:
-        """Ensure that the signal still comes before a thread has run for too long (any thread)."""
+        """Set the soft limit again, so that the signal comes before the hard limit (any thread)."""
         if self.terms.highest:
             lib.rt_guard_limit(_soft_us(self.terms))
 
@@ -120,7 +120,7 @@ class RealtimeKit:
             self._settle(thread, priority)
 
     def _settle(self, thread: int, priority: int) -> None:
-        """Keep to what happened while rtkit was asked for this thread's priority."""
+        """Apply what changed while rtkit answered the request for this thread."""
         with self._lock:
             wanted = self._wanted.get(thread, 0)
             if wanted == priority:

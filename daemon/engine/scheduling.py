@@ -1,4 +1,4 @@
-"""Real-time priority and locked memory: asked for, never required; `rights` reports the grants."""
+"""Real-time priority and locked memory: requested, never required; `rights` reports the grants."""
 
 import ctypes
 import gc
@@ -24,10 +24,10 @@ LOWEST, HIGHEST = 1, 99
 """Of SCHED_FIFO; see sched(7)."""
 
 ROOM = 10
-"""How many levels below the server's thread are used where there are so many."""
+"""How many priority levels below the server's thread stemd uses, if there are that many."""
 
 ENGINE_BELOW, STEERING_BELOW, WORKERS_BELOW = 5, 7, ROOM
-"""How far below the server's real-time thread stemd's own are then."""
+"""How far below the server's real-time thread the threads of each role are then."""
 
 REAL_TIME = (os.SCHED_FIFO, os.SCHED_RR)
 
@@ -36,15 +36,15 @@ SWITCH_S = 0.0005
 the time that the engine has."""
 
 STOP_S = 2.0
-"""How long a thread may take to end before it is left behind."""
+"""How long stemd waits for a thread to end before it goes on without it."""
 
 REST_S = 0.25
-"""How long an engine's rest is waited for: where the server does not call it does nothing."""
+"""The longest wait for an engine's rest: while the server does not call, the engine never works."""
 
 _engine_rests = Event()
 
 _memory_is_locked = Event()
-"""Set once all of it is, by us; libjack locks what it needs itself."""
+"""Set once stemd has locked all of its memory; libjack locks its own parts itself."""
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # of sys/mman.h
 ENOUGH_TO_LOCK = 4 << 30
@@ -66,21 +66,20 @@ class Role(StrEnum):
 
 
 RETRY_S, LONGEST_RETRY_S = 21.0, 300.0
-"""After so long priorities that were refused are asked for again, and then after twice as long,
-up to the second: rtkit grants one user 25 requests in 20 s, and none for 300 s after the machine
-has starved."""
+"""The pause before refused priorities are requested again. It doubles each time, up to the longest:
+rtkit grants one user 25 requests in 20 s, and none for 300 s after the machine has starved."""
 
 LOOK_S = 1.0
-"""From one look for refused priorities to the next."""
+"""Seconds between two checks for refused priorities."""
 
 PATIENCE = {Role.ENGINE: 2, Role.STEERING: 1, Role.NETWORKS: 0}
-"""After so many times that a thread ran for longer than rtkit permits, its role asks no more: what
-computes longest is the first to be suspected."""
+"""How often threads may run for longer than rtkit permits before a role requests no priority any
+more. The role that computes longest is the first to give up."""
 
 
 @dataclass(frozen=True)
 class Priorities:
-    """Of SCHED_FIFO, for the threads that make the music, and those that steer; or `NORMAL`."""
+    """The SCHED_FIFO priority of each role's threads, or `NORMAL`."""
 
     engine: int = NORMAL
     steering: int = NORMAL
@@ -179,16 +178,16 @@ def keep_scheduled(now: float) -> bool:
     Returns
     -------
     bool
-        Whether any ran for too long: then networks are normal from now on, and, the next time, so
-        are the threads that steer.
+        Whether any ran for too long: the networks then lose their priority; the next time, the
+        threads that steer lose theirs.
     """
     rtkit.keep_guard()
     if rtkit.overruns == _steering.overruns:
         if _retry.is_due(now):
-            _schedule_anew(is_refused)
+            _schedule_again(is_refused)
         return False
     _steering.overruns = rtkit.overruns
-    _schedule_anew(_is_any)
+    _schedule_again(_is_any)
     return True
 
 
@@ -201,7 +200,7 @@ def is_refused(wanted: int, thread: int) -> bool:
 
 
 def may_have_priority(priority: int) -> bool:
-    """Try it on the calling thread, and take it back.
+    """Whether the calling thread may have a priority; try it and undo it.
 
     With SCHED_RESET_ON_FORK only where it is set: an ordinary user cannot take it back.
     """
@@ -216,7 +215,7 @@ def may_have_priority(priority: int) -> bool:
 
 
 def set_priority(priority: int, thread: int = 0) -> bool:
-    """Schedule a thread, the calling one or that of a number; return whether the kernel does it."""
+    """Schedule the calling thread, or the one of a number; return whether the kernel allows it."""
     policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
     try:
         os.sched_setscheduler(thread, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
@@ -313,7 +312,7 @@ class _Steering:
     def __init__(self) -> None:
         self.priority = NORMAL
         self.overruns = 0
-        """Of rtkit's, that were seen to."""
+        """How many of rtkit's overruns were handled."""
         self.others: WeakSet[Thread] = WeakSet()
         """Threads that libraries have made."""
 
@@ -322,7 +321,7 @@ _steering = _Steering()
 
 
 def _role_threads() -> list[RoleThread]:
-    """Return those that run (any thread); others may start and end meanwhile."""
+    """Return the running threads with a role (any thread); others may start and end meanwhile."""
     return [thread for thread in threading.enumerate() if isinstance(thread, RoleThread)]
 
 
@@ -335,12 +334,12 @@ def _other_steering_threads() -> list[Thread]:
 def steering_thread(
     target: Callable[..., Any], name: str, *args: Any, is_long: bool = False
 ) -> RoleThread:
-    """Make a thread that holds the interpreter now and then, maybe for long; it is not started."""
+    """Make a thread of the steering role, without starting it; ``is_long``: it does long work."""
     return RoleThread(Role.STEERING, target, name, lambda: _steering.priority, args, is_long)
 
 
 def set_steering_priority(priority: int) -> None:
-    """Schedule so the main thread and all that steer, now and when others start (main thread)."""
+    """Set the priority of all threads that steer, also of those that start later (main thread)."""
     _steering.priority = priority
     for thread in _role_threads():
         if thread.role is Role.STEERING:
@@ -348,7 +347,7 @@ def set_steering_priority(priority: int) -> None:
     _schedule_others(_is_any)
 
 
-def _schedule_anew(concerns: Callable[[int, int], bool]) -> None:
+def _schedule_again(concerns: Callable[[int, int], bool]) -> None:
     """Ask again for the priorities of those threads for which ``concerns(wanted, thread)``."""
     for thread in _role_threads():
         if thread.native_id and not thread.is_long and concerns(thread.wanted, thread.native_id):
@@ -368,7 +367,7 @@ def _schedule_others(concerns: Callable[[int, int], bool]) -> None:
 
 
 class _Retry:
-    """Decides when refused priorities are asked for again (main thread)."""
+    """Decides when refused priorities are requested again (main thread)."""
 
     def __init__(self) -> None:
         self._look_at = 0.0
@@ -376,7 +375,7 @@ class _Retry:
         self._pause_s = RETRY_S
 
     def is_due(self, now: float) -> bool:
-        """Whether some have been refused for long enough; each time more is enough."""
+        """Whether priorities have been refused for long enough; the pause doubles each time."""
         if now < self._look_at or not rtkit.terms.highest or rtkit.is_asked:
             return False
         self._look_at = now + LOOK_S
@@ -394,18 +393,17 @@ _retry = _Retry()
 
 
 def have_steering_priority() -> None:
-    """Schedule the calling thread, which a library has made, as those that steer."""
+    """Schedule the calling thread, which a library has made, as one that steers."""
     show_name()
     _steering.others.add(current_thread())
     schedule(Role.STEERING, _steering.priority, get_native_id())
 
 
 def scheduled(role: Role) -> list[tuple[int, int]]:
-    """Return the priority wanted and that which the kernel has, for each running thread of a role.
+    """Return the wanted priority and the kernel's, for each running thread of a role.
 
-    Those that come and go, for what takes long, are left out.
-
-    The kernel is asked, so this is the truth whatever was granted, by whom, and when.
+    Threads for one piece of long work are left out. The kernel's value is correct, whether the
+    system or rtkit granted the priority.
     """
     wanted: dict[Thread, int] = {
         thread: thread.wanted
@@ -423,15 +421,15 @@ def scheduled(role: Role) -> list[tuple[int, int]]:
 
 
 def engine_rests() -> None:
-    """Note that an engine has done all that there was to do (engine thread)."""
+    """Note that an engine has finished its work for now (engine thread)."""
     _engine_rests.set()
 
 
 def wait_for_rest() -> None:
-    """Wait until an engine has just done its work, for then it can do without the interpreter.
+    """Wait until an engine has just finished its work (any thread).
 
-    It can for nearly two periods; in the middle of a period for much less. To be called before
-    native code that holds the interpreter for long, as that which prepares a network (any thread).
+    It then does not need the interpreter for nearly two periods. Call this before native code that
+    holds the interpreter for long, such as the preparation of a network.
     """
     if any(thread.role is Role.ENGINE and thread.is_alive() for thread in _role_threads()):
         _engine_rests.clear()
@@ -445,19 +443,19 @@ def show_name() -> None:
 
 
 rtkit = RealtimeKit(lambda job: steering_thread(job, "stemd-rtkit", is_long=True).start())
-"""Used where the kernel refuses."""
+"""Grants priorities that the kernel refuses."""
 
 
 def hurry_interpreter() -> None:
-    """Let the engine have the interpreter soon, whatever other threads of Python do."""
+    """Shorten the time that other Python threads may keep the interpreter from the engine."""
     sys.setswitchinterval(SWITCH_S)
 
 
 def settle_memory() -> None:
-    """Keep what is in memory there, and let the garbage collector leave it alone.
+    """Lock the memory of this process, and exclude its objects from garbage collection.
 
-    What was needed only to start is given back to the system first. Locked is what is touched,
-    now and later; see `may_lock_memory`.
+    Memory that only the start needed is returned to the system first. Pages are locked when they
+    are first used; see `may_lock_memory`.
     """
     give_back_memory()
     gc.freeze()

@@ -168,14 +168,14 @@ class Patchbay:
         self._matches = None
 
     def _forget_before(self, now: float) -> None:
-        """Keep what was seen within `SETTLED_S`, and the last that was seen before."""
+        """Forget what was seen before `SETTLED_S` ago, except the last of it."""
         while len(self._seen) > 1 and self._seen[1][0] <= now - SETTLED_S:
             self._seen.popleft()
 
     # ---- connections that were undone ----
 
     def _note_removed(self, present: set[Connection], now: float) -> None:
-        """Note what was undone, and what a user has connected again."""
+        """Note which connections were undone, and which a user made again."""
         restored = present & (self._refused | self._missed.keys())
         self._refused -= restored
         self._taken -= restored
@@ -188,7 +188,7 @@ class Patchbay:
     def _judge_removed(
         self, graph: Graph, there: set[str], notices: list[PortNotice], now: float
     ) -> None:
-        """Separate what a user undid from what ended with its client."""
+        """Distinguish connections that a user undid from those that ended with their client."""
         self._recent += notices
         while self._recent and self._recent[0].at < now - REMEMBERED_S:
             self._recent.popleft()
@@ -212,7 +212,7 @@ class Patchbay:
         self._refuse(settled)
 
     def _end_of(self, connection: Connection) -> float:
-        """Return when it was undone: as the server reported, which may be after it was seen."""
+        """Return when it was undone, as the server reported; that may be after it was seen."""
         for notice in reversed(self._recent):
             if notice.ports == connection:
                 return self._missed[connection] if notice.is_there else notice.at
@@ -221,7 +221,7 @@ class Patchbay:
     def _runs_with_end_of(
         self, connection: Connection, undone: float
     ) -> Iterator[tuple[float, float]]:
-        """Yield first and last time of uninterrupted notices with one that a port vanished.
+        """Yield first and last time of each run of notices in which one of its ports vanished.
 
         A port that vanished before the connection was made, or before it appeared again, does not
         count.
@@ -247,7 +247,7 @@ class Patchbay:
             )
 
     def _gone_together(self, graph: Graph, settled: set[Connection]) -> set[Connection]:
-        """Return what was undone as a client became inactive, if the server does not report that.
+        """Return the connections that a client lost by becoming inactive, if that is not reported.
 
         Such a client has lost several connections, all that it had, at the same time.
         """
