@@ -41,8 +41,8 @@ def notes(
     about : mapping
         Provenance and licence.
     """
-    told = {"stem": stem, **details, "graph": spec.as_dict(), "writer": version, **about}
-    return {NOTES: json.dumps(told).encode()}
+    metadata = {"stem": stem, **details, "graph": spec.as_dict(), "writer": version, **about}
+    return {NOTES: json.dumps(metadata).encode()}
 
 
 def beginning(stem: str) -> bytes:

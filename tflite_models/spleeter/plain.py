@@ -54,8 +54,8 @@ def write_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
         whole = writer.op("MUL", [mask, window], "masked", window.shape)
     output = OUTPUTS[unet.masks]
     emitted = layers.slice_rows(whole, spec.first, spec.B, output)
-    told = notes(unet.stem, unet.details(), spec, WRITER, about)
-    return writer.finish({INPUT: window}, {output: emitted}, told)
+    metadata = notes(unet.stem, unet.details(), spec, WRITER, about)
+    return writer.finish({INPUT: window}, {output: emitted}, metadata)
 
 
 def _logits(layers: Layers, unet: UNet, window: Tensor) -> Tensor:

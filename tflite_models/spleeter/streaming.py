@@ -122,8 +122,8 @@ def compile_graph(
     out = _logits(layers, joined, unet.head, emitted)
     if unet.masks == "sigmoid":
         out = _masked(layers, out, window, spec)
-    told = notes(unet.stem, unet.details(), spec, WRITER, about)
-    return writer.finish({INPUT: window}, {OUTPUTS[unet.masks]: out}, told)
+    metadata = notes(unet.stem, unet.details(), spec, WRITER, about)
+    return writer.finish({INPUT: window}, {OUTPUTS[unet.masks]: out}, metadata)
 
 
 def rows_needed(spec: GraphSpec) -> list[tuple[int, int]]:

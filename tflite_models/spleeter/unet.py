@@ -124,11 +124,11 @@ class UNet:
 
     def details(self) -> dict[str, str]:
         """Return what a file says of the network so that `from_tensors` can put it together."""
-        told: dict[str, str] = {
+        activations: dict[str, str] = {
             "encoder_activation": self.activations.encoder,
             "decoder_activation": self.activations.decoder,
         }
-        return told if self.masks == "sigmoid" else {**told, "masks": self.masks}
+        return activations if self.masks == "sigmoid" else {**activations, "masks": self.masks}
 
     def _convolutions(self) -> Iterator[tuple[str, Convolution]]:
         for side, convolutions in (("encoder", self.encoder), ("decoder", self.decoder)):
