@@ -17,7 +17,7 @@ from stemd.daemon.graph.private_server import private_server
 
 ROOT = Path(__file__).parents[3]
 
-USED = {"__del__", "_ffi", "_libname", "_ptr"}
+USED = {"_AUDIO", "__del__", "_ffi", "_lib", "_libname", "_ptr"}
 """Private attributes of JACK-Client."""
 
 
