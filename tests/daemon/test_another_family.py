@@ -10,6 +10,8 @@ from functools import partial
 
 import numpy as np
 import pytest
+import soundfile
+from click.testing import CliRunner
 
 import short_family as short
 from daemon_on_stage import SILENCE, Servers, play, play_until
@@ -22,6 +24,7 @@ from stalls import measure_undisturbed
 from stemd.daemon.capacity.benchmark import measure as measure_cost
 from stemd.daemon.capacity.estimate import BOARDS
 from stemd.daemon.capacity.profiles import choose_profile
+from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.cli.recording import SONG, play_and_record, read_song
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.mixer import Mixer
@@ -33,7 +36,8 @@ from stemd.daemon.supervisor import daemon as daemon_module
 from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.supervisor.notifier import Notifier
 from stemd.daemon.supervisor.plan import make_plan
-from stemd.dsp.scheme import Scheme
+from stemd.daemon.work import SetOfNetworks
+from stemd.dsp.scheme import SPLEETER, Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.families import FAMILIES
 from stemd.tflite_models.graphs.spec import GraphSpec
@@ -90,6 +94,10 @@ def test_its_graphs_give_the_networks_numbers(installed, spec):
         Network(path, bins=SHORT.model_bins)(window, out)
         expected = weights_of(installed)[stem].estimate(window, spec)
         np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+def test_schemes_are_written_down_on_spleeters_grid():
+    assert SetOfNetworks("2stems", ("vocals", "accompaniment")).grid == SPLEETER
 
 
 def test_the_windows_stride_is_the_familys(installed):
@@ -161,6 +169,17 @@ def test_its_stems_are_the_plain_computation(rig, installed):
     expected = separate(heard, networks, SCHEME)[:, take.begin :][:, :20_000]
     stems = take.y[:, take.delay :][:, :20_000]
     np.testing.assert_allclose(stems, expected[:, : stems.shape[1]], atol=1e-5)
+
+
+def test_a_file_is_separated_on_its_grid(tmp_path, installed):
+    x = noise(30_000, 0).T
+    soundfile.write(tmp_path / "song.wav", x, 44_100, subtype="FLOAT")
+    command = ["separate", str(tmp_path / "song.wav"), "--networks", "short", "--bits", "float"]
+    ended = CliRunner().invoke(cli, [*command, "-o", str(tmp_path / "stems")])
+    assert ended.exit_code == 0, ended.output
+    stems = [soundfile.read(tmp_path / "stems" / f"{stem}.wav")[0] for stem in installed.stems]
+    np.testing.assert_allclose(np.sum(stems, axis=0), x, atol=1e-5)
+    assert np.abs(stems[0] - stems[1]).max() > 1e-3
 
 
 def test_in_real_time_the_delay_is_the_declared_one_and_nothing_is_late(installed):

@@ -94,10 +94,7 @@ def schemes_of(*settings: str) -> tuple[Scheme, ...]:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_a_choice_and_gives_its_scheme(preset):
-    assert (
-        load_config(None, [f"separation.preset={preset}"]).separation.schemes(SPLEETER)
-        == PRESETS[preset]
-    )
+    assert schemes_of(f"separation.preset={preset}") == PRESETS[preset]
 
 
 def test_auto_goes_from_the_shortest_delay_to_the_longest():
@@ -121,9 +118,7 @@ def test_numbers_by_hand_replace_those_of_every_scheme():
 
 
 def test_schemes_that_numbers_by_hand_do_not_fit_are_left_out():
-    schemes = load_config(None, ["separation.preset=auto", "separation.T=64"]).separation.schemes(
-        SPLEETER
-    )
+    schemes = schemes_of("separation.preset=auto", "separation.T=64")
     assert {scheme.B for scheme in schemes} == {1, 2, 3, 4, 16}, "of seed and T=64 nothing is left"
     delays = [scheme.delay for scheme in schemes]
     assert delays == sorted(delays)

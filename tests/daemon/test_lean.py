@@ -64,6 +64,20 @@ def test_a_configuration_is_read_without_what_interfaces_need():
     assert out.splitlines() == ["set()"]
 
 
+def test_the_daemon_imports_what_writes_graphs_only_when_it_writes_them():
+    out = python(
+        "import sys",
+        "import stemd.daemon.supervisor.app",
+        "from stemd.daemon.engine.networks import choose_networks",
+        "print(choose_networks('2stems').grid.n_fft)",
+        "rooms = ('stemd.tflite_models.spleeter.', 'stemd.tflite_models.graphs.')",
+        "print([name.split('.')[-1] for name in sys.modules if name.startswith(rooms)])",
+    )
+    n_fft, modules = out.splitlines()
+    assert n_fft == "4096"
+    assert not {"checkpoint", "layers", "plain", "streaming", "writer"} & {*literal_eval(modules)}
+
+
 HEAVY = {"scipy", "soxr", "soundfile", "tqdm", "ssl", "textual", "asyncio", "jack"}
 
 
