@@ -18,7 +18,7 @@ class Effect(Enum):
 class Section(BaseModel):
     """A section: it never changes, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="before")
     @classmethod

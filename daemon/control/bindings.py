@@ -18,7 +18,7 @@ LAST_CC = 119
 class Binding(BaseModel):
     """One controller and its function."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cc: Annotated[int, Field(strict=True, ge=0, le=LAST_CC)]
     """The controller's number."""

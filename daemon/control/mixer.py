@@ -28,7 +28,7 @@ Decibels = Annotated[
 class Strip(BaseModel):
     """Gain, mute and solo of one stem."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     gain: Decibels = 0.0
     """In dB, from `OFF_DB` (silence) to `MAX_DB`."""
