@@ -35,7 +35,8 @@ RequestId: TypeAlias = Annotated[int | str, BeforeValidator(_is_id)]
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # Deferred, for ever: `_REQUEST` validates all of them.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     id: RequestId | None = None
     """The reply has the same id."""
