@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import soundfile
 
+from processes import end
 from stemd.daemon.control.client import ControlClient
 from waiting import wait_until
 
@@ -44,12 +45,7 @@ def started(command, environment, **more):
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
         if process.stdout:
             process.stdout.close()
 

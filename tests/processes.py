@@ -1,9 +1,13 @@
 """The programs that the tests start: the daemon, and servers by their names."""
 
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+
+from logged import Log
+from waiting import PATIENCE_S
 
 
 def process_of(server: str) -> int:
@@ -36,38 +40,62 @@ READY = "separating into"
 
 
 @contextmanager
-def running(environment, *arguments, program=(STEMD,), **more):
-    """`stemd run` from when it separates; yields the process and the log so far."""
+def running(environment, *arguments, program=(STEMD,), stdin=subprocess.DEVNULL, **more):
+    """Run `stemd run` from when it separates on; yield its process and its log.
+
+    At the end it is stopped, if it still runs, and ends well; the log is shown where a test fails.
+
+    Parameters
+    ----------
+    environment : dict
+    arguments : str
+        Of `stemd run`.
+    program : list
+        What the command line begins with.
+    stdin : file
+    more : str
+        Further variables of the environment.
+    """
     process = subprocess.Popen(
         [*program, "run", *arguments],
         env={**environment, **more},
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stderr=subprocess.PIPE,
-        text=True,
     )
+    log = Log(process.stderr)
     try:
-        log = []
-        for line in process.stderr:
-            log.append(line)
-            if line.startswith(READY):
-                break
-        else:
-            raise AssertionError("".join(log))
+        log.wait_for(READY)
         yield process, log
+        if process.poll() is None:
+            assert stop(process) == 0
     finally:
-        # Asked first: one that is killed may hold what JACK's other programs then wait for.
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stderr.close()
+        end(process)
+        log.close()
+        print(log.read())
 
 
-def await_line(process, begin: str) -> None:
-    """Read its log until a line that begins so."""
-    for line in process.stderr:
-        if line.startswith(begin):
-            return
-    raise AssertionError(f"it never said {begin!r}")
+def stop(process, number: signal.Signals = signal.SIGTERM) -> int:
+    """Send a signal, wait for the end, and return the exit code."""
+    process.send_signal(number)
+    return process.wait(PATIENCE_S)
+
+
+def end(process, send=None) -> None:
+    """End a program, in whatever state it is.
+
+    Parameters
+    ----------
+    process : Popen
+    send : function, optional
+        That sends it a signal, where its group is to have it too.
+    """
+    send = send or process.send_signal
+    if process.poll() is not None:
+        return
+    # Asked first: one that is killed may hold what JACK's other programs then wait for.
+    send(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        send(signal.SIGKILL)
+        process.wait()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from processes import running
+from processes import READY, end, running
 from waiting import wait_until
 
 PAGE = (Path(__file__).parents[1] / "docs" / "network.md").read_text()
@@ -63,8 +63,7 @@ def server(name: str, driver: str, *options: object):
         on(name, "jack_wait", "--wait", "--timeout", "30")
         yield
     finally:
-        process.terminate()
-        process.wait()
+        end(process)
 
 
 def on(name: str, *command: str) -> str:
@@ -92,7 +91,7 @@ def stemd_on_the_desk(folder: Path):
             for ours, p in wanted
         ]
         wait_until(lambda: all(is_connected(*pair) for pair in pairs))
-        yield int(re.search(r"delay of (\d+) frames", log[-1])[1])
+        yield int(re.search(r"delay of (\d+) frames", log.find(READY))[1])
 
 
 def is_connected(source: str, target: str) -> bool:

@@ -1,16 +1,14 @@
 """On PipeWire as an ordinary user, who has no real-time rights: its library asks the buses."""
 
 import signal
-import subprocess
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 import servers
-from logged import Log
-from processes import STEMD
+from processes import STEMD, running
 from stemd.daemon.control.client import ControlClient
 from unprivileged import buses, without_rights
 from waiting import wait_until
@@ -26,22 +24,14 @@ def desktop():
         pipewire.environment |= {"HOME": folder}
         for bus in both:
             pipewire.environment |= bus.environment
-        pipewire.start()
-        yield pipewire, both
-        pipewire.end(signal.SIGKILL)
+        with closing(pipewire):
+            pipewire.start()
+            yield pipewire, both
 
 
-@contextmanager
 def daemon(environment):
-    command = [*without_rights(), STEMD, "run", "--server", "pipewire", "--stems", "2"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
-    try:
-        log = Log(process.stderr)
-        log.wait_for("separating into")
-        yield log
-    finally:
-        process.kill()
-        process.communicate()
+    options = ("--server", "pipewire", "--stems", "2")
+    return running(environment, *options, program=[*without_rights(), STEMD])
 
 
 def let_a_second_pass(environment) -> None:
@@ -54,7 +44,7 @@ def let_a_second_pass(environment) -> None:
 
 def test_buses_that_lose_patience_or_end_change_nothing_and_the_server_s_end_is_noticed(desktop):
     pipewire, both = desktop
-    with daemon(pipewire.environment) as log:
+    with daemon(pipewire.environment) as (_, log):
         for bus in (*both, *both):
             bus.wait_for_patience_to_end()
         let_a_second_pass(pipewire.environment)
@@ -69,7 +59,7 @@ def test_buses_that_lose_patience_or_end_change_nothing_and_the_server_s_end_is_
 
 def test_a_server_that_stands_still_is_not_taken_for_dead(desktop):
     pipewire, _ = desktop
-    with daemon(pipewire.environment) as log:
+    with daemon(pipewire.environment) as (_, log):
         pipewire.process.send_signal(signal.SIGSTOP)
         log.wait_for("state: silent")
         pipewire.process.send_signal(signal.SIGCONT)

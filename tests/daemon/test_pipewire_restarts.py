@@ -3,21 +3,20 @@
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 import servers
-from logged import Log
-from processes import STEMD
+from processes import running, stop
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import jack
 from stemd.daemon.graph.jack import MOST_ABANDONED, open_client
 from stemd.daemon.graph.libjack import Library, libraries
-from waiting import wait_for, wait_until
+from waiting import PATIENCE_S, wait_for, wait_until
 
 CLOSES_DEAD_CLIENTS = all(
     library.closes_dead_clients for library in libraries() if library.kind == "pipewire"
@@ -48,9 +47,9 @@ def server(tmp_path):
     runtime.mkdir(mode=0o700)
     pipewire = servers.PipeWire(48_000, 1024, runtime)
     pipewire.environment |= {"HOME": str(tmp_path)}
-    pipewire.start()
-    yield pipewire
-    pipewire.end()
+    with closing(pipewire):
+        pipewire.start()
+        yield pipewire
 
 
 @contextmanager
@@ -66,15 +65,8 @@ def player(environment):
         process.communicate()
 
 
-@contextmanager
 def daemon(environment):
-    command = [STEMD, "run", "--server", "pipewire", "--stems", "2"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
-    try:
-        yield process, Log(process.stderr)
-    finally:
-        process.kill()
-        process.communicate()
+    return running(environment, "--server", "pipewire", "--stems", "2")
 
 
 def wait_for_server(steering, is_there: bool) -> None:
@@ -99,8 +91,7 @@ def restart(server, number, times: int) -> None:
 def test_each_end_is_survived_and_the_next_one_joined(server, number):
     with daemon(server.environment) as (process, _):
         restart(server, number, 2 if CLOSES_DEAD_CLIENTS else 6)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert stop(process) == 0
 
 
 @pytest.mark.skipif(
@@ -110,7 +101,7 @@ def test_each_end_is_survived_and_the_next_one_joined(server, number):
 def test_after_many_it_ends_in_good_order_for_its_supervisor(server):
     with daemon(server.environment) as (process, log):
         restart(server, signal.SIGKILL, MOST_ABANDONED)
-        assert process.wait(timeout=10) == 1
+        assert process.wait(PATIENCE_S) == 1
         log.wait_for(f"PipeWire has ended {MOST_ABANDONED} times")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fake_daemon import FakeDaemon
-from processes import running
+from processes import running, stop
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.events import ClientNamed
 from stemd.daemon.control.interfaces.control_server import ControlServer
@@ -36,8 +36,7 @@ def test_each_socket_has_the_name_that_the_server_gave(server, environment):
         assert client_at(folder / "stemd.socket") == "stemd"
         assert client_at(second) == "stemd-01"
         assert {path.name for path in folder.glob("*.socket")} == {"stemd.socket", second.name}
-        first.terminate()
-        first.wait(timeout=10)
+        assert stop(first) == 0
         assert client_at(second) == "stemd-01"
     wait_until(lambda: not list(folder.glob("*.socket")))
 

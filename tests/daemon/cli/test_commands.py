@@ -11,7 +11,8 @@ from click.shell_completion import ShellComplete
 
 import interrupted
 from damaged import damaged_four_stems
-from processes import STEMD
+from logged import Log
+from processes import STEMD, end
 from stemd.daemon.cli import main
 from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.config import Config
@@ -43,16 +44,14 @@ def test_verbose_tells_more(environment):
             [STEMD, *options, "run", "--server", "jack"],
             env=environment,
             stderr=subprocess.PIPE,
-            text=True,
         )
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if "waiting for a server" in line:
-                break
-        process.terminate()
-        process.communicate()
-        assert any(line.startswith(said) for line in lines) is tells
+        log = Log(process.stderr)
+        try:
+            log.wait_for("waiting for a server")
+        finally:
+            end(process)
+            log.close()
+        assert any(line.startswith(said) for line in log.lines()) is tells
 
 
 def test_config_prints_the_effective_one(stemd):

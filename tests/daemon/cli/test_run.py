@@ -5,21 +5,29 @@ import pty
 import re
 import signal
 import subprocess
-import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from time import sleep
 
 import jack
 import pytest
 
-from processes import READY, STEMD, await_line, process_of, running
+from processes import READY, end, process_of, running, stop
+from stemd.daemon.control.client import ControlClient
+from stemd.daemon.graph.patchbay import SETTLED_S
 from stemd.daemon.graph.private_server import private_server
-from waiting import wait_for, wait_until
+from waiting import PATIENCE_S, wait_for, wait_until
 
 
 @pytest.fixture
 def server():
     with private_server(blocksize=512, realtime=False) as name:
         yield name
+
+
+def bystander(server: str, name: str = "bystander"):
+    """A client of a server, as long as the context lasts."""
+    return closing(jack.Client(name, no_start_server=True, servername=server))
 
 
 @pytest.mark.parametrize(
@@ -31,34 +39,23 @@ def test_run_plays_on_the_server_that_answers_and_stops_when_asked(environment, 
         running(environment, JACK_DEFAULT_SERVER=server) as (process, log),
     ):
         client = rf"client stemd on JACK .*, {samplerate} Hz, 512 frames"
-        assert any(re.match(client, line) for line in log)
-        assert log[-1].startswith("separating into vocals, accompaniment with a delay of ")
-        bystander = jack.Client("bystander", no_start_server=True, servername=server)
-        ports = [port.shortname for port in bystander.get_ports("^stemd:")]
-        assert ports == [
-            *("in_L", "in_R", "vocals_L", "vocals_R", "accompaniment_L", "accompaniment_R")
-        ]
-        process.send_signal(number)
-        assert process.wait(timeout=10) == 0
-        # Nor does anything complain after that of what was left.
-        assert re.fullmatch(r"played \d+\.\d s: 0 of .*\n", process.stderr.read())
-        assert bystander.get_ports("^stemd:") == []
-        bystander.close()
+        assert any(re.match(client, line) for line in log.lines())
+        log.find("separating into vocals, accompaniment with a delay of ")
+        with bystander(server) as other:
+            ports = [port.shortname for port in other.get_ports("^stemd:")]
+            assert ports == [
+                *("in_L", "in_R", "vocals_L", "vocals_R", "accompaniment_L", "accompaniment_R")
+            ]
+            assert stop(process, number) == 0
+            # Nor does anything complain after that of what was left.
+            assert re.search(r"\nplayed \d+\.\d s: 0 of .*\n\Z", log.read())
+            assert other.get_ports("^stemd:") == []
 
 
 def test_a_terminal_that_is_closed_ends_it(environment, server):
     ours, its = pty.openpty()
-    process = subprocess.Popen(
-        [STEMD, "run"],
-        env={**environment, "JACK_DEFAULT_SERVER": server},
-        stdin=its,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    await_line(process, READY)
-    process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=10)
-    assert process.returncode == 128 + signal.SIGHUP
+    with running(environment, stdin=its, JACK_DEFAULT_SERVER=server) as (process, _):
+        assert stop(process, signal.SIGHUP) == 128 + signal.SIGHUP
     os.close(ours)
     os.close(its)
 
@@ -66,41 +63,37 @@ def test_a_terminal_that_is_closed_ends_it(environment, server):
 def test_run_connects_by_its_patterns(environment, server):
     patterns = "jack.autoconnect={in_L: 'system:capture_1', vocals_R: '.*:playback_[2-9]'}"
     made = "connected stemd:vocals_R to system:playback_2"
-    with running(environment, "--set", patterns, JACK_DEFAULT_SERVER=server) as (process, _):
-        await_line(process, made)
-        bystander = jack.Client("bystander", no_start_server=True, servername=server)
-        connected = bystander.get_all_connections("stemd:in_L")
-        assert [port.name for port in connected] == ["system:capture_1"]
-        bystander.close()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+    with running(environment, "--set", patterns, JACK_DEFAULT_SERVER=server) as (_, log):
+        log.wait_for(made)
+        with bystander(server) as other:
+            connected = other.get_all_connections("stemd:in_L")
+            assert [port.name for port in connected] == ["system:capture_1"]
 
 
 def test_no_name_of_another_program_keeps_it_from_its_work(environment, server):
     patterns = "jack.autoconnect={in_L: 'player:(a+)+', in_R: '(.*)*:(a|aa)+$'}"
-    with running(environment, "--set", patterns, JACK_DEFAULT_SERVER=server) as (process, _):
-        player = jack.Client("player", no_start_server=True, servername=server)
+    with (
+        running(environment, "--set", patterns, JACK_DEFAULT_SERVER=server) as (_, log),
+        bystander(server, "player") as player,
+    ):
         player.outports.register("a" * 200 + "!")
         player.outports.register("a" * 30)
         player.activate()
-        await_line(process, f"connected player:{'a' * 30} to stemd:in_L")
-        await_line(process, f"connected player:{'a' * 30} to stemd:in_R")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-        player.close()
+        log.wait_for(f"connected player:{'a' * 30} to stemd:in_L")
+        log.wait_for(f"connected player:{'a' * 30} to stemd:in_R")
 
 
 def test_autoconnect_can_be_switched_off(environment, server):
     pattern = "jack.autoconnect={drums_L: '.*'}"
     arguments = ("--no-autoconnect", "--set", pattern)
     with running(environment, *arguments, JACK_DEFAULT_SERVER=server) as (_, log):
-        assert not any("autoconnect" in line for line in log)  # or it would warn of drums_L
+        assert "autoconnect" not in log.read()  # or it would warn of drums_L
 
 
 def test_run_warns_of_ports_that_it_does_not_have(environment, server):
     pattern = "jack.autoconnect={drums_L: '.*'}"
     with running(environment, "--set", pattern, JACK_DEFAULT_SERVER=server) as (_, log):
-        assert "jack.autoconnect.drums_L: connects nothing, with 2 stems\n" in log
+        assert "jack.autoconnect.drums_L: connects nothing, with 2 stems" in log.lines()
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])
@@ -114,11 +107,11 @@ def test_run_warns_of_settings_for_stems_and_controllers_that_are_not_there(
     )
     options = [option for setting in settings for option in ("--set", setting)]
     with running(environment, "--stems", "2", *options, JACK_DEFAULT_SERVER=server) as (_, log):
-        said = [line for line in log if line.startswith(("mixer", "midi"))]
+        said = [line for line in log.lines() if line.startswith(("mixer", "midi"))]
     expected = [
-        "mixer.strips.drums: changes nothing, with 2 stems\n",
-        "midi.bindings: controller 7 is bass gain, and does nothing, with 2 stems\n",
-        "midi.bindings: do nothing, for midi.enabled is false\n",
+        "mixer.strips.drums: changes nothing, with 2 stems",
+        "midi.bindings: controller 7 is bass gain, and does nothing, with 2 stems",
+        "midi.bindings: do nothing, for midi.enabled is false",
     ]
     assert said == (expected if enabled == "false" else expected[:2])
 
@@ -127,29 +120,24 @@ def test_run_warns_of_settings_for_stems_and_controllers_that_are_not_there(
 def test_midi_may_be_connected_where_it_is_enabled(environment, server, enabled, warned):
     settings = ["--set", "jack.autoconnect={midi_in: '.*'}", "--set", f"midi.enabled={enabled}"]
     with running(environment, *settings, JACK_DEFAULT_SERVER=server) as (_, log):
-        line = "jack.autoconnect.midi_in: connects nothing, for midi.enabled is false\n"
-        assert (line in log) is warned
-        assert not any("stems" in each for each in log if "autoconnect" in each)
+        line = "jack.autoconnect.midi_in: connects nothing, for midi.enabled is false"
+        assert (line in log.lines()) is warned
+        assert not any("stems" in each for each in log.lines() if "autoconnect" in each)
 
 
-def test_server_without_room_for_the_ports_is_one_clear_line(environment, tmp_path):
-    with private_server(blocksize=512, realtime=False) as name:
-        crowd = jack.Client("crowd", no_start_server=True, servername=name)
+def test_server_without_room_for_the_ports_is_one_clear_line(stemd):
+    with (
+        private_server(blocksize=512, realtime=False) as name,
+        bystander(name, "crowd") as crowd,
+    ):
         with suppress(jack.JackError):
             for n in range(128):
                 crowd.outports.register(f"out_{n}")
-        ended = subprocess.run(
-            [STEMD, "run"],
-            env={**environment, "JACK_DEFAULT_SERVER": name},
-            capture_output=True,
-            text=True,
-        )
-        crowd.close()
+        ended = stemd("run", JACK_DEFAULT_SERVER=name)
     assert ended.returncode == 1
     assert re.search(
         r"^stemd: the JACK .* server refused the ports: .*--port-max", ended.stderr, re.M
     )
-    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -157,23 +145,22 @@ def test_run_waits_for_the_next_server_and_restores_what_was_connected(environme
     users = ("stemd:vocals_L", "system:playback_1")
     with ExitStack() as stack:
         with private_server(blocksize=512, realtime=False) as name:
-            process, _ = stack.enter_context(running(environment, JACK_DEFAULT_SERVER=name))
-            bystander = jack.Client("bystander", no_start_server=True, servername=name)
-            bystander.connect(*users)
-            wait_until(lambda: connected(bystander, *users))
-            bystander.close()
-            time.sleep(1.5)  # a connection must have lasted to be restored
+            _, log = stack.enter_context(running(environment, JACK_DEFAULT_SERVER=name))
+            with bystander(name) as other:
+                other.connect(*users)
+                wait_until(lambda: connected(other, *users))
+            path = Path(environment["XDG_RUNTIME_DIR"]) / "stemd" / "stemd.socket"
+            with ControlClient(path) as client:
+                wait_until(lambda: [*users] in client.ask("status")["connections"])
+            sleep(SETTLED_S)  # only what has lasted is restored
             os.kill(process_of(name), number)
-            await_line(process, "the server went away")
-            await_line(process, "waiting for a server: no JACK server named ")
+            log.wait_for("the server went away")
+            log.wait_for("waiting for a server: no JACK server named ")
         with private_server(blocksize=512, realtime=False) as again:
             assert again == name
-            await_line(process, READY)
-            bystander = jack.Client("bystander", no_start_server=True, servername=name)
-            wait_until(lambda: connected(bystander, *users))
-            bystander.close()
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=10) == 0
+            log.wait_for(READY)
+            with bystander(name) as other:
+                wait_until(lambda: connected(other, *users))
 
 
 def connected(client, source: str, destination: str) -> bool:
@@ -181,21 +168,23 @@ def connected(client, source: str, destination: str) -> bool:
 
 
 def test_run_starts_a_private_server_when_asked_to(environment):
-    with running(environment, "--server", "dummy") as (process, log):
-        (name,) = re.findall(r"find it by JACK_DEFAULT_SERVER=(\S+)", "".join(log))
-        bystander = jack.Client("bystander", no_start_server=True, servername=name)
-        assert len(bystander.get_ports("^stemd:")) == 6
-        bystander.close()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+    with (
+        running(environment, "--server", "dummy") as (_, log),
+        bystander(private_name(log)) as other,
+    ):
+        assert len(other.get_ports("^stemd:")) == 6
+
+
+def private_name(log) -> str:
+    (name,) = re.findall(r"find it by JACK_DEFAULT_SERVER=(\S+)", log.read())
+    return name
 
 
 def test_run_on_a_private_server_that_dies_ends_with_1(environment):
     with running(environment, "--server", "dummy") as (process, log):
-        (name,) = re.findall(r"find it by JACK_DEFAULT_SERVER=(\S+)", "".join(log))
-        os.kill(process_of(name), signal.SIGKILL)
-        assert process.wait(timeout=10) == 1
-        assert "stemd: the private JACK server ended: " in process.stderr.read()
+        os.kill(process_of(private_name(log)), signal.SIGKILL)
+        assert process.wait(PATIENCE_S) == 1
+        log.find("stemd: the private JACK server ended: ")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--server", "pipewire"]], ids=["auto", "pipewire"])
@@ -205,17 +194,15 @@ def test_run_plays_on_pipewire(environment, arguments, tmp_path):
     pipewire = subprocess.Popen(["pipewire"], env={**environment, **runtime})
     try:
         wait_for(tmp_path / "pipewire-0")
-        with running(environment, *arguments, **runtime) as (process, log):
-            assert any("PipeWire" in line for line in log)
+        with running(environment, *arguments, **runtime) as (_, log):
+            log.find("PipeWire")
             listed = subprocess.run(
                 ["pw-link", "--input", "--output"],
                 env={**environment, **runtime},
                 capture_output=True,
                 text=True,
+                timeout=PATIENCE_S,
             )
             assert "stemd:accompaniment_R" in listed.stdout.splitlines()
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=10) == 0
     finally:
-        pipewire.terminate()
-        pipewire.wait()
+        end(pipewire)

@@ -13,7 +13,8 @@ from click.shell_completion import get_completion_class
 from click.testing import CliRunner
 
 from fake_daemon import FakeDaemon
-from processes import STEMD, await_line, running
+from logged import Log
+from processes import STEMD, end, running, stop
 from statuses import status
 from stemd.daemon.cli import steer
 from stemd.daemon.cli.commands import stemd as cli
@@ -23,6 +24,7 @@ from stemd.daemon.control.interfaces import control_server
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.graph.private_server import private_server
 from stemd.daemon.ports import STEMS
+from waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,9 @@ def daemon(environment, tmp_path_factory):
     config.write_text("mixer: {strips: {accompaniment: {gain: -3}}}\n")
     with (
         private_server(blocksize=512, realtime=False) as name,
-        running(environment, "-c", str(config), JACK_DEFAULT_SERVER=name) as (process, _),
+        running(environment, "-c", str(config), JACK_DEFAULT_SERVER=name) as (process, log),
     ):
-        process.config = config
+        process.config, process.log = config, log
         yield process
 
 
@@ -75,15 +77,16 @@ def test_bypass_is_switched_and_changed_over(daemon, stemd):
 
 def test_events_are_lines_of_json(daemon, environment, stemd):
     process = subprocess.Popen(
-        [STEMD, "events", "--meters", "0.05"], env=environment, stdout=subprocess.PIPE, text=True
+        [STEMD, "events", "--meters", "0.05"], env=environment, stdout=subprocess.PIPE
     )
-    assert json.loads(process.stdout.readline())["event"] == "meters"
-    stemd("set", "vocals", "--solo")
-    for line in process.stdout:
-        if json.loads(line)["event"] == "mixer":
-            break
-    process.terminate()
-    process.communicate()
+    log = Log(process.stdout)
+    try:
+        assert json.loads(log.wait_for('"event"'))["event"] == "meters"
+        stemd("set", "vocals", "--solo")
+        assert json.loads(log.wait_for('"mixer"'))["event"] == "mixer"
+    finally:
+        end(process)
+        log.close()
     stemd("set", "vocals", "--unsolo")
 
 
@@ -92,7 +95,7 @@ def test_reload_follows_the_file_and_refuses_a_wrong_one(daemon, stemd):
     daemon.config.write_text(text + "separation: {preset: studio}\njack: {client_name: x}\n")
     ended = stemd("reload")
     assert ended.stdout == ("changed: separation.preset\nat the next start: jack.client_name\n")
-    await_line(daemon, "reloaded: ")
+    daemon.log.wait_for("reloaded: ")
     daemon.config.write_text(text + "separation: {preset: fast, stems: three}\n")
     ended = stemd("reload")
     assert ended.returncode == 1
@@ -101,7 +104,7 @@ def test_reload_follows_the_file_and_refuses_a_wrong_one(daemon, stemd):
     assert "separation.stems: " in ended.stderr
     daemon.config.write_text(text)
     daemon.send_signal(signal.SIGHUP)
-    await_line(daemon, "reloaded: separation.preset")
+    daemon.log.wait_for("reloaded: separation.preset")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +154,7 @@ def test_stop_ends_the_daemon(environment, stemd, tmp_path):
     ):
         assert stemd("stop", "--socket", path).returncode == 0
         assert not Path(path).exists(), "the next daemon has room at once"
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert stemd("status", "--socket", path).returncode == 1
 
 
@@ -163,8 +166,7 @@ def test_what_was_set_comes_back_where_a_state_file_is_asked_for(environment, st
             with running(environment, *settings, JACK_DEFAULT_SERVER=name) as (process, _):
                 assert told in stemd("status", "--socket", path).stdout
                 stemd("set", "vocals", "--gain", "-6", "--socket", path)
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(10) == 0
+                assert stop(process) == 0
 
 
 @pytest.fixture
