@@ -5,50 +5,49 @@ Run as a program it serves the bus that DBUS_SYSTEM_BUS_ADDRESS names until it i
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from errno import EBUSY, EPERM
-from math import inf
 from pathlib import Path
-from time import monotonic
 
 HIGHEST, LONGEST_US = 20, 200_000
 NAME = "org.freedesktop.RealtimeKit1"
 
 
-BURST, BURST_S = 25, 20.0
-"""So many requests in so many seconds are granted to one user; see rtkit's --actions-per-burst."""
+PLENTY = 1000
+"""Of requests at a time; the real one grants 25 to one user, see its --actions-per-burst."""
 
 
 @contextmanager
-def fake_rtkit(address: str, burst: int = BURST, burst_s: float = BURST_S):
-    """Let it serve the system bus at this address."""
+def fake_rtkit(address: str, burst: int = PLENTY):
+    """Serve the system bus at this address; yield what it is, which SIGUSR1 lets grant anew."""
     service = subprocess.Popen(
-        [sys.executable, __file__, str(burst), str(burst_s)],
+        [sys.executable, __file__, str(burst)],
         env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": address},
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         assert service.stdout.readline() == "ready\n"
-        yield
+        yield service
     finally:
         service.kill()
         service.communicate()
 
 
 class Quota:
-    """Of one user's requests: the time begins anew with the first one after it has ended."""
+    """Of one user's requests: the real one begins anew after 20 s, this one when it is told to."""
 
-    def __init__(self, burst: int, burst_s: float) -> None:
-        self.burst, self.burst_s = burst, burst_s
-        self.began, self.requests = -inf, 0
+    def __init__(self, burst: int) -> None:
+        self.burst, self.requests = burst, 0
+
+    def begin_anew(self, *_) -> None:
+        self.requests = 0
 
     def spend(self) -> None:
-        if monotonic() >= self.began + self.burst_s:
-            self.began, self.requests = monotonic(), 0
-        elif self.requests >= self.burst:
+        if self.requests >= self.burst:
             raise OSError(EBUSY, os.strerror(EBUSY))
         self.requests += 1
 
@@ -106,4 +105,6 @@ def hard_limit_us(process: int) -> float:
 
 
 if __name__ == "__main__":
-    serve(Quota(int(sys.argv[1]), float(sys.argv[2])))
+    quota = Quota(int(sys.argv[1]))
+    signal.signal(signal.SIGUSR1, quota.begin_anew)
+    serve(quota)

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import weakref
+from contextlib import closing
 from time import monotonic
 
 import jack
@@ -95,11 +96,7 @@ def test_ports_and_connections_are_those_of_the_server(client, bystander):
     into, out = ("bystander:out", "stemd:in_L"), ("stemd:vocals_R", "bystander:sink")
     assert client.graph.connect(into)
     assert client.graph.connect(out)
-    for _ in range(100):
-        if client.graph.connections() == {into, out}:
-            break
-        threading.Event().wait(0.02)
-    assert client.graph.connections() == {into, out}
+    wait_until(lambda: client.graph.connections() == {into, out})
     assert not client.graph.connect(("bystander:none", "stemd:in_L"))
 
 
@@ -186,12 +183,17 @@ def test_connections_of_others_are_known_and_ours_can_be_taken_down(client, byst
 
 def test_the_server_calls_the_compiled_callbacks(client, bystander, rt):
     client.activate()
-    seen = Event(0)
-    while not {Event.PERIOD, Event.PORTS} <= set(seen):
-        seen |= rt.wait_events(5)
-    bystander.outports.register("another")
-    assert Event.PORTS in rt.wait_events(5)
+    wait_until(lambda: Event.PERIOD in rt.wait_events(1))
     assert rt.counters().period == 256
+    bystander.outports.register("another")
+    appeared = []
+
+    def is_known(port: str) -> bool:
+        if Event.PORTS in rt.wait_events(1):
+            appeared.extend(each.ports for each in client.graph.port_notices() if each.is_there)
+        return (port,) in appeared
+
+    wait_until(lambda: is_known("bystander:another"))
 
 
 def test_latency_is_declared_to_the_graph(client, bystander, rt):
@@ -206,19 +208,14 @@ def test_latency_is_declared_to_the_graph(client, bystander, rt):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_end_of_the_server_is_noticed(number):
     with private_server(blocksize=256, realtime=False) as name:
-        client, rt = open_client("stemd", "jack", name), RealtimeSide(2, 4, 44_100)
-        client.bind(rt.callbacks, INPUTS, OUTPUTS)
-        client.activate()
-        assert client.is_alive()
-        os.kill(process_of(name), number)
-        while Event.SHUTDOWN not in rt.wait_events(5):
-            pass
-        for _ in range(100):
-            if not client.is_alive():
-                break
-            rt.wait_events(0.01)
-        assert not client.is_alive()
-        client.close()
+        rt = RealtimeSide(2, 4, 44_100)
+        with closing(open_client("stemd", "jack", name)) as client:
+            client.bind(rt.callbacks, INPUTS, OUTPUTS)
+            client.activate()
+            assert client.is_alive()
+            os.kill(process_of(name), number)
+            wait_until(lambda: Event.SHUTDOWN in rt.wait_events(1))
+            wait_until(lambda: not client.is_alive())
         assert not client.has_server_again()
     with private_server(realtime=False) as again:
         assert client.has_server_again() == (again == name)
