@@ -1,5 +1,8 @@
 """A daemon on servers that come and go, and a way to play music through it."""
 
+import threading
+from contextlib import contextmanager
+
 import numpy as np
 
 from fake_graph import FakeGraph
@@ -14,7 +17,7 @@ from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.supervisor.notifier import Notifier
 from stemd.daemon.supervisor.plan import Plan
 from stemd.dsp.scheme import Scheme
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 SCHEME = Scheme(T=64, B=1, A=1)
 BY_HAND = ["separation.T=64", "separation.B=1", "separation.A=1"]
@@ -58,6 +61,19 @@ def new_daemon(
     return Daemon(config, plan_after, servers.join, Mixer([]), state_file, notifier)
 
 
+@contextmanager
+def on_a_thread(daemon):
+    """Run a daemon on a thread of its own until the context ends; yield the thread."""
+    thread = threading.Thread(target=daemon.run, daemon=True)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        daemon.console.stop()
+        thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+
+
 SILENCE = np.zeros((2, 256), np.float32)
 
 
@@ -67,7 +83,7 @@ def play_until(daemon, holds):
         if holds():
             return
         play(daemon, SILENCE)
-    raise AssertionError("it never came to pass")
+    raise AssertionError("it did not come to pass in 20 000 cycles")
 
 
 def play(daemon, block):

@@ -13,7 +13,7 @@ import pytest
 
 import servers
 from fake_rtkit import HIGHEST, LONGEST_US, fake_rtkit
-from processes import running
+from processes import STEMD, running
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.engine import rtkit
 from stemd.daemon.engine.scheduling import may_have_priority
@@ -332,7 +332,8 @@ def test_on_a_desktop_without_limits_every_role_has_its_priority(desktop):
     with ExitStack() as stack:
         stack.enter_context(closing(pipewire))
         pipewire.start()
-        stack.enter_context(running(pipewire.environment, *options, before=without_rights()))
+        program = [*without_rights(), STEMD]
+        stack.enter_context(running(pipewire.environment, *options, program=program))
         client = stack.enter_context(ControlClient(path))
         wait_until(lambda: client.ask("status")["realtime"]["missing"] == ["memory"])
         realtime = client.ask("status")["realtime"]

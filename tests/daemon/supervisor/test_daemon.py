@@ -12,7 +12,7 @@ from math import isfinite
 import numpy as np
 import pytest
 
-from daemon_on_stage import NETWORKS, Servers, new_daemon, play, play_until
+from daemon_on_stage import NETWORKS, Servers, new_daemon, on_a_thread, play, play_until
 from fake_graph import FakeGraph
 from stemd.daemon.control.client import read_status
 from stemd.daemon.control.events import BypassSwitched, DelayChanged, StateChanged
@@ -25,7 +25,7 @@ from stemd.daemon.supervisor import heartbeat, joining
 from stemd.daemon.supervisor.state import State
 from stemd.daemon.supervisor.swap import Phase
 from stemd.tflite_models.errors import ModelError
-from waiting import wait_until
+from waiting import PATIENCE_S, until, wait_until
 
 
 @pytest.fixture
@@ -40,12 +40,8 @@ def daemon(servers, monkeypatch):
     monkeypatch.setattr(daemon_module, "TICK_S", 0.01)
     monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     daemon = new_daemon(servers)
-    thread = threading.Thread(target=daemon.run)
-    thread.start()
-    yield daemon
-    daemon.console.stop()
-    thread.join(10)
-    assert not thread.is_alive()
+    with on_a_thread(daemon):
+        yield daemon
 
 
 def test_the_last_server_is_joined_as_soon_as_it_is_back(servers, monkeypatch, daemon):
@@ -64,40 +60,36 @@ def test_the_last_server_is_joined_as_soon_as_it_is_back(servers, monkeypatch, d
     wait_until(lambda: daemon.playback.session)
 
 
-def test_a_server_that_hangs_while_it_is_joined_keeps_nobody_from_steering(
+def test_a_server_that_hangs_while_it_is_joined_keeps_no_client_from_steering(
     servers, monkeypatch, caplog
 ):
     go = threading.Event()
 
     def hang():
-        assert go.wait(30)
+        assert go.wait(2 * PATIENCE_S)
         raise ServerError("no server answers")
 
     monkeypatch.setattr(joining, "HUNG_S", 0.01)
     monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
     monkeypatch.setattr(servers, "join", hang)
     daemon = new_daemon(servers)
-    thread = threading.Thread(target=daemon.run, daemon=True)
-    thread.start()
-    assert daemon.console.status().result(10).state == "waiting"
-    wait_until(lambda: "does not answer: it hangs" in caplog.text)
-    daemon.console.stop()
-    thread.join(10)
+    with on_a_thread(daemon):
+        assert daemon.console.status().result(PATIENCE_S).state == "waiting"
+        wait_until(lambda: "does not answer: it hangs" in caplog.text)
     go.set()
-    assert not thread.is_alive()
 
 
-def test_a_server_that_keeps_who_joins_it_for_too_long_ends_the_daemon(servers, monkeypatch):
+def test_a_server_that_lets_no_client_join_for_too_long_ends_the_daemon(servers, monkeypatch):
     go = threading.Event()
     monkeypatch.setattr(joining, "STUCK_S", 0.01)
     monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
-    monkeypatch.setattr(servers, "join", lambda: go.wait(30))
+    monkeypatch.setattr(servers, "join", lambda: go.wait(PATIENCE_S))
     with pytest.raises(StemdError, match=r"has not answered for 0 s: restart it, then stemd"):
         new_daemon(servers).run()
     go.set()
 
 
-def test_a_server_that_takes_connections_but_lets_nobody_in_is_left_in_peace(
+def test_a_server_that_takes_connections_but_lets_no_client_in_is_asked_less_often(
     servers, monkeypatch, daemon
 ):
     class Answering(FakeGraph):
@@ -136,7 +128,7 @@ def test_a_signal_may_come_wherever_it_waits_for_a_server(servers, monkeypatch):
     for number in range(300):
         thread = threading.Thread(target=stop_at, args=(number,), daemon=True)
         thread.start()
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 
@@ -182,26 +174,26 @@ def test_it_goes_from_one_server_to_the_next(servers, daemon, caplog):
 
 
 def test_what_is_asked_for_is_done_with_and_without_a_server(servers, daemon):
-    assert daemon.console.status().result(5).state == "waiting"
-    assert daemon.console.bypass(True).result(5)
+    assert daemon.console.status().result(PATIENCE_S).state == "waiting"
+    assert daemon.console.bypass(True).result(PATIENCE_S)
     servers.present = FakeGraph()
     wait_until(lambda: daemon.playback.session)
-    told = daemon.console.status().result(5)
+    told = daemon.console.status().result(PATIENCE_S)
     assert told.state == "bypassed"
     assert told.protocol == 1
     assert told.delay.frames == daemon.playback.session.rt.delay
     assert told.stems == ["vocals", "accompaniment"]
     assert read_status(json.loads(line(vars(told)))) == told
-    assert not daemon.console.bypass(None).result(5)
+    assert not daemon.console.bypass(None).result(PATIENCE_S)
     assert daemon.playback.state is State.PLAYING
 
 
 def test_strips_can_be_set_before_there_is_a_server(servers, daemon):
-    assert daemon.console.status().result(5).state == "waiting"
+    assert daemon.console.status().result(PATIENCE_S).state == "waiting"
     daemon.console.mixer.set("vocals", mute=True)
     servers.present = FakeGraph()
     wait_until(lambda: daemon.playback.session)
-    assert daemon.console.status().result(5).mixer["vocals"].mute
+    assert daemon.console.status().result(PATIENCE_S).mixer["vocals"].mute
 
 
 def test_events_tell_what_happens(servers, daemon):
@@ -209,7 +201,7 @@ def test_events_tell_what_happens(servers, daemon):
     with daemon.console.bulletin.subscription(told.append):
         servers.present = first = FakeGraph()
         wait_until(lambda: StateChanged("playing") in told)
-        daemon.console.bypass(True).result(5)
+        daemon.console.bypass(True).result(PATIENCE_S)
         assert BypassSwitched(True) in told
         servers.present, first.alive = None, False
         wait_until(lambda: StateChanged("waiting") in told)
@@ -221,21 +213,17 @@ def test_the_delay_gets_longer_and_shorter_with_the_periods(servers, monkeypatch
     monkeypatch.setattr(daemon_module, "TICK_S", 0.01)
     servers.present = FakeGraph()
     daemon, told = new_daemon(servers), []
-    thread = threading.Thread(target=daemon.run)
-    with daemon.console.bulletin.subscription(told.append):
-        thread.start()
+    with daemon.console.bulletin.subscription(told.append), on_a_thread(daemon):
         wait_until(lambda: daemon.playback.session)
         play_until(daemon, lambda: daemon.playback.session.phase is Phase.STEADY)
-        short = daemon.console.status().result(5).delay.frames
+        short = daemon.console.status().result(PATIENCE_S).delay.frames
         long_ones = np.zeros((2, 4096), np.float32)
         for _ in range(200):
             play(daemon, long_ones)
             if daemon.playback.session.rt.delay > short:
                 break
         play_until(daemon, lambda: DelayChanged(short) in told)
-        assert daemon.console.status().result(5).delay.frames == short
-    daemon.console.stop()
-    thread.join(10)
+        assert daemon.console.status().result(PATIENCE_S).delay.frames == short
     delays = [each for each in told if isinstance(each, DelayChanged)]
     assert delays == [DelayChanged(short + 4096 - 1024), DelayChanged(short)]
 
@@ -255,36 +243,33 @@ class TestSlowLoad:
         go, notices = threading.Event(), []
 
         def load():
-            assert go.wait(30)
+            assert go.wait(2 * PATIENCE_S)
             return dict(NETWORKS)
 
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(tmp_path / "notify"))
-            manager.settimeout(5)
+            manager.settimeout(PATIENCE_S)
             environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
             daemon = new_daemon(servers, environment, self.replan, load=load)
-            thread = threading.Thread(target=daemon.run)
-            thread.start()
 
             def hear(notice):
-                while not notices or notices[-1] != notice:
+                for _ in until(lambda: notices and notices[-1] == notice):
                     notices.append(manager.recv(4096).decode())
 
-            yield daemon, go, hear, thread, notices
-            daemon.console.stop()
-            go.set()
-            thread.join(10)
-        assert not thread.is_alive()
+            with on_a_thread(daemon) as thread:
+                yield daemon, go, hear, thread, notices
+                daemon.console.stop()
+                go.set()
 
     def test_at_the_start(self, slow, servers):
         daemon, go, hear, _, notices = slow
         servers.present = FakeGraph()
-        status = daemon.console.status().result(5)
+        status = daemon.console.status().result(PATIENCE_S)
         assert (status.state, status.stems, status.window) == ("loading", [], None)
         hear("STATUS=loading the networks")
         hear("WATCHDOG=1")
         assert "READY=1" not in notices
-        assert daemon.console.bypass(True).result(5)
+        assert daemon.console.bypass(True).result(PATIENCE_S)
         assert not servers.attempts, "there are no ports yet"
         reloading = daemon.console.reload()
         go.set()
@@ -292,14 +277,14 @@ class TestSlowLoad:
         wait_until(lambda: daemon.playback.session)
         assert daemon.playback.state is State.BYPASSED
         with pytest.raises(StemdError, match="nothing is changed: wrong"):
-            reloading.result(5)
+            reloading.result(PATIENCE_S)
 
     def test_it_ends_at_once_when_it_is_asked_to(self, slow):
         daemon, _, hear, thread, _ = slow
         hear("WATCHDOG=1")
         daemon.console.stop()
-        thread.join(1)
-        assert not thread.is_alive()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive(), "it waits for the networks"
 
     def test_a_server_that_goes_while_networks_are_loaded_anew(self, slow, servers):
         daemon, go, _, _, _ = slow
@@ -310,12 +295,12 @@ class TestSlowLoad:
         go.clear()
         daemon.playback.session.separation.failure = RuntimeError("out of order")
         play_until(daemon, lambda: daemon.playback.session.phase is Phase.LOADING)
-        assert daemon.console.status().result(5).state == "recovering"
+        assert daemon.console.status().result(PATIENCE_S).state == "recovering"
         servers.present, first.alive = FakeGraph(), False
         wait_until(lambda: daemon.playback.state is State.LOADING)
-        assert daemon.console.status().result(5).server is None
+        assert daemon.console.status().result(PATIENCE_S).server is None
         for _ in range(5):
-            assert daemon.console.status().result(5).state == "loading"
+            assert daemon.console.status().result(PATIENCE_S).state == "loading"
         assert servers.joined == [first], "there is nothing to play with yet"
         go.set()
         wait_until(lambda: daemon.playback.session)
@@ -337,20 +322,18 @@ def test_systemd_is_told_of_each_step_and_fed_while_it_waits(servers, monkeypatc
     heard = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(5)
+        manager.settimeout(PATIENCE_S)
 
         def told(notice: str) -> bool:
             heard.append(manager.recv(4096).decode())
             return heard[-1] == notice
 
         daemon = new_daemon(servers, {"NOTIFY_SOCKET": str(tmp_path / "notify")})
-        thread = threading.Thread(target=daemon.run)
-        thread.start()
-        wait_until(lambda: told("STATUS=waiting for a server: no server answers"))
-        wait_until(lambda: told("WATCHDOG=1"))
-        daemon.console.stop()
-        wait_until(lambda: told("STOPPING=1"))
-        thread.join(10)
+        with on_a_thread(daemon):
+            wait_until(lambda: told("STATUS=waiting for a server: no server answers"))
+            wait_until(lambda: told("WATCHDOG=1"))
+            daemon.console.stop()
+            wait_until(lambda: told("STOPPING=1"))
     assert heard[0] == "READY=1"
 
 
@@ -362,7 +345,9 @@ def unobserved(monkeypatch):
 
 def await_look(daemon) -> None:
     wait_until(lambda: daemon.playback.session and isfinite(daemon.heartbeat.last))
-    daemon.console.status().result(5)  # by the same thread, which is done with looking then
+    daemon.console.status().result(
+        PATIENCE_S
+    )  # by the same thread, which is done with looking then
 
 
 def test_music_that_does_not_flow_starves_the_watchdog(unobserved, servers, daemon):

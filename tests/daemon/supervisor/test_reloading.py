@@ -13,6 +13,7 @@ from daemon_on_stage import (
     SILENCE,
     Servers,
     new_daemon,
+    on_a_thread,
     passing,
     play,
     play_until,
@@ -28,7 +29,7 @@ from stemd.daemon.supervisor import plan
 from stemd.daemon.supervisor.plan import make_plan
 from stemd.daemon.supervisor.state import State
 from stemd.daemon.supervisor.swap import Phase
-from waiting import wait_until
+from waiting import PATIENCE_S, until, wait_until
 
 FOUR = ("vocals", "drums", "bass", "other")
 OTHER_WORK = ["separation.threads=2", *BY_HAND]
@@ -82,19 +83,15 @@ class TestReload:
             return make_plan(following, before)
 
         daemon = new_daemon(servers, replan=next_plan)
-        thread = threading.Thread(target=daemon.run)
-        thread.start()
-        servers.present = FakeGraph()
-        wait_until(lambda: daemon.playback.session)
-        yield daemon
-        daemon.console.stop()
-        thread.join(10)
-        assert not thread.is_alive()
+        with on_a_thread(daemon):
+            servers.present = FakeGraph()
+            wait_until(lambda: daemon.playback.session)
+            yield daemon
 
     def test_what_is_the_same_stays(self, daemon, replan):
         replan.append(load_config(None))
         before = daemon.playback.session.separation
-        assert daemon.console.reload().result(5) == Reloaded(changed=[], at_next_start=[])
+        assert daemon.console.reload().result(PATIENCE_S) == Reloaded(changed=[], at_next_start=[])
         assert daemon.playback.session.separation is before
 
     def test_however_often_one_is_asked_for_one_is_done_and_one_waits(
@@ -106,16 +103,16 @@ class TestReload:
         def next_plan(before):
             began_at.append(monotonic())
             begun.release()
-            assert go.acquire(timeout=30)
+            assert go.acquire(timeout=PATIENCE_S)
             return make_plan(load_config(None), before)
 
         daemon.reloader._replan = next_plan
         daemon.console.reload_soon()
-        assert begun.acquire(timeout=30)
+        assert begun.acquire(timeout=PATIENCE_S)
         for _ in range(42):
             daemon.console.reload_soon()
         go.release(2)
-        assert begun.acquire(timeout=30)
+        assert begun.acquire(timeout=PATIENCE_S)
         wait_until(lambda: not daemon.reloader._reloading.locked())
         daemon.console.reload_soon()  # a third one, if nothing is left of the others
         go.release()
@@ -133,7 +130,7 @@ class TestReload:
         ]
         replan.append(load_config(None, settings))
         before = daemon.playback.session.separation
-        assert daemon.console.reload().result(5) == Reloaded(
+        assert daemon.console.reload().result(PATIENCE_S) == Reloaded(
             changed=["jack.autoconnect", "mixer.strips", "separation.mask_extension"],
             at_next_start=["jack.client_name"],
         )
@@ -163,13 +160,13 @@ class TestReload:
         later = ["midi.enabled=true", "mixer.ramp=1", "jack.client_name=other"]
         for _ in range(2):
             replan.append(load_config(None, later))
-            assert daemon.console.reload().result(5) == Reloaded(
+            assert daemon.console.reload().result(PATIENCE_S) == Reloaded(
                 changed=[],
                 at_next_start=["jack.client_name", "midi.enabled", "mixer.ramp"],
             )
         assert not daemon.playback.plan.config.midi.enabled
         with pytest.raises(StemdError, match="there is no MIDI port"):
-            daemon.console.learn(Binding(cc=0, does="bypass")).result(5)
+            daemon.console.learn(Binding(cc=0, does="bypass")).result(PATIENCE_S)
 
     def test_a_solo_that_goes_lets_the_others_be_heard_only_when_it_is_gone(
         self, daemon, replan, monkeypatch
@@ -184,7 +181,7 @@ class TestReload:
         play_until(
             daemon, lambda: mixed.append({*daemon.console.mixer.strips()}) or before.is_stopped
         )
-        assert reloading.result(5).changed
+        assert reloading.result(PATIENCE_S).changed
         assert mixed[0] == {*NETWORKS}
         assert {*NETWORKS, *others} in mixed, "while both are heard"
         wait_until(lambda: daemon.console.mixer.strips().keys() == others.keys())
@@ -196,32 +193,29 @@ class TestReload:
             daemon.console.bulletin.subscription(told.append),
             pytest.raises(StemdError, match=r"nothing is changed: separation\.preset"),
         ):
-            daemon.console.reload().result(5)
+            daemon.console.reload().result(PATIENCE_S)
         assert told == [ReloadEnded([], [], "separation.preset: must be …")]
         assert daemon.playback.plan is before
         assert "nothing is changed: separation.preset" in caplog.text
         replan.append(load_config(None))
-        assert daemon.console.reload().result(5), "and the next one is read"
+        assert daemon.console.reload().result(PATIENCE_S), "and the next one is read"
 
     def test_a_wrong_one_leaves_the_audio_as_it_is_bit_for_bit(self, daemon, servers, replan):
         left_alone = Servers()
         left_alone.present = FakeGraph()
         other = new_daemon(left_alone)
-        thread = threading.Thread(target=other.run, daemon=True)
-        thread.start()
-        wait_until(lambda: other.playback.session)
-        rng = np.random.default_rng(1)
-        for n in range(200):
-            block = 0.1 * rng.standard_normal((2, 256)).astype(np.float32)
-            heard = [play(each, block) for each in (daemon, other)]
-            np.testing.assert_array_equal(*heard)
-            if n in (80, 120):
-                replan.append(ConfigError("wrong"))
-                with pytest.raises(StemdError):
-                    daemon.console.reload().result(5)
-        assert heard[0].any()
-        other.console.stop()
-        thread.join(10)
+        with on_a_thread(other):
+            wait_until(lambda: other.playback.session)
+            rng = np.random.default_rng(1)
+            for n in range(200):
+                block = 0.1 * rng.standard_normal((2, 256)).astype(np.float32)
+                heard = [play(each, block) for each in (daemon, other)]
+                np.testing.assert_array_equal(*heard)
+                if n in (80, 120):
+                    replan.append(ConfigError("wrong"))
+                    with pytest.raises(StemdError):
+                        daemon.console.reload().result(PATIENCE_S)
+            assert heard[0].any()
 
     @pytest.fixture
     def loading(self, monkeypatch):
@@ -241,7 +235,10 @@ class TestReload:
             daemon.playback.session.separation,
             daemon.console.mixer.all_strips(),
         )
-        status, patterns = daemon.console.status().result(5), daemon.playback.patchbay._patterns
+        status, patterns = (
+            daemon.console.status().result(PATIENCE_S),
+            daemon.playback.patchbay._patterns,
+        )
         told = []
         with (
             daemon.console.bulletin.subscription(told.append),
@@ -254,7 +251,7 @@ class TestReload:
             daemon.console.mixer.all_strips(),
         ) == before
         assert daemon.playback.patchbay._patterns is patterns
-        after = daemon.console.status().result(5)
+        after = daemon.console.status().result(PATIENCE_S)
         for key in ("networks", "stems", "preset", "precision", "window", "mixer", "delay"):
             assert getattr(after, key) == getattr(status, key)
         # The state may change too: the machine may be busy.
@@ -264,7 +261,7 @@ class TestReload:
         replan.append(load_config(None, OTHER_WORK))
         loading.append(lambda: dict.fromkeys(FOUR, passing))
         assert reload(daemon).changed
-        assert daemon.console.status().result(5).stems == [*FOUR], "from the answer on"
+        assert daemon.console.status().result(PATIENCE_S).stems == [*FOUR], "from the answer on"
 
     def test_without_a_server_too(self, daemon, servers, replan, loading):
         gone, servers.present = servers.present, None
@@ -274,7 +271,7 @@ class TestReload:
         replan.append(load_config(None, OTHER_WORK))
         loading.append(lambda: dict.fromkeys(FOUR, raising))
         with pytest.raises(StemdError, match="nothing is changed: the network for vocals failed"):
-            daemon.console.reload().result(5)
+            daemon.console.reload().result(PATIENCE_S)
         assert daemon.playback.plan is before
 
     def test_status_and_mixer_agree_without_a_server(self, daemon, servers, replan, loading):
@@ -283,8 +280,8 @@ class TestReload:
         wait_until(lambda: daemon.playback.state is State.WAITING)
         replan.append(load_config(None, OTHER_WORK))
         loading.append(lambda: dict.fromkeys(FOUR, passing))
-        daemon.console.reload().result(5)
-        stems = daemon.console.status().result(5).stems
+        daemon.console.reload().result(PATIENCE_S)
+        stems = daemon.console.status().result(PATIENCE_S).stems
         assert stems == [*FOUR]
         for stem in stems:
             assert daemon.console.mixer.set(stem, gain=-3).gain == -3
@@ -298,7 +295,7 @@ class TestReload:
         reloading, gone = daemon.console.reload(), servers.present
         play_until(daemon, lambda: daemon.playback.session.phase is Phase.WARMING)
         gone.alive, servers.present = False, None
-        assert reloading.result(10).changed
+        assert reloading.result(PATIENCE_S).changed
         servers.present = FakeGraph()
         wait_until(
             lambda: daemon.playback.session and daemon.playback.session.client is servers.present
@@ -312,7 +309,7 @@ class TestReload:
         loading.append(lambda: dict.fromkeys(FOUR, passing))
         play(daemon, SILENCE)
         reloading, loudest = daemon.console.reload(), {}
-        while not reloading.done() or daemon.playback.session.phase is not Phase.STEADY:
+        for _ in until(lambda: reloading.done() and daemon.playback.session.phase is Phase.STEADY):
             names = [*servers.present._slots]
             heard = play(daemon, 0.1 * rng.standard_normal((2, 256)).astype(np.float32))
             for name, samples in zip(names, heard, strict=False):  # while some come or go

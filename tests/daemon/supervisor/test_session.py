@@ -27,7 +27,7 @@ from stemd.daemon.supervisor.swapping import LOAD_AGAIN_S
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
-from waiting import wait_until
+from waiting import PATIENCE_S, until, wait_until
 
 SCHEME = Scheme(T=64, B=1, A=1)
 PERIOD = 1024
@@ -45,7 +45,7 @@ class Stuck:
         self.open.set()
 
     def __call__(self, window, out) -> None:
-        assert self.open.wait(30)
+        assert self.open.wait(PATIENCE_S)
         passing(window, out)
 
 
@@ -91,7 +91,7 @@ class Stage:
     def tick(self, waits: bool = True) -> State:
         """Look after the session, once the other threads have done what they are at."""
         if waits:
-            wait([self.session.swapper.job], timeout=30)
+            wait([self.session.swapper.job], timeout=PATIENCE_S)
         self.session.tick(self.session.rt.wait_events(0), self.now)
         return self.session.state
 
@@ -210,7 +210,7 @@ def test_networks_that_cannot_be_loaded_now_are_loaded_later(stage, monkeypatch,
     assert caplog.text.count("vocals.tflite is missing; the next attempt is in 10 s") == 2
     assert s.session.state is State.RECOVERING
     assert np.abs(s.total()).max() < 1e-4, "the dry signal is heard"
-    while len(loads) < 3:
+    for _ in until(lambda: len(loads) >= 3):
         s.cycle()
         s.tick()
     s.until(State.PLAYING)
@@ -233,13 +233,13 @@ def test_an_engine_that_hangs_is_replaced(stage, monkeypatch, caplog):
 
     def hang(*_):
         hanging.set()
-        assert go.wait(30)
+        assert go.wait(PATIENCE_S)
 
     monkeypatch.setattr("stemd.daemon.engine.engine.STOP_S", 0.01)
     first = s.session.separation
     monkeypatch.setattr(first._engine, "_serve", hang)
     s.cycle()
-    assert hanging.wait(5)
+    assert hanging.wait(PATIENCE_S)
     for _ in range(int(1.2 * WEDGED_S * 44_100 / PERIOD)):
         s.cycle()
         s.tick()
@@ -323,7 +323,7 @@ def test_another_change_waits_until_the_last_one_has_ended(stage):
     s = stage()
     s.until(State.PLAYING)
     first = s.session.change(setup(playing(*FOUR)))
-    while not first.ended.done():
+    for _ in until(first.ended.done):
         with pytest.raises(StemdError, match="another change is under way"):
             s.session.change(setup(playing("vocals", "accompaniment")))
         s.play(1)
@@ -353,7 +353,7 @@ def test_ports_that_nothing_uses_any_more_stay_while_a_cycle_may(stage, monkeypa
     change(s, playing(*FOUR))
     s.graph.freewheel(True)  # a cycle may wait for an engine, for long
     changing = s.session.change(setup(playing("vocals", "accompaniment")))
-    while not changing.ended.done():
+    for _ in until(changing.ended.done):
         s.play(1)
     s.play(2)
     assert {*ports_of(*FOUR)} < {*s.graph.ports}
@@ -407,6 +407,10 @@ LONG = Scheme(T=192, B=96, A=1)
 """Of which a separation that fails before it is heard is kept for longer than `WEDGED_S`."""
 
 
+def is_replaced(coming, failed) -> bool:
+    return bool(coming) and coming.separation is not failed
+
+
 def test_a_separation_that_fails_before_it_is_heard_fails_once(stage, monkeypatch, caplog):
     s = stage(scheme=LONG)
     loads = []
@@ -416,21 +420,22 @@ def test_a_separation_that_fails_before_it_is_heard_fails_once(stage, monkeypatc
     s.play(10)
     failed = s.session.swapper.coming.separation
     failed.failure = RuntimeError("out of order")
-    while s.session.swapper.coming is None or s.session.swapper.coming.separation is failed:
+    for _ in until(lambda: is_replaced(s.session.swapper.coming, failed)):
         s.cycle()
         s.tick()
     assert s.session.state is State.RECOVERING
     assert caplog.text.count("the separation failed") == len(loads) == 1
 
 
-def test_a_client_that_cannot_be_activated_leaves_nothing_behind():
-    class Refusing(FakeGraph):
-        def activate(self):
-            raise ServerError("it is ending")
+@pytest.mark.parametrize("step", ["bind", "add_outputs", "add_midi", "activate", "declare_latency"])
+def test_a_client_that_refuses_a_step_leaves_no_thread_behind(step, monkeypatch):
+    def refuse(*_):
+        raise ServerError("it is ending")
 
+    monkeypatch.setattr(graph := FakeGraph(), step, refuse)
     loaded = LoadedNetworks(lambda: {"vocals": passing})
     with pytest.raises(ServerError, match="it is ending"):
-        Session(Refusing(), setup(loaded, SCHEME, 64), Patchbay({}))
+        Session(graph, setup(loaded, SCHEME, 64), Patchbay({}), has_midi=True)
     assert not [t for t in threading.enumerate() if t.name.startswith("stemd")]
 
 
@@ -458,7 +463,7 @@ def test_a_network_that_hangs_is_loaded_anew(stage, monkeypatch, caplog):
     s.until(State.PLAYING)
     s.play(60)
     assert np.abs(s.total()).max() < 1e-4
-    while s.session.phase is not Phase.STEADY:
+    for _ in until(lambda: s.session.phase is Phase.STEADY):
         s.play(1)
     assert s.session.networks.by_stem, "only the set that hangs is given up"
     network.open.set()
@@ -479,7 +484,7 @@ def test_a_network_that_hangs_in_a_bounce_does_not_hold_it_for_ever(stage, monke
         s.session.tick(s.session.rt.wait_events(0.02), began + n / 2)
         if s.loaded:
             break
-    bounce.join(5)  # else it would wait for ever
+    bounce.join(PATIENCE_S)  # else it would wait for ever
     assert not bounce.is_alive()
     assert s.loaded == 1
     network.open.set()
@@ -566,15 +571,15 @@ def test_long_periods_at_a_low_rate_are_no_silence():
         session.close()
 
 
-@pytest.mark.parametrize("sign", ["callback", "lifeline"])
+@pytest.mark.parametrize("sign", ["callback", "server watch"])
 def test_the_servers_end_ends_the_session(stage, sign):
     s = stage()
-    s.graph.alive = sign != "lifeline"
+    s.graph.alive = sign != "server watch"
     with pytest.raises(ServerGoneError):
         s.session.tick(Event.SHUTDOWN if sign == "callback" else Event(0), s.now)
 
 
-def test_ports_that_somebody_removed_are_not_put_up_with(stage, monkeypatch):
+def test_a_client_whose_ports_another_program_removed_ends(stage, monkeypatch):
     s = stage()
     s.tick()
     monkeypatch.setattr(s.graph, "is_in_graph", lambda _: False)
@@ -654,7 +659,7 @@ def same_as_alone(s, alone) -> None:
         np.testing.assert_array_equal(heard[:4], undisturbed)
 
 
-@pytest.mark.parametrize("network", [raising, RaisingLater()], ids=["at once", "later"])
+@pytest.mark.parametrize("network", [lambda: raising, RaisingLater], ids=["at once", "later"])
 def test_others_that_fail_are_taken_back_and_nothing_is_changed(stage, network):
     s, alone = stage(), stage()
     for each in (s, alone):
@@ -662,11 +667,11 @@ def test_others_that_fail_are_taken_back_and_nothing_is_changed(stage, network):
     s.until(State.PLAYING)
     s.play(40)
     committed = []
-    others = LoadedNetworks(lambda: dict.fromkeys(FOUR, network))
+    others = LoadedNetworks(lambda: {stem: network() for stem in FOUR})
     first, delay = s.session.separation, s.session.rt.delay
     scheme = Scheme(T=64, B=2, A=9)
     changing = s.session.change(setup(others, scheme), lambda: committed.append(1))
-    while not changing.ended.done():
+    for _ in until(changing.ended.done):
         s.play(1)
         assert s.session.state is State.PLAYING
         assert s.session.stems == ("vocals", "accompaniment"), "what is heard"
@@ -692,7 +697,7 @@ def test_others_that_do_not_keep_up_are_taken_back(stage, monkeypatch):
     s.until(State.PLAYING)
     others = LoadedNetworks(lambda: {"vocals": passing, "accompaniment": sleeping})
     changing = s.session.change(setup(others))
-    while not changing.ended.done():
+    for _ in until(changing.ended.done):
         s.play(1)
     with pytest.raises(StemdError, match=r"do not keep up: \d+ of \d+ blocks were late"):
         changing.done.result(0)
@@ -728,7 +733,7 @@ def test_it_is_certain_before_anything_of_it_is_heard(stage):
     s.play(20)
     at = []
     changing = s.session.change(setup(playing(*FOUR)), lambda: at.append(len(s.heard)))
-    while not changing.ended.done():
+    for _ in until(changing.ended.done):
         s.play(1)
     drums = [block.shape[0] > 4 and bool(block[4:6].any()) for block in s.heard]
     assert at[0] <= drums.index(True) <= at[0] + 2
@@ -775,8 +780,8 @@ def test_so_they_are_before_the_first_cycle(stage):
     assert np.abs(s.total()[:, -20 * PERIOD :]).max() < 1e-4
 
 
-def test_others_end_what_is_mended_in_vain(stage, monkeypatch):
-    """While networks cannot be loaded, others can be wished for."""
+def test_a_change_ends_a_recovery_that_cannot_load_its_networks(stage, monkeypatch):
+    """While networks cannot be loaded, others can be asked for."""
     network = Failing()
     s = stage(network)
     s.until(State.PLAYING)
@@ -787,11 +792,11 @@ def test_others_end_what_is_mended_in_vain(stage, monkeypatch):
     monkeypatch.setattr(s.session.networks, "load_anew", refuse)
     network.broken = True
     s.until(State.RECOVERING)
-    while s.session.phase is not Phase.PAUSING:
+    for _ in until(lambda: s.session.phase is Phase.PAUSING):
         s.play(1)
     changing = s.session.change(setup(playing(*FOUR)))
     s.until(State.PLAYING)
-    while not changing.ended.done():
+    for _ in until(changing.ended.done):
         s.play(1)
     assert s.session.separation.stems == FOUR
 
@@ -805,16 +810,16 @@ def test_what_was_ended_in_vain_is_replaced_although_it_would_fit_again(stage, m
 
     with monkeypatch.context() as missing:
         missing.setattr(s.session.networks, "ensure", refuse)
-        while s.session.phase is not Phase.PAUSING:
+        for _ in until(lambda: s.session.phase is Phase.PAUSING):
             s.play(1, 4096)
         failing = LoadedNetworks(lambda: dict.fromkeys(FOUR, raising))
         changing = s.session.change(setup(failing))
-        while not changing.ended.done():
+        for _ in until(changing.ended.done):
             s.play(1)
     s.until(State.PLAYING, cycles=int(1.2 * LOAD_AGAIN_S * 44_100 / PERIOD))
 
 
-def test_what_plays_fails_while_others_come_and_they_mend_it(stage):
+def test_what_plays_fails_while_others_come_and_they_replace_it(stage):
     network = Failing()
     s = stage(network)
     s.until(State.PLAYING)
@@ -850,18 +855,18 @@ def test_a_bounce_does_not_wait_for_what_fails_while_others_come(stage, monkeypa
         if s.session.state is State.RECOVERING:
             break
     assert phase is Phase.WARMING, "when it failed; the bounce may go on at once"
-    bounce.join(5)  # else it would wait for ever
+    bounce.join(PATIENCE_S)  # else it would wait for ever
     assert not bounce.is_alive()
     assert changing.setup.networks.by_stem
     network.open.set()
 
 
-def test_both_fail_and_what_played_is_mended(stage):
+def test_both_fail_and_what_played_recovers(stage):
     network = Failing()
     s = stage(network)
     s.until(State.PLAYING)
     s.play(20)
-    others = LoadedNetworks(lambda: dict.fromkeys(FOUR, RaisingLater()))
+    others = LoadedNetworks(lambda: {stem: RaisingLater() for stem in FOUR})
     changing = s.session.change(setup(others))
     network.broken = True
     s.until(State.RECOVERING)
@@ -890,7 +895,7 @@ def test_while_networks_are_loaded_the_session_is_looked_after(stage):
     load = s._load
 
     def slow():
-        assert go.wait(30)
+        assert go.wait(PATIENCE_S)
         return load()
 
     s.session.networks._load = slow
@@ -920,7 +925,7 @@ def test_there_are_never_more_than_two_sets_of_networks_in_memory(stage):
         s.session.separation.failure = RuntimeError(f"broken {n}")
         s.until(State.RECOVERING)
         s.until(State.PLAYING)
-        while s.session.phase is not Phase.STEADY:
+        for _ in until(lambda: s.session.phase is Phase.STEADY):
             s.play(1)
     assert counted.most == 1, "what has failed is gone before others are loaded"
     other = Counted(*FOUR, network=network)
@@ -999,14 +1004,3 @@ class TestRoom:
         s.until(State.PLAYING)
         s.play(60)
         assert not s.session.room.can_shorten
-
-
-def test_a_client_that_cannot_be_bound_leaves_nothing_behind():
-    class Refusing(FakeGraph):
-        def bind(self, *_):
-            raise RuntimeError("no ports left")
-
-    loaded = LoadedNetworks(lambda: {"vocals": passing})
-    with pytest.raises(RuntimeError, match="no ports left"):
-        Session(Refusing(), setup(loaded, SCHEME, 64), Patchbay({}))
-    assert not [t for t in threading.enumerate() if t.name.startswith("stemd")]
