@@ -16,6 +16,13 @@ need() {
         install -y -q --no-install-recommends "$2" >/dev/null
 }
 
+# hold ROOT: wait until no other script makes or removes it, and keep others from that.
+hold() {
+    mkdir -p "$(dirname "$1")"
+    exec 9>"$1.lock"
+    flock 9
+}
+
 # share_sources ROOT SUITE: have packages come from where this machine has its own from.
 share_sources() {
     cp -L /etc/resolv.conf "$1/etc/"

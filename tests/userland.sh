@@ -65,7 +65,9 @@ add_user() {
 
 make_root() {
     mkdir -p "$folder"
-    [ $kind != here ] && [ ! -e "$root/made" ] || return 0
+    [ $kind != here ] || return 0
+    hold "$root"
+    [ ! -e "$root/made" ] || return 0
     need debootstrap debootstrap
     rm -rf --one-file-system "$root"
     debootstrap --variant=minbase --include=ca-certificates,python3 "$suite" "$root" "$(mirror)" >"$root.log"
@@ -137,6 +139,6 @@ case $verb in
 make) make_root ;;
 run) run "$@" ;;
 inside) inside "$@" ;;
-remove) [ $kind = here ] || rm -rf --one-file-system "$root" ;;
+remove) [ $kind = here ] || { hold "$root" && rm -rf --one-file-system "$root"; } ;;
 *) usage ;;
 esac

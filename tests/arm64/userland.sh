@@ -64,6 +64,7 @@ cpuinfo() {
 
 make_root() {
     make_tools && hand_over
+    hold "$root"
     if [ ! -e "$root/made" ]; then
         unmount_all
         rm -rf --one-file-system "$root" && mkdir -p "$root"
@@ -88,6 +89,6 @@ run() {
 case ${1:-} in
 make) make_root ;;
 run) shift && run "$@" ;;
-remove) unmount_all && rm -rf --one-file-system "$root" ;;
+remove) hold "$root" && unmount_all && rm -rf --one-file-system "$root" ;;
 *) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac
