@@ -1,12 +1,16 @@
-"""PipeWire among what GNOME, KDE and Xfce have about it."""
+"""PipeWire among what GNOME, KDE and Xfce have about it.
 
-import signal
+None of it has real-time rights. A daemon in the test's own process has those of the user who runs
+the tests: what an ordinary user's daemon does beside it is left to `make trixie-test`.
+"""
+
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import servers
+from processes import end
 from unprivileged import buses, without_rights
 
 SPEAKERS = """\
@@ -20,12 +24,13 @@ COMPANIONS = ("wireplumber", "pipewire-pulse")
 
 
 class Desktop(servers.PipeWire):
-    """With buses, speakers, WirePlumber and pipewire-pulse, none of which has real-time rights."""
+    """With buses, speakers, WirePlumber and pipewire-pulse."""
 
     def __init__(self, samplerate: int, period: int, runtime: Path) -> None:
         super().__init__(samplerate, period, runtime)
         (runtime / "pipewire" / "pipewire.conf.d" / "speakers.conf").write_text(SPEAKERS)
         self.environment["HOME"] = str(runtime)
+        self._command = [*without_rights(), *self._command]
         self._companions: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
@@ -48,12 +53,7 @@ class Desktop(servers.PipeWire):
 
     def _end_companions(self) -> None:
         for process in self._companions:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(servers.STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process)
         self._companions.clear()
 
 

@@ -120,13 +120,14 @@ class PipeWire:
             "XDG_CONFIG_HOME": str(runtime),
         }
         self._settings = {"clock.force-rate": samplerate, "clock.force-quantum": period}
+        self._command = ["pipewire"]
         self._socket = runtime / "pipewire-0"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """See `AudioServer`."""
         self._socket.unlink(missing_ok=True)
-        self.process = _start(["pipewire"], self.environment)
+        self.process = _start(self._command, self.environment)
         until = monotonic() + START_S
         while not self._socket.exists():
             if self.process.poll() is not None or monotonic() > until:

@@ -6,7 +6,7 @@ from time import monotonic
 
 import pytest
 
-from stalls import DisturbedError, Pulse, measure_undisturbed
+from stalls import ATTEMPTS, DisturbedError, Pulse, measure_undisturbed
 
 
 def hold_interpreter(seconds: float) -> int:
@@ -34,6 +34,18 @@ def test_a_standstill_of_the_machine_is_seen():
     hold_interpreter(0.05)
     os.kill(pulse._process.pid, signal.SIGCONT)
     assert pulse.stop() > 0.04
+
+
+def test_what_is_late_most_of_the_time_fails_although_the_machine_stands_still():
+    takes = iter([True, True, False] * ATTEMPTS)
+    with pytest.raises(pytest.fail.Exception, match="late, and it stood still"):
+        measure_undisturbed(lambda: next(takes), bool, spare_s=-1.0)
+
+
+def test_what_is_late_now_and_then_while_the_machine_stands_still_passes():
+    takes = iter([True, False, True, True, False, False])
+    assert not measure_undisturbed(lambda: next(takes), bool, spare_s=-1.0)
+    assert next(takes), "what was late at first is made good by one take"
 
 
 def test_what_is_disturbed_is_measured_anew_and_fails_in_the_end():

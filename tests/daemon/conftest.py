@@ -32,9 +32,9 @@ def rig(monkeypatch):
     "jackd -P 10", "jackd -P 70"
         with its default priority, and a high one; skipped where the user may not have that
     "pipewire"
-        on its own; skipped where its periods are too short for a user without real-time priority
+        on its own; where periods are too short for one without real-time priority they are skipped
     "desktop"
-        PipeWire with the buses, WirePlumber and pipewire-pulse; skipped likewise
+        PipeWire with the buses, WirePlumber and pipewire-pulse, without real-time priority
     """
 
     @contextmanager
@@ -53,7 +53,8 @@ def rig(monkeypatch):
                 rig = JackRig("jack", servers.JACK_NAME, freewheels=False, **options)
                 yield from closing(rig)
         else:
-            if period / samplerate < SHORT_S and not may_have_priority(1):
+            has_priority = kind == "pipewire" and may_have_priority(1)
+            if period / samplerate < SHORT_S and not has_priority:
                 pytest.skip("without real-time priority, a busy PipeWire loses cycles so short")
             start = desktop if kind == "desktop" else partial(servers.running, "pipewire")
             with start(samplerate, period) as server:

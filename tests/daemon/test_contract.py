@@ -31,7 +31,7 @@ GRAPHS = [
     ("pipewire", 44_100, 256),
     ("pipewire", 48_000, 1000),
     ("desktop", 44_100, 1024),
-    ("desktop", 48_000, 256),
+    ("desktop", 48_000, 1024),
     ("pipewire", 44_100, 1024),
 ]
 """For the kinds of server see the fixture `rig`."""
