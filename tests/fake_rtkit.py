@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from errno import EBUSY, EPERM
 from pathlib import Path
 
+from logged import Log
+
 HIGHEST, LONGEST_US = 20, 200_000
 NAME = "org.freedesktop.RealtimeKit1"
 
@@ -27,10 +29,9 @@ def fake_rtkit(address: str, burst: int = PLENTY):
         [sys.executable, __file__, str(burst)],
         env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": address},
         stdout=subprocess.PIPE,
-        text=True,
     )
     try:
-        assert service.stdout.readline() == "ready\n"
+        Log(service.stdout).wait_for("ready")
         yield service
     finally:
         service.kill()

@@ -28,7 +28,7 @@ from stemd.daemon.supervisor.session import Session
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
 from two_networks import low_and_high
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 LONGEST_PERIOD = 1024
 """For which the daemon's delay has room where the server freewheels."""
@@ -330,6 +330,6 @@ def latency(jack, client, name: str, mode: int) -> tuple[int, int]:
 
 def active_links() -> int:
     """Through how many of PipeWire's connections audio goes; it takes a while."""
-    dump = subprocess.run(["pw-dump"], capture_output=True, check=True, timeout=10).stdout
+    dump = subprocess.check_output(["pw-dump"], timeout=PATIENCE_S)
     links = [each for each in json.loads(dump) if each["type"] == "PipeWire:Interface:Link"]
     return sum(link["info"]["state"] == "active" for link in links)

@@ -7,6 +7,9 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
+from logged import Log
+from waiting import PATIENCE_S
+
 AUTH_TIMEOUT_MS = 300
 
 BUS = """<busconfig>
@@ -38,22 +41,20 @@ class Bus:
         self._config = folder / f"{kind}.conf"
         text = BUS.format(kind=kind, path=self.path, timeout=AUTH_TIMEOUT_MS)
         self._config.write_text(text)
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
         self.path.unlink(missing_ok=True)
         command = ["dbus-daemon", f"--config-file={self._config}", "--nofork", "--print-address"]
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        assert self._process.stdout.readline().strip()
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        Log(self._process.stdout).wait_for("unix:path=")
 
     def wait_for_patience_to_end(self) -> None:
         """Wait for as long as the bus does for one that says nothing."""
         with socket.socket(socket.AF_UNIX) as silent:
             silent.connect(str(self.path))
-            assert select.select([silent], [], [], 10)[0], "the bus waits for ever"
+            assert select.select([silent], [], [], PATIENCE_S)[0], "the bus waits for ever"
             assert silent.recv(1) == b""
 
     def end(self) -> None:

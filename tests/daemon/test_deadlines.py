@@ -20,6 +20,7 @@ from stemd.daemon.supervisor.session import Session
 from stemd.daemon.supervisor.state import State
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import SAMPLERATE, Scheme
+from waiting import PATIENCE_S
 
 PRIORITY = 20
 
@@ -114,7 +115,7 @@ def test_hitch_of_one_long_period_is_no_overload():
         going.set()
 
         def network(window, out):
-            going.wait(10)
+            going.wait(PATIENCE_S)
             out[:] = window[-scheme.B - scheme.A : -scheme.A]
 
         networks = LoadedNetworks(lambda: dict.fromkeys(("vocals", "accompaniment"), network))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import servers
+from logged import Log
 from processes import running, stop
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.engine.realtime import RealtimeSide
@@ -56,9 +57,9 @@ def server(tmp_path):
 def player(environment):
     """A program that feeds stemd and listens to it."""
     command = [sys.executable, "-c", PLAYER]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
     try:
-        assert process.stdout.readline() == "connected\n"
+        Log(process.stdout).wait_for("connected")
         yield
     finally:
         process.kill()

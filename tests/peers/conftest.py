@@ -9,6 +9,7 @@ import pytest
 from peer_programs import RATE, Desk
 from processes import running
 from stemd.daemon.graph.private_server import private_server
+from waiting import PATIENCE_S
 
 
 def pytest_collection_modifyitems(items) -> None:
@@ -53,7 +54,12 @@ def tool(home):
 
     def run(*command: str, check: bool = True, **more) -> str:
         ended = subprocess.run(
-            command, env={**home, **more}, check=check, capture_output=True, text=True, timeout=20
+            command,
+            env={**home, **more},
+            check=check,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
         return ended.stdout
 

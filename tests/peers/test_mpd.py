@@ -2,6 +2,7 @@
 
 import random
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 from time import sleep
 
@@ -34,6 +35,7 @@ class Mpd:
 
     def __init__(self, home, tool) -> None:
         self._home, self._tool = home, tool
+        self._running = ExitStack()
         folder = f"{home['HOME']}/music"
         subprocess.run(["mkdir", folder], check=True)
         for name, rate in (("a", 48_000), ("b", 44_100), ("c", 48_000)):
@@ -42,8 +44,7 @@ class Mpd:
         Path(self._config).write_text(CONFIG.format(home=home["HOME"]))
 
     def start(self) -> None:
-        self._running = started(["mpd", "--no-daemon", self._config], self._home)
-        self._running.__enter__()
+        self._running.enter_context(started(["mpd", "--no-daemon", self._config], self._home))
         wait_until(lambda: "volume" in self.mpc("status", check=False))
         self.mpc("update", "--wait")
         self.mpc("clear")
@@ -51,7 +52,7 @@ class Mpd:
         self.mpc("repeat", "on")
 
     def stop(self) -> None:
-        self._running.__exit__(None, None, None)
+        self._running.close()
 
     def mpc(self, *words: str, check: bool = True) -> str:
         return self._tool("mpc", "--host", f"{self._home['HOME']}/mpd.socket", *words, check=check)
@@ -78,9 +79,11 @@ class Mpd:
 @pytest.fixture
 def mpd(home, tool):
     player = Mpd(home, tool)
-    player.start()
-    yield player
-    player.stop()
+    try:
+        player.start()
+        yield player
+    finally:
+        player.stop()
 
 
 def test_it_is_connected_whenever_it_plays(stemd, mpd):
@@ -90,14 +93,14 @@ def test_it_is_connected_whenever_it_plays(stemd, mpd):
             action = draw.choice(ACTIONS)
             mpd.do(action)
             if mpd.plays:
-                wait_until(lambda: {LEFT, RIGHT} <= desk.connections(), 5)
+                wait_until(lambda: {LEFT, RIGHT} <= desk.connections())
         assert not desk.status()["disconnected"]
 
 
 def test_what_a_user_takes_down_stays_so_until_a_reload(stemd, mpd, tool):
     with stemd(WISH) as desk:
         mpd.do("play")
-        wait_until(lambda: {LEFT, RIGHT} <= desk.connections(), 5)
+        wait_until(lambda: {LEFT, RIGHT} <= desk.connections())
         tool("jack_disconnect", *LEFT)
         sleep(2 * TOGETHER_S)  # as long as a user takes at least, to stop the player next
         mpd.do("stop and play")
@@ -105,10 +108,10 @@ def test_what_a_user_takes_down_stays_so_until_a_reload(stemd, mpd, tool):
         for _ in range(6):
             mpd.do(draw.choice(ACTIONS))
             if mpd.plays:
-                wait_until(lambda: RIGHT in desk.connections(), 5)
+                wait_until(lambda: RIGHT in desk.connections())
             assert LEFT not in desk.connections()
-        wait_until(lambda: desk.status()["disconnected"] == [list(LEFT)], 5)
+        wait_until(lambda: desk.status()["disconnected"] == [list(LEFT)])
         mpd.do("play")
         desk.ask("reload")
-        wait_until(lambda: {LEFT, RIGHT} <= desk.connections(), 5)
+        wait_until(lambda: {LEFT, RIGHT} <= desk.connections())
         assert not desk.status()["disconnected"]

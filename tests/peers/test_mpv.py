@@ -12,7 +12,7 @@ import yaml
 from desktop_session import desktop
 from peer_programs import Desk, started, write_song
 from processes import running
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 CONFIG = Path(__file__).parents[2] / "config.yaml"
 
@@ -59,7 +59,7 @@ class Graph:
             check=True,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=PATIENCE_S,
         ).stdout
 
     def links(self) -> set[tuple[str, str]]:
@@ -93,17 +93,17 @@ def test_the_configurations_example_takes_the_singer_out_and_feeds_nothing_back(
         environment = {**server.environment, "PIPEWIRE_AUTOCONNECT": "false"}
         for _ in range(2):  # mpv ends, and begins anew
             with started(mpv, environment):
-                wait_until(lambda: graph.links() == INTO | SPEAKERS, 15)
-                wait_until(lambda: min(desk.status()["peaks"]["in"]) > 0.1, 15)
-            wait_until(lambda: graph.links() == SPEAKERS, 15)
+                wait_until(lambda: graph.links() == INTO | SPEAKERS)
+                wait_until(lambda: min(desk.status()["peaks"]["in"]) > 0.1)
+            wait_until(lambda: graph.links() == SPEAKERS)
         # What is played to the virtual sink is heard by stemd, and then this is the default.
         for side in "LR":
             graph.do("pw-link", f"virtual:monitor_F{side}", f"stemd:in_{side}")
         monitored = {(f"virtual:monitor_F{side}", f"stemd:in_{side}") for side in "LR"}
         graph.default("sink", "virtual")
-        wait_until(lambda: graph.links() == monitored, 15)
+        wait_until(lambda: graph.links() == monitored)
         graph.default("sink", "speakers")
-        wait_until(lambda: graph.links() == monitored | SPEAKERS, 15)
+        wait_until(lambda: graph.links() == monitored | SPEAKERS)
         assert not desk.status()["disconnected"]
 
 
@@ -138,10 +138,10 @@ def test_pulses_clients_are_heard_through_a_sink_whose_monitor_is_connected(tmp_
         for side in "LR":
             graph.do("pw-link", f"virtual:monitor_F{side}", f"stemd:in_{side}")
         behind = {(f"virtual:monitor_F{side}", f"stemd:in_{side}") for side in "LR"} | SPEAKERS
-        wait_until(lambda: graph.links() == behind, 15)
+        wait_until(lambda: graph.links() == behind)
         for _ in range(2):  # mpv ends, and begins anew
             with started(mpv, {**server.environment, "PULSE_SINK": "virtual"}):
                 into = {(f"mpv:output_F{side}", f"virtual:playback_F{side}") for side in "LR"}
-                wait_until(lambda into=into: graph.links() == into | behind, 15)
-                wait_until(lambda: min(desk.status()["peaks"]["in"]) > 0.1, 15)
-            wait_until(lambda: graph.links() == behind, 15)
+                wait_until(lambda into=into: graph.links() == into | behind)
+                wait_until(lambda: min(desk.status()["peaks"]["in"]) > 0.1)
+            wait_until(lambda: graph.links() == behind)

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from peer_programs import RATE, started, started_until, write_song
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 STEMS = ("vocals", "accompaniment")
 PLAYED = "jack.autoconnect={{in_L: 'mpv:out_0', in_R: 'mpv:out_1', {}}}"
@@ -45,7 +45,7 @@ def test_ffmpeg_records_a_stem_and_sees_how_late_it_is(home, stemd, song, tool, 
             wait_until(lambda: len(desk.connections()) == 4)
             delay = desk.status()["delay"]["frames"]
             seen = tool("jack_lsp", "-l", "rec:input_1")
-            ffmpeg.wait(30)
+            ffmpeg.wait(PATIENCE_S)
     least, most = map(int, re.search(r"capture latency = \[ (\d+) (\d+) \]", seen).groups())
     assert least >= delay
     assert most - delay < RATE / 4  # the player's own
@@ -126,13 +126,13 @@ def test_prometheus_reads_the_figures(home, stemd, tmp_path):
     def ask(query: str) -> list:
         try:
             url = f"http://127.0.0.1:{theirs}/api/v1/query?query={quote(query)}"
-            with urlopen(url, timeout=5) as answer:
+            with urlopen(url, timeout=PATIENCE_S) as answer:
                 return json.load(answer)["data"]["result"]
         except (URLError, ConnectionError):
             return []
 
     with stemd(f"metrics.port={ours}") as desk, started(command, home):
-        with urlopen(f"http://127.0.0.1:{ours}/metrics", timeout=5) as page:
+        with urlopen(f"http://127.0.0.1:{ours}/metrics", timeout=PATIENCE_S) as page:
             checked = subprocess.run(
                 ["promtool", "check", "metrics"], input=page.read(), capture_output=True
             )

@@ -8,6 +8,7 @@ import pytest
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.control.saved_state import SavedState, StateFile
 from stemd.tflite_models.files import PRIVATE, write_whole
+from waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -59,5 +60,5 @@ def test_permissions_that_are_asked_for_win(tmp_path, umask):
 def test_saved_state_is_for_its_owner_alone(tmp_path, umask):
     umask(0)
     path = tmp_path / "state"
-    StateFile(path).save(SavedState(strips={"drums": Strip(mute=True)})).result(10)
+    StateFile(path).save(SavedState(strips={"drums": Strip(mute=True)})).result(PATIENCE_S)
     assert mode_of(path) == 0o600

@@ -129,7 +129,7 @@ def test_what_an_argument_may_be_is_listed(command, stemd):
     assert "\\" not in ended.stderr
 
 
-def test_networks_that_cannot_be_used_are_named_with_the_command_that_mends_them(
+def test_networks_that_cannot_be_used_are_named_with_the_command_that_repairs_them(
     environment, tmp_path
 ):
     damaged_four_stems(tmp_path)

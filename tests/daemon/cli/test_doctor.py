@@ -23,6 +23,7 @@ from stemd.daemon.control import socket_paths
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.engine import checks as engine_checks
 from stemd.tflite_models.errors import ModelError
+from waiting import PATIENCE_S
 
 STEMD = Path(sys.executable).with_name("stemd")
 
@@ -222,7 +223,7 @@ def test_a_server_that_hangs_is_told(monkeypatch):
     go = threading.Event()
 
     def hang(*_):
-        go.wait(30)
+        go.wait(PATIENCE_S)
         yield from ()
 
     monkeypatch.setattr(examination, "HUNG_S", 0.01)

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from processes import STEMD
+from processes import STEMD, end
 from stemd.daemon.cli import separate
 from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.config import SeparationSection
-from waiting import wait_for
+from waiting import PATIENCE_S, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +100,12 @@ def test_separate_that_is_interrupted_leaves_nothing(number, environment, tmp_pa
     process = subprocess.Popen(
         [STEMD, "separate", song, "-o", folder], env=environment, stderr=subprocess.PIPE, text=True
     )
-    wait_for(folder)
-    process.send_signal(number)
-    _, log = process.communicate(timeout=30)
+    try:
+        wait_for(folder)
+        process.send_signal(number)
+        _, log = process.communicate(timeout=PATIENCE_S)
+    finally:
+        end(process)
     assert "Traceback" not in log
     assert process.returncode == 128 + number
     assert not folder.exists()
@@ -118,9 +121,12 @@ def test_separate_under_nohup_does_not_hear_the_terminal_close(environment, tmp_
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for(folder)
-    process.send_signal(signal.SIGHUP)
-    assert process.wait(timeout=60) == 0
+    try:
+        wait_for(folder)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(PATIENCE_S) == 0
+    finally:
+        end(process)
     assert stems_of(folder).shape[-1] == 60 * 44_100
 
 

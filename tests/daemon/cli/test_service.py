@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_written_is_told(systemd, tmp_path):
     assert fault_of("install", "--system", ME).endswith("; try sudo")
 
 
-def test_a_user_whom_nobody_knows_is_refused_before_anything_is_done(tmp_path):
+def test_an_unknown_user_is_refused_before_anything_is_done(tmp_path):
     for user in ("nobody-knows-me", ""):
         ended = run("install", "--system", user)
         assert ended.exit_code == 2

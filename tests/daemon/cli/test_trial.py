@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 from dataclasses import replace
-from threading import Timer
 from time import monotonic
 
 import pytest
@@ -18,6 +17,7 @@ from stemd.daemon.control.client import read_status
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph import private_server as private_server_module
 from stemd.daemon.graph.private_server import private_server
+from waiting import wait_until
 
 WELL = Trial("JACK", 5.0, "playing", 234, 234, 0, 54, 0, 0)
 
@@ -64,17 +64,19 @@ def test_a_daemon_of_its_own_plays_noise_in_the_graph(server):
 
 def test_a_server_that_does_not_stay_is_a_fault(server):
     options = ["--server", "jack", "--preset", "studio"]
-    kill = Timer(1.0, lambda: os.kill(process_of(server), signal.SIGKILL))
     measure = trial.watch
 
     def watch(client, seconds):
-        kill.start()
+        def lose_server(_) -> None:
+            os.kill(process_of(server), signal.SIGKILL)
+            wait_until(lambda: client.status().server is None)
+
+        patch.setattr(trial, "sleep", lose_server)
         return measure(client, seconds)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StemdError, match="server went away"):
         patch.setattr(trial, "watch", watch)
         play(options, 2.0)
-    kill.join()
 
 
 def test_a_daemon_that_does_not_play_is_named_with_its_last_line(tmp_path):

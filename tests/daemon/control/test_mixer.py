@@ -48,7 +48,7 @@ def test_a_solo_silences_the_others_at_once_and_gives_them_back():
     assert heard == before
 
 
-def test_a_solo_of_a_stem_that_there_is_not_silences_nobody():
+def test_a_solo_of_a_stem_that_there_is_not_silences_none():
     assert levels_of(Mixer([("drums", Strip(solo=True))]), ("vocals", "accompaniment")) == {
         "vocals": 1,
         "accompaniment": 1,

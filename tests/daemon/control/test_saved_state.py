@@ -9,6 +9,7 @@ import pytest
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.control.saved_state import MOST_BYTES, SavedState, StateFile
+from waiting import PATIENCE_S
 
 SOMETHING = SavedState(
     strips={"drums": Strip(gain=-3, solo=True)},
@@ -19,7 +20,7 @@ SOMETHING = SavedState(
 
 def save(state_file: StateFile, what: SavedState = SOMETHING) -> str:
     """Why it is not kept."""
-    return state_file.save(what).result(10)
+    return state_file.save(what).result(PATIENCE_S)
 
 
 def test_what_was_kept_is_recalled(tmp_path):
@@ -85,7 +86,7 @@ def test_the_same_is_not_written_again(tmp_path):
     assert (tmp_path / "state").exists()
 
 
-def test_what_nobody_set_makes_no_file(tmp_path):
+def test_what_was_never_set_makes_no_file(tmp_path):
     state_file = StateFile(tmp_path / "state")
     save(state_file, state_file.read())
     assert not (tmp_path / "state").exists()
@@ -188,7 +189,7 @@ def test_values_of_a_later_version_are_named_and_stay_while_the_rest_is_used(
     assert (said in caplog.text) == bool(named)
     if isinstance(content["strips"], dict):
         assert recalled.strips["vocals"] == Strip(mute=True)
-    assert state_file.save(recalled, again=True).result(10) == ""
+    assert state_file.save(recalled, again=True).result(PATIENCE_S) == ""
     assert json.loads(path.read_text()) == content
     assert not (tmp_path / "state.damaged").exists()
 
@@ -280,5 +281,5 @@ def test_what_was_removed_meanwhile_is_written_anew_where_it_is_asked_for(tmp_pa
     state_file = StateFile(path)
     save(state_file)
     path.unlink()
-    assert state_file.save(SOMETHING, again=True).result(10) == ""
+    assert state_file.save(SOMETHING, again=True).result(PATIENCE_S) == ""
     assert path.exists()

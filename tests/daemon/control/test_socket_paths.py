@@ -22,7 +22,7 @@ def own_folders(tmp_path, monkeypatch):
 
 @pytest.fixture
 def listening(tmp_path):
-    """A function that has somebody listen in a folder."""
+    """A function that lets a daemon listen in a folder."""
     with ExitStack() as stack:
 
         def listening(folder: str) -> socket.socket:
@@ -50,7 +50,7 @@ def test_the_machines_is_found_where_the_user_has_none(tmp_path, listening):
     assert find_socket("auto", "another") == tmp_path / "stemd" / "another.socket"
 
 
-def test_the_users_own_comes_first_while_somebody_listens(tmp_path, listening):
+def test_the_users_own_comes_first_while_a_daemon_listens(tmp_path, listening):
     listening("machine")
     own = listening("stemd")
     assert find_socket("auto", "stemd") == tmp_path / "stemd" / "stemd.socket"

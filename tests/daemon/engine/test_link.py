@@ -18,7 +18,7 @@ from stemd.daemon.engine.link import FADE_S, MAX_PERIOD, RESERVE_S, Dry, Link
 from stemd.daemon.engine.realtime import Event, RealtimeSide
 from stemd.daemon.engine.scheduling import may_have_priority
 from stemd.daemon.errors import StemdError
-from waiting import wait_until
+from waiting import PATIENCE_S, until, wait_until
 
 RATE = 8_000
 FADE, RESERVE = round(FADE_S * RATE), round(RESERVE_S * RATE)
@@ -441,13 +441,13 @@ class TestEvents:
         rig.graph.call("port_registration", registered, 9, 1)
         assert [each[1:] for each in rig.rt.callbacks.read_ports()] == [((9,), True)]
 
-    def test_it_wakes_whoever_waits(self):
+    def test_it_wakes_the_thread_that_waits(self):
         rig = Rig()
         woken = threading.Event()
-        waiter = threading.Thread(target=lambda: (rig.rt.wait_events(60), woken.set()))
+        waiter = threading.Thread(target=lambda: (rig.rt.wait_events(2 * PATIENCE_S), woken.set()))
         waiter.start()
         rig.rt.wake()
-        assert woken.wait(5)
+        assert woken.wait(PATIENCE_S)
         waiter.join()
 
 
@@ -463,17 +463,17 @@ class TestCounters:
 
     @pytest.mark.skipif(not may_have_priority(1), reason="real-time priority is not permitted")
     def test_a_priority_that_comes_late_is_noted(self):
-        rig = Rig()
+        rig, pause = Rig(), threading.Event()
         rig.cycle(ramp(0, 64))
         assert rig.rt.counters().priority == 0
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(7))
-            until = monotonic() + 1
-            while rig.rt.counters().priority != 7 and monotonic() < until:
+            for _ in until(lambda: rig.rt.counters().priority == 7):
+                pause.wait(0.02)
                 rig.cycle(ramp(0, 64))
         finally:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-        assert rig.rt.counters().priority == 7, "however few cycles a second has"
+        assert rig.rt.counters().periods < 20, "however few cycles a second has"
 
     @pytest.mark.parametrize(
         ("seen", "xruns"),
@@ -739,7 +739,7 @@ class TestFreewheel:
         block = ramp(0, 64 + RESERVE, 4)
 
         def write():
-            rig.link.wait(5)
+            rig.link.wait(PATIENCE_S)
             rig.link.write(block)
 
         fetch(rig.link, 1000)
@@ -759,10 +759,10 @@ class TestFreewheel:
         cycle = threading.Thread(target=rig.cycle, args=(ramp(0, 64),))
         cycle.start()
         wait_until(lambda: rig.rt.counters().periods > periods)
-        threading.Timer(0.1, rig.link.release).start()
         began = monotonic()
-        assert rig.rt.callbacks.let_cycle_end()
-        assert monotonic() - began > 0.05
+        threading.Timer(0.1, rig.link.release).start()
+        wait_until(rig.rt.callbacks.let_cycle_end)
+        assert monotonic() - began >= 0.1
         cycle.join()
 
     def test_a_cycle_that_goes_on_is_told_from_one_that_has_ended(self):
@@ -809,8 +809,10 @@ def test_wait_returns_at_once_when_a_cycle_has_passed():
     rig = Rig()
     rig.cycle(ramp(0, 16))
     done = threading.Event()
-    threading.Thread(target=lambda: (rig.link.wait(60), done.set()), daemon=True).start()
-    assert done.wait(5)
+    threading.Thread(
+        target=lambda: (rig.link.wait(2 * PATIENCE_S), done.set()), daemon=True
+    ).start()
+    assert done.wait(PATIENCE_S)
 
 
 def test_wait_waits_again_once_all_that_was_heard_is_read():
@@ -818,7 +820,7 @@ def test_wait_waits_again_once_all_that_was_heard_is_read():
     rig = Rig()
     for n in range(1000):
         rig.cycle(ramp(16 * n, 16))
-    rig.link.wait(5)
+    rig.link.wait(PATIENCE_S)
     read_all(rig.link)
     began = monotonic()
     rig.link.wait(0.05)
@@ -850,7 +852,7 @@ def test_controllers_changes_arrive_in_order_and_are_told(midi):
     assert not list(rt.read_midi())
 
 
-def test_other_midi_messages_are_left_out_and_wake_nobody(midi):
+def test_other_midi_messages_are_left_out_and_wake_no_thread(midi):
     rt, play = midi
     play(b"", b"\xf0" + bytes(100) + b"\xf7", b"\xf8", b"\xc0\x01", b"\x90\x07\x40", b"\xb0\x07")
     assert Event.MIDI not in rt.wait_events(0)
@@ -905,7 +907,7 @@ def test_no_message_waits_unread_without_having_woken_the_reader(midi):
 
     def read() -> None:
         while not got or got[-1] != b"\xb0\x08\x00":
-            if Event.MIDI in rt.wait_events(10):
+            if Event.MIDI in rt.wait_events(PATIENCE_S):
                 got.extend(rt.read_midi())
             else:
                 return
@@ -915,7 +917,7 @@ def test_no_message_waits_unread_without_having_woken_the_reader(midi):
     for n in range(sent):
         play(bytes([0xB0, 7, n % 128]))
     play(b"\xb0\x08\x00")
-    reader.join(30)
+    reader.join(2 * PATIENCE_S)
     assert got[-1] == b"\xb0\x08\x00"
     assert [m for m in got if m[1] == 7][-1][2] == (sent - 1) % 128
 
@@ -933,7 +935,7 @@ def test_what_wakes_several_times_is_told_at_once(midi):
     assert monotonic() - began >= 0.04
 
 
-def test_midi_messages_that_nobody_reads_do_no_harm(midi):
+def test_midi_messages_that_are_never_read_do_no_harm(midi):
     rt, play = midi
     sent = [bytes([0xB0, n % 128, n // 128]) for n in range(1000)]
     for n in range(0, 1000, 50):
@@ -950,12 +952,12 @@ def test_the_engine_is_woken_when_the_next_period_would_be_more_than_the_quantum
     link = Link(2, 2, 4096, 4096, RATE, quantum=255)
     rt.attach(link)
     ended = threading.Event()
-    waiter = threading.Thread(target=lambda: (link.wait(10), ended.set()))
+    waiter = threading.Thread(target=lambda: (link.wait(2 * PATIENCE_S), ended.set()))
     waiter.start()
     for _ in range(woken):
         assert not ended.wait(0.02)
         graph.cycle(np.zeros((2, period), np.float32))
-    assert ended.wait(5), "and no later"
+    assert ended.wait(PATIENCE_S), "and no later"
     waiter.join()
 
 

@@ -8,6 +8,7 @@ import re
 import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
@@ -40,6 +41,7 @@ from stemd.daemon.engine.scheduling import (
 from stemd.daemon.graph import private_server as private_server_module
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.private_server import private_server
+from waiting import PATIENCE_S, wait_until
 
 
 class Kernel:
@@ -180,7 +182,7 @@ def waiting():
         has_begun = Event()
         threads.append(make(lambda: (has_begun.set(), ending.wait())))
         threads[-1].start()
-        has_begun.wait(10)
+        assert has_begun.wait(PATIENCE_S)
         return threads[-1]
 
     yield start
@@ -291,17 +293,12 @@ def test_private_server_takes_what_the_limit_permits(monkeypatch):
 
 @needs_priority
 def test_private_server_leaves_room_for_all_threads():
-    with private_server() as name:
-        client = open_client("stemd", "jack", name)
+    with private_server() as name, closing(open_client("stemd", "jack", name)) as client:
         rt = RealtimeSide(0, 0, client.samplerate)
         client.bind(rt.callbacks, [], [])
         client.activate()
-        for _ in range(100):
-            rt.wait_events(0.1)
-            if rt.counters().periods:
-                break
+        wait_until(lambda: rt.counters().periods)
         priority = rt.counters().priority
-        client.close()
     assert priority == private_server_module.PRIORITY - 5
     assert NORMAL < wanted_below(priority).workers < wanted_below(priority).engine
 

@@ -209,7 +209,7 @@ def test_ports_of_a_client_that_becomes_active_late_are_connected_then(look):
     assert client.made
 
 
-def test_what_cannot_be_connected_is_not_tried_for_ever():
+def test_what_cannot_be_connected_is_not_tried_without_end():
     client = FakeClient("mpv:out_1")
     client.refuses = True
     patchbay = Patchbay({"in_L": "mpv:.*"})

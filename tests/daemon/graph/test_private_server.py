@@ -12,6 +12,7 @@ from processes import options_of, process_of
 from stemd.daemon.errors import ServerError
 from stemd.daemon.graph import private_server as module
 from stemd.daemon.graph.private_server import private_server
+from waiting import PATIENCE_S
 
 
 def test_realtime_is_not_asked_for_where_it_is_refused(monkeypatch):
@@ -63,7 +64,7 @@ def test_names_in_use_are_left_to_their_users():
         assert one != other
 
 
-def test_somebody_elses_server_of_such_a_name_is_left_alone(monkeypatch):
+def test_another_programs_server_of_such_a_name_is_left_alone(monkeypatch):
     with private_server(realtime=False) as foreign:
         monkeypatch.setattr(module.os, "getuid", lambda: 4711)  # so that the lock is another one
         with private_server(realtime=False) as ours:
@@ -96,5 +97,5 @@ def test_server_ends_with_the_program_that_started_it_even_if_that_is_killed():
     server = os.pidfd_open(process_of(name))
     starter.kill()
     starter.communicate()
-    assert select.select([server], [], [], 5)[0], "the server lives on"
+    assert select.select([server], [], [], PATIENCE_S)[0], "the server lives on"
     os.close(server)

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from stemd.daemon.graph.server_watch import ServerWatch, open_sockets
+from waiting import PATIENCE_S
 
 SERVERS = [
     ("pipewire", "pipewire-0"),
@@ -104,7 +105,7 @@ def test_the_server_sees_the_library_leave(listener):
     library.connect(listener.getsockname())
     watch = ServerWatch(before, "pipewire")
     end = listener.accept()[0]
-    end.settimeout(5)
+    end.settimeout(PATIENCE_S)
     watch.close()
     library.close()
     assert end.recv(1) == b""

@@ -29,7 +29,7 @@ def folder(tmp_path):
     return folder
 
 
-def test_what_nobody_has_open_is_removed(folder):
+def test_what_no_process_has_open_is_removed(folder):
     remove_dead_metadata(folder)
     assert list(folder.iterdir()) == []
     folder.rmdir()
@@ -37,7 +37,7 @@ def test_what_nobody_has_open_is_removed(folder):
 
 
 @pytest.mark.parametrize("name", ["__db.001", "metadata.db"])
-def test_what_somebody_has_open_stays(folder, name):
+def test_what_a_process_has_open_stays(folder, name):
     with (folder / name).open("rb+"):
         remove_dead_metadata(folder)
         assert len(list(folder.iterdir())) == 3
@@ -60,7 +60,7 @@ def test_what_is_no_database_stays(folder):
     assert len(list(folder.iterdir())) == 2
 
 
-def test_a_link_that_somebody_laid_is_not_followed(folder, tmp_path):
+def test_a_symbolic_link_is_not_followed(folder, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(folder)
     remove_dead_metadata(link)
@@ -68,16 +68,16 @@ def test_a_link_that_somebody_laid_is_not_followed(folder, tmp_path):
 
 
 def test_nor_is_one_inside(folder, tmp_path):
-    (folder / "__db.001").rename(tmp_path / "of somebody")
-    (folder / "__db.001").symlink_to(tmp_path / "of somebody")
+    (folder / "__db.001").rename(tmp_path / "elsewhere")
+    (folder / "__db.001").symlink_to(tmp_path / "elsewhere")
     remove_dead_metadata(folder)
     assert (folder / "__db.001").is_symlink()
     assert (folder / "metadata.db").exists()
 
 
-def test_somebody_elses_stays(folder, monkeypatch):
-    somebody = folder.stat().st_uid + 1
-    monkeypatch.setattr(os, "getuid", lambda: somebody)
+def test_another_users_stays(folder, monkeypatch):
+    another_user = folder.stat().st_uid + 1
+    monkeypatch.setattr(os, "getuid", lambda: another_user)
     remove_dead_metadata(folder)
     assert len(list(folder.iterdir())) == 3
 
@@ -117,7 +117,7 @@ def jack_is_gone(name: str) -> bool:
     return False
 
 
-def test_its_signals_end_nobody(folder):
+def test_its_signals_end_no_process(folder):
     """Who opens a file while it is held makes the kernel tell who holds it."""
     place = os.open(folder, os.O_RDONLY)
     with stale_shm._alone_with("metadata.db", place), pytest.raises(BlockingIOError):

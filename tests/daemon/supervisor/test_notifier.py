@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from stemd.daemon.supervisor.notifier import Notifier
+from waiting import PATIENCE_S, wait_until
 
 
 @pytest.fixture(params=["a path", "an abstract name"])
@@ -18,7 +19,7 @@ def manager(request, tmp_path):
     )
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(address.replace("@", "\0", 1))
-        listening.settimeout(5)
+        listening.settimeout(PATIENCE_S)
         yield address, lambda: listening.recv(4096).decode()
 
 
@@ -48,7 +49,7 @@ def test_without_a_manager_nothing_happens():
     notifier.status("playing")
 
 
-def test_a_manager_that_is_gone_harms_nobody(tmp_path):
+def test_a_manager_that_is_gone_does_no_harm(tmp_path):
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
 
 
@@ -64,12 +65,11 @@ def test_a_manager_that_is_busy_does_not_miss_that_it_is_ready(tmp_path):
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
+        manager.settimeout(PATIENCE_S)
         notifier = Notifier({"NOTIFY_SOCKET": address})
         for number in range(10_000):
             notifier.status(str(number))  # does not wait, though there is no room any more
         ready = threading.Thread(target=notifier.ready)
         ready.start()
-        heard = b""
-        while heard != b"READY=1":
-            heard = manager.recv(100)
+        wait_until(lambda: manager.recv(100) == b"READY=1")
         ready.join()

@@ -10,6 +10,7 @@ from pythonosc.osc_message_builder import build_msg
 
 from fake_graph import FakeGraph
 from known_sets import TWO
+from stalls import measure_undisturbed
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.interfaces.control_server import ControlServer
@@ -17,6 +18,7 @@ from stemd.daemon.control.interfaces.osc_server import OscServer
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.saved_state import StateFile
 from stemd.daemon.engine.networks import LoadedNetworks
+from stemd.daemon.engine.separation import ENGINE_TIME_S
 from stemd.daemon.supervisor import daemon as daemon_module
 from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.supervisor.notifier import Notifier
@@ -51,8 +53,8 @@ class Concert:
         self.midi: list[bytes] = []
         self._ending = threading.Event()
         self._threads = [
-            threading.Thread(target=self.daemon.run),
-            threading.Thread(target=self._play),
+            threading.Thread(target=self.daemon.run, daemon=True),
+            threading.Thread(target=self._play, daemon=True),
         ]
         self._threads[0].start()
         wait_until(lambda: self.daemon.playback.session)
@@ -119,22 +121,31 @@ def by_osc(concert):
 @pytest.mark.parametrize("way", ["by_socket", "by_midi", "by_osc"])
 def test_a_gain_is_heard_within_50_ms_and_without_a_click(concert, way, request):
     steer = request.getfixturevalue(way)
-    took, begin = [], len(concert.heard)
-    for mute in (True, False, True, False, True, False):
-        before = concert.loudest(1)
-        first = len(concert.heard)
-        began = monotonic()
-        steer(mute)
-        wait_until(
-            lambda quiet=mute: concert.loudest(1) < 0.01 if quiet else concert.loudest(1) > 0.2
-        )
-        changed = next(
-            at
-            for at, samples in concert.heard[first:]
-            if abs(float(np.abs(samples).max()) - before) > 0.02
-        )
-        took.append(changed - began)
-    assert np.median(took) < WITHIN_S
-    sound = np.concatenate([samples for _, samples in concert.heard[begin:]])
+
+    def move() -> tuple[float, float]:
+        """Return how long it took, and the sharpest bend of what was heard."""
+        took, begin = [], len(concert.heard)
+        for mute in (True, False, True, False, True, False):
+            before = concert.loudest(1)
+            first = len(concert.heard)
+            began = monotonic()
+            steer(mute)
+            wait_until(
+                lambda quiet=mute: concert.loudest(1) < 0.01 if quiet else concert.loudest(1) > 0.2
+            )
+            changed = next(
+                at
+                for at, samples in concert.heard[first:]
+                if abs(float(np.abs(samples).max()) - before) > 0.02
+            )
+            took.append(changed - began)
+        sound = np.concatenate([samples for _, samples in concert.heard[begin:]])
+        return float(np.median(took)), float(np.abs(np.diff(sound, n=2)).max())
+
     steady = np.abs(np.diff(0.5 * np.sin(2 * np.pi * 220 * np.arange(RATE) / RATE), n=2)).max()
-    assert np.abs(np.diff(sound, n=2)).max() < 1.5 * steady / 2 + 1e-4
+    sharpest = 1.5 * steady / 2 + 1e-4
+    took, bend = measure_undisturbed(
+        move, lambda it: it[0] >= WITHIN_S or it[1] >= sharpest, spare_s=ENGINE_TIME_S / 2
+    )
+    assert took < WITHIN_S
+    assert bend < sharpest

@@ -21,6 +21,7 @@ from stemd.daemon.supervisor.swapping import LOAD_AGAIN_S, Swapper
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
+from waiting import PATIENCE_S
 
 NO_EVENT = Event(0)
 TWO, FOUR = ("vocals", "accompaniment"), ("vocals", "drums", "bass", "other")
@@ -423,7 +424,7 @@ def test_at_the_end_what_hangs_is_waited_for_together(theatre, monkeypatch):
     t = theatre
     t.reach("warming")
     monkeypatch.setattr(swapping, "apart", apart)
-    together = threading.Barrier(2, timeout=5)
+    together = threading.Barrier(2, timeout=PATIENCE_S)
     for each in t.swapper.lives:
         each.end = together.wait
     t.swapper.close()

@@ -323,7 +323,7 @@ def test_a_set_is_replaced(installer, installed, other_checkpoint_dir):
     assert_only_the_set(installed.parent)
 
 
-def test_installing_again_mends_a_damaged_set(installer, installed, checkpoint_dir):
+def test_installing_again_repairs_a_damaged_set(installer, installed, checkpoint_dir):
     for path in installed.iterdir():
         path.write_bytes(b"damaged")
     assert installer.install("2stems", checkpoint_dir).origin == "installed"

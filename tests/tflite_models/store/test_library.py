@@ -153,7 +153,7 @@ def test_only_released_sets_can_be_installed(library, installed):
         ),
     ],
 )
-def test_a_damaged_file_is_named_with_the_command_that_mends_it(
+def test_a_damaged_file_is_named_with_the_command_that_repairs_it(
     library, installed, damage, message
 ):
     damage(first_graph(installed))
@@ -293,7 +293,7 @@ def test_official_networks_have_the_published_figures(library, installed, monkey
     assert (line.figures.of, line.figures.sdr_db) == ("MUSDB18", {"vocals": 6.5})
 
 
-def test_networks_that_nobody_verified_have_none_of_them(
+def test_networks_that_were_not_verified_have_none_of_them(
     library, other_checkpoint_dir, monkeypatch, release
 ):
     Installer(library).install("2stems", other_checkpoint_dir, allow_unverified=True)

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fake_daemon import FakeDaemon
+from processes import end
 from statuses import status
 from stemd.daemon.control import client as client_module
 from stemd.daemon.control import protocol
@@ -36,7 +37,7 @@ from stemd.daemon.control.protocol import LONGEST_LINE, RequestError
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph.server_watch import open_sockets
 from stemd.daemon.ports import STEMS
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 PLAYING = status()
 
@@ -66,7 +67,7 @@ class Raw:
 
     def __init__(self, path) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(10)
+        self.socket.settimeout(PATIENCE_S)
         self.socket.connect(str(path))
         self._lines = self.socket.makefile("rb")
 
@@ -101,7 +102,7 @@ def test_the_socket_belongs_to_its_owner_alone(path):
     assert path.stat().st_uid == os.getuid()
 
 
-def test_somebody_else_is_sent_away(raw, monkeypatch):
+def test_a_client_of_another_user_is_refused(raw, monkeypatch):
     monkeypatch.setattr(control_server, "_is_owner", lambda _: False)
     stranger = raw()
     assert stranger.reply() is None
@@ -161,7 +162,7 @@ def test_the_end_with_clients_says_nothing_on_standard_error(daemon, tmp_path, c
     assert not capfd.readouterr().err
 
 
-def test_whoever_is_accepted_while_it_ends_is_let_go(daemon, tmp_path, caplog):
+def test_a_client_accepted_while_it_ends_is_closed(daemon, tmp_path, caplog):
     for _ in range(50):
         listening = ControlServer(tmp_path / "s", daemon)
         waiting = [socket.socket(socket.AF_UNIX) for _ in range(5)]
@@ -261,7 +262,7 @@ def test_meters_come_as_often_as_was_asked(client):
         assert next(events) == MetersRead({"in": [0.5, 0.25]})
 
 
-def test_who_does_not_read_misses_events_and_holds_up_nobody(raw, client, daemon):
+def test_a_client_that_does_not_read_misses_events_and_delays_no_other(raw, client, daemon):
     slow = raw()
     slow.send(b'{"do": "subscribe"}\n')
     assert slow.reply()["ok"]
@@ -284,12 +285,13 @@ def test_too_many_clients_are_told_so_and_the_others_served(raw):
     told = raw().reply()
     assert told["error"]["code"] == "busy"
     crowd[0].close()
-    for _ in range(100):
+
+    def is_served() -> bool:
         late = raw()
         late.send(b'{"do": "status"}\n')
-        if late.reply()["ok"]:
-            return
-    raise AssertionError("the place was never free")
+        return late.reply()["ok"]
+
+    wait_until(is_served)
 
 
 def test_requests_beyond_the_rate_wait(daemon, tmp_path):
@@ -309,13 +311,13 @@ def test_however_many_come_at_once_each_is_answered_or_told_that_there_are_too_m
     crowd, ready = 3 * MAX_CLIENTS, threading.Barrier(3 * MAX_CLIENTS)
 
     def ask(_: int) -> str:
-        ready.wait(30)
+        ready.wait(PATIENCE_S)
         try:
             with ControlClient(path) as client:
                 client.ask("status")
-                ready.wait(30)  # nobody leaves before all are answered
+                ready.wait(PATIENCE_S)  # none leaves before all are answered
         except StemdError as error:
-            ready.wait(30)
+            ready.wait(PATIENCE_S)
             return str(error)
         return "answered"
 
@@ -356,7 +358,7 @@ def test_a_stranger_at_the_socket_is_not_talked_to(path, monkeypatch, user, serv
             ControlClient(path)
 
 
-def test_nobody_there_is_one_clear_line(tmp_path):
+def test_no_daemon_there_is_one_clear_line(tmp_path):
     with pytest.raises(StemdError, match=r"no stemd answers at .*: No such file.*stemd run"):
         ControlClient(tmp_path / "none")
 
@@ -380,11 +382,14 @@ def test_the_end_is_the_end_of_the_process(tmp_path):
     )
     command = [sys.executable, "-c", program, tmp_path / "s"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
-        with ControlClient(tmp_path / "s") as client:
-            client._socket.sendall(b"stop\n")
-            client.wait_for_end()
-        assert process.poll() == 0
+        try:
+            process.stdout.readline()
+            with ControlClient(tmp_path / "s") as client:
+                client._socket.sendall(b"stop\n")
+                client.wait_for_end()
+            assert process.poll() == 0
+        finally:
+            end(process)
 
 
 def test_a_daemon_that_does_not_end_is_told(tmp_path):
@@ -472,9 +477,9 @@ def test_who_leaves_learns_nothing_any_more(daemon, raw, monkeypatch):
     daemon.learn = learn
     client = raw()
     client.send(b'{"do": "learn", "does": "bypass"}\n')
-    assert wished.wait(10)
+    assert wished.wait(PATIENCE_S)
     client.close()
-    assert cancelled.wait(10)
+    assert cancelled.wait(PATIENCE_S)
     assert learned.cancelled()
 
 

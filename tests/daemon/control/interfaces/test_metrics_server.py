@@ -20,7 +20,7 @@ from stemd.daemon.control.interfaces import metrics_server
 from stemd.daemon.control.interfaces.metrics_server import MAX_CLIENTS, MetricsServer
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.errors import StemdError
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 PLAYING = {
     "server": {"bad_samples": 8, "bad_outputs": 9},
@@ -45,7 +45,7 @@ def server(daemon):
 
 
 def figures(server) -> dict[str, float]:
-    with urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as page:
+    with urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=PATIENCE_S) as page:
         families = text_string_to_metric_families(page.read().decode())
         return {
             sample.name + "".join(f"[{value}]" for value in sample.labels.values()): sample.value
@@ -121,7 +121,7 @@ def test_all_who_ask_at_about_the_same_time_get_what_the_daemon_told_once(
         told = [pool.submit(figures, server) for _ in range(8)]
         wait_until(lambda: asked)
         answer.set_result(read_status(status(**PLAYING)))
-        assert all(each.result(30)["stemd_blocks_total"] == 100 for each in told)
+        assert all(each.result(PATIENCE_S)["stemd_blocks_total"] == 100 for each in told)
     assert figures(server)["stemd_blocks_total"] == 100
     assert len(asked) == 1
 
@@ -173,7 +173,7 @@ def test_a_client_that_is_slow_is_cut_off_and_one_that_leaves_is_no_trouble(
     daemon, server, monkeypatch, capfd
 ):
     daemon.figures = WAITING
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as slow:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
         assert slow.recv(100) == b""
     for _ in range(3):
@@ -185,7 +185,7 @@ def test_a_client_that_is_slow_is_cut_off_and_one_that_leaves_is_no_trouble(
 
 
 @pytest.mark.parametrize("tricklers", [6, 2 * MAX_CLIENTS])
-def test_connections_that_trickle_hold_up_nobody(daemon, server, monkeypatch, tricklers):
+def test_connections_that_trickle_delay_no_other(daemon, server, monkeypatch, tricklers):
     """Also where nothing else ends them, and where they come again and again."""
     monkeypatch.setattr(metrics_server, "HEAD_S", 3600)
     daemon.figures = PLAYING
@@ -210,7 +210,7 @@ def test_connections_that_trickle_hold_up_nobody(daemon, server, monkeypatch, tr
 )
 def test_what_is_no_question_for_figures(daemon, server, request_, answer):
     daemon.figures = PLAYING
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as client:
         client.sendall(request_)
         client.shutdown(socket.SHUT_WR)
         with suppress(ConnectionError), client.makefile("rb") as reply:

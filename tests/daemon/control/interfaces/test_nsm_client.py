@@ -16,7 +16,7 @@ from stemd.daemon.control.interfaces import nsm_client
 from stemd.daemon.control.interfaces.nsm_client import NsmClient, Opened
 from stemd.daemon.errors import StemdError
 from stemd.daemon.supervisor.app import _in_session
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 
 class Manager:
@@ -25,7 +25,7 @@ class Manager:
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
-        self._socket.settimeout(10)
+        self._socket.settimeout(PATIENCE_S)
         self.url = f"osc.udp://127.0.0.1:{self._socket.getsockname()[1]}/"
 
     def hear(self):
@@ -125,7 +125,7 @@ def test_a_manager_that_says_nothing_is_told(manager, client, monkeypatch, caplo
     waiting.start()
     wait_until(lambda: "says nothing yet" in caplog.text)
     manager.say("/nsm/client/open", "/x", "song", "stemd")
-    waiting.join(10)
+    waiting.join(PATIENCE_S)
     assert not waiting.is_alive()
 
 

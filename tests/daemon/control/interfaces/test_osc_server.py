@@ -18,7 +18,7 @@ from stemd.daemon.control.interfaces.osc_server import OscServer
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
 from stemd.daemon.control.pace import MESSAGES_PER_S, Pace
 from stemd.daemon.errors import StemdError
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_other_verbs(daemon, send):
     send("/stemd/bypass", 0)
     wait_until(lambda: not daemon.is_bypassed)
     send("/stemd/stop")
-    assert daemon.stopped.wait(10)
+    assert daemon.stopped.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize(
