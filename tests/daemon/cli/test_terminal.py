@@ -146,12 +146,12 @@ def test_status_prints_and_programs_get_names_as_they_are(run, socket_option):
 
 
 def test_every_view_gives_the_same_count_of_drop_outs(run, socket_option, monkeypatch):
-    from stemd.daemon.cli.top_page import render
+    from stemd.daemon.cli.top_page import render_head
     from stemd.daemon.control.interfaces.metrics_server import OF_SERVER
 
     monkeypatch.setitem(STATUS["server"], "xruns", 4711)
     assert "4711 xruns" in run("status", *socket_option)[0]
-    assert "xruns 4711" in render(read_status(STATUS), 0).plain
+    assert "xruns 4711" in render_head(read_status(STATUS)).plain
     assert json.loads(run("status", "--json", *socket_option)[0])["server"]["xruns"] == 4711
     counts = {*OF_SERVER, *STATUS["server"]} & {"xruns", "jumps", "reported", "gaps", "dropouts"}
     assert counts == {"xruns"}, "there is no second count that may say something else"
@@ -163,9 +163,10 @@ def test_a_refusal_prints(run, socket_option):
 
 
 def test_the_page_of_top_prints():
-    from stemd.daemon.cli.top_page import render
+    from stemd.daemon.cli.top_page import render_head, render_strips
 
-    lines_of(render(read_status(STATUS), 0).plain)
+    status = read_status(STATUS)
+    lines_of(f"{render_head(status)}\n{render_strips(status, 0)}")
 
 
 def test_the_service_manager_is_sent_one_notice(monkeypatch):
