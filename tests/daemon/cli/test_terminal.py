@@ -147,7 +147,7 @@ def test_status_prints_and_programs_get_names_as_they_are(run, socket_option):
 
 def test_every_view_gives_the_same_count_of_drop_outs(run, socket_option, monkeypatch):
     from stemd.daemon.cli.top_page import render_head
-    from stemd.daemon.control.interfaces.metrics_server import OF_SERVER
+    from stemd.daemon.control.interfaces.metrics import OF_SERVER
 
     monkeypatch.setitem(STATUS["server"], "xruns", 4711)
     assert "4711 xruns" in run("status", *socket_option)[0]
