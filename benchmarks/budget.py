@@ -24,13 +24,17 @@ WAYS = {
 
 def stages(precision: str, residual: bool) -> Iterator[str]:
     """Load one thing after the other; after each, give its name."""
-    from stemd.daemon.lean import without_openssl
+    from stemd.daemon.lean import lean_imports
 
     yield "Python"
-    with without_openssl():
+    with lean_imports():
         import numpy as np
 
         yield "NumPy"
+        import stemd.daemon.cli.main
+        import stemd.daemon.cli.run
+        import stemd.daemon.control.interfaces.control_server
+        import stemd.daemon.supervisor.app  # noqa: F401
     yield "stemd's own modules and their libraries"
     from stemd.daemon.errors import ServerError
     from stemd.daemon.graph import libjack

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Lock
@@ -56,6 +55,8 @@ def new_interpreter(path: str, num_threads: int) -> Any:
     try:
         interpreter = module.Interpreter(model_path=path, num_threads=num_threads)
     except SystemError:  # tflite-runtime's, which is imported all the same
+        from importlib.metadata import version
+
         raise ModelError(
             f"{runtime_name()} was built for NumPy 1, and NumPy {version('numpy')} is installed; "
             "run `pip install 'numpy<2'`"

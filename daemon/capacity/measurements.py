@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from stemd.daemon.capacity.benchmark import Measurement, measured
 from stemd.daemon.capacity.processor import processor_name
+from stemd.daemon.version import VERSION
 from stemd.daemon.work import Work
 from stemd.tflite_models.families import FAMILIES
 from stemd.tflite_models.files import (
@@ -145,6 +145,8 @@ def _file_name(machine: dict[str, str]) -> str:
 
 def describe_machine() -> dict[str, str]:
     """Return what determines the speed: if any of it changes, measurements are not valid."""
+    from importlib.metadata import version  # 2 MB of modules that the daemon seldom needs
+
     runtime = runtime_name()
     graphs = ", ".join(str(load().version) for load in FAMILIES.values())
     return {
@@ -152,5 +154,5 @@ def describe_machine() -> dict[str, str]:
         "processor": processor_name(),
         "cores": str(len(os.sched_getaffinity(0))),
         "runtime": f"{runtime} {version(runtime.replace('_', '-'))}",
-        "stemd": f"{version('stemd')}, graphs of version {graphs}",
+        "stemd": f"{VERSION}, graphs of version {graphs}",
     }

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from stemd.daemon.cli import logs
-from stemd.daemon.lean import without_openssl
+from stemd.daemon.lean import lean_imports
 
 COMMANDS = {
     "bench": "bench:bench",
@@ -43,7 +43,7 @@ class _ImportedOnUse(Mapping[str, click.Command]):
 
     def __getitem__(self, name: str) -> click.Command:
         module, _, attribute = COMMANDS[name].partition(":")
-        with without_openssl():
+        with lean_imports():
             command: click.Command = getattr(import_module(f"{__package__}.{module}"), attribute)
         return command
 

@@ -15,9 +15,9 @@ def main() -> None:
     _open_closed_streams()
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in the background of a script
         signal.signal(signal.SIGINT, _interrupted)
-    from stemd.daemon.lean import without_openssl
+    from stemd.daemon.lean import lean_imports
 
-    with without_openssl():
+    with lean_imports():
         from stemd.daemon.cli.main import main as run
     try:
         run()

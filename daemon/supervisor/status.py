@@ -2,11 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable
-from functools import cache
 from threading import Lock
 from time import monotonic
 
-from stemd.daemon.control.protocol import VERSION
+from stemd.daemon.control import protocol
 from stemd.daemon.control.replies import (
     Blocks,
     Delay,
@@ -27,6 +26,7 @@ from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.ports import outputs_of
 from stemd.daemon.supervisor.playback import Playback
 from stemd.daemon.supervisor.session import Session
+from stemd.daemon.version import VERSION
 from stemd.daemon.wording import counted
 
 METERS_S, HOLD_S = 0.05, 0.3
@@ -155,8 +155,8 @@ def describe(playback: Playback, figures: Figures) -> Status:
     session, plan, wishes = playback.session, playback.plan, playback.config.separation
     strips = playback.mixer.strips()
     status = Status(
-        version=_version(),
-        protocol=VERSION,
+        version=VERSION,
+        protocol=protocol.VERSION,
         state=playback.state,
         bypass=playback.is_bypassed,
         networks=plan.chosen.name if plan else None,
@@ -229,10 +229,3 @@ def _realtime(rights: Rights) -> Realtime:
         found=rights.found,
         remedy=rights.remedy,
     )
-
-
-@cache
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("stemd")

@@ -1,4 +1,4 @@
-"""The daemon does without OpenSSL, and whoever needs it later gets it."""
+"""The daemon does without OpenSSL and the metadata of packages; what needs them gets them."""
 
 import subprocess
 import sys
@@ -23,8 +23,8 @@ def python(*lines: str) -> str:
 def test_digests_are_right_and_tls_comes_later():
     out = python(
         "import sys",
-        "from stemd.daemon.lean import without_openssl",
-        "with without_openssl():",
+        "from stemd.daemon.lean import lean_imports",
+        "with lean_imports():",
         "    import asyncio, hashlib",
         "print(hashlib.sha256().hexdigest(), asyncio.run(asyncio.sleep(0, 'runs')))",
         "print({'ssl', '_ssl', '_hashlib'} & {*sys.modules})",
@@ -32,6 +32,20 @@ def test_digests_are_right_and_tls_comes_later():
         "print(ssl.create_default_context().verify_mode.name)",
     )
     assert out.splitlines() == [f"{DIGEST} runs", "set()", "CERT_REQUIRED"]
+
+
+def test_pydantic_looks_for_no_plugins_and_metadata_come_later():
+    out = python(
+        "import sys",
+        "from stemd.daemon.lean import lean_imports",
+        "with lean_imports():",
+        "    import stemd.daemon.config",
+        "from pydantic.plugin._loader import get_plugins",
+        "print([*get_plugins()], {'importlib.metadata', 'email', 'zipfile'} & {*sys.modules})",
+        "from importlib.metadata import version",
+        "print(version('stemd') == __import__('stemd.daemon.version').daemon.version.VERSION)",
+    )
+    assert out.splitlines() == ["[] set()", "True"]
 
 
 def test_the_daemon_does_not_load_it(tmp_path):
@@ -50,8 +64,9 @@ def test_the_daemon_does_not_load_it(tmp_path):
         "config.control.open(Target(None, None, 'stemd'))",
         "maps = open('/proc/self/maps').read()",
         "print([name for name in ('libcrypto', 'libssl', 'soxr', 'matplotlib') if name in maps])",
+        "print({'importlib.metadata', 'email'} & {*sys.modules})",
     )
-    assert out.splitlines()[-1] == "[]"
+    assert out.splitlines()[-2:] == ["[]", "set()"]
 
 
 def test_a_configuration_is_read_without_what_interfaces_need():
@@ -99,8 +114,8 @@ def test_commands_import_what_takes_long_only_when_they_run(arguments):
 
 def test_downloads_have_tls_after_the_commands_are_imported():
     out = python(
-        "from stemd.daemon.lean import without_openssl",
-        "with without_openssl():",
+        "from stemd.daemon.lean import lean_imports",
+        "with lean_imports():",
         "    import stemd.daemon.cli.main, stemd.daemon.cli.models",
         "from stemd.tflite_models.store.download import HTTPSHandler",
         "print(HTTPSHandler().https_open.__name__)",
@@ -113,7 +128,7 @@ def test_where_python_has_no_digests_of_its_own_nothing_is_left_out(gone, monkey
     monkeypatch.setattr(lean, "find_spec", lambda name: None if name in gone else object())
     for name in lean.OPENSSL:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    with lean.without_openssl():
+    with lean.lean_imports():
         assert [name for name in lean.OPENSSL if name in sys.modules] == [
             name for name in lean.OPENSSL if not gone
         ]

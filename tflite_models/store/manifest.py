@@ -33,7 +33,8 @@ class LaterFormatError(ModelError):
 class _Part(BaseModel):
     """What is known of a manifest; keys that only a later version knows stay in it, unused."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    # Deferred: `Manifest` validates what is in it; the validators of its parts would take memory.
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
 
 class FileRecord(_Part):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from stemd.daemon.control.interfaces.interface import Interface, Steering, Target
 from stemd.daemon.control.socket_paths import socket_path
 from stemd.daemon.errors import StemdError
-from stemd.daemon.lean import without_openssl
+from stemd.daemon.lean import lean_imports
 from stemd.daemon.sections import Effect, is_absolute, is_one_line
 
 
@@ -56,7 +56,7 @@ class ControlSection(Interface):
 
     def make(self, target: Target) -> Steering:
         """Listen at the path; with ``auto``, at another path if a stemd already listens there."""
-        with without_openssl():  # asyncio would load it
+        with lean_imports():  # asyncio would load OpenSSL
             from stemd.daemon.control.interfaces.control_server import ControlServer
 
         def server(path: Path, follows_name: bool) -> ControlServer:

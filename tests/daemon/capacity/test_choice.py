@@ -232,10 +232,10 @@ class TestMeasurements:
         assert Measurements().recall(work) is None
 
     def test_two_versions_do_not_write_over_each_others_measurements(self, loads, monkeypatch):
-        work, version = Work(SCHEME, TWO, "mixed", 1), measurements.version
+        work = Work(SCHEME, TWO, "mixed", 1)
         Measurements().measure(work)
         with monkeypatch.context() as patch:
-            patch.setattr(measurements, "version", lambda package: f"{version(package)}-other")
+            patch.setattr(measurements, "VERSION", "another")
             assert Measurements().recall(work) is None
             Measurements().measure(work)
             assert Measurements().recall(work) is not None
