@@ -158,7 +158,11 @@ def silence(arm) -> str:
     return song
 
 
-MOST_MB = {"bookworm": {"two": 110, "one": 86}, "trixie": {"two": 110, "one": 90}}
+RECOVERING, ATTEMPTS = "recovering", 3
+"""On a busy machine an emulated network is taken for one that hangs, and loaded again: then more
+memory is in use, or less, than by a daemon that plays; try again."""
+
+MOST_MB = {"bookworm": {"two": 110, "one": 80}, "trixie": {"two": 110, "one": 90}}
 """By Debian and number of networks: its Python is as frugal as the other's, but there are more
 pages of libraries, which nobody has written to, and which the kernel may take back."""
 
@@ -179,23 +183,30 @@ def test_it_plays_under_jackd_in_little_memory(arm, networks):
         with ControlClient(arm.root / place.lstrip("/")) as client:
             return client.ask("status")
 
-    def plays() -> bool:
+    def has_begun() -> bool:
         try:
             told = status()
         except StemdError:
             return False
-        return bool(told["server"]) and told["load"]["vocals"] > IDLE
+        return told["state"] == RECOVERING or (
+            bool(told["server"]) and told["load"]["vocals"] > IDLE
+        )
 
     # Clicks, for silence is no work for the networks.
     metronome = ("jack_metro", "--bpm", "1000", "--duration", "20", "--name", "clicks")
     daemon = (f"{PROGRAMS}/stemd", "run", "--stems", "2", *options)
     # Derived by another process: an emulated one can give back nothing that it has had.
     arm.run(f"{PROGRAMS}/stemd", "separate", silence(arm), "--stems", "2", *derive)
-    with jackd(arm), running(arm, *metronome), running(arm, *daemon):
-        wait_until(plays, patience_s=900)
-        told = status()
-        (pid,) = guests(arm, f"{PROGRAMS}/stemd")
-        memory_mb = guests_memory_mb(pid)
+    for _ in range(ATTEMPTS):
+        with jackd(arm), running(arm, *metronome), running(arm, *daemon):
+            wait_until(has_begun, patience_s=900)
+            told = status()
+            (pid,) = guests(arm, f"{PROGRAMS}/stemd")
+            memory_mb = guests_memory_mb(pid)
+            if RECOVERING not in (told["state"], status()["state"]):
+                break
+    else:
+        pytest.fail("this machine is too busy: each time the emulated network was given up")
     print(f"{networks}: {memory_mb:.1f} MB private; {json.dumps(told['blocks'])}")
     assert ["stemd:vocals_L", "system:playback_1"] in told["connections"]
     assert ["clicks:1000_bpm", "stemd:in_L"] in told["connections"]
