@@ -297,7 +297,7 @@ endef
 # ---- the environments ----
 
 # Its Python still works, and it was made in this very folder, whose path its programs hold.
-is-sound = { $(1)/bin/python -c 'import pip' && grep -qF "$(CURDIR)/$(1)/bin/" $(1)/bin/pip; } 2>/dev/null
+is-sound = { $(1)/bin/python -c 'import pip' && grep -qF "$$(cd $(1) && pwd -P)/bin/" $(1)/bin/pip; } 2>/dev/null
 ifneq ($(wildcard $(VENV)/bin),)
 ifneq ($(shell $(call is-sound,$(VENV)) || echo no),)
 $(VENV)/run $(VENV)/demo $(VENV)/test $(VENV)/bench: FORCE

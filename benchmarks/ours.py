@@ -42,6 +42,7 @@ class Stemd:
         rows = self.stems.reshape(-1, frames)
         done = 0
         try:
+            workers.start()
             for block in aligned([self._mixture], frames, Pipeline(separator, SAMPLERATE)):
                 rows[:, done : done + block.shape[1]] = block
                 done += block.shape[1]

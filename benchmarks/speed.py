@@ -24,6 +24,7 @@ from benchmarks.ours import PRECISIONS, Stemd, load, whole
 from benchmarks.report import DOCS, markdown_table, replace_section
 from benchmarks.rounds import Ratio, Seconds, clocked, in_turns, ratio
 from stemd.daemon.capacity.processor import processor_name
+from stemd.daemon.cli.recording import SONG
 from stemd.dsp.scheme import CHANNELS, OFFLINE, SAMPLERATE
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
@@ -37,7 +38,6 @@ from stemd.tflite_models.store.sets import ModelSet
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = DOCS / "speed.md"
-SONG = ROOT / "daemon" / "song" / "slow-motion-dream.mp3"
 SECONDS = 60
 STEM = "vocals"
 """Whose network is timed; the other stems' have the same layers."""

@@ -131,20 +131,25 @@ def test_a_make_within_make_does_not_say_which_folder_it_enters():
     assert ended.stdout == "within\n"
 
 
+@pytest.mark.parametrize("is_absolute", [False, True])
 @pytest.mark.parametrize(
     ("place", "python", "is_made_anew"),
     [
-        (None, sys.executable, False),
-        ("/elsewhere/.venv", sys.executable, True),
+        (None, "/bin/sh", False),
+        ("/elsewhere/.venv", "/bin/sh", True),
         (None, "/nonexistent/python3", True),
     ],
     ids=["sound", "the folder was moved", "its Python is gone"],
 )
-def test_an_environment_that_works_no_more_is_made_anew(place, python, is_made_anew, tmp_path):
-    venv = os.path.relpath(tmp_path, ROOT)
+def test_an_environment_that_works_no_more_is_made_anew(
+    place, python, is_made_anew, is_absolute, tmp_path
+):
+    venv = tmp_path if is_absolute else os.path.relpath(tmp_path, ROOT)
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").symlink_to(python)
-    (tmp_path / "bin" / "pip").write_text(f"#!{place or ROOT / venv}/bin/python\n")
+    script = tmp_path / "bin" / "python"
+    script.write_text(f'#!{python}\nexec {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    (tmp_path / "bin" / "pip").write_text(f"#!{place or tmp_path.resolve()}/bin/python\n")
     (tmp_path / "run").touch()
     ended = subprocess.run(
         ["make", "-n", f"VENV={venv}", f"{venv}/run"],

@@ -5,7 +5,6 @@ import click
 from stemd.daemon.cli.options import ConfigSource, with_config
 from stemd.daemon.cli.terminal import echo
 from stemd.daemon.config_file import existing_default_path
-from stemd.daemon.work import AUTO
 
 
 @click.command()
@@ -22,7 +21,6 @@ def check(source: ConfigSource) -> None:
     config = source.load()
     refuse_problems(config)
     wishes = config.separation
-    if {wishes.networks, wishes.stems} != {AUTO}:
-        find_networks(choose_networks(wishes.networks, wishes.stems).name)
+    find_networks(choose_networks(wishes.networks, wishes.stems).name)
     read = source.path or existing_default_path()
     echo(f"the configuration is right ({read or 'no file: the defaults'})")

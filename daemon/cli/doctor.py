@@ -19,8 +19,7 @@ def doctor(source: ConfigSource, seconds: float, as_json: bool) -> None:
     """Show problems, with their remedies.
 
     Plays inaudible noise through a daemon on the running audio server, and measures; if a daemon
-    already runs, that one is measured instead. The exit code is 0 if nothing dropped out, and 1 if
-    something did or stemd cannot play here.
+    already runs, that one is measured instead. The exit code is 1 if something is wrong (✗).
     """
     from stemd.daemon.cli.examination import print_findings
 

@@ -154,18 +154,20 @@ class Service:
         StemdError
             It does not.
         """
-        read = self._ask("LoadState", "FragmentPath")
-        if read["LoadState"] != "not-found" and (
-            not read["FragmentPath"] or self.unit.samefile(read["FragmentPath"])
-        ):
+        read, unit = self._ask("LoadState", "FragmentPath"), self.unit
+        instead = read["FragmentPath"]
+        if read["LoadState"] != "not-found" and (not instead or _is_same(unit, Path(instead))):
             return
-        unit, instead = self.unit, read["FragmentPath"] or "no file of this name"
         if remove:
-            unit.unlink()
+            with suppress(OSError):
+                unit.unlink()
+        remedy = f"remove {instead}, or move it away"
+        if not self.system_wide and os.environ.get("XDG_CONFIG_HOME"):
+            remedy = "unset XDG_CONFIG_HOME, which the service manager has otherwise"
+        elif not instead:
+            remedy = f"look why: systemctl {self.manager[-1]} show {NAME}"
         raise StemdError(
-            f"systemd does not read {unit}, but {instead}: its folders are not those of this "
-            f"shell; unset XDG_CONFIG_HOME, or set it for the service manager too "
-            "(systemctl --user import-environment XDG_CONFIG_HOME)"
+            f"systemd does not read {unit}, but {instead or 'no file of this name'}; {remedy}"
         )
 
     def uninstall(self) -> None:
@@ -359,6 +361,13 @@ def refuse_sudo() -> None:
             f"({user}); the system-wide service is installed by: sudo {quote(str(program_path()))} "
             f"service install --system {user}"
         )
+
+
+def _is_same(unit: Path, other: Path) -> bool:
+    """Whether two paths are of one file; one of another mount namespace is judged by its name."""
+    with suppress(OSError):
+        return unit.samefile(other)
+    return unit.resolve() == other
 
 
 def _is_device(path: Path) -> bool:

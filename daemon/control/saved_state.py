@@ -229,8 +229,9 @@ class StateFile:
 
     def _write(self, path: Path, what: SavedState) -> str:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(_target_of(path), json.dumps(self._file.updated(what)).encode(), PRIVATE)
+            target = _target_of(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, json.dumps(self._file.updated(what)).encode(), PRIVATE)
         except OSError as error:
             log.warning("cannot save the state in %s: %s", path, error.strerror)
             return f"cannot save the state in {path}: {error.strerror}"
@@ -240,8 +241,9 @@ class StateFile:
     def _claim(self, path: Path) -> None:
         """Lock the file, so that only one of several daemons writes it."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = lock_beside(path)
+            target = _target_of(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = lock_beside(target)
         except BlockingIOError:
             self._save_nowhere(
                 f"another stemd saves its state in {path}: name another file (control.state_file)"

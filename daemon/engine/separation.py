@@ -10,6 +10,7 @@ from stemd.daemon.engine.networks import ByStem
 from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.engine.scheduling import Priorities
 from stemd.daemon.engine.workers import Probation, WorkerPool
+from stemd.daemon.errors import StemdError
 from stemd.daemon.ports import outputs_of
 from stemd.dsp.masks import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
@@ -121,13 +122,24 @@ class Separation:
         self._start()
 
     def _start(self) -> None:
-        """Start all threads, or none: what could not be made leaves nothing that runs."""
-        self._workers.start()
+        """Start all threads, or none.
+
+        Raises
+        ------
+        StemdError
+            The system permits no more threads.
+        """
         try:
+            self._workers.start()
             self._engine.start()
-        except BaseException:
+        except BaseException as error:
             self._workers.stop()
-            raise
+            if not isinstance(error, RuntimeError):
+                raise
+            raise StemdError(
+                f"{error}: the system permits no more; end other programs, or raise TasksMax= of "
+                "the unit or RLIMIT_NPROC"
+            ) from None
 
     @property
     def delay_s(self) -> float:

@@ -95,11 +95,10 @@ class Reloader:
 
     def shorten(self, session: Session) -> None:
         """Shorten the delay where it has had room for longer periods for a while (main thread)."""
-        if session.room.can_shorten:
+        if session.room.can_shorten and not self._second_set.locked():
             session.room.attempt()
-            if not self._second_set.locked():
-                log.info("the server's periods have been shorter for a while: so will be the delay")
-                steering_thread(self._shorten, "stemd-shorten").start()
+            log.info("the server's periods have been shorter for a while: so will be the delay")
+            steering_thread(self._shorten, "stemd-shorten").start()
 
     def _reload(self, future: "Future[Reloaded]") -> None:
         future.set_running_or_notify_cancel()  # from here on it cannot be cancelled

@@ -24,7 +24,7 @@ class Room:
     def __init__(self) -> None:
         self.can_shorten = False
         self._since: float | None = None
-        self._attempts = 0
+        self._wait_s = SHORTER_AFTER_S
 
     def look(self, has_room: bool, is_steady: bool, now: float) -> None:
         """Note whether the delay has room.
@@ -38,17 +38,16 @@ class Room:
             Seconds of a monotonic clock.
         """
         if not has_room:
-            self._attempts = 0
+            self._wait_s = SHORTER_AFTER_S
         if not (has_room and is_steady):
             self._restart()
             return
         self._since = now if self._since is None else self._since
-        wait_s = min(SHORTER_AFTER_S * 2**self._attempts, MOST_S)
-        self.can_shorten = now - self._since >= wait_s
+        self.can_shorten = now - self._since >= self._wait_s
 
     def attempt(self) -> None:
         """Note that the delay is being shortened, which may fail."""
-        self._attempts += 1
+        self._wait_s = min(2 * self._wait_s, MOST_S)
         self._restart()
 
     def _restart(self) -> None:

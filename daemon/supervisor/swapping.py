@@ -183,7 +183,7 @@ class Swapper:
         samplerate, period = self._server
         if samplerate != before[0]:
             log.info("the server plays at %d Hz now", samplerate, extra=TRANSITION)
-        elif period != before[1] and period > self.playing.separation.longest_period:
+        if period != before[1] and period > self.playing.separation.longest_period:
             log.info("the server's periods are of %d frames now", period, extra=TRANSITION)
 
     # ---- which step is to be made ----

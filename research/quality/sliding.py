@@ -27,8 +27,9 @@ def analyse(x: Waveform) -> NDArray[np.complex64]:
     hops = x.shape[1] // SPLEETER.hop_length
     analysis = Analysis(SPLEETER, CHANNELS)
     spectra = np.empty((hops, CHANNELS, SPLEETER.n_bins), np.complex64)
-    for n, hop in enumerate(np.split(x[:, : hops * SPLEETER.hop_length], hops, axis=1)):
-        analysis.process(hop, out=spectra[n : n + 1])
+    for n in range(hops):
+        begin = n * SPLEETER.hop_length
+        analysis.process(x[:, begin : begin + SPLEETER.hop_length], out=spectra[n : n + 1])
     return spectra
 
 

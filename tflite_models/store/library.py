@@ -218,6 +218,7 @@ class Library:
         return remedy
 
     def _open(self, name: str, origin: Origin, folder: Path) -> ModelSet:
+        _refuse_broken_link(folder)
         remedy = self._remedy(name, origin)
         try:
             manifest = read_manifest(folder)
@@ -335,18 +336,17 @@ def _sets_in(root: Path) -> Iterator[Path]:
 
 
 def _is_set(folder: Path) -> bool:
-    """Whether a manifest is there.
+    """Whether a manifest is there, or a link that leads nowhere stands for it.
 
     Raises
     ------
     ModelError
-        The folder may not be looked into, or is a link that leads nowhere: one could be there.
+        The folder may not be looked into: one could be there.
     """
     try:
         (folder / MANIFEST).stat()
     except (FileNotFoundError, NotADirectoryError):
-        _refuse_broken_link(folder)
-        return False
+        return bool(broken_link(folder))
     except OSError as error:
         raise _closed(folder, error) from error
     return True

@@ -32,8 +32,12 @@ def test_what_was_kept_is_recalled(tmp_path):
 def test_where_the_file_is_a_link_what_it_leads_to_is_written(tmp_path):
     link, target = tmp_path / "link", tmp_path / "state"
     link.symlink_to(target)
-    assert save(StateFile(link)) == ""
-    assert StateFile(target).read() == SOMETHING
+    by_link, by_name = StateFile(link), StateFile(target)
+    by_link.read()
+    assert save(by_link) == ""
+    assert by_name.read() == SOMETHING
+    assert "another stemd" in save(by_name, SavedState(bypass=True)), "there is one lock for both"
+    by_link.close(SOMETHING)
     target.write_bytes(b"{")
     assert StateFile(link).read() == SavedState()
     assert (tmp_path / "state.damaged").read_bytes() == b"{"

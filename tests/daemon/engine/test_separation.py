@@ -11,6 +11,7 @@ from stemd.daemon.engine import separation as separation_module
 from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.engine.scheduling import NORMAL, Priorities
 from stemd.daemon.engine.separation import Separation
+from stemd.daemon.errors import StemdError
 from stemd.daemon.ports import INPUTS, OUTPUTS, outputs_of
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import SAMPLERATE, SPLEETER, Scheme
@@ -130,6 +131,6 @@ def test_all_threads_are_started_or_none(separation, monkeypatch, started):
     started_by = threading.Thread.start
     before = set(threading.enumerate())
     monkeypatch.setattr(threading.Thread, "start", start)
-    with pytest.raises(RuntimeError, match="can't start"):
+    with pytest.raises(StemdError, match="can't start new thread: the system permits no more"):
         Separation(low_and_high(SCHEME), SCHEME, MaskExtension.MEAN, None, SAMPLERATE, HOP_LENGTH)
     assert set(threading.enumerate()) == before

@@ -539,7 +539,7 @@ def test_a_data_folder_behind_a_closed_door_is_told(release, bundled, ask, close
         getattr(library, ask)(*[] if ask == "list" else ["2stems"])
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("depth", [1, 2])
 def test_networks_behind_a_link_that_leads_nowhere_are_not_passed_over(
     release, bundled, tmp_path, depth
 ):
@@ -552,6 +552,25 @@ def test_networks_behind_a_link_that_leads_nowhere_are_not_passed_over(
     for ask in (library.list, lambda: library.find("2stems")):
         with pytest.raises(ModelError, match=f"{link} is a link to {tmp_path}/gone, which is"):
             ask()
+
+
+@pytest.mark.parametrize("name", ["2stems", "another"])
+def test_a_set_behind_a_link_that_leads_nowhere_is_listed_and_can_be_removed(
+    release, bundled, tmp_path, name
+):
+    link = tmp_path / "data" / "models" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "gone")
+    library = Library(tmp_path / "data", tmp_path / "cache", bundled.parent, {"2stems": release})
+    broken = f"{link} is a link to {tmp_path}/gone, which is missing"
+    with pytest.raises(ModelError, match=broken):
+        library.find(name)
+    assert any(broken in line.problem for line in library.list() if line.name == name)
+    if name == "another":
+        assert library.find("2stems").origin == "bundled", "it is no concern of other sets"
+    assert Installer(library).remove(name) == link
+    assert not os.path.lexists(link)
+    assert library.find("2stems").origin == "bundled"
 
 
 def test_a_user_without_home_is_told(monkeypatch):
