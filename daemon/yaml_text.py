@@ -77,7 +77,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Build a value."""
-        if node.tag in _NUMBERS:
+        if node.tag in _NUMBERS and isinstance(node, yaml.ScalarNode):
             _refuse_strange_number(node)
         try:
             return super().construct_object(node, deep)
@@ -97,7 +97,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _refuse_strange_number(node: yaml.Node) -> None:
+def _refuse_strange_number(node: yaml.ScalarNode) -> None:
     """Refuse a number that takes too long to read, or that YAML 1.1 reads as another one."""
     if len(node.value) > LONGEST_NUMBER:
         raise _fault(node, f"a number of more than {LONGEST_NUMBER} characters is not taken")

@@ -3,7 +3,7 @@
 from time import monotonic
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stemd.daemon.errors import ConfigError
@@ -79,6 +79,8 @@ values = st.recursive(
 
 
 @given(text=values | st.binary() | st.text())
+@example(text="!!int []")
+@example(text="!!float {}")
 def test_any_text_is_a_value_or_one_clear_line(text):
     try:
         read_yaml(text, "it")
