@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 OPENSSL = ("_hashlib", "_ssl")
 """The modules that load it."""
@@ -31,12 +33,22 @@ def lean_imports() -> Iterator[None]:
     try:
         yield
     finally:
-        for name in mine:
-            del sys.modules[name]
+        for name, module in mine.items():
+            if sys.modules[name] is module:
+                del sys.modules[name]
 
 
 def _metadata_without_plugins() -> ModuleType:
     module = ModuleType(METADATA)
     for question in ("entry_points", "distributions"):  # of pydantic's versions
         setattr(module, question, lambda **_: ())
+    vars(module)["__getattr__"] = _of_real_metadata
     return module
+
+
+def _of_real_metadata(name: str) -> Any:
+    """Return what is asked besides plugins, as some library may; that loads the real module."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    sys.modules.pop(METADATA)
+    return getattr(import_module(METADATA), name)

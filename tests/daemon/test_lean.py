@@ -133,3 +133,15 @@ def test_where_python_has_no_digests_of_its_own_nothing_is_left_out(gone, monkey
             name for name in lean.OPENSSL if not gone
         ]
     assert not {*lean.OPENSSL} & {*sys.modules}
+
+
+def test_what_a_library_asks_of_packages_besides_plugins_it_gets():
+    script = (
+        "from stemd.daemon.lean import lean_imports\n"
+        "with lean_imports():\n"
+        "    from importlib.metadata import entry_points, version\n"
+        "assert not entry_points(group='pydantic') and version('numpy')\n"
+        "import importlib.metadata\n"
+        "assert importlib.metadata.version('numpy')\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
