@@ -160,19 +160,15 @@ class WorkerPool:
         """The workers that have not finished the bank that is collected next."""
 
     def start(self) -> None:
-        """Start the threads, or none of them.
+        """Start the threads.
 
         Raises
         ------
         RuntimeError
-            The system permits no more threads.
+            The system permits no more threads; `stop` ends those that run.
         """
-        try:
-            for worker in self.workers:
-                worker.start()
-        except BaseException:
-            self.stop()
-            raise
+        for worker in self.workers:
+            worker.start()
 
     @property
     def is_overloaded(self) -> bool:

@@ -1,5 +1,6 @@
 """What each interface declares: its configuration section, extra and thread."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -72,10 +73,11 @@ class Interface(Section):
     """The name of the thread on which it runs."""
 
     @property
+    @abstractmethod
     def is_wanted(self) -> bool:
         """Whether the configuration switches it on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make(self, target: Target) -> Steering | None:
         """Open it (main thread); return None if the daemon's own loop serves it.
 
@@ -86,7 +88,6 @@ class Interface(Section):
         ImportError
             Its extra is not installed.
         """
-        raise NotImplementedError
 
     def refuse_without_extra(self) -> None:
         """Raise an error if it is wanted and its extra is not installed; nothing is imported.
