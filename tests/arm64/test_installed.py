@@ -185,11 +185,11 @@ def test_it_plays_under_jackd_in_little_memory(arm, networks):
 
     def has_begun() -> bool:
         try:
-            told = status()
+            reply = status()
         except StemdError:
             return False
-        return told["state"] == RECOVERING or (
-            bool(told["server"]) and told["load"]["vocals"] > IDLE
+        return reply["state"] == RECOVERING or (
+            bool(reply["server"]) and reply["load"]["vocals"] > IDLE
         )
 
     # Clicks, for silence is no work for the networks.
@@ -200,14 +200,14 @@ def test_it_plays_under_jackd_in_little_memory(arm, networks):
     for _ in range(ATTEMPTS):
         with jackd(arm), running(arm, *metronome), running(arm, *daemon):
             wait_until(has_begun, patience_s=900)
-            told = status()
+            reply = status()
             (pid,) = guests(arm, f"{PROGRAMS}/stemd")
             memory_mb = guests_memory_mb(pid)
-            if RECOVERING not in (told["state"], status()["state"]):
+            if RECOVERING not in (reply["state"], status()["state"]):
                 break
     else:
         pytest.fail("this machine is too busy: each time the emulated network was given up")
-    print(f"{networks}: {memory_mb:.1f} MB private; {json.dumps(told['blocks'])}")
-    assert ["stemd:vocals_L", "system:playback_1"] in told["connections"]
-    assert ["clicks:1000_bpm", "stemd:in_L"] in told["connections"]
+    print(f"{networks}: {memory_mb:.1f} MB private; {json.dumps(reply['blocks'])}")
+    assert ["stemd:vocals_L", "system:playback_1"] in reply["connections"]
+    assert ["clicks:1000_bpm", "stemd:in_L"] in reply["connections"]
     assert memory_mb <= MOST_MB[arm.suite][networks]
