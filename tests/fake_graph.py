@@ -33,6 +33,8 @@ class FakeGraph:
         self.midi: list[bytes] = []
         """Messages that the next cycle has."""
         self.frame_time = 0
+        self.time_us = 0.0
+        """Of the monotonic clock, which goes on with the cycles."""
         self.without_buffer: set[str] = set()
         """Ports for which the server has none."""
         self.asked: Counter[int] = Counter()
@@ -43,6 +45,7 @@ class FakeGraph:
             ffi.callback("void(uintptr_t, int, uint32_t *)", self._get_latency),
             ffi.callback("void(uintptr_t, int, uint32_t *)", self._set_latency),
             ffi.callback("uint32_t(uintptr_t)", lambda _: self.frame_time % 2**32),
+            ffi.callback("uint64_t(void)", lambda: round(self.time_us)),
         ]
 
     def __del__(self) -> None:
@@ -145,6 +148,11 @@ class FakeGraph:
     def freewheel(self, on: bool) -> None:
         self.call("freewheel", "void(*)(int, void *)", int(on))
 
+    def lose(self, frames: int) -> None:
+        """Leave out cycles of so many frames, as a server does that is late."""
+        self.frame_time += frames
+        self.time_us += 1e6 * frames / self.samplerate
+
     def cycle(self, block: np.ndarray) -> np.ndarray:
         """One cycle: the block goes in; what the output ports then hold comes out."""
         nframes = block.shape[1]
@@ -153,6 +161,7 @@ class FakeGraph:
         self.asked.clear()
         assert self.call("process", "int(*)(uint32_t, void *)", nframes) == 0
         self.frame_time += nframes
+        self.time_us += 1e6 * nframes / self.samplerate
         self.midi = []
         assert np.isnan(self._out[:, nframes:]).all(), "written beyond the period"
         return self._out[list(self._slots.values()), :nframes]

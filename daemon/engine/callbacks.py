@@ -19,6 +19,7 @@ class Server:
     port_get_latency_range: int
     port_set_latency_range: int
     last_frame_time: int
+    get_time: int
     client: int
     defers_latency: bool
     """Whether latency must be set on the control thread, not in the server's callback."""
@@ -48,7 +49,7 @@ class ServerCallbacks:
     """
 
     def __init__(self, inputs: int, outputs: int, samplerate: int, ramp_s: float = RAMP_S) -> None:
-        rt = lib.rt_new(inputs, outputs, round(ramp_s * samplerate))
+        rt = lib.rt_new(inputs, outputs, samplerate, round(ramp_s * samplerate))
         if rt == ffi.NULL:
             raise StemdError(f"no memory for {inputs} + {outputs} ports")
         self.pointer = ffi.gc(rt, lib.rt_free)

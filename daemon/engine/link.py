@@ -48,8 +48,6 @@ class LinkCounters:
     """Frames in which the dry signal was heard."""
     delivered: int
     """Frames that the engine has written, including the silence at the start."""
-    refused_frames: int
-    """Frames that would have overwritten output not yet played; they were dropped."""
     heard_ns: int
     """Nanoseconds of the monotonic clock when the last cycle was heard; 0 before the first."""
     period: int

@@ -42,11 +42,10 @@ class Counters:
     """Drop-outs of the graph: each is counted once, whether the server reports it, or its clock
     jumps over cycles that were lost, or both."""
     reported: int
-    """Drop-outs that the server reported; PipeWire reports none to its clients."""
+    """Those that the server reported; PipeWire reports none to its clients. The tests of endurance
+    compare this with ``jumps``."""
     jumps: int
-    """Times that the server's clock jumped forward between two cycles."""
-    jumped_frames: int
-    """Frames that the clock jumped by, in all."""
+    """Those in which the server's clock jumped over time that had passed."""
     bad_samples: int
     """Input samples that were not finite, or absurdly large; replaced by silence."""
     bad_outputs: int

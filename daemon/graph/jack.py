@@ -142,6 +142,7 @@ class JackClient:
                 "port_get_latency_range",
                 "port_set_latency_range",
                 "last_frame_time",
+                "get_time",
             )
         }
         callbacks.bind(

@@ -48,6 +48,11 @@ static uint32_t last_frame_time(const void *client)
     return frame_time;
 }
 
+static uint64_t get_time(void)
+{
+    return 0;
+}
+
 static void get_latency(void *port, int mode, uint32_t *range)
 {
     (void)port, (void)mode;
@@ -213,12 +218,13 @@ static void use_everything(uint32_t n, engine_t *engine)
 int main(void)
 {
     pthread_t server, notifier;
-    rt = rt_new(INPUTS, OUTPUTS, 960);
+    rt = rt_new(INPUTS, OUTPUTS, 48000, 960);
     rt_server_t calls = {
         .port_get_buffer = (uintptr_t)get_buffer,
         .port_get_latency_range = (uintptr_t)get_latency,
         .port_set_latency_range = (uintptr_t)set_latency,
         .last_frame_time = (uintptr_t)last_frame_time,
+        .get_time = (uintptr_t)get_time,
         .in_ports = {(uintptr_t)buffers[0], (uintptr_t)buffers[1]},
     };
     rt_bind(rt, &calls);

@@ -87,8 +87,8 @@ ALLOCATES = (
 WAITS = ("link.c", "link->missing += frames - ready;", "usleep(frames); link->missing += frames;")
 OVERRUNS = (
     "rt.c",
-    "c < rt->outputs; c++)\n        buffers->out",
-    "c <= 16; c++)\n        buffers->out",
+    "c < rt->outputs; c++) {\n        uintptr_t port",
+    "c <= 16; c++) {\n        uintptr_t port",
 )
 LEAKS = ("link.c", "    free(link->in.data);\n", "")
 RACES = ("ring.h", "memory_order_acquire", "memory_order_relaxed")
@@ -241,6 +241,7 @@ CHECK = """
 
 port_get_buffer_f jack_port_get_buffer;
 last_frame_time_f jack_last_frame_time;
+get_time_f jack_get_time;
 midi_get_event_count_f jack_midi_get_event_count;
 midi_event_get_f jack_midi_event_get;
 port_latency_range_f jack_port_get_latency_range, jack_port_set_latency_range;

@@ -20,7 +20,7 @@
 #pragma clang diagnostic ignored "-Wfunction-effect-redeclarations"
 int sem_post(sem_t *) NONBLOCKING; /* wakes who waits, by one system call at most */
 int clock_gettime(clockid_t, struct timespec *) NONBLOCKING; /* no system call, on Linux */
-int sched_getscheduler(pid_t) NONBLOCKING; /* a short system call; once in 256 cycles */
+int sched_getscheduler(pid_t) NONBLOCKING; /* a short system call, every 100 ms */
 int sched_getparam(pid_t, struct sched_param *) NONBLOCKING;
 #pragma clang diagnostic pop
 

@@ -16,6 +16,7 @@ typedef struct _jack_port jack_port_t;
 typedef struct _jack_client jack_client_t;
 typedef uint32_t jack_nframes_t;
 typedef uint32_t jack_port_id_t;
+typedef uint64_t jack_time_t;
 typedef enum { JackCaptureLatency, JackPlaybackLatency } jack_latency_callback_mode_t;
 typedef enum JackStatus { JackFailure = 1 } jack_status_t; /* and others */
 typedef struct _jack_latency_range {
@@ -34,6 +35,7 @@ typedef struct _jack_midi_event {
 /* Called in the server's real-time thread. */
 typedef void *port_get_buffer_f(jack_port_t *port, jack_nframes_t nframes) NONBLOCKING;
 typedef jack_nframes_t last_frame_time_f(const jack_client_t *client) NONBLOCKING;
+typedef jack_time_t get_time_f(void) NONBLOCKING;
 typedef uint32_t midi_get_event_count_f(void *buffer) NONBLOCKING;
 typedef int midi_event_get_f(jack_midi_event_t *event, void *buffer, uint32_t index) NONBLOCKING;
 
@@ -42,6 +44,7 @@ typedef void port_latency_range_f(jack_port_t *port, jack_latency_callback_mode_
 
 /* The layout that servers use. */
 _Static_assert(sizeof(jack_nframes_t) == 4 && sizeof(jack_port_id_t) == 4, "");
+_Static_assert(sizeof(jack_time_t) == 8, "");
 _Static_assert(sizeof(jack_latency_callback_mode_t) == sizeof(int), "");
 _Static_assert(sizeof(jack_status_t) == sizeof(int), "");
 _Static_assert(JackCaptureLatency == 0 && JackPlaybackLatency == 1, "");

@@ -242,8 +242,6 @@ uint32_t rt_link_write(rt_link_t *link, const float *src, uint32_t stride, uint3
         ring_copy_in(&link->out, c, position + skipped, src + (size_t)c * stride + skipped,
                      fits - skipped);
     link->out.written = position + fits;
-    if (fits < frames)
-        add(&link->refused_frames, frames - fits);
     if (link->is_awaited)
         sem_post(&link->produced);
     return fits;
@@ -276,7 +274,6 @@ void rt_link_counters(const rt_link_t *link, rt_link_counters_t *out)
     out->lost_frames = get(&link->lost_frames);
     out->dry_frames = get(&link->dry_frames);
     out->delivered = get(&link->out.written);
-    out->refused_frames = get(&link->refused_frames);
 }
 
 void rt_link_release(rt_link_t *link)

@@ -49,7 +49,7 @@ struct rt_link {
     atomic_int is_awaited; /* a cycle waits for `produced` */
     _Atomic uint32_t dry_reasons;
     atomic_int held; /* it is not to be heard yet, however warm it is */
-    counter_t late_periods, late_frames, lost_frames, dry_frames, refused_frames;
+    counter_t late_periods, late_frames, lost_frames, dry_frames;
     counter_t heard_ns; /* when the last cycle was heard */
     _Atomic uint32_t period; /* frames of that cycle */
     /* Of the server's thread alone: */

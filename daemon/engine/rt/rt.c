@@ -12,7 +12,8 @@
 #define CYCLE_PATIENCE_MS 500
 /* A report of a drop-out and a jump of the clock that lie no further apart are one drop-out: the
  * report comes through another thread. */
-#define PAIRING_NS 500000000
+#define PAIRING_US 500000
+#define WAKING_S 0.002 /* that a thread may take to wake */
 #define PRIORITY_NS 100000000 /* from one look at the priority to the next: rtkit gives it late */
 
 typedef struct {
@@ -36,11 +37,12 @@ struct rt {
     ports_t ports;
     _Atomic float in_peaks[RT_MAX_CHANNELS], out_peaks[RT_MAX_CHANNELS];
     counter_t periods, frames, xruns, reported, jumps, bad_samples, bad_outputs, worst_ns;
-    _Atomic int64_t jumped_frames;
+    _Atomic uint32_t samplerate;
     /* Of the server's thread alone: */
     uint64_t reports_seen;
     int64_t unpaired;     /* lately: reports without a jump, or, negative, jumps without a report */
-    uint64_t unpaired_ns; /* when that changed last */
+    uint64_t unpaired_us; /* when that changed last */
+    uint64_t began_us;    /* when the last cycle began */
     _Atomic uint32_t period;
     _Atomic int32_t priority;
     _Atomic uint64_t turns; /* begun and ended cycles: odd within one */
@@ -51,13 +53,14 @@ struct rt {
     sem_t woken;
 };
 
-rt_t *rt_new(uint32_t inputs, uint32_t outputs, uint32_t ramp)
+rt_t *rt_new(uint32_t inputs, uint32_t outputs, uint32_t samplerate, uint32_t ramp)
 {
     rt_t *rt = inputs > RT_MAX_CHANNELS || outputs > RT_MAX_CHANNELS ? NULL : calloc(1, sizeof *rt);
     if (!rt)
         return NULL;
     rt->inputs = inputs;
     rt->outputs = outputs;
+    rt->samplerate = samplerate;
     rt->ramp = ramp;
     for (uint32_t c = 0; c < outputs; c++)
         rt->gains[c].wanted = rt->gains[c].now = rt->gains[c].target = 1;
@@ -112,7 +115,15 @@ static void tell(rt_t *rt, uint32_t event)
 typedef struct {
     float *in[RT_MAX_CHANNELS], *out[RT_MAX_CHANNELS];
     void *midi;
+    uint32_t outputs;              /* that have ports: */
+    uint8_t slots[RT_MAX_CHANNELS]; /* their numbers */
 } buffers_t;
+
+/* Where nothing is heard, a gain needs no time to change. */
+static void settle(gain_t *gain)
+{
+    gain->now = gain->target = atomic_load_explicit(&gain->wanted, memory_order_relaxed);
+}
 
 static float *fetch_buffer(const rt_t *rt, uintptr_t port, uint32_t nframes)
 {
@@ -127,8 +138,15 @@ static void fetch_buffers(rt_t *rt, uint32_t nframes, buffers_t *buffers)
 {
     for (uint32_t c = 0; c < rt->inputs; c++)
         buffers->in[c] = fetch_buffer(rt, rt->server.in_ports[c], nframes);
-    for (uint32_t c = 0; c < rt->outputs; c++)
-        buffers->out[c] = fetch_buffer(rt, rt->out_ports[c], nframes);
+    buffers->outputs = 0;
+    for (uint32_t c = 0; c < rt->outputs; c++) {
+        uintptr_t port = rt->out_ports[c];
+        buffers->out[c] = fetch_buffer(rt, port, nframes);
+        if (port)
+            buffers->slots[buffers->outputs++] = (uint8_t)c;
+        else
+            settle(&rt->gains[c]);
+    }
     buffers->midi = fetch_buffer(rt, rt->midi.port, nframes);
 }
 
@@ -188,18 +206,38 @@ static void ramp(gain_t *gain, uint32_t ramp, float *samples, uint32_t frames)
 }
 
 /* Cross-fade from the stems of one link, or none, to those of another, or back by a negative step. */
-static void blend(rt_t *rt, chunk_t *from, const chunk_t *to, float step, uint32_t frames)
+static void blend(rt_t *rt, const buffers_t *heard, chunk_t *from, const chunk_t *to, float step,
+                  uint32_t frames)
 {
     for (uint32_t i = 0; i < frames; i++) {
         rt->arrived += step;
         rt->arrived = rt->arrived < 0 ? 0 : rt->arrived < 1 ? rt->arrived : 1;
         float share = 0.5f - 0.5f * cosf((float)M_PI * rt->arrived);
-        for (uint32_t c = 0; c < rt->outputs; c++)
-            from->samples[c][i] += share * (to->samples[c][i] - from->samples[c][i]);
+        for (uint32_t n = 0; n < heard->outputs; n++) {
+            float *sample = &from->samples[heard->slots[n]][i];
+            *sample += share * (to->samples[heard->slots[n]][i] - *sample);
+        }
     }
 }
 
-static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, float *const *ports,
+static void clear(chunk_t *chunk, const buffers_t *heard, uint32_t frames)
+{
+    for (uint32_t n = 0; n < heard->outputs; n++)
+        memset(chunk->samples[heard->slots[n]], 0, frames * sizeof(float));
+}
+
+/* Give a port what it plays; return how many samples were bad. */
+static uint32_t give(rt_t *rt, uint32_t slot, float *samples, float *port, uint32_t frames)
+{
+    ramp(&rt->gains[slot], rt->ramp, samples, frames);
+    uint32_t bad = sanitise(samples, samples, frames, 0);
+    note_peak(&rt->out_peaks[slot], samples, frames);
+    if (port)
+        memcpy(port, samples, frames * sizeof(float));
+    return bad;
+}
+
+static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, const buffers_t *heard,
                  uint32_t nframes)
 {
     rt_link_t *links[] = {playing, coming};
@@ -213,21 +251,20 @@ static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, float *const *
             link_begin(links[i], nframes);
     for (uint32_t done = 0, frames; done < nframes; done += frames) {
         frames = nframes - done < CHUNK ? nframes - done : CHUNK;
-        memset(&out, 0, rt->outputs * sizeof out.samples[0]);
-        memset(&other, 0, rt->outputs * sizeof other.samples[0]);
+        clear(&out, heard, frames);
         uint32_t bad = 0;
         if (playing)
             bad += link_play(playing, &out, frames);
-        if (coming)
+        if (coming) {
+            clear(&other, heard, frames);
             bad += link_play(coming, &other, frames);
+        }
         if (is_withdrawn ? rt->arrived > 0 : is_warm)
-            blend(rt, &out, &other, (is_withdrawn ? -1.0f : 1.0f) / (float)coming->fade, frames);
-        for (uint32_t c = 0; c < rt->outputs; c++) {
-            ramp(&rt->gains[c], rt->ramp, out.samples[c], frames);
-            bad += sanitise(out.samples[c], out.samples[c], frames, 0);
-            note_peak(&rt->out_peaks[c], out.samples[c], frames);
-            if (ports[c])
-                memcpy(ports[c] + done, out.samples[c], frames * sizeof(float));
+            blend(rt, heard, &out, &other, (is_withdrawn ? -1.0f : 1.0f) / (float)coming->fade, frames);
+        for (uint32_t n = 0; n < heard->outputs; n++) {
+            uint32_t slot = heard->slots[n];
+            float *port = heard->out[slot];
+            bad += give(rt, slot, out.samples[slot], port ? port + done : NULL, frames);
         }
         if (bad)
             add(&rt->bad_outputs, bad);
@@ -277,43 +314,51 @@ static void note_priority(rt_t *rt)
 }
 
 /* Count drop-outs that are new. Each may be seen twice: as a report, and as a jump of the clock. */
-static void count_xruns(rt_t *rt, uint64_t now_ns, int jumped)
+static void count_xruns(rt_t *rt, uint64_t now_us, int jumped)
 {
     uint64_t reports = get(&rt->reported) - rt->reports_seen;
     if (!reports && !jumped)
         return;
-    if (now_ns - rt->unpaired_ns > PAIRING_NS)
+    if (now_us - rt->unpaired_us > PAIRING_US)
         rt->unpaired = 0;
     uint64_t known_jumps = rt->unpaired < 0 ? (uint64_t)-rt->unpaired : 0;
     rt->unpaired += (int64_t)reports;
     int is_known = rt->unpaired > 0; /* the jump: it was reported */
     rt->unpaired -= jumped;
-    rt->unpaired_ns = now_ns;
+    rt->unpaired_us = now_us;
     rt->reports_seen += reports;
     add(&rt->xruns, (reports > known_jumps ? reports - known_jumps : 0) + (jumped && !is_known));
 }
 
-/* PipeWire's clock may run a period ahead and then back, and restarts with another driver; with
- * a new period JACK's goes on by the new one. So jumps are summed up, and those are left out. */
+/* Whether the server's clock jumped over cycles that were lost: as far as time went on. Cycles begin
+ * up to a period late, and some time after they are due. What jumps alone is PipeWire's clock, which
+ * restarts with another driver, and may run a period ahead and then back. */
+static int has_jumped(const rt_t *rt, int32_t jump, uint32_t nframes, uint64_t passed_us)
+{
+    double passed = (double)passed_us * rt->samplerate / 1e6;
+    double tolerance = 0.75 * nframes + WAKING_S * rt->samplerate;
+    return jump > 0 && fabs(passed - nframes - jump) <= tolerance && !rt->freewheeling;
+}
+
 static void note_cycle(rt_t *rt, uint32_t nframes, uint64_t now_ns)
 {
     int jumped = 0;
     last_frame_time_f *last_frame_time = (last_frame_time_f *)rt->server.last_frame_time;
     uint32_t now = last_frame_time((jack_client_t *)rt->server.client);
     int32_t jump = (int32_t)(now - rt->next_frame_time);
+    uint64_t now_us = ((get_time_f *)rt->server.get_time)();
     if (rt->period != nframes || now_ns - rt->looked_ns >= PRIORITY_NS) {
         rt->looked_ns = now_ns;
         note_priority(rt);
     }
-    if (rt->period != nframes) {
+    if (rt->period != nframes) { /* JACK's clock goes on by the new period */
         rt->period = nframes;
         tell(rt, RT_PERIOD);
-    } else if (jump && jump >= -(int32_t)nframes && !rt->freewheeling) {
-        jumped = jump > 0;
-        add(&rt->jumps, (uint64_t)jumped);
-        rt->jumped_frames += jump;
+    } else if ((jumped = has_jumped(rt, jump, nframes, now_us - rt->began_us))) {
+        add(&rt->jumps, 1);
     }
-    count_xruns(rt, now_ns, jumped);
+    count_xruns(rt, now_us, jumped);
+    rt->began_us = now_us;
     rt->next_frame_time = now + nframes;
     add(&rt->frames, nframes);
     add(&rt->periods, 1);
@@ -344,7 +389,7 @@ NONBLOCKING static int on_process(uint32_t nframes, void *arg)
             if (links[i]) {
                 BLOCKING(link_await(links[i], nframes);) /* a bounce is not in real time */
             }
-    play(rt, links[0], links[1], buffers.out, nframes);
+    play(rt, links[0], links[1], &buffers, nframes);
     uint64_t took = now_ns() - began;
     if (took > get(&rt->worst_ns) && !rt->freewheeling)
         set(&rt->worst_ns, took);
@@ -415,7 +460,7 @@ static int on_xrun(void *arg)
 
 static int on_sample_rate(uint32_t samplerate, void *arg)
 {
-    (void)samplerate;
+    ((rt_t *)arg)->samplerate = samplerate;
     tell(arg, RT_RATE);
     return 0;
 }
@@ -520,7 +565,6 @@ void rt_counters(const rt_t *rt, rt_counters_t *out)
     out->xruns = get(&rt->xruns);
     out->reported = get(&rt->reported);
     out->jumps = get(&rt->jumps);
-    out->jumped_frames = rt->jumped_frames;
     out->bad_samples = get(&rt->bad_samples);
     out->bad_outputs = get(&rt->bad_outputs);
     out->worst_ns = get(&rt->worst_ns);

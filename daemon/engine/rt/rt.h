@@ -34,7 +34,6 @@ typedef struct {
     uint64_t lost_frames;  /* frames of input the engine did not fetch in time */
     uint64_t dry_frames;   /* frames in which the dry signal was heard */
     uint64_t delivered;    /* frames that the engine has written */
-    uint64_t refused_frames; /* that it would have written over what is yet to be played */
     uint64_t heard_ns;     /* CLOCK_MONOTONIC when the last cycle was heard; 0: none was */
     uint32_t period;       /* frames of that cycle */
 } rt_link_counters_t;
@@ -74,7 +73,7 @@ void rt_link_release(rt_link_t *link);
 /* Addresses of libjack's functions, of the client, and of the input ports. */
 typedef struct {
     uintptr_t port_get_buffer, port_get_latency_range, port_set_latency_range;
-    uintptr_t last_frame_time;
+    uintptr_t last_frame_time, get_time;
     uintptr_t client;
     /* Whether latency is not to be answered in the callback, but by rt_answer_latency() when
      * RT_LATENCY is reported: PipeWire (0.3.65) may deadlock when latencies are set in there. */
@@ -98,12 +97,11 @@ typedef struct {
     uint64_t periods;     /* cycles of the server */
     uint64_t frames;      /* frames of those cycles */
     uint64_t xruns;       /* drop-outs: reported by the server or seen as jumps, each once */
-    uint64_t reported;    /* drop-outs that the server reported; PipeWire reports none to us */
-    uint64_t jumps;       /* times that the server's clock jumped forward between two cycles */
+    uint64_t reported;    /* of those: the server reported it; PipeWire reports none to us */
+    uint64_t jumps;       /* of those: the server's clock jumped over time that had passed */
     uint64_t bad_samples; /* of input that were no number, or absurdly large; silence instead */
     uint64_t bad_outputs; /* the same of output, before the ports: silence was played instead */
     uint64_t worst_ns;    /* longest cycle spent here */
-    int64_t jumped_frames; /* that it jumped by, in all */
     uint32_t period;      /* frames of the last cycle */
     int32_t priority;     /* of the server's thread; 0: it has no real-time scheduling */
 } rt_counters_t;
@@ -117,7 +115,7 @@ typedef struct {
 #define RT_NO_PORT 0xffffffff
 
 /* Any thread; NULL when there is no memory. ramp: frames in which a gain changes. */
-rt_t *rt_new(uint32_t inputs, uint32_t outputs, uint32_t ramp);
+rt_t *rt_new(uint32_t inputs, uint32_t outputs, uint32_t samplerate, uint32_t ramp);
 void rt_free(rt_t *rt);
 /* Before the server's thread runs. */
 void rt_bind(rt_t *rt, const rt_server_t *server);
