@@ -38,6 +38,11 @@ def is_server_socket(kind: str, path: str, name: str | None = None) -> bool:
     return file.startswith("pipewire-") or file in _pipewire_names(name)
 
 
+def is_bus_socket(path: str) -> bool:
+    """Whether a socket of this path is probably a D-Bus's: every client library may open one."""
+    return "bus" in PurePath(path.lstrip("\0")).name
+
+
 def can_connect(path: str) -> bool:
     """Whether a connection to this socket is accepted at once."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

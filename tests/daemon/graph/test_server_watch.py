@@ -68,6 +68,30 @@ def test_a_bystander_that_accepts_and_closes_changes_nothing(kind, name, bystand
         assert watch.has_server_ended()
 
 
+@pytest.mark.parametrize("bystander", ["bus", "dbus-Xy12", "at-spi/bus_0"])
+def test_where_no_connection_is_known_all_others_must_have_ended(bystander, tmp_path, caplog):
+    with (
+        listening(tmp_path / "proxy-1") as server,
+        listening(tmp_path / "proxy-2") as other,
+        listening(tmp_path / bystander) as bus,
+        joined(server, other, bus) as (watch, ends),
+    ):
+        assert caplog.messages == [
+            "stemd does not recognise its connection to the server, and may not notice when the "
+            "server ends: restart stemd after the server"
+        ]
+        ends[0].close()
+        assert not watch.has_server_ended()
+        ends[1].close()
+        assert watch.has_server_ended()
+
+
+def test_without_any_connection_the_end_is_not_seen_and_that_is_said(listener, caplog):
+    watch = ServerWatch(open_sockets(), "pipewire")
+    assert not watch.has_server_ended()
+    assert "may not notice when the server ends" in caplog.text
+
+
 def test_an_abstract_bystander_changes_nothing(listener):
     with socket.socket(socket.AF_UNIX) as bus:
         bus.bind("\0stemd-test-bus")
