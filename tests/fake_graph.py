@@ -133,7 +133,7 @@ class FakeGraph:
     def is_in_graph(self, names) -> bool:
         return True
 
-    def close(self) -> None:
+    def close(self, process_ends: bool = False) -> None:
         self.closed = True
         self._unbind()
 

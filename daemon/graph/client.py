@@ -148,8 +148,14 @@ class GraphClient(Protocol):
     def is_in_graph(self, names: Set[str]) -> bool:
         """Whether the client's ports are among these full names; a user may have removed them."""
 
-    def close(self) -> None:
-        """Leave the graph; the server calls no callback afterwards, and what they held is freed."""
+    def close(self, process_ends: bool = False) -> None:
+        """Leave the graph; the server calls no callback afterwards, and what they held is freed.
+
+        Parameters
+        ----------
+        process_ends : bool
+            What only the end of the process can free safely may be left to it.
+        """
 
     def has_server_again(self) -> bool:
         """Whether, after `close`, a server accepts connections where this one did."""

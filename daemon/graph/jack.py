@@ -98,7 +98,7 @@ class JackClient:
         self._watch = ServerWatch(sockets, library.kind, server_name)
         # Started first: when a server ends, JACK2 cancels a thread that has ended already, and with
         # it the newest thread, which has taken its place.
-        self._closing = Event()
+        self._closing, self._process_ends = Event(), False
         self._closer = steering_thread(self._close_when_asked, "stemd-close")
         self._closer.start()
         self._jack = jack
@@ -233,8 +233,13 @@ class JackClient:
         """Whether the client's ports are among these full names; a user may have removed them."""
         return all(port.name in names for port in self._client.inports)
 
-    def close(self) -> None:
+    def close(self, process_ends: bool = False) -> None:
         """Leave the graph.
+
+        Parameters
+        ----------
+        process_ends : bool
+            Only deactivate a client that must not be closed after its server, which may end now.
 
         Raises
         ------
@@ -242,13 +247,14 @@ class JackClient:
             The server hangs and does not close the client, or too many clients could not be
             closed. No client may be opened after that.
         """
+        self._process_ends = process_ends
         self._closing.set()
         self._closer.join(CLOSE_S)
         if self._closer.is_alive():
             raise StemdError(
                 f"the {self.server} server hangs and does not let go: restart it, then stemd"
             )
-        if len(_abandoned) >= MOST_ABANDONED:
+        if len(_abandoned) >= MOST_ABANDONED and not process_ends:
             raise StemdError(
                 f"PipeWire has ended {len(_abandoned)} times, and its library ({self.server}) "
                 "cannot free what belonged to a server that ended: restart stemd; its "
@@ -262,8 +268,8 @@ class JackClient:
 
     def _close_when_asked(self) -> None:
         self._closing.wait()
-        if not self._library.closes_dead_clients and not self._gives_buffers_back():
-            log.debug("left a client of %s open, whose server has ended", self.server)
+        if not self._library.closes_dead_clients and not self._may_be_closed():
+            log.debug("left a client of %s open, whose server has ended or may end", self.server)
             _abandoned.append(self)
             self._watch.close()
             return
@@ -271,13 +277,16 @@ class JackClient:
         with suppress(self._jack.JackError):  # a server that has ended refuses
             self._client.close()
 
-    def _gives_buffers_back(self) -> bool:
-        """Deactivate the client, which frees its buffers; return False if the server has ended."""
+    def _may_be_closed(self) -> bool:
+        """Deactivate the client, which frees its buffers, and return whether the server goes on.
+
+        At the end of a session the server may end at any moment: it is not risked.
+        """
         try:
             self._client.deactivate(ignore_errors=False)
         except self._jack.JackError:
             return False
-        return self.is_alive()
+        return self.is_alive() and not self._process_ends
 
     @contextmanager
     def _refusals(self, what: str) -> Iterator[None]:

@@ -178,7 +178,7 @@ class Daemon:
         finally:
             self.playback.end()
             self._figures.forget()
-            session.close()
+            session.close(process_ends=self.console.is_stopping)
             self._announcer.session_ends(session)
 
     def _look_after(self, session: Session) -> None:

@@ -190,13 +190,19 @@ class Session:
         self._connect(now)
         self._check_ports(now)
 
-    def close(self) -> None:
-        """Leave the graph and end all threads."""
+    def close(self, process_ends: bool = False) -> None:
+        """Leave the graph and end all threads.
+
+        Parameters
+        ----------
+        process_ends : bool
+            See `GraphClient.close`.
+        """
         self._priorities.close()
         self._patchbay.server_went(monotonic())
         self.swapper.release()  # a bounce that waits for the engine holds the server
         try:
-            self.client.close()
+            self.client.close(process_ends)
         finally:
             self.swapper.close()
 

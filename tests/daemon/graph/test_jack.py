@@ -19,6 +19,7 @@ from rigs import latency
 from stemd.daemon.engine.link import Link
 from stemd.daemon.engine.realtime import Event, RealtimeSide
 from stemd.daemon.errors import ServerError
+from stemd.daemon.graph import jack as client_module
 from stemd.daemon.graph import libjack
 from stemd.daemon.graph.client import Port
 from stemd.daemon.graph.jack import ORDER, PORT_GROUP, PRETTY_NAME, open_client
@@ -68,6 +69,26 @@ def test_what_the_server_may_call_is_let_go_when_the_client_is_closed(server):
     del ours
     gc.collect()
     assert not left()
+
+
+@pytest.mark.parametrize("process_ends", [True, False])
+def test_a_client_that_is_not_to_be_closed_after_its_server_is_left_to_the_end_of_the_process(
+    server, bystander, monkeypatch, process_ends
+):
+    monkeypatch.setattr(libjack.Library, "closes_dead_clients", False)
+    monkeypatch.setattr(client_module, "_abandoned", left := [])
+    monkeypatch.setattr(client_module, "MOST_ABANDONED", 1)
+    ours, rt = open_client("stemd", "jack", server), RealtimeSide(2, 4, 44_100)
+    ours.bind(rt.callbacks, INPUTS, OUTPUTS)
+    ours.activate()
+    assert ours.graph.connect(("system:capture_1", "stemd:in_L"))
+    ours.close(process_ends=process_ends)
+    assert left == [ours] * process_ends
+    assert bool(bystander.get_ports("^stemd:")) == process_ends
+    wait_until(lambda: not bystander.get_all_connections("system:capture_1"))
+    if process_ends:
+        monkeypatch.undo()
+        ours._client.close()
 
 
 def test_client_tells_what_the_server_is(client):
