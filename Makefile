@@ -22,8 +22,6 @@
 #   make runtimes-test  the networks by tflite-runtime instead of LiteRT
 #   make arm64-test   the wheel for ARM on an emulated board; as root   (SUITE=trixie, QEMU_CPU=cortex-a72)
 #   make soak         one fault after the other   (ARGS="--minutes 60 --server pipewire")
-#   make floods       whether floods of messages make anything late, in two minutes
-#   make xruns        what another program suffers with stemd and without, half an hour
 #   make training-test  the training of networks
 # Measurements, which write tables into docs/:
 #   make speed        compared with Spleeter, into speed.md
@@ -35,6 +33,8 @@
 #   make precision    which layers tolerate 8 bits, into research/delay.md
 #   make train        train the bundled four stems; hours, resumes where it was; into models.md and research/training.md
 #   make ceiling      how far they are from the best masks, into research/training.md
+#   make floods       whether floods of messages make anything late, into research/endurance.md; two minutes
+#   make xruns        the xruns of another program with stemd and without, into research/endurance.md; half an hour
 #   make teach        whether networks can be taught to do with less (ARGS=live), into research/teaching.md; an hour each
 
 PYTHON ?= python3
@@ -332,7 +332,7 @@ $(VENV)/bench: $(SOURCES)
 
 # $(call install-stemd,EXTRAS) shows pip's own progress where there is a terminal for it.
 install-stemd = @[ -t 1 ] && quiet="" || quiet=--quiet; \
-  echo "installing stemd and the Python packages it needs into $(VENV): about 80 MB to download, a minute or more"; \
+  echo "installing stemd and the Python packages it needs into $(VENV); the first time this takes some minutes"; \
   $(VENV)/bin/pip install $$quiet --editable '.[$(1)]'
 
 make-venv = @$(call is-sound,$(1)) || { echo "making a virtual environment in $(1)"; rm -rf $(1); $(PYTHON) -m venv $(1); }

@@ -12,6 +12,8 @@ from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import SetOfNetworks, Work
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 
+DOCUMENT, SECTION = DOCS / "raspberry-pi.md", "boards"
+
 TWO = SetOfNetworks("2stems", ("vocals", "accompaniment"))
 FOUR = SetOfNetworks("4stems", ("vocals", "drums", "bass", "other"))
 
@@ -74,7 +76,7 @@ def profiles() -> str:
                     board.name,
                     f"{board.memory_mb} MB",
                     "yes" if FOUR in sets else "no",
-                    f"{chosen['networks']}{rest}",
+                    f"`{chosen['networks']}`{rest}",
                     f"`{chosen['preset']}`",
                     f"{chosen['precision']}",
                     f"{chosen['threads']}",
@@ -84,15 +86,27 @@ def profiles() -> str:
     return markdown_table(head, rows)
 
 
+def tables() -> str:
+    """Return the text of the section."""
+    parts = (
+        loads(),
+        "What `profile: auto` chooses:",
+        profiles(),
+        "What one network does for a block in `int8`:",
+        counts(),
+    )
+    return "\n\n".join(parts)
+
+
 def main() -> None:
     """Count, and write the tables."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--print", action="store_true", help="write nothing")
-    text = f"{loads()}\n\nWhat `profile: auto` makes of it:\n\n{profiles()}"
-    text += f"\n\nWhat one network does for a block in `int8`:\n\n{counts()}"
+    given = parser.parse_args()
+    text = tables()
     print(text)
-    if not parser.parse_args().print:
-        replace_section(DOCS / "raspberry-pi.md", "boards", text)
+    if not given.print:
+        replace_section(DOCUMENT, SECTION, text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Weighs the wheels and all that an installation of them brings along; `make weight` runs it.
 
 Writes a table of docs/raspberry-pi.md. The packages are downloaded for each kind of processor and
-weighed as they are unpacked, without the bytecode that pip adds (about a sixth).
+weighed as they are unpacked, without the bytecode that pip adds.
 """
 
 import subprocess

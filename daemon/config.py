@@ -142,16 +142,16 @@ class SeparationSection(Section):
     """Spectra of the window that mirror the newest ones, instead of the preset's."""
 
     precision: Annotated[StreamingPrecision, Effect.BY_CROSS_FADE] = "mixed"
-    """Arithmetic of the networks. mixed: 8 bits, except in sensitive layers; int8: needs a fifth
-    less time, and sounds rougher; fp32: as they were trained, with more than twice the time.
-    Without this key: mixed; with tflite-runtime, fp32."""
+    """Arithmetic of the networks. mixed: 8 bits, except in sensitive layers; int8: faster,
+    and sounds rougher; fp32: as they were trained, and slow. Without this key: mixed; with
+    tflite-runtime, fp32."""
 
     threads: Annotated[int, Field(strict=True, ge=1, le=64), Effect.BY_CROSS_FADE] = 1
     """Threads of each stem's network."""
 
     residual: Annotated[bool, Effect.BY_CROSS_FADE] = False
     """Whether the last stem (accompaniment, other) is what the others leave, without a network:
-    with two stems half the work and the memory, and a little rougher."""
+    with two stems half the work, less memory, and a little rougher."""
 
     mask_extension: Annotated[MaskExtension, Effect.AT_ONCE] = MaskExtension.MEAN
     """Above the networks' bins (for Spleeter's, 11 kHz). mean: the stems sum to the input; zeros:

@@ -34,7 +34,7 @@ class Bank:
     def estimate_residual(self) -> None:
         """Estimate the last stem as the residual: the mixture without the other stems.
 
-        Stems are independent, so their powers add up; with magnitudes the result is 0.4 dB worse.
+        Stems are independent, so their powers add up; with magnitudes the result is worse.
         The sum of the other stems can be larger than the mixture.
         """
         newest = self._scheme.heard - self._scheme.A

@@ -18,7 +18,7 @@ from stemd.dsp.scheme import MAX_HOPS, Grid
 def hann(n_fft: int) -> Waveform:
     """Return the periodic Hann window [shape=(n_fft,)].
 
-    It equals ``scipy.signal.get_window("hann", n_fft)``, whose import needs 73 MB.
+    It equals ``scipy.signal.get_window("hann", n_fft)``, whose import needs much memory.
     """
     n = np.arange(n_fft)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * n / n_fft)
@@ -39,7 +39,7 @@ _HAS_FLOAT32 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
 
 
 def numpys_rfft(frames: Waveform, out: Spectra) -> None:
-    """Transform with NumPy: SciPy would save 13 µs for each hop, but need 23 MB of memory."""
+    """Transform with NumPy: SciPy is faster, but its import needs much memory."""
     if _HAS_FLOAT32:
         np.fft.rfft(frames, out=out)  # type: ignore[arg-type] # the stubs know doubles only
     else:

@@ -14,10 +14,21 @@ from stemd.daemon.config_file import load_config
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, UNITY, decibels_at
 from stemd.daemon.engine.separation import ring_prefill
 from stemd.daemon.presets import PRESETS
+from stemd.dsp.banks import InTurn
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.pipeline import Pipeline
+from stemd.dsp.scheme import SPLEETER
+from stemd.dsp.separator import Separator
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
+
+
+def pages(readers: str) -> list[str]:
+    """Return the pages for these readers, as docs/README.md lists them, from the root."""
+    index = (DOCS / "README.md").read_text().partition(f"{readers}:")[2].partition("\nFor ")[0]
+    return [f"docs/{page}" for page in re.findall(r"\]\(([^)]+\.md)\)", index)]
 
 
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "auto"])
@@ -36,6 +47,62 @@ def test_readme_shows_the_demonstration_of_the_default_preset():
     )
     shown = f"delay: {frames} frames ({frames / 44_100:.3f} s) declared, {frames} measured"
     assert shown in README
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "auto"])
+def test_the_configuration_has_the_delay_of_each_preset(preset):
+    config = " ".join((ROOT / "config.yaml").read_text().replace("#", "").split())
+    shown = re.search(rf"{preset} ([\d.]+) (?:to ([\d.]+) )?s", config.partition("periods: ")[2])
+    delays = [scheme.delay / 44_100 for scheme in PRESETS[preset]]
+    ends = (min(delays), max(delays)) if len(delays) > 1 else delays
+    assert [figure for figure in shown.groups() if figure] == [
+        f"{seconds:.{len(figure.partition('.')[2])}f}"
+        for seconds, figure in zip(ends, shown.groups(), strict=False)
+    ]
+
+
+@pytest.mark.parametrize("samplerate", [48_000, 88_200, 96_000, 192_000])
+def test_documents_have_the_delay_of_the_conversion(samplerate):
+    (scheme,) = PRESETS[SeparationSection().preset]
+    separator = Separator(scheme, 2, InTurn([]), MaskExtension.MEAN)
+    pipeline = Pipeline(separator, samplerate)
+    conversion_s = (pipeline.latency + pipeline.held) / samplerate - scheme.delay / 44_100
+    assert 40 <= round(1000 * conversion_s) <= 50
+    for document in ("README.md", "docs/architecture.md"):
+        assert "40 to 50 ms" in (ROOT / document).read_text()
+
+
+def test_the_page_on_delay_has_its_parts():
+    page = (DOCS / "latency.md").read_text()
+    hop_ms, prefill = 1000 * SPLEETER.hop_length / 44_100, ring_prefill(1024, 44_100)
+    parts = re.findall(r"^\| [^|]+ \| ([^|]+) \| ([^|]+ ms) \|$", page, re.MULTILINE)
+    assert parts == [
+        (f"{SPLEETER.n_fft}", f"{1000 * SPLEETER.n_fft / 44_100:.0f} ms"),
+        (f"A · {SPLEETER.hop_length}", f"A · {hop_ms:.0f} ms"),
+        (f"(2 B − 1) · {SPLEETER.hop_length}", f"(2 B − 1) · {hop_ms:.0f} ms"),
+        (f"1024 + {prefill - 1024}", f"{1000 * prefill / 44_100:.0f} ms"),
+    ]
+
+
+GENERATED = re.compile(r"<!-- (\S+):begin -->.*?<!-- \1:end -->", re.DOTALL)
+
+MEASURED = re.compile(r"\d ?(?:[kMG]B\b|µs|%)|\d\.\d+ (?:dB|ms)\b")
+"""Figures that only a measurement gives: memory, processor time, quality, fractions of a time."""
+
+COMMAND = re.compile(r"`(?:sudo )?(?:make|stemd) [a-z]")
+
+
+@pytest.mark.parametrize("document", ["README.md", "config.yaml", *pages("For users")])
+def test_a_measured_figure_is_generated_or_its_command_is_beside_it(document):
+    text = GENERATED.sub("", (ROOT / document).read_text())
+    paragraphs = re.sub(r"\n+(?=\|)", "\n", text).split("\n\n")  # a table with its introduction
+    assert not [
+        paragraph
+        for paragraph in paragraphs
+        if MEASURED.search(paragraph)
+        and not COMMAND.search(paragraph)
+        and not paragraph.startswith("    ")  # what a command prints
+    ]
 
 
 def test_the_guide_to_playing_names_every_command():

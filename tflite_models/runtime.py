@@ -21,8 +21,8 @@ _RUNTIMES = ("ai_edge_litert", "tflite_runtime")
 
 
 _PRECISIONS: dict[str, StreamingPrecision] = {"ai_edge_litert": "mixed", "tflite_runtime": "fp32"}
-"""The best precision for each runtime: in 8 bits LiteRT takes a third of its time in float32.
-tflite-runtime takes nearly twice as long, because it has no fast way for dynamic ranges."""
+"""The best precision for each runtime: 8 bits are faster than float32 with LiteRT, and slower with
+tflite-runtime, which has no fast way for dynamic ranges."""
 
 
 def preferred_precision() -> StreamingPrecision:
@@ -34,7 +34,7 @@ def new_interpreter(path: str, num_threads: int) -> Any:
     """Make an interpreter on a file, which it maps into memory, and allocate its tensors.
 
     The kernels have then copied the weights into a layout of their own, so the mapped pages are
-    released. This saves a quarter of the apparent memory. The system loads them again when needed.
+    released, to save memory. The system loads them again when needed.
 
     Raises
     ------

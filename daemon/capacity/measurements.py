@@ -145,7 +145,7 @@ def _file_name(machine: dict[str, str]) -> str:
 
 def describe_machine() -> dict[str, str]:
     """Return what determines the speed: if any of it changes, measurements are not valid."""
-    from importlib.metadata import version  # 2 MB of modules that the daemon seldom needs
+    from importlib.metadata import version  # modules that the daemon seldom needs
 
     runtime = runtime_name()
     graphs = ", ".join(str(load().version) for load in FAMILIES.values())

@@ -121,7 +121,7 @@ def aligned(mixture: Iterable[Waveform], frames: int, pipeline: Pipeline) -> Ite
 
 
 def scipys_rfft(frames: Waveform, out: Spectra) -> None:
-    """Transform by SciPy, 2.7 times as fast as NumPy for eight hops, but 23 MB to import.
+    """Transform by SciPy, which is faster than NumPy for several hops, but needs memory to import.
 
     Its inverse transform is not faster than NumPy's.
     """

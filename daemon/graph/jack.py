@@ -30,7 +30,7 @@ CLOSE_S = 8.0
 do it."""
 
 MOST_ABANDONED = 10
-"""How many clients that cannot be closed are kept; each takes 2 MB, 4 threads, 25 descriptors."""
+"""How many clients that cannot be closed are kept; each keeps memory, threads and descriptors."""
 
 _abandoned: list["JackClient"] = []
 """Clients that were never closed, with the real-time sides that their threads might still call."""

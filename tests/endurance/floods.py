@@ -4,6 +4,8 @@ Turn by turn it is left alone, then flooded on its control socket, by OSC and by
 in the graph, so that each flood stands beside quiet turns of the same minutes: a busy machine
 disturbs both. The floods come from processes of low priority: what they take of the machine is
 not what they take of the daemon. `make floods` runs it.
+
+Writes a table of docs/research/endurance.md.
 """
 
 import os
@@ -23,7 +25,7 @@ from typing import Any
 from pythonosc.osc_message_builder import build_msg
 
 import servers
-from benchmarks.report import markdown_table
+from benchmarks.report import DOCS, markdown_table, replace_section
 from servers import AudioServer
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.errors import StemdError
@@ -32,7 +34,13 @@ OSC_PORT = 9001
 CLIENTS = 8
 OSC_PER_S, MIDI_PER_CYCLE = 5_000, 8
 BINDINGS = "[{cc: 7, does: gain, stem: vocals}, {cc: 8, does: mute, stem: vocals, toggles: true}]"
-FLOODS = ("nothing", "socket", "osc", "midi")
+FLOODS = {
+    "nothing": "nothing",
+    "socket": f"the control socket: {CLIENTS} clients as fast as they are answered",
+    "osc": f"OSC: {OSC_PER_S} datagrams per second, half of them noise",
+    "midi": f"MIDI: {MIDI_PER_CYCLE} messages in each period",
+}
+"""What floods, and how the document names it."""
 
 
 @dataclass
@@ -159,7 +167,7 @@ def counted(path: Path) -> Count:
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, and write the table."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--flood", nargs=2, help="for processes of its own")
     parser.add_argument("--rate", type=int, default=48_000)
@@ -167,6 +175,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="of each turn")
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--set", action="append", default=[], help="a key for the daemon")
+    parser.add_argument("--print", action="store_true", help="write nothing")
     wishes = parser.parse_args()
     if wishes.flood:
         flood(*wishes.flood)
@@ -184,8 +193,12 @@ def main() -> None:
                     sleep(wishes.seconds)
                     counts[kind] = counts[kind].plus(counted(path).plus(before, -1))
     head = ("flooded by", "periods", "xruns", "late periods", "blocks", "late blocks")
-    rows = [(kind, *astuple(count)) for kind, count in counts.items()]
-    print(markdown_table(head, rows))
+    rows = [(FLOODS[kind], *astuple(count)) for kind, count in counts.items()]
+    settings = f"JACK, {wishes.period} frames at {wishes.rate} Hz, {wishes.turns} turns of "
+    text = f"{settings}{wishes.seconds:g} s each:\n\n{markdown_table(head, rows)}"
+    print(text)
+    if not wishes.print:
+        replace_section(DOCS / "research" / "endurance.md", "floods", text)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 The server runs with short periods. Both cores are busy all the time, memory comes and goes, and a
 thread of pure Python spins: with stemd inside its process, without it in one of its own. The
-bystander stands beside nobody, beside a client with stemd's ports that does nothing, and beside
-stemd, in turns, and its callback, compiled, counts what it sees.
+bystander is alone, beside a client with stemd's ports that does nothing, and beside stemd, in
+turns. Its compiled callback counts xruns. Writes a table of docs/research/endurance.md.
 """
 
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from time import sleep
 from typing import get_args
 
 import servers
-from benchmarks.report import markdown_table
+from benchmarks.report import DOCS, markdown_table, replace_section
 from hostile import CONNECTIONS, STEMS
 from programs import Program, load
 from servers import AudioServer, Kind
@@ -23,9 +24,13 @@ from servers import AudioServer, Kind
 COUNTED = ("periods", "reported", "jumps")
 
 PERIODS: dict[Kind, int] = {"jack": 64, "pipewire": 128}
-"""The shortest that the server holds without anybody: below 128, PipeWire leaves cycles out."""
+"""The shortest that the server holds alone: below 128, PipeWire leaves cycles out."""
 
-NOBODY, IDLE, STEMD = "nobody", "a client that does nothing", "stemd"
+NAMES: dict[Kind, str] = {"jack": "JACK", "pipewire": "PipeWire"}
+
+ALONE, IDLE, STEMD = "alone", "beside a client that does nothing", "beside stemd"
+
+DOCUMENT = DOCS / "research" / "endurance.md"
 
 
 @dataclass
@@ -42,7 +47,7 @@ class Count:
 
 
 def turn(server: AudioServer, who: str, seconds: float, folder: Path) -> Count:
-    """Let the bystander count for so long, beside ``who``."""
+    """Let the bystander count for so many seconds, in the company of ``who``."""
     with ExitStack() as stack:
         bystander = Program("bystander.py", [server.kind, *STEMS], server.environment, folder / "b")
         stack.callback(bystander.end)
@@ -85,17 +90,33 @@ def add(one: Count, other: Count) -> Count:
     )
 
 
+def table(counts: Mapping[str, Count]) -> str:
+    """Return the table of the document."""
+    head = ("", "xruns reported", "jumps of the clock", "late blocks")
+    rows = [
+        (
+            who,
+            count.reported,
+            count.jumps,
+            f"{count.late_blocks} of {count.blocks}" if count.blocks else "",
+        )
+        for who, count in counts.items()
+    ]
+    return markdown_table(head, rows)
+
+
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, and write the table."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--server", choices=get_args(Kind), default="jack")
     parser.add_argument("--rate", type=int, default=48_000)
     parser.add_argument("--period", type=int, help="by default 64; PipeWire 128")
-    parser.add_argument("--minutes", type=float, default=10, help="beside each")
+    parser.add_argument("--minutes", type=float, default=10, help="of each")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--print", action="store_true", help="write nothing")
     wishes = parser.parse_args()
     period = wishes.period or PERIODS[wishes.server]
-    counts = {who: Count() for who in (NOBODY, IDLE, STEMD)}
+    counts = {who: Count() for who in (ALONE, IDLE, STEMD)}
     with (
         TemporaryDirectory() as folder,
         load(cores=2, megabytes=200),
@@ -106,26 +127,11 @@ def main() -> None:
             for who, before in counts.items():
                 counts[who] = add(before, turn(server, who, seconds, Path(folder)))
                 print(f"{who}: {counts[who]}", flush=True)
-    head = (
-        "beside",
-        "periods",
-        "xruns reported",
-        "jumps of the clock",
-        "its longest cycle",
-        "late periods",
-        "late blocks",
-    )
-    rows = [
-        (
-            who,
-            *(getattr(count, what) for what in COUNTED),
-            f"{count.worst_us:.0f} µs" if count.worst_us else "",
-            count.late_periods if count.blocks else "",
-            f"{count.late_blocks} of {count.blocks}" if count.blocks else "",
-        )
-        for who, count in counts.items()
-    ]
-    print(markdown_table(head, rows))
+    settings = f"{period} frames at {wishes.rate} Hz, {wishes.minutes:g} minutes of each:"
+    text = f"{NAMES[wishes.server]}, {settings}\n\n{table(counts)}"
+    print(text)
+    if not wishes.print:
+        replace_section(DOCUMENT, f"xruns-{wishes.server}", text)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ Form = Literal["float32", "float16", "int8"]
 HALVED_FROM = 2**17
 """Elements of a kernel from which on float16 is worth its error.
 
-The smaller kernels, at the ends of the network, are 2 % of the weights, and in float16 they alone
-would cost 10 dB of agreement with float32.
+The smaller kernels, at the ends of the network, are few of the weights, and in float16 they cost
+most of the agreement with float32.
 """
 
 TINY = np.finfo(np.float32).tiny

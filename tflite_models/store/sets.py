@@ -20,8 +20,8 @@ from stemd.tflite_models.store.manifest import FileRecord, Manifest, read_manife
 from stemd.tflite_models.store.set_folder import graph_name, says_stem, write_set
 
 CACHED_SPECS = 8
-"""So many derived sets are kept, all of `stemd bench` among them; of the others the longest unused
-go. Four stems take 40 MB, in fp32 four times as much."""
+"""So many derived sets are kept, all of `stemd bench` among them, because they need much space; of
+the others the longest unused go."""
 
 
 @dataclass(frozen=True)
