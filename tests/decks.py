@@ -14,7 +14,7 @@ from stemd.daemon.engine.link import RESERVE_S, Link
 from stemd.daemon.engine.realtime import Event as Notice
 from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.graph.jack import open_client
-from waiting import PATIENCE_S, wait_until
+from waiting import wait_until
 
 AHEAD = 16_384
 """Frames that are played ahead."""
@@ -109,10 +109,16 @@ class Recorder(Deck):
         """Have so many frames kept."""
         self._tape = np.full((len(self.inputs), frames), np.nan, np.float32)
 
-    def recording(self) -> np.ndarray:
-        """Wait for its end [shape=(channels, frames)]."""
-        assert self._ended.wait(PATIENCE_S), "the recording did not end"
-        return self._tape
+    def recording(self) -> np.ndarray | None:
+        """Wait for its end [shape=(channels, frames)]; None where none of the music comes."""
+        heard, frames = self._heard, self._tape.shape[1]
+        wait_until(
+            lambda: (
+                self._ended.is_set()
+                or (self.start is None and self._heard > heard + 2 * AHEAD + frames)
+            )
+        )
+        return self._tape if self._ended.is_set() else None
 
     def give(self, heard: np.ndarray) -> np.ndarray:
         frames = heard.shape[1]

@@ -17,7 +17,7 @@ import numpy as np
 
 from decks import Player, Recorder
 from fake_graph import FakeGraph
-from stalls import DisturbedError, measure_undisturbed
+from stalls import DISTURBING_S, DisturbedError, measure_undisturbed
 from stemd.daemon.engine.link import MAX_PERIOD, LinkCounters
 from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.engine.separation import ENGINE_TIME_S, Report
@@ -73,12 +73,14 @@ def measure(
     x: Callable[[int], np.ndarray],
     afterwards: Callable[..., object] = lambda rig, session: None,
     networks: Callable[[], LoadedNetworks | None] = lambda: None,
+    is_right: Callable[[Take], bool] = lambda take: True,
     **options: object,
 ) -> Take:
     """Play ``x(delay)`` through a daemon in a graph.
 
     In real time a busy or virtual machine stands still now and then, for longer than any delay
-    bears; and a busy PipeWire loses cycles. What is measured meanwhile is measured anew.
+    bears; servers then lose cycles, or let a client hear an old one. What is late or wrong
+    meanwhile is measured anew.
 
     Parameters
     ----------
@@ -93,6 +95,8 @@ def measure(
         Called with the rig and the session before they end.
     networks : function
         Loads networks for the scheme; by default two cheap ones.
+    is_right : function
+        Whether what came out is what it should be.
     options : dict
         Of the rig.
     """
@@ -109,7 +113,7 @@ def measure(
     return measure_undisturbed(
         take,
         # Before jackd freewheels it plays in real time; what is late then is heard for a while.
-        lambda it: is_late(it.first, it.last, it.report),
+        lambda it: is_late(it.first, it.last, it.report) or not is_right(it),
         spare_s(graph),
     )
 
@@ -123,10 +127,10 @@ def is_late(first: LinkCounters, last: LinkCounters, report: Report) -> bool:
 
 def spare_s(graph: tuple[str, int, int]) -> float:
     """Return for how long the machine may stand still without anything being late that has as much
-    room as a rig gives it in real time; with some to spare."""
+    room as a rig gives it in real time, or lost by the server; with some to spare."""
     kind, samplerate, period = graph
     longest = MAX_PERIOD if kind in ("pipewire", "desktop") else max(LONGEST_PERIOD, period)
-    return 0.5 * ((longest - period) / samplerate + ENGINE_TIME_S)
+    return min(0.5 * ((longest - period) / samplerate + ENGINE_TIME_S), DISTURBING_S)
 
 
 class FakeRig:
@@ -230,7 +234,8 @@ class JackRig:
         self.recorder.record(x.shape[1])
         self.player.music = x
         recording = self.recorder.recording()
-        if self._ahead(frames_so_far) != ahead:
+        if recording is None or self._ahead(frames_so_far) != ahead:
+            assert self.is_real_time, "a server that freewheels left out a cycle"
             raise DisturbedError("the server left out a cycle")
         if self._freewheels:
             self._freewheel(False)

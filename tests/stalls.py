@@ -12,6 +12,12 @@ T = TypeVar("T")
 ATTEMPTS = 20
 """How often a measurement is made anew because the machine stood still during it."""
 
+TELLING = 4
+"""A standstill of more than so many times what is spare explains any lateness."""
+
+DISTURBING_S = 0.02
+"""A standstill that servers do not bear without leaving out a cycle."""
+
 PULSE_S = 0.002
 
 
@@ -89,7 +95,8 @@ def measure_undisturbed(
 ) -> T:
     """Return what was measured; measure anew what was late while the machine stood still.
 
-    It fails where most is late, however often the machine stands still.
+    It fails where most is late though the machine stood still for hardly longer than it may. The
+    test is skipped, with the reason, where the machine lets nothing be measured.
 
     Parameters
     ----------
@@ -104,16 +111,19 @@ def measure_undisturbed(
     """
     reasons: list[str] = []
     late = in_time = 0
+    is_excused = True
     for _ in range(ATTEMPTS):
-        pulse = Pulse(priority)
+        pulse, disturbed = Pulse(priority), ""
         try:
             result = measure()
         except DisturbedError as reason:
-            reasons.append(str(reason))
-            continue
+            disturbed = str(reason)
         finally:
             longest_s = pulse.stop()
-        if not is_late(result):
+        if disturbed:
+            is_excused &= longest_s > DISTURBING_S
+            reasons.append(f"{disturbed}, and it stood still for {1000 * longest_s:.0f} ms")
+        elif not is_late(result):
             in_time += 1
             if in_time >= late:
                 return result
@@ -121,6 +131,11 @@ def measure_undisturbed(
         elif longest_s <= spare_s:
             return result
         else:
-            late += 1
+            is_telling = longest_s <= TELLING * spare_s
+            late += is_telling
+            is_excused &= not is_telling
             reasons.append(f"late, and it stood still for {1000 * longest_s:.0f} ms")
-    pytest.fail(f"nothing can be measured on this machine: {'; '.join(reasons)}")
+    said = f"nothing can be measured on this machine: {'; '.join(reasons)}"
+    if is_excused:
+        pytest.skip(said)
+    pytest.fail(said)

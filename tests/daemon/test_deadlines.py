@@ -27,6 +27,9 @@ PRIORITY = 20
 SHARE = 0.25
 """Of a block's time that each network takes, on any machine: it sleeps."""
 
+PERIODS = 6
+"""Few, so that a machine that stands still now and then does so in few takes."""
+
 SPARE_S = 0.005
 """For how long all may stand still, and several times, without anything being late."""
 
@@ -77,7 +80,7 @@ def test_blocks_that_come_within_one_period_are_in_time(preset, period):
         )
         session = Session(graph, Setup(networks, scheme, MaskExtension.MEAN, 1024), Patchbay({}))
         try:
-            states = play(session, graph, 2 + 2 * SAMPLERATE // period)
+            states = play(session, graph, PERIODS)
             report = session.separation.report()
         finally:
             session.close()
