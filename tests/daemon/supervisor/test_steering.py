@@ -124,6 +124,8 @@ def test_a_gain_is_heard_within_50_ms_and_without_a_click(concert, way, request)
 
     def move() -> tuple[float, float]:
         """Return how long it took, and the sharpest bend of what was heard."""
+        steer(False)
+        wait_until(lambda: concert.loudest() > 0.2)
         took, begin = [], len(concert.heard)
         for mute in (True, False, True, False, True, False):
             before = concert.loudest(1)
