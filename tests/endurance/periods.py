@@ -77,6 +77,7 @@ def measure(server: servers.Jack, preset: str, song: np.ndarray) -> tuple[object
             recorder.record(declared + song.shape[1])
             player.music = song
             tape = recorder.recording()
+            assert tape is not None, "nothing was heard"
             after = status(path)
             assert after
     played, stems = tape[:2, : song.shape[1]], tape[2:].reshape(len(STEMS), 2, -1).sum(axis=0)

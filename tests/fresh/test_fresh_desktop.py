@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.fresh, pytest.mark.timeout(900)]
 LOG = r"""
 installing system packages: .*
 making a virtual environment in \.venv
-installing stemd and the Python packages it needs into \.venv: about \d+ MB .* minute.*
+installing stemd and the Python packages it needs into \.venv; the first time .*
 two stems, because Deezer's four-stem networks are not installed; for four: .*
 networks: 2stems \(bundled\)
 client stemd on JACK .*\(using PipeWire .*\), 48000 Hz, \d+ frames a period
