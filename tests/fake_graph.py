@@ -106,8 +106,12 @@ class FakeGraph:
     def describe(self) -> None:
         pass
 
+    @property
+    def own_ports(self) -> set[str]:
+        return {f"{self.name}:{port}" for port in self.ports}
+
     def port_names(self):
-        return []
+        return sorted(self.own_ports)
 
     def port_notices(self):
         return []
@@ -129,9 +133,6 @@ class FakeGraph:
 
     def is_alive(self) -> bool:
         return self.alive
-
-    def is_in_graph(self, names) -> bool:
-        return True
 
     def close(self, process_ends: bool = False) -> None:
         self.closed = True

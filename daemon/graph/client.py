@@ -106,6 +106,10 @@ class GraphClient(Protocol):
         """All ports and connections."""
 
     @property
+    def own_ports(self) -> Set[str]:
+        """The full names of all ports that it has registered; a user may have removed them."""
+
+    @property
     def samplerate(self) -> int:
         """The current sample rate in frames per second."""
 
@@ -144,9 +148,6 @@ class GraphClient(Protocol):
 
     def is_alive(self) -> bool:
         """Whether the server runs."""
-
-    def is_in_graph(self, names: Set[str]) -> bool:
-        """Whether the client's ports are among these full names; a user may have removed them."""
 
     def close(self, process_ends: bool = False) -> None:
         """Leave the graph; the server calls no callback afterwards, and what they held is freed.

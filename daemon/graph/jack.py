@@ -116,6 +116,13 @@ class JackClient:
         self._undescribed: deque[tuple[int, Any]] = deque()
 
     @property
+    def own_ports(self) -> Set[str]:
+        """The full names of all ports that it has registered; a user may have removed them."""
+        client = self._client
+        registered = (*client.inports, *client.midi_inports, *client.outports)
+        return {port.name for port in registered}
+
+    @property
     def samplerate(self) -> int:
         """The current sample rate in frames per second."""
         return int(self._client.samplerate)
@@ -228,10 +235,6 @@ class JackClient:
     def is_alive(self) -> bool:
         """Whether the server runs."""
         return not self._watch.has_server_ended()
-
-    def is_in_graph(self, names: Set[str]) -> bool:
-        """Whether the client's ports are among these full names; a user may have removed them."""
-        return all(port.name in names for port in self._client.inports)
 
     def close(self, process_ends: bool = False) -> None:
         """Leave the graph.

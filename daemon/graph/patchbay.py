@@ -40,6 +40,11 @@ class Patchbay:
     ----------
     patterns : mapping of own port to pattern
         Which ports to connect it to; see `port_patterns`.
+
+    Attributes
+    ----------
+    listed_own_ports : set of str
+        Full names of stemd's ports, as the server listed them last.
     """
 
     def __init__(self, patterns: Mapping[str, str]) -> None:
@@ -48,7 +53,9 @@ class Patchbay:
         """Known ports of other programs."""
         self._defaults: dict[str, str] = {}
         """For each pattern that names the default device, its port."""
+        self.listed_own_ports: Set[str] = set()
         self._own_ports: set[str] = set()
+        """Known ports of stemd."""
         self._wanted: dict[Connection, float] = {}
         """Connections that are not made yet, and until when they are tried."""
         self._made: set[Connection] = set()
@@ -63,6 +70,8 @@ class Patchbay:
         """Connections that are not made, since they would lead stemd's output back into it."""
         self._lost: set[Connection] = set()
         """Connections that existed when the last server ended, and are not restored yet."""
+        self._unread: list[PortNotice] = []
+        """Notices since the graph could be read last."""
         self._recent: deque[PortNotice] = deque(maxlen=REMEMBERED)
         self._seen: deque[tuple[float, set[Connection]]] = deque()
         self._matches: dict[str, PortMatches] | None = None
@@ -72,11 +81,6 @@ class Patchbay:
     def connections(self) -> set[Connection]:
         """The last known connections of stemd's ports."""
         return self._seen[-1][1] if self._seen else set()
-
-    @property
-    def own_ports(self) -> Set[str]:
-        """The last known full names of stemd's ports."""
-        return self._own_ports
 
     @property
     def disconnected(self) -> set[Connection]:
@@ -111,10 +115,13 @@ class Patchbay:
         now : float
             Seconds of a monotonic clock.
         """
-        notices = graph.port_notices()
-        there, present = set(graph.port_names()), graph.connections()
-        own = f"{graph.name}:"
-        own_ports = {port for port in there if port.startswith(own)}
+        self._unread += graph.port_notices()
+        there, own = set(graph.port_names()), f"{graph.name}:"
+        self.listed_own_ports = own_ports = {port for port in there if port.startswith(own)}
+        if not own_ports:  # libjack lists no ports where it cannot read the graph: look later
+            return
+        notices, self._unread = self._unread, []
+        present = graph.connections()
         own_inputs = {own + each for each in inputs}
         self._note_removed(present, now)
         self._judge_removed(graph, there, notices, now)
@@ -158,6 +165,7 @@ class Patchbay:
         self._missed.clear()
         self._taken.clear()
         self._circular.clear()
+        self._unread.clear()
         self._recent.clear()
         self._seen.clear()
 
@@ -285,7 +293,8 @@ class Patchbay:
 
     def _note_defaults(self, graph: Graph) -> set[str]:
         """Note the default device's ports; return them if the device has changed."""
-        found = find_defaults(self._patterns, graph, self._ports)
+        known = {text: name for text, name in self._defaults.items() if name in self._ports}
+        found = known | find_defaults(self._patterns, graph, self._ports)
         moved = {text: name for text, name in found.items() if name != self._defaults.get(text)}
         for each in [each for each in self._made if self._pattern_of(each) in moved]:
             graph.disconnect(each)

@@ -216,7 +216,7 @@ class Session:
             raise ServerGoneError
 
     def _check_ports(self, now: float) -> None:
-        if self.client.is_in_graph(self._patchbay.own_ports):
+        if self.client.own_ports <= self._patchbay.listed_own_ports:
             self._in_graph_at = now
         elif now - self._in_graph_at > REMOVED_S:
             raise StemdError("another program removed stemd from the server's graph")

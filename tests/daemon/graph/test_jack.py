@@ -134,7 +134,7 @@ def test_ports_with_names_that_are_not_utf8_are_left_out(client, bystander):
     assert client.graph.connections() == client.graph.all_connections() == made
     names = client.graph.port_names()
     assert [name for name in names if name.startswith("bystander")] == ["bystander:alias"]
-    assert client.is_in_graph(set(names))
+    assert client.own_ports <= set(names)
     assert client.graph.find_port("bystander:alias").aliases == ()
 
 
@@ -150,7 +150,7 @@ def test_a_port_that_vanishes_meanwhile_fails_no_request(client, bystander, monk
     monkeypatch.setattr(client._jack.Client, "get_port_by_name", fail)
     assert client.graph.connections() == {("bystander:out", "stemd:in_L")}
     assert "bystander:out" in client.graph.port_names()
-    assert client.is_in_graph(set(client.graph.port_names()))
+    assert client.own_ports <= set(client.graph.port_names())
 
 
 def test_a_client_that_becomes_inactive_is_said_to_take_its_connections_and_ports(
@@ -313,6 +313,31 @@ def test_midi_of_others_arrives_and_its_connection_is_known(server, client, rt, 
     heard: list[bytes] = []
     wait_until(lambda: heard.extend(rt.read_midi()) or heard)
     assert heard == [b"\xb0\x07\x64"]
+
+
+def test_its_own_ports_are_those_that_the_server_lists(server, client, bystander):
+    """Whatever is added or removed, and while another client's name begins with the same word."""
+    other = jack.Client("stemd of another", no_start_server=True, servername=server)
+    other.outports.register("out")
+
+    def is_told() -> bool:
+        listed = {port.name for port in bystander.get_ports("^stemd:")}
+        return (
+            client.own_ports
+            == listed
+            == {name for name in client.graph.port_names() if name.startswith("stemd:")}
+        )
+
+    assert is_told()
+    client.add_midi("midi_in")
+    assert is_told()
+    client.activate()
+    client.remove_outputs({"other_L": 2, "other_R": 3})
+    assert is_told()
+    client.add_outputs({"drums_L": 2})
+    assert is_told()
+    assert len(client.own_ports) == 6
+    other.close()
 
 
 def test_outputs_come_and_go_while_it_plays(client, rt, bystander):

@@ -130,6 +130,44 @@ def test_ports_that_match_are_connected_now_and_when_they_appear(look):
     assert client.made == {("mpv:out_FL", "stemd:in_L"), ("stemd:vocals_L", "desk:in_1")}
 
 
+@pytest.mark.parametrize("looks", [1, 3])
+def test_a_graph_that_cannot_be_read_is_no_empty_one(wants, look, monkeypatch, looks):
+    """libjack returns no list of ports then, as where there are none."""
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(wants.client, "port_names", list)
+        unreadable.setattr(wants.client, "connections", set)
+        for _ in range(looks):
+            look(wants.patchbay, wants.client)
+        assert not wants.patchbay.listed_own_ports
+        assert wants.patchbay.connections == {("mpv:out_1", "stemd:in_L")}
+    look(wants.patchbay, wants.client)
+    assert not wants.patchbay.disconnected
+    assert wants.patchbay.connections == {("mpv:out_1", "stemd:in_L")}
+    assert len(wants.client.attempts) == 1, "what is connected is left alone"
+
+
+def test_what_a_user_disconnects_while_the_graph_cannot_be_read_stays_so(wants, look, monkeypatch):
+    link = ("mpv:out_1", "stemd:in_L")
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(wants.client, "port_names", list)
+        wants.client.take_down(link, at=3 * SETTLED_S)
+        look(wants.patchbay, wants.client)
+    for _ in range(3):
+        look(wants.patchbay, wants.client)
+    assert wants.patchbay.disconnected == {link}
+    assert not wants.client.made
+
+
+def test_a_server_that_ends_while_the_graph_cannot_be_read_loses_no_connection(
+    wants, look, monkeypatch
+):
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(wants.client, "port_names", list)
+        unreadable.setattr(wants.client, "connections", set)
+        look(wants.patchbay, wants.client)
+    assert wants.made_on_next_server() == {("mpv:out_1", "stemd:in_L")}
+
+
 def test_own_ports_are_never_connected_to_each_other(look):
     client = FakeClient()
     look(Patchbay({"in_L": ".*"}), client)
@@ -488,6 +526,11 @@ def test_the_default_device_is_followed(look):
     monitored = ("sink:monitor_FL", "stemd:in_L")
     assert client.made == {monitored, ("stemd:vocals_L", "Speakers:playback_FL")}
     assert patchbay.matches["vocals_L"].matches == ["Speakers:playback_FL"]
+    del client.defaults["system:playback_1"]  # for a moment there is none
+    look(patchbay, client)
+    client.defaults["system:playback_1"] = "Speakers:playback_FL"
+    look(patchbay, client)
+    assert len(client.attempts) == 2, "no connection was made anew"
     client.defaults["system:playback_1"] = "Phones:playback_FL"
     look(patchbay, client)
     look(patchbay, client)

@@ -579,10 +579,12 @@ def test_the_servers_end_ends_the_session(stage, sign):
         s.session.tick(Event.SHUTDOWN if sign == "callback" else Event(0), s.now)
 
 
-def test_a_client_whose_ports_another_program_removed_ends(stage, monkeypatch):
+@pytest.mark.parametrize("removed", ["in_R", "vocals_L", "accompaniment_R", "all"])
+def test_a_client_whose_ports_another_program_removed_ends(stage, monkeypatch, removed):
     s = stage()
     s.tick()
-    monkeypatch.setattr(s.graph, "is_in_graph", lambda _: False)
+    left = [port for port in s.graph.port_names() if removed not in ("all", port[6:])]
+    monkeypatch.setattr(s.graph, "port_names", lambda: left)
     s.now += 0.9 * REMOVED_S
     s.tick()
     s.now += 0.2 * REMOVED_S
