@@ -10,8 +10,36 @@ HUNG_S = 10.0
 """Seconds without an estimate, beyond one block, after which networks are replaced, while cycles
 pass."""
 
+STOOD_STILL_S = 1.0
+"""At most so much of the time between two looks counts: for longer, the process or the machine may
+have stood still."""
+
 KEEP_UP_S = 10.0
 """Seconds, beyond two blocks, after which a new setup that is still late is dropped."""
+
+
+class AttendedClock:
+    """A clock of the time in which the main thread looked after the session (main thread).
+
+    What has not happened while nothing looked, or nothing ran, is no fault of others.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._looked_at: float | None = None
+
+    def at(self, now: float) -> float:
+        """Return the seconds that count, from the first look to this one.
+
+        Parameters
+        ----------
+        now : float
+            Seconds of a monotonic clock.
+        """
+        if self._looked_at is not None:
+            self._seconds += min(now - self._looked_at, STOOD_STILL_S)
+        self._looked_at = now
+        return self._seconds
 
 
 @dataclass(frozen=True)
@@ -20,15 +48,15 @@ class Standstill:
 
     value: int | None = None
     since: float = 0.0
-    """Seconds of a monotonic clock."""
+    """Seconds of an `AttendedClock`."""
 
     def after(self, value: int, now: float) -> "Standstill":
         """Return it with the present value of the counter."""
         return self if value == self.value else Standstill(value, now)
 
-    def excused(self, now: float) -> "Standstill":
-        """Return it as if the counter had changed now."""
-        return replace(self, since=now)
+    def excused(self, seconds: float) -> "Standstill":
+        """Return it as if the counter had stood still for so much less."""
+        return replace(self, since=self.since + seconds)
 
 
 @dataclass(frozen=True)
@@ -44,17 +72,18 @@ class Progress:
         """Return it with the present values of the counters."""
         return Progress(self.delivered.after(delivered, now), self.estimated.after(estimated, now))
 
-    def excused(self, now: float, holds_bounce: bool) -> "Progress":
-        """Return it restarted from now: the server has not run stemd, so nothing was expected.
+    def excused(self, seconds: float, holds_bounce: bool) -> "Progress":
+        """Return it for a server that did not call for so long, so that nothing was expected.
 
         Parameters
         ----------
-        now : float
+        seconds : float
+            Since the last look, at most.
         holds_bounce : bool
             The server waits for an estimate, so the estimate is expected nevertheless.
         """
-        estimated = self.estimated if holds_bounce else self.estimated.excused(now)
-        return Progress(self.delivered.excused(now), estimated)
+        estimated = self.estimated if holds_bounce else self.estimated.excused(seconds)
+        return Progress(self.delivered.excused(seconds), estimated)
 
 
 def trouble(
@@ -66,7 +95,7 @@ def trouble(
     ----------
     progress : Progress
     now : float
-        Seconds of the same clock.
+        Seconds of the same `AttendedClock`.
     block_s : float
         Seconds of music in a block.
     failure : Exception or None

@@ -36,9 +36,9 @@ class Live:
         self._progress = Progress()
         self._block_s = setup.scheme.block_s
 
-    def excuse(self, now: float) -> None:
-        """Expect nothing of what was due until now: the server does not call."""
-        self._progress = self._progress.excused(now, self.separation.holds_bounce)
+    def excuse(self, seconds: float) -> None:
+        """Expect nothing of so much of the time since the last look: the server did not call."""
+        self._progress = self._progress.excused(seconds, self.separation.holds_bounce)
 
     def look(self, now: float) -> str | None:
         """Return what is wrong, if anything is; called several times a second."""

@@ -13,7 +13,7 @@ from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS
 from stemd.daemon.supervisor.changes import Change, Setup
-from stemd.daemon.supervisor.health import Standstill
+from stemd.daemon.supervisor.health import AttendedClock, Standstill
 from stemd.daemon.supervisor.priorities import PriorityFollower
 from stemd.daemon.supervisor.room import Room
 from stemd.daemon.supervisor.state import State
@@ -26,9 +26,6 @@ TICK_S = 0.25
 
 SILENT_S = 1.0
 """The server counts as silent when a cycle is so long overdue."""
-
-STOOD_STILL_S = 1.0
-"""After so long without a `Session.tick` the process or the machine stood still."""
 
 SUSPENDED_S = 5.0
 """After so long without a cycle nothing is expected of the server's thread: another setup is taken
@@ -86,6 +83,7 @@ class Session:
         self._in_graph_at = float("inf")
         self._cycles = Standstill()
         self._silent_s = 0.0
+        self._clock = AttendedClock()
         self._looked_at = 0.0
         self._priorities = PriorityFollower()
         self._patchbay = patchbay
@@ -182,13 +180,14 @@ class Session:
         if Event.LATENCY in events:
             self.rt.answer_latency()
         counters = self.rt.counters()
-        self._look_for_silence(counters, now)
+        attended = self._clock.at(now)
+        self._look_for_silence(counters, attended)
         self._follow_priority(counters, now)
-        self.swapper.look(events, now, self._is_suspended)
-        self.room.look(self.swapper.has_room, self.phase is Phase.STEADY, now)
+        self.swapper.look(events, attended, self._is_suspended)
+        self.room.look(self.swapper.has_room, self.phase is Phase.STEADY, attended)
         self.client.describe()
         self._connect(now)
-        self._check_ports(now)
+        self._check_ports(attended)
 
     def close(self, process_ends: bool = False) -> None:
         """Leave the graph and end all threads.
@@ -215,23 +214,22 @@ class Session:
         if Event.SHUTDOWN in events or not self.client.is_alive():
             raise ServerGoneError
 
-    def _check_ports(self, now: float) -> None:
+    def _check_ports(self, attended: float) -> None:
         if self.client.own_ports <= self._patchbay.listed_own_ports:
-            self._in_graph_at = now
-        elif now - self._in_graph_at > REMOVED_S:
+            self._in_graph_at = attended
+        elif attended - self._in_graph_at > REMOVED_S:
             raise StemdError("another program removed stemd from the server's graph")
 
-    def _look_for_silence(self, counters: Counters, now: float) -> None:
-        self._cycles = self._cycles.after(counters.periods, now)
+    def _look_for_silence(self, counters: Counters, attended: float) -> None:
+        self._cycles = self._cycles.after(counters.periods, attended)
         period_s = counters.period / self.client.samplerate
         # From when the next cycle is due: a long period at a low rate may last a second.
-        self._silent_s = max(now - self._cycles.since - period_s, 0)
-        # The server's thread may be the first that goes on where the whole process stood still.
-        stood_still = now - self._looked_at > STOOD_STILL_S
-        self._looked_at = now
-        if stood_still or self._silent_s > SILENT_S / 2:  # no wonder that nothing comes out
-            for each in self.swapper.lives:
-                each.excuse(now)
+        self._silent_s = max(attended - self._cycles.since - period_s, 0)
+        # While the server does not call, it is no wonder that nothing comes out.
+        silent_now_s = min(self._silent_s, attended - self._looked_at)
+        self._looked_at = attended
+        for each in self.swapper.lives:
+            each.excuse(silent_now_s)
 
     def _follow_priority(self, counters: Counters, now: float) -> None:
         if priorities := self._priorities.look(counters, now):

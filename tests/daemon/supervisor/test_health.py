@@ -5,7 +5,9 @@ import pytest
 from stemd.daemon.supervisor.health import (
     HUNG_S,
     KEEP_UP_S,
+    STOOD_STILL_S,
     WEDGED_S,
+    AttendedClock,
     Flow,
     Progress,
     Standstill,
@@ -51,11 +53,28 @@ def test_standing_counters_are_trouble_after_a_while(looks, now, failure, expect
 @pytest.mark.parametrize(("holds_bounce", "hangs"), [(False, False), (True, True)])
 def test_nothing_is_due_while_the_server_does_not_call(holds_bounce, hangs):
     """But a bounce waits for an estimate."""
-    excused = progress_at(BEGUN).excused(150, holds_bounce)
+    excused = progress_at(BEGUN).excused(50, holds_bounce)
     assert trouble(excused, 150 + WEDGED_S, BLOCK_S) == (
         "a network did not end within 12 s" if hangs else None
     )
     assert trouble(excused, 150 + 1.01 * WEDGED_S, BLOCK_S) == "nothing came out for 2 s"
+
+
+def test_an_excuse_takes_away_only_the_time_that_was_missed():
+    progress = progress_at(BEGUN, (111, 1, 0))
+    for _ in range(100):
+        progress = progress.excused(0.5, holds_bounce=False)
+    assert trouble(progress, 100 + HUNG_S + BLOCK_S + 50, BLOCK_S) is None
+    late = 100 + HUNG_S + BLOCK_S + 50.1
+    assert trouble(progress, late, BLOCK_S) == "a network did not end within 12 s"
+
+
+def test_a_clock_counts_the_time_that_was_attended():
+    clock = AttendedClock()
+    looks = (1000.0, 1000.25, 1000.5, 1005.0, 1005.0, 5000.0, 5000.25)
+    counted = [clock.at(now) for now in looks]
+    assert counted == [0, 0.25, 0.5, 1.5, 1.5, 2.5, 2.75]
+    assert STOOD_STILL_S == 1.0
 
 
 def test_a_counter_stands_still_from_its_first_look_on():

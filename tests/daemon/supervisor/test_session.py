@@ -5,6 +5,7 @@ import threading
 import weakref
 from concurrent.futures import wait
 from functools import partial
+from math import ceil
 
 import numpy as np
 import pytest
@@ -18,9 +19,15 @@ from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.supervisor.changes import SessionOverError, Setup
 from stemd.daemon.supervisor.failures import FAILURES
-from stemd.daemon.supervisor.health import HUNG_S, WEDGED_S
+from stemd.daemon.supervisor.health import HUNG_S, STOOD_STILL_S, WEDGED_S
 from stemd.daemon.supervisor.room import MOST_S, Room
-from stemd.daemon.supervisor.session import REMOVED_S, SUSPENDED_S, ServerGoneError, Session
+from stemd.daemon.supervisor.session import (
+    REMOVED_S,
+    SUSPENDED_S,
+    TICK_S,
+    ServerGoneError,
+    Session,
+)
 from stemd.daemon.supervisor.state import State
 from stemd.daemon.supervisor.swap import Phase
 from stemd.daemon.supervisor.swapping import LOAD_AGAIN_S
@@ -93,6 +100,13 @@ class Stage:
         if waits:
             wait([self.session.swapper.job], timeout=PATIENCE_S)
         self.session.tick(self.session.rt.wait_events(0), self.now)
+        return self.session.state
+
+    def be_silent(self, seconds: float) -> State:
+        """Look after the session for so long, while the server does not call."""
+        for _ in range(ceil(seconds / TICK_S)):
+            self.now += TICK_S
+            self.tick()
         return self.session.state
 
     def until(self, state: State, cycles: int = 400) -> None:
@@ -530,10 +544,8 @@ def test_a_longer_period_gets_a_separation_with_room_for_it(stage):
 def test_a_server_that_does_not_call_is_silent_not_dead(stage):
     s = stage()
     s.until(State.PLAYING)
-    s.now += 1.5
-    assert s.tick() is State.SILENT
-    s.now += 100
-    assert s.tick() is State.SILENT
+    assert s.be_silent(1.5) is State.SILENT
+    assert s.be_silent(100) is State.SILENT
     s.cycle()
     assert s.tick() is State.PLAYING
 
@@ -553,6 +565,78 @@ def test_a_process_that_stood_still_has_not_failed(stage, monkeypatch, caplog):
     assert "failed" not in caplog.text
 
 
+@pytest.mark.parametrize("tick_s", [0.9, 1.1, 30.0])
+def test_a_network_that_hangs_is_found_however_rarely_the_main_thread_looks(
+    stage, monkeypatch, caplog, tick_s
+):
+    network = Stuck()
+    s = stage(network)
+    s.until(State.PLAYING)
+    monkeypatch.setattr("stemd.daemon.engine.workers.STOP_S", 0.01)
+    network.open.clear()
+    for _ in range(ceil((HUNG_S + 2) / min(tick_s, STOOD_STILL_S))):
+        s.cycle(20)
+        s.wait_for_engine()
+        s.now += tick_s
+        s.tick()
+        if s.session.state is State.RECOVERING:
+            break
+    assert "a network did not end within 10 s" in caplog.text
+    network.open.set()
+
+
+def test_a_network_that_hangs_is_found_where_the_server_calls_with_pauses(
+    stage, monkeypatch, caplog
+):
+    network = Stuck()
+    s = stage(network)
+    s.until(State.PLAYING)
+    monkeypatch.setattr("stemd.daemon.engine.workers.STOP_S", 0.01)
+    network.open.clear()
+    for _ in range(ceil(HUNG_S) + 2):
+        for _ in range(5):
+            s.cycle(8)
+            s.wait_for_engine()
+            s.tick()
+        s.be_silent(0.75)
+        if s.session.state is State.RECOVERING:
+            break
+    assert "a network did not end within 10 s" in caplog.text
+    network.open.set()
+
+
+def test_pauses_of_the_main_thread_or_the_server_are_no_failure(stage, caplog):
+    s = stage()
+    s.until(State.PLAYING)
+    first = s.session.separation
+    for pause_s in (0.3, 0.9, 1.1, 1.9, 2.5, 30.0, 3600.0):
+        for _ in range(4):
+            s.now += pause_s  # the main thread's; the engine keeps up
+            s.play(1)
+        for _ in range(4):
+            s.be_silent(min(pause_s, 30.0))
+            s.play(1)
+    assert s.session.separation is first
+    assert s.session.state is State.PLAYING
+    assert "failed" not in caplog.text
+
+
+def test_a_process_that_stood_still_draws_no_conclusions(stage, monkeypatch):
+    s = stage()
+    s.until(State.PLAYING)
+    changing = s.session.change(setup(playing(*FOUR)))
+    s.tick()
+    with monkeypatch.context() as patched:  # the server ends its cycle only after this look
+        patched.setattr(s.graph, "port_names", list)
+        s.now += 10 * SUSPENDED_S
+        assert s.tick() is State.PLAYING
+    assert not changing.done.done(), "nothing of it was heard"
+    s.tick()
+    for _ in until(changing.ended.done):
+        s.play(1)
+    changing.done.result(0)
+
+
 def test_long_periods_at_a_low_rate_are_no_silence():
     graph = FakeGraph(samplerate=8000, period=8192)  # 1.02 s
     networks = LoadedNetworks(lambda: dict.fromkeys(("vocals", "accompaniment"), passing))
@@ -565,7 +649,9 @@ def test_long_periods_at_a_low_rate_are_no_silence():
             now += 1.02
             session.tick(session.rt.wait_events(0), now)
             assert session.state is not State.SILENT, "just before the next cycle"
-        session.tick(session.rt.wait_events(0), now + 1.1)
+        for _ in range(5):
+            now += TICK_S
+            session.tick(session.rt.wait_events(0), now)
         assert session.state is State.SILENT
     finally:
         session.close()
@@ -585,11 +671,9 @@ def test_a_client_whose_ports_another_program_removed_ends(stage, monkeypatch, r
     s.tick()
     left = [port for port in s.graph.port_names() if removed not in ("all", port[6:])]
     monkeypatch.setattr(s.graph, "port_names", lambda: left)
-    s.now += 0.9 * REMOVED_S
-    s.tick()
-    s.now += 0.2 * REMOVED_S
+    s.be_silent(0.9 * REMOVED_S)
     with pytest.raises(StemdError, match="another program removed stemd"):
-        s.tick()
+        s.be_silent(0.2 * REMOVED_S)
 
 
 def test_bypass_outlives_a_change_of_separation(stage):
@@ -746,14 +830,11 @@ def test_where_the_server_does_not_call_others_are_taken_at_once(stage):
     s.until(State.PLAYING)
     s.play(20)
     s.tick()
-    s.now += 1.5
-    assert s.tick() is State.SILENT
+    assert s.be_silent(1.5) is State.SILENT
     changing = s.session.change(setup(playing(*FOUR)))
     s.tick()
     assert not changing.done.done(), "the server may just be busy"
-    for _ in range(int(SUSPENDED_S / 0.25)):
-        s.now += 0.25
-        s.tick()
+    s.be_silent(SUSPENDED_S)
     assert changing.done.done()
     assert changing.ended.done(), "what is not heard any more is gone"
     assert changing.done.exception() is None
@@ -765,14 +846,11 @@ def test_where_the_server_does_not_call_others_are_taken_at_once(stage):
 def test_so_they_are_before_the_first_cycle(stage):
     s = stage()
     s.tick()
-    s.now += 1.5
-    assert s.tick() is State.SILENT
+    assert s.be_silent(1.5) is State.SILENT
     changing = s.session.change(setup(playing(*FOUR)))
     s.tick()
     assert not changing.done.done(), "the server may just be busy"
-    for _ in range(int(SUSPENDED_S / 0.25)):
-        s.now += 0.25
-        s.tick()
+    s.be_silent(SUSPENDED_S)
     assert changing.ended.done()
     assert changing.done.exception() is None
     s.cycle()
