@@ -5,6 +5,7 @@ from dataclasses import asdict
 from functools import partial
 
 from stemd.daemon.capacity.checks import check_processor, check_speed, check_versions
+from stemd.daemon.capacity.profiles import completed
 from stemd.daemon.cli.options import ConfigSource
 from stemd.daemon.cli.systemd_service import check_services
 from stemd.daemon.cli.terminal import echo, echo_json
@@ -21,7 +22,8 @@ from stemd.daemon.control.checks import (
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.replies import JoinedStatus
 from stemd.daemon.control.socket_paths import find_socket
-from stemd.daemon.engine.checks import check_networks, check_proc, check_rights, judge_grants
+from stemd.daemon.engine.checks import check_proc, check_rights, judge_grants
+from stemd.daemon.engine.networks import choose_networks, find_networks
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.findings import Finding, Weight, bad, good
 from stemd.daemon.graph import libjack
@@ -35,7 +37,7 @@ from stemd.daemon.graph.checks import (
 from stemd.daemon.graph.server_obstacles import NAMES, kinds_of
 from stemd.daemon.graph.stale_shm import remove_dead_metadata
 from stemd.daemon.supervisor.calls import apart
-from stemd.tflite_models.errors import ModelError
+from stemd.daemon.supervisor.problems import other_problems, problems_of_networks
 
 HUNG_S = 10.0
 """How long joining and checking a server may take."""
@@ -86,13 +88,15 @@ def examine(source: ConfigSource, seconds: float = 0) -> Iterator[Finding]:
         How long to play at the end; 0: not at all.
     """
     try:
-        config = source.load()
-    except (ConfigError, ModelError) as error:  # of networks that `profile: auto` looks for
+        config = source.read()
+    except ConfigError as error:
         yield bad("configuration", str(error), "correct it; what follows is for the defaults")
         config, source = Config(), ConfigSource()
     else:
         read = source.path or existing_default_path()
         yield good("configuration", str(read) if read else "no file: the defaults")
+    for problem in other_problems(config):
+        yield bad("configuration", str(problem))
     yield from check_versions()
     if missing := list(check_proc()):
         yield from missing
@@ -104,13 +108,7 @@ def _examine_system(config: Config, source: ConfigSource, seconds: float) -> Ite
     """Check networks, servers, rights, service and daemon."""
     answer = ask_daemon(config.control.socket, config.jack.client_name)
     playing = answer if isinstance(answer, JoinedStatus) else None
-    yield check_networks(config.separation.networks, config.separation.stems)
-    if playing:
-        yield good(
-            "speed", f"not measured beside a daemon that plays; its load: {load_in_words(playing)}"
-        )
-    else:
-        yield from check_speed(config.separation)
+    yield from _examine_networks(config, playing)
     yield from check_libraries()
     servers = _servers(config, kinds_of(config.jack.server), matches_ports=not playing)
     if playing:  # perhaps on a private server, which only it knows
@@ -137,6 +135,24 @@ def _examine_system(config: Config, source: ConfigSource, seconds: float) -> Ite
         playing or is_private or any(each.weight is not Weight.BAD for each in servers)
     ):
         yield from _playing(config, source, playing, seconds)
+
+
+def _examine_networks(config: Config, playing: JoinedStatus | None) -> Iterator[Finding]:
+    """Check the networks and, unless a daemon plays, measure their speed."""
+    problems = list(problems_of_networks(config))
+    for problem in problems:
+        yield bad("networks", str(problem))
+    if problems:
+        return
+    wishes = completed(config).separation
+    found = find_networks(choose_networks(wishes.networks, wishes.stems).name)
+    yield good("networks", f"{found.name} ({found.origin}), every file as it should be")
+    if playing:
+        yield good(
+            "speed", f"not measured beside a daemon that plays; its load: {load_in_words(playing)}"
+        )
+    else:
+        yield from check_speed(wishes)
 
 
 def _servers(config: Config, kinds: Collection[str], matches_ports: bool = False) -> list[Finding]:

@@ -135,17 +135,29 @@ class ConfigSource:
     path: Path | None = None
     settings: tuple[str, ...] = ()
 
-    def load(self) -> Config:
-        """Read the configuration, and complete it for this machine.
+    def read(self) -> Config:
+        """Read the configuration.
 
         Raises
         ------
         ConfigError
             With every error in it, a line each.
         """
+        return load_config(self.path, self.settings)
+
+    def load(self) -> Config:
+        """Read the configuration, and complete it for this machine.
+
+        Raises
+        ------
+        ConfigError
+            As `read`, or the keys do not fit those that the profile chooses.
+        ModelError
+            The networks that the profile chooses from cannot be read.
+        """
         from stemd.daemon.capacity.profiles import completed
 
-        return completed(load_config(self.path, self.settings))
+        return completed(self.read())
 
     def arguments(self) -> list[str]:
         """Return the options that give another `stemd` the same configuration."""

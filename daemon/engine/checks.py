@@ -1,17 +1,13 @@
-"""Checks of the networks and of real-time rights, for `stemd doctor`."""
+"""Checks of /proc and of real-time rights, for `stemd doctor`."""
 
 import resource
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
-from stemd.daemon.engine.networks import choose_networks, find_networks
 from stemd.daemon.engine.rights import remedy_for_limits, why_none_permitted
 from stemd.daemon.engine.scheduling import may_have_priority, may_lock_memory, rtkit
-from stemd.daemon.errors import ConfigError
 from stemd.daemon.findings import Finding, bad, good, hint
-from stemd.tflite_models.errors import ModelError
 
 PROC = Path("/proc/self")
 
@@ -30,15 +26,6 @@ def check_proc() -> Iterator[Finding]:
             f"there is no {PROC.parent}, in which stemd looks for servers and rights",
             "mount it: sudo mount -t proc proc /proc",
         )
-
-
-def check_networks(networks: str, stems: Literal["auto"] | int) -> Finding:
-    """Check every file of the networks in use."""
-    try:
-        found = find_networks(choose_networks(networks, stems).name)
-    except (ConfigError, ModelError) as error:
-        return bad("networks", str(error))
-    return good("networks", f"{found.name} ({found.origin}), every file as it should be")
 
 
 def is_granted(priority: int) -> bool:

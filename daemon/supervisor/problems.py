@@ -4,52 +4,75 @@
 does without.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import TypeAlias
 
+from stemd.daemon.capacity.profiles import completed
 from stemd.daemon.config import Config
 from stemd.daemon.control.socket_paths import expanded
-from stemd.daemon.engine.networks import choose_networks, refuse_without_residual
+from stemd.daemon.engine.networks import choose_networks, find_networks, refuse_without_residual
 from stemd.daemon.errors import ConfigError, StemdError
+from stemd.tflite_models.errors import ModelError
+
+Problem: TypeAlias = StemdError | ModelError
+"""The message has the remedy."""
 
 
 def refuse_problems(config: Config) -> None:
     """Raise an error if this machine lacks what the configuration asks for.
+
+    Parameters
+    ----------
+    config : Config
+        As it was read, not completed.
 
     Raises
     ------
     ConfigError
         With everything that is missing, a line each.
     ModelError
-        The user's folders cannot be read.
+        The networks are damaged, or cannot be read, and nothing else is wrong.
     """
-    if problems := list(problems_of(config)):
-        raise ConfigError("the configuration cannot be used on this machine:", *problems)
+    problems = [*problems_of_networks(config), *other_problems(config)]
+    if not any(isinstance(each, StemdError) for each in problems):
+        for each in problems:
+            raise each
+    if problems:
+        lines = (line for each in problems for line in str(each).splitlines())
+        raise ConfigError("the configuration cannot be used on this machine:", *lines)
 
 
-def problems_of(config: Config) -> Iterator[str]:
-    """Yield each thing that this machine lacks, with the remedy.
+def problems_of_networks(config: Config) -> Iterator[Problem]:
+    """Yield why the wanted networks cannot be used; each file is checked."""
+    wishes = config.separation
+    try:
+        chosen = choose_networks(wishes.networks, wishes.stems)
+    except (StemdError, ModelError) as error:
+        yield error
+    else:
+        yield from _errors_of([partial(find_networks, chosen.name), partial(_refuse_works, config)])
 
-    Raises
-    ------
-    ModelError
-        The user's folders cannot be read.
-    """
+
+def other_problems(config: Config) -> Iterator[Problem]:
+    """Yield each other thing that this machine lacks."""
     control = config.control
     paths = {"control.state_file": control.state_file}
     if control.socket not in ("auto", "off"):
         paths["control.socket"] = control.socket
-    checks: list[Callable[[], object]] = [partial(_check_networks, config)]
-    checks += [partial(expanded, key, path) for key, path in paths.items() if path]
-    checks += [interface.refuse_without_extra for _, interface in config.interfaces()]
+    yield from _errors_of(partial(expanded, key, path) for key, path in paths.items() if path)
+    yield from _errors_of(interface.refuse_without_extra for _, interface in config.interfaces())
+
+
+def _errors_of(checks: Iterable[Callable[[], object]]) -> Iterator[Problem]:
     for check in checks:
         try:
             check()
-        except StemdError as error:
-            yield str(error)
+        except (StemdError, ModelError) as error:
+            yield error
 
 
-def _check_networks(config: Config) -> None:
-    wishes = config.separation
+def _refuse_works(config: Config) -> None:
+    wishes = completed(config).separation
     for work in wishes.works(choose_networks(wishes.networks, wishes.stems)):
         refuse_without_residual(work)

@@ -68,10 +68,21 @@ def test_networks_that_a_profile_cannot_choose_from_are_a_finding_like_others(mo
         raise ModelError("models: Permission denied; make it readable")
 
     monkeypatch.setattr(profiles, "choose_networks", closed)
-    first, *others = examine(ConfigSource(None, ("separation.profile=auto",)))
-    assert first.weight is Weight.BAD
-    assert "make it readable" in first.found
-    assert {each.about for each in others} >= {"networks", "server", "real time", "processor"}
+    found = list(examine(ConfigSource(None, ("separation.profile=auto",))))
+    (networks,) = (each for each in found if each.about == "networks")
+    assert networks.weight is Weight.BAD
+    assert "make it readable" in networks.found
+    assert {each.about for each in found} >= {"configuration", "server", "real time", "processor"}
+
+
+def test_all_problems_of_the_configuration_are_findings(tmp_path):
+    damaged_four_stems(tmp_path)
+    settings = ("separation.stems=4", "separation.T=100", "control.state_file=~nobodyknows/x")
+    bad = [each for each in examine(ConfigSource(None, settings)) if each.weight is Weight.BAD]
+    found = " ".join(each.found for each in bad)
+    assert "run `stemd models install 4stems`" in found
+    assert "T must be a multiple of 64" in found
+    assert "control.state_file: there is no home folder" in found
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,11 @@
-"""What is checked of networks and real-time rights."""
+"""What is checked of real-time rights."""
 
 import resource
 
 import pytest
 
-from damaged import damaged_four_stems
 from stemd.daemon.engine import checks, rights
-from stemd.daemon.engine.checks import check_networks, check_rights, judge_grants
+from stemd.daemon.engine.checks import check_rights, judge_grants
 from stemd.daemon.findings import Weight
 
 
@@ -19,19 +18,6 @@ def _own_folders(tmp_path, monkeypatch):
 def find(about: str):
     (found,) = (each for each in check_rights() if each.about == about)
     return found
-
-
-def test_networks_are_checked():
-    found = check_networks("auto", 2)
-    assert found.weight is Weight.GOOD
-    assert "2stems (bundled)" in found.found
-
-
-def test_damaged_networks_are_bad_and_the_remedy_is_a_command(tmp_path):
-    damaged_four_stems(tmp_path)
-    found = check_networks("auto", 4)
-    assert found.weight is Weight.BAD
-    assert "run `stemd models install 4stems`" in found.found
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,21 @@ from dataclasses import replace
 
 import pytest
 
+from damaged import damaged_four_stems
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.interfaces.interface import Extra
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.supervisor import problems
-from stemd.daemon.supervisor.problems import problems_of, refuse_problems
+from stemd.daemon.supervisor.problems import (
+    other_problems,
+    problems_of_networks,
+    refuse_problems,
+)
+from stemd.tflite_models.errors import ModelError
+
+
+def problems_of(config) -> list[str]:
+    return [str(each) for each in (*problems_of_networks(config), *other_problems(config))]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +40,7 @@ def test_each_problem_is_one_line(setting, said, tmp_path, monkeypatch):
 def test_networks_that_have_no_residual_are_a_problem(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     settings = ["separation.networks=4stems-stemd", "separation.residual=true"]
-    assert list(problems_of(load_config(None, settings))) == []
+    assert problems_of(load_config(None, settings)) == []
     chosen = problems.choose_networks("4stems-stemd")
     monkeypatch.setattr(problems, "choose_networks", lambda *_: replace(chosen, masks="softmax"))
     (line,) = problems_of(load_config(None, settings))
@@ -42,7 +52,7 @@ def test_packages_that_an_interface_lacks_are_a_problem(section, package, monkey
     monkeypatch.setattr(Extra, "is_installed", property(lambda _: False))
     (line,) = problems_of(load_config(None, [f"{section}.port=9000"]))
     assert line.startswith(f"{section}.port needs {package}")
-    assert list(problems_of(load_config(None))) == []
+    assert problems_of(load_config(None)) == []
 
 
 def test_an_extra_is_installed_or_not():
@@ -58,3 +68,28 @@ def test_all_problems_are_named_at_once():
     assert first == "the configuration cannot be used on this machine:"
     assert len(others) == 2
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("profile", ["none", "auto"])
+def test_damaged_networks_hide_no_other_problem(tmp_path, monkeypatch, profile):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    damaged_four_stems(tmp_path)
+    settings = [
+        "separation.stems=4",
+        "separation.T=100",
+        f"separation.profile={profile}",
+        "control.state_file=~nobodyknows/x",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        refuse_problems(load_config(None, settings))
+    _, files, work, state_file = str(caught.value).splitlines()
+    assert "run `stemd models install 4stems`" in files
+    assert "T must be a multiple of 64" in work
+    assert "control.state_file" in state_file
+
+
+def test_damaged_networks_alone_are_no_error_of_the_configuration(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    damaged_four_stems(tmp_path)
+    with pytest.raises(ModelError, match="run `stemd models install 4stems`"):
+        refuse_problems(load_config(None, ["separation.stems=4"]))
