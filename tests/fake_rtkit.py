@@ -69,7 +69,7 @@ def serve(quota: Quota) -> None:
             signature, values = answer(message.header.fields[3], message.body, quota)
         except OSError as error:
             refusal = f"org.freedesktop.DBus.Error.{REFUSALS[error.errno]}"
-            connection.send(new_error(message, refusal, "s", (str(error),)))
+            connection.send(new_error(message, refusal, "s", (error.strerror,)))
         else:
             connection.send(new_method_return(message, signature, values))
 
@@ -81,7 +81,7 @@ PROPERTIES = {
 }
 
 
-REFUSALS = {EPERM: "AccessDenied", EBUSY: "Failed"}
+REFUSALS = {EPERM: "AccessDenied", EBUSY: "AccessDenied"}
 
 
 def answer(member: str, body: tuple, quota: Quota) -> tuple[str | None, tuple]:

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from stemd.daemon.engine.rights import remedy_for_limits, why_none_permitted
-from stemd.daemon.engine.scheduling import may_have_priority, may_lock_memory, rtkit
+from stemd.daemon.engine.rights import remedy_for_limits, why_none_permitted, why_rtkit_refuses
+from stemd.daemon.engine.scheduling import LOWEST, may_have_priority, may_lock_memory, rtkit
 from stemd.daemon.findings import Finding, bad, good, hint
 
 PROC = Path("/proc/self")
@@ -37,10 +37,12 @@ def check_rights() -> Iterator[Finding]:
     """Yield what the system permits: real-time priority, its share of time, locked memory."""
     if may_have_priority(1):
         yield good("real time", "permitted")
-    elif highest := rtkit.ask_terms().result().highest:
+    elif (highest := rtkit.ask_terms().result().highest) and rtkit.grants():
         yield good("real time", f"granted by rtkit, up to priority {highest}")
     else:
         reason, remedy = why_none_permitted()
+        if highest:
+            reason = f"{reason}, and {why_rtkit_refuses(LOWEST)}"
         remedy = f"under load, audio may drop out: {remedy}"
         yield hint("real time", f"not permitted: {reason}", remedy)
     yield from _throttling()

@@ -49,7 +49,10 @@ IN_CGROUP = (
     "start stemd outside of it, or give it that budget",
 )
 
-REFUSED_BY_RTKIT = "rtkit refuses it for now, and is asked again from time to time"
+REFUSED_BY_RTKIT = (
+    "rtkit refuses it for now: it grants one user only so many programs, threads and requests, and "
+    "none outside a session; it is asked again from time to time"
+)
 
 OVERRUN = "a thread ran for longer than rtkit permits, and priority was taken back"
 
@@ -180,16 +183,26 @@ def why_refused(server: int) -> tuple[str, str]:
     if max(limit, permitted_by_rtkit()) < needed and not has_capability(CAP_SYS_NICE):
         at_least = "" if wanted.engine else " at least"
         return f"RLIMIT_RTPRIO is {limit}, and {needed}{at_least} is wanted", remedy_for_limits()
+    if limit < needed and not has_capability(CAP_SYS_NICE):
+        return why_rtkit_refuses(server), remedy_for_limits()
     if server == NORMAL:
         return NO_SERVER_PRIORITY
-    if limit < needed and not has_capability(CAP_SYS_NICE):
-        return REFUSED_BY_RTKIT, remedy_for_limits()
     if wanted.workers == NORMAL:
         return (
             f"the server's own real-time priority of {server} leaves no room below it",
             "give the server a higher one, as by jackd -P 70",
         )
     return IN_CGROUP
+
+
+def why_rtkit_refuses(server: int) -> str:
+    """Return why a thread has no priority where only rtkit could grant it."""
+    if server == NORMAL:  # PipeWire's library asks rtkit itself, and jackd does not
+        return (
+            "the audio server's thread has no real-time priority: RLIMIT_RTPRIO is "
+            f"{rtprio_limit()}, and rtkit has not granted it any either"
+        )
+    return REFUSED_BY_RTKIT
 
 
 def why_none_permitted() -> tuple[str, str]:

@@ -1,7 +1,9 @@
 """Real-time priority from rtkit, for users whom no limit permits it.
 
 rtkit is a service on the system's D-Bus that desktops have; PipeWire asks it too. It is asked by
-systemd's `busctl`, which spares a D-Bus library in the process.
+systemd's `busctl`, which spares a D-Bus library in the process. The desktop portal's interface
+org.freedesktop.portal.Realtime would be no way round a refusal: it hands the request on to the same
+rtkit, as the same user, for programs in a sandbox that do not see the system's bus.
 
 What it makes real-time may not run for longer than it says (200 ms) without waiting for something,
 or the kernel kills the process. So a little before, all threads that it made real-time become
@@ -15,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Lock
+from threading import Lock, get_native_id
 
 from stemd.daemon.engine._rt import lib
 
@@ -87,6 +89,17 @@ class RealtimeKit:
             self._wanted[thread] = priority
         self._start(lambda: self._make_realtime(thread))
 
+    def grants(self) -> bool:
+        """Whether rtkit grants the calling thread a priority, which is given back; waits for it."""
+        thread = get_native_id()
+        with self._lock:
+            self._wanted[thread] = 1
+        self._make_realtime(thread)
+        has_priority = bool(os.sched_getparam(thread).sched_priority)
+        _make_normal(thread)
+        self.forget(thread)
+        return has_priority
+
     def forget(self, thread: int) -> None:
         """Drop a thread that needs nothing from rtkit any more (any thread)."""
         with self._lock:
@@ -127,8 +140,7 @@ class RealtimeKit:
                 del self._wanted[thread]
         with suppress(OSError):  # it has ended
             if not wanted:
-                flags = os.SCHED_OTHER | os.SCHED_RESET_ON_FORK
-                os.sched_setscheduler(thread, flags, os.sched_param(0))
+                _make_normal(thread)
             if os.sched_getparam(thread).sched_priority:
                 lib.rt_guard_thread(thread)  # after an overrun none is guarded
                 return
@@ -137,6 +149,12 @@ class RealtimeKit:
 
 def _soft_us(terms: Terms) -> int:
     return int(SOFT_SHARE * terms.longest_us)
+
+
+def _make_normal(thread: int) -> None:
+    """Take a thread's priority; `OSError` if it has ended."""
+    flags = os.SCHED_OTHER | os.SCHED_RESET_ON_FORK
+    os.sched_setscheduler(thread, flags, os.sched_param(0))
 
 
 def _busctl(verb: str, *arguments: str) -> str:

@@ -96,11 +96,24 @@ def test_refusal_in_spite_of_the_limit_names_container_and_unit(system):
     assert "although" in read_rights(system(granted={}, capable=True)).reason
 
 
-def test_where_rtkit_refuses_what_it_permits_it_is_the_reason(system, monkeypatch):
+def test_where_rtkit_refuses_what_it_permits_it_is_the_reason(system, limits, monkeypatch):
+    limits(DEBIAN_13)
     monkeypatch.setattr(module, "permitted_by_rtkit", lambda: 20)
     rights = read_rights(system(server=20, granted={}))
-    assert "rtkit refuses it for now, and is asked again" in rights.reason
-    assert "cgroup" not in rights.remedy
+    assert rights.reason.startswith("rtkit refuses it for now: it grants one user only so many")
+    assert "usermod -aG pipewire" in rights.remedy
+
+
+def test_where_rtkit_has_refused_the_servers_thread_it_is_not_told_to_be_installed(
+    system, limits, monkeypatch
+):
+    """PipeWire's library requests that thread's priority, once."""
+    limits(DEBIAN_13)
+    monkeypatch.setattr(module, "permitted_by_rtkit", lambda: 20)
+    rights = read_rights(system(server=NORMAL))
+    assert "RLIMIT_RTPRIO is 0, and rtkit has not granted it any either" in rights.reason
+    assert "server itself" not in rights.reason
+    assert "usermod -aG pipewire" in rights.remedy
 
 
 def test_server_without_priority_is_the_reason_where_the_limit_permits_it(system):

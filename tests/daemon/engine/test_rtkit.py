@@ -120,7 +120,10 @@ def bus(desktop):
 def test_threads_get_from_rtkit_what_the_kernel_refuses(bus):
     said = run(
         """
+        ask, may_answer = module._busctl, threading.Event()
+        module._busctl = lambda *arguments: may_answer.wait(PATIENCE_S) and ask(*arguments)
         print(priorities_below(20).engine)
+        may_answer.set()
         wait_until(permitted_by_rtkit)
         wanted = priorities_below(88)
         print(wanted)
@@ -220,6 +223,49 @@ def test_what_rtkit_refuses_for_too_many_requests_it_is_asked_for_again(desktop)
                 address,
             )
     assert said == ["3", "False", "4"]
+
+
+@needs_priority
+@pytest.mark.parametrize("burst", [0, 1])
+def test_whether_rtkit_grants_anything_is_tried(burst):
+    """For it says what it permits also where others have used up what it grants one user."""
+    with TemporaryDirectory(prefix="stemd-") as folder, buses(Path(folder)) as (_, system):
+        address = system.environment["DBUS_SYSTEM_BUS_ADDRESS"]
+        with fake_rtkit(address, burst):
+            said = run(
+                """
+                print(rtkit.ask_terms().result(PATIENCE_S).highest, rtkit.grants())
+                print(priority_of(0), rtkit.is_asked)
+                """,
+                address,
+            )
+    assert said == [f"{HIGHEST} {burst > 0}", "0 False"]
+
+
+@needs_priority
+def test_on_a_desktop_where_rtkit_grants_no_more_that_is_said_with_the_remedy():
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="stemd-")))
+        environment = {"HOME": str(folder)}
+        for bus in stack.enter_context(buses(folder)):
+            environment |= bus.environment
+        stack.enter_context(fake_rtkit(environment["DBUS_SYSTEM_BUS_ADDRESS"], burst=2))
+        pipewire = servers.PipeWire(48_000, 1024, folder)
+        pipewire.environment |= environment
+        stack.enter_context(closing(pipewire))
+        pipewire.start()
+        options = ("--server", "pipewire", "--stems", "2")
+        program = [*without_rights(), STEMD]
+        stack.enter_context(running(pipewire.environment, *options, program=program))
+        client = stack.enter_context(ControlClient(folder / "stemd" / "stemd.socket"))
+        wait_until(lambda: "rtkit" in client.ask("status")["realtime"]["found"])
+        realtime = client.ask("status")["realtime"]
+        assert "install rtkit" not in realtime["remedy"]
+        doctor = [*program, "doctor", "--seconds", "0", "--set", "jack.server=pipewire"]
+        found = subprocess.run(
+            doctor, env=pipewire.environment, capture_output=True, text=True, timeout=PATIENCE_S
+        )
+    assert "rtkit refuses it for now" in found.stdout
 
 
 @needs_priority
