@@ -9,6 +9,7 @@ from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.stale_shm import remove_dead_metadata
 from stemd.daemon.supervisor.calls import apart
+from stemd.daemon.supervisor.health import AttendedClock
 
 log = logging.getLogger(__name__)
 
@@ -89,13 +90,13 @@ class Joiner:
         Return None if no server is wanted any more; the thread then stays until the call returns.
         """
         joined = apart(self._join, "stemd-join")
-        began, is_told = monotonic(), False
+        clock, is_told = AttendedClock(), False
         while self._is_wanted():
+            hung_s = clock.at(monotonic())
             with suppress(TimeoutError):
                 self._last = joined.result(LOOK_S)
                 return self._last
             self._work()
-            hung_s = monotonic() - began
             if hung_s > STUCK_S:
                 raise StemdError(
                     f"the server takes connections, but has not answered for {STUCK_S:.0f} s: "

@@ -89,6 +89,24 @@ def test_a_server_that_lets_no_client_join_for_too_long_ends_the_daemon(servers,
     go.set()
 
 
+def test_a_machine_that_stood_still_while_a_server_is_joined_ends_nothing(monkeypatch):
+    now, go, graph = [0.0], threading.Event(), FakeGraph()
+
+    def work():
+        now[0] += 10 * joining.STUCK_S
+        if now[0] > 25 * joining.STUCK_S:
+            go.set()
+
+    def join():
+        assert go.wait(PATIENCE_S)
+        return graph
+
+    monkeypatch.setattr(joining, "monotonic", lambda: now[0])
+    joiner = joining.Joiner(join, work, lambda: True)
+    assert joiner.wait() is graph
+    assert not joiner.trouble
+
+
 def test_a_server_that_takes_connections_but_lets_no_client_in_is_asked_less_often(
     servers, monkeypatch, daemon
 ):
