@@ -80,18 +80,21 @@ class Engine:
         try:
             while not self._stopping:
                 self._link.wait(WAIT_S)
-                self._serve()
-                engine_rests()
+                if self._serve():
+                    engine_rests()
         except Exception as error:  # noqa: BLE001 - any error ends the engine, and must be reported
             self._link.release()
             self._on_failure(error)
 
-    def _serve(self) -> None:
-        """Process all the input there is."""
+    def _serve(self) -> bool:
+        """Process all the input there is; return whether that made output."""
+        has_delivered = False
         while not self._stopping and (frames := self._link.read(self._input)):
             started = thread_time()
             for stems in self._pipeline.process(self._input[:, :frames]):
                 self._link.write(stems)
                 self._on_progress()
+                has_delivered = True
             self.busy_s += thread_time() - started
             self.processed += frames
+        return has_delivered

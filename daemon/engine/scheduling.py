@@ -421,15 +421,16 @@ def scheduled(role: Role) -> list[tuple[int, int]]:
 
 
 def engine_rests() -> None:
-    """Note that an engine has finished its work for now (engine thread)."""
+    """Note that an engine has just made output, and rests (engine thread)."""
     _engine_rests.set()
 
 
 def wait_for_rest() -> None:
-    """Wait until an engine has just finished its work (any thread).
+    """Wait until an engine has just made output (any thread).
 
-    It then does not need the interpreter for nearly two periods. Call this before native code that
-    holds the interpreter for long, such as the preparation of a network.
+    Then it does not need the interpreter for the longest time that there is: until a whole hop and
+    what is played ahead have been heard. Call this before native code that holds the interpreter
+    for long, such as the preparation of a network.
     """
     if any(thread.role is Role.ENGINE and thread.is_alive() for thread in _role_threads()):
         _engine_rests.clear()

@@ -16,6 +16,7 @@ from stemd.daemon.ports import INPUTS, OUTPUTS, outputs_of
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import SAMPLERATE, SPLEETER, Scheme
 from two_networks import low_and_high
+from waiting import wait_until
 
 HOP_LENGTH = SPLEETER.hop_length
 
@@ -105,6 +106,20 @@ def test_after_a_hitch_networks_keep_their_priority_for_a_trial(idle):
     idle._watch_load()
     assert not idle.is_overloaded
     assert [worker._thread.wanted for worker in idle._workers.workers] == [1, 1]
+
+
+def test_it_rests_when_it_has_made_output(separation, monkeypatch):
+    """Not after each short period: a moment later the output lasts for a hop less."""
+    rests, frames = [], HOP_LENGTH // 4
+    monkeypatch.setattr(
+        "stemd.daemon.engine.engine.engine_rests",
+        lambda: rests.append(separation._engine.processed),
+    )
+    for heard in range(frames, 4 * HOP_LENGTH, frames):
+        separation.graph.cycle(np.zeros((2, frames), "f4"))
+        wait_until(lambda heard=heard: separation._engine.processed == heard)
+    wait_until(lambda: len(rests) == 3)
+    assert rests == [HOP_LENGTH, 2 * HOP_LENGTH, 3 * HOP_LENGTH]
 
 
 @pytest.mark.parametrize("part", ["Separator", "Pipeline", "Link", "Engine"])
