@@ -44,6 +44,9 @@ class FileRecord(_Part):
     file: FileName
     bytes: Annotated[int, Field(gt=0)]
     sha256: Sha256
+    crc32: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """Of sha256 and the content, for a derived graph. It is checked at each start, because it is
+    much quicker to compute than sha256."""
     set: FileName | None = None
     """The set whose file it is, if not this one: it lies in that one's folder, beside this."""
 

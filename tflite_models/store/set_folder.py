@@ -8,9 +8,11 @@ not name is removed. A crash at any moment leaves the old set or the new one.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from zlib import crc32
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import PART_PREFIX, open_ordinary, remove_if_empty, write_whole
@@ -74,23 +76,32 @@ def graph_name(stem: str, sha256: str) -> str:
     return f"{stem}-{sha256[:12]}.tflite"
 
 
-def says_stem(path: Path, stem: str) -> bool:
-    """Whether the file of a graph says of itself that it is this stem's.
+def is_as_written(folder: Path, record: FileRecord) -> bool:
+    """Whether the file of a derived graph is unchanged, and says of itself that it is its stem's.
 
-    To look for that takes less than to import the classes of the whole format, which a daemon
-    whose graphs are made does without.
+    To look for the stem's name takes less than to import the classes of the whole format, which a
+    daemon whose graphs are made does without.
 
     Raises
     ------
     OSError
         The file cannot be read.
     """
-    with open_ordinary(path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return content.find(beginning(stem)) >= 0
+    with open_ordinary(record.path(folder)) as file:
+        if os.fstat(file.fileno()).st_size != record.bytes:
+            return False
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            is_unchanged = _checksum(record.sha256, content) == record.crc32
+            return is_unchanged and content.find(beginning(record.stem)) >= 0
 
 
 def _write_graph(folder: Path, stem: str, content: bytes, plain_name: bool) -> FileRecord:
     digest = hashlib.sha256(content).hexdigest()
     name = f"{stem}.tflite" if plain_name else graph_name(stem, digest)
     write_whole(folder / name, content)
-    return FileRecord(stem=stem, file=name, bytes=len(content), sha256=digest)
+    checksum = None if plain_name else _checksum(digest, content)
+    return FileRecord(stem=stem, file=name, bytes=len(content), sha256=digest, crc32=checksum)
+
+
+def _checksum(sha256: str, content: bytes | mmap) -> int:
+    return crc32(content, crc32(sha256.encode()))

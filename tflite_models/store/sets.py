@@ -17,7 +17,7 @@ from stemd.tflite_models.families import family_of
 from stemd.tflite_models.files import explained, locked
 from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind
 from stemd.tflite_models.store.manifest import FileRecord, Manifest, read_manifest
-from stemd.tflite_models.store.set_folder import graph_name, says_stem, write_set
+from stemd.tflite_models.store.set_folder import graph_name, is_as_written, write_set
 
 CACHED_SPECS = 8
 """So many derived sets are kept, all of `stemd bench` among them, because they need much space; of
@@ -133,8 +133,7 @@ class ModelSet:
                 return None
             if found.stems != self.stems or not all(_is_derived(each) for each in found.files):
                 return None
-            _check(folder, found)
-            is_right = all(says_stem(record.path(folder), record.stem) for record in found.files)
+            is_right = all(is_as_written(folder, record) for record in found.files)
         except (ModelError, OSError):  # missing or damaged: derive it again
             return None
         return found if is_right else None

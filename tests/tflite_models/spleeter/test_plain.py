@@ -22,7 +22,8 @@ from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.spleeter.streaming import compile_graph
 from stemd.tflite_models.spleeter.unet import Activations, Architecture, UNet
 from stemd.tflite_models.spleeter.variables import read_unet
-from stemd.tflite_models.store.set_folder import says_stem
+from stemd.tflite_models.store.manifest import FileRecord
+from stemd.tflite_models.store.set_folder import is_as_written
 
 ABOUT = {"licence": "MIT", "citation": "someone"}
 
@@ -222,4 +223,6 @@ def test_a_missing_file_gives_no_weights(tmp_path):
 def test_a_graph_that_is_no_ordinary_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "vocals.tflite")
     with pytest.raises(OSError, match="it is a FIFO, and must be an ordinary file"):
-        says_stem(tmp_path / "vocals.tflite", "vocals")
+        is_as_written(
+            tmp_path, FileRecord(stem="vocals", file="vocals.tflite", bytes=1, sha256="0" * 64)
+        )
