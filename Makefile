@@ -231,6 +231,7 @@ FOR_SERVER := \
 JACK_TOOLS := $$(grep -qs bookworm /etc/os-release && echo jackd2 || echo jack-example-tools)
 
 FOR_RUN := $(FOR_SERVER) \
+  $(call need,command -v ffmpeg,ffmpeg) \
   $(call need,command -v $(PYTHON),python3) \
   $(call need,$(PYTHON) -c 'import ensurepip',python3-venv) \
   $(call need,$(PYTHON) -c 'import os$(comma) sysconfig as s; os.stat(s.get_path("include") + "/Python.h")',python3-dev) \
@@ -251,7 +252,6 @@ FOR_TEST := $(FOR_DEMO) \
 FOR_PEERS := $(FOR_TEST) \
   $(call need,command -v mpd && command -v mpc,mpd mpc) \
   $(call need,command -v mpv,mpv) \
-  $(call need,command -v ffmpeg,ffmpeg) \
   $(call need,command -v aj-snapshot,aj-snapshot) \
   $(call need,command -v jack_mix_box,jack-mixer) \
   $(call need,command -v oscsend,liblo-tools) \

@@ -43,7 +43,7 @@ class Stemd:
         done = 0
         try:
             workers.start()
-            for block in aligned([self._mixture], frames, Pipeline(separator, SAMPLERATE)):
+            for block in aligned([self._mixture], Pipeline(separator, SAMPLERATE)):
                 rows[:, done : done + block.shape[1]] = block
                 done += block.shape[1]
         finally:

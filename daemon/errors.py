@@ -28,5 +28,11 @@ class AudioFileError(StemdError):
     """An audio file cannot be read or written."""
 
 
+class DamagedSongError(StemdError):
+    """Something is missing in a song; the stems of all that there is are written."""
+
+    exit_code = 3
+
+
 class ServerError(StemdError):
     """No JACK or PipeWire server answers, or it went away."""

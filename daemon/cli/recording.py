@@ -26,7 +26,8 @@ from stemd.daemon.engine.networks import LoadedNetworks, choose_networks
 from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.engine.separation import Report
 from stemd.daemon.errors import ServerError, StemdError
-from stemd.daemon.files.audio_file import Song, writing_stems
+from stemd.daemon.files.song import Song
+from stemd.daemon.files.stem_files import writing_stems
 from stemd.daemon.graph.client import Connection, Graph
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.patchbay import Patchbay
@@ -184,7 +185,7 @@ def read_song(song: Path) -> Waveform:
     AudioFileError
         If it cannot be read.
     """
-    with Song(song) as opened:
+    with Song(song, is_bundled=song == SONG) as opened:
         blocks = np.concatenate(list(opened.blocks()), axis=1)
         resampled: Waveform = soxr.resample(blocks.T, opened.samplerate, SAMPLERATE).T
     return resampled

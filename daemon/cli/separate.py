@@ -9,11 +9,11 @@ import click
 
 from stemd.daemon.cli.options import NETWORKS, NUMBER_OF_STEMS, Choice, NamedPath, refuse_both
 from stemd.daemon.cli.terminal import echo, progress_bar
-from stemd.daemon.errors import ConfigError, StemdError
+from stemd.daemon.errors import ConfigError, DamagedSongError, StemdError
 from stemd.daemon.presets import PRESETS, fitting_schemes
 from stemd.daemon.work import AUTO, Work
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import OFFLINE
+from stemd.dsp.scheme import CHANNELS, OFFLINE
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
@@ -99,7 +99,11 @@ def separate(
 ) -> None:
     """Separate a file into stems.
 
-    Reads WAV, FLAC, OGG and MP3, and writes one file for each stem.
+    Reads WAV, RF64, W64, AIFF, CAF and FLAC, and by ffmpeg everything else that plays, also the
+    sound of films. A SONG of - is standard input. Writes one file for each stem.
+
+    Of a damaged file stemd separates all that can be decoded, puts silence where something is
+    missing, says where that is, and the exit code is 3.
 
     Files of the same name in the folder are replaced once the new ones are complete.
     """
@@ -146,19 +150,27 @@ def separate_file(
 
     Raises
     ------
+    DamagedSongError
+        The stems are written, and something is missing in the song.
     StemdError, ModelError
         With what, value, rule and remedy.
     """
     from stemd.daemon.capacity.choice import choose
-    from stemd.daemon.files.audio_file import Song
     from stemd.daemon.files.separate import separate
+    from stemd.daemon.files.song import Song
 
     started = monotonic()
     with Song(path) as song:
         folder = folder or _folder_of(path)
+        if song.channels > CHANNELS:
+            echo(
+                f"{song.name} has {song.channels} channels: they are mixed down to stereo "
+                "(ITU-R BS.775)",
+                err=True,
+            )
         work, loader = choose(works)
         networks = loader()
-        with progress_bar(song.path.name) as on_progress:
+        with progress_bar(Path(song.name).name) as on_progress:
             separated = separate(
                 song,
                 folder,
@@ -170,7 +182,7 @@ def separate_file(
                 on_progress,
                 work.networks.masks,
             )
-        speed = song.frames / song.samplerate / (monotonic() - started)
+        speed = separated.frames / song.samplerate / (monotonic() - started)
     for file in separated.files:
         echo(str(file))
     if separated.clipped:
@@ -180,9 +192,18 @@ def separate_file(
             err=True,
         )
     echo(f"{speed:.2g} times real time", err=True)
+    if damage := song.damage:
+        raise DamagedSongError(
+            f"{song.name} is damaged: {damage}; the stems are of what there is, with silence "
+            "where its place in time is known"
+        )
 
 
 def _folder_of(song: Path) -> Path:
+    from stemd.daemon.files.song import STANDARD_INPUT
+
+    if song == STANDARD_INPUT:
+        raise StemdError("standard input has no name for a folder: give one (-o)")
     folder = Path(song.stem)
     if not song.suffix or folder == Path() or folder.suffix == song.stem:
         raise StemdError(f"a folder cannot have the name of {song.name}: give another (-o)")

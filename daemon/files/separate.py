@@ -9,7 +9,8 @@ import numpy as np
 
 from stemd.daemon.engine.networks import ByStem
 from stemd.daemon.engine.workers import WorkerPool
-from stemd.daemon.files.audio_file import Song, writing_stems
+from stemd.daemon.files.song import Song
+from stemd.daemon.files.stem_files import writing_stems
 from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.masks import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
@@ -26,6 +27,8 @@ class Separated:
     """The result of separating a song."""
 
     files: list[Path]
+    frames: int
+    """The length of each."""
     clipped: int
     """Samples that exceeded full scale and were clipped."""
 
@@ -56,12 +59,14 @@ def separate(
     suffix, subtype : str
         See `writing_stems`.
     on_progress : callable
-        Called after each block with the number of written frames, and of all frames.
+        Called after each block with the number of written frames, and of those that the song
+        declares (0 if unknown).
 
     Raises
     ------
     AudioFileError
-        If the song cannot be read to its end, or a stem cannot be written.
+        If the song cannot be read, or a stem cannot be written. Of a damaged song the stems are
+        written, and `Song.damage` is what it lacked.
     """
     workers = WorkerPool(networks, patience=lambda: None)
     separator = files_separator(scheme, len(networks), workers, extension, masks)
@@ -69,18 +74,19 @@ def separate(
     try:
         workers.start()
         with writing_stems(
-            folder, list(networks), song.samplerate, song.frames, suffix, subtype
+            folder, list(networks), song.samplerate, song.expected, suffix, subtype
         ) as files:
             song.check_not_among([file.target for file in files])
             written = 0
-            for block in aligned(song.blocks(), song.frames, pipeline):
+            for block in aligned(song.blocks(), pipeline):
                 for number, file in enumerate(files):
                     file.write(block[number * CHANNELS : (number + 1) * CHANNELS])
                 written += block.shape[1]
-                on_progress(written, song.frames)
+                on_progress(written, song.expected)
     finally:
         workers.stop()
-    return Separated([file.target for file in files], sum(file.clipped for file in files))
+    clipped = sum(file.clipped for file in files)
+    return Separated([file.target for file in files], written, clipped)
 
 
 def files_separator(
@@ -96,7 +102,7 @@ def files_separator(
     )
 
 
-def aligned(mixture: Iterable[Waveform], frames: int, pipeline: Pipeline) -> Iterator[Waveform]:
+def aligned(mixture: Iterable[Waveform], pipeline: Pipeline) -> Iterator[Waveform]:
     """Yield the stems [shape=(stems * CHANNELS, frames)] from the song's first frame to its last.
 
     The mixture comes in blocks [shape=(CHANNELS, frames)]. The memory of a yielded block is used
@@ -108,16 +114,24 @@ def aligned(mixture: Iterable[Waveform], frames: int, pipeline: Pipeline) -> Ite
     hop_length = pipeline.separator.scheme.grid.hop_length
     lead = round(hop_length * pipeline.samplerate / SAMPLERATE)
     skip = lead + pipeline.latency
-    left = frames
-    for block in chain([_silence(lead)], mixture, repeat(_silence(MAX_HOPS * lead))):
+    length = 0
+
+    def counted() -> Iterator[Waveform]:
+        nonlocal length
+        for block in mixture:
+            length += block.shape[1]
+            yield block
+
+    done = 0
+    for block in chain([_silence(lead)], counted(), repeat(_silence(MAX_HOPS * lead))):
         for stems in pipeline.process(block):
-            kept = stems[:, skip:][:, :left]
+            kept = stems[:, skip:][:, : length - done]
             skip = max(skip - stems.shape[1], 0)
-            left -= kept.shape[1]
+            done += kept.shape[1]
             if kept.shape[1]:
                 yield kept
-            if not left:
-                return
+        if done == length and skip == 0:
+            return
 
 
 def scipys_rfft(frames: Waveform, out: Spectra) -> None:

@@ -22,8 +22,8 @@ from research.material.mixes import RECIPES, Recipe, build_mix, build_mixes, des
 from research.material.voices import MaterialError
 from research.quality.pool import Graphs, on_every_mix
 from stemd.daemon.errors import StemdError
-from stemd.daemon.files.audio_file import Song
 from stemd.daemon.files.separate import separate
+from stemd.daemon.files.song import Song
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE, SAMPLERATE, Scheme

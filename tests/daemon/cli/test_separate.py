@@ -1,5 +1,7 @@
 """`stemd separate` as a user runs it: every option, the files it writes, a clean end."""
 
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -135,6 +137,41 @@ def test_separate_works_without_a_standard_error(environment, two_seconds, tmp_p
     ended = subprocess.run(["sh", "-c", command], env=environment, stdout=subprocess.DEVNULL)
     assert ended.returncode == 0
     assert stems_of(tmp_path).any()
+
+
+@pytest.mark.parametrize("way", ["pipe", "file"])
+def test_a_song_comes_from_standard_input(way, environment, plain, two_seconds, tmp_path):
+    """From a pipe it is decoded as it comes; a file is read like any other."""
+    song = shlex.quote(str(two_seconds))
+    source = f"cat {song} |" if way == "pipe" else f"< {song}"
+    command = f"{source} {STEMD} separate - -o stems"
+    subprocess.run(["sh", "-c", command], env=environment, cwd=tmp_path, check=True)
+    np.testing.assert_allclose(stems_of(tmp_path / "stems"), plain, atol=1e-6)
+
+
+def test_standard_input_asks_for_a_folder(stemd, tmp_path):
+    ended = stemd("separate", "-", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "standard input has no name for a folder: give one (-o)" in ended.stderr
+
+
+def test_a_damaged_song_gives_its_stems_a_clear_line_and_exit_code_3(stemd, two_seconds, tmp_path):
+    song = tmp_path / "song.flac"
+    data = two_seconds.read_bytes()
+    song.write_bytes(data[: len(data) // 2])
+    ended = stemd("separate", str(song), "-o", str(tmp_path))
+    assert ended.returncode == 3
+    assert re.search(
+        r"stemd: \S+song.flac is damaged: 0\.\d+ s are missing at 0:01\.", ended.stderr
+    )
+    assert stems_of(tmp_path).shape[-1] > 0.8 * 44_100
+
+
+def test_more_than_two_channels_are_said_to_be_mixed_down(stemd, tmp_path):
+    soundfile.write(tmp_path / "song.wav", np.full((9_000, 6), 0.1), 44_100)
+    ended = stemd("separate", "song.wav", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert "song.wav has 6 channels: they are mixed down to stereo (ITU-R BS.775)" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["song", "..wav", ".wav"])

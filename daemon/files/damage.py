@@ -1,0 +1,84 @@
+"""What is missing in a damaged song: where, and how much of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+NEAR_S = 1.0
+"""Damage that is no farther from the one before it is told as one with it."""
+
+MOST_TOLD = 5
+"""Places that a message names; of the others it tells the number."""
+
+
+@dataclass
+class Damage:
+    """A place where something is missing.
+
+    Attributes
+    ----------
+    at : int
+        The first missing frame, in the song as it should be.
+    frames : int
+        How many are missing; 0 where that is unknown.
+    """
+
+    at: int
+    frames: int = 0
+
+
+class DamageReport:
+    """The places where a song is damaged, in order.
+
+    Parameters
+    ----------
+    samplerate : int
+        Frames per second.
+    """
+
+    def __init__(self, samplerate: int) -> None:
+        self.samplerate = samplerate
+        self._places: list[Damage] = []
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Damage]:
+        return iter(self._places)
+
+    def note(self, at: int, frames: int = 0) -> None:
+        """Note that frames are missing, 0 if their number is unknown.
+
+        What is near the last place, whose length may have been unknown so far, is added to it.
+        """
+        if not self.is_near(at):
+            self._places.append(Damage(at, frames))
+            return
+        last = self._places[-1]
+        if frames and not last.frames:
+            last.at = at
+        last.frames += frames
+
+    def is_near(self, at: int) -> bool:
+        """Whether a frame is near the last place."""
+        if not self._places:
+            return False
+        last = self._places[-1]
+        return at - (last.at + last.frames) <= NEAR_S * self.samplerate
+
+    def add(self, other: "DamageReport") -> None:
+        """Take over the places of another report of the same song."""
+        self._places = sorted([*self._places, *other], key=lambda each: each.at)
+
+    def __str__(self) -> str:
+        """Return what is missing where: ``0.21 s are missing at 0:02.98``."""
+        told = [self._told(each) for each in self._places[:MOST_TOLD]]
+        if more := len(self._places) - len(told):
+            told.append(f"and {more} more")
+        return ", ".join(told)
+
+    def _told(self, damage: Damage) -> str:
+        minutes, seconds = divmod(damage.at / self.samplerate, 60)
+        place = f"{minutes:.0f}:{seconds:05.2f}"
+        if not damage.frames:
+            return f"an unknown length is missing at {place}"
+        return f"{damage.frames / self.samplerate:.2f} s are missing at {place}"

@@ -1,0 +1,304 @@
+"""Two decoders of songs: libsndfile for what it reads right by nature, ffmpeg for all else."""
+
+import os
+import re
+import selectors
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from stemd.daemon.errors import AudioFileError
+from stemd.daemon.files.damage import DamageReport
+from stemd.daemon.files.ffmpeg_log import FILTERS, LEVEL, FfmpegLog
+from stemd.daemon.files.ogg import ends_early
+from stemd.daemon.files.wav_header import read_wav_header
+from stemd.daemon.packages import install
+from stemd.tflite_models.files import open_ordinary
+
+BLOCK = 65_536
+"""Frames, or bytes of a pipe, read at once."""
+
+HEAD_BYTES = 4096
+"""Read of a file to see what it is."""
+
+UNKNOWN = 2**62
+"""libsndfile's length of a file that does not tell its own is at least that."""
+
+FFMPEG = dict.fromkeys(("debian", "arch", "suse"), "ffmpeg") | {"fedora": "ffmpeg-free"}
+"""The package, by family of distributions."""
+
+_NATURES = (
+    rb"RIFF....WAVE",
+    rb"RF64....WAVE",
+    rb"riff\x2e\x91\xcf\x11",  # W64
+    rb"FORM....AIF[FC]",
+    rb"caff",
+    rb"fLaC",
+)
+_NATURE = re.compile(b"|".join(_NATURES), re.DOTALL)
+
+_EXACT = re.compile(r"PCM_\w+|FLOAT|DOUBLE|[AU]LAW|ALAC_\w+")
+"""Encodings without a decoder that could lose its place."""
+
+_SHORTER = re.compile(r"^\s*(?:data|SSND|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+"""libsndfile's note that a file declares more bytes than it has."""
+
+_NO_LENGTH = (0, 0xFFFFFFFF, 2**64 - 1)
+"""What recorders declare that cannot go back and write the length."""
+
+
+class UndecodableError(Exception):
+    """A decoder gives up where another one may get farther."""
+
+
+class Decoder(ABC):
+    """Decodes one song once.
+
+    Attributes
+    ----------
+    samplerate : int
+        Frames per second.
+    channels : int
+    mask : int
+        The speakers, as in the header of a WAV file; 0 if unknown.
+    """
+
+    samplerate: int
+    channels: int
+    mask: int
+
+    @property
+    @abstractmethod
+    def damage(self) -> DamageReport:
+        """What was missing in what was decoded so far."""
+
+    @property
+    @abstractmethod
+    def expected(self) -> int:
+        """How many frames the song declares, 0 if unknown; it may be wrong."""
+
+    @abstractmethod
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the song [shape=(frames, channels)], with silence where something is missing."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what it holds; it may be in the middle of the song."""
+
+
+def is_sndfiles(path: Path) -> bool:
+    """Whether a file is of a kind that libsndfile reads right by nature; OSError if unreadable."""
+    with open_ordinary(path) as file:
+        return _NATURE.match(file.read(HEAD_BYTES)) is not None
+
+
+class SndfileDecoder(Decoder):
+    """Decodes by libsndfile.
+
+    Raises
+    ------
+    UndecodableError
+        Of `blocks` and here: ffmpeg may get farther.
+    """
+
+    def __init__(self, path: Path, any_encoding: bool = False) -> None:
+        try:
+            self._file = soundfile.SoundFile(os.fsencode(path))
+        except (soundfile.SoundFileError, TypeError) as error:  # the latter for ".raw"
+            raise UndecodableError from error
+        if not self._file.frames or not (any_encoding or _EXACT.fullmatch(self._file.subtype)):
+            self.close()
+            raise UndecodableError
+        self.samplerate, self.channels = self._file.samplerate, self._file.channels
+        self.mask = _mask_of(path)
+        self._damage = DamageReport(self.samplerate)
+
+    @property
+    def damage(self) -> DamageReport:
+        """What was missing so far."""
+        return self._damage
+
+    @property
+    def expected(self) -> int:
+        """The frames that the file declares, 0 if unknown."""
+        frames: int = self._file.frames
+        return frames if frames < UNKNOWN else 0
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the song [shape=(frames, channels)]."""
+        position = 0
+        try:
+            while len(block := self._file.read(BLOCK, dtype="float32", always_2d=True)):
+                position += len(block)
+                yield block
+        except soundfile.LibsndfileError as error:
+            raise UndecodableError from error
+        if position < self.expected:
+            raise UndecodableError
+        if missing := self._missing():
+            self._damage.note(position, missing)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _missing(self) -> int:
+        """Return how many frames the file lacks of those that its header declares."""
+        found = _SHORTER.search(self._file.extra_info)
+        if not found or int(found[1]) in _NO_LENGTH:
+            return 0
+        held = int(found[2])
+        return round((int(found[1]) - held) * self.expected / held) if held else 0
+
+
+def _mask_of(path: Path) -> int:
+    with open_ordinary(path) as file:
+        head = file.read(HEAD_BYTES)
+    header = read_wav_header(head) if head[8:12] == b"WAVE" else None
+    return header.mask if header else 0
+
+
+class FfmpegDecoder(Decoder):
+    """Decodes by the ffmpeg program, which writes a WAV file without end into a pipe.
+
+    Its times of what it decodes, and its errors, are in its log (`FfmpegLog`).
+
+    Parameters
+    ----------
+    path : Path
+        None for standard input.
+    name : str
+        As messages call it.
+    """
+
+    def __init__(self, path: Path | None, name: str) -> None:
+        program = which("ffmpeg")
+        if not program:
+            raise AudioFileError(
+                f"cannot read {name}: stemd reads WAV, RF64, W64, AIFF, CAF and FLAC itself, and "
+                f"everything else by ffmpeg, which is not installed: {install(FFMPEG)}"
+            )
+        self._path, self._name = path, name
+        self._source = "pipe:0" if path is None else f"file:{path}"
+        self._log = FfmpegLog()
+        self._sound = bytearray()
+        self._process = subprocess.Popen(
+            [
+                *(program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", LEVEL),
+                *("-i", self._source, "-vn", "-sn", "-dn", "-af", FILTERS, "-map_metadata", "-1"),
+                *("-bitexact", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"),
+            ],
+            stdin=None if path is None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._pipes = selectors.DefaultSelector()
+        self._opened = [
+            (self._process.stdout, self._sound.extend),
+            (self._process.stderr, self._log.feed),
+        ]
+        for pipe, take in self._opened:
+            if pipe:
+                self._pipes.register(pipe, selectors.EVENT_READ, take)
+        try:
+            self._read_header()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def expected(self) -> int:
+        """The frames that the file declares, 0 if unknown."""
+        return self._log.expected
+
+    @property
+    def damage(self) -> DamageReport:
+        """What was missing so far."""
+        return self._log.damage
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the song [shape=(frames, channels)]."""
+        is_open = True
+        while is_open:
+            is_open = self._pump()
+            yield from self._told_pieces()
+        yield from self._whole_frames(len(self._sound))  # what a conversion gave in addition
+        if not self._log.samplerate:
+            raise AudioFileError(f"cannot read {self._name}: {self._why_nothing()}")
+        self._log.end(self._path is not None and ends_early(self._path))
+        if (status := self._process.wait()) < 0:
+            raise AudioFileError(
+                f"cannot read {self._name}: ffmpeg was killed by signal {-status}; try again, with "
+                "more memory free"
+            )
+
+    def close(self) -> None:
+        """End the program."""
+        self._process.kill()
+        self._process.wait()
+        self._pipes.close()
+        for pipe, _ in self._opened:
+            if pipe:
+                pipe.close()
+
+    def _read_header(self) -> None:
+        """Read until the sound begins."""
+        header = None
+        while not (header and header.data_at) and self._pump():
+            header = read_wav_header(self._sound)
+        if not (header and header.data_at):
+            raise AudioFileError(f"cannot read {self._name}: {self._why_nothing()}")
+        del self._sound[: header.data_at]
+        self.samplerate, self.channels, self.mask = header.samplerate, header.channels, header.mask
+
+    def _pump(self) -> bool:
+        """Read what the pipes hold; return whether one is still open."""
+        for key, _ in self._pipes.select():
+            data = os.read(key.fd, BLOCK)
+            key.data(data)
+            if not data:
+                self._pipes.unregister(key.fd)
+        return bool(self._pipes.get_map())
+
+    def _told_pieces(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the pieces that the log has told and that have arrived."""
+        pieces = self._log.pieces
+        while pieces:
+            frames, is_sound = pieces[0]
+            if is_sound and len(self._sound) < frames * 4 * self.channels:
+                return
+            pieces.popleft()
+            if is_sound:
+                yield from self._whole_frames(frames * 4 * self.channels)
+            else:
+                yield from self._silence(frames)
+
+    def _whole_frames(self, most_bytes: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the sound's first frames."""
+        taken = most_bytes - most_bytes % (4 * self.channels)
+        if taken:
+            block = np.frombuffer(bytes(self._sound[:taken]), "<f4").reshape(-1, self.channels)
+            del self._sound[:taken]
+            yield block
+
+    def _silence(self, frames: int) -> Iterator[NDArray[np.float32]]:
+        while frames:
+            length = min(frames, BLOCK)
+            yield np.zeros((length, self.channels), np.float32)
+            frames -= length
+
+    def _why_nothing(self) -> str:
+        """Return why ffmpeg gave no sound, and what to do."""
+        errors = self._log.errors
+        if not errors or any("does not contain any stream" in each for each in errors):
+            return "it holds no sound"
+        remedy = "get a whole copy, or convert it to WAV or FLAC first"
+        if self._path is None:
+            remedy = "M4A has its index at the end: write it into a file, and separate that"
+        return f"ffmpeg says: {errors[0].removeprefix(f'{self._source}: ')}; {remedy}"

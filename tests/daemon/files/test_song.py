@@ -1,0 +1,230 @@
+"""Whatever plays is read whole; of what is damaged, all that can be decoded, in its place."""
+
+import os
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from scipy.signal import correlate
+
+from songs import CBR, KINDS, SAMPLERATE, SECONDS, Maker, frames_by_ffmpeg, run_ffmpeg
+from stemd.daemon.errors import AudioFileError
+from stemd.daemon.files import decoders
+from stemd.daemon.files.song import Song
+
+CODEC_FRAME = 1152
+"""Of MP3; the others' are no longer, but FLAC's and ALAC's."""
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory):
+    return Maker(tmp_path_factory.mktemp("songs"))
+
+
+@pytest.fixture(scope="module")
+def noise(maker):
+    return read(maker.noise)[0]
+
+
+def read(path: Path):
+    """The song [shape=(2, frames)], and what is missing: pairs of seconds."""
+    with Song(path) as song:
+        x = np.concatenate(list(song.blocks()), axis=1)
+        rate = song.samplerate
+        return x, [(each.at / rate, each.frames / rate) for each in song.damage]
+
+
+def level_db(x: np.ndarray) -> float:
+    return 10 * np.log10(np.square(x, dtype=np.float64).mean())
+
+
+def lag(x: np.ndarray, y: np.ndarray) -> int:
+    """By how many frames a piece of a song is later than in another."""
+    return int(np.argmax(correlate(y, x, method="fft"))) - (len(x) - 1)
+
+
+DIED = "wav of a recorder that died"
+TOO_MUCH = "declares too much"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_song_is_read_whole_and_at_its_level(kind, maker, noise):
+    """As many frames as ffmpeg alone decodes; lengths are counted, not believed."""
+    path = maker.make(kind)
+    x, damage = read(path)
+    assert abs(x.shape[1] - frames_by_ffmpeg(path)) <= CODEC_FRAME
+    half = x.shape[1] // 2  # what is joined is the same twice
+    assert level_db(x[:, :half]) == pytest.approx(level_db(noise), abs=0.3)
+    if kind not in (DIED, TOO_MUCH):
+        assert damage == []
+
+
+def test_a_file_that_declares_too_much_is_told_as_short(maker):
+    (damage,) = read(maker.make(TOO_MUCH))[1]
+    assert damage == pytest.approx((SECONDS, SECONDS), abs=0.1)
+
+
+KNOW_THEIR_LENGTH = [
+    *("vbr", "alac", "webm", "wavpack", "flac", "aiff", "w64", "rf64", "streamed flac"),
+    *("mkv film", "ts film", "m4a first its index"),
+]
+
+
+@pytest.mark.parametrize("kind", [*KNOW_THEIR_LENGTH, "ogg", "opus", "adts", "wma", "caf"])
+def test_what_is_missing_of_a_cut_song_is_told(kind, maker):
+    path = maker.cut(
+        maker.encoded("first.m4a", "-c:a", "aac", "-movflags", "+faststart")
+        if kind == "m4a first its index"
+        else maker.encoded("end.m4a", "-c:a", "alac", "-movflags", "+faststart")
+        if kind == "alac"
+        else maker.make(kind)
+    )
+    x, damage = read(path)
+    assert x.shape[1] > 0.4 * SECONDS * SAMPLERATE
+    (place, missing) = damage[-1]
+    rate = 48_000 if kind in ("opus", "webm", "mkv film") else SAMPLERATE
+    assert place == pytest.approx(x.shape[1] / rate, abs=0.2)
+    if kind in KNOW_THEIR_LENGTH and kind not in ("streamed flac", "ts film"):
+        told = SECONDS + ("film" in kind)  # whose pictures are longer
+        assert place + missing == pytest.approx(told, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "webm", "alac", "mp4 film", "mkv film"])
+def test_what_follows_damage_is_in_its_place_in_time(kind, maker):
+    """Where the file tells the time; silence is in place of what is missing."""
+    whole, none = read(maker.make(kind))
+    x, damage = read(maker.scratched(maker.make(kind)))
+    assert none == []
+    assert x.shape[1] == pytest.approx(whole.shape[1], abs=CODEC_FRAME)
+    tail = x[0, -SAMPLERATE:] if np.any(x[0, -SAMPLERATE:]) else x[0]
+    assert lag(tail, whole[0]) == x.shape[1] - len(tail)
+    assert damage
+    for place, missing in damage:
+        assert not x[:, round(place * 48_000) : round(place * 48_000)].any()
+        assert 0 < missing < SECONDS
+
+
+def test_a_scratched_mp3_without_times_is_read_on_and_told(maker):
+    path = maker.scratched(maker.make("cbr without a header"))
+    x, damage = read(path)
+    assert abs(x.shape[1] - frames_by_ffmpeg(path)) <= CODEC_FRAME
+    ((place, _),) = damage
+    assert place == pytest.approx(SECONDS / 2, abs=0.3)
+
+
+def test_samples_that_are_no_numbers_are_silence_and_told(tmp_path):
+    x = np.full((2, 100_000), 0.1, np.float32)
+    x[1, 70_000:70_010] = np.nan
+    x[0, 70_005] = np.inf
+    x[0, 99_000] = 1e30
+    soundfile.write(tmp_path / "song.wav", x.T, SAMPLERATE, subtype="FLOAT")
+    y, damage = read(tmp_path / "song.wav")
+    broken = ~(np.abs(x) < 1)
+    np.testing.assert_array_equal(y, np.where(broken, 0, x))
+    assert np.array(damage) * SAMPLERATE == pytest.approx(np.array([[70_000, 11]]))
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ac3", "mkv"])
+@pytest.mark.parametrize(
+    ("channel", "left", "right"),
+    [(0, 1, 0), (1, 0, 1), (2, 0.5**0.5, 0.5**0.5), (3, 0, 0), (4, 0.5**0.5, 0), (5, 0, 0.5**0.5)],
+)
+def test_a_film_is_mixed_down_as_bs_775_says(suffix, channel, left, right, tmp_path):
+    x = np.zeros((SAMPLERATE, 6), np.float32)
+    x[:, channel] = 0.25 * np.sin(np.arange(SAMPLERATE) * (0.05 if channel != 3 else 0.01))
+    soundfile.write(tmp_path / "six.wav", x, SAMPLERATE, subtype="PCM_16")
+    path = tmp_path / "six.wav"
+    if suffix != "wav":
+        path = tmp_path / f"song.{suffix}"
+        run_ffmpeg("-i", tmp_path / "six.wav", *(["-b:a", "640k"] if suffix == "ac3" else []), path)
+    y, _ = read(path)
+    rms = np.sqrt(np.square(y[:, 8_000:-8_000], dtype=np.float64).mean(axis=1))
+    expected = 0.25 * 0.5**0.5 * np.array([left, right])
+    np.testing.assert_allclose(rms, expected, atol=3e-3)
+
+
+def test_the_speakers_are_those_that_the_header_names(tmp_path):
+    """Two in front and two at the sides: the third is a side here, not the centre."""
+    path = tmp_path / "song.wav"
+    run_ffmpeg(
+        *("-f", "lavfi", "-i", "aevalsrc=0|0|0.5|0:c=FL+FR+SL+SR:d=0.5:s=44100"),
+        *("-c:a", "pcm_f32le", path),
+    )
+    y, _ = read(path)
+    np.testing.assert_allclose(y.mean(axis=1), [0.5 * 0.5**0.5, 0], atol=1e-6)
+
+
+def test_channels_that_nothing_is_known_of_are_in_the_centre(tmp_path):
+    x = np.zeros((1000, 10), np.float32)
+    x[:, 9] = 0.5
+    soundfile.write(tmp_path / "song.wav", x, SAMPLERATE, subtype="FLOAT")
+    y, _ = read(tmp_path / "song.wav")
+    np.testing.assert_allclose(y, 0.5 * 0.5**0.5, atol=1e-6)
+
+
+def test_a_cover_is_no_film(maker):
+    """A picture in a song does not make its declared length the film's."""
+    cover = maker.folder / "cover.png"
+    run_ffmpeg("-f", "lavfi", "-i", "color=size=16x16", "-frames:v", "1", cover)
+    path = maker.folder / "covered.mp3"
+    options = ("-map", "0", "-map", "1", "-c:a", "libmp3lame", "-q:a", "4")
+    run_ffmpeg("-i", maker.noise, "-i", cover, *options, path)
+    assert read(path)[1] == []
+    (damage,) = read(maker.cut(path))[1]
+    assert sum(damage) == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_without_ffmpeg_its_command_is_named_and_what_libsndfile_reads_is_read(maker, monkeypatch):
+    monkeypatch.setattr(decoders, "which", lambda program: None)
+    with pytest.raises(AudioFileError, match=r"by ffmpeg, which is not installed: .*ffmpeg"):
+        Song(maker.make("vbr"))
+    for kind in ("flac", "aiff", "caf", "w64", "rf64"):
+        assert read(maker.make(kind))[0].shape[1] == SECONDS * SAMPLERATE
+
+
+def test_a_song_of_any_length_takes_the_memory_of_a_block(tmp_path):
+    minutes = 4
+    path = tmp_path / "long.mp3"
+    run_ffmpeg("-f", "lavfi", "-i", f"anoisesrc=d={60 * minutes}:a=0.1", *CBR, "-ac", 2, path)
+    tracemalloc.start()
+    try:
+        with Song(path) as song:
+            frames = sum(block.shape[1] for block in song.blocks())
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert frames >= 60 * minutes * song.samplerate
+    assert most < 3e6  # the whole of it takes 85 MB
+
+
+@pytest.mark.parametrize("kind", ["vbr", "ogg", "m4a", "flac", "webm", "wma", "ts film"])
+def test_a_file_with_random_bytes_is_read_or_refused_in_one_line(kind, maker):
+    data = maker.make(kind).read_bytes()
+    random = np.random.default_rng(len(data))
+    for _ in range(4):
+        broken = bytearray(data)
+        for at in random.integers(0, len(data), 1 + len(data) // 3000):
+            broken[at] = random.integers(256)
+        path = maker.folder / f"random-{maker.make(kind).name}"
+        path.write_bytes(broken)
+        try:
+            x, _ = read(path)
+            assert np.isfinite(x).all()
+        except AudioFileError as error:
+            assert len(str(error).splitlines()) == 1
+
+
+def test_a_song_that_is_not_read_to_its_end_leaves_no_program_behind(maker):
+    with Song(maker.make("vbr")) as song:
+        next(song.blocks())
+        process = song._decoder._process
+    assert process.poll() is not None
+
+
+def test_names_that_mean_something_to_ffmpeg_are_names(maker, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("-i", "concat:x|y.mp3", "a%02d.mp3", os.fsdecode(b"\xff.mp3")):
+        (tmp_path / name).write_bytes(maker.make("vbr").read_bytes())
+        assert read(Path(name))[0].shape[1] == SECONDS * SAMPLERATE
