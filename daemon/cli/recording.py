@@ -27,7 +27,7 @@ from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.engine.separation import Report
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.files.song import Song
-from stemd.daemon.files.stem_files import writing_stems
+from stemd.daemon.files.stem_files import Destination, writing_stems
 from stemd.daemon.graph.client import Connection, Graph
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.patchbay import Patchbay
@@ -135,7 +135,8 @@ def write_stems(recording: Recording, folder: Path) -> list[Path]:
     """Write the stems as recorded but without the delay, and the mixture beside them."""
     waves = {"mixture": recording.mixture, **recording.aligned()}
     frames = max(wave.shape[1] for wave in waves.values())
-    with writing_stems(folder, list(waves), SAMPLERATE, frames, "wav", "PCM_24") as files:
+    destination = Destination(folder, subtype="PCM_24", may_replace=True)
+    with writing_stems(destination, list(waves), SAMPLERATE, frames) as files:
         for file, wave in zip(files, waves.values(), strict=True):
             file.write(wave)
     return [file.target for file in files]

@@ -1,9 +1,9 @@
 """`stemd separate`: separates a file, with a progress bar."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -15,6 +15,9 @@ from stemd.daemon.work import AUTO, Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import CHANNELS, OFFLINE
 from stemd.tflite_models.graphs.spec import StreamingPrecision
+
+if TYPE_CHECKING:
+    from stemd.daemon.files.stem_files import Destination
 
 SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 """What libsndfile calls the samples of each value of --bits."""
@@ -62,10 +65,21 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 @click.option(
     "--bits",
     type=Choice(list(SUBTYPES)),
-    default="24",
-    help="Bits of each sample; float (only for WAV) keeps samples above full scale.",
-    show_default=True,
+    help="Bits of each sample; by default float for WAV, which keeps samples above full scale, and "
+    "24 for FLAC.",
 )
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="STEM",
+    help="Write this stem only, vocals for example; may be given several times.",
+)
+@click.option(
+    "--karaoke",
+    is_flag=True,
+    help="Write one file of all but the vocals, karaoke, and of the stems only those of --only.",
+)
+@click.option("--force", is_flag=True, help="Replace files that are there already.")
 @click.option(
     "--precision",
     type=Choice(get_args(StreamingPrecision)),
@@ -92,7 +106,10 @@ def separate(
     offline: bool,
     mask_extension: str,
     suffix: str,
-    bits: str,
+    bits: str | None,
+    only: tuple[str, ...],
+    karaoke: bool,
+    force: bool,
     precision: StreamingPrecision | None,
     threads: int,
     residual: bool,
@@ -105,15 +122,20 @@ def separate(
     Of a damaged file stemd separates all that can be decoded, puts silence where something is
     missing, says where that is, and the exit code is 3.
 
-    Files of the same name in the folder are replaced once the new ones are complete.
+    Files that are there already are left alone, unless --force is given: then they are replaced
+    once the new ones are complete.
     """
+    from stemd.daemon.files.stem_files import Destination
+
     if preset and offline:
         raise click.UsageError("--preset and --offline exclude each other: give one")
     if suffix == "flac" and bits == "float":
         raise click.UsageError("FLAC holds no float samples: give --bits 24 or --format wav")
     refuse_both(networks, stems)
     works = _works(networks or AUTO, stems or AUTO, preset, precision, threads, residual)
-    separate_file(song, folder, works, MaskExtension(mask_extension), suffix, SUBTYPES[bits])
+    subtype = SUBTYPES[bits or ("float" if suffix == "wav" else "24")]
+    destination = Destination(folder or _folder_of(song), suffix, subtype, force)
+    separate_file(song, destination, works, MaskExtension(mask_extension), only, karaoke)
 
 
 def _works(
@@ -140,11 +162,11 @@ def _works(
 
 def separate_file(
     path: Path,
-    folder: Path | None,
+    destination: "Destination",
     works: Sequence[Work],
     extension: MaskExtension,
-    suffix: str,
-    subtype: str,
+    only: Collection[str] = (),
+    karaoke: bool = False,
 ) -> None:
     """Separate a file with a progress bar, and print the names of the files written.
 
@@ -156,12 +178,13 @@ def separate_file(
         With what, value, rule and remedy.
     """
     from stemd.daemon.capacity.choice import choose
-    from stemd.daemon.files.separate import separate
+    from stemd.daemon.files.separate import separate, wanted_files
     from stemd.daemon.files.song import Song
 
     started = monotonic()
     with Song(path) as song:
-        folder = folder or _folder_of(path)
+        files = wanted_files(works[0].networks.stems, only, karaoke)
+        destination.check_free(files)
         if song.channels > CHANNELS:
             echo(
                 f"{song.name} has {song.channels} channels: they are mixed down to stereo "
@@ -173,14 +196,13 @@ def separate_file(
         with progress_bar(Path(song.name).name) as on_progress:
             separated = separate(
                 song,
-                folder,
+                destination,
                 networks,
                 work.scheme,
                 extension,
-                suffix,
-                subtype,
                 on_progress,
                 work.networks.masks,
+                files,
             )
         speed = separated.frames / song.samplerate / (monotonic() - started)
     for file in separated.files:
@@ -188,7 +210,7 @@ def separate_file(
     if separated.clipped:
         echo(
             f"{separated.clipped} samples exceeded full scale and were clipped: "
-            "give --bits float to keep them",
+            "WAV with --bits float keeps them",
             err=True,
         )
     echo(f"{speed:.2g} times real time", err=True)

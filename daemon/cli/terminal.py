@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from time import monotonic
 from typing import Any
 
 import click
@@ -34,9 +35,13 @@ def echo_error(error: Exception) -> None:
     echo(*f"stemd: {error}".split("\n"), err=True)
 
 
+PROGRESS_S = 60.0
+"""How often there is a line of progress where no bar can be drawn."""
+
+
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Draw a progress bar on standard error once there is progress, if that is a terminal.
+    """Draw a progress bar on standard error once there is progress; into a file, a line a minute.
 
     Yields
     ------
@@ -50,8 +55,21 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
             if not bars:
                 bar = click.progressbar(length=whole, label=printable(label), file=sys.stderr)
                 bars.append(stack.enter_context(bar))
-            bars[0].length = whole or None
+            bars[0].length = max(whole, done) if whole else None  # a file may declare too little
             bars[0].make_step(done - bars[0].pos)  # a download may begin again
             bars[0].render_progress()
 
-        yield show if sys.stderr and sys.stderr.isatty() else lambda *_: None
+        yield show if sys.stderr and sys.stderr.isatty() else _lines_of_progress(label)
+
+
+def _lines_of_progress(label: str) -> Callable[[int, int], None]:
+    started = last = monotonic()
+
+    def tell(done: int, whole: int) -> None:
+        nonlocal last
+        if (now := monotonic()) - last >= PROGRESS_S:
+            last = now
+            share = f", {min(100 * done // whole, 100)} %" if whole else ""
+            echo(f"{label}: {(now - started) / 60:.0f} min{share}", err=True)
+
+    return tell

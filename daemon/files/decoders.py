@@ -46,7 +46,9 @@ _NATURE = re.compile(b"|".join(_NATURES), re.DOTALL)
 _EXACT = re.compile(r"PCM_\w+|FLOAT|DOUBLE|[AU]LAW|ALAC_\w+")
 """Encodings without a decoder that could lose its place."""
 
-_SHORTER = re.compile(r"^\s*(?:data|SSND|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_SHORTER = re.compile(
+    r"^\s*(?:data|SSND|[Rr]iff(?: size)?)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
 """libsndfile's note that a file declares more bytes than it has."""
 
 _NO_LENGTH = (0, 0xFFFFFFFF, 2**64 - 1)
@@ -267,17 +269,20 @@ class FfmpegDecoder(Decoder):
         return bool(self._pipes.get_map())
 
     def _told_pieces(self) -> Iterator[NDArray[np.float32]]:
-        """Yield the pieces that the log has told and that have arrived."""
-        pieces = self._log.pieces
+        """Yield the pieces that the log has told and that have arrived, sound in one block."""
+        pieces, frame_bytes, ready = self._log.pieces, 4 * self.channels, 0
         while pieces:
             frames, is_sound = pieces[0]
-            if is_sound and len(self._sound) < frames * 4 * self.channels:
-                return
+            if is_sound and len(self._sound) < ready + frames * frame_bytes:
+                break
             pieces.popleft()
             if is_sound:
-                yield from self._whole_frames(frames * 4 * self.channels)
+                ready += frames * frame_bytes
             else:
+                yield from self._whole_frames(ready)
                 yield from self._silence(frames)
+                ready = 0
+        yield from self._whole_frames(ready)
 
     def _whole_frames(self, most_bytes: int) -> Iterator[NDArray[np.float32]]:
         """Yield the sound's first frames."""

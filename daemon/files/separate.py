@@ -1,6 +1,6 @@
 """`stemd separate`: separates a file with the code of the daemon."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
@@ -9,13 +9,18 @@ import numpy as np
 
 from stemd.daemon.engine.networks import ByStem
 from stemd.daemon.engine.workers import WorkerPool
+from stemd.daemon.errors import ConfigError
 from stemd.daemon.files.song import Song
-from stemd.daemon.files.stem_files import writing_stems
+from stemd.daemon.files.stem_files import Destination, writing_stems
+from stemd.daemon.wording import nearest
 from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.masks import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, MAX_HOPS, SAMPLERATE, Scheme
 from stemd.dsp.separator import Separator
+
+VOCALS, KARAOKE = "vocals", "karaoke"
+"""The stem that karaoke is without, and the name of its file."""
 
 AHEAD = 2
 """Blocks that the networks may work on at once: for a file the delay does not matter, and a network
@@ -33,34 +38,64 @@ class Separated:
     """Samples that exceeded full scale and were clipped."""
 
 
+def wanted_files(
+    stems: Sequence[str], only: Collection[str] = (), karaoke: bool = False
+) -> dict[str, list[str]]:
+    """Return the files to write, and for each the stems that are its sum.
+
+    Parameters
+    ----------
+    stems : sequence of str
+        That the networks have.
+    only : collection of str
+        The stems that are wanted; empty for all, unless only `karaoke` is.
+    karaoke : bool
+        One file of all but the vocals is wanted.
+
+    Raises
+    ------
+    ConfigError
+        The networks do not have a stem that is wanted.
+    """
+    for stem in only:
+        if stem not in stems:
+            near = nearest(stem, stems)
+            hint = f"did you mean {near}?" if near else f"they have {', '.join(stems)}"
+            raise ConfigError(f"--only {stem}: these networks have no such stem; {hint}")
+    files = {stem: [stem] for stem in stems if stem in only or not (only or karaoke)}
+    if karaoke:
+        files[KARAOKE] = [stem for stem in stems if stem != VOCALS]
+    return files
+
+
 def separate(
     song: Song,
-    folder: Path,
+    destination: Destination,
     networks: ByStem,
     scheme: Scheme,
     extension: MaskExtension,
-    suffix: str,
-    subtype: str,
     on_progress: Callable[[int, int], object],
     masks: MaskKind = "sigmoid",
+    files: Mapping[str, Sequence[str]] | None = None,
 ) -> Separated:
     """Write one file for each stem, aligned with the song and of its length and sample rate.
 
     Parameters
     ----------
     song : Song
-    folder : Path
-        Made if missing; receives ``STEM.suffix``.
+    destination : Destination
     networks : ByStem
         Each for the scheme's window.
     scheme : Scheme
         `OFFLINE` gives the same result as Spleeter.
     extension : MaskExtension
-    suffix, subtype : str
-        See `writing_stems`.
     on_progress : callable
         Called after each block with the number of written frames, and of those that the song
         declares (0 if unknown).
+    masks : str
+        As the networks' family has them.
+    files : mapping, optional
+        See `wanted_files`; by default one for each stem.
 
     Raises
     ------
@@ -68,25 +103,27 @@ def separate(
         If the song cannot be read, or a stem cannot be written. Of a damaged song the stems are
         written, and `Song.damage` is what it lacked.
     """
+    stems = list(networks)
+    files = files or wanted_files(stems)
+    song.check_not_among(destination.targets(files))
     workers = WorkerPool(networks, patience=lambda: None)
-    separator = files_separator(scheme, len(networks), workers, extension, masks)
+    separator = files_separator(scheme, len(stems), workers, extension, masks)
     pipeline = Pipeline(separator, song.samplerate)
+    rows = [[stems.index(stem) for stem in summed] for summed in files.values()]
     try:
         workers.start()
-        with writing_stems(
-            folder, list(networks), song.samplerate, song.expected, suffix, subtype
-        ) as files:
-            song.check_not_among([file.target for file in files])
+        with writing_stems(destination, list(files), song.samplerate, song.expected) as writers:
             written = 0
             for block in aligned(song.blocks(), pipeline):
-                for number, file in enumerate(files):
-                    file.write(block[number * CHANNELS : (number + 1) * CHANNELS])
+                by_stem = block.reshape(len(stems), CHANNELS, -1)
+                for file, summed in zip(writers, rows, strict=True):
+                    file.write(by_stem[summed].sum(axis=0))
                 written += block.shape[1]
                 on_progress(written, song.expected)
     finally:
         workers.stop()
-    clipped = sum(file.clipped for file in files)
-    return Separated([file.target for file in files], written, clipped)
+    clipped = sum(file.clipped for file in writers)
+    return Separated([file.target for file in writers], written, clipped)
 
 
 def files_separator(

@@ -1,8 +1,9 @@
 """Writes stems: each file is complete, or does not exist."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from errno import EDQUOT, EIO, EISDIR, ENOSPC
 from pathlib import Path
 
@@ -103,39 +104,72 @@ class StemFile:
             ) from None
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where stems go, and as what.
+
+    Attributes
+    ----------
+    folder : Path
+        Made if missing.
+    suffix : str
+        "wav" or "flac". Where WAV cannot hold all frames, the file is RF64.
+    subtype : str
+        "PCM_24" or "FLOAT".
+    may_replace : bool
+        Files that are there already are replaced, once the new ones are complete.
+    """
+
+    folder: Path
+    suffix: str = "wav"
+    subtype: str = "FLOAT"
+    may_replace: bool = False
+
+    def targets(self, names: Iterable[str]) -> list[Path]:
+        """Return the file of each name."""
+        return [self.folder / f"{name}.{self.suffix}" for name in names]
+
+    def check_free(self, names: Iterable[str]) -> None:
+        """Raise AudioFileError if a file is there that must not be replaced."""
+        if self.may_replace:
+            return
+        for target in self.targets(names):
+            if os.path.lexists(target):
+                raise AudioFileError(
+                    f"{target} is there already, perhaps of another song: give another folder "
+                    "(-o), or replace it (--force)"
+                )
+
+
 @contextmanager
 def writing_stems(
-    folder: Path, stems: Sequence[str], samplerate: int, expected: int, suffix: str, subtype: str
+    destination: Destination, names: Sequence[str], samplerate: int, expected: int
 ) -> Iterator[list[StemFile]]:
     """Open a file for each stem; at the end all get their names, or all are removed.
 
     Parameters
     ----------
-    folder : Path
-        Made if missing.
-    stems : sequence of str
+    destination : Destination
+    names : sequence of str
         The files' names without suffix.
     samplerate : int
         Frames per second.
     expected : int
         How many frames will probably be written; 0 if unknown.
-    suffix : str
-        "wav" or "flac". Where WAV cannot hold all frames, the file is RF64.
-    subtype : str
-        "PCM_24" or "FLOAT".
 
     Raises
     ------
     AudioFileError
-        If a file cannot be written.
+        If a file cannot be written, or must not be replaced.
     """
-    targets = [folder / f"{stem}.{suffix}" for stem in stems]
-    kind = "RF64" if suffix == "wav" else suffix.upper()
+    folder, subtype = destination.folder, destination.subtype
+    kind = "RF64" if destination.suffix == "wav" else destination.suffix.upper()
     try:
         with ExitStack() as stack:
+            destination.check_free(names)
             stack.enter_context(_folder(folder))
             files = []
-            for target in targets:
+            for target in destination.targets(names):
                 if target.is_dir():
                     raise IsADirectoryError(EISDIR, f"{target} is a folder")
                 part, opened = stack.enter_context(part_of(target))
@@ -144,12 +178,13 @@ def writing_stems(
             yield files
             for file in files:
                 file.finish()
+            destination.check_free(names)  # another program may have written one meanwhile
             for file in files:
                 file.put_in_place()
     except OSError as error:
         reason, remedy = error.strerror or str(error), "give another folder (-o)"
         if error.errno in (ENOSPC, EDQUOT):
-            if most := len(stems) * CHANNELS * expected * BYTES[subtype] / 1e6:
+            if most := len(names) * CHANNELS * expected * BYTES[subtype] / 1e6:
                 reason += f": they take up to {most:.0f} MB"
             remedy = f"make room, or {remedy}"
         raise AudioFileError(f"cannot write the stems into {folder}: {reason}; {remedy}") from None

@@ -24,6 +24,7 @@ from research.quality.pool import Graphs, on_every_mix
 from stemd.daemon.errors import StemdError
 from stemd.daemon.files.separate import separate
 from stemd.daemon.files.song import Song
+from stemd.daemon.files.stem_files import Destination
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE, SAMPLERATE, Scheme
@@ -126,7 +127,7 @@ def measure(case: Case, recipe: Recipe, graphs: Graphs) -> Score:
         }
         with Song(path) as song:
             separate(
-                song, Path(folder), networks, case.scheme, MaskExtension.MEAN, "wav", "FLOAT",
+                song, Destination(Path(folder)), networks, case.scheme, MaskExtension.MEAN,
                 on_progress=lambda *_: None,
             )  # fmt: skip
         stems = {

@@ -48,6 +48,7 @@ def test_separate_writes_the_stems_and_names_them(stemd, two_seconds, tmp_path):
     assert ended.stdout.splitlines() == ["two seconds/vocals.wav", "two seconds/accompaniment.wav"]
     x = soundfile.read(two_seconds, dtype="float32")[0].T
     y = stems_of(tmp_path / "two seconds")
+    assert soundfile.info(tmp_path / "two seconds" / "vocals.wav").subtype == "FLOAT"
     np.testing.assert_allclose(y.sum(axis=0), x, atol=1e-5)
     assert (np.abs(y).mean(axis=(1, 2)) > 0.01).all(), "a stem is missing"
 
@@ -59,7 +60,7 @@ def test_separate_writes_the_stems_and_names_them(stemd, two_seconds, tmp_path):
         ["--mask-extension", "zeros"],
         ["--precision", "int8"],
         ["--format", "flac"],
-        ["--bits", "float"],
+        ["--bits", "24"],
     ],
     ids=" ".join,
 )
@@ -72,8 +73,8 @@ def test_every_option_of_separate_does_something(options, plain, stemd, two_seco
         assert np.abs(plain - other).max() > 1e-3
     else:
         np.testing.assert_allclose(plain, other, atol=1e-5)
-    if "float" in options:
-        assert soundfile.info(tmp_path / "vocals.wav").subtype == "FLOAT"
+    if "--bits" in options:
+        assert soundfile.info(tmp_path / "vocals.wav").subtype == "PCM_24"
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,28 @@ def test_separate_works_without_a_standard_error(environment, two_seconds, tmp_p
     ended = subprocess.run(["sh", "-c", command], env=environment, stdout=subprocess.DEVNULL)
     assert ended.returncode == 0
     assert stems_of(tmp_path).any()
+
+
+def test_the_singer_alone_and_all_without_her(plain, stemd, two_seconds, tmp_path):
+    options = ("--only", "vocals", "--karaoke")
+    ended = stemd("separate", str(two_seconds), "-o", "stems", *options, cwd=tmp_path)
+    assert ended.stdout.splitlines() == ["stems/vocals.wav", "stems/karaoke.wav"], ended.stderr
+    for name, stem in zip(("vocals", "karaoke"), plain, strict=True):
+        x = soundfile.read(tmp_path / "stems" / f"{name}.wav", dtype="float32")[0].T
+        np.testing.assert_allclose(x, stem, atol=1e-6)
+
+
+def test_stems_that_are_there_are_refused_at_once_and_replaced_by_force(
+    stemd, two_seconds, tmp_path
+):
+    (tmp_path / "vocals.wav").write_text("of another song")
+    ended = stemd("separate", str(two_seconds), "-o", str(tmp_path))
+    assert ended.returncode == 1
+    assert "vocals.wav is there already, perhaps of another song: give" in ended.stderr
+    assert (tmp_path / "vocals.wav").read_text() == "of another song"
+    ended = stemd("separate", str(two_seconds), "-o", str(tmp_path), "--force")
+    assert ended.returncode == 0
+    assert soundfile.info(tmp_path / "vocals.wav").frames == 2 * 44_100
 
 
 @pytest.mark.parametrize("way", ["pipe", "file"])

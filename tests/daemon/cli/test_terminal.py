@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import stemd.daemon
 from fake_daemon import FakeDaemon
 from statuses import status
-from stemd.daemon.cli import logs
+from stemd.daemon.cli import logs, terminal
 from stemd.daemon.cli import main as command_line
 from stemd.daemon.cli.terminal import progress_bar
 from stemd.daemon.control.client import read_status
@@ -234,3 +234,16 @@ def test_progress_towards_an_unknown_end_is_drawn(monkeypatch):
 @pytest.mark.parametrize("progress", [[], [(1, 4), (4, 4)]])
 def test_without_a_terminal_or_progress_nothing_is_drawn(monkeypatch, progress):
     assert draw(monkeypatch, not progress, *progress) == ""
+
+
+def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch, capsys):
+    clock = iter([0, 30, 61, 90, 122, 190])
+    monkeypatch.setattr(terminal, "monotonic", lambda: next(clock))
+    with progress_bar(EVIL) as show:
+        for progress in ((1, 0), (1, 4), (2, 4), (3, 0), (9, 4)):
+            show(*progress)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{SHOWN}: 1 min, 25 %",
+        f"{SHOWN}: 2 min",
+        f"{SHOWN}: 3 min, 100 %",
+    ]

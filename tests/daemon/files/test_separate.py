@@ -13,10 +13,10 @@ import soundfile
 import small_disk
 from dsp_reference import separate as plain_separate
 from songs import run_ffmpeg
-from stemd.daemon.errors import AudioFileError
-from stemd.daemon.files.separate import separate
+from stemd.daemon.errors import AudioFileError, ConfigError
+from stemd.daemon.files.separate import separate, wanted_files
 from stemd.daemon.files.song import Song
-from stemd.daemon.files.stem_files import writing_stems
+from stemd.daemon.files.stem_files import Destination, writing_stems
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import SPLEETER, Scheme
 from two_networks import low_and_high
@@ -32,7 +32,7 @@ def noise(frames: int, channels: int = 2) -> np.ndarray:
     return 0.1 * np.random.default_rng(frames).standard_normal((channels, frames)).astype("f4")
 
 
-def run(path: Path, folder: Path, scheme=SCHEME, networks=NETWORKS, suffix="wav", subtype="FLOAT"):
+def run(path: Path, folder: Path, scheme=SCHEME, networks=NETWORKS, files=None, **output):
     written = []
 
     def on_progress(*progress):
@@ -40,7 +40,13 @@ def run(path: Path, folder: Path, scheme=SCHEME, networks=NETWORKS, suffix="wav"
 
     with Song(path) as song:
         separated = separate(
-            song, folder, networks, scheme, MaskExtension.MEAN, suffix, subtype, on_progress
+            song,
+            Destination(folder, **output),
+            networks,
+            scheme,
+            MaskExtension.MEAN,
+            on_progress,
+            files=files,
         )
         assert written[-1] == (separated.frames, song.expected)
         assert written == sorted(set(written))
@@ -132,11 +138,69 @@ def test_silence_gives_silence(tmp_path):
     assert not stems_in(tmp_path / "stems").any()
 
 
-def test_stems_of_another_song_are_replaced(tmp_path):
+def test_stems_that_are_there_are_replaced_only_if_told(tmp_path):
+    """They may be another song's: two albums have an 01.wav each."""
     for frames in (5_000, 9_000):
-        soundfile.write(tmp_path / "song.wav", noise(frames).T, 44_100)
-        run(tmp_path / "song.wav", tmp_path / "stems")
+        soundfile.write(tmp_path / f"{frames}.wav", noise(frames).T, 44_100)
+    run(tmp_path / "5000.wav", tmp_path / "stems")
+    (tmp_path / "stems" / "vocals.wav").unlink()
+    with pytest.raises(AudioFileError, match=r"accompaniment.wav is there already.*\(--force\)"):
+        run(tmp_path / "9000.wav", tmp_path / "stems")
+    assert os.listdir(tmp_path / "stems") == ["accompaniment.wav"]
+    run(tmp_path / "9000.wav", tmp_path / "stems", may_replace=True)
     assert stems_in(tmp_path / "stems").shape[-1] == 9_000
+
+
+def test_a_stem_that_appears_meanwhile_is_left_alone(tmp_path):
+    with (
+        pytest.raises(AudioFileError, match=r"vocals.wav is there already"),
+        writing_stems(Destination(tmp_path), ["vocals"], 44_100, 0) as (file,),
+    ):
+        file.write(noise(99))
+        (tmp_path / "vocals.wav").write_text("another's")
+    assert (tmp_path / "vocals.wav").read_text() == "another's"
+    assert os.listdir(tmp_path) == ["vocals.wav"]
+
+
+STEMS = ["vocals", "drums", "bass", "other"]
+
+
+@pytest.mark.parametrize(
+    ("only", "karaoke", "files"),
+    [
+        ([], False, {stem: [stem] for stem in STEMS}),
+        (["vocals"], False, {"vocals": ["vocals"]}),
+        (["bass", "drums"], False, {"drums": ["drums"], "bass": ["bass"]}),
+        ([], True, {"karaoke": ["drums", "bass", "other"]}),
+        (["vocals"], True, {"vocals": ["vocals"], "karaoke": ["drums", "bass", "other"]}),
+    ],
+)
+def test_only_what_is_wanted_is_written(only, karaoke, files):
+    assert wanted_files(STEMS, only, karaoke) == files
+
+
+@pytest.mark.parametrize(
+    ("stem", "hint"),
+    [("vocal", r"did you mean vocals\?"), ("piano", "they have vocals, drums, bass, other")],
+)
+def test_a_stem_that_is_not_there_is_an_error_with_those_that_are(stem, hint):
+    with pytest.raises(ConfigError, match=rf"--only {stem}: these networks have no such.*{hint}"):
+        wanted_files(STEMS, [stem])
+
+
+def test_a_file_of_several_stems_is_their_sum(tmp_path):
+    x = noise(9_000)
+    soundfile.write(tmp_path / "song.wav", x.T, 44_100, subtype="FLOAT")
+    run(tmp_path / "song.wav", tmp_path / "stems")
+    both = {"both": list(NETWORKS), "vocals": ["vocals"]}
+    run(tmp_path / "song.wav", tmp_path / "sum", files=both)
+    assert sorted(os.listdir(tmp_path / "sum")) == ["both.wav", "vocals.wav"]
+    for name, y in (
+        ("both", stems_in(tmp_path / "stems").sum(axis=0)),
+        ("vocals", stems_in(tmp_path / "stems")[0]),
+    ):
+        x = soundfile.read(tmp_path / "sum" / f"{name}.wav", dtype="float32")[0].T
+        np.testing.assert_allclose(x, y, atol=1e-7)
 
 
 def write_picture(path: Path) -> None:
@@ -160,7 +224,7 @@ BAD_SONGS = {
     ),
     "zero bytes": (
         lambda path: path.write_bytes(b""),
-        r"cannot read .*song: it holds no sound",
+        r"cannot read .*song: ffmpeg says: Invalid data.*; get a whole copy",
     ),
     "no frames": (
         lambda path: soundfile.write(path, np.zeros((0, 2)), 44_100, format="WAV"),
@@ -196,7 +260,7 @@ def test_failure_leaves_the_stems_that_were_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Song, "blocks", broken)
     with pytest.raises(AudioFileError, match="killed"):
-        run(song, tmp_path / "stems")
+        run(song, tmp_path / "stems", may_replace=True)
     np.testing.assert_array_equal(stems_in(tmp_path / "stems"), before)
 
 
@@ -223,7 +287,7 @@ def test_folder_in_a_stems_place_is_refused_before_anything_is_replaced(tmp_path
     (stems / "accompaniment.wav").mkdir(parents=True)
     (stems / "vocals.wav").write_text("somebody's own")
     with pytest.raises(AudioFileError, match=r"accompaniment\.wav is a folder; give another .*-o"):
-        run(tmp_path / "song.wav", stems)
+        run(tmp_path / "song.wav", stems, may_replace=True)
     assert (stems / "vocals.wav").read_text() == "somebody's own"
     assert sorted(os.listdir(stems)) == ["accompaniment.wav", "vocals.wav"]
 
@@ -236,13 +300,12 @@ def test_song_whose_name_is_not_utf8_is_read_and_written(tmp_path):
     assert sorted(os.listdir(folder)) == ["accompaniment.wav", "vocals.wav"]
 
 
-def test_a_stem_may_get_too_long_for_wav_but_is_wav_if_it_does_not(tmp_path):
-    """How long it gets is known when it is written: it begins as RF64."""
-    with writing_stems(tmp_path, ["vocals"], 44_100, 0, "wav", "PCM_24") as (file,):
-        (part,) = tmp_path.iterdir()
+def test_a_stem_is_wav_and_has_room_to_become_rf64(tmp_path):
+    """How long it gets is known when it is written; libsndfile then writes the long sizes there."""
+    with writing_stems(Destination(tmp_path), ["vocals"], 44_100, 0) as (file,):
         file.write(noise(99_000))
-        assert part.read_bytes()[:4] == b"RF64"
-    assert (tmp_path / "vocals.wav").read_bytes()[:4] == b"RIFF"
+    head = (tmp_path / "vocals.wav").read_bytes()[:16]
+    assert (head[:4], head[8:]) == (b"RIFF", b"WAVEJUNK")
     assert soundfile.info(tmp_path / "vocals.wav").frames == 99_000
 
 
@@ -270,13 +333,14 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
 
 OVERFLOW = """
 import numpy as np
-from stemd.daemon.files.stem_files import writing_stems
+from stemd.daemon.files.stem_files import Destination, writing_stems
 from stemd.daemon.errors import AudioFileError
 limit(4000)
 for suffix, subtype in (("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_24")):
     noise = np.random.default_rng(0).uniform(-1, 1, (2, 65_536)).astype(np.float32)
     try:
-        with writing_stems(folder, ["a", "b"], 44_100, 655_360, suffix, subtype) as files:
+        destination = Destination(folder, suffix, subtype)
+        with writing_stems(destination, ["a", "b"], 44_100, 655_360) as files:
             for _ in range(10):
                 for file in files:
                     file.write(noise)
@@ -298,10 +362,10 @@ def test_disk_that_fills_up_after_megabytes_is_named(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from stemd.daemon.files.stem_files import writing_stems
+from stemd.daemon.files.stem_files import Destination, writing_stems
 from stemd.tflite_models.files import part_of
 folder = Path(sys.argv[1])
-with writing_stems(folder, ["vocals", "drums"], 44_100, 1, "wav", "PCM_24"):
+with writing_stems(Destination(folder), ["vocals", "drums"], 44_100, 1):
     with part_of(folder / ("ä" * 120)):
         print(len(os.listdir(folder)), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -317,7 +381,7 @@ def test_the_next_run_clears_what_a_killed_one_left_and_nothing_else(tmp_path):
     killed = subprocess.run([sys.executable, "-c", KILLED, out], capture_output=True, text=True)
     assert killed.stdout == "6\n", killed.stderr
     assert len(list(out.iterdir())) == 6
-    with writing_stems(out, ["vocals"], 44_100, 1, "wav", "PCM_24") as at_work:
+    with writing_stems(Destination(out, may_replace=True), ["vocals"], 44_100, 1) as at_work:
         assert len(list(out.iterdir())) == 4, "those of the killed one are gone"
         run(tmp_path / "song.wav", out)
         at_work[0].write(np.zeros((2, 1), np.float32))
