@@ -19,13 +19,13 @@ TOOLS = ("bash", "sh", "id", "ls", "grep", "printf", "sort", "tr", "cc", "make")
 def packages(tmp_path):
     """A function that names what is missing on a machine with these programs and libraries."""
 
-    def missing(*programs, libraries=(), pipewire_runs=False, made="RUN"):
+    def missing(*programs, libraries=(), pipewire_runs=False, made="RUN", ffmpeg=("ffmpeg",)):
         path, runtime = tmp_path / "bin", tmp_path / "runtime"
         path.mkdir()
         runtime.mkdir()
         for tool in TOOLS:
             (path / tool).symlink_to(shutil.which(tool))
-        for program in programs:
+        for program in (*programs, *ffmpeg):
             (path / program).symlink_to("/bin/true")
         found = {kind: tmp_path / kind for kind in ("LIBJACK", "PIPEWIRE_LIBJACK")}
         for kind in libraries:
@@ -54,6 +54,10 @@ def packages(tmp_path):
 
 def test_a_machine_with_neither_gets_jackd(packages):
     assert packages() == {"jackd2", "libjack-jackd2-0"}
+
+
+def test_a_machine_without_ffmpeg_gets_it(packages):
+    assert packages("jackd", libraries=["LIBJACK"], ffmpeg=()) == {"ffmpeg"}
 
 
 def test_a_machine_with_jackd_needs_its_library_alone(packages):

@@ -1,36 +1,31 @@
-"""`stemd separate`: separates a file, with a progress bar."""
+"""`stemd separate`: separates songs, with a progress bar."""
 
-from collections.abc import Collection, Sequence
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import click
 
 from stemd.daemon.cli.options import NETWORKS, NUMBER_OF_STEMS, Choice, NamedPath, refuse_both
-from stemd.daemon.cli.terminal import echo, progress_bar
-from stemd.daemon.errors import ConfigError, DamagedSongError, StemdError
+from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.presets import PRESETS, fitting_schemes
 from stemd.daemon.work import AUTO, Work
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import CHANNELS, OFFLINE
+from stemd.dsp.scheme import OFFLINE
 from stemd.tflite_models.graphs.spec import StreamingPrecision
-
-if TYPE_CHECKING:
-    from stemd.daemon.files.stem_files import Destination
 
 SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 """What libsndfile calls the samples of each value of --bits."""
 
 
 @click.command()
-@click.argument("song", type=NamedPath())
+@click.argument("songs", type=NamedPath(), nargs=-1, required=True)
 @click.option(
     "-o",
     "--output",
     "folder",
     type=NamedPath(file_okay=False),
-    help="Folder for the stems; by default one with the song's name, in the current folder.",
+    help="Folder for the stems; by default one with the song's name, in the current folder. Of "
+    "several songs each has its own in it.",
 )
 @click.option("--networks", type=NETWORKS, help="The set of networks, by name.")
 @click.option(
@@ -79,7 +74,12 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
     is_flag=True,
     help="Write one file of all but the vocals, karaoke, and of the stems only those of --only.",
 )
-@click.option("--force", is_flag=True, help="Replace files that are there already.")
+@click.option("--force", is_flag=True, help="Replace files of other songs that are there already.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Leave out songs whose stems are there already, made in the same way.",
+)
 @click.option(
     "--precision",
     type=Choice(get_args(StreamingPrecision)),
@@ -98,7 +98,7 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
     help="The last stem is the residual: the song without the other stems.",
 )
 def separate(
-    song: Path,
+    songs: tuple[Path, ...],
     folder: Path | None,
     networks: str | None,
     stems: str | None,
@@ -110,21 +110,26 @@ def separate(
     only: tuple[str, ...],
     karaoke: bool,
     force: bool,
+    resume: bool,
     precision: StreamingPrecision | None,
     threads: int,
     residual: bool,
 ) -> None:
-    """Separate a file into stems.
+    """Separate songs into stems.
 
     Reads WAV, RF64, W64, AIFF, CAF and FLAC, and by ffmpeg everything else that plays, also the
-    sound of films. A SONG of - is standard input. Writes one file for each stem.
+    sound of films. Writes one file for each stem. Each of the SONGS is a file, a folder of files
+    and folders, a playlist (.m3u), or - for standard input.
 
     Of a damaged file stemd separates all that can be decoded, puts silence where something is
-    missing, says where that is, and the exit code is 3.
+    missing, says where that is, and the exit code is 3. If one of several songs cannot be
+    separated, the others are, and the exit code is 1.
 
-    Files that are there already are left alone, unless --force is given: then they are replaced
-    once the new ones are complete.
+    Files of other songs that are there already are left alone, unless --force is given. New files
+    get their names once all of them are complete.
     """
+    from stemd.daemon.cli.batch import Batch
+    from stemd.daemon.files.collection import is_several, songs_among
     from stemd.daemon.files.stem_files import Destination
 
     if preset and offline:
@@ -134,8 +139,17 @@ def separate(
     refuse_both(networks, stems)
     works = _works(networks or AUTO, stems or AUTO, preset, precision, threads, residual)
     subtype = SUBTYPES[bits or ("float" if suffix == "wav" else "24")]
-    destination = Destination(folder or _folder_of(song), suffix, subtype, force)
-    separate_file(song, destination, works, MaskExtension(mask_extension), only, karaoke)
+    batch = Batch(works, MaskExtension(mask_extension), only, karaoke, resume)
+    if len(songs) == 1 and not is_several(songs[0]):
+        place = folder or _folder_of(songs[0])
+        batch.separate(songs[0], Destination(place, suffix, subtype, force))
+        return
+    places = {
+        song: Destination((folder or Path()) / place, suffix, subtype, force)
+        for song, place in songs_among(songs)
+    }
+    if status := batch.separate_all(places):
+        raise SystemExit(status)
 
 
 def _works(
@@ -158,67 +172,6 @@ def _works(
     except ValueError as error:
         raise ConfigError(f"{error}, for the {chosen.name} networks") from None
     return [Work(scheme, chosen, precision, threads, residual) for scheme in schemes]
-
-
-def separate_file(
-    path: Path,
-    destination: "Destination",
-    works: Sequence[Work],
-    extension: MaskExtension,
-    only: Collection[str] = (),
-    karaoke: bool = False,
-) -> None:
-    """Separate a file with a progress bar, and print the names of the files written.
-
-    Raises
-    ------
-    DamagedSongError
-        The stems are written, and something is missing in the song.
-    StemdError, ModelError
-        With what, value, rule and remedy.
-    """
-    from stemd.daemon.capacity.choice import choose
-    from stemd.daemon.files.separate import separate, wanted_files
-    from stemd.daemon.files.song import Song
-
-    started = monotonic()
-    with Song(path) as song:
-        files = wanted_files(works[0].networks.stems, only, karaoke)
-        destination.check_free(files)
-        if song.channels > CHANNELS:
-            echo(
-                f"{song.name} has {song.channels} channels: they are mixed down to stereo "
-                "(ITU-R BS.775)",
-                err=True,
-            )
-        work, loader = choose(works)
-        networks = loader()
-        with progress_bar(Path(song.name).name) as on_progress:
-            separated = separate(
-                song,
-                destination,
-                networks,
-                work.scheme,
-                extension,
-                on_progress,
-                work.networks.masks,
-                files,
-            )
-        speed = separated.frames / song.samplerate / (monotonic() - started)
-    for file in separated.files:
-        echo(str(file))
-    if separated.clipped:
-        echo(
-            f"{separated.clipped} samples exceeded full scale and were clipped: "
-            "WAV with --bits float keeps them",
-            err=True,
-        )
-    echo(f"{speed:.2g} times real time", err=True)
-    if damage := song.damage:
-        raise DamagedSongError(
-            f"{song.name} is damaged: {damage}; the stems are of what there is, with silence "
-            "where its place in time is known"
-        )
 
 
 def _folder_of(song: Path) -> Path:

@@ -5,7 +5,7 @@ import re
 import selectors
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shutil import which
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stemd.daemon.errors import AudioFileError
 from stemd.daemon.files.damage import DamageReport
-from stemd.daemon.files.ffmpeg_log import FILTERS, LEVEL, FfmpegLog
+from stemd.daemon.files.ffmpeg_log import FILTERS, LEVEL, TAGS, FfmpegLog
 from stemd.daemon.files.ogg import ends_early
 from stemd.daemon.files.wav_header import read_wav_header
 from stemd.daemon.packages import install
@@ -69,11 +69,14 @@ class Decoder(ABC):
     channels : int
     mask : int
         The speakers, as in the header of a WAV file; 0 if unknown.
+    tags : mapping
+        Of the song, by soundfile's names for them.
     """
 
     samplerate: int
     channels: int
     mask: int
+    tags: Mapping[str, str]
 
     @property
     @abstractmethod
@@ -119,6 +122,7 @@ class SndfileDecoder(Decoder):
             raise UndecodableError
         self.samplerate, self.channels = self._file.samplerate, self._file.channels
         self.mask = _mask_of(path)
+        self.tags = {name: text for name in TAGS.values() if (text := getattr(self._file, name))}
         self._damage = DamageReport(self.samplerate)
 
     @property
@@ -258,6 +262,7 @@ class FfmpegDecoder(Decoder):
             raise AudioFileError(f"cannot read {self._name}: {self._why_nothing()}")
         del self._sound[: header.data_at]
         self.samplerate, self.channels, self.mask = header.samplerate, header.channels, header.mask
+        self.tags = self._log.tags
 
     def _pump(self) -> bool:
         """Read what the pipes hold; return whether one is still open."""

@@ -18,8 +18,15 @@ _FRAME = re.compile(r"n:\s*\d+ pts:\s*(\S+) .*\brate:(\d+) nb_samples:(\d+)")
 _DURATION = re.compile(r"\s*Duration: (\d+):(\d+):(\d+\.\d+)")
 _PICTURES = re.compile(r"\s*Stream #0:.*: Video: (?!.*\(attached pic\))")
 _CORRUPT = re.compile(r"Packet corrupt|corrupt (?:input packet|decoded frame)")
+_TAG = re.compile(r"\s*(title|artist|album|date|genre|track) +: (.*)")
 _OWN_OUTPUT = re.compile(r"(?:out#|wav$|af#)")
 _ESTIMATED = "Estimating duration from bitrate"
+
+TAGS = {
+    **{name: name for name in ("title", "artist", "album", "date", "genre")},
+    "track": "tracknumber",
+}
+"""soundfile's name for each tag, by ffmpeg's."""
 
 GAP_S, GAP_AT_DAMAGE_S = 0.1, 0.015
 """What counts as a gap between two times. Times of whole files may jitter; at damage, less counts,
@@ -48,6 +55,8 @@ class FfmpegLog:
     damage : DamageReport
     errors : list of str
         What was said before there was sound.
+    tags : dict
+        Of the song, by soundfile's names for them.
     """
 
     def __init__(self) -> None:
@@ -55,6 +64,7 @@ class FfmpegLog:
         self.pieces: deque[tuple[int, bool]] = deque()
         self.damage = DamageReport(1)
         self.errors: list[str] = []
+        self.tags: dict[str, str] = {}
         self._declared_s: float | None = None
         self._is_estimated = self._has_pictures = False
         self._position = 0.0  # frames of the output
@@ -111,6 +121,8 @@ class FfmpegLog:
             self._has_pictures = True
         elif _ESTIMATED in text:
             self._is_estimated = True
+        elif tag := _TAG.match(text):
+            self.tags.setdefault(TAGS[tag[1]], tag[2])
 
     def _take_frame(self, pts: str, samplerate: int, frames: int) -> None:
         if not self.samplerate:

@@ -3,12 +3,13 @@
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from errno import EINVAL
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,12 @@ from stemd.daemon.files.decoders import (
 )
 from stemd.daemon.files.mixdown import mixdown, to_stereo
 from stemd.dsp.arrays import Waveform
+from stemd.tflite_models.files import open_ordinary
 
 STANDARD_INPUT = Path("-")
+
+HEAD_BYTES = 2**16
+"""Of a song, for its fingerprint: tags and the first sound."""
 
 MIN_SAMPLERATE, MAX_SAMPLERATE = 100, 1_536_000
 """Frames per second; a damaged header may tell any."""
@@ -103,6 +108,20 @@ class Song:
         report.add(self._decoder.damage)
         report.add(self._not_numbers)
         return report
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Its title, artist and so on, by soundfile's names for them."""
+        return self._decoder.tags
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from other songs, for people too; empty for standard input."""
+        if self.path == STANDARD_INPUT:
+            return ""
+        with open_ordinary(self.path) as file:
+            size, head = os.fstat(file.fileno()).st_size, file.read(HEAD_BYTES)
+        return f"{self.path.name}, {size} bytes, {crc32(head):08x}"
 
     def close(self) -> None:
         """Close the file, and end the program that decodes it."""

@@ -1,9 +1,9 @@
 """Writes stems: each file is complete, or does not exist."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from errno import EDQUOT, EIO, EISDIR, ENOSPC
 from pathlib import Path
 
@@ -13,13 +13,19 @@ import soundfile
 from stemd.daemon.errors import AudioFileError
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import CHANNELS
-from stemd.tflite_models.files import part_of
+from stemd.tflite_models.files import open_ordinary, part_of
 
 BYTES = {"PCM_24": 3, "FLOAT": 4}
 """Bytes of one sample in a file."""
 
 RF64_AUTO_DOWNGRADE = 0x1210
 """libsndfile's command: make a WAV file of it where that can hold as much."""
+
+MARK = "stemd: "
+"""The comment of each stem begins with it."""
+
+LONGEST_TAG = 1_000
+"""Characters."""
 
 PROBE_BYTES = 2**16
 """Bytes that a disk must accept; otherwise it counts as full."""
@@ -64,6 +70,12 @@ class StemFile:
             _snd, _ffi = soundfile._snd, soundfile._ffi  # it has no other way to send commands
             _snd.sf_command(self._file._file, RF64_AUTO_DOWNGRADE, _ffi.NULL, _snd.SF_TRUE)
 
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Write tags, by soundfile's names for them; before the first block."""
+        with self._as_the_system_says():
+            for name, text in tags.items():
+                setattr(self._file, name, text)
+
     def write(self, block: Waveform) -> None:
         """Append a block [shape=(CHANNELS, frames)]."""
         if self._cuts:
@@ -104,6 +116,16 @@ class StemFile:
             ) from None
 
 
+def origin_of(path: Path) -> str:
+    """Return which song a file is a stem of, and how it was made; empty if it is none."""
+    try:
+        with open_ordinary(path), soundfile.SoundFile(os.fsencode(path)) as file:
+            comment: str = file.comment
+    except (OSError, soundfile.SoundFileError, TypeError):
+        return ""
+    return comment.removeprefix(MARK) if comment.startswith(MARK) else ""
+
+
 @dataclass(frozen=True)
 class Destination:
     """Where stems go, and as what.
@@ -117,28 +139,54 @@ class Destination:
     subtype : str
         "PCM_24" or "FLOAT".
     may_replace : bool
-        Files that are there already are replaced, once the new ones are complete.
+        Files of other songs that are there already are replaced, once the new ones are complete.
+    song, settings : str
+        Which song the stems are of, and how they are made; they are written into the files. Files
+        of the same song are replaced in any case.
+    tags : mapping
+        Of the song, by soundfile's names for them.
     """
 
     folder: Path
     suffix: str = "wav"
     subtype: str = "FLOAT"
     may_replace: bool = False
+    song: str = ""
+    settings: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def targets(self, names: Iterable[str]) -> list[Path]:
         """Return the file of each name."""
         return [self.folder / f"{name}.{self.suffix}" for name in names]
+
+    def tags_of(self, name: str) -> dict[str, str]:
+        """Return the tags of a stem's file: the song's, its title with the stem's name added."""
+        tags = {key: text[:LONGEST_TAG] for key, text in self.tags.items()}
+        if "title" in tags:
+            tags["title"] += f" ({name})"
+        if self.song:
+            tags["comment"] = MARK + self._origin
+        return tags
+
+    def is_done(self, names: Iterable[str]) -> bool:
+        """Whether all files are there already, of the same song and made in the same way."""
+        return all(origin_of(target) == self._origin for target in self.targets(names))
 
     def check_free(self, names: Iterable[str]) -> None:
         """Raise AudioFileError if a file is there that must not be replaced."""
         if self.may_replace:
             return
         for target in self.targets(names):
-            if os.path.lexists(target):
+            is_own = self.song and origin_of(target).startswith(f"{self.song}; ")
+            if os.path.lexists(target) and not is_own:
                 raise AudioFileError(
                     f"{target} is there already, perhaps of another song: give another folder "
                     "(-o), or replace it (--force)"
                 )
+
+    @property
+    def _origin(self) -> str:
+        return f"{self.song}; {self.settings}"
 
 
 @contextmanager
@@ -169,12 +217,14 @@ def writing_stems(
             destination.check_free(names)
             stack.enter_context(_folder(folder))
             files = []
-            for target in destination.targets(names):
+            for name, target in zip(names, destination.targets(names), strict=True):
                 if target.is_dir():
                     raise IsADirectoryError(EISDIR, f"{target} is a folder")
                 part, opened = stack.enter_context(part_of(target))
-                files.append(StemFile(target, part, opened.fileno(), samplerate, kind, subtype))
-                stack.callback(files[-1].close)
+                file = StemFile(target, part, opened.fileno(), samplerate, kind, subtype)
+                stack.callback(file.close)
+                file.tag(destination.tags_of(name))
+                files.append(file)
             yield files
             for file in files:
                 file.finish()

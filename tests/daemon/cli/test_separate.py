@@ -13,7 +13,7 @@ import soundfile
 from click.testing import CliRunner
 
 from processes import STEMD, end
-from stemd.daemon.cli import separate
+from stemd.daemon.cli import batch
 from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.config import SeparationSection
 from waiting import PATIENCE_S, wait_for
@@ -88,10 +88,15 @@ def test_every_option_of_separate_does_something(options, plain, stemd, two_seco
 )
 def test_separate_is_exact_unless_it_does_as_the_daemon(options, precision, monkeypatch):
     told = []
-    monkeypatch.setattr(separate, "separate_file", lambda *wishes: told.extend(wishes))
+
+    class Told(batch.Batch):
+        def separate(self, *_):
+            told.extend(self.works)
+
+    monkeypatch.setattr(batch, "Batch", Told)
     arguments = ["separate", "song.wav", "--threads", "3", *options]
     CliRunner().invoke(cli, arguments, catch_exceptions=False)
-    (work,) = told[2]
+    (work,) = told
     assert (work.precision, work.threads) == (precision, 3)
 
 
@@ -162,6 +167,34 @@ def test_stems_that_are_there_are_refused_at_once_and_replaced_by_force(
     assert soundfile.info(tmp_path / "vocals.wav").frames == 2 * 44_100
 
 
+def test_many_songs_are_separated_in_one_run_and_a_broken_one_stops_none(
+    stemd, two_seconds, tmp_path
+):
+    """Two albums with an 01 each, one damaged song, one that is none."""
+    data = two_seconds.read_bytes()
+    for name, content in (
+        ("a/01.flac", data),
+        ("a/02.flac", b"no song"),
+        ("b/01.flac", data),
+        ("b/02.flac", data[: len(data) // 2]),
+    ):
+        (tmp_path / "music" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "music" / name).write_bytes(content)
+    words = ("separate", "music", "-o", "stems", "--preset", "seed", "--only", "vocals", "--resume")
+    ended = stemd(*words, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stdout.splitlines() == [
+        *("stems/a/01/vocals.wav", "stems/b/01/vocals.wav", "stems/b/02/vocals.wav"),
+    ], ended.stderr
+    assert "music/b/02.flac is damaged" in ended.stderr
+    assert "4 songs: 1 damaged, 1 not separated" in ended.stderr
+    before = (tmp_path / "stems/b/01/vocals.wav").stat().st_mtime_ns
+    ended = stemd(*words, cwd=tmp_path)
+    assert ended.stderr.count("is done already") == 3
+    assert ended.stdout == ""
+    assert (tmp_path / "stems/b/01/vocals.wav").stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize("way", ["pipe", "file"])
 def test_a_song_comes_from_standard_input(way, environment, plain, two_seconds, tmp_path):
     """From a pipe it is decoded as it comes; a file is read like any other."""
@@ -185,7 +218,7 @@ def test_a_damaged_song_gives_its_stems_a_clear_line_and_exit_code_3(stemd, two_
     ended = stemd("separate", str(song), "-o", str(tmp_path))
     assert ended.returncode == 3
     assert re.search(
-        r"stemd: \S+song.flac is damaged: 0\.\d+ s are missing at 0:01\.", ended.stderr
+        r"stemd: \S+song.flac is damaged: 1\.\d+ s are missing at 0:00\.9", ended.stderr
     )
     assert stems_of(tmp_path).shape[-1] > 0.8 * 44_100
 

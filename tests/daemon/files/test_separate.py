@@ -151,6 +151,48 @@ def test_stems_that_are_there_are_replaced_only_if_told(tmp_path):
     assert stems_in(tmp_path / "stems").shape[-1] == 9_000
 
 
+def own(folder: Path, song: str = "01.wav, 99 bytes", settings: str = "exact", **more):
+    return Destination(folder, song=song, settings=settings, **more)
+
+
+def write_own(destination: Destination) -> None:
+    with writing_stems(destination, ["vocals", "bass"], 44_100, 0) as files:
+        for file in files:
+            file.write(noise(99))
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_stems_of_the_same_song_are_replaced_and_those_of_another_are_not(suffix, tmp_path):
+    more = {"suffix": suffix, "subtype": "PCM_24"}
+    write_own(own(tmp_path, **more))
+    write_own(own(tmp_path, settings="fast", **more))
+    for other in ("01.wav, 98 bytes", "01.wav, 99 bytes;", ""):
+        with pytest.raises(AudioFileError, match="is there already, perhaps of another song"):
+            write_own(own(tmp_path, other, **more))
+
+
+def test_stems_are_done_that_are_there_whole_and_made_in_the_same_way(tmp_path):
+    write_own(own(tmp_path))
+    assert own(tmp_path).is_done(["vocals", "bass"])
+    assert not own(tmp_path).is_done(["vocals", "drums"])
+    assert not own(tmp_path, song="02.wav").is_done(["vocals"])
+    assert not own(tmp_path, settings="fast").is_done(["vocals"])
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
+def test_the_tags_of_a_song_come_along_with_the_stems_name(suffix, tmp_path):
+    soundfile.write(tmp_path / "plain.wav", noise(9_000).T, 44_100)
+    tags = {"title": "A – B", "artist": "C & D", "album": "E", "date": "1999", "genre": "Rock"}
+    told = [word for tag in tags.items() for word in ("-metadata", "=".join(tag))]
+    run_ffmpeg("-i", tmp_path / "plain.wav", *told, tmp_path / f"song.{suffix}")
+    with Song(tmp_path / f"song.{suffix}") as song:
+        destination = Destination(tmp_path / "stems", song="x", tags=song.tags)
+        write_own(destination)
+    with soundfile.SoundFile(tmp_path / "stems" / "bass.wav") as stem:
+        assert {tag: getattr(stem, tag) for tag in tags} == {**tags, "title": "A – B (bass)"}
+        assert stem.comment == "stemd: x; "
+
+
 def test_a_stem_that_appears_meanwhile_is_left_alone(tmp_path):
     with (
         pytest.raises(AudioFileError, match=r"vocals.wav is there already"),
@@ -326,7 +368,7 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
     soundfile.write(tmp_path / "song.wav", noise(100_000).T, 44_100, subtype="FLOAT")
     disk, stemd = tmp_path / "disk", Path(sys.executable).with_name("stemd")
     for line in small_disk.run(disk, FILL_UP, str(stemd), str(tmp_path / "song.wav")).splitlines():
-        full = "No space left on device: they take up to 1 MB; make room, or"
+        full = "No space left on device: they take up to 2 MB; make room, or"
         reason = rf"({full}|File too large;) give another folder \(-o\)"
         assert re.fullmatch(rf"1 \[\] stemd: cannot write the stems into .*: {reason}", line), line
 

@@ -1,0 +1,142 @@
+"""Separates one song after the other with the same networks, and says how each went."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+
+from stemd.daemon.capacity.choice import choose
+from stemd.daemon.cli.terminal import echo, echo_error, progress_bar
+from stemd.daemon.engine.networks import ByStem
+from stemd.daemon.errors import DamagedSongError, StemdError
+from stemd.daemon.files.separate import separate, wanted_files
+from stemd.daemon.files.song import Song
+from stemd.daemon.files.stem_files import Destination
+from stemd.daemon.wording import counted
+from stemd.daemon.work import Work
+from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import CHANNELS
+from stemd.tflite_models.errors import ModelError
+
+
+class Batch:
+    """Separates songs into the same stems in the same way.
+
+    Parameters
+    ----------
+    works : sequence of Work
+        With the same networks, from the scheme wanted most to the one wanted least.
+    extension : MaskExtension
+    only : collection of str
+    karaoke : bool
+        See `wanted_files`.
+    resume : bool
+        Songs whose stems are there already are left out.
+
+    Raises
+    ------
+    ConfigError
+        The networks do not have a stem that is wanted.
+    """
+
+    def __init__(
+        self,
+        works: Sequence[Work],
+        extension: MaskExtension,
+        only: Collection[str] = (),
+        karaoke: bool = False,
+        resume: bool = False,
+    ) -> None:
+        self.works = works
+        self._extension = extension
+        self._resume = resume
+        self._files = wanted_files(works[0].networks.stems, only, karaoke)
+
+    def separate_all(self, songs: Mapping[Path, Destination]) -> int:
+        """Separate each song; print what went wrong with one, and go on with the next.
+
+        Returns
+        -------
+        int
+            The exit code: 1 if a song could not be separated, 3 if one is damaged, else 0.
+        """
+        failed = damaged = 0
+        for number, (song, destination) in enumerate(songs.items(), 1):
+            try:
+                self.separate(song, destination, f"{number}/{len(songs)} ")
+            except DamagedSongError as error:
+                damaged += 1
+                echo_error(error)
+            except (StemdError, ModelError) as error:
+                failed += 1
+                echo_error(error)
+        if failed or damaged:
+            echo(
+                f"{counted(len(songs), 'song')}: {damaged} damaged, {failed} not separated",
+                err=True,
+            )
+        return 1 if failed else DamagedSongError.exit_code if damaged else 0
+
+    def separate(self, path: Path, destination: Destination, label: str = "") -> None:
+        """Separate a song with a progress bar, and print the names of the files written.
+
+        Raises
+        ------
+        DamagedSongError
+            The stems are written, and something is missing in the song.
+        StemdError, ModelError
+            With what, value, rule and remedy.
+        """
+        started = monotonic()
+        with Song(path) as song:
+            destination = replace(
+                destination, song=song.fingerprint, settings=self._settings, tags=song.tags
+            )
+            if self._resume and destination.is_done(self._files):
+                echo(f"{song.name} is done already", err=True)
+                return
+            destination.check_free(self._files)
+            self._note_channels(song)
+            work, networks = self._loaded
+            with progress_bar(label + Path(song.name).name) as on_progress:
+                separated = separate(
+                    song,
+                    destination,
+                    networks,
+                    work.scheme,
+                    self._extension,
+                    on_progress,
+                    work.networks.masks,
+                    self._files,
+                )
+        echo(*map(str, separated.files))
+        if separated.clipped:
+            echo(
+                f"{separated.clipped} samples exceeded full scale and were clipped: "
+                "WAV with --bits float keeps them",
+                err=True,
+            )
+        speed = separated.frames / song.samplerate / (monotonic() - started)
+        echo(f"{speed:.2g} times real time", err=True)
+        if damage := song.damage:
+            raise DamagedSongError(
+                f"{song.name} is damaged: {damage}; everything else was separated"
+            )
+
+    @cached_property
+    def _loaded(self) -> tuple[Work, ByStem]:
+        work, load = choose(self.works)
+        return work, load()
+
+    @property
+    def _settings(self) -> str:
+        return f"{replace(self.works[0], threads=1)}, {self._extension.value}"
+
+    def _note_channels(self, song: Song) -> None:
+        if song.channels > CHANNELS:
+            echo(
+                f"{song.name} has {song.channels} channels: they are mixed down to stereo "
+                "(ITU-R BS.775)",
+                err=True,
+            )

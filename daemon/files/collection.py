@@ -1,0 +1,85 @@
+"""Finds the songs in files, folders and playlists, and names a folder for each one's stems."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from stemd.daemon.errors import AudioFileError
+from stemd.daemon.files.song import STANDARD_INPUT
+from stemd.daemon.files.stem_files import origin_of
+
+PLAYLISTS = (".m3u", ".m3u8")
+
+_SOUND = "aac ac3 aif aifc aiff alac amr ape au caf dff dsf dts eac3 flac m4a m4b mka mp2 mp3 mpc"
+_MORE_SOUND = "oga ogg opus ra snd spx tta w64 wav wave weba wma wv"
+_FILMS = "3gp asf avi flv m2ts m4v mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv"
+
+SUFFIXES = frozenset(f".{each}" for each in f"{_SOUND} {_MORE_SOUND} {_FILMS}".split())
+"""Of the files of a folder that are taken for songs, films among them."""
+
+
+def songs_among(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Yield each song once, with the folder for its stems below the output folder.
+
+    The folder has the song's name without its suffix; where another song has that, with it, or
+    with the name of the song's folder. Folders are searched with all folders in them, in the order
+    of names; stemd's own stems in them are left out. What a playlist names is relative to it.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files, folders and playlists.
+
+    Raises
+    ------
+    AudioFileError
+        A folder or a playlist cannot be read, or holds no song.
+    """
+    seen, taken = set(), set()
+    for path in paths:
+        for song, folder in _songs_of(path):
+            if song in seen:
+                continue
+            seen.add(song)
+            names = (folder, folder.with_name(song.name), Path(song.parent.name) / song.name)
+            free = next((name for name in names if name not in taken), folder)
+            taken.add(free)
+            yield song, free
+
+
+def is_several(path: Path) -> bool:
+    """Whether a path is a folder or a playlist."""
+    return path != STANDARD_INPUT and (path.is_dir() or path.suffix.lower() in PLAYLISTS)
+
+
+def _songs_of(path: Path) -> Iterator[tuple[Path, Path]]:
+    if not is_several(path):
+        yield path, Path(path.stem)
+        return
+    found = list(_songs_in_folder(path) if path.is_dir() else _songs_in_playlist(path))
+    if not found:
+        raise AudioFileError(f"{path} holds no songs: name files, or a folder that has some")
+    yield from found
+
+
+def _songs_in_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
+    def fail(error: OSError) -> None:
+        raise AudioFileError(f"cannot read {error.filename}: {error.strerror}")
+
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders.sort()
+        for name in sorted(names):
+            song = Path(place, name)
+            if song.suffix.lower() in SUFFIXES and not name.startswith(".") and not origin_of(song):
+                yield song, song.relative_to(folder).with_suffix("")
+
+
+def _songs_in_playlist(playlist: Path) -> Iterator[tuple[Path, Path]]:
+    try:
+        lines = playlist.read_text("utf-8-sig", errors="surrogateescape").splitlines()
+    except OSError as error:
+        raise AudioFileError(f"cannot read {playlist}: {error.strerror}") from None
+    for line in map(str.strip, lines):
+        if line and not line.startswith("#"):
+            song = playlist.parent / line
+            yield song, Path(song.stem)

@@ -1,0 +1,75 @@
+"""Which songs files, folders and playlists hold, and where the stems of each go."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from stemd.daemon.errors import AudioFileError
+from stemd.daemon.files.collection import is_several, songs_among
+
+
+@pytest.fixture
+def music(tmp_path, monkeypatch):
+    """Two albums, and what else is in such folders."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        *("a/01.wav", "a/02.MP3", "b/01.wav", "b/film.mkv", "b/c/deep.ogg"),
+        *("a/cover.jpg", "a/notes.txt", "b/.hidden.wav"),
+    ):
+        path = tmp_path / "music" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return Path("music")
+
+
+def found(*paths: object) -> dict[str, str]:
+    return {str(song): str(folder) for song, folder in songs_among(map(Path, map(str, paths)))}
+
+
+def test_a_folder_keeps_its_folders(music):
+    assert list(found(music).items()) == [
+        ("music/a/01.wav", "a/01"),
+        ("music/a/02.MP3", "a/02"),
+        ("music/b/01.wav", "b/01"),
+        ("music/b/film.mkv", "b/film"),
+        ("music/b/c/deep.ogg", "b/c/deep"),
+    ]
+
+
+def test_songs_of_one_name_get_a_folder_each(music):
+    (music / "a" / "01.flac").touch()
+    songs = [music / name for name in ("a/01.wav", "a/01.flac", "b/01.wav")]
+    assert list(found(*songs).values()) == ["01", "01.flac", "01.wav"]
+
+
+def test_a_song_that_is_named_twice_is_one(music):
+    assert list(found(music / "a/01.wav", music / "a", "-")) == [
+        *("music/a/01.wav", "music/a/02.MP3", "-"),
+    ]
+
+
+def test_a_playlist_names_songs_beside_it(music):
+    (music / "list.m3u8").write_text("\ufeff#EXTM3U\n\n#EXTINF:1,x\na/01.wav\r\n/else/gone.mp3\n")
+    assert found(music / "list.m3u8") == {"music/a/01.wav": "01", "/else/gone.mp3": "gone"}
+
+
+def test_stems_of_stemds_own_are_no_songs(music):
+    with soundfile.SoundFile(music / "a" / "vocals.wav", "w", 44_100, 2) as file:
+        file.comment = "stemd: 01.wav, 9 bytes; 2stems"
+        file.write(np.zeros((9, 2)))
+    assert "music/a/vocals.wav" not in found(music)
+
+
+def test_what_holds_no_songs_is_an_error(tmp_path):
+    with pytest.raises(AudioFileError, match="holds no songs: name files, or a folder"):
+        found(tmp_path)
+    with pytest.raises(AudioFileError, match=r"cannot read .*none\.m3u: No such file"):
+        found(tmp_path / "none.m3u")
+
+
+def test_folders_and_playlists_are_several(music):
+    assert [is_several(Path(each)) for each in (music, "x.M3U", "x.wav", "-")] == [
+        *(True, True, False, False),
+    ]
