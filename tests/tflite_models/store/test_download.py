@@ -130,10 +130,11 @@ def test_other_content_is_refused(site, fetch, tmp_path):
 
 def test_an_unreachable_server_is_told_at_once(fetch, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waited"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(ModelError, match="the server cannot be reached; is the network up"):
-        fetch(f"http://127.0.0.1:{port}/2stems.tar.gz")
+    with socket.socket() as silent:  # it does not listen, and no other test's server gets its port
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        with pytest.raises(ModelError, match="the server cannot be reached; is the network up"):
+            fetch(f"http://127.0.0.1:{port}/2stems.tar.gz")
 
 
 @pytest.mark.parametrize("url", ["models/2stems.tar.gz", "ftp://somewhere/2stems.tar.gz"])
