@@ -25,6 +25,7 @@ JACK_LIBRARY = {
     "arch": "jack2",
     "suse": "libjack0",
 }
+FFMPEG = dict.fromkeys(("debian", "arch", "suse"), "ffmpeg") | {"fedora": "ffmpeg-free"}
 
 
 def install(package: dict[str, str]) -> str:

@@ -21,13 +21,13 @@ def frames_by_ffmpeg(path: Path, channels: int = 2) -> int:
     return len(subprocess.run(words, stdout=subprocess.PIPE).stdout) // 4 // channels
 
 
-def write_noise(path: Path, seconds: float = SECONDS) -> None:
+def write_noise(path: Path, seconds: float = SECONDS, samplerate: int = SAMPLERATE) -> None:
     """Noise below some kHz, other in each channel, which every codec keeps."""
-    frames = round(seconds * SAMPLERATE)
+    frames = round(seconds * samplerate)
     spectrum = np.fft.rfft(np.random.default_rng(1).standard_normal((2, frames)))
-    spectrum[:, np.fft.rfftfreq(frames, 1 / SAMPLERATE) > 4_000] = 0
+    spectrum[:, np.fft.rfftfreq(frames, 1 / samplerate) > 4_000] = 0
     x = np.fft.irfft(spectrum, frames)
-    soundfile.write(path, (0.1 * x / x.std()).T, SAMPLERATE, subtype="PCM_16")
+    soundfile.write(path, (0.1 * x / x.std()).T, samplerate, subtype="PCM_16")
 
 
 def _ape_tag() -> bytes:

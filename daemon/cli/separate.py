@@ -52,7 +52,7 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 @click.option(
     "--format",
     "suffix",
-    type=Choice(["wav", "flac"]),
+    type=Choice(["wav", "flac", "mp3", "ogg", "opus", "m4a"]),
     default="wav",
     help="Format of the stems' files.",
     show_default=True,
@@ -136,6 +136,8 @@ def separate(
         raise click.UsageError("--preset and --offline exclude each other: give one")
     if suffix == "flac" and bits == "float":
         raise click.UsageError("FLAC holds no float samples: give --bits 24 or --format wav")
+    if suffix not in ("wav", "flac") and bits:
+        raise click.UsageError(f"--bits is for WAV and FLAC: leave it out with --format {suffix}")
     refuse_both(networks, stems)
     works = _works(networks or AUTO, stems or AUTO, preset, precision, threads, residual)
     subtype = SUBTYPES[bits or ("float" if suffix == "wav" else "24")]

@@ -18,7 +18,7 @@ from stemd.daemon.files.damage import DamageReport
 from stemd.daemon.files.ffmpeg_log import FILTERS, LEVEL, TAGS, FfmpegLog
 from stemd.daemon.files.ogg import ends_early
 from stemd.daemon.files.wav_header import read_wav_header
-from stemd.daemon.packages import install
+from stemd.daemon.packages import FFMPEG, install
 from stemd.tflite_models.files import open_ordinary
 
 BLOCK = 65_536
@@ -29,9 +29,6 @@ HEAD_BYTES = 4096
 
 UNKNOWN = 2**62
 """libsndfile's length of a file that does not tell its own is at least that."""
-
-FFMPEG = dict.fromkeys(("debian", "arch", "suse"), "ffmpeg") | {"fedora": "ffmpeg-free"}
-"""The package, by family of distributions."""
 
 _NATURES = (
     rb"RIFF....WAVE",

@@ -4,22 +4,23 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from errno import EDQUOT, EIO, EISDIR, ENOSPC
+from errno import EDQUOT, EISDIR, ENOSPC
 from pathlib import Path
 
-import numpy as np
-import soundfile
-
 from stemd.daemon.errors import AudioFileError
-from stemd.dsp.arrays import Waveform
+from stemd.daemon.files.stem_file import (
+    ENCODERS,
+    SUBTYPES,
+    EncodedFile,
+    PlainFile,
+    StemFile,
+    comment_of,
+)
 from stemd.dsp.scheme import CHANNELS
-from stemd.tflite_models.files import open_ordinary, part_of
+from stemd.tflite_models.files import part_of
 
 BYTES = {"PCM_24": 3, "FLOAT": 4}
-"""Bytes of one sample in a file."""
-
-RF64_AUTO_DOWNGRADE = 0x1210
-"""libsndfile's command: make a WAV file of it where that can hold as much."""
+"""Bytes of one sample in a file that is not encoded."""
 
 MARK = "stemd: "
 """The comment of each stem begins with it."""
@@ -27,102 +28,10 @@ MARK = "stemd: "
 LONGEST_TAG = 1_000
 """Characters."""
 
-PROBE_BYTES = 2**16
-"""Bytes that a disk must accept; otherwise it counts as full."""
-
-
-class StemFile:
-    """One stem that is written under another name first.
-
-    Parameters
-    ----------
-    target : Path
-        The final name.
-    part : Path
-        The present name, of an empty file.
-    descriptor : int
-        Of that file.
-    samplerate : int
-    kind, subtype : str
-        As in soundfile.
-
-    Attributes
-    ----------
-    target : Path
-    clipped : int
-        Samples that exceeded full scale and were clipped.
-    """
-
-    def __init__(
-        self, target: Path, part: Path, descriptor: int, samplerate: int, kind: str, subtype: str
-    ) -> None:
-        self.target = target
-        self.clipped = 0
-        self._part = part
-        self._descriptor = descriptor
-        self._frames = 0
-        self._cuts = subtype != "FLOAT"
-        with self._as_the_system_says():
-            self._file = soundfile.SoundFile(
-                os.fsencode(part), "w", samplerate, CHANNELS, subtype=subtype, format=kind
-            )
-        if kind == "RF64":
-            _snd, _ffi = soundfile._snd, soundfile._ffi  # it has no other way to send commands
-            _snd.sf_command(self._file._file, RF64_AUTO_DOWNGRADE, _ffi.NULL, _snd.SF_TRUE)
-
-    def tag(self, tags: Mapping[str, str]) -> None:
-        """Write tags, by soundfile's names for them; before the first block."""
-        with self._as_the_system_says():
-            for name, text in tags.items():
-                setattr(self._file, name, text)
-
-    def write(self, block: Waveform) -> None:
-        """Append a block [shape=(CHANNELS, frames)]."""
-        if self._cuts:
-            self.clipped += int((np.abs(block) > 1).sum())
-        self._frames += block.shape[1]
-        with self._as_the_system_says():
-            self._file.write(block.T)
-
-    def finish(self) -> None:
-        """Close the file, and make sure that it is complete on the disk."""
-        with self._as_the_system_says():
-            self._file.close()
-            if soundfile.info(os.fsencode(self._part)).frames != self._frames:
-                raise AssertionError
-
-    def put_in_place(self) -> None:
-        """Rename it to its final name."""
-        self._part.replace(self.target)
-
-    def close(self) -> None:
-        """Close the file, also after errors."""
-        with suppress(soundfile.LibsndfileError):
-            self._file.close()
-
-    @contextmanager
-    def _as_the_system_says(self) -> Iterator[None]:
-        """Raise the system's error instead of libsndfile's, which only knows of a "system error".
-
-        An AssertionError is how soundfile says that not all was written.
-        """
-        try:
-            yield
-        except (soundfile.LibsndfileError, AssertionError) as error:
-            end = os.fstat(self._descriptor).st_size
-            os.posix_fallocate(self._descriptor, end, PROBE_BYTES)  # fails for the same reason
-            raise OSError(
-                EIO, f"not all could be written ({error or 'without a reason'})"
-            ) from None
-
 
 def origin_of(path: Path) -> str:
     """Return which song a file is a stem of, and how it was made; empty if it is none."""
-    try:
-        with open_ordinary(path), soundfile.SoundFile(os.fsencode(path)) as file:
-            comment: str = file.comment
-    except (OSError, soundfile.SoundFileError, TypeError):
-        return ""
+    comment = comment_of(path)
     return comment.removeprefix(MARK) if comment.startswith(MARK) else ""
 
 
@@ -135,9 +44,9 @@ class Destination:
     folder : Path
         Made if missing.
     suffix : str
-        "wav" or "flac". Where WAV cannot hold all frames, the file is RF64.
+        Of `SUBTYPES` or `ENCODERS`. Where WAV cannot hold all frames, the file is RF64.
     subtype : str
-        "PCM_24" or "FLOAT".
+        "PCM_24" or "FLOAT"; of WAV and FLAC.
     may_replace : bool
         Files of other songs that are there already are replaced, once the new ones are complete.
     song, settings : str
@@ -161,7 +70,7 @@ class Destination:
 
     def tags_of(self, name: str) -> dict[str, str]:
         """Return the tags of a stem's file: the song's, its title with the stem's name added."""
-        tags = {key: text[:LONGEST_TAG] for key, text in self.tags.items()}
+        tags = {key: text.replace("\0", "")[:LONGEST_TAG] for key, text in self.tags.items()}
         if "title" in tags:
             tags["title"] += f" ({name})"
         if self.song:
@@ -186,7 +95,18 @@ class Destination:
 
     @property
     def _origin(self) -> str:
-        return f"{self.song}; {self.settings}"
+        samples = f"; {self.subtype}" if self.suffix in SUBTYPES else ""
+        return f"{self.song}; {self.settings}{samples}"
+
+    def open(
+        self, name: str, target: Path, part: Path, descriptor: int, samplerate: int
+    ) -> StemFile:
+        """Open the part of a file; see `StemFile`."""
+        tags = self.tags_of(name)
+        if self.suffix in ENCODERS:
+            return EncodedFile(target, part, descriptor, samplerate, self.suffix, tags)
+        kind = "RF64" if self.suffix == "wav" else self.suffix.upper()
+        return PlainFile(target, part, descriptor, samplerate, kind, self.subtype, tags)
 
 
 @contextmanager
@@ -210,8 +130,7 @@ def writing_stems(
     AudioFileError
         If a file cannot be written, or must not be replaced.
     """
-    folder, subtype = destination.folder, destination.subtype
-    kind = "RF64" if destination.suffix == "wav" else destination.suffix.upper()
+    folder = destination.folder
     try:
         with ExitStack() as stack:
             destination.check_free(names)
@@ -221,10 +140,8 @@ def writing_stems(
                 if target.is_dir():
                     raise IsADirectoryError(EISDIR, f"{target} is a folder")
                 part, opened = stack.enter_context(part_of(target))
-                file = StemFile(target, part, opened.fileno(), samplerate, kind, subtype)
-                stack.callback(file.close)
-                file.tag(destination.tags_of(name))
-                files.append(file)
+                files.append(destination.open(name, target, part, opened.fileno(), samplerate))
+                stack.callback(files[-1].close)
             yield files
             for file in files:
                 file.finish()
@@ -234,7 +151,9 @@ def writing_stems(
     except OSError as error:
         reason, remedy = error.strerror or str(error), "give another folder (-o)"
         if error.errno in (ENOSPC, EDQUOT):
-            if most := len(names) * CHANNELS * expected * BYTES[subtype] / 1e6:
+            frame_bytes = CHANNELS * BYTES[destination.subtype]
+            most = len(names) * expected * frame_bytes / 1e6
+            if most and destination.suffix in SUBTYPES:
                 reason += f": they take up to {most:.0f} MB"
             remedy = f"make room, or {remedy}"
         raise AudioFileError(f"cannot write the stems into {folder}: {reason}; {remedy}") from None

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import soundfile
 
 import small_disk
 from dsp_reference import separate as plain_separate
-from songs import run_ffmpeg
+from songs import run_ffmpeg, write_noise
 from stemd.daemon.errors import AudioFileError, ConfigError
+from stemd.daemon.files import stem_file
 from stemd.daemon.files.separate import separate, wanted_files
 from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination, writing_stems
@@ -161,7 +163,28 @@ def write_own(destination: Destination) -> None:
             file.write(noise(99))
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac"])
+@pytest.mark.parametrize("suffix", ["mp3", "ogg", "opus", "m4a"])
+@pytest.mark.parametrize("samplerate", [44_100, 96_000])
+def test_encoded_stems_have_the_songs_length_and_level(suffix, samplerate, tmp_path):
+    write_noise(tmp_path / "song.wav", 1.5, samplerate)
+    x = soundfile.read(tmp_path / "song.wav", dtype="float32")[0].T
+    run(tmp_path / "song.wav", tmp_path / "stems", suffix=suffix)
+    y = 0
+    for stem in NETWORKS:
+        with Song(tmp_path / "stems" / f"{stem}.{suffix}") as song:
+            rate = song.samplerate
+            y = y + np.concatenate(list(song.blocks()), axis=1)
+            assert len(song.damage) == 0
+    assert y.shape[1] / rate == pytest.approx(1.5, abs=1152 / rate)
+    first, last = y[0, : rate // 2], y[0, rate // 2 : rate]
+    for ours, theirs in (
+        (first, x[0, : samplerate // 2]),
+        (last, x[0, samplerate // 2 :][: samplerate // 2]),
+    ):
+        assert ours.std() == pytest.approx(theirs.std(), rel=0.15)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg", "opus", "m4a"])
 def test_stems_of_the_same_song_are_replaced_and_those_of_another_are_not(suffix, tmp_path):
     more = {"suffix": suffix, "subtype": "PCM_24"}
     write_own(own(tmp_path, **more))
@@ -171,26 +194,52 @@ def test_stems_of_the_same_song_are_replaced_and_those_of_another_are_not(suffix
             write_own(own(tmp_path, other, **more))
 
 
+def test_an_encoder_that_ends_is_one_clear_error_and_leaves_nothing(tmp_path):
+    with (
+        pytest.raises(AudioFileError, match=r"cannot write the stems into .*: not all could be"),
+        writing_stems(Destination(tmp_path / "out", "mp3"), ["vocals"], 44_100, 0) as (file,),
+    ):
+        file._process.kill()
+        file._process.wait()
+        for _ in range(9):
+            file.write(noise(50_000))
+    assert os.listdir(tmp_path) == []
+
+
+def test_encoding_without_ffmpeg_names_its_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(stem_file, "which", lambda program: None)
+    with (
+        pytest.raises(AudioFileError, match=r"cannot write opus files: .* not installed: .*ffmpeg"),
+        writing_stems(Destination(tmp_path / "out", "opus"), ["vocals"], 44_100, 0),
+    ):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
 def test_stems_are_done_that_are_there_whole_and_made_in_the_same_way(tmp_path):
     write_own(own(tmp_path))
     assert own(tmp_path).is_done(["vocals", "bass"])
     assert not own(tmp_path).is_done(["vocals", "drums"])
     assert not own(tmp_path, song="02.wav").is_done(["vocals"])
     assert not own(tmp_path, settings="fast").is_done(["vocals"])
+    assert not own(tmp_path, subtype="PCM_24").is_done(["vocals"])
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
+@pytest.mark.parametrize("suffix", ["wav", "mp3", "ogg", "opus", "m4a"])
 def test_the_tags_of_a_song_come_along_with_the_stems_name(suffix, tmp_path):
     soundfile.write(tmp_path / "plain.wav", noise(9_000).T, 44_100)
     tags = {"title": "A – B", "artist": "C & D", "album": "E", "date": "1999", "genre": "Rock"}
     told = [word for tag in tags.items() for word in ("-metadata", "=".join(tag))]
     run_ffmpeg("-i", tmp_path / "plain.wav", *told, tmp_path / f"song.{suffix}")
     with Song(tmp_path / f"song.{suffix}") as song:
-        destination = Destination(tmp_path / "stems", song="x", tags=song.tags)
-        write_own(destination)
+        tagged = own(tmp_path / "stems", tags=song.tags)
+        write_own(tagged)
+        write_own(replace(tagged, suffix=suffix))
     with soundfile.SoundFile(tmp_path / "stems" / "bass.wav") as stem:
         assert {tag: getattr(stem, tag) for tag in tags} == {**tags, "title": "A – B (bass)"}
-        assert stem.comment == "stemd: x; "
+        assert stem.comment == "stemd: 01.wav, 99 bytes; exact; FLOAT"
+    with Song(tmp_path / "stems" / f"bass.{suffix}") as song:
+        assert song.tags == {**tags, "title": "A – B (bass)"}
 
 
 def test_a_stem_that_appears_meanwhile_is_left_alone(tmp_path):
