@@ -5,7 +5,7 @@ import re
 import selectors
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shutil import which
 
@@ -19,6 +19,7 @@ from stemd.daemon.files.ffmpeg_log import FILTERS, LEVEL, TAGS, FfmpegLog
 from stemd.daemon.files.ogg import ends_early
 from stemd.daemon.files.wav_header import read_wav_header
 from stemd.daemon.packages import FFMPEG, install
+from stemd.dsp.scheme import CHANNELS
 from stemd.tflite_models.files import open_ordinary
 
 BLOCK = 65_536
@@ -50,6 +51,13 @@ _SHORTER = re.compile(
 
 _NO_LENGTH = (0, 0xFFFFFFFF, 2**64 - 1)
 """What recorders declare that cannot go back and write the length."""
+
+
+TO_STEREO = ("-ac", str(CHANNELS))
+"""ffmpeg's options for two channels."""
+
+MONO_GAIN = np.float32(2**0.5)
+"""ffmpeg plays mono 3 dB softer on two channels."""
 
 
 class UndecodableError(Exception):
@@ -188,32 +196,13 @@ class FfmpegDecoder(Decoder):
                 f"everything else by ffmpeg, which is not installed: {install(FFMPEG)}"
             )
         self._path, self._name = path, name
+        self._is_mono = False
         self._source = "pipe:0" if path is None else f"file:{path}"
-        self._log = FfmpegLog()
-        self._sound = bytearray()
-        self._process = subprocess.Popen(
-            [
-                *(program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", LEVEL),
-                *("-i", self._source, "-vn", "-sn", "-dn", "-af", FILTERS, "-map_metadata", "-1"),
-                *("-bitexact", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"),
-            ],
-            stdin=None if path is None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self._pipes = selectors.DefaultSelector()
-        self._opened = [
-            (self._process.stdout, self._sound.extend),
-            (self._process.stderr, self._log.feed),
-        ]
-        for pipe, take in self._opened:
-            if pipe:
-                self._pipes.register(pipe, selectors.EVENT_READ, take)
-        try:
-            self._read_header()
-        except BaseException:
+        # From a pipe it can be opened only once: it is mixed down there.
+        self._open(program, TO_STEREO if path is None else ())
+        if self.channels < CHANNELS:  # a stereo song may follow, as behind an advertisement
             self.close()
-            raise
+            self._open(program, TO_STEREO)
 
     @property
     def expected(self) -> int:
@@ -250,6 +239,34 @@ class FfmpegDecoder(Decoder):
             if pipe:
                 pipe.close()
 
+    def _open(self, program: str, options: Sequence[str]) -> None:
+        """Start the program, and read the header."""
+        self._log = FfmpegLog()
+        self._sound = bytearray()
+        self._process = subprocess.Popen(
+            [
+                *(program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", LEVEL),
+                *("-i", self._source, "-vn", "-sn", "-dn", "-af", FILTERS, "-map_metadata", "-1"),
+                *("-bitexact", *options, "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"),
+            ],
+            stdin=None if self._path is None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._pipes = selectors.DefaultSelector()
+        self._opened = [
+            (self._process.stdout, self._sound.extend),
+            (self._process.stderr, self._log.feed),
+        ]
+        for pipe, take in self._opened:
+            if pipe:
+                self._pipes.register(pipe, selectors.EVENT_READ, take)
+        try:
+            self._read_header()
+        except BaseException:
+            self.close()
+            raise
+
     def _read_header(self) -> None:
         """Read until the sound begins."""
         header = None
@@ -271,19 +288,22 @@ class FfmpegDecoder(Decoder):
         return bool(self._pipes.get_map())
 
     def _told_pieces(self) -> Iterator[NDArray[np.float32]]:
-        """Yield the pieces that the log has told and that have arrived, sound in one block."""
-        pieces, frame_bytes, ready = self._log.pieces, 4 * self.channels, 0
+        """Yield the pieces that the log has told and that have arrived, like ones in one block."""
+        pieces, ready = self._log.pieces, 0
         while pieces:
-            frames, is_sound = pieces[0]
-            if is_sound and len(self._sound) < ready + frames * frame_bytes:
+            piece = pieces[0]
+            size = piece.frames * 4 * self.channels
+            if piece.is_sound and len(self._sound) < ready + size:
                 break
             pieces.popleft()
-            if is_sound:
-                ready += frames * frame_bytes
-            else:
+            if not piece.is_sound or piece.is_mono != self._is_mono:
                 yield from self._whole_frames(ready)
-                yield from self._silence(frames)
                 ready = 0
+            if piece.is_sound:
+                ready += size
+                self._is_mono = piece.is_mono
+            else:
+                yield from self._silence(piece.frames)
         yield from self._whole_frames(ready)
 
     def _whole_frames(self, most_bytes: int) -> Iterator[NDArray[np.float32]]:
@@ -292,7 +312,7 @@ class FfmpegDecoder(Decoder):
         if taken:
             block = np.frombuffer(bytes(self._sound[:taken]), "<f4").reshape(-1, self.channels)
             del self._sound[:taken]
-            yield block
+            yield block * MONO_GAIN if self._is_mono and self.channels == CHANNELS else block
 
     def _silence(self, frames: int) -> Iterator[NDArray[np.float32]]:
         while frames:

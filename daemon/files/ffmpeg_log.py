@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from typing import NamedTuple
 
 from stemd.daemon.files.damage import DamageReport
 
@@ -14,7 +15,7 @@ LEVEL = "level+info"
 _LINE = re.compile(r"(?:\[(\S+) @ \w+\] )?\[(\w+)\] (.*)")
 """The part of ffmpeg that speaks, the level, and what it says."""
 
-_FRAME = re.compile(r"n:\s*\d+ pts:\s*(\S+) .*\brate:(\d+) nb_samples:(\d+)")
+_FRAME = re.compile(r"n:\s*\d+ pts:\s*(\S+) .*\bchannels:(\d+) .*\brate:(\d+) nb_samples:(\d+)")
 _DURATION = re.compile(r"\s*Duration: (\d+):(\d+):(\d+\.\d+)")
 _PICTURES = re.compile(r"\s*Stream #0:.*: Video: (?!.*\(attached pic\))")
 _CORRUPT = re.compile(r"Packet corrupt|corrupt (?:input packet|decoded frame)")
@@ -42,6 +43,24 @@ SHORT_S = 0.1
 """How much shorter than declared a whole file may be."""
 
 
+class Piece(NamedTuple):
+    """A piece of the song.
+
+    Attributes
+    ----------
+    frames : int
+        Of the output.
+    is_sound : bool
+        ffmpeg gives it; otherwise it is silence to put there.
+    is_mono : bool
+        It was mono before it was converted to what the output has.
+    """
+
+    frames: int
+    is_sound: bool = True
+    is_mono: bool = False
+
+
 class FfmpegLog:
     """What is known from the log so far.
 
@@ -49,9 +68,8 @@ class FfmpegLog:
     ----------
     samplerate : int
         Of the first sound, and so of the output; 0 until there is one.
-    pieces : deque of (int, bool)
-        Lengths in frames of the output, and whether it is sound that ffmpeg gives, or silence to
-        put there. Whoever reads the sound takes them away.
+    pieces : deque of Piece
+        Whoever reads the sound takes them away.
     damage : DamageReport
     errors : list of str
         What was said before there was sound.
@@ -61,7 +79,7 @@ class FfmpegLog:
 
     def __init__(self) -> None:
         self.samplerate = 0
-        self.pieces: deque[tuple[int, bool]] = deque()
+        self.pieces: deque[Piece] = deque()
         self.damage = DamageReport(1)
         self.errors: list[str] = []
         self.tags: dict[str, str] = {}
@@ -104,8 +122,8 @@ class FfmpegLog:
     def _read_line(self, line: str) -> None:
         # A message without an end of line may stand in front of it.
         if frame := _FRAME.search(line):
-            pts, samplerate, frames = frame.groups()
-            self._take_frame(pts, int(samplerate), int(frames))
+            pts, channels, samplerate, frames = frame.groups()
+            self._take_frame(pts, int(samplerate), int(frames), is_mono=channels == "1")
         elif match := _LINE.match(line):
             part, level, text = match.groups()
             if level in ("error", "fatal", "panic") or _CORRUPT.search(text):
@@ -124,7 +142,7 @@ class FfmpegLog:
         elif tag := _TAG.match(text):
             self.tags.setdefault(TAGS[tag[1]], tag[2])
 
-    def _take_frame(self, pts: str, samplerate: int, frames: int) -> None:
+    def _take_frame(self, pts: str, samplerate: int, frames: int, is_mono: bool) -> None:
         if not self.samplerate:
             self.samplerate = samplerate
             self.damage = DamageReport(samplerate)
@@ -136,7 +154,7 @@ class FfmpegLog:
         if start_s is None:
             start_s = self._next_s
         self._next_s = None if start_s is None else start_s + frames / samplerate
-        self._append(frames * self.samplerate / samplerate, is_sound=True)
+        self._append(frames * self.samplerate / samplerate, is_mono=is_mono)
 
     def _take_gap(self, gap_s: float) -> None:
         at, gap = round(self._position), round(gap_s * self.samplerate)
@@ -161,7 +179,7 @@ class FfmpegLog:
         if not (self.expected and is_behind and not self._is_estimated):
             self.damage.note(at)
 
-    def _append(self, frames: float, is_sound: bool) -> None:
+    def _append(self, frames: float, is_sound: bool = True, is_mono: bool = False) -> None:
         start = round(self._position)
         self._position += frames
-        self.pieces.append((round(self._position) - start, is_sound))
+        self.pieces.append(Piece(round(self._position) - start, is_sound, is_mono))

@@ -27,7 +27,7 @@ def fed(*lines: str, is_cut: bool = False) -> FfmpegLog:
 
 def frames(log: FfmpegLog) -> list[int]:
     """Positive where ffmpeg gives the sound, negative for silence."""
-    return [length if is_sound else -length for length, is_sound in log.pieces]
+    return [piece.frames if piece.is_sound else -piece.frames for piece in log.pieces]
 
 
 DURATION = "[info]   Duration: 00:00:01.00, start: 0.025057, bitrate: 159 kb/s"

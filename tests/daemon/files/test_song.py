@@ -164,6 +164,24 @@ def test_channels_that_nothing_is_known_of_are_in_the_centre(tmp_path):
     np.testing.assert_allclose(y, 0.5 * 0.5**0.5, atol=1e-6)
 
 
+@pytest.mark.parametrize("first", ["mono", "stereo"])
+def test_joined_parts_of_other_channels_each_have_their_level(first, maker, noise):
+    """As an advertisement in front of a song: the song stays stereo."""
+    mono = maker.encoded("mono.mp3", *CBR, "-ac", 1, "-af", "pan=mono|c0=c0")
+    parts = [mono, maker.make("cbr without a header")]
+    parts = parts if first == "mono" else parts[::-1]
+    path = maker.folder / f"{first}-first.mp3"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    x, damage = read(path)
+    assert damage == []
+    assert abs(x.shape[1] - 2 * SECONDS * SAMPLERATE) < 4 * CODEC_FRAME
+    for part, place in zip(parts, (SAMPLERATE, (SECONDS + 1) * SAMPLERATE), strict=True):
+        y = x[:, place : place + 2 * SAMPLERATE]
+        assert level_db(y) == pytest.approx(level_db(noise), abs=1)
+        is_same = np.allclose(y[0], y[1], atol=1e-4)
+        assert is_same == (part == mono)
+
+
 def test_a_cover_is_no_film(maker):
     """A picture in a song does not make its declared length the film's."""
     cover = maker.folder / "cover.png"
