@@ -122,6 +122,9 @@ class FakeGraph:
     def connections(self):
         return set()
 
+    def was_inactive(self, program, since):
+        raise AssertionError("it is reported")
+
     def all_connections(self):
         return set()
 

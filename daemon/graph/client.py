@@ -1,6 +1,7 @@
 """Protocols of an audio server's graph and of the daemon's client in it; `jack` implements them."""
 
 from collections.abc import Mapping, Sequence, Set
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -53,7 +54,8 @@ class Graph(Protocol):
         The client's name in the graph.
     reports_activity : bool
         Whether the server reports ports that come or go when a client becomes active or inactive.
-        A client that becomes inactive loses its connections, and keeps its ports.
+        A client that becomes inactive loses its connections, and keeps its ports. Where that is
+        not reported, `was_inactive` may know it.
     """
 
     name: str
@@ -69,6 +71,22 @@ class Graph(Protocol):
         """Return the port with this name or alias; None if there is none.
 
         PipeWire's default device is ``system:playback_1`` and so on, whatever its ports' names.
+        """
+
+    def was_inactive(self, program: str, since: float) -> "Future[bool]":
+        """Begin to find out whether another client has been inactive since then.
+
+        Parameters
+        ----------
+        program : str
+            The client's name.
+        since : float
+            Seconds of the monotonic clock.
+
+        Returns
+        -------
+        Future of bool
+            It is done within seconds, and never fails; False if that cannot be known.
         """
 
     def connections(self) -> set[Connection]:

@@ -108,7 +108,7 @@ class JackClient:
         self._pointer = libjack.address_of(jack, client._ptr)
         self.name: str = client.name
         self.server = library.version
-        self.graph = JackGraph(jack, library, client)
+        self.graph = JackGraph(jack, library, client, server_name)
         # JACK expects latencies to be set in the callback, where PipeWire may deadlock.
         self._defers_latency = library.kind == "pipewire"
         self._unbind: Callable[[], None] = lambda: None

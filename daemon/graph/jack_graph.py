@@ -1,16 +1,22 @@
 """The ports and connections of a JACK or PipeWire graph, as libjack reports them."""
 
 import logging
+from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic
 from types import ModuleType
 from typing import Any
 
 from stemd.daemon.engine.callbacks import ServerCallbacks
+from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.graph import libjack
 from stemd.daemon.graph.client import Connection, Port, PortNotice
+from stemd.daemon.graph.stopped_clients import was_inactive
 
 log = logging.getLogger(__name__)
+
+NODE_OF_UUID = 0x3FFF_FFFF
+"""The bits of a client's UUID in which PipeWire has the serial of its node, plus one."""
 
 
 class JackGraph:
@@ -23,6 +29,8 @@ class JackGraph:
     library : Library
     client : jack.Client
         An open client.
+    server_name : str, optional
+        The server's name, if it was chosen by name.
 
     Attributes
     ----------
@@ -32,13 +40,20 @@ class JackGraph:
 
     callbacks: ServerCallbacks
 
-    def __init__(self, jack: ModuleType, library: libjack.Library, client: Any) -> None:
+    def __init__(
+        self,
+        jack: ModuleType,
+        library: libjack.Library,
+        client: Any,
+        server_name: str | None = None,
+    ) -> None:
         self._jack = jack
         self._client = client
         self._functions = libjack.Functions(library)
         self._pointer = libjack.address_of(jack, client._ptr)
         self.name: str = client.name
         self.reports_activity = library.reports_activity
+        self._server_name = server_name
 
     def port_names(self) -> list[str]:
         """Return the full names of all ports in the graph.
@@ -79,6 +94,21 @@ class JackGraph:
         with suppress(UnicodeDecodeError):
             return tuple(port.aliases)
         return ()
+
+    def was_inactive(self, program: str, since: float) -> "Future[bool]":
+        """Begin to find out whether another client of PipeWire has been inactive since then."""
+        answer: Future[bool] = Future()
+
+        def ask(serial: int) -> None:
+            answer.set_result(was_inactive(serial, since, self._server_name))
+
+        try:
+            uuid = int(self._client.get_uuid_for_client_name(program))
+        except self._jack.JackError:  # it has gone
+            answer.set_result(False)
+        else:
+            steering_thread(ask, "stemd-activity", (uuid & NODE_OF_UUID) - 1).start()
+        return answer
 
     def all_connections(self) -> set[Connection]:
         """Return the connections that carry audio, without those that cannot be read."""

@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Set
+from concurrent.futures import Future
 from itertools import product, zip_longest
 from math import inf
 
@@ -64,6 +65,8 @@ class Patchbay:
         """Connections that were undone recently, and when that was seen."""
         self._taken: set[Connection] = set()
         """Those of them that were undone before their client became inactive."""
+        self._were_inactive: dict[Connection, Future[bool]] = {}
+        """For missed ones, where the server does not report it: whether their client stopped."""
         self._refused: set[Connection] = set()
         """Connections that a user undid."""
         self._circular: set[Connection] = set()
@@ -209,15 +212,27 @@ class Patchbay:
                 self._taken.add(each)
             elif not there.issuperset(each) and each not in self._taken:
                 del self._missed[each]
-        settled = {each for each, at in self._missed.items() if now - at >= SETTLED_S}
-        for each in self._gone_together(graph, settled):
-            self._wanted[each] = now + PATIENCE_S
-            settled.discard(each)
-            del self._missed[each]
+        if not graph.reports_activity:
+            self._ask_for_activity(graph)
+        settled = self._settled(now)
+        by_client = {each for each in settled if self._take_answer(each)}
         for each in settled:
             del self._missed[each]
+        self._wanted |= dict.fromkeys(by_client, now + PATIENCE_S)
         self._taken -= settled
-        self._refuse(settled)
+        self._refuse(settled - by_client)
+
+    def _settled(self, now: float) -> set[Connection]:
+        """Return what was undone, when nothing more has been undone for some time."""
+        if any(now - at < SETTLED_S for at in self._missed.values()):
+            return set()
+        asked = self._were_inactive
+        return {each for each in self._missed if each not in asked or asked[each].done()}
+
+    def _take_answer(self, connection: Connection) -> bool:
+        """Return whether its client was found to have been inactive; an answer counts once."""
+        answer = self._were_inactive.pop(connection, None)
+        return answer is not None and answer.result()
 
     def _end_of(self, connection: Connection) -> float:
         """Return when it was undone, as the server reported; that may be after it was seen."""
@@ -254,22 +269,15 @@ class Patchbay:
                 in_words(connections),
             )
 
-    def _gone_together(self, graph: Graph, settled: set[Connection]) -> set[Connection]:
-        """Return the connections that a client lost by becoming inactive, if that is not reported.
-
-        Such a client has lost several connections, all that it had, at the same time.
-        """
-        if graph.reports_activity or not settled:
-            return set()
-        gone: set[Connection] = set()
-        present = graph.all_connections() | graph.connections()
-        for program in {_program(port) for each in settled for port in each} - {graph.name}:
-            of_it = {each for each in self._missed if program in map(_program, each)}
-            at = [self._end_of(each) for each in of_it]
-            has_others = any(program in map(_program, each) for each in present)
-            if len(of_it) > 1 and not has_others and max(at) - min(at) < TOGETHER_S:
-                gone |= of_it
-        return gone
+    def _ask_for_activity(self, graph: Graph) -> None:
+        """Begin to find out which clients were inactive when their connections were undone."""
+        asked = {each: it for each, it in self._were_inactive.items() if each in self._missed}
+        new = self._missed.keys() - asked.keys()
+        for program in {_program(port) for each in new for port in each} - {graph.name}:
+            of_it = [each for each in new if program in map(_program, each)]
+            since = min(map(self._end_of, of_it))
+            asked |= dict.fromkeys(of_it, graph.was_inactive(program, since))
+        self._were_inactive = asked
 
     # ---- what is to be connected ----
 

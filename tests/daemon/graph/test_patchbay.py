@@ -1,11 +1,12 @@
 """Connections as the user wishes: by pattern, restored after a server's end, never forced."""
 
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
 
 from stemd.daemon.graph.client import Port, PortNotice
-from stemd.daemon.graph.patchbay import PATIENCE_S, SETTLED_S, TOGETHER_S, Patchbay
+from stemd.daemon.graph.patchbay import PATIENCE_S, SETTLED_S, Patchbay
 
 INPUTS = ("in_L", "in_R")
 OWN = ["stemd:in_L", "stemd:in_R", "stemd:vocals_L", "stemd:vocals_R"]
@@ -24,6 +25,9 @@ class FakeClient:
         self.attempts: list[tuple[str, str]] = []
         self.refuses = False
         self.reports_activity = reports_activity
+        self.activity: Future[bool] = Future()
+        """Whether a client was inactive, where that is not reported."""
+        self.asked: list[tuple[str, float]] = []
         self.notices: list[PortNotice] = []
         self.aliases: dict[str, str] = {}
         self.defaults: dict[str, str] = {}
@@ -42,6 +46,11 @@ class FakeClient:
         is_output = any(word in name for word in ("out", "capture", "monitor"))
         aliases = tuple(alias for alias, of in self.aliases.items() if of == name)
         return Port(name, is_output, "midi" in name, "capture" in name, aliases)
+
+    def was_inactive(self, program, since):
+        assert not self.reports_activity
+        self.asked.append((program, since))
+        return self.activity
 
     def connections(self):
         return set(self.made)
@@ -469,28 +478,64 @@ def test_what_matched_and_was_there_already_is_a_users_to_take_down():
     assert patchbay.disconnected == {("mpd:out_L", "stemd:in_L")}
 
 
-def test_without_reports_what_goes_together_went_with_its_client():
+@pytest.mark.parametrize("cables", [1, 2])
+def test_without_reports_what_a_client_loses_that_became_inactive_is_connected_again(cables):
     patchbay, client = player(reports_activity=False)
+    for connection in sorted(BOTH)[cables:]:
+        client.take_down(connection, at=1)
+    client.activity.set_result(False)
+    for moment in (1, 2, 3):
+        patchbay.look(client, INPUTS, moment)
+    assert patchbay.disconnected == BOTH - client.made
+    client.activity = Future()
+    client.deactivate(*PORTS, at=4)
+    patchbay.look(client, INPUTS, 4.1)
+    assert client.asked[-1] == ("mpd", pytest.approx(4, abs=0.01))
+    patchbay.look(client, INPUTS, 4.2)
+    assert len(client.asked) == 3 - cables, "it is asked once for each loss"
+    patchbay.look(client, INPUTS, 4.2 + SETTLED_S)
+    assert not client.made, "it is not known yet"
+    client.activity.set_result(True)
+    patchbay.look(client, INPUTS, 4.3 + SETTLED_S)
+    assert client.made == set(sorted(BOTH)[:cables])
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.02, 0.9])
+def test_without_reports_all_that_a_user_takes_down_at_once_stays_so(pause_s, caplog):
+    patchbay, client = player(reports_activity=False)
+    client.activity.set_result(False)
+    for number, connection in enumerate(sorted(BOTH)):
+        client.take_down(connection, at=1 + number * pause_s)
+        patchbay.look(client, INPUTS, 1 + number * pause_s)
+    patchbay.look(client, INPUTS, 2.2)
+    assert patchbay.disconnected == (set() if pause_s == 0.9 else BOTH)
+    for moment in (3.3, 30):
+        patchbay.look(client, INPUTS, moment)
+    assert not client.made
+    assert patchbay.disconnected == BOTH
+    said = [each for each in caplog.messages if "left so" in each]
+    assert len(said) == 1
+    assert "mpd:out_L to stemd:in_L, mpd:out_R to stemd:in_R" in said[0]
+
+
+def test_without_reports_an_answer_counts_for_one_loss():
+    patchbay, client = player(reports_activity=False)
+    client.activity.set_result(True)
     client.deactivate(*PORTS, at=1)
-    patchbay.look(client, INPUTS, 1)
-    patchbay.look(client, INPUTS, 1.1 + SETTLED_S)
-    assert client.made == BOTH
-
-
-@pytest.mark.parametrize("keeps", ["another program's", "one of ours", "time"])
-def test_without_reports_what_goes_alone_was_taken_down_by_a_user(keeps):
-    patchbay, client = player(reports_activity=False)
-    left, right = sorted(BOTH)
-    if keeps == "another program's":
-        client.others.add(("mpd:out_L", "speakers:in_1"))
-    client.take_down(left, at=1)
-    if keeps != "one of ours":
-        client.take_down(right, at=1 + (2 * TOGETHER_S if keeps == "time" else 0.0001))
-    kept = set(client.made)
     patchbay.look(client, INPUTS, 1.1)
-    patchbay.look(client, INPUTS, 2 + SETTLED_S)
-    assert client.made == kept
-    assert patchbay.disconnected == BOTH - kept
+    for port in PORTS:
+        client.remove(port)
+    patchbay.look(client, INPUTS, 1.2)
+    client.ports += PORTS
+    patchbay.look(client, INPUTS, 1.3)
+    assert client.made == BOTH
+    client.activity = Future()
+    client.activity.set_result(False)
+    for each in BOTH:
+        client.take_down(each, at=2)
+    for moment in (2, 3.1):
+        patchbay.look(client, INPUTS, moment)
+    assert patchbay.disconnected == BOTH
 
 
 def test_a_reload_connects_what_has_just_been_taken_down():
