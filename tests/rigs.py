@@ -108,7 +108,10 @@ def measure(
             counters, report = (watch.first, watch.last), session.separation.report()
             result = afterwards(r, session)
             assert session.separation.failure is None
-        return Take(begin, played, y, *counters, report, delay, r.is_real_time, result)
+        taken = Take(begin, played, y, *counters, report, delay, r.is_real_time, result)
+        if r.is_mixed and not is_right(taken):
+            raise DisturbedError("clients heard each other's old cycles")
+        return taken
 
     return measure_undisturbed(
         take,
@@ -135,7 +138,7 @@ def spare_s(graph: tuple[str, int, int]) -> float:
 
 class FakeRig:
     longest_period = LONGEST_PERIOD
-    is_real_time = False
+    is_real_time = is_mixed = False
 
     def __init__(self, samplerate: int, period: int) -> None:
         self.client = FakeGraph(samplerate, period)
@@ -183,6 +186,8 @@ class JackRig:
     Attributes
     ----------
     is_real_time : bool
+    is_mixed : bool
+        Whether clients may have heard each other's old cycles in the last music.
     longest_period : int
         Frames for which the daemon's delay has room; in real time the longest that it can have.
     rt : RealtimeSide
@@ -204,6 +209,7 @@ class JackRig:
         self._kind, self.server = kind, server
         self._freewheels = freewheels
         self.is_real_time = not freewheels
+        self.is_mixed = False
         self.longest_period = LONGEST_PERIOD if freewheels else MAX_PERIOD
         self._sides, self._behind = sides, behind
 
@@ -230,13 +236,14 @@ class JackRig:
         if self._freewheels:
             self._freewheel(True)
             self._let_cycles_pass()
-        ahead = self._ahead(frames_so_far)
+        ahead, before = self._ahead(frames_so_far), self._drop_outs()
         self.recorder.record(x.shape[1])
         self.player.music = x
         recording = self.recorder.recording()
         if recording is None or self._ahead(frames_so_far) != ahead:
             assert self.is_real_time, "a server that freewheels left out a cycle"
             raise DisturbedError("the server left out a cycle")
+        self.is_mixed = self._may_be_mixed(before)
         if self._freewheels:
             self._freewheel(False)
         return self.recorder.start + ahead, recording[:2], recording[2:]
@@ -265,6 +272,20 @@ class JackRig:
                 rt.counters().periods >= n for rt, n in zip(self._everybody(), last, strict=True)
             )
         )
+
+    def _drop_outs(self) -> list[tuple[int, int]]:
+        """How many were reported to each client, and how often its clock jumped."""
+        counters = [rt.counters() for rt in self._everybody()]
+        return [(each.reported, each.jumps) for each in counters]
+
+    def _may_be_mixed(self, before: list[tuple[int, int]]) -> bool:
+        """Whether clients may have heard each other's old cycles since then.
+
+        JACK2 reports that it begins a cycle before some have ended the last one. PipeWire reports
+        nothing; a cycle that it leaves out for all of them does no harm.
+        """
+        more = {tuple(np.subtract(*each)) for each in zip(self._drop_outs(), before, strict=True)}
+        return len(more) > 1 or any(reported for reported, _ in more)
 
     def _everybody(self):
         return self.player.rt, self.rt, self.recorder.rt
