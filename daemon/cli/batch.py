@@ -1,15 +1,18 @@
 """Separates one song after the other with the same networks, and says how each went."""
 
+import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
+from typing import Final, Literal
 
 from stemd.daemon.capacity.choice import choose
 from stemd.daemon.cli.terminal import echo, echo_error, progress_bar
 from stemd.daemon.engine.networks import ByStem
-from stemd.daemon.errors import DamagedSongError, StemdError
+from stemd.daemon.errors import AudioFileError, DamagedSongError, StemdError
 from stemd.daemon.files.separate import separate, wanted_files
 from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination
@@ -17,7 +20,21 @@ from stemd.daemon.wording import counted
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import CHANNELS
-from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import write_whole
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a song, as the report has it."""
+
+    song: str
+    state: Literal["separated", "damaged", "done already", "not separated"]
+    seconds: float = 0.0
+    """The song's length."""
+    stems: list[str] = field(default_factory=list)
+    """The files that were written."""
+    warnings: list[str] = field(default_factory=list)
+    times_real_time: float = 0.0
 
 
 class Batch:
@@ -34,6 +51,11 @@ class Batch:
     resume : bool
         Songs whose stems are there already are left out.
 
+    Attributes
+    ----------
+    outcomes : list of Outcome
+        Of the songs so far.
+
     Raises
     ------
     ConfigError
@@ -49,6 +71,7 @@ class Batch:
         resume: bool = False,
     ) -> None:
         self.works = works
+        self.outcomes: list[Outcome] = []
         self._extension = extension
         self._resume = resume
         self._files = wanted_files(works[0].networks.stems, only, karaoke)
@@ -61,22 +84,25 @@ class Batch:
         int
             The exit code: 1 if a song could not be separated, 3 if one is damaged, else 0.
         """
-        failed = damaged = 0
         for number, (song, destination) in enumerate(songs.items(), 1):
             try:
                 self.separate(song, destination, f"{number}/{len(songs)} ")
-            except DamagedSongError as error:
-                damaged += 1
+            except (AudioFileError, DamagedSongError) as error:
                 echo_error(error)
-            except (StemdError, ModelError) as error:
-                failed += 1
-                echo_error(error)
-        if failed or damaged:
-            echo(
-                f"{counted(len(songs), 'song')}: {damaged} damaged, {failed} not separated",
-                err=True,
-            )
-        return 1 if failed else DamagedSongError.exit_code if damaged else 0
+        counts = Counter(outcome.state for outcome in self.outcomes)
+        told = ", ".join(f"{number} {state}" for state, number in counts.items())
+        echo(f"{counted(len(songs), 'song')}: {told}", err=True)
+        if counts["not separated"]:
+            return AudioFileError.exit_code
+        return DamagedSongError.exit_code if counts["damaged"] else 0
+
+    def write_report(self, path: Path) -> None:
+        """Write the outcomes as JSON; StemdError if that fails."""
+        text = json.dumps([asdict(outcome) for outcome in self.outcomes], indent=2)
+        try:
+            write_whole(path, text.encode() + b"\n")
+        except OSError as error:
+            raise StemdError(f"cannot write the report {path}: {error.strerror}") from None
 
     def separate(self, path: Path, destination: Destination, label: str = "") -> None:
         """Separate a song with a progress bar, and print the names of the files written.
@@ -88,6 +114,16 @@ class Batch:
         StemdError, ModelError
             With what, value, rule and remedy.
         """
+        try:
+            outcome = self._separate(path, destination, label)
+        except AudioFileError as error:
+            self.outcomes.append(Outcome(str(path), "not separated", warnings=[str(error)]))
+            raise
+        self.outcomes.append(outcome)
+        if outcome.state == "damaged":
+            raise DamagedSongError(outcome.warnings[0])
+
+    def _separate(self, path: Path, destination: Destination, label: str) -> Outcome:
         started = monotonic()
         with Song(path) as song:
             destination = replace(
@@ -95,7 +131,7 @@ class Batch:
             )
             if self._resume and destination.is_done(self._files):
                 echo(f"{song.name} is done already", err=True)
-                return
+                return Outcome(str(path), "done already")
             destination.check_free(self._files)
             self._note_channels(song)
             work, networks = self._loaded
@@ -110,19 +146,25 @@ class Batch:
                     work.networks.masks,
                     self._files,
                 )
-        echo(*map(str, separated.files))
+        stems = [str(file) for file in separated.files]
+        echo(*stems)
+        warnings = []
         if separated.clipped:
-            echo(
+            warnings.append(
                 f"{separated.clipped} samples exceeded full scale and were clipped: "
-                "WAV with --bits float keeps them",
-                err=True,
+                "WAV with --bits float keeps them"
             )
-        speed = separated.frames / song.samplerate / (monotonic() - started)
+            echo(*warnings, err=True)
+        seconds = separated.frames / song.samplerate
+        speed = seconds / (monotonic() - started)
         echo(f"{speed:.2g} times real time", err=True)
         if damage := song.damage:
-            raise DamagedSongError(
+            error = DamagedSongError(
                 f"{song.name} is damaged: {damage}; everything else was separated"
             )
+            warnings.insert(0, str(error))
+        state: Final = "damaged" if damage else "separated"
+        return Outcome(str(path), state, seconds, stems, warnings, speed)
 
     @cached_property
     def _loaded(self) -> tuple[Work, ByStem]:

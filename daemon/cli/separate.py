@@ -1,7 +1,9 @@
 """`stemd separate`: separates songs, with a progress bar."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -12,6 +14,10 @@ from stemd.daemon.work import AUTO, Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE
 from stemd.tflite_models.graphs.spec import StreamingPrecision
+
+if TYPE_CHECKING:
+    from stemd.daemon.cli.batch import Batch
+    from stemd.daemon.files.stem_files import Destination
 
 SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 """What libsndfile calls the samples of each value of --bits."""
@@ -74,6 +80,18 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
     is_flag=True,
     help="Write one file of all but the vocals, karaoke, and of the stems only those of --only.",
 )
+@click.option(
+    "--name",
+    "template",
+    metavar="TEMPLATE",
+    help="Path of each stem below the folder of -o, of {artist}, {album}, {title}, {file} and "
+    "{stem}; for example {artist}/{title}/{stem}.",
+)
+@click.option(
+    "--report",
+    type=NamedPath(dir_okay=False),
+    help="Write what became of each song into this file, as JSON.",
+)
 @click.option("--force", is_flag=True, help="Replace files of other songs that are there already.")
 @click.option(
     "--resume",
@@ -109,6 +127,8 @@ def separate(
     bits: str | None,
     only: tuple[str, ...],
     karaoke: bool,
+    template: str | None,
+    report: Path | None,
     force: bool,
     resume: bool,
     precision: StreamingPrecision | None,
@@ -129,7 +149,6 @@ def separate(
     get their names once all of them are complete.
     """
     from stemd.daemon.cli.batch import Batch
-    from stemd.daemon.files.collection import is_several, songs_among
     from stemd.daemon.files.stem_files import Destination
 
     if preset and offline:
@@ -142,16 +161,38 @@ def separate(
     works = _works(networks or AUTO, stems or AUTO, preset, precision, threads, residual)
     subtype = SUBTYPES[bits or ("float" if suffix == "wav" else "24")]
     batch = Batch(works, MaskExtension(mask_extension), only, karaoke, resume)
-    if len(songs) == 1 and not is_several(songs[0]):
-        place = folder or _folder_of(songs[0])
-        batch.separate(songs[0], Destination(place, suffix, subtype, force))
-        return
-    places = {
-        song: Destination((folder or Path()) / place, suffix, subtype, force)
-        for song, place in songs_among(songs)
-    }
-    if status := batch.separate_all(places):
+    wanted = Destination(folder or Path(), suffix, subtype, force, template=template or "{stem}")
+    wanted.check_template()
+    try:
+        status = _separate_songs(batch, songs, wanted, bool(folder), bool(template))
+    finally:
+        if report:
+            batch.write_report(report)
+    if status:
         raise SystemExit(status)
+
+
+def _separate_songs(
+    batch: "Batch", songs: Sequence[Path], wanted: "Destination", is_named: bool, has_template: bool
+) -> int:
+    """Separate one song or several, each into its place; return the exit code."""
+    from stemd.daemon.files.collection import is_several, songs_among
+
+    if len(songs) == 1 and not is_several(songs[0]):
+        song = songs[0]
+        folder = wanted.folder if is_named or has_template else _folder_of(song)
+        batch.separate(song, replace(wanted, folder=folder, file=song.stem))
+        return 0
+    return batch.separate_all(
+        {
+            song: replace(
+                wanted,
+                folder=wanted.folder if has_template else wanted.folder / place,
+                file=song.stem,
+            )
+            for song, place in songs_among(songs)
+        }
+    )
 
 
 def _works(

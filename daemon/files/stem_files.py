@@ -1,13 +1,14 @@
 """Writes stems: each file is complete, or does not exist."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from errno import EDQUOT, EISDIR, ENOSPC
 from pathlib import Path
 
-from stemd.daemon.errors import AudioFileError
+from stemd.daemon.errors import AudioFileError, ConfigError
 from stemd.daemon.files.stem_file import (
     ENCODERS,
     SUBTYPES,
@@ -25,8 +26,17 @@ BYTES = {"PCM_24": 3, "FLOAT": 4}
 MARK = "stemd: "
 """The comment of each stem begins with it."""
 
-LONGEST_TAG = 1_000
-"""Characters."""
+LONGEST_TAG, LONGEST_NAME = 1_000, 60
+"""Characters of a tag in a file, and in a file's name."""
+
+
+FIELDS = ("artist", "album", "title", "file", "stem")
+"""Of a template for names."""
+
+
+def _as_file_name(text: str) -> str:
+    """Return a text as one part of a path, that is neither hidden nor empty."""
+    return re.sub(r"[/\0]", "_", text).strip(". ")[:LONGEST_NAME] or "unknown"
 
 
 def origin_of(path: Path) -> str:
@@ -49,24 +59,50 @@ class Destination:
         "PCM_24" or "FLOAT"; of WAV and FLAC.
     may_replace : bool
         Files of other songs that are there already are replaced, once the new ones are complete.
+    file : str
+        The name of the song's file, for the template.
     song, settings : str
         Which song the stems are of, and how they are made; they are written into the files. Files
         of the same song are replaced in any case.
     tags : mapping
         Of the song, by soundfile's names for them.
+    template : str
+        The path of each file below the folder, without its suffix. `FIELDS` stand for tags, for
+        the song's file and for the stem.
     """
 
     folder: Path
     suffix: str = "wav"
     subtype: str = "FLOAT"
     may_replace: bool = False
+    file: str = ""
     song: str = ""
     settings: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    template: str = "{stem}"
 
     def targets(self, names: Iterable[str]) -> list[Path]:
         """Return the file of each name."""
-        return [self.folder / f"{name}.{self.suffix}" for name in names]
+        known = {name: self.tags.get(name, "") for name in FIELDS} | {"file": self.file}
+        fields = {name: _as_file_name(text) for name, text in known.items()}
+        return [
+            self.folder / f"{self.template.format(**fields | {'stem': name})}.{self.suffix}"
+            for name in names
+        ]
+
+    def check_template(self) -> None:
+        """Raise ConfigError if the template has other fields, or gives all stems one name."""
+        try:
+            a, b = self.targets("ab")
+        except (KeyError, IndexError, ValueError, AttributeError):
+            wrong = True
+        else:
+            wrong = a == b or not a.is_relative_to(self.folder) or ".." in Path(self.template).parts
+        if wrong:
+            fields = ", ".join(f"{{{name}}}" for name in FIELDS)
+            raise ConfigError(
+                f"--name {self.template}: it must be a path of text and {fields}, and have {{stem}}"
+            )
 
     def tags_of(self, name: str) -> dict[str, str]:
         """Return the tags of a stem's file: the song's, its title with the stem's name added."""
@@ -134,9 +170,9 @@ def writing_stems(
     try:
         with ExitStack() as stack:
             destination.check_free(names)
-            stack.enter_context(_folder(folder))
             files = []
             for name, target in zip(names, destination.targets(names), strict=True):
+                stack.enter_context(_folder(target.parent))
                 if target.is_dir():
                     raise IsADirectoryError(EISDIR, f"{target} is a folder")
                 part, opened = stack.enter_context(part_of(target))

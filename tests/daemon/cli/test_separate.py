@@ -1,5 +1,6 @@
 """`stemd separate` as a user runs it: every option, the files it writes, a clean end."""
 
+import json
 import re
 import shlex
 import shutil
@@ -180,17 +181,28 @@ def test_many_songs_are_separated_in_one_run_and_a_broken_one_stops_none(
     ):
         (tmp_path / "music" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "music" / name).write_bytes(content)
-    words = ("separate", "music", "-o", "stems", "--preset", "seed", "--only", "vocals", "--resume")
+    words = ["separate", "music", "-o", "stems", "--preset", "seed", "--only", "vocals", "--resume"]
+    words += ["--report", "report.json"]
     ended = stemd(*words, cwd=tmp_path)
     assert ended.returncode == 1
     assert ended.stdout.splitlines() == [
         *("stems/a/01/vocals.wav", "stems/b/01/vocals.wav", "stems/b/02/vocals.wav"),
     ], ended.stderr
     assert "music/b/02.flac is damaged" in ended.stderr
-    assert "4 songs: 1 damaged, 1 not separated" in ended.stderr
+    assert "4 songs: 2 separated, 1 not separated, 1 damaged" in ended.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [(song["song"], song["state"]) for song in report] == [
+        ("music/a/01.flac", "separated"),
+        ("music/a/02.flac", "not separated"),
+        ("music/b/01.flac", "separated"),
+        ("music/b/02.flac", "damaged"),
+    ]
+    assert [round(song["seconds"], 1) for song in report] == [2.0, 0.0, 2.0, 0.9]
+    assert [len(song["warnings"]) for song in report] == [0, 1, 0, 1]
     before = (tmp_path / "stems/b/01/vocals.wav").stat().st_mtime_ns
     ended = stemd(*words, cwd=tmp_path)
     assert ended.stderr.count("is done already") == 3
+    assert "4 songs: 3 done already, 1 not separated" in ended.stderr
     assert ended.stdout == ""
     assert (tmp_path / "stems/b/01/vocals.wav").stat().st_mtime_ns == before
 

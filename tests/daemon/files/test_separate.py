@@ -194,6 +194,41 @@ def test_stems_of_the_same_song_are_replaced_and_those_of_another_are_not(suffix
             write_own(own(tmp_path, other, **more))
 
 
+def named(template: str, **tags: str) -> list[str]:
+    destination = Destination(Path("out"), file="01", tags=tags, template=template)
+    return [str(path) for path in destination.targets(["vocals"])]
+
+
+def test_names_follow_a_template_and_stay_below_the_folder():
+    assert named("{artist}/{title} ({stem})", artist="AC/DC", title="T") == [
+        "out/AC_DC/T (vocals).wav"
+    ]
+    assert named("{artist}/{album}/{file}-{stem}", artist="..", album=".hidden") == [
+        "out/unknown/hidden/01-vocals.wav"
+    ]
+    assert len(named("{title}{stem}", title="x" * 999)[0]) < 100
+
+
+def test_a_template_makes_its_folders_and_leaves_none_behind(tmp_path):
+    nested = own(tmp_path / "out", template="{artist}/{stem}", tags={"artist": "A"})
+    write_own(nested)
+    assert sorted(os.listdir(tmp_path / "out" / "A")) == ["bass.wav", "vocals.wav"]
+    with (
+        pytest.raises(ZeroDivisionError),
+        writing_stems(replace(nested, tags={"artist": "B"}), ["vocals"], 44_100, 0),
+    ):
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path / "out") == ["A"]
+
+
+@pytest.mark.parametrize(
+    "template", ["{title}", "{stem", "{0}{stem}", "{year}{stem}", "/{stem}", "../{stem}", ""]
+)
+def test_a_template_that_cannot_be_is_an_error(template):
+    with pytest.raises(ConfigError, match=r"--name .*: it must be a path of text and .*{stem}"):
+        Destination(Path("out"), template=template).check_template()
+
+
 def test_an_encoder_that_ends_is_one_clear_error_and_leaves_nothing(tmp_path):
     with (
         pytest.raises(AudioFileError, match=r"cannot write the stems into .*: not all could be"),
