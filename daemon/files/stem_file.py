@@ -31,7 +31,7 @@ ENCODERS = {
 """ffmpeg's options for the formats that it writes."""
 
 RF64_AUTO_DOWNGRADE = 0x1210
-"""libsndfile's command: make a WAV file of it where that can hold as much."""
+"""libsndfile's command: make a WAV file of RF64 where that can hold as much."""
 
 PROBE_BYTES = 2**16
 """Bytes that a disk must accept; otherwise it counts as full."""
@@ -194,7 +194,7 @@ class EncodedFile(StemFile):
                 *(program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "error", "-y"),
                 *("-f", "f32le", "-ar", str(samplerate), "-ac", str(CHANNELS), "-i", "pipe:0"),
                 *(word for tag in named.items() for word in ("-metadata", "=".join(tag))),
-                *(*ENCODERS[suffix], f"file:{part}"),
+                *(*ENCODERS[suffix], "-bitexact", f"file:{part}"),
             ],
             stdin=subprocess.PIPE,
             stderr=self._errors,
