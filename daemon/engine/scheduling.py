@@ -426,15 +426,16 @@ def engine_rests() -> None:
 
 
 def wait_for_rest() -> None:
-    """Wait until an engine has just made output (any thread).
+    """Wait until an engine has just made output, in time (any thread).
 
     Then it does not need the interpreter for the longest time that there is: until a whole hop and
     what is played ahead have been heard. Call this before native code that holds the interpreter
     for long, such as the preparation of a network.
     """
     if any(thread.role is Role.ENGINE and thread.is_alive() for thread in _role_threads()):
-        _engine_rests.clear()
-        _engine_rests.wait(REST_S)
+        for _ in range(2):  # the first may be late, after the last such code
+            _engine_rests.clear()
+            _engine_rests.wait(REST_S)
 
 
 def show_name() -> None:
