@@ -34,6 +34,29 @@ _NOT_AN_ARCHIVE = (
 )
 
 
+def is_broken_off(archive: Path, most_bytes: int = MOST_BYTES) -> bool:
+    """Whether an archive ends too early, as a download that broke off; false for other files.
+
+    Parameters
+    ----------
+    archive : Path
+    most_bytes : int
+        More is not read out of it.
+    """
+    from gzip import GzipFile
+
+    left = most_bytes
+    try:
+        with open_ordinary(archive) as file, GzipFile(fileobj=file) as content:
+            while left > 0 and (chunk := content.read(_CHUNK_BYTES)):
+                left -= len(chunk)
+    except EOFError:
+        return True
+    except (OSError, zlib.error):
+        return False
+    return False
+
+
 def extract(
     archive: Path, names: Collection[str], folder: Path, most_bytes: int = MOST_BYTES
 ) -> None:

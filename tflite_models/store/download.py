@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import file_digest
+from http import HTTPStatus
 from http.client import HTTPException, HTTPMessage, InvalidURL
 from io import BufferedRandom
 from pathlib import Path
@@ -15,7 +16,7 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import TypeAlias
 from urllib.error import HTTPError, URLError
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import (
     BaseHandler,
     HTTPDefaultErrorHandler,
@@ -27,6 +28,8 @@ from urllib.request import (
     ProxyHandler,
     Request,
     UnknownHandler,
+    getproxies,
+    proxy_bypass,
 )
 
 from stemd.tflite_models.errors import ModelError
@@ -45,6 +48,9 @@ LONGEST_LENGTH = 20
 
 _USER = re.compile(r"(?P<scheme>([a-z]+://)?)(?P<user>[^/]*)@", re.IGNORECASE)
 """What stands before the host in an address."""
+
+_WEB_PAGE = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype|html|head|body)", re.IGNORECASE | re.DOTALL)
+"""The beginning of what a network answers that asks for a login first."""
 
 _CHUNK_BYTES = 1 << 16
 
@@ -130,6 +136,12 @@ def _authorization(user: str) -> dict[str, str]:
 def _check(url: str, file: BufferedRandom, sha256: str) -> None:
     file.seek(0)
     found = file_digest(file, "sha256").hexdigest()
+    file.seek(0)
+    if found != sha256 and _WEB_PAGE.match(file.read(_CHUNK_BYTES)):
+        raise ModelError(
+            f"{url}: a web page came in place of the file; does this network ask for a login? Log "
+            "in with a browser, or fetch the file elsewhere and use --from"
+        )
     if found != sha256:
         raise ModelError(
             f"{url}: the content has sha256 {found}, expected {sha256}; "
@@ -172,7 +184,9 @@ class _Download:
             attempts_left = ATTEMPTS if self._file.tell() > reached else attempts_left - 1
             reached = max(reached, self._file.tell())
             if not attempts_left or not self._has_begun or not _may_pass(error):
-                raise ModelError(f"{self._url}: {_reason(error, self._has_begun)}") from error
+                raise ModelError(
+                    f"{self._url}: {_reason(error, self._has_begun, self._url)}"
+                ) from error
             time.sleep((ATTEMPTS - attempts_left + 1) * retry_delay_s)
 
     def _attempt(self) -> Exception | None:
@@ -267,11 +281,33 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(_cause(error), OSError | HTTPException) and not is_refusal
 
 
-def _reason(error: Exception, has_begun: bool) -> str:
+def _proxy_of(url: str) -> str:
+    """Return the proxy that an address is fetched through, without its password; empty if none."""
+    address = urlsplit(url)
+    proxy = getproxies().get(address.scheme, "")
+    return "" if not proxy or proxy_bypass(address.netloc) else split_user(proxy)[0]
+
+
+def _is_of_the_way(error: Exception, cause: object) -> bool:
+    """Whether an error is about reaching the server, and not what it answers."""
+    from ssl import SSLError
+
+    if isinstance(error, HTTPError):
+        return error.code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+    is_about_way = isinstance(error, URLError) or isinstance(cause, TimeoutError)
+    return is_about_way and isinstance(cause, OSError) and not isinstance(cause, SSLError)
+
+
+def _reason(error: Exception, has_begun: bool, url: str) -> str:
     """Return in one line why a download failed, and the remedy."""
     from ssl import SSLError
 
     cause = _cause(error)
+    if _is_of_the_way(error, cause) and (proxy := _proxy_of(url)):
+        return (
+            f"the proxy {proxy} does not let it through ({error}); set "
+            f"{urlsplit(url).scheme}_proxy right, or fetch the file elsewhere and use --from"
+        )
     if isinstance(error, HTTPError):
         return f"the server answers {error.code} {error.reason}"
     if isinstance(cause, TimeoutError):

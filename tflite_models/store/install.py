@@ -12,7 +12,7 @@ from pathlib import Path
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.family import Release
 from stemd.tflite_models.files import explained, locked, remove_if_empty, sha256_of, why_unreadable
-from stemd.tflite_models.store.archive import extract
+from stemd.tflite_models.store.archive import extract, is_broken_off
 from stemd.tflite_models.store.convert import checkpoint_sha256, convert
 from stemd.tflite_models.store.download import RETRY_DELAY_S, Progress, download, split_user
 from stemd.tflite_models.store.library import Library
@@ -121,6 +121,8 @@ class Installer:
             return source, False
         sha256 = sha256_of(source)
         if not allow_unverified:
+            if sha256 != release.archive_sha256 and is_broken_off(source, release.most_bytes):
+                raise ModelError(f"{source}: the archive is broken off; fetch it again")
             _check(str(source), sha256, release.archive_sha256)
         extract(source, release.files, staging, release.most_bytes)
         return staging, sha256 == release.archive_sha256

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import tiny_model as tiny
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.spleeter.releases import DATA_FILE, INDEX_FILE
-from stemd.tflite_models.store.archive import extract
+from stemd.tflite_models.store.archive import extract, is_broken_off
 
 NAMES = (DATA_FILE, INDEX_FILE)
 
@@ -235,3 +235,17 @@ def test_any_pax_header_is_read_or_one_clear_line(tmp_path, headers, content):
         extract(pack_pax(tmp_path / "any.tar.gz", (member, content)), [INDEX_FILE], folder)
     except ModelError as error:
         assert "\n" not in str(error)
+
+
+def test_an_archive_that_is_broken_off_is_told_from_other_files(pack, tmp_path):
+    archive = pack((DATA_FILE, bytes(9_000)), (INDEX_FILE, b"x" * 999))
+    data = archive.read_bytes()
+    for content, is_cut in (
+        (data, False),
+        *((data[:length], True) for length in (len(data) // 2, len(data) - 1)),
+        (b"no archive", False),
+        (data[:30] + b"\xff" * 9 + data[39:], False),
+    ):
+        archive.write_bytes(content)
+        assert is_broken_off(archive) == is_cut
+    assert not is_broken_off(tmp_path / "missing")

@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+import threading
 from base64 import b64encode
 
 import pytest
@@ -135,6 +136,37 @@ def test_an_unreachable_server_is_told_at_once(fetch, monkeypatch):
         port = silent.getsockname()[1]
         with pytest.raises(ModelError, match="the server cannot be reached; is the network up"):
             fetch(f"http://127.0.0.1:{port}/2stems.tar.gz")
+
+
+@pytest.mark.parametrize("refuses", ["all", "the tunnel"])
+def test_a_proxy_that_refuses_is_named_with_the_way_round(refuses, fetch, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        address = f"127.0.0.1:{proxy.getsockname()[1]}"
+        if refuses == "all":
+            proxy.close()
+        else:
+            threading.Thread(target=refuse_tunnel, args=(proxy,)).start()
+        monkeypatch.setenv("https_proxy", f"http://anna:s3cret@{address}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        with pytest.raises(
+            ModelError, match=rf"the proxy http://{address} does not let .*https_proxy .*--from"
+        ) as caught:
+            fetch("https://nowhere.invalid/2stems.tar.gz")
+    assert "s3cret" not in str(caught.value)
+
+
+def refuse_tunnel(proxy):
+    with proxy.accept()[0] as connection:
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html>", b" <html lang=en>", b"<!-- x --><HEAD>"])
+def test_a_login_page_in_place_of_the_file_is_told_as_one(page, site, fetch, tmp_path):
+    site.content = page + b"<p>Welcome to our hotel"
+    with pytest.raises(ModelError, match=r"a web page came in place of the file; .*login.*--from"):
+        fetch()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("url", ["models/2stems.tar.gz", "ftp://somewhere/2stems.tar.gz"])

@@ -226,6 +226,12 @@ class TestRefusals:
         with pytest.raises(ModelError, match="conv2d_7/bias: has numbers that are not finite"):
             installer.install("2stems", folder, allow_unverified=True)
 
+    def test_an_archive_that_is_broken_off(self, installer, archive, tmp_path_factory):
+        cut = tmp_path_factory.mktemp("cut") / "2stems.tar.gz"
+        cut.write_bytes(archive.read_bytes()[:-100])
+        with pytest.raises(ModelError, match="the archive is broken off; fetch it again"):
+            installer.install("2stems", cut)
+
     def test_a_source_that_cannot_be_looked_at(self, installer, tmp_path_factory):
         with pytest.raises(ModelError, match=r"nnn: File name too long; --from takes an archive"):
             installer.install("2stems", tmp_path_factory.mktemp("x") / ("n" * 300))
