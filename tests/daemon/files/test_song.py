@@ -126,23 +126,27 @@ def test_samples_that_are_no_numbers_are_silence_and_told(tmp_path):
     assert np.array(damage) * SAMPLERATE == pytest.approx(np.array([[70_000, 11]]))
 
 
+SPEAKERS = np.array([(1, 0), (0, 1), (0.5**0.5, 0.5**0.5), (0, 0), (0.5**0.5, 0), (0, 0.5**0.5)])
+"""Front, centre, subwoofer and sides: how much of each is left, and how much right."""
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ac3", "mkv"])
-@pytest.mark.parametrize(
-    ("channel", "left", "right"),
-    [(0, 1, 0), (1, 0, 1), (2, 0.5**0.5, 0.5**0.5), (3, 0, 0), (4, 0.5**0.5, 0), (5, 0, 0.5**0.5)],
-)
-def test_a_film_is_mixed_down_as_bs_775_says(suffix, channel, left, right, tmp_path):
-    x = np.zeros((SAMPLERATE, 6), np.float32)
-    x[:, channel] = 0.25 * np.sin(np.arange(SAMPLERATE) * (0.05 if channel != 3 else 0.01))
-    soundfile.write(tmp_path / "six.wav", x, SAMPLERATE, subtype="PCM_16")
+def test_a_film_is_mixed_down_as_bs_775_says(suffix, tmp_path):
+    """Each speaker is heard for half a second, one after the other."""
+    length = SAMPLERATE // 2
+    x = np.zeros((6, length, 6), np.float32)
+    for speaker in range(6):
+        tone = np.sin(np.arange(length) * (0.01 if speaker == 3 else 0.05))
+        x[speaker, :, speaker] = 0.25 * tone
     path = tmp_path / "six.wav"
+    soundfile.write(path, x.reshape(-1, 6), SAMPLERATE, subtype="PCM_16")
     if suffix != "wav":
-        path = tmp_path / f"song.{suffix}"
-        run_ffmpeg("-i", tmp_path / "six.wav", *(["-b:a", "640k"] if suffix == "ac3" else []), path)
-    y, _ = read(path)
-    rms = np.sqrt(np.square(y[:, 8_000:-8_000], dtype=np.float64).mean(axis=1))
-    expected = 0.25 * 0.5**0.5 * np.array([left, right])
-    np.testing.assert_allclose(rms, expected, atol=3e-3)
+        options = ("-b:a", "640k") if suffix == "ac3" else ()
+        run_ffmpeg("-i", path, *options, path.with_suffix(f".{suffix}"))
+        path = path.with_suffix(f".{suffix}")
+    y = read(path)[0][:, : 6 * length].reshape(2, 6, length)[:, :, 5_000:-5_000]
+    rms = np.sqrt(np.square(y, dtype=np.float64).mean(axis=2))
+    np.testing.assert_allclose(rms, 0.25 * 0.5**0.5 * SPEAKERS.T, atol=5e-3)
 
 
 def test_the_speakers_are_those_that_the_header_names(tmp_path):
@@ -203,7 +207,7 @@ def test_without_ffmpeg_its_command_is_named_and_what_libsndfile_reads_is_read(m
 
 
 def test_a_song_of_any_length_takes_the_memory_of_a_block(tmp_path):
-    minutes = 4
+    minutes = 2
     path = tmp_path / "long.mp3"
     run_ffmpeg("-f", "lavfi", "-i", f"anoisesrc=d={60 * minutes}:a=0.1", *CBR, "-ac", 2, path)
     tracemalloc.start()
@@ -214,14 +218,14 @@ def test_a_song_of_any_length_takes_the_memory_of_a_block(tmp_path):
     finally:
         tracemalloc.stop()
     assert frames >= 60 * minutes * song.samplerate
-    assert most < 3e6  # the whole of it takes 85 MB
+    assert most < 3e6  # the whole of it takes 42 MB
 
 
 @pytest.mark.parametrize("kind", ["vbr", "ogg", "m4a", "flac", "webm", "wma", "ts film"])
 def test_a_file_with_random_bytes_is_read_or_refused_in_one_line(kind, maker):
     data = maker.make(kind).read_bytes()
     random = np.random.default_rng(len(data))
-    for _ in range(4):
+    for _ in range(2):
         broken = bytearray(data)
         for at in random.integers(0, len(data), 1 + len(data) // 3000):
             broken[at] = random.integers(256)
