@@ -123,7 +123,7 @@ class FakeGraph:
         return set()
 
     def was_inactive(self, program, since):
-        raise AssertionError("it is reported")
+        raise AssertionError("nothing is connected")
 
     def all_connections(self):
         return set()

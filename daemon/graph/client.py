@@ -54,8 +54,8 @@ class Graph(Protocol):
         The client's name in the graph.
     reports_activity : bool
         Whether the server reports ports that come or go when a client becomes active or inactive.
-        A client that becomes inactive loses its connections, and keeps its ports. Where that is
-        not reported, `was_inactive` may know it.
+        A client that becomes inactive loses its connections, and keeps its ports. PipeWire does
+        not report a short time of that; `was_inactive` finds it.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Graph(Protocol):
         """
 
     def was_inactive(self, program: str, since: float) -> "Future[bool]":
-        """Begin to find out whether another client has been inactive since then.
+        """Begin to find out whether another client has been inactive since then, unreported.
 
         Parameters
         ----------

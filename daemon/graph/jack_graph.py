@@ -53,6 +53,7 @@ class JackGraph:
         self._pointer = libjack.address_of(jack, client._ptr)
         self.name: str = client.name
         self.reports_activity = library.reports_activity
+        self._is_pipewire = library.kind == "pipewire"
         self._server_name = server_name
 
     def port_names(self) -> list[str]:
@@ -96,19 +97,27 @@ class JackGraph:
         return ()
 
     def was_inactive(self, program: str, since: float) -> "Future[bool]":
-        """Begin to find out whether another client of PipeWire has been inactive since then."""
+        """Begin to find out whether another client has been inactive since then, unreported.
+
+        JACK2 reports that always; only PipeWire is asked.
+        """
         answer: Future[bool] = Future()
 
         def ask(serial: int) -> None:
             answer.set_result(was_inactive(serial, since, self._server_name))
 
-        try:
-            uuid = int(self._client.get_uuid_for_client_name(program))
-        except self._jack.JackError:  # it has gone
+        uuid = self._uuid(program) if self._is_pipewire else None
+        if uuid is None:
             answer.set_result(False)
         else:
             steering_thread(ask, "stemd-activity", (uuid & NODE_OF_UUID) - 1).start()
         return answer
+
+    def _uuid(self, program: str) -> int | None:
+        """Return a client's UUID; None if it has gone."""
+        with suppress(self._jack.JackError):
+            return int(self._client.get_uuid_for_client_name(program))
+        return None
 
     def all_connections(self) -> set[Connection]:
         """Return the connections that carry audio, without those that cannot be read."""

@@ -66,7 +66,7 @@ class Patchbay:
         self._taken: set[Connection] = set()
         """Those of them that were undone before their client became inactive."""
         self._were_inactive: dict[Connection, Future[bool]] = {}
-        """For missed ones, where the server does not report it: whether their client stopped."""
+        """For missed ones, where the server did not report it: whether their client stopped."""
         self._refused: set[Connection] = set()
         """Connections that a user undid."""
         self._circular: set[Connection] = set()
@@ -212,8 +212,7 @@ class Patchbay:
                 self._taken.add(each)
             elif not there.issuperset(each) and each not in self._taken:
                 del self._missed[each]
-        if not graph.reports_activity:
-            self._ask_for_activity(graph)
+        self._ask_for_activity(graph)
         settled = self._settled(now)
         by_client = {each for each in settled if self._take_answer(each)}
         for each in settled:

@@ -1,8 +1,9 @@
-"""Finds out whether a JACK client of PipeWire before 0.3.77 became inactive.
+"""Finds out whether a JACK client of PipeWire became inactive.
 
-Such a client loses its connections as if a user had removed them, and libjack reports no more than
-that. PipeWire itself shows the difference: the client's node does not run, or, if the client is
-active again already, a thread of its process is younger than the loss.
+Such a client loses its connections as if a user had removed them. Libjack reports no more than that
+before PipeWire 0.3.77, and later too if the client is active again at once. PipeWire itself shows
+the difference: the client's node does not run, or, if the client is active again already, a thread
+of its process is younger than the loss.
 """
 
 import json
@@ -25,6 +26,9 @@ LATE_S = 1.0
 machine. A user is slower to disconnect a client that has just begun to play."""
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+DATA_THREAD = b"data-loop"
+"""How the name of that thread begins since PipeWire 1.2; before, it has its process's."""
 
 START_TIME = 22
 """The field of /proc/PID/stat with the time when the thread started; see proc_pid_stat(5)."""
@@ -84,11 +88,14 @@ def _dump(remote: str | None) -> list[dict[str, Any]]:
 def _has_thread_since(since: float, process: int | None) -> bool:
     """Whether a thread of a process, which libjack starts with each activation, is so young."""
     since_boot = since - LATE_S + time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
-    return any(ticks >= int(since_boot * TICKS_PER_S) for ticks in _start_times(process))
+    threads = list(_threads(process))
+    known = [each for each in threads if each[0].startswith(DATA_THREAD)]
+    return any(ticks >= int(since_boot * TICKS_PER_S) for _, ticks in known or threads)
 
 
-def _start_times(process: int | None) -> Iterator[int]:
+def _threads(process: int | None) -> Iterator[tuple[bytes, int]]:
+    """Yield the name of each thread, and when it started."""
     for file in Path(f"/proc/{process}/task").glob("*/stat"):
         with suppress(OSError):  # it ended
-            after_name = file.read_bytes().rpartition(b")")[2]
-            yield int(after_name.split()[START_TIME - 3])
+            name, _, after = file.read_bytes().partition(b"(")[2].rpartition(b")")
+            yield name, int(after.split()[START_TIME - 3])

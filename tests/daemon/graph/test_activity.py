@@ -20,11 +20,18 @@ LEFT, RIGHT = ("mpd:left", "stemd:in_L"), ("mpd:right", "stemd:in_R")
 
 PLAYER = """
 import sys
+from time import sleep
 from stemd.daemon.graph.libjack import candidates, load
 
 library, *_ = candidates("pipewire")
 client = load(library).Client("mpd", no_start_server=True)
 left, right = client.outports.register("left"), client.outports.register("right")
+
+def see():
+    # Wait until this client knows its connections: others, it would not undo.
+    while not all(map(client.get_all_connections, (left, right))):
+        sleep(0.005)
+
 for line in sys.stdin:
     exec(line)
     print(flush=True)
@@ -96,6 +103,7 @@ def desk(server):
 def test_a_player_is_connected_whenever_it_is_active(player, desk):
     player.do("client.activate()")
     wait_until(lambda: desk.look() == {LEFT, RIGHT})
+    player.do("see()")
     for pauses in chain(repeat(False, 3), repeat(True, 2)):
         player.do("client.deactivate()", *(() if pauses else ("client.activate()",)))
         if pauses:
@@ -105,6 +113,7 @@ def test_a_player_is_connected_whenever_it_is_active(player, desk):
             until = monotonic() + SETTLED_S / 2
             wait_until(lambda at=until: desk.look() is not None and monotonic() > at)
         wait_until(lambda: desk.look() == {LEFT, RIGHT})
+        player.do("see()")
     assert not desk.patchbay.disconnected
 
 

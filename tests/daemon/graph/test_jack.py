@@ -340,6 +340,10 @@ def test_its_own_ports_are_those_that_the_server_lists(server, client, bystander
     other.close()
 
 
+def test_jack_is_asked_for_no_activity_that_it_reports(client, bystander):
+    assert client.graph.was_inactive(bystander.name, 0).result(timeout=0) is False
+
+
 def test_outputs_come_and_go_while_it_plays(client, rt, bystander):
     client.activate()
     client.remove_outputs({"other_L": 2, "other_R": 3})

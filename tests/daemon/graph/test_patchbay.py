@@ -26,7 +26,9 @@ class FakeClient:
         self.refuses = False
         self.reports_activity = reports_activity
         self.activity: Future[bool] = Future()
-        """Whether a client was inactive, where that is not reported."""
+        """Whether a client was inactive, if that was not reported."""
+        if reports_activity:
+            self.activity.set_result(False)
         self.asked: list[tuple[str, float]] = []
         self.notices: list[PortNotice] = []
         self.aliases: dict[str, str] = {}
@@ -48,7 +50,6 @@ class FakeClient:
         return Port(name, is_output, "midi" in name, "capture" in name, aliases)
 
     def was_inactive(self, program, since):
-        assert not self.reports_activity
         self.asked.append((program, since))
         return self.activity
 
@@ -516,6 +517,18 @@ def test_without_reports_all_that_a_user_takes_down_at_once_stays_so(pause_s, ca
     said = [each for each in caplog.messages if "left so" in each]
     assert len(said) == 1
     assert "mpd:out_L to stemd:in_L, mpd:out_R to stemd:in_R" in said[0]
+
+
+def test_a_client_that_was_inactive_too_shortly_to_be_reported_is_connected_again():
+    patchbay, client = player()
+    client.activity = Future()
+    client.activity.set_result(True)
+    for each in BOTH:
+        client.take_down(each, at=1)
+    for moment in (1, 1.1 + SETTLED_S):
+        patchbay.look(client, INPUTS, moment)
+    assert client.made == BOTH
+    assert not patchbay.disconnected
 
 
 def test_without_reports_an_answer_counts_for_one_loss():

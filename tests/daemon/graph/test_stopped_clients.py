@@ -63,6 +63,22 @@ def test_a_client_that_is_active_again_has_a_new_thread(dump):
     thread.join()
 
 
+def test_a_thread_of_another_name_is_none_of_libjacks(dump, tmp_path, monkeypatch):
+    dump()
+    lost = monotonic()
+    task = tmp_path / "task" / "1"
+    task.mkdir(parents=True)
+    old = " ".join(["S", *["0"] * 18, "1"])
+    (task / "stat").write_text(f"1 (data-loop.0) {old}\n")
+    young = " ".join(["S", *["0"] * 18, str(2**62)])
+    (tmp_path / "task" / "2").mkdir()
+    (tmp_path / "task" / "2" / "stat").write_text(f"2 (decoder (1)) {young}\n")
+    monkeypatch.setattr(stopped_clients, "Path", lambda _: tmp_path / "task")
+    assert was_inactive(SERIAL, lost) is False
+    (task / "stat").write_text(f"1 (data-loop.0) {young}\n")
+    assert was_inactive(SERIAL, lost) is True
+
+
 def test_a_stream_that_pauses_keeps_its_connections(dump):
     dump(state="idle", **{"node.always-process": None})
     assert was_inactive(SERIAL, monotonic()) is False
