@@ -6,6 +6,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from stemd.dsp.arrays import Magnitudes, Spectra
+from stemd.dsp.masks import share_rest
 from stemd.dsp.scheme import CHANNELS, Scheme
 
 Network: TypeAlias = Callable[[Magnitudes, Magnitudes], None]
@@ -31,15 +32,20 @@ class Bank:
         self.estimates = np.zeros((stems, scheme.B, self._bins, CHANNELS), np.float32)
         self._rows = np.empty((scheme.B, self._bins, CHANNELS), np.float32)
 
+    @property
+    def _mixture(self) -> Magnitudes:
+        """The spectra that are estimated."""
+        newest = self._scheme.heard - self._scheme.A
+        return self.magnitudes[newest - self._scheme.B : newest]
+
     def estimate_residual(self) -> None:
         """Estimate the last stem as the residual: the mixture without the other stems.
 
         Stems are independent, so their powers add up; with magnitudes the result is worse.
         The sum of the other stems can be larger than the mixture.
         """
-        newest = self._scheme.heard - self._scheme.A
         residual = self.estimates[-1]
-        np.square(self.magnitudes[newest - self._scheme.B : newest], out=residual)
+        np.square(self._mixture, out=residual)
         with np.errstate(over="ignore", invalid="ignore"):  # see `RatioMask.bad`
             for estimate in self.estimates[:-1]:
                 residual -= estimate * estimate
@@ -51,15 +57,18 @@ class Bank:
         A logit that is not finite makes all stems' estimates of its bin invalid; see
         `RatioMask.bad`.
         """
-        newest = self._scheme.heard - self._scheme.A
         rows = self._rows
         with np.errstate(invalid="ignore"):
             np.max(self.estimates, axis=0, out=rows)
             self.estimates -= rows
             np.exp(self.estimates, out=self.estimates)
             np.sum(self.estimates, axis=0, out=rows)
-            np.divide(self.magnitudes[newest - self._scheme.B : newest], rows, out=rows)
+            np.divide(self._mixture, rows, out=rows)
             self.estimates *= rows
+
+    def put_first_stem_first(self) -> None:
+        """Leave to the other stems only what the first one leaves of the mixture."""
+        share_rest(self.estimates, self._mixture)
 
     def slide_from(self, other: "Bank") -> None:
         """Copy the window of the other bank, or of this one, moved by one block."""

@@ -16,9 +16,11 @@ LOUDEST_POWER = 1e30
 """More than the power of any valid estimate: the loudest permitted input gives 1e19."""
 
 
-MaskKind: TypeAlias = Literal["sigmoid", "softmax"]
-"""What each network returns. sigmoid: the magnitudes of its stem; softmax: the logits of its stem's
-mask, and all masks of a bin sum to one."""
+MaskKind: TypeAlias = Literal["sigmoid", "softmax", "vocals-first"]
+"""What each network returns, and how masks follow. sigmoid: the magnitudes of its stem, and masks
+by the ratio of their powers; softmax: the logits of its stem's mask, and all masks of a bin sum to
+one; vocals-first: as sigmoid, but the first stem gets what its network estimates, and the others
+share what that leaves of the mixture."""
 
 
 class MaskExtension(StrEnum):
@@ -29,6 +31,36 @@ class MaskExtension(StrEnum):
 
     ZEROS = "zeros"
     """Nothing, which is Spleeter's default; the stems have no sound above those bins."""
+
+
+def share_rest(estimates: Magnitudes, mixture: Magnitudes) -> None:
+    """Scale all stems but the first to what the first one leaves of the mixture, in place.
+
+    Powers add up, as in `RatioMask`, whose first mask then is ``(e_0 / mixture)²``. The ratio of
+    the other stems stays; what none of them claims, they share equally. A bad estimate counts as 0
+    here and becomes NaN; see `RatioMask.bad`.
+
+    Parameters
+    ----------
+    estimates : float32 [shape=(stems, spectra, model_bins, CHANNELS)]
+    mixture : float32 [shape=(spectra, model_bins, CHANNELS)]
+        Magnitudes.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        power = np.square(estimates)
+        bad = None
+        if not power.max(initial=0) < LOUDEST_POWER:  # nor where it is not a number
+            bad = ~(power < LOUDEST_POWER)
+            power[bad] = 0
+        rest = np.square(mixture)
+        rest -= power[0]
+        np.maximum(rest, 0, out=rest)
+        others = power[1:]
+        others += EPSILON / len(others)
+        others *= rest / others.sum(axis=0)
+        np.sqrt(others, out=estimates[1:])
+        if bad is not None:
+            estimates[bad] = np.nan
 
 
 class RatioMask:

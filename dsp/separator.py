@@ -63,7 +63,8 @@ class Separator:
     residual : bool
         Whether the last stem has no network: it is the mixture without the other stems.
     masks : MaskKind
-        What the networks return. A softmax needs all of them, so it excludes a residual.
+        What the networks return, and how masks are made of it. A softmax needs all networks, so it
+        excludes a residual.
 
     Attributes
     ----------
@@ -176,6 +177,8 @@ class Separator:
             bank.share_by_softmax()
         if self._residual:
             bank.estimate_residual()
+        if self._masks == "vocals-first":
+            bank.put_first_stem_first()
 
     def _shape(self, count: int) -> Spectra:
         """Mask the spectra due for every stem [shape=(count, stems * CHANNELS, n_bins)]."""

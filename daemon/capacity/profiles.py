@@ -143,7 +143,7 @@ def _wishes(sets: Sequence[SetOfNetworks]) -> Iterator[tuple[SetOfNetworks, dict
     if preferred_precision() == "fp32":
         precisions = ("fp32",)
     ways = [(networks, False) for networks in sets]
-    if sets[-1].masks == "sigmoid":  # else every network is needed
+    if sets[-1].masks != "softmax":  # else every network is needed
         ways.append((sets[-1], True))
     for presets in (("balanced", "studio"), ("seed",)):
         for networks, residual in ways:

@@ -172,6 +172,31 @@ def test_a_softmax_shares_the_mixture_s_magnitudes(scheme):
     assert expected[-2:].any()
 
 
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_the_first_stem_first_is_what_its_network_estimates(scheme, residual):
+    """The others are those of the ratio, scaled to what the first leaves of the mixture."""
+    last = scheme.heard - scheme.A
+
+    def gives(share):
+        def run(window, out):
+            out[:] = share * window[last - scheme.B : last]
+
+        return run
+
+    shares = (0.6, 0.5, 0.7)
+    rest = 0.8 / np.hypot(*shares[1:])  # what the first leaves, over what the others claim
+    x = music(3 * scheme.B + scheme.A + 70)
+    networks = InTurn([gives(share) for share in shares[: 2 if residual else 3]])
+    sep = Separator(
+        scheme, 3, networks, MaskExtension.MEAN, residual=residual, masks="vocals-first"
+    )
+    left = (shares[1], np.sqrt(1 - 0.6**2 - 0.5**2)) if residual else np.multiply(rest, shares[1:])
+    expected = stream(separator(scheme, InTurn([gives(s) for s in (0.6, *left)]), 3), x)
+    np.testing.assert_allclose(stream(sep, x), expected, atol=1e-5)
+    assert expected[-2:].any()
+
+
 def test_logits_that_are_no_numbers_spoil_their_bins_only():
     scheme = Scheme(T=64, B=8, A=8)
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemd.tflite_models.graphs.flatbuffer import schema
-from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind
+from stemd.tflite_models.graphs.spec import GraphSpec, OutputKind
 
 INPUT = "magnitudes"
-OUTPUTS: Mapping[MaskKind, str] = {"sigmoid": "stem_magnitudes", "softmax": "mask_logits"}
+OUTPUTS: Mapping[OutputKind, str] = {"sigmoid": "stem_magnitudes", "softmax": "mask_logits"}
 NOTES = "stemd"
 """The name of the notes in a file's metadata."""
 

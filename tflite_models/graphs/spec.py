@@ -12,10 +12,12 @@ StreamingPrecision = Literal["fp32", "mixed", "int8"]
 the layers that suffer most."""
 Precision = Literal[PlainPrecision, StreamingPrecision]
 
-MaskKind = Literal["sigmoid", "softmax"]
-"""How masks are made of what the networks compute. sigmoid: each network writes its stem's
-magnitudes, masked by itself; softmax: each writes logits, and the masks share every bin among all
-stems."""
+OutputKind = Literal["sigmoid", "softmax"]
+"""What networks write. sigmoid: each its stem's magnitudes, masked by itself; softmax: each logits,
+and the masks share every bin among all stems."""
+MaskKind = Literal[OutputKind, "vocals-first"]
+"""How a set's masks are made of what its networks write. vocals-first: of magnitudes, as sigmoid,
+but the first stem keeps what its network estimates, and the others share what that leaves."""
 
 CHANNELS = 2
 """All networks are trained on stereo."""

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stemd.tflite_models.graphs.spec import CHANNELS, MAX_T, GraphSpec, MaskKind
+from stemd.tflite_models.graphs.spec import CHANNELS, MAX_T, GraphSpec, OutputKind
 
 FloatArray = NDArray[np.float32]
 Activation = Literal["leaky_relu", "relu", "elu"]
@@ -44,7 +44,7 @@ class Architecture:
     activations: Activations
     filters: tuple[int, ...] = FILTERS
     """Channels after each convolution of the encoder."""
-    masks: MaskKind = "sigmoid"
+    masks: OutputKind = "sigmoid"
 
     @property
     def checkpoint_bytes(self) -> int:
@@ -112,7 +112,7 @@ class UNet:
     decoder: tuple[Convolution, ...]
     """Six transposed convolutions."""
     head: Convolution
-    masks: MaskKind = "sigmoid"
+    masks: OutputKind = "sigmoid"
 
     def tensors(self) -> dict[str, FloatArray]:
         """Return every array under its name in a file, as `encoder/1/kernel`."""
@@ -147,7 +147,7 @@ def from_tensors(
     stem: str,
     activations: Activations,
     tensors: Mapping[str, FloatArray],
-    masks: MaskKind = "sigmoid",
+    masks: OutputKind = "sigmoid",
 ) -> UNet:
     """Put a network together from what `UNet.tensors` returned.
 
