@@ -28,7 +28,8 @@
 #   make block        how the time of a block divides, into speed.md
 #   make boards       what boards can hold, and what takes how much memory, into raspberry-pi.md
 #   make weight       what the wheels and all they need weigh, into raspberry-pi.md
-#   make quality      quality against delay, into latency.md; half an hour
+#   make quality      quality on recorded music, into research/yardstick.md; hours, resumes where it was   (STEMD_MATERIAL=FOLDER:…)
+#   make presets      quality against delay on mixes made by machine, into latency.md; half an hour
 #   make experiments  which schemes lose least at a short delay, into research/delay.md
 #   make precision    which layers tolerate 8 bits, into research/delay.md
 #   make train        train the bundled four stems; hours, resumes where it was; into models.md and research/training.md
@@ -54,7 +55,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality experiments precision speed block soak floods xruns periods wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
+.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods xruns periods wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -111,6 +112,9 @@ speed: $(VENV)/run $(ORACLE)/deezer
 	STEMD_ORACLE_PYTHON="$(CURDIR)/$(ORACLE)/bin/python" $(VENV)/bin/python -m benchmarks.speed $(ARGS)
 
 quality: $(VENV)/bench
+	$(VENV)/bin/python -m research.quality.benchmark $(ARGS)
+
+presets: $(VENV)/bench
 	$(VENV)/bin/python -m research.quality.presets $(ARGS)
 
 experiments: $(VENV)/bench

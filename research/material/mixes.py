@@ -4,7 +4,7 @@ Every mix is 30 seconds of stereo at 44.1 kHz, the same samples on every run: th
 an excerpt of a piece without voices, the vocals a voice with a little room around it, not quite in
 the middle, at a stated level against the accompaniment.
 
-``make quality`` makes those that it needs and, when it needs all, writes what they are into
+``make presets`` makes those that it needs and, when it needs all, writes what they are into
 docs/research/delay.md.
 """
 

@@ -1,8 +1,8 @@
 """SDR of the stems against the delay: every preset, every precision, and what lies between.
 
-``make quality`` runs all of it and writes table and plot into docs/latency.md, and
+``make presets`` runs all of it and writes table and plot into docs/latency.md, and
 what each mix gives into docs/research/delay.md. A part of it
-(``make quality ARGS="--songs 2 --schemes balanced,live"``) is only printed.
+(``make presets ARGS="--songs 2 --schemes balanced,live"``) is only printed.
 """
 
 import argparse
@@ -37,7 +37,7 @@ try:
     from research.quality.measures import bss_sdr_db, sdr_db
     from research.quality.plot import draw
 except ImportError as missing:
-    sys.exit(f"quality: {missing.name} is not installed; run `pip install '.[bench]'`")
+    sys.exit(f"presets: {missing.name} is not installed; run `pip install '.[bench]'`")
 
 DOCUMENT, PLOT = DOCS / "latency.md", DOCS / "latency.png"
 RESEARCH = DOCS / "research" / "delay.md"
@@ -304,4 +304,4 @@ if __name__ == "__main__":
     try:
         main()
     except (MaterialError, ModelError, StemdError, OSError) as error:
-        sys.exit(f"quality: {error}")
+        sys.exit(f"presets: {error}")
