@@ -27,7 +27,7 @@ from research.training.start import DEEZERS, OURS, bundled, read_all
 from research.training.tracks import OWN, STEMS, Track, digest_of
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import locked
-from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind
 from stemd.tflite_models.spleeter.plain import write_graph
 from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.store.manifest import MANIFEST, Figures, Manifest, Training
@@ -40,6 +40,9 @@ WORKPLACE = ".4stems-stemd.part"
 BEFORE = "before"
 """In there, the set that is replaced, for the moment between it and the new one."""
 SPEC = GraphSpec(precision="fp16")
+MASKS: MaskKind = "vocals-first"
+"""How the masks of the set are made. The three networks were taught by machine-made songs, and take
+what a real singer sings for theirs; the vocals' network does not."""
 WAYS = {
     "offline": Way(),
     "balanced, fp32": replace(DEFAULT, precision="fp32"),
@@ -85,6 +88,7 @@ def build(
         name=OURS,
         precision="fp16",
         graph=str(SPEC),
+        masks=MASKS,
         files=(vocals.model_copy(update={"set": DEEZERS}),),
         provenance=deezers.manifest.provenance,
         training=Training(

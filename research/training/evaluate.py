@@ -18,7 +18,7 @@ from research.training.tracks import STEMS
 from research.workers import workers
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.arrays import Waveform
-from stemd.dsp.masks import MaskExtension, RatioMask
+from stemd.dsp.masks import MaskExtension, RatioMask, share_rest
 from stemd.dsp.scheme import OFFLINE, SPLEETER, Scheme
 from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.spleeter.reader import read_weights
@@ -55,6 +55,8 @@ def separate(mixture: Waveform, graphs: Sequence[Path], scheme: Scheme) -> Stems
     x = np.pad(mixture, ((0, 0), (0, hops * SPLEETER.hop_length - mixture.shape[1])))
     spectra = sliding.analyse(x)
     emitted = sliding.emitted_by(graphs, spectra, scheme)
+    if len(graphs) == len(STEMS):  # as the manifest of the bundled set says: see `bundle.MASKS`
+        share_rest(emitted.swapaxes(0, 1), sliding.magnitudes_of(spectra))
     ratio = RatioMask(SPLEETER, len(graphs), MaskExtension.MEAN)
     masked = np.empty((len(graphs), *spectra.shape), np.complex64)
     for n, of_stems in enumerate(emitted):

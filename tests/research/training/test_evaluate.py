@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from research.quality import sliding
+from research.training.bundle import MASKS
 from research.training.evaluate import DEFAULT, Way, compiled, score, separate
 from research.training.heldout import Mix
 from research.training.start import bundled
@@ -60,3 +62,27 @@ def test_a_stem_that_is_all_there_is_has_all_of_its_decibels(plain, monkeypatch)
     monkeypatch.setattr("research.training.evaluate.separate", lambda *_: estimates)
     scores = score(Mix("m", stems), plain, DEFAULT.scheme)
     assert scores == pytest.approx({"vocals": 20, "accompaniment": 40}, abs=0.01)
+
+
+def test_of_four_stems_the_vocals_come_first(monkeypatch):
+    scheme, mixture = SHORT.scheme, noise(60)
+    last = scheme.heard - scheme.A
+
+    def gives(share):
+        def run(window, out):
+            out[:] = share * window[last - scheme.B : last]
+
+        return run
+
+    shares = np.float32([0.6, 0.5, 0.7, 0.1])
+    monkeypatch.setattr(
+        "research.training.evaluate.sliding.emitted_by",
+        lambda _, spectra, __: sliding.magnitudes_of(spectra)[:, None] * shares[:, None, None],
+    )
+    networks = InTurn([gives(share) for share in shares])
+    separator = Separator(scheme, 4, networks, MaskExtension.MEAN, masks=MASKS)
+    hops = mixture.reshape(CHANNELS, -1, HOP_LENGTH).swapaxes(0, 1)
+    out = [separator.process(hop, np.empty((8, HOP_LENGTH), np.float32)) for hop in hops]
+    expected = np.concatenate(out, 1)[:, separator.latency :].reshape(4, CHANNELS, -1)
+    found = separate(mixture, ["a graph"] * 4, scheme)[..., : expected.shape[2]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
