@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-NEAR_S = 1.0
-"""Damage that is no farther from the one before it is told as one with it."""
+NEAR_S, NEAR_END_S = 3.0, 1.0
+"""Damage that is no farther from the one before it, or from the end, is told as one with it: ffmpeg
+7 reads some frames ahead, and tells errors early."""
 
 MOST_TOLD = 5
 """Places that a message names; of the others it tells the number."""
@@ -58,12 +59,19 @@ class DamageReport:
             last.at = at
         last.frames += frames
 
-    def is_near(self, at: int) -> bool:
+    def note_end(self, at: int) -> None:
+        """Note that the end is missing; an error of unknown length shortly before was about it."""
+        if not self.is_near(at):
+            self._places.append(Damage(at))
+        elif not self._places[-1].frames and self.is_near(at, NEAR_END_S):
+            self._places[-1].at = at
+
+    def is_near(self, at: int, near_s: float = NEAR_S) -> bool:
         """Whether a frame is near the last place."""
         if not self._places:
             return False
         last = self._places[-1]
-        return at - (last.at + last.frames) <= NEAR_S * self.samplerate
+        return at - (last.at + last.frames) <= near_s * self.samplerate
 
     def add(self, other: "DamageReport") -> None:
         """Take over the places of another report of the same song."""

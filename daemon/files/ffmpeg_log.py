@@ -12,15 +12,15 @@ FILTERS = "asettb=1/sr,ashowinfo"
 LEVEL = "level+info"
 """The log level, with each message's level in front of it."""
 
-_LINE = re.compile(r"(?:\[(\S+) @ \w+\] )?\[(\w+)\] (.*)")
-"""The part of ffmpeg that speaks, the level, and what it says."""
+_LINE = re.compile(r"((?:\[\S+ @ \w+\] )*)\[(\w+)\] (.*)")
+"""The parts of ffmpeg that speak, the level, and what they say."""
 
 _FRAME = re.compile(r"n:\s*\d+ pts:\s*(\S+) .*\bchannels:(\d+) .*\brate:(\d+) nb_samples:(\d+)")
 _DURATION = re.compile(r"\s*Duration: (\d+):(\d+):(\d+\.\d+)")
 _PICTURES = re.compile(r"\s*Stream #0:.*: Video: (?!.*\(attached pic\))")
 _CORRUPT = re.compile(r"Packet corrupt|corrupt (?:input packet|decoded frame)")
 _TAG = re.compile(r"\s*(title|artist|album|date|genre|track) +: (.*)")
-_OWN_OUTPUT = re.compile(r"(?:out#|wav$|af#)")
+_OWN_OUTPUT = re.compile(r"\[(?:out#|aost#|wav )")
 _ESTIMATED = "Estimating duration from bitrate"
 
 TAGS = {
@@ -36,8 +36,8 @@ but more than the jitter of Vorbis, of some 10 ms."""
 LONGEST_GAP_S = 600
 """A longer gap is a damaged time, and nothing is put there."""
 
-BEHIND_END_S = 0.05
-"""An error this near the declared end, or behind it, is none of the sound's."""
+BEHIND_END_S = 0.3
+"""An error this near the declared end, or behind it, is none of the sound's: ffmpeg reads ahead."""
 
 SHORT_S = 0.1
 """How much shorter than declared a whole file may be."""
@@ -116,8 +116,8 @@ class FfmpegLog:
             self.damage.is_near(at) or not self._has_pictures
         ):  # which may last longer
             self.damage.note(at, missing)
-        elif is_cut and not self.damage.is_near(at):
-            self.damage.note(at)
+        elif is_cut or self.damage.is_near(at):
+            self.damage.note_end(at)
 
     def _read_line(self, line: str) -> None:
         # A message without an end of line may stand in front of it.
@@ -125,9 +125,9 @@ class FfmpegLog:
             pts, channels, samplerate, frames = frame.groups()
             self._take_frame(pts, int(samplerate), int(frames), is_mono=channels == "1")
         elif match := _LINE.match(line):
-            part, level, text = match.groups()
+            parts, level, text = match.groups()
             if level in ("error", "fatal", "panic") or _CORRUPT.search(text):
-                self._take_error(part or "", text)
+                self._take_error(parts, text)
             elif not self.samplerate:
                 self._take_description(text)
 
@@ -168,8 +168,8 @@ class FfmpegLog:
         self.damage.note(at, gap)
         self._append(gap, is_sound=False)
 
-    def _take_error(self, part: str, text: str) -> None:
-        if _OWN_OUTPUT.match(part):
+    def _take_error(self, parts: str, text: str) -> None:
+        if _OWN_OUTPUT.match(parts):
             return
         if not self.samplerate:
             self.errors.append(text)  # perhaps while it looked for what the file is

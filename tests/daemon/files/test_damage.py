@@ -21,7 +21,7 @@ def test_places_and_lengths_are_told():
 def test_damage_that_is_near_is_one():
     assert list(report((1_000, 0), (1_900, 50), (2_000, 50))) == [Damage(1_900, 100)]
     assert list(report((1_000, 0), (1_900, 0))) == [Damage(1_000, 0)]
-    assert len(report((1_000, 0), (2_001, 0))) == 2
+    assert len(report((1_000, 0), (4_001, 0))) == 2
 
 
 def test_of_many_places_some_are_named():

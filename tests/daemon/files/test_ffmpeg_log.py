@@ -35,6 +35,8 @@ ESTIMATED = "[mp3 @ 0x5] [warning] Estimating duration from bitrate, this may be
 VIDEO = "[info]   Stream #0:0[0x1](und): Video: h264 (Main), yuv420p, 25 fps"
 COVER = "[info]   Stream #0:1: Video: png, rgb24(pc), 16x16, 90k tbr (attached pic)"
 ERROR = "[error] Error while decoding stream #0:0: Invalid data found when processing input"
+ERROR_7 = "[aist#0:0/alac @ 0x55] [dec:alac @ 0x56] [error] Error submitting packet to decoder: x"
+OUTPUT = "[out#0/wav @ 0x55] [error] x"
 TEN = [frame(100 * n) for n in range(10)]
 
 
@@ -58,8 +60,19 @@ def test_a_short_gap_counts_at_an_error_only():
     assert frames(fed(short[0], ERROR, *short[1:])) == [100, -20, 100, 780]
 
 
-def test_an_error_without_a_gap_is_told():
-    assert list(fed(*TEN[:5], ERROR, ERROR, *TEN[5:]).damage) == [Damage(500, 0)]
+@pytest.mark.parametrize("error", [ERROR, ERROR_7])
+def test_an_error_without_a_gap_is_told(error):
+    later = [frame(100 * n) for n in range(10, 60)]
+    assert list(fed(*TEN[:5], error, error, *TEN[5:], *later).damage) == [Damage(500, 0)]
+
+
+def test_an_error_shortly_before_the_end_is_about_the_end():
+    """ffmpeg 7 reads ahead, and tells it early."""
+    assert list(fed(*TEN[:8], ERROR, *TEN[8:]).damage) == [Damage(1000, 0)]
+
+
+def test_errors_of_the_output_are_none_of_the_songs():
+    assert len(fed(*TEN[:5], OUTPUT, *TEN[5:]).damage) == 0
 
 
 def test_errors_before_the_sound_and_behind_its_end_are_none():

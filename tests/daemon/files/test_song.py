@@ -99,7 +99,8 @@ def test_what_follows_damage_is_in_its_place_in_time(kind, maker):
     assert none == []
     assert x.shape[1] == pytest.approx(whole.shape[1], abs=CODEC_FRAME)
     tail = x[0, -SAMPLERATE:] if np.any(x[0, -SAMPLERATE:]) else x[0]
-    assert lag(tail, whole[0]) == x.shape[1] - len(tail)
+    late = lag(tail, whole[0]) - (x.shape[1] - len(tail))
+    assert abs(late) <= 48  # the times of some films are in milliseconds
     assert damage
     for place, missing in damage:
         assert not x[:, round(place * 48_000) : round(place * 48_000)].any()
