@@ -52,6 +52,11 @@ def cases_of(chosen: argparse.Namespace) -> list[Case]:
     """Return what is to be measured; offline in full precision of each set is always there."""
     masks = {name: masks_of_set(name) for name in chosen.sets}
     cases = [Case("offline", name, masks[name], Way()) for name in chosen.sets]
+    cases += [
+        Case("offline, masks by ratio", name, "sigmoid", Way())
+        for name in chosen.sets
+        if masks[name] == "vocals-first"
+    ]
     for name, networks, precision in product(chosen.schemes, chosen.sets, chosen.precisions):
         ways = [Way(scheme, precision) for scheme in SCHEMES[name]]
         cases += [Case(name, networks, masks[networks], way) for way in ways]
