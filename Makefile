@@ -22,6 +22,7 @@
 #   make runtimes-test  the networks by tflite-runtime instead of LiteRT
 #   make arm64-test   the wheel for ARM on an emulated board; as root   (SUITE=trixie, QEMU_CPU=cortex-a72)
 #   make soak         one fault after the other   (ARGS="--minutes 60 --server pipewire")
+#   make device       kill all that the sound device needs, 20 times each   (ARGS="--times 5 --only pipewire")
 #   make training-test  the training of networks
 # Measurements, which write tables into docs/:
 #   make speed        compared with Spleeter, into speed.md
@@ -55,7 +56,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods xruns periods wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
+.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods device xruns periods wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -136,6 +137,9 @@ floods: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))
 	$(VENV)/bin/pip install --quiet --editable '.[osc]'
 	$(ENDURE) tests/endurance/floods.py $(ARGS)
+
+device: $(VENV)/test
+	$(ENDURE) tests/endurance/device.py $(ARGS)
 
 xruns: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))

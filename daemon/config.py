@@ -18,7 +18,8 @@ from stemd.daemon.errors import ConfigError
 from stemd.daemon.graph.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
 from stemd.daemon.presets import PresetName, fitting_schemes
-from stemd.daemon.sections import Effect, Section, or_empty
+from stemd.daemon.sections import Effect, Section, off_as_text, or_empty
+from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.wording import shown
 from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.daemon.yaml_text import write_yaml
@@ -89,6 +90,10 @@ class JackSection(Section):
     ] = None
     """Which of several servers: jackd's name (-n), or the name of PipeWire's socket. null: the one
     in JACK_DEFAULT_SERVER or PIPEWIRE_REMOTE, otherwise the default server."""
+
+    device: Annotated[DeviceMode, BeforeValidator(off_as_text), Effect.AT_ONCE] = "off"
+    """PipeWire only. output: stemd is a device that can be chosen as the output of sound; all:
+    whatever plays to the default output goes through stemd (WirePlumber 0.5 or later)."""
 
     longest_period: Annotated[int, Field(strict=True, ge=16, le=8192), Effect.BY_CROSS_FADE] = 1024
     """Frames of the longest period that the server may use: up to it, the delay stays the

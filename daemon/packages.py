@@ -26,6 +26,12 @@ JACK_LIBRARY = {
     "suse": "libjack0",
 }
 FFMPEG = dict.fromkeys(("debian", "arch", "suse"), "ffmpeg") | {"fedora": "ffmpeg-free"}
+PIPEWIRE_PROGRAMS = {
+    "debian": "pipewire-bin",
+    "fedora": "pipewire-utils",
+    "arch": "pipewire",
+    "suse": "pipewire-tools",
+}
 
 
 def install(package: dict[str, str]) -> str:

@@ -57,6 +57,11 @@ def or_empty(value: object) -> object:
     return {} if value is None else value
 
 
+def off_as_text(value: object) -> object:
+    """Return ``off`` for false, which is how YAML reads that word."""
+    return "off" if value is False else value
+
+
 def is_absolute(path: str) -> str:
     """Return a path that leads to one place, whatever folder a program runs in; else ValueError."""
     if not path.startswith(("/", "~")):

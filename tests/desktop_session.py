@@ -8,6 +8,7 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 
 import servers
 from processes import end
@@ -30,29 +31,39 @@ class Desktop(servers.PipeWire):
         super().__init__(samplerate, period, runtime)
         (runtime / "pipewire" / "pipewire.conf.d" / "speakers.conf").write_text(SPEAKERS)
         self.environment["HOME"] = str(runtime)
+        self.period = period
         self._command = [*without_rights(), *self._command]
-        self._companions: list[subprocess.Popen[bytes]] = []
+        self._companions: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         """Start the server, and what ends with it, as a service manager does."""
         super().start()
         self._end_companions()
         for name in COMPANIONS:
-            self._companions.append(
-                subprocess.Popen(
-                    [*without_rights(), name],
-                    env=self.environment,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-            )
+            self.start_companion(name)
+
+    def start_companion(self, name: str) -> None:
+        """Start one of them."""
+        self._companions[name] = subprocess.Popen(
+            [*without_rights(), name],
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def kill_companion(self, name: str) -> float:
+        """Kill one of them; return when."""
+        at = monotonic()
+        self._companions[name].kill()
+        self._companions.pop(name).wait()
+        return at
 
     def close(self) -> None:
         self._end_companions()
         super().close()
 
     def _end_companions(self) -> None:
-        for process in self._companions:
+        for process in self._companions.values():
             end(process)
         self._companions.clear()
 

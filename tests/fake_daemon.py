@@ -8,7 +8,7 @@ from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.client import read_status
 from stemd.daemon.control.events import BypassSwitched, StripChanged
 from stemd.daemon.control.mixer import Mixer
-from stemd.daemon.control.replies import Reloaded
+from stemd.daemon.control.replies import Device, Reloaded
 
 
 def done(value):
@@ -32,6 +32,7 @@ class FakeDaemon:
             StripChanged(stem, **strip.model_dump())
         )
         self.is_bypassed = False
+        self.device_mode = "off"
         self.figures: dict[str, object] = {}
         self.raw: dict[str, object] | None = None
         self.reloads = 0
@@ -47,6 +48,11 @@ class FakeDaemon:
         self.is_bypassed = not self.is_bypassed if on is None else on
         self.bulletin.publish(BypassSwitched(self.is_bypassed))
         return done(self.is_bypassed)
+
+    def device(self, mode):
+        if mode:
+            self.device_mode = mode
+        return done(Device(mode=self.device_mode, in_effect="off", trouble=None))
 
     def reload(self):
         return done(self.reloaded)

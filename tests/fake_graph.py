@@ -17,6 +17,7 @@ class FakeGraph:
     """A `GraphClient` whose cycles happen when `cycle` is called, in a `Graph` without others."""
 
     name = "stemd"
+    kind = "jack"
     server = "fake"
     reports_activity = True
 

@@ -12,6 +12,9 @@ from waiting import wait_until
 
 RATE = 48_000
 
+LEFT_PEAK = 0.4
+"""Of `write_song`."""
+
 
 class Desk:
     """stemd as it runs, and what its user asks of it."""
@@ -66,4 +69,4 @@ def write_song(path, seconds: float, samplerate: int = RATE, hertz: float = 440.
     """A tone, a little louder on the left."""
     t = np.arange(round(seconds * samplerate)) / samplerate
     tone = np.sin(2 * np.pi * hertz * t)
-    soundfile.write(path, np.stack([0.4 * tone, 0.2 * tone], 1), samplerate)
+    soundfile.write(path, np.stack([LEFT_PEAK * tone, LEFT_PEAK / 2 * tone], 1), samplerate)

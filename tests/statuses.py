@@ -16,6 +16,7 @@ WAITING = {
     "peaks": {"in": [0.0, 0.0], "vocals": [0.0, 0.0], "accompaniment": [0.0, 0.0]},
     "trouble": None,
     "not_open": {},
+    "device": {"mode": "off", "in_effect": "off", "trouble": None},
     "server": None,
 }
 

@@ -173,7 +173,6 @@ def test_configurations_are_right(document, text, tmp_path):
 
 def test_the_documents_hold_configurations():
     assert {document for document, _ in configurations()} >= {
-        "README.md",
         "network.md",
         "playing.md",
         "raspberry-pi.md",

@@ -19,6 +19,7 @@ COMMANDS = {
     "completion": "completion:completion",
     "config": "config:config",
     "demo": "demo:demo",
+    "device": "steer:device",
     "doctor": "doctor:doctor",
     "events": "steer:events",
     "models": "models:models",

@@ -196,6 +196,10 @@ _KEY_OPTIONS = {
         "Which of several servers: jackd's name (jackd -n), or the name of PipeWire's socket.",
         metavar="NAME",
     ),
+    "device": _KeyOption(
+        "jack.device",
+        "On PipeWire, be a sound device (output), or separate whatever plays (all).",
+    ),
     "networks": _KeyOption(
         "separation.networks",
         "The name of the set of networks; `stemd models list` shows the names.",

@@ -8,7 +8,7 @@ from stemd.daemon.cli.options import ConfigSource, with_config
 
 
 @click.command()
-@with_config("server", "server_name", "networks", "stems", "preset")
+@with_config("server", "server_name", "device", "networks", "stems", "preset")
 @click.option("--no-autoconnect", is_flag=True, help="Connect no ports; ignore jack.autoconnect.")
 def run(source: ConfigSource, no_autoconnect: bool) -> None:
     """Run the daemon in the foreground."""

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from stemd.daemon.cli.options import values_of
 from stemd.daemon.cli.systemd_service import Service, linger, refuse_sudo, user_name
 from stemd.daemon.cli.terminal import echo
 from stemd.daemon.config_file import load_config
@@ -57,9 +58,18 @@ system_wide = click.option("--system", "system_wide", is_flag=True, help="The sy
     metavar="USER",
     help="Install a system-wide service that runs as USER, who also runs jackd; needs root.",
 )
+@click.option(
+    "--device",
+    type=values_of("jack.device"),
+    help="On PipeWire, be a sound device (output), or separate whatever plays (all).",
+)
 @click.option("--no-start", is_flag=True, help="Start it only at the next login or boot.")
-def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
+def install(lingers: bool, system_user: str | None, device: str | None, no_start: bool) -> None:
     """Install, enable and start the unit."""
+    if device and system_user:
+        raise click.UsageError(
+            "--device excludes --system: the sound device is PipeWire's, of one user's desktop"
+        )
     made = _service(system_wide=system_user is not None)
     user = system_user or user_name()
     if not made.system_wide:  # with a wrong configuration the service would fail at once
@@ -68,7 +78,7 @@ def install(lingers: bool, system_user: str | None, no_start: bool) -> None:
         refuse_problems(load_config(None))
     if lingers:
         linger(user)
-    made.install(user, starts=not no_start)
+    made.install(user, not no_start, ["--device", device] if device else [])
     echo(f"wrote {made.unit}")
     echo(f"enabled; {' '.join(made.manager)} status stemd shows its state")
     for trouble in made.condition().troubles:

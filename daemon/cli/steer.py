@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from stemd.daemon.cli.options import Choice, NamedPath, Seconds, json_option
+from stemd.daemon.cli.options import Choice, NamedPath, Seconds, json_option, values_of
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import load_config
@@ -19,11 +19,12 @@ from stemd.daemon.control.mixer import MAX_DB, OFF_DB, Strip
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.graph.port_matches import in_words
 from stemd.daemon.ports import STEMS
+from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.wording import counted
 
 if TYPE_CHECKING:
     from stemd.daemon.control.client import ControlClient
-    from stemd.daemon.control.replies import JoinedStatus, Reloaded, Status
+    from stemd.daemon.control.replies import Device, JoinedStatus, Reloaded, Status
 
 GAIN = re.compile(r"(?P<number>[-+]?\d+(\.\d*)?|[-+]?\.\d+)\s*(dB)?", re.IGNORECASE)
 
@@ -171,6 +172,25 @@ def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) ->
 
 
 @click.command()
+@click.argument("mode", type=values_of("jack.device"), required=False)
+@socket_option
+@json_option
+def device(mode: DeviceMode | None, socket: Path | None, as_json: bool) -> None:
+    """Be a sound device of the desktop, or none.
+
+    off: none; players go on at the speakers. output: a device that can be chosen as the output of
+    sound. all: whatever plays to the default output goes through stemd. Without a word, shows what
+    there is.
+    """
+    with connect(socket) as client:
+        found = client.device(mode)
+    if as_json:
+        echo_json(vars(found))
+    else:
+        echo(_device_in_words(found))
+
+
+@click.command()
 @socket_option
 def reload(socket: Path | None) -> None:
     """Read the configuration again.
@@ -265,6 +285,7 @@ def _in_words(status: "Status") -> list[str]:
         f"networks: {status.networks or 'not loaded'}, preset {status.preset}, {status.precision}",
         *(f"{stem}: {_strip_in_words(strip)}" for stem, strip in status.mixer.items()),
         *(["bypass: on"] if status.bypass else []),
+        *([_device_in_words(status.device)] if status.device.mode != "off" else []),
         *(_playing_in_words(joined) if joined else []),
     ]
 
@@ -294,6 +315,12 @@ def _playing_in_words(status: "JoinedStatus") -> list[str]:
         ),
         *(in_words(own, found) for own, found in status.autoconnect.items()),
     ]
+
+
+def _device_in_words(device: "Device") -> str:
+    begins = "" if device.in_effect == device.mode or device.trouble else " (not there yet)"
+    reason = f"; {device.trouble}" if device.trouble else ""
+    return f"device: {device.mode}{begins}{reason}"
 
 
 def _strip_in_words(strip: Strip) -> str:

@@ -5,7 +5,7 @@ import os
 import pwd
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +114,7 @@ class Service:
         """Whether its unit exists."""
         return os.path.lexists(self.unit)
 
-    def install(self, user: str, starts: bool) -> None:
+    def install(self, user: str, starts: bool, options: Sequence[str] = ()) -> None:
         """Write the unit, and enable it: it starts with the machine or the login.
 
         Parameters
@@ -123,13 +123,15 @@ class Service:
             The user whose service it is, or as whom the system-wide one runs.
         starts : bool
             Start it now too; if it runs already and its unit changes, it is restarted.
+        options : sequence of str
+            Of `stemd run`, for a user's service only.
 
         Raises
         ------
         StemdError
             The unit is masked or cannot be written, or systemd refuses.
         """
-        unit, text = self.unit, unit_text(self.system_wide, user)
+        unit, text = self.unit, unit_text(self.system_wide, user, options)
         self._refuse_link()
         run([*self.manager, "daemon-reload"])  # without a manager, nothing is written
         try:

@@ -12,6 +12,7 @@ from time import monotonic, sleep
 
 import numpy as np
 
+from stemd.daemon.child_process import end_process
 from stemd.daemon.control.checks import MOST_LATE
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.replies import JoinedStatus, Status
@@ -22,7 +23,6 @@ from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.jack import open_client
-from stemd.daemon.graph.private_server import end_process
 from stemd.daemon.ports import INPUTS
 from stemd.daemon.wording import counted
 from stemd.dsp.scheme import CHANNELS

@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -18,8 +19,15 @@ MOST_BYTES = 1 << 16
 """Of a unit that is read."""
 
 
-def unit_text(system_wide: bool, user: str) -> str:
+def unit_text(system_wide: bool, user: str, options: Sequence[str] = ()) -> str:
     """Return the text of a unit for this stemd.
+
+    Parameters
+    ----------
+    system_wide : bool
+    user : str
+    options : sequence of str
+        Of `stemd run`, plain words; for a user's unit only.
 
     Raises
     ------
@@ -28,9 +36,13 @@ def unit_text(system_wide: bool, user: str) -> str:
     """
     kind = "system" if system_wide else "user"
     text = (files("stemd.systemd") / f"stemd.{kind}.service").read_text()
-    values = {"stemd": program(), "user": user.replace("%", "%%")}
+    values = {
+        "stemd": program(),
+        "user": user.replace("%", "%%"),
+        "options": "".join(f" {each}" for each in options),
+    }
     # In one pass, for a path may hold @user@.
-    return re.sub("@(stemd|user)@", lambda found: values[found[1]], text)
+    return re.sub("@(stemd|user|options)@", lambda found: values[found[1]], text)
 
 
 def program() -> str:

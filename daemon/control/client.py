@@ -18,9 +18,10 @@ from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.events import BY_NAME, Event
 from stemd.daemon.control.known_keys import known
 from stemd.daemon.control.mixer import Strip
-from stemd.daemon.control.replies import Bypassed, JoinedStatus, Reloaded, Status
+from stemd.daemon.control.replies import Bypassed, Device, JoinedStatus, Reloaded, Status
 from stemd.daemon.control.socket_paths import find_auto, peer_of
 from stemd.daemon.errors import StemdError
+from stemd.daemon.sound_device import DeviceMode
 
 NAME = "stemd"
 """The default name of the daemon's client."""
@@ -227,6 +228,10 @@ class ControlClient:
     def bypass(self, on: bool | None = None) -> bool:
         """Switch bypass on or off, for None to the other state; return whether it is on then."""
         return _read(Bypassed, self.ask("bypass", on=on)).on
+
+    def device(self, mode: DeviceMode | None = None) -> Device:
+        """Begin to be a sound device, or none; for None, change nothing; return what there is."""
+        return _read(Device, self.ask("device", mode=mode))
 
     def learn(
         self, does: str, stem: str | None = None, fine: bool = False, toggles: bool = False

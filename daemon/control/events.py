@@ -7,6 +7,8 @@ validates them.
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from stemd.daemon.sound_device import DeviceMode
+
 
 @dataclass(frozen=True)
 class Event:
@@ -65,6 +67,16 @@ class BypassSwitched(Event):
 
     event = "bypass"
     on: bool
+
+
+@dataclass(frozen=True)
+class DeviceChanged(Event):
+    """stemd begins to be a sound device, is one, or is none any more; the values of `Device`."""
+
+    event = "device"
+    mode: DeviceMode
+    in_effect: DeviceMode
+    trouble: str | None
 
 
 @dataclass(frozen=True)

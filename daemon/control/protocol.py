@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from stemd.daemon.control.mixer import Decibels
 from stemd.daemon.ports import StemName
+from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.validation_errors import in_words
 
 VERSION = 1
@@ -65,6 +66,13 @@ class Bypass(_Request):
     on: bool | None = None
 
 
+class Device(_Request):
+    """Begin to be a sound device, or none; without ``mode``, return what there is."""
+
+    do: Literal["device"]
+    mode: DeviceMode | None = None
+
+
 class Learn(_Request):
     """Bind the next MIDI controller that moves."""
 
@@ -95,7 +103,7 @@ class Subscribe(_Request):
     """Seconds from one event ``meters`` to the next."""
 
 
-Request: TypeAlias = Status | Set | Bypass | Learn | Reload | Stop | Subscribe
+Request: TypeAlias = Status | Set | Bypass | Device | Learn | Reload | Stop | Subscribe
 
 _ID: TypeAdapter[RequestId | None] = TypeAdapter(RequestId | None)
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="do")])

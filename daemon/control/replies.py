@@ -7,6 +7,7 @@ and never reads them: models of pydantic would take memory in it. `control.clien
 from dataclasses import dataclass
 
 from stemd.daemon.control.mixer import Strip
+from stemd.daemon.sound_device import DeviceMode
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,15 @@ class Bypassed:
     """Whether the input is heard instead of the stems."""
 
     on: bool
+
+
+@dataclass(frozen=True)
+class Device:
+    """Whether stemd is a sound device: what is wanted, what is there, and why that differs."""
+
+    mode: DeviceMode
+    in_effect: DeviceMode
+    trouble: str | None
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,7 @@ class Status:
     peaks: dict[str, list[float]]
     trouble: str | None
     not_open: dict[str, str]
+    device: Device
     server: Server | None
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +15,7 @@ from stemd.daemon.control.lock_file import lock_beside
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.engine.scheduling import have_steering_priority
 from stemd.daemon.ports import STEMS, StemName
+from stemd.daemon.sound_device import DeviceMode
 from stemd.tflite_models.files import PRIVATE, read_ordinary, write_whole
 
 log = logging.getLogger(__name__)
@@ -26,12 +27,13 @@ MOST_BYTES = 1 << 18
 
 
 class SavedState(BaseModel):
-    """The mixer, and the MIDI controllers that were learned."""
+    """The mixer, the sound device, and the MIDI controllers that were learned."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     strips: dict[StemName, Strip] = {}
     bypass: bool = False
+    device: DeviceMode | None = None
     bindings: tuple[Binding, ...] = ()
 
 
@@ -51,6 +53,10 @@ class _File:
         """Keys that this version knows, but with values that it does not know."""
         self._strips: dict[str, Any] = self._value("strips", {})
         self._bypass: bool = self._value("bypass", False)
+        self._device: str = self._value("device", "")
+        if self._device not in ("", *get_args(DeviceMode)):
+            self.not_understood.append("device")
+            self._device = ""
         self._bindings: list[Any] = self._value("bindings", [])
         self._stays = set(self.not_understood)
         self._known_strips = {
@@ -93,7 +99,12 @@ class _File:
         """Return what this version knows."""
         bindings = [binding for binding in map(_as_binding, self._bindings) if binding]
         return SavedState.model_validate(
-            {"strips": self._known_strips, "bypass": self._bypass, "bindings": tuple(bindings)}
+            {
+                "strips": self._known_strips,
+                "bypass": self._bypass,
+                "device": self._device or None,
+                "bindings": tuple(bindings),
+            }
         )
 
     def updated(self, what: SavedState) -> dict[str, Any]:
@@ -102,6 +113,7 @@ class _File:
         for key, value in (
             ("strips", self._updated_strips(what)),
             ("bypass", what.bypass),
+            ("device", what.device),
             ("bindings", self._updated_bindings(what)),
         ):
             if value:

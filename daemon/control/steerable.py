@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.mixer import Mixer, Strip
-from stemd.daemon.control.replies import Reloaded, Status
+from stemd.daemon.control.replies import Device, Reloaded, Status
+from stemd.daemon.sound_device import DeviceMode
 
 
 class Steerable(Protocol):
@@ -27,6 +28,12 @@ class Steerable(Protocol):
 
     def bypass(self, on: bool | None) -> "Future[bool]":
         """Switch bypass on or off, for None to the other state; return whether it is on then."""
+
+    def device(self, mode: DeviceMode | None) -> "Future[Device]":
+        """Begin to be a sound device, or none; return what there is now, which None leaves so.
+
+        `StemdError` where it is impossible.
+        """
 
     def reload(self) -> "Future[Reloaded]":
         """Read the configuration again; return what changed, or raise `StemdError`."""

@@ -112,11 +112,14 @@ class GraphClient(Protocol):
     ----------
     name : str
         Its name in the graph.
+    kind : str
+        "jack" or "pipewire".
     server : str
         Kind and version of the server, as messages name it.
     """
 
     name: str
+    kind: str
     server: str
 
     @property

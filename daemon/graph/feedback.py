@@ -9,7 +9,7 @@ class FeedbackFinder:
     """Finds paths from stemd's outputs back to its inputs.
 
     It assumes that every program plays all that it receives, except sound cards. It cannot see what
-    a program passes on outside the graph, such as a virtual sink in two parts.
+    a program passes on outside the graph, such as a virtual sink in two parts, unless it is told.
 
     Parameters
     ----------
@@ -18,15 +18,23 @@ class FeedbackFinder:
         Full names of stemd's own ports.
     ports : mapping of name to Port
         Ports of other programs.
+    tunnels : mapping of program to program
+        Which program plays what another one receives.
     """
 
     def __init__(
-        self, graph: Graph, inputs: Set[str], outputs: Set[str], ports: Mapping[str, Port]
+        self,
+        graph: Graph,
+        inputs: Set[str],
+        outputs: Set[str],
+        ports: Mapping[str, Port],
+        tunnels: Mapping[str, str],
     ) -> None:
         self.inputs = inputs
         self.outputs = outputs
         self._graph = graph
         self._ports = ports
+        self._tunnels = tunnels
 
     def has_loop_with(self, new: Connection, without: Iterable[Connection] = ()) -> bool:
         """Whether this connection of one of stemd's ports closes a loop, or would.
@@ -45,12 +53,12 @@ class FeedbackFinder:
             destinations = {to for source, to in links if source in self.outputs}
             ends = {new[0]}
         programs: set[str] = set()
-        while reached := {_program(port) for port in destinations} - programs:
+        while reached := {self._program(port) for port in destinations} - programs:
             programs |= reached
             played = {
                 source
                 for source in {*ends, *(source for source, _ in links)} - self.outputs
-                if _program(source) in programs and not self._is_origin(source)
+                if self._program(source) in programs and not self._is_origin(source)
             }
             if played & ends:
                 return True
@@ -61,6 +69,6 @@ class FeedbackFinder:
         """Whether a port's audio comes from outside the graph, as a microphone's does."""
         return port in self._ports and self._ports[port].is_origin
 
-
-def _program(port: str) -> str:
-    return port.partition(":")[0].removesuffix(" Monitor")
+    def _program(self, port: str) -> str:
+        name = port.partition(":")[0].removesuffix(" Monitor")
+        return self._tunnels.get(name, name)

@@ -107,6 +107,7 @@ class JackClient:
         self._functions = libjack.Functions(library)
         self._pointer = libjack.address_of(jack, client._ptr)
         self.name: str = client.name
+        self.kind = library.kind
         self.server = library.version
         self.graph = JackGraph(jack, library, client, server_name)
         # JACK expects latencies to be set in the callback, where PipeWire may deadlock.

@@ -50,6 +50,10 @@ class Patchbay:
 
     def __init__(self, patterns: Mapping[str, str]) -> None:
         self._patterns = patterns
+        self._wires: Mapping[str, str] = {}
+        """For each own port that stemd's own loopbacks need, the port at its end."""
+        self._tunnels: Mapping[str, str] = {}
+        """See `FeedbackFinder`."""
         self._ports: dict[str, Port] = {}
         """Known ports of other programs."""
         self._defaults: dict[str, str] = {}
@@ -107,6 +111,17 @@ class Patchbay:
         self._taken.clear()
         self._circular.clear()
 
+    def wire(self, wires: Mapping[str, str], tunnels: Mapping[str, str]) -> None:
+        """Connect ports to those of stemd's own loopbacks too, whenever they appear.
+
+        Parameters
+        ----------
+        wires : mapping of own port to full name of a port
+        tunnels : mapping of program to program
+            Which program plays what another one receives; see `FeedbackFinder`.
+        """
+        self._wires, self._tunnels = wires, tunnels
+
     def look(self, graph: Graph, inputs: Iterable[str], now: float) -> None:
         """Connect ports that have appeared, and remember what is connected.
 
@@ -144,7 +159,9 @@ class Patchbay:
             and all(is_there.get(port, True) for port in each)
         }
         self._made |= present & self._wanted.keys()
-        feedback = FeedbackFinder(graph, own_inputs, own_ports - own_inputs, self._ports)
+        feedback = FeedbackFinder(
+            graph, own_inputs, own_ports - own_inputs, self._ports, self._tunnels
+        )
         self._connect(graph, self._wanted.keys() - present, feedback)
         if appeared or present | self._made != self.connections:
             self._undo_loops(graph, feedback)
@@ -194,7 +211,8 @@ class Patchbay:
             self._missed.pop(each, None)
         removed = self._made - present
         self._made = self._made - removed | restored
-        self._missed |= dict.fromkeys(removed, now)
+        undone = {each for each in removed if not self._is_wire(each)}
+        self._missed |= dict.fromkeys(undone, now)
 
     def _judge_removed(
         self, graph: Graph, there: set[str], notices: list[PortNotice], now: float
@@ -301,7 +319,8 @@ class Patchbay:
     def _note_defaults(self, graph: Graph) -> set[str]:
         """Note the default device's ports; return them if the device has changed."""
         known = {text: name for text, name in self._defaults.items() if name in self._ports}
-        found = known | find_defaults(self._patterns, graph, self._ports)
+        now = find_defaults(self._patterns, graph, self._ports)
+        found = known | {text: name for text, name in now.items() if not self._is_of_device(name)}
         moved = {text: name for text, name in found.items() if name != self._defaults.get(text)}
         for each in [each for each in self._made if self._pattern_of(each) in moved]:
             graph.disconnect(each)
@@ -317,15 +336,27 @@ class Patchbay:
         ours = connection[0 if connection[0] in self._own_ports else 1]
         return self._patterns.get(ours.partition(":")[2])
 
+    def _is_wire(self, connection: Connection) -> bool:
+        ours, other = connection if connection[0] in self._own_ports else reversed(connection)
+        return self._wires.get(ours.partition(":")[2]) == other
+
     def _is_wanted(self, connection: Connection, own: str) -> bool:
+        if self._is_wire(connection):
+            return True
         if connection in self._refused or connection in self._missed:
             return False
         ours, other = connection if connection[0].startswith(own) else reversed(connection)
         return connection in self._lost or self._is_match(ours.removeprefix(own), other)
 
+    def _is_of_device(self, port: str) -> bool:
+        """Whether a port belongs to stemd's own loopbacks, to which no pattern leads."""
+        return _program(port) in {*self._tunnels.keys(), *self._tunnels.values()}
+
     def _is_match(self, name: str, other: str) -> bool:
         text = self._patterns.get(name)
-        return text is not None and is_match(name, text, self._ports[other], self._defaults)
+        if text is None or self._is_of_device(other):
+            return False
+        return is_match(name, text, self._ports[other], self._defaults)
 
     def _connect(
         self, graph: Graph, missing: Iterable[Connection], feedback: FeedbackFinder
@@ -339,8 +370,10 @@ class Patchbay:
                 self._made.add(each)
 
     def _undo_loops(self, graph: Graph, feedback: FeedbackFinder) -> None:
-        """Undo guesses that close a loop now."""
-        for each in sorted(self._guesses(feedback)):
+        """Undo guesses that close a loop now; with loopbacks that are there, also the inputs'."""
+        guesses = self._guesses(feedback)
+        inputs = {each for each in self._made - guesses if self._wires and self._is_guess(each)}
+        for each in [*sorted(guesses), *sorted(inputs)]:
             if feedback.has_loop_with(each):
                 graph.disconnect(each)
                 self._made.discard(each)
@@ -352,6 +385,8 @@ class Patchbay:
 
     def _is_guess(self, connection: Connection) -> bool:
         """Whether a pattern matches the port, and is not its name."""
+        if self._is_wire(connection):
+            return False
         ours, other = connection if connection[0] in self._own_ports else reversed(connection)
         port, name = self._ports.get(other), ours.partition(":")[2]
         if port is None or self._patterns.get(name) in (other, *port.aliases):

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager, suppress
 from tempfile import TemporaryFile
 from typing import IO
 
+from stemd.daemon.child_process import end_process, ended_with_stemd
 from stemd.daemon.engine.scheduling import NORMAL, highest_by_limits
 from stemd.daemon.errors import ServerError
 from stemd.daemon.graph.jack import open_client
@@ -31,9 +31,6 @@ READY_S = 10.0
 
 POLL_S = 0.05
 """Seconds between two attempts to reach the server while it starts."""
-
-STOP_S = 5.0
-"""How long the server may take to stop before it is killed."""
 
 
 @contextmanager
@@ -70,7 +67,7 @@ def private_server(
     remove_dead_metadata()  # the server would wait for ever for its locks
     with _free_name() as (name, lock), TemporaryFile() as chatter:
         process = subprocess.Popen(
-            [*_stopped_with_stemd(), program, *_options(name, samplerate, blocksize, realtime)],
+            [*ended_with_stemd(), program, *_options(name, samplerate, blocksize, realtime)],
             stdin=subprocess.DEVNULL,
             stdout=chatter,
             stderr=chatter,
@@ -121,12 +118,6 @@ def _free_name() -> Iterator[tuple[str, socket.socket]]:
     )
 
 
-def _stopped_with_stemd() -> list[str]:
-    """Return a command that has the kernel stop the server when stemd is killed."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
-
-
 def _wait_until_it_answers(
     process: "subprocess.Popen[bytes]", name: str, chatter: IO[bytes]
 ) -> None:
@@ -160,13 +151,3 @@ def _answers(name: str) -> bool:
     except ServerError:
         return False
     return True
-
-
-def end_process(process: "subprocess.Popen[bytes]") -> None:
-    """Terminate a process, and kill it if it does not end within `STOP_S`."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(timeout=STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -6,6 +6,7 @@ from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.events import (
     ClientNamed,
     DelayChanged,
+    DeviceChanged,
     StateChanged,
     StripChanged,
 )
@@ -32,6 +33,7 @@ class Announcer:
         self._state: State | None = None
         self._delay = 0
         """Frames, as announced last."""
+        self._device = playback.device.status()
 
     def strip(self, stem: str, strip: Strip) -> None:
         """Publish that a stem's strip was set (any thread)."""
@@ -45,8 +47,9 @@ class Announcer:
         self.changes()
 
     def changes(self) -> None:
-        """Log and publish the state and the delay where they have changed."""
+        """Log and publish the state, the delay and the device where they have changed."""
         self._announce_state()
+        self._announce_device()
         if session := self._playback.session:
             self._announce_delay(session)
 
@@ -71,6 +74,11 @@ class Announcer:
             log.warning("state: %s", state, extra=TRANSITION)
         self._state = state
         self._bulletin.publish(StateChanged(state))
+
+    def _announce_device(self) -> None:
+        if (device := self._playback.device.status()) != self._device:
+            self._device = device
+            self._bulletin.publish(DeviceChanged(**vars(device)))
 
     def _announce_delay(self, session: Session) -> None:
         if session.rt.delay != self._delay:

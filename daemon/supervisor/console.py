@@ -8,8 +8,9 @@ from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.events import BypassSwitched
 from stemd.daemon.control.interfaces.midi_control import MidiControl
 from stemd.daemon.control.interfaces.midi_section import MidiSection
-from stemd.daemon.control.replies import Reloaded, Status
+from stemd.daemon.control.replies import Device, Reloaded, Status
 from stemd.daemon.errors import StemdError
+from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.supervisor.calls import Calls
 from stemd.daemon.supervisor.playback import Playback
 from stemd.daemon.supervisor.reloading import Reloader
@@ -79,6 +80,10 @@ class Console:
         """Fade to the dry signal, or back to the stems; for None, to the other of the two."""
         return self._calls.add(lambda: self._bypass(on))
 
+    def device(self, mode: DeviceMode | None) -> "Future[Device]":
+        """Begin to be a sound device, or none; return what there is now."""
+        return self._calls.add(lambda: self._device(mode))
+
     def reload(self) -> "Future[Reloaded]":
         """Read the configuration again; see `Reloader.reload`."""
         return self._reloader.reload()
@@ -114,6 +119,11 @@ class Console:
             self._playback.bypass(wanted)
             self.bulletin.publish(BypassSwitched(wanted))
         return wanted
+
+    def _device(self, mode: DeviceMode | None) -> Device:
+        if mode:
+            self._playback.set_device(mode)
+        return self._playback.device.status()
 
     def _learn(self, wish: Binding, learned: "Future[Binding]") -> None:
         if not self._playback.config.midi.enabled:

@@ -12,6 +12,7 @@ from stemd.daemon.config import Config
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.saved_state import StateFile
+from stemd.daemon.device.device import BEGIN_S
 from stemd.daemon.engine.realtime import Event
 from stemd.daemon.engine.scheduling import hurry_interpreter, settle_memory
 from stemd.daemon.graph.client import GraphClient
@@ -71,7 +72,7 @@ class Daemon:
         for stem, strip in saved.strips.items():
             mixer.put(stem, strip)
         bulletin = Bulletin()
-        self.playback = playback = Playback(config, mixer, saved.bypass)
+        self.playback = playback = Playback(config, mixer, saved.bypass, saved.device)
         self._calls = Calls(playback.wake)
         self.reloader = Reloader(replan, playback, self._calls, bulletin)
         self._joiner = Joiner(join, self._work, lambda: not self.console.is_stopping)
@@ -182,16 +183,18 @@ class Daemon:
             self._announcer.session_ends(session)
 
     def _look_after(self, session: Session) -> None:
-        midi, next_tick = self.console.midi, -inf
+        midi, device, ticked = self.console.midi, self.playback.device, -inf
         while not self.console.is_stopping:
-            events = session.rt.wait_events(midi.patience_s(TICK_S))
+            tick_s = TICK_S if device.is_settled else BEGIN_S
+            events = session.rt.wait_events(midi.patience_s(tick_s))
             # An interface that asks for something wakes this thread too; that needs no tick.
-            if events & ~Event.MIDI or monotonic() >= next_tick:
+            if events & ~Event.MIDI or monotonic() >= ticked + tick_s:
                 session.tick(events, monotonic())
-                next_tick = monotonic() + TICK_S
+                ticked = monotonic()
             self.playback.follow_stems()
             midi.follow(Event.MIDI in events, session.rt.read_midi)
             self._work()
+            device.look(session.client, session.is_warm, monotonic())
             self._announcer.changes()
             self.reloader.shorten(session)
 

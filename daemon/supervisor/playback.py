@@ -5,10 +5,12 @@ from typing import Any
 
 from stemd.daemon.config import Config
 from stemd.daemon.control.mixer import Mixer, Strip, level
+from stemd.daemon.device.device import SoundDevice
 from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.ports import STEMS, StemName, outputs_of
+from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.supervisor.changes import Change, Setup
 from stemd.daemon.supervisor.plan import Plan
 from stemd.daemon.supervisor.session import ServerGoneError, Session
@@ -25,6 +27,8 @@ class Playback:
     mixer : Mixer
     is_bypassed : bool
         Begin with the dry signal.
+    device : DeviceMode, optional
+        The sound device to be, instead of the configuration's.
 
     Attributes
     ----------
@@ -37,15 +41,25 @@ class Playback:
     mixer : Mixer
         Knows which stems there are.
     patchbay : Patchbay
+    device : SoundDevice
     is_bypassed : bool
     """
 
-    def __init__(self, config: Config, mixer: Mixer, is_bypassed: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        mixer: Mixer,
+        is_bypassed: bool = False,
+        device: DeviceMode | None = None,
+    ) -> None:
         self.session: Session | None = None
         self.config = config
         self.plan: Plan | None = None
         self.mixer = mixer
         self.patchbay = Patchbay(config.jack.autoconnect)
+        self.device = SoundDevice(
+            device or config.jack.device, self.patchbay, config.jack.server_name
+        )
         self.is_bypassed = is_bypassed
         self._mixed: tuple[Session | None, tuple[str, ...]] = (None, ())
 
@@ -98,7 +112,21 @@ class Playback:
     def end(self) -> None:
         """Forget the session, so that nothing holds it while the next one is made."""
         self.session = None
+        self.device.end()
         self.follow_stems()
+
+    def set_device(self, mode: DeviceMode) -> None:
+        """Begin to be a sound device, or to be none.
+
+        Raises
+        ------
+        StemdError
+            It is impossible on this server.
+        """
+        session = self.session
+        if session and (obstacle := self.device.obstacle(session.client, mode)):
+            raise StemdError(obstacle)
+        self.device.mode = mode
 
     def bypass(self, on: bool) -> None:
         """Fade to the dry signal, or back to the stems."""
@@ -124,6 +152,8 @@ class Playback:
             self.session.extend_masks(plan.config.separation.mask_extension)
         if plan.config is not before:  # else connections that the user took down would come back
             self.patchbay.follow(plan.config.jack.autoconnect)
+        if plan.config.jack.device != before.jack.device:
+            self.device.mode = plan.config.jack.device
         for stem in changed:
             self.mixer.put(stem, _strip(plan.config, stem))
         self.follow_stems()
@@ -149,6 +179,10 @@ class Playback:
             for stem, strip in self.mixer.all_strips().items()
             if strip != configured.get(stem, Strip())
         }
+
+    def changed_device(self) -> DeviceMode | None:
+        """Return the wanted sound device if it differs from the configuration's."""
+        return None if self.device.mode == self.config.jack.device else self.device.mode
 
     def _session_on(self, client: GraphClient, plan: Plan) -> Session:
         if not plan.networks.by_stem:  # a thread that hangs has taken them

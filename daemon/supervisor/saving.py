@@ -13,7 +13,7 @@ SAVE_S = 5.0
 
 
 class Saver:
-    """Saves what differs from the configuration: strips, bypass and learned MIDI bindings.
+    """Saves what differs from the configuration: strips, bypass, device and MIDI bindings.
 
     Parameters
     ----------
@@ -61,6 +61,7 @@ class Saver:
             {
                 "strips": playback.changed_strips(),
                 "bypass": playback.is_bypassed,
+                "device": playback.changed_device(),
                 "bindings": self._midi.learned,
             }
         )

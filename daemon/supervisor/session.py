@@ -133,6 +133,11 @@ class Session:
         """The stems that are heard; during a cross-fade, those of both separations."""
         return self.swapper.stems
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether the separation that plays has delivered anything."""
+        return self.separation.link.counters().delivered > 0
+
     def bypass(self, on: bool) -> None:
         """Fade to the dry signal, or back to the stems."""
         self._is_bypassed = on

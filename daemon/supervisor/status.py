@@ -168,6 +168,7 @@ def describe(playback: Playback, figures: Figures) -> Status:
         peaks=figures.peaks(),
         trouble=figures.trouble or None,
         not_open=dict(figures.not_open),
+        device=playback.device.status(),
         server=None,
     )
     return _joined(status, session, playback.patchbay, figures) if session else status

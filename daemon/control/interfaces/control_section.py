@@ -10,11 +10,7 @@ from stemd.daemon.control.interfaces.interface import Interface, Steering, Targe
 from stemd.daemon.control.socket_paths import socket_path
 from stemd.daemon.errors import StemdError
 from stemd.daemon.lean import lean_imports
-from stemd.daemon.sections import Effect, is_absolute, is_one_line
-
-
-def _off(value: object) -> object:
-    return "off" if value is False else value  # which is how YAML reads it
+from stemd.daemon.sections import Effect, is_absolute, is_one_line, off_as_text
 
 
 def _is_place(path: str) -> str:
@@ -30,7 +26,7 @@ class ControlSection(Interface):
     socket: Annotated[
         str,
         Field(min_length=1, max_length=100),
-        BeforeValidator(_off),
+        BeforeValidator(off_as_text),
         AfterValidator(is_one_line),
         AfterValidator(_is_place),
         Effect.AT_START,

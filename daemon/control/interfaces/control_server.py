@@ -165,6 +165,8 @@ class ControlServer:
                 return set_strip(self._daemon, request.stem, change)
             case protocol.Bypass():
                 return Bypassed(on=await _result(self._daemon.bypass(request.on)))
+            case protocol.Device():
+                return await _result(self._daemon.device(request.mode))
             case protocol.Learn():
                 return await self._learn(request, has_left)
             case protocol.Reload():

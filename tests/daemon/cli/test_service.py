@@ -113,6 +113,20 @@ def test_what_systemd_says_is_passed_on_and_nothing_is_left(systemd, tmp_path):
     assert not list(tmp_path.rglob("stemd.service"))
 
 
+def test_the_device_is_an_option_of_the_unit(systemd, tmp_path):
+    systemd(shown())
+    run("install", "--device", "all")
+    (unit,) = tmp_path.rglob("stemd.service")
+    assert re.search(r"^ExecStart=\S+ run --device all$", unit.read_text(), re.MULTILINE)
+    run("install")
+    assert re.search(r"^ExecStart=\S+ run$", unit.read_text(), re.MULTILINE)
+
+
+def test_the_system_wide_service_is_no_device(systemd):
+    systemd(shown())
+    assert "--device excludes --system" in run("install", "--device", "all", "--system", ME).output
+
+
 def test_a_unit_that_systemd_knows_nothing_of_can_be_taken_away(systemd, tmp_path):
     systemd(shown())
     run("install")

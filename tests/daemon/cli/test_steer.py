@@ -75,6 +75,14 @@ def test_bypass_is_switched_and_changed_over(daemon, stemd):
         assert stemd("bypass", *arguments).stdout == f"bypass: {told}\n"
 
 
+def test_the_device_is_shown_and_refused_on_jack(daemon, stemd):
+    assert stemd("device").stdout == stemd("device", "off").stdout == "device: off\n"
+    told = json.loads(stemd("device", "--json").stdout)
+    assert told == {"mode": "off", "in_effect": "off", "trouble": None}
+    assert "all needs PipeWire, and stemd plays on JACK" in stemd("device", "all").stderr
+    assert "Did you mean output?" in stemd("device", "outptu").stderr
+
+
 def test_events_are_lines_of_json(daemon, environment, stemd):
     process = subprocess.Popen(
         [STEMD, "events", "--meters", "0.05"], env=environment, stdout=subprocess.PIPE

@@ -44,6 +44,7 @@ def test_each_request_has_a_method_with_a_typed_reply(daemon, client):
     assert client.set("vocals", mute=True, solo=True) == Strip(gain=-6, mute=True, solo=True)
     assert client.bypass()
     assert not client.bypass(False)
+    assert client.device("output").mode == client.device().mode == "output"
     learned = client.learn("gain", "vocals", fine=True)
     assert learned == daemon.wish.model_copy(update={"cc": 21, "channel": 1})
     daemon.reloaded = Reloaded(changed=["separation.preset"], at_next_start=[])

@@ -14,6 +14,7 @@ from waiting import PATIENCE_S
 SOMETHING = SavedState(
     strips={"drums": Strip(gain=-3, solo=True)},
     bypass=True,
+    device="all",
     bindings=(Binding(cc=7, does="gain", stem="vocals"),),
 )
 
@@ -175,6 +176,8 @@ def test_what_a_later_version_kept_is_used_as_far_as_it_is_known_and_stays(tmp_p
             "strips.drums.gain, strips.drums.mute",
         ),
         ({"bypass": "soft"}, "bypass"),
+        ({"device": "everything"}, "device"),
+        ({"device": 1}, "device"),
         ({"bindings": {"7": "gain"}}, "bindings"),
         ({"bindings": [7]}, ""),
     ],

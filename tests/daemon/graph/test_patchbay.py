@@ -708,3 +708,88 @@ def test_what_is_named_is_connected_although_it_leads_back(look):
     client = FakeClient("sink:playback_FL", "sink:monitor_FL")
     look(Patchbay({"in_L": "sink:monitor_FL", "vocals_L": "sink:playback_FL"}), client)
     assert len(client.made) == 2
+
+
+# ---- stemd's own loopbacks ----
+
+WIRES = {"in_L": "feed:output_FL", "vocals_L": "return:input_FL"}
+TUNNELS = {"feed": "sink", "play": "return"}
+
+
+def wired(*patterns, **more):
+    patchbay = Patchbay(dict(*patterns, **more))
+    patchbay.wire(WIRES, TUNNELS)
+    return patchbay
+
+
+def test_wires_are_made_whenever_their_ports_appear_beside_what_patterns_want(look):
+    client = FakeClient("mpv:out_1", "feed:output_FL")
+    patchbay = wired(in_L="mpv:.*")
+    look(patchbay, client)
+    assert client.made == {("mpv:out_1", "stemd:in_L"), ("feed:output_FL", "stemd:in_L")}
+    client.ports.append("return:input_FL")
+    look(patchbay, client)
+    assert ("stemd:vocals_L", "return:input_FL") in client.made
+
+
+@pytest.mark.parametrize("reports_activity", [True, False])
+def test_wires_that_a_killed_loopback_takes_along_are_made_again_with_the_next_one(
+    look, reports_activity
+):
+    client = FakeClient("feed:output_FL", "return:input_FL", reports_activity=reports_activity)
+    patchbay = wired()
+    look(patchbay, client)
+    for _ in range(3):
+        client.made.clear()
+        client.notices = [PortNotice(0.0, ("feed:output_FL",), there) for there in (False, True)]
+        look(patchbay, client)
+        assert client.made == {("feed:output_FL", "stemd:in_L")}
+        assert not patchbay.disconnected
+
+
+def test_a_wire_that_a_user_undoes_stays_undone_until_its_port_appears_again(look):
+    client = FakeClient("feed:output_FL")
+    patchbay = wired()
+    look(patchbay, client)
+    client.made.clear()
+    for _ in range(3):
+        look(patchbay, client)
+    assert not client.made and not patchbay.disconnected
+    client.notices = [PortNotice(0.0, ("feed:output_FL",), True)]
+    look(patchbay, client)
+    assert client.made
+
+
+def test_the_own_sink_as_default_device_is_not_played_to(look):
+    client = FakeClient("card:playback_FL", "sink:playback_FL", "feed:output_FL")
+    client.defaults["system:playback_1"] = "card:playback_FL"
+    patchbay = wired(vocals_L="system:playback_1")
+    look(patchbay, client)
+    client.defaults["system:playback_1"] = "sink:playback_FL"
+    look(patchbay, client)
+    assert client.made == {
+        ("feed:output_FL", "stemd:in_L"),
+        ("stemd:vocals_L", "card:playback_FL"),
+    }
+
+
+@pytest.mark.parametrize("pattern", [{"vocals_L": ".*:playback_FL"}, {"in_L": ".*:output_FL"}])
+def test_expressions_do_not_lead_back_through_the_loopbacks(look, pattern):
+    ports = ("sink:playback_FL", "feed:output_FL", "return:input_FL", "play:output_FL")
+    client = FakeClient(*ports)
+    patchbay = wired(**pattern)
+    for _ in range(2):
+        look(patchbay, client)
+    assert client.made == {
+        ("feed:output_FL", "stemd:in_L"),
+        ("stemd:vocals_L", "return:input_FL"),
+    }
+
+
+def test_an_expression_does_not_lead_back_through_speakers_behind_the_loopbacks(look):
+    client = FakeClient("return:input_FL", "play:output_FL", "card:playback_FL", "card:monitor_FL")
+    client.others |= {("play:output_FL", "card:playback_FL")}
+    patchbay = wired(in_L="card:monitor_.*")
+    for _ in range(2):
+        look(patchbay, client)
+    assert client.made == {("stemd:vocals_L", "return:input_FL")}

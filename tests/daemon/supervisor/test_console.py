@@ -1,7 +1,10 @@
 """What may be asked is done by the main thread, or refused."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from fake_graph import FakeGraph
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Bulletin
@@ -61,6 +64,21 @@ def test_bypass_changes_over_and_is_published_where_it_changes(desk):
     desk.calls.handle()
     assert [each.result(0) for each in asked] == [True, True, False, False]
     assert desk.published == [BypassSwitched(True), BypassSwitched(False)]
+
+
+def test_the_device_is_taken_as_wanted_while_there_is_no_server(desk):
+    asked = [desk.console.device(mode) for mode in ("all", None, "off")]
+    desk.calls.handle()
+    assert [each.result(0).mode for each in asked] == ["all", "all", "off"]
+
+
+def test_a_device_is_refused_where_it_is_impossible(desk):
+    desk.playback.session = SimpleNamespace(client=FakeGraph())
+    asked = desk.console.device("output")
+    desk.calls.handle()
+    with pytest.raises(StemdError, match="needs PipeWire, and stemd plays on fake"):
+        asked.result(0)
+    assert desk.playback.device.mode == "off"
 
 
 def test_the_status_says_why_there_is_no_server(desk):

@@ -116,6 +116,8 @@ def test_each_verb_reaches_the_daemon(client, daemon):
     assert daemon.levels["vocals"] == 0
     assert client.ask("bypass") == {"on": True}
     assert client.ask("bypass", on=False) == {"on": False}
+    assert client.ask("device", mode="all")["mode"] == "all"
+    assert client.ask("device") == {"mode": "all", "in_effect": "off", "trouble": None}
     assert client.ask("reload") == {"changed": [], "at_next_start": []}
     assert not daemon.stopped.is_set()
     assert client.ask("stop") == {}
@@ -196,7 +198,7 @@ def test_a_refusal_says_why(client, daemon):
         (
             b"{}",
             "request",
-            "do: must be one of bypass, learn, reload, set, status, stop, subscribe",
+            "do: must be one of bypass, device, learn, reload, set, status, stop, subscribe",
         ),
         (b'{"do": "fly"}', "request", "do: must be one of"),
         (b'{"do": "set"}', "request", "stem: is missing"),
@@ -424,7 +426,7 @@ json_values = st.recursive(
 )
 requests = st.fixed_dictionaries(
     {
-        "do": st.sampled_from(["status", "set", "bypass", "reload", "stop", "subscribe"])
+        "do": st.sampled_from(["status", "set", "bypass", "device", "reload", "stop", "subscribe"])
         | json_values
     },
     optional={

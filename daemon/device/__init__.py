@@ -1,0 +1,1 @@
+"""stemd as a sound device of the desktop, on PipeWire."""

@@ -1,0 +1,134 @@
+"""What the speakers of a desktop without devices play, and a player that plays on for ever."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from itertools import groupby, pairwise
+from threading import Thread
+from time import monotonic
+
+from processes import end
+from waiting import wait_until
+
+AUDIBLE = 0.01
+"""From this peak of a cycle on, something is heard."""
+
+EAR = """
+import sys, time
+from collections import deque
+from contextlib import suppress
+from threading import Event
+import numpy as np
+from stemd.daemon.graph.libjack import candidates, load
+
+jack = load(candidates("pipewire")[0])
+heard, clients = deque(), []
+
+def listen():
+    try:
+        client = jack.Client("ear", no_start_server=True)
+    except jack.JackOpenError:
+        return time.sleep(0.02)
+    clients.append(client)  # PipeWire 1.4 cannot close it once the server has ended
+    ended, last = Event(), time.monotonic()
+    ports = [client.inports.register(f"in_{side}") for side in "LR"]
+
+    def process(frames):
+        if not ended.is_set():
+            peak = max(float(abs(port.get_array()).max()) for port in ports)
+            heard.append((time.monotonic(), peak))
+
+    client.set_process_callback(process)
+    client.activate()
+    while time.monotonic() - last < 1.0:  # PipeWire 0.3 does not tell of its end
+        time.sleep(0.02)
+        for port, monitor in zip(ports, client.get_ports(r"Speakers.*:monitor_F[LR]")):
+            if not port.connections:
+                with suppress(jack.JackError):
+                    client.connect(monitor, port)
+        while heard:
+            last = heard[0][0]
+            print(*heard.popleft())
+        sys.stdout.flush()
+    ended.set()
+
+while True:
+    try:
+        listen()
+    except jack.JackError:
+        pass
+"""
+
+PLAYER = 'while :; do "$@" >/dev/null 2>&1; sleep 0.05; done'
+
+
+class Ear:
+    """Hears what the speakers play, in a process of its own, which joins each server anew.
+
+    Parameters
+    ----------
+    environment : dict
+    """
+
+    def __init__(self, environment) -> None:
+        self._peaks: list[tuple[float, float]] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", EAR],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        Thread(target=self._read, args=[self._process.stdout], daemon=True).start()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _read(self, lines) -> None:
+        with lines:
+            for line in lines:
+                at, peak = map(float, line.split())
+                self._peaks.append((at, peak))
+
+    def wait_until_heard(self, since: float) -> None:
+        """Wait until something was heard after this time."""
+        wait_until(lambda: any(at > since and peak > AUDIBLE for at, peak in self._peaks))
+
+    def longest_silence(self, since: float) -> float:
+        """The longest time after this one until something was heard again, in seconds."""
+        heard = [at for at, peak in self._peaks if peak > AUDIBLE and since <= at]
+        return max(after - before for before, after in pairwise([since, *heard]))
+
+    def silent_cycles(self, since: float) -> int:
+        """The most cycles in a row after this time without anything heard."""
+        peaks = [peak for at, peak in self._peaks if at > since]
+        runs = groupby(peak > AUDIBLE for peak in peaks)
+        return max((len(list(run)) for is_heard, run in runs if not is_heard), default=0)
+
+    def loudest(self, since: float) -> float:
+        """The highest peak after this time."""
+        return max((peak for at, peak in self._peaks if at > since), default=0.0)
+
+
+@contextmanager
+def player(environment, song):
+    """A program that plays a file again and again, by PulseAudio's protocol where it can."""
+    pulse = shutil.which("paplay")
+    command = [pulse] if pulse else ["pw-cat", "--playback"]
+    process = subprocess.Popen(
+        ["sh", "-c", PLAYER, "sh", *command, str(song)], env=environment, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        end(process, lambda number: os.killpg(process.pid, number))
+
+
+def kill(process: int) -> float:
+    """Kill a process by its number; return when."""
+    os.kill(process, signal.SIGKILL)
+    return monotonic()
