@@ -1,6 +1,6 @@
 """The grid of spectra that networks get, and the sliding window of the separation."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 SAMPLERATE = 44_100
 """Frames per second at which all networks are trained."""
@@ -16,6 +16,11 @@ It limits the memory between the steps: for Spleeter 0.1 MB for each hop, and as
 
 MAX_T = 1024
 """Spectra in the longest window: twice Spleeter's."""
+
+LEAST_HOP = 147
+"""The shortest hop in frames. At 48 kHz and its multiples, 147 frames of the networks' rate last as
+long as a whole number of frames of the server, so a silence of up to 146 frames makes the latency
+whole at both rates (see `pipeline`). It must be shorter than a hop."""
 
 LEAST_OVERLAP = 3
 """The fewest windows that overlap: three or more squared Hann windows add up to a constant."""
@@ -54,6 +59,11 @@ class Grid:
                 f"n_fft must be a multiple of hop_length, at least {LEAST_OVERLAP} times it "
                 f"(got {self.n_fft} and {self.hop_length})"
             )
+        if self.hop_length < LEAST_HOP:
+            raise ValueError(
+                f"hop_length must be at least {LEAST_HOP} (got {self.hop_length}), or the stems "
+                "would not add up to the input at 48 kHz"
+            )
         if not 1 <= self.model_bins <= self.n_bins:
             raise ValueError(f"model_bins must be from 1 to {self.n_bins} (got {self.model_bins})")
         if not 1 <= self.stride <= MAX_T:
@@ -72,7 +82,7 @@ class Grid:
 
 SPLEETER = Grid(n_fft=4096, hop_length=1024, model_bins=1024, stride=64)
 """The grid of Spleeter's networks, and the default of schemes. Networks of another family have
-their own grid: see `Scheme.on`."""
+their own grid."""
 
 
 @dataclass(frozen=True)
@@ -126,16 +136,6 @@ class Scheme:
                 f"(got {self.A} + {self.B} + {self.mirror} > {self.T})"
             )
 
-    def on(self, grid: Grid) -> "Scheme":
-        """Return the scheme that has the same numbers of spectra on another grid.
-
-        Raises
-        ------
-        ValueError
-            The window is not a multiple of that grid's stride.
-        """
-        return replace(self, grid=grid)
-
     @property
     def numbers(self) -> dict[str, int]:
         """The numbers of spectra by name, without the grid."""
@@ -162,5 +162,11 @@ class Scheme:
         return f"T={self.T} B={self.B} A={self.A}{mirror}"
 
 
-OFFLINE = Scheme(T=512, B=512, A=0)
-"""Spleeter's scheme: segments of 512 spectra, each processed as a whole."""
+def offline(grid: Grid) -> Scheme:
+    """Return the scheme for whole songs: segments of 512 spectra, or as many as the grid allows."""
+    spectra = max(grid.stride, 512 - 512 % grid.stride)
+    return Scheme(T=spectra, B=spectra, A=0, grid=grid)
+
+
+OFFLINE = offline(SPLEETER)
+"""Spleeter's own scheme."""

@@ -1,5 +1,7 @@
 """Laws of the pipeline: block sizes do not show, latency and hold-back are what is declared."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,9 +10,9 @@ from hypothesis import strategies as st
 from grids import GRIDS
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.pipeline import HopFramer, Pipeline
+from stemd.dsp.pipeline import HopFramer, Pipeline, _whole_frames_lead
 from stemd.dsp.resampling import RateConverter
-from stemd.dsp.scheme import MAX_HOPS, SPLEETER, Grid, Scheme
+from stemd.dsp.scheme import LEAST_HOP, MAX_HOPS, SAMPLERATE, SPLEETER, Grid, Scheme
 from stemd.dsp.separator import Separator
 
 HOP_LENGTH = SPLEETER.hop_length
@@ -24,7 +26,7 @@ def half(window, out):
 
 
 def pipeline(samplerate: int, grid: Grid = SPLEETER) -> Pipeline:
-    separator = Separator(SCHEME.on(grid), 2, InTurn([half, half]), MaskExtension.MEAN)
+    separator = Separator(replace(SCHEME, grid=grid), 2, InTurn([half, half]), MaskExtension.MEAN)
     return Pipeline(separator, samplerate)
 
 
@@ -98,6 +100,14 @@ def centre(y: np.ndarray) -> float:
     """Where the impulse stands, to a fraction of a frame."""
     power = y.astype(np.float64) ** 2
     return float((power * np.arange(len(y))).sum() / power.sum())
+
+
+@pytest.mark.parametrize("samplerate", [44_100, 48_000, 88_200, 96_000, 192_000])
+def test_with_every_hop_the_latency_is_whole_at_both_rates(samplerate):
+    for latency in range(LEAST_HOP):
+        lead = _whole_frames_lead(latency, samplerate, LEAST_HOP)
+        assert lead < LEAST_HOP
+        assert (latency + lead) * samplerate % SAMPLERATE == 0
 
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)

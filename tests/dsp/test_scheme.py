@@ -1,9 +1,11 @@
 """The scheme's rules, and the latency contract's figures."""
 
+from dataclasses import replace
+
 import pytest
 
 from grids import SHORT, THREEFOLD
-from stemd.dsp.scheme import Grid, Scheme
+from stemd.dsp.scheme import Grid, Scheme, offline
 
 
 @pytest.mark.parametrize(
@@ -13,7 +15,7 @@ from stemd.dsp.scheme import Grid, Scheme
         (Scheme(T=128, B=8, A=8), 4096 + 23 * 1024),
         (Scheme(T=64, B=1, A=0), 4096 + 1024),
         (Scheme(T=64, B=1, A=0, grid=SHORT), 1024 + 256),
-        (Scheme(T=64, B=4, A=8).on(SHORT), 1024 + 15 * 256),
+        (Scheme(T=64, B=4, A=8, grid=SHORT), 1024 + 15 * 256),
         (Scheme(T=7, B=2, A=1, grid=THREEFOLD), 1536 + 4 * 512),
     ],
 )
@@ -43,8 +45,13 @@ def test_the_stride_is_the_grids():
     assert Scheme(T=20, B=1, A=0, grid=SHORT).T == 20
     with pytest.raises(ValueError, match=r"T must be a multiple of 4 from 4 to 1024 \(got 18\)"):
         Scheme(T=18, B=1, A=0, grid=SHORT)
-    with pytest.raises(ValueError, match="T must be a multiple of 64"):
-        Scheme(T=20, B=1, A=0, grid=SHORT).on(Scheme(T=64, B=1, A=0).grid)
+
+
+@pytest.mark.parametrize(("stride", "spectra"), [(1, 512), (64, 512), (96, 480), (600, 600)])
+def test_whole_songs_have_segments_that_every_stride_divides(stride, spectra):
+    scheme = offline(replace(SHORT, stride=stride))
+    assert (scheme.T, scheme.B, scheme.A, scheme.mirror) == (spectra, spectra, 0, 0)
+    assert scheme.grid.stride == stride
 
 
 def test_a_block_lasts_as_long_as_its_hops():
@@ -58,6 +65,7 @@ def test_a_block_lasts_as_long_as_its_hops():
         ((4096, 0, 1024, 64), r"multiple of hop_length, at least 3 times it \(got 4096 and 0\)"),
         ((4096, 1000, 1024, 64), r"at least 3 times it \(got 4096 and 1000\)"),
         ((2048, 1024, 1024, 64), r"at least 3 times it \(got 2048 and 1024\)"),
+        ((876, 146, 100, 1), r"hop_length must be at least 147 \(got 146\), .* at 48 kHz"),
         ((4096, 1024, 0, 64), r"model_bins must be from 1 to 2049 \(got 0\)"),
         ((4096, 1024, 2050, 64), r"model_bins must be from 1 to 2049 \(got 2050\)"),
         ((4096, 1024, 1024, 0), r"stride must be from 1 to 1024 \(got 0\)"),
