@@ -14,18 +14,11 @@ from stemd.tflite_models.graphs.flatbuffer import Table, schema, table, write
 _IDENTIFIER = b"TFL3"
 _SCHEMA_VERSION = 3
 
-# Operators that take options; the others are written with none.
+# The tables of options whose names do not follow from the operator's.
 _OPTIONS = {
-    "ADD": "AddOptions",
-    "CONCATENATION": "ConcatenationOptions",
-    "CONV_2D": "Conv2DOptions",
-    "DEPTH_TO_SPACE": "DepthToSpaceOptions",
-    "DEQUANTIZE": "DequantizeOptions",
-    "LEAKY_RELU": "LeakyReluOptions",
-    "MUL": "MulOptions",
-    "PAD": "PadOptions",
-    "SLICE": "SliceOptions",
-    "TRANSPOSE_CONV": "TransposeConvOptions",
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "MAX_POOL_2D": "Pool2DOptions",
+    "MEAN": "ReducerOptions",
 }
 # The oldest version of each operator that has what is used here; 1 where not named.
 _VERSIONS = {"TRANSPOSE_CONV": 3, "DEQUANTIZE": 3}  # with bias; from float16
@@ -97,9 +90,14 @@ class ModelWriter:
             Of the output.
         **options
             Of the operator, as in the schema and in its order.
+
+        Raises
+        ------
+        ValueError
+            The operator does not have one of the options, or the writer does not know them.
         """
+        kind = _table_of_options(operator, options)
         output = self.value(name, shape)
-        kind = _OPTIONS.get(operator)
         is_quantized = any(tensor.is_quantized for tensor in inputs)
         version = (_QUANTIZED_VERSIONS if is_quantized else _VERSIONS).get(operator, 1)
         self._operators.append(
@@ -186,6 +184,19 @@ class ModelWriter:
 
 def _indices(tensors: Iterable[Tensor]) -> NDArray[np.int32]:
     return np.array([tensor.index for tensor in tensors], np.int32)
+
+
+def _table_of_options(operator: str, options: Iterable[str]) -> str | None:
+    """Return the name of the table for an operator's options; None if it has no options."""
+    own = f"{operator.title().replace('_', '')}Options"
+    kind = _OPTIONS.get(operator, own)
+    for option in options:
+        if not hasattr(schema(), f"{kind}Add{option[0].upper()}{option[1:]}"):
+            raise ValueError(
+                f"{operator} has no option {option} in the schema's table {kind}; if that is "
+                "another operator's table, name the right one in _OPTIONS (graphs/writer.py)"
+            )
+    return kind if hasattr(schema().BuiltinOptions, kind) else None
 
 
 def _code(operator: str, version: int) -> Table:
