@@ -149,7 +149,7 @@ class SeparationSection(Section):
     precision: Annotated[StreamingPrecision, Effect.BY_CROSS_FADE] = "mixed"
     """Arithmetic of the networks. mixed: 8 bits, except in sensitive layers; int8: faster,
     and sounds rougher; fp32: as they were trained, and slow. Without this key: mixed; with
-    tflite-runtime, fp32."""
+    tflite-runtime, fp32. Networks that do not have it use the next more exact one."""
 
     threads: Annotated[int, Field(strict=True, ge=1, le=64), Effect.BY_CROSS_FADE] = 1
     """Threads of each stem's network."""
@@ -179,10 +179,13 @@ class SeparationSection(Section):
         try:
             schemes = self.schemes(networks.grid)
         except ValueError as error:
-            raise ConfigError(f"separation: {error}, for the {networks.name} networks") from None
+            remedy = "; set separation.T, B and A to numbers that do" if self.T is None else ""
+            raise ConfigError(
+                f"separation: {error}, for the {networks.name} networks{remedy}"
+            ) from None
+        precision = networks.precision(self.precision)
         return tuple(
-            Work(scheme, networks, self.precision, self.threads, self.residual)
-            for scheme in schemes
+            Work(scheme, networks, precision, self.threads, self.residual) for scheme in schemes
         )
 
     @model_validator(mode="after")

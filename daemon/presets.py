@@ -1,6 +1,7 @@
 """The schemes that have a name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Literal, TypeAlias
 
@@ -57,7 +58,7 @@ def fitting_schemes(preset: str, by_hand: Mapping[str, int], grid: Grid) -> tupl
     schemes, misfits = set(), []
     for scheme in PRESETS[preset]:
         try:
-            schemes.add(Scheme(*{**scheme.numbers, **by_hand}.values(), grid=grid))
+            schemes.add(replace(scheme, grid=grid, **by_hand))
         except ValueError as error:
             misfits.append(error)
     if not schemes:

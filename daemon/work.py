@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from stemd.daemon.wording import counted
 from stemd.dsp.masks import MaskKind
 from stemd.dsp.scheme import Grid, Scheme
+from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.families import DEFAULT_FAMILY, family_of
 from stemd.tflite_models.family import Cost
 from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
@@ -40,9 +41,25 @@ class SetOfNetworks:
         Raises
         ------
         ModelError
+            The family is not known, or its sizes do not fit together.
+        """
+        try:
+            return Grid(**asdict(family_of(self.family).sizes))
+        except ValueError as error:
+            raise ModelError(
+                f"the sizes of the {self.family} family of networks do not fit: {error}; correct "
+                "them in its source"
+            ) from error
+
+    def precision(self, wanted: StreamingPrecision) -> StreamingPrecision:
+        """Return the wanted arithmetic, or the next more exact one that these networks have.
+
+        Raises
+        ------
+        ModelError
             The family is not known.
         """
-        return Grid(**asdict(family_of(self.family).sizes))
+        return family_of(self.family).precision(wanted)
 
 
 @dataclass(frozen=True)
@@ -55,7 +72,7 @@ class Work:
         On the networks' grid.
     networks : SetOfNetworks
     precision : StreamingPrecision
-        Arithmetic of the networks.
+        Arithmetic of the networks: one that they have.
     threads : int
         Of each network.
     residual : bool
@@ -80,12 +97,10 @@ class Work:
 
     @property
     def cost(self) -> Cost:
-        """What one network takes for a block.
+        """What one network costs for a block.
 
         Raises
         ------
-        KeyError
-            Its family does not know it for this scheme.
         ModelError
             The family is not known.
         """

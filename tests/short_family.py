@@ -17,7 +17,7 @@ from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.families import FAMILIES
 from stemd.tflite_models.family import Cost, Family, Publication, Release, Sizes
 from stemd.tflite_models.graphs.graph_file import INPUT, OUTPUTS, notes, read_graph
-from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec, MaskKind
+from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec
 from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
 
 NAME = "short"
@@ -46,23 +46,12 @@ class Convolution:
         return window[rows] / (1 + np.exp(-logits[rows]))
 
 
-@dataclass(frozen=True)
-class Stems:
-    """What the archive does not say."""
-
-    stems: tuple[str, ...]
-    masks: MaskKind = "sigmoid"
-
-    @property
-    def checkpoint_bytes(self) -> int:
-        return 4 * len(self.stems) * (int(np.prod(KERNEL)) + CHANNELS)
-
-
-class Short(Family[Convolution]):
+class Short(Family[Release, Convolution]):
     name = NAME
     sizes = SIZES
     window = 16
-    version = 1
+    precisions = ("fp32",)
+    compiled_version = 1
     releases: Mapping[str, Release] = {}
 
     def read(
@@ -96,7 +85,7 @@ class Short(Family[Convolution]):
         return Convolution(about["stem"], tensors["kernel"], tensors["bias"])
 
     def cost(self, spec: GraphSpec) -> Cost:
-        """In float32, whatever the precision."""
+        """In float32."""
         values = spec.B * SIZES.model_bins * CHANNELS
         macs = values * np.prod(KERNEL[1:])
         return Cost(0, float(macs), 4 * np.prod(KERNEL), 4 * 4 * values, memory_mb=1)
@@ -105,6 +94,8 @@ class Short(Family[Convolution]):
 def _begin(weights: Convolution, spec: GraphSpec) -> tuple[ModelWriter, Tensor, Tensor, Tensor]:
     if spec.T % SIZES.stride:
         raise ValueError(f"T={spec.T} is not a multiple of {SIZES.stride}")
+    if spec.precision not in Short.precisions:
+        raise ValueError(f"precision={spec.precision!r} is none of {Short.precisions}")
     writer = ModelWriter(f"short: {weights.stem}, {spec}")
     window = writer.value(INPUT, (1, spec.T, SIZES.model_bins, CHANNELS))
     kernel = writer.constant("kernel", weights.kernel)
@@ -155,7 +146,7 @@ def _finish(
     mask = writer.op("LOGISTIC", [logits], "mask", logits.shape)
     heard = _rows(writer, window, spec.first, spec.B)
     out = writer.op("MUL", [mask, heard], OUTPUTS["sigmoid"], heard.shape)
-    told = notes(weights.stem, {}, spec, Short.version, about)
+    told = notes(weights.stem, {}, spec, Short.compiled_version, about)
     return writer.finish({INPUT: window}, {OUTPUTS["sigmoid"]: out}, told)
 
 
@@ -164,26 +155,27 @@ FAMILY = Short()
 
 def register() -> None:
     """Let stemd know the family."""
-    FAMILIES[NAME] = lambda: FAMILY
+    FAMILIES[NAME] = FAMILY
 
 
 def publish(folder: Path, stems: tuple[str, ...] = ("vocals", "accompaniment")) -> Release:
     """Write an official archive with random weights; return its release."""
-    architecture = Stems(stems)
-    numbers = np.random.default_rng(7).standard_normal(architecture.checkpoint_bytes // 4)
+    size = len(stems) * (int(np.prod(KERNEL)) + CHANNELS)
+    numbers = np.random.default_rng(7).standard_normal(size)
     content = (0.5 * numbers).astype("<f4").tobytes()
     with tarfile.open(folder / f"{NAME}.tar.gz", "w:gz") as tar:
         member = tarfile.TarInfo(FILE)
         member.size = len(content)
         tar.addfile(member, io.BytesIO(content))
     return Release(
-        NAME,
-        NAME,
-        architecture,
-        (FILE,),
-        Publication("nobody's", "1", "http://localhost", "MIT", "none"),
-        hashlib.sha256((folder / f"{NAME}.tar.gz").read_bytes()).hexdigest(),
-        {FILE: hashlib.sha256(content).hexdigest()},
+        name=NAME,
+        family=NAME,
+        stems=stems,
+        weights_bytes=len(content),
+        files=(FILE,),
+        publication=Publication("the tests", "1", "http://localhost", "MIT", "none"),
+        archive_sha256=hashlib.sha256((folder / f"{NAME}.tar.gz").read_bytes()).hexdigest(),
+        checkpoint_sha256={FILE: hashlib.sha256(content).hexdigest()},
     )
 
 

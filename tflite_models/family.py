@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, get_args
 
-from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind
+from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind, StreamingPrecision
 
 BESIDES_BYTES = 1 << 24
 """What an archive may hold besides the weights: a graph's description takes some megabytes."""
@@ -38,7 +38,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run of one network takes.
+    """What one run of one network costs.
 
     Attributes
     ----------
@@ -73,22 +73,6 @@ class Weights(Protocol):
         """The stem's name."""
 
 
-class Architecture(Protocol):
-    """What a family knows of the networks in an archive, which does not say it itself."""
-
-    @property
-    def stems(self) -> tuple[str, ...]:
-        """In order."""
-
-    @property
-    def masks(self) -> MaskKind:
-        """How masks are made of what the networks compute."""
-
-    @property
-    def checkpoint_bytes(self) -> int:
-        """Of all weights in the archive."""
-
-
 @dataclass(frozen=True)
 class Publication:
     """Who published networks, where, and under which terms."""
@@ -102,15 +86,19 @@ class Publication:
     citation: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Release:
-    """One official archive of networks."""
+    """One official archive of networks; a family may add what the archive does not say."""
 
     name: str
     """Of the set; the archive is `NAME.tar.gz`."""
     family: str
-    architecture: Any
-    """An `Architecture`, of which the family knows more."""
+    stems: tuple[str, ...]
+    """The stems' names, in order."""
+    masks: MaskKind = "sigmoid"
+    """How masks are made of what the networks compute."""
+    weights_bytes: int
+    """Of all weights in the archive."""
     files: tuple[str, ...]
     """The names of the files in the archive that hold the weights."""
     publication: Publication
@@ -122,22 +110,9 @@ class Release:
     """What its authors measured on the songs of MUSDB18, by stem."""
 
     @property
-    def stems(self) -> tuple[str, ...]:
-        """The stems' names, in order."""
-        architecture: Architecture = self.architecture
-        return architecture.stems
-
-    @property
-    def masks(self) -> MaskKind:
-        """How masks are made of what the networks compute."""
-        architecture: Architecture = self.architecture
-        return architecture.masks
-
-    @property
     def most_bytes(self) -> int:
         """Of the archive, packed or unpacked: the weights, and room for what describes them."""
-        architecture: Architecture = self.architecture
-        return architecture.checkpoint_bytes + BESIDES_BYTES
+        return self.weights_bytes + BESIDES_BYTES
 
     @property
     def archive(self) -> str:
@@ -145,10 +120,11 @@ class Release:
         return f"{self.name}.tar.gz"
 
 
+R = TypeVar("R", bound=Release)
 W = TypeVar("W", bound=Weights)
 
 
-class Family(ABC, Generic[W]):
+class Family(ABC, Generic[R, W]):
     """Networks of one kind: what they see, and how their graphs are made.
 
     Every graph reads ``magnitudes`` float32 [shape=(1, T, model_bins, 2)] and writes float32
@@ -162,9 +138,11 @@ class Family(ABC, Generic[W]):
     sizes : Sizes
     window : int
         Spectra in the window of a plain graph, all of which are emitted; a multiple of the stride.
-    version : int
-        Of what `compile` writes; part of the key of every cached graph. It is raised where
-        other operations are written for the same numbers, so that no stale graph is used.
+    precisions : tuple of StreamingPrecision
+        What `compile` can calculate in; fp32 is one of them.
+    compiled_version : int
+        Of what `compile` writes; part of the key of every cached graph. Raise it if `compile`
+        writes other operations for the same weights and spec, so that no old graph is used.
     releases : mapping of str to Release
         The official sets, by name.
     """
@@ -172,11 +150,18 @@ class Family(ABC, Generic[W]):
     name: str
     sizes: Sizes
     window: int
-    version: int
-    releases: Mapping[str, Release]
+    precisions: tuple[StreamingPrecision, ...]
+    compiled_version: int
+    releases: Mapping[str, R]
+
+    def precision(self, wanted: StreamingPrecision) -> StreamingPrecision:
+        """Return the wanted precision, or the next more exact one that the family has."""
+        exact_first: tuple[StreamingPrecision, ...] = get_args(StreamingPrecision)
+        no_rougher = exact_first[: exact_first.index(wanted) + 1]
+        return next(each for each in reversed(no_rougher) if each in self.precisions)
 
     @abstractmethod
-    def read(self, release: Release, folder: Path, origin: str | None = None) -> Iterator[W]:
+    def read(self, release: R, folder: Path, origin: str | None = None) -> Iterator[W]:
         """Read the weights out of an official archive, stem by stem in order.
 
         Parameters
@@ -212,8 +197,9 @@ class Family(ABC, Generic[W]):
 
         Raises
         ------
-        ModelError
-            The file cannot be read, or is another one.
+        OSError, Exception
+            As `graphs.graph_file.read_graph`: the file cannot be read, or is another one.
+            `ModelSet.write_graphs` makes a message of it.
         """
 
     @abstractmethod
@@ -224,17 +210,14 @@ class Family(ABC, Generic[W]):
         ----------
         weights : W
         spec : GraphSpec
-            The window, the spectra that are emitted, and the precision of the arithmetic.
+            The window, the spectra that are emitted, and one of `precisions`.
         about : mapping
             As for `plain`.
         """
 
     @abstractmethod
     def cost(self, spec: GraphSpec) -> Cost:
-        """Return what one run of a compiled network takes, without compiling it.
+        """Return what one run of a compiled network costs, without compiling it.
 
-        Raises
-        ------
-        KeyError
-            It is not known for this spec.
+        It is asked for every spec that `compile` accepts, for many of them at once.
         """

@@ -121,8 +121,8 @@ def expected_load(work: Work, board: Board) -> float:
 
     Raises
     ------
-    KeyError, ModelError
-        As `Work.cost`.
+    ModelError
+        The family of the networks is not known.
     """
     cost, core = work.cost, board.core
     core_s = cost.macs_int8 / (1e9 * core.int8) + cost.macs_float / (1e9 * core.float32)

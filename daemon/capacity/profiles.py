@@ -9,8 +9,10 @@ from stemd.daemon.capacity.estimate import MOST_LOAD, Board, expected_load, this
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import validated
 from stemd.daemon.engine.networks import TWO, choose_networks
+from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import fitting_schemes
 from stemd.daemon.work import AUTO, SetOfNetworks, Work
+from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.runtime import preferred_precision
 
@@ -24,6 +26,9 @@ MEMORY_MB = 70
 
 KEYS = ("residual", "precision", "preset", "threads")
 """The keys of the section ``separation`` that a profile chooses, besides the networks."""
+
+NUMBERS = ("T", "B", "A", "mirror")
+"""Those that replace a number of every preset."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ def _profile_here(given: Mapping[str, Any]) -> dict[str, Any]:
         this_board(),
         sets_to_choose_from(given.get("networks", AUTO), given.get("stems", AUTO)),
         {key: given[key] for key in KEYS if key in given},
+        {key: given[key] for key in NUMBERS if given.get(key) is not None},
     )
     log.info("profile: %s", profile.reason)
     return {**profile.settings, "stems": AUTO}
@@ -89,7 +95,10 @@ def sets_to_choose_from(networks: str, stems: Literal["auto"] | int) -> tuple[Se
 
 
 def choose_profile(
-    board: Board, sets: Sequence[SetOfNetworks], given: Mapping[str, Any] | None = None
+    board: Board,
+    sets: Sequence[SetOfNetworks],
+    given: Mapping[str, Any] | None = None,
+    by_hand: Mapping[str, int] | None = None,
 ) -> Profile:
     """Choose the best settings for which a machine is expected to be fast enough.
 
@@ -100,10 +109,15 @@ def choose_profile(
         The sets to choose from, the best first; the last stem of the last one may be the residual.
     given : mapping, optional
         Keys that are set already: some of `KEYS`.
+    by_hand : mapping of str to int, optional
+        Numbers of spectra that are set already: some of `NUMBERS`.
+
+    Raises
+    ------
+    ConfigError
+        No preset fits the networks and the numbers.
     """
-    choices = [
-        _choice({**wish, **(given or {})}, networks, board) for networks, wish in _wishes(sets)
-    ]
+    choices = list(_choices(board, sets, given or {}, by_hand or {}))
     fitting = [choice for choice in choices if choice.memory_mb <= MOST_MEMORY * board.memory_mb]
     held = [choice for choice in fitting if choice.load <= MOST_LOAD]
     chosen = (held[:1] or fitting[-1:] or choices[-1:])[0]
@@ -125,12 +139,43 @@ class _Choice:
     memory_mb: float
 
 
-def _choice(settings: dict[str, Any], networks: SetOfNetworks, board: Board) -> _Choice:
+def _choices(
+    board: Board,
+    sets: Sequence[SetOfNetworks],
+    given: Mapping[str, Any],
+    by_hand: Mapping[str, int],
+) -> Iterator[_Choice]:
+    """Yield the choices whose preset fits the networks, the best first.
+
+    Raises
+    ------
+    ConfigError
+        No preset fits.
+    """
+    misfit, fits = "", False
+    for networks, wish in _wishes(sets):
+        settings = {**wish, **given}
+        settings["precision"] = networks.precision(settings["precision"])
+        try:
+            scheme = fitting_schemes(settings["preset"], by_hand, networks.grid)[-1]
+        except ValueError as error:
+            misfit = f"{error}, for the {networks.name} networks"
+            continue
+        fits = True
+        yield _choice(settings, scheme, networks, board)
+    if not fits:
+        raise ConfigError(
+            f"separation: no preset fits: {misfit}; set separation.T, B and A to numbers that do"
+        )
+
+
+def _choice(
+    settings: dict[str, Any], scheme: Scheme, networks: SetOfNetworks, board: Board
+) -> _Choice:
     """Return the choice of some keys, with enough threads to use all cores."""
     running = len(networks.stems) - settings["residual"]
     settings = {"threads": max(1, board.cores // running), **settings}
     rest = {key: value for key, value in settings.items() if key != "preset"}
-    scheme = fitting_schemes(settings["preset"], {}, networks.grid)[-1]
     work = Work(scheme, networks, **rest)
     memory_mb = MEMORY_MB + running * work.cost.memory_mb
     settings = {"networks": networks.name, **settings}

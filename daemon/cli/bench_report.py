@@ -1,6 +1,6 @@
 """What each preset costs on this machine, and which presets it holds: a table, or JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ from stemd.daemon.capacity.profiles import choose_profile, sets_to_choose_from
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.engine.networks import choose_networks, find_networks
-from stemd.daemon.presets import PRESETS, fitting_schemes
+from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import SetOfNetworks, Work
 from stemd.dsp.scheme import SAMPLERATE, Scheme
 
@@ -40,8 +40,11 @@ MEMORY   private memory of networks and signal processing alone
 """
 
 
-Row: TypeAlias = tuple[str, Scheme, Measurement]
-"""A preset, one of its schemes, and what that costs."""
+EVERY_PRESET = {"preset": "auto", "T": None, "B": None, "A": None, "mirror": None}
+"""Of the section ``separation``, in place of what the user wants to play."""
+
+Row: TypeAlias = tuple[str, Work, Measurement]
+"""A preset, the work that one of its schemes is, and what it costs."""
 
 
 def print_report(wishes: SeparationSection, as_json: bool) -> None:
@@ -52,18 +55,19 @@ def print_report(wishes: SeparationSection, as_json: bool) -> None:
     Parameters
     ----------
     wishes : SeparationSection
-        Its preset does not matter.
+        Its preset and numbers of spectra do not matter.
     as_json : bool
 
     Raises
     ------
     StemdError, ModelError
-        With what, value, rule and remedy.
+        No preset fits the networks; they are missing or damaged; nothing can be measured.
     """
     networks = choose_networks(wishes.networks, wishes.stems)
     find_networks(networks.name)  # before anything is printed
+    works = wishes.model_copy(update=EVERY_PRESET).works(networks)
     machine = describe_machine()
-    rows = _measure(wishes, networks)
+    rows = _measure(works)
     if as_json:
         echo_json(_as_data(machine, wishes, networks, list(rows)), indent=1)
     else:
@@ -78,36 +82,30 @@ def _print_table(
 ) -> None:
     echo("{processor}, {cores} cores, {runtime}".format(**machine))
     rest = ", the last stem the residual" if wishes.residual else ""
-    echo(
-        f"{networks.name}{rest}, {wishes.precision}, threads of each network: {wishes.threads}", ""
-    )
+    precision = networks.precision(wishes.precision)
+    echo(f"{networks.name}{rest}, {precision}, threads of each network: {wishes.threads}", "")
     echo(COLUMNS.format(*HEADER))
     chosen = None
     board, sets = this_board(), sets_to_choose_from(wishes.networks, wishes.stems)
-    for preset, scheme, measurement in rows:
-        expected = expected_load(_work(wishes, networks, scheme), board)
-        echo(_line(preset, scheme, measurement, expected))
+    for preset, work, measurement in rows:
+        echo(_line(preset, work.scheme, measurement, expected_load(work, board)))
         if chosen is None and is_held(measurement):
-            chosen = f"{preset} ({scheme})"
+            chosen = f"{preset} ({work.scheme})"
     echo(*LEGEND.split("\n"))
     echo(f"`preset: auto` is {chosen} here" if chosen else "this machine holds none of the presets")
     echo(f"`profile: auto`, by estimate: {choose_profile(board, sets).reason}")
 
 
-def _measure(wishes: SeparationSection, networks: SetOfNetworks) -> Iterator[Row]:
+def _measure(works: Iterable[Work]) -> Iterator[Row]:
     """Measure the presets, from the shortest delay to the longest."""
     cache = Measurements()
-    for scheme in fitting_schemes("auto", {}, networks.grid):
-        preset = next(name for name in PRESETS if _has(name, scheme))
-        yield preset, scheme, cache.measure(_work(wishes, networks, scheme)).best
+    for work in works:
+        preset = next(name for name in PRESETS if _has(name, work.scheme))
+        yield preset, work, cache.measure(work).best
 
 
 def _has(preset: str, scheme: Scheme) -> bool:
     return any(each.numbers == scheme.numbers for each in PRESETS[preset])
-
-
-def _work(wishes: SeparationSection, networks: SetOfNetworks, scheme: Scheme) -> Work:
-    return Work(scheme, networks, wishes.precision, wishes.threads, wishes.residual)
 
 
 def _line(preset: str, scheme: Scheme, measurement: Measurement, expected: float) -> str:
@@ -138,7 +136,7 @@ def _as_data(
         "networks": networks.name,
         "stems": list(networks.stems),
         "residual": wishes.residual,
-        "precision": wishes.precision,
+        "precision": networks.precision(wishes.precision),
         "threads": wishes.threads,
         "headroom": MOST_LOAD,
         "board": asdict(board),
@@ -146,12 +144,12 @@ def _as_data(
         "schemes": [
             {
                 "preset": preset,
-                **scheme.numbers,
-                "delay_s": scheme.delay / SAMPLERATE,
+                **work.scheme.numbers,
+                "delay_s": work.scheme.delay / SAMPLERATE,
                 "held": is_held(measurement),
-                "expected_load": expected_load(_work(wishes, networks, scheme), board),
+                "expected_load": expected_load(work, board),
                 **asdict(measurement),
             }
-            for preset, scheme, measurement in rows
+            for preset, work, measurement in rows
         ],
     }

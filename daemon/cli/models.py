@@ -31,12 +31,13 @@ def models() -> None:
 def list_sets() -> None:
     """List the networks.
 
-    Lists the sets on this machine, and those that can be installed.
+    Lists the sets on this machine and those that can be installed, the default set first.
     """
     from stemd.daemon.engine.networks import choose_networks
 
     default = choose_networks(AUTO).name
-    rows = [_row(line, default) for line in _library().list()]
+    lines = sorted(_library().list(), key=lambda line: line.name != default)  # a stable sort
+    rows = [_row(line, default) for line in lines]
     header = ("NAME", "ORIGIN", "PRECISION", "LICENCE", "IN USE", "STEMS, SDR IN DB", "WHERE")
     for line in _columns([header, *rows]):
         echo(line)
@@ -216,4 +217,5 @@ def _spec(
         schemes = fitting_schemes(preset, given, networks.grid)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    precision = networks.precision(precision)
     return first_held([Work(scheme, networks, precision) for scheme in schemes]).spec

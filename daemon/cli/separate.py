@@ -12,7 +12,7 @@ from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.presets import PRESETS, fitting_schemes
 from stemd.daemon.work import AUTO, Work
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import OFFLINE
+from stemd.dsp.scheme import offline
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 if TYPE_CHECKING:
@@ -208,10 +208,10 @@ def _works(
     from stemd.tflite_models.runtime import preferred_precision
 
     chosen = choose_networks(networks, "auto" if stems == AUTO else int(stems))
-    precision = precision or (preferred_precision() if preset else "fp32")
+    precision = chosen.precision(precision or (preferred_precision() if preset else "fp32"))
     grid = chosen.grid
     try:
-        schemes = fitting_schemes(preset, {}, grid) if preset else (OFFLINE.on(grid),)
+        schemes = fitting_schemes(preset, {}, grid) if preset else (offline(grid),)
     except ValueError as error:
         raise ConfigError(f"{error}, for the {chosen.name} networks") from None
     return [Work(scheme, chosen, precision, threads, residual) for scheme in schemes]

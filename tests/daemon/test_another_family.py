@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 import sys
+from copy import copy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -19,9 +21,11 @@ from grids import SHORT
 from processes import running
 from rigs import measure
 from stalls import measure_undisturbed
+from stemd.daemon.capacity import measurements
+from stemd.daemon.capacity.benchmark import Measurement
 from stemd.daemon.capacity.benchmark import measure as measure_cost
 from stemd.daemon.capacity.estimate import BOARDS
-from stemd.daemon.capacity.profiles import choose_profile
+from stemd.daemon.capacity.profiles import choose_profile, completed
 from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.cli.recording import SONG, play_and_record, read_song
 from stemd.daemon.config_file import load_config
@@ -48,6 +52,7 @@ from waiting import PATIENCE_S, wait_until
 SCHEME = Scheme(T=20, B=3, A=2, mirror=4, grid=SHORT)
 SETTINGS = [f"separation.{key}={number}" for key, number in SCHEME.numbers.items()]
 SETTINGS = ["separation.networks=short", *SETTINGS]
+NAMED = ["--set", "separation.networks=short"]
 DELAY = 1024 + (2 + 2 * 3 - 1) * 256
 """Of the scheme, in frames at 44.1 kHz."""
 
@@ -63,7 +68,7 @@ GRAPHS = [
 @pytest.fixture
 def installed(tmp_path, monkeypatch, derived_networks):
     """The set of networks, installed out of its official archive."""
-    monkeypatch.setitem(FAMILIES, short.NAME, lambda: short.FAMILY)
+    monkeypatch.setitem(FAMILIES, short.NAME, short.FAMILY)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(derived_networks))
     release = short.publish(tmp_path)
@@ -107,9 +112,65 @@ def test_the_windows_stride_is_the_familys(installed):
         load_config(None, ["separation.T=18"]).separation.works(networks)
 
 
+@pytest.mark.parametrize(
+    ("precisions", "used"),
+    [
+        (("fp32",), {"fp32": "fp32", "mixed": "fp32", "int8": "fp32"}),
+        (("fp32", "int8"), {"fp32": "fp32", "mixed": "fp32", "int8": "int8"}),
+        (("int8", "mixed", "fp32"), {"fp32": "fp32", "mixed": "mixed", "int8": "int8"}),
+    ],
+)
+def test_a_precision_that_the_family_does_not_have_is_the_next_more_exact_one(
+    installed, monkeypatch, precisions, used
+):
+    monkeypatch.setattr(short.FAMILY, "precisions", precisions)
+    networks = choose_networks("short")
+    for wanted, expected in used.items():
+        wishes = load_config(None, [*SETTINGS, f"separation.precision={wanted}"]).separation
+        assert [work.precision for work in wishes.works(networks)] == [expected]
+        chosen = choose_profile(BOARDS[3], [networks], {"precision": wanted}).settings
+        assert chosen["precision"] == expected
+
+
 def test_a_board_holds_what_the_family_says(installed):
     chosen = choose_profile(BOARDS[0], [choose_networks("short")]).settings
     assert (chosen["preset"], chosen["residual"]) == ("balanced", False)
+
+
+@pytest.mark.parametrize(
+    ("stride", "fits"), [(1, True), (32, True), (128, True), (48, False), (600, False)]
+)
+def test_what_chooses_among_presets_leaves_out_those_that_do_not_fit(
+    installed, monkeypatch, stride, fits
+):
+    of_stride = copy(short.FAMILY)
+    of_stride.sizes = replace(short.SIZES, stride=stride)
+    monkeypatch.setitem(FAMILIES, short.NAME, of_stride)
+    monkeypatch.setattr(measurements, "measured", lambda _: Measurement(0.5, 0.2, 1, 1, 100))
+
+    def bench() -> str:
+        return CliRunner().invoke(cli, ["bench", *NAMED], catch_exceptions=False).output
+
+    def choose() -> int:
+        works = completed(load_config(None, [*NAMED[1:], "separation.profile=auto"])).separation
+        return works.works(choose_networks("short"))[0].scheme.T
+
+    if fits:
+        assert choose() % stride == 0
+        assert "`preset: auto` is" in bench()
+    else:
+        for ask in (bench, choose):
+            misfit = rf"multiple of {stride} .*, for the short networks; set separation.T, B and A"
+            with pytest.raises(ConfigError, match=misfit):
+                ask()
+
+
+def test_sizes_that_do_not_fit_are_an_error_of_the_family(installed, monkeypatch):
+    finer = copy(short.FAMILY)
+    finer.sizes = replace(short.SIZES, hop_length=128)
+    monkeypatch.setitem(FAMILIES, short.NAME, finer)
+    with pytest.raises(ModelError, match=r"of the short family .* hop_length must be at least 147"):
+        _ = choose_networks("short").grid
 
 
 def test_it_is_measured_on_its_grid(installed, monkeypatch):
@@ -213,6 +274,7 @@ def test_the_command_runs_it(tmp_path, installed, environment):
         told = json.loads(stemd("status", "--json"))
         line = log.find("separating into vocals, accompaniment with a delay of ")
         assert int(re.search(r"delay of (\d+)", line)[1]) == told["delay"]["frames"]
+        assert told["precision"] == "fp32"
     assert re.search(r"(?m)^short +installed .*vocals, accompaniment", stemd("models", "list"))
     assert stemd("models", "verify", "short") == "short (installed): 2 files are intact\n"
     assert stemd("check", *settings).startswith("the configuration is right")

@@ -8,6 +8,7 @@ the stem, or `mask_logits`, of which a softmax over the stems makes the masks.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ INPUT = "magnitudes"
 OUTPUTS: Mapping[OutputKind, str] = {"sigmoid": "stem_magnitudes", "softmax": "mask_logits"}
 NOTES = "stemd"
 """The name of the notes in a file's metadata."""
+
+DAMAGED = (KeyError, ValueError, TypeError, IndexError, AttributeError, struct.error)
+"""What the readers of flatbuffers, JSON and arrays raise for bytes that are something else."""
 
 
 def notes(
@@ -59,8 +63,8 @@ def read_graph(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, An
     ------
     OSError
         The file cannot be read.
-    KeyError, ValueError, TypeError, IndexError, AttributeError, struct.error
-        It is no file that `ModelWriter` wrote with `notes`, or is damaged.
+    Exception
+        One of `DAMAGED`: `ModelWriter` did not write the file with `notes`, or it is damaged.
     """
     mapped: Any = np.memmap(path, np.uint8, "r")
     model = schema().Model.GetRootAs(memoryview(mapped))

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 PlainPrecision = Literal["fp32", "fp16"]
 """Of the kernels in the files of a set; arithmetic is float32."""
 StreamingPrecision = Literal["fp32", "mixed", "int8"]
-"""Of the arithmetic of what runs. int8: every convolution's is 8 bits wide; mixed: but for those of
-the layers that suffer most."""
+"""Of the arithmetic of what runs, from the most exact to the roughest. int8: all convolutions are 8
+bits wide; mixed: except those in sensitive layers. A family has some of them: see `Family`."""
 Precision = Literal[PlainPrecision, StreamingPrecision]
 
 OutputKind = Literal["sigmoid", "softmax"]

@@ -1,63 +1,108 @@
-"""What one run of a U-Net takes, counted by `graphs.counting` for every preset."""
+"""What one run of a compiled U-Net costs, calculated from the sizes of its layers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stemd.tflite_models.family import Cost
-from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec
+from stemd.tflite_models.spleeter.layers import SPLIT_FROM
+from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
+from stemd.tflite_models.spleeter.streaming import rows_needed
+from stemd.tflite_models.spleeter.unet import BINS, DEPTH, widths
+
+WEIGHTS, WEIGHTS_FP32 = 10e6, 39e6
+"""Bytes of a network's weights: with kernels of 8 bits, and of float32."""
+
+MEMORY_MB, MEMORY_MB_FP32 = 20, 50
+"""The most memory that a network needs."""
 
 
 @dataclass(frozen=True)
-class Block:
-    """What a network computes for one block.
+class _Layer:
+    """A convolution, with the operations that surround it.
 
     Attributes
     ----------
-    macs : float
+    name : str
+    macs : int
         Multiplications with addition.
-    macs_float : float
-        Multiplications that stay float32 in ``mixed``.
-    activations : float
-        As in `Cost`.
+    values : int
+        Numbers that its operations read and write.
     """
 
-    macs: float
-    macs_float: float
-    activations: float
-
-
-BLOCKS = {
-    (64, 1, 1, 8): Block(555e6, 96e6, 32e6),
-    (64, 2, 1, 8): Block(555e6, 96e6, 32e6),
-    (64, 3, 0, 8): Block(565e6, 106e6, 33e6),
-    (64, 4, 8, 0): Block(575e6, 116e6, 34e6),
-    (128, 16, 16, 0): Block(1079e6, 214e6, 64e6),
-    (128, 128, 0, 0): Block(1628e6, 475e6, 104e6),
-}
-"""By T, B, A and mirror, for the schemes of the presets."""
-
-WEIGHTS = {"fp32": 39e6, "mixed": 10e6, "int8": 10e6}
-"""Bytes of a network's weights, by precision."""
-
-MEMORY_MB = {"fp32": 50, "mixed": 20, "int8": 20}
-"""The most that a network needs, by precision."""
+    name: str
+    macs: int
+    values: int
 
 
 def cost_of(spec: GraphSpec) -> Cost:
-    """Return what one run takes.
+    """Return what one run costs.
 
-    Raises
-    ------
-    KeyError
-        No preset has this window.
+    The multiplications are exact. The activations are those of the two-stem networks, within 5 %.
     """
-    block = BLOCKS[spec.T, spec.B, spec.A, spec.mirror]
-    in_float = {"fp32": block.macs, "mixed": block.macs_float, "int8": 0.0}[spec.precision]
+    layers = list(_layers(spec))
+    macs = sum(each.macs for each in layers)
+    match spec.precision:
+        case "int8":
+            in_float = 0
+        case "mixed":
+            in_float = sum(each.macs for each in layers if each.name in KEPT_FLOAT)
+        case _:
+            in_float = macs
+    is_quantized = in_float < macs
     return Cost(
-        block.macs - in_float,
-        in_float,
-        WEIGHTS[spec.precision],
-        block.activations,
-        MEMORY_MB[spec.precision],
+        macs_int8=macs - in_float,
+        macs_float=in_float,
+        weights=WEIGHTS if is_quantized else WEIGHTS_FP32,
+        activations=4 * sum(each.values for each in layers),
+        memory_mb=MEMORY_MB if is_quantized else MEMORY_MB_FP32,
     )
+
+
+def _layers(spec: GraphSpec) -> Iterator[_Layer]:
+    needed = rows_needed(spec)
+    for name, inputs, outputs in widths():
+        side, number = name.split("/")
+        if side == "encoder":
+            yield _down(name, inputs, outputs, spec.T, int(number))
+        else:
+            yield _up(name, inputs, outputs, needed, spec.T, DEPTH - int(number))
+    places = spec.B * BINS
+    masks = 6 * CHANNELS * places + _cut(CHANNELS * spec.T * BINS, CHANNELS * places)
+    yield _Layer("head", 16 * CHANNELS * places, 3 * places + masks)
+
+
+def _down(name: str, inputs: int, outputs: int, rows: int, level: int) -> _Layer:
+    """Return a level of the encoder: a convolution with stride 2, and its activation."""
+    places = (rows >> level) * (BINS >> level)
+    activation = 2 * outputs if level < DEPTH else 0
+    values = (4 * inputs + outputs + activation) * places
+    return _Layer(name, 25 * inputs * outputs * places, values)
+
+
+def _up(
+    name: str, inputs: int, outputs: int, needed: list[tuple[int, int]], rows: int, level: int
+) -> _Layer:
+    """Return a level of the decoder: a sub-pixel convolution, and the join with the encoder's."""
+    (start, stop), (first, last) = needed[level], needed[level + 1]
+    bins = BINS >> level
+    places = (-(-stop // 2) - start // 2) * bins // 2  # each becomes four of the output
+    read, written = inputs * (last - first) * bins // 2, 4 * outputs * places
+    part, whole = outputs * (stop - start) * bins, outputs * (rows >> level) * bins
+    is_cut = part < whole
+    # How often the operations read and write the values: cut, padded and convolved for each parity,
+    # then joined and interleaved; wide layers have four convolutions, narrow ones have one.
+    if outputs >= SPLIT_FROM:
+        taps, values = 25, (16 if is_cut else 10) * read + 5 * written
+    else:
+        taps, values = 36, (3 if is_cut else 1) * read + 3 * written
+    values += _cut(written, part)
+    values += 8 * part + _cut(whole, part) if level else 2 * part  # the join, and the shift
+    return _Layer(name, taps * inputs * outputs * places, values)
+
+
+def _cut(whole: int, part: int) -> int:
+    """Return how many values it takes to keep a part."""
+    return whole + part if part < whole else 0

@@ -6,25 +6,28 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stemd.tflite_models.family import Cost, Family, Release, Sizes
+from stemd.tflite_models.family import Cost, Family, Sizes
 from stemd.tflite_models.graphs.spec import GraphSpec
-from stemd.tflite_models.spleeter.releases import NAME, RELEASES
+from stemd.tflite_models.spleeter.releases import NAME, RELEASES, SpleeterRelease
 from stemd.tflite_models.spleeter.unet import BINS, STRIDE, UNet
 
-WRITER = 6
-"""Version of what `streaming.compile_graph` writes."""
+COMPILED_VERSION = 6
+"""Of what `streaming.compile_graph` writes; see `Family.compiled_version`."""
 
 
-class Spleeter(Family[UNet]):
+class Spleeter(Family[SpleeterRelease, UNet]):
     """Deezer's networks, and those that are trained from them."""
 
     name = NAME
     sizes = Sizes(n_fft=4096, hop_length=1024, model_bins=BINS, stride=STRIDE)
     window = 128
-    version = WRITER
+    precisions = ("fp32", "mixed", "int8")
+    compiled_version = COMPILED_VERSION
     releases = RELEASES
 
-    def read(self, release: Release, folder: Path, origin: str | None = None) -> Iterator[UNet]:
+    def read(
+        self, release: SpleeterRelease, folder: Path, origin: str | None = None
+    ) -> Iterator[UNet]:
         """See `Family.read`."""
         from stemd.tflite_models.spleeter.checkpoint import Checkpoint
         from stemd.tflite_models.spleeter.variables import read_unet
@@ -57,4 +60,4 @@ class Spleeter(Family[UNet]):
         return cost_of(spec)
 
 
-FAMILY = Spleeter()
+SPLEETER = Spleeter()

@@ -14,8 +14,8 @@ from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
 from stemd.tflite_models.spleeter.layers import Layers
 from stemd.tflite_models.spleeter.unet import BINS, UNet, check_window
 
-WRITER = 1
-"""Version of what this module writes."""
+PLAIN_VERSION = 1
+"""Of what this module writes."""
 
 
 def write_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
@@ -54,7 +54,7 @@ def write_graph(unet: UNet, spec: GraphSpec, about: Mapping[str, Any]) -> bytes:
         whole = writer.op("MUL", [mask, window], "masked", window.shape)
     output = OUTPUTS[unet.masks]
     emitted = layers.slice_rows(whole, spec.first, spec.B, output)
-    metadata = notes(unet.stem, unet.details(), spec, WRITER, about)
+    metadata = notes(unet.stem, unet.details(), spec, PLAIN_VERSION, about)
     return writer.finish({INPUT: window}, {output: emitted}, metadata)
 
 

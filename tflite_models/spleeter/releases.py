@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from stemd.tflite_models.family import Publication, Release
 from stemd.tflite_models.spleeter.unet import Activations, Architecture
@@ -28,27 +29,37 @@ PUBLICATION = Publication(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SpleeterRelease(Release):
+    """An official archive of Spleeter's networks."""
+
+    architecture: Architecture
+
+
 def release(
     name: str,
     architecture: Architecture,
     archive_sha256: str,
     checkpoint_sha256: Mapping[str, str] | None = None,
     musdb18_sdr_db: Mapping[str, float] | None = None,
-) -> Release:
+) -> SpleeterRelease:
     """Return a release of Spleeter's networks; its figures are of table 1 of the citation."""
-    return Release(
-        name,
-        NAME,
-        architecture,
-        (DATA_FILE, INDEX_FILE),
-        PUBLICATION,
-        archive_sha256,
-        checkpoint_sha256 or {},
-        musdb18_sdr_db or {},
+    return SpleeterRelease(
+        name=name,
+        family=NAME,
+        stems=architecture.stems,
+        masks=architecture.masks,
+        weights_bytes=architecture.checkpoint_bytes,
+        files=(DATA_FILE, INDEX_FILE),
+        publication=PUBLICATION,
+        archive_sha256=archive_sha256,
+        checkpoint_sha256=checkpoint_sha256 or {},
+        musdb18_sdr_db=musdb18_sdr_db or {},
+        architecture=architecture,
     )
 
 
-RELEASES: Mapping[str, Release] = {
+RELEASES: Mapping[str, SpleeterRelease] = {
     each.name: each
     for each in (
         release(

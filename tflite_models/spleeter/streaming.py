@@ -18,7 +18,7 @@ import numpy as np
 from stemd.tflite_models.graphs.graph_file import INPUT, OUTPUTS, notes
 from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec
 from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
-from stemd.tflite_models.spleeter.family import WRITER
+from stemd.tflite_models.spleeter.family import COMPILED_VERSION
 from stemd.tflite_models.spleeter.layers import VALID, Layers
 from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
 from stemd.tflite_models.spleeter.unet import (
@@ -96,7 +96,7 @@ def compile_graph(
     -------
     bytes
         The file, the same for the same arguments. Where other operations are written for the same
-        numbers, `WRITER` is raised.
+        numbers, raise `COMPILED_VERSION`.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def compile_graph(
     out = _logits(layers, joined, unet.head, emitted)
     if unet.masks == "sigmoid":
         out = _masked(layers, out, window, spec)
-    metadata = notes(unet.stem, unet.details(), spec, WRITER, about)
+    metadata = notes(unet.stem, unet.details(), spec, COMPILED_VERSION, about)
     return writer.finish({INPUT: window}, {OUTPUTS[unet.masks]: out}, metadata)
 
 

@@ -49,13 +49,20 @@ class Architecture:
     @property
     def checkpoint_bytes(self) -> int:
         """Of all weights in a checkpoint: float32, each norm of four vectors."""
-        down, up = self.filters, (*self.filters[-2::-1], 1)
-        joined = (down[-1], *(2 * width for width in up[:-1]))
-        kernels = sum(25 * a * b for a, b in zip((CHANNELS, *down), down, strict=False))
-        kernels += sum(25 * a * b for a, b in zip(joined, up, strict=True))
-        vectors = 5 * (sum(down) + sum(up))  # a bias, and the norm's
+        kernels = sum(25 * inputs * outputs for _, inputs, outputs in widths(self.filters))
+        vectors = sum(5 * outputs for _, _, outputs in widths(self.filters))  # a bias, the norm's
         head = 16 * CHANNELS + CHANNELS
         return 4 * len(self.stems) * (kernels + vectors + head)
+
+
+def widths(filters: tuple[int, ...] = FILTERS) -> Iterator[tuple[str, int, int]]:
+    """Yield each 5×5 convolution's name, input channels and output channels, in order."""
+    up = (*filters[-2::-1], 1)
+    joined = (filters[-1], *(2 * width for width in up[:-1]))
+    sides = {"encoder": ((CHANNELS, *filters[:-1]), filters), "decoder": (joined, up)}
+    for side, channels in sides.items():
+        for level, (inputs, outputs) in enumerate(zip(*channels, strict=True), 1):
+            yield f"{side}/{level}", inputs, outputs
 
 
 @dataclass(frozen=True)

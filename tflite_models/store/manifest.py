@@ -171,7 +171,7 @@ def provenance_of(release: Release, checkpoint: dict[str, str], verified: bool) 
     )
 
 
-def plain_spec(family: Family[Any], precision: PlainPrecision) -> GraphSpec:
+def plain_spec(family: Family[Any, Any], precision: PlainPrecision) -> GraphSpec:
     """Return what the plain graphs of a family are made for: all of its window is emitted."""
     return GraphSpec(T=family.window, B=family.window, precision=precision)
 

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.families import family_of
+from stemd.tflite_models.family import Family, W
 from stemd.tflite_models.files import explained, locked
+from stemd.tflite_models.graphs.graph_file import DAMAGED
 from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind
 from stemd.tflite_models.store.manifest import FileRecord, Manifest, read_manifest
 from stemd.tflite_models.store.set_folder import graph_name, is_as_written, write_set
@@ -97,15 +99,32 @@ class ModelSet:
         return _paths(folder, self._cached(folder, spec) or self._derive(folder, spec))
 
     def write_graphs(self, spec: GraphSpec) -> Iterator[tuple[str, bytes]]:
-        """Derive the graphs for a spec, one by one, as (stem, content of the file)."""
+        """Derive the graphs for a spec, one by one, as (stem, content of the file).
+
+        Raises
+        ------
+        ModelError
+            A file cannot be read, is damaged, or holds another stem's network; while iterating.
+        """
         family = family_of(self.family)
         for stem, path in self.paths.items():
-            weights = family.reopen(path)
+            weights = self._reopen(family, path)
             if weights.stem != stem:
                 raise ModelError(
                     f"{path} holds the network of {weights.stem}, expected {stem}; {self.remedy}"
                 )
             yield stem, family.compile(weights, spec, self.manifest.about)
+
+    def _reopen(self, family: Family[Any, W], path: Path) -> W:
+        try:
+            return family.reopen(path)
+        except OSError as error:
+            raise ModelError(f"{path}: {error.strerror}; {self.remedy}") from error
+        except DAMAGED as error:
+            raise ModelError(
+                f"{path}: is not a network of the {family.name} family that stemd wrote, or is "
+                f"damaged; {self.remedy}"
+            ) from error
 
     def _derive(self, folder: Path, spec: GraphSpec) -> Manifest:
         with explained(f"deriving the graphs of {self.name}", "XDG_CACHE_HOME"):
@@ -141,7 +160,7 @@ class ModelSet:
     def _key(self, spec: GraphSpec) -> str:
         """Name the folder after everything that determines the graphs."""
         sources = [(record.stem, record.sha256) for record in self.manifest.files]
-        everything = json.dumps([family_of(self.family).version, spec.as_dict(), sources])
+        everything = json.dumps([family_of(self.family).compiled_version, spec.as_dict(), sources])
         return f"{self.name}-{spec}-{hashlib.sha256(everything.encode()).hexdigest()[:16]}"
 
 

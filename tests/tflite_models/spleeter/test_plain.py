@@ -1,7 +1,6 @@
 """The graphs: right numbers, whatever the window, and files that others can use."""
 
 import json
-import math
 import os
 from dataclasses import replace
 
@@ -10,7 +9,6 @@ import pytest
 
 import reference_unet
 import tiny_model as tiny
-from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.flatbuffer import schema
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
@@ -204,20 +202,6 @@ def test_a_window_that_cannot_be_halved_six_times_is_refused(unet, write):
 def test_a_plain_graph_is_never_quantized(unet, precision):
     with pytest.raises(ValueError, match=f"precision='{precision}': a plain graph is fp32 or fp16"):
         write_graph(unet, GraphSpec(precision=precision), ABOUT)
-
-
-@pytest.mark.parametrize("cut", [0, 4, 100, 0.5, 0.99])
-def test_a_cut_file_gives_no_weights(unet, tmp_path, cut):
-    data = write_graph(unet, GraphSpec(), ABOUT)
-    path = tmp_path / "cut.tflite"
-    path.write_bytes(data[: math.floor(cut * len(data)) if isinstance(cut, float) else cut])
-    with pytest.raises(ModelError, match=r"cut\.tflite: is not a network that stemd wrote, or is"):
-        read_weights(path)
-
-
-def test_a_missing_file_gives_no_weights(tmp_path):
-    with pytest.raises(ModelError, match=r"none\.tflite: No such file"):
-        read_weights(tmp_path / "none.tflite")
 
 
 def test_a_graph_that_is_no_ordinary_file_is_not_waited_for(tmp_path):

@@ -13,7 +13,7 @@ from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.spleeter import layers
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
-from stemd.tflite_models.spleeter.family import WRITER
+from stemd.tflite_models.spleeter.family import COMPILED_VERSION
 from stemd.tflite_models.spleeter.layers import subpixel_kernel
 from stemd.tflite_models.spleeter.plain import write_graph
 from stemd.tflite_models.spleeter.streaming import MOST_SHIFT, compile_graph, rows_needed
@@ -169,14 +169,14 @@ def test_norms_are_exact_on_either_side_of_the_bound(level, scale, shift, unets,
 
 
 def test_other_operations_have_another_version(unets):
-    """What WRITER says: no graph is cached under the version of another one."""
+    """What COMPILED_VERSION says: no graph is cached under the version of another one."""
     digest = sha256()
     for activations in (tiny.OFFICIAL_2, tiny.OFFICIAL_4):
         for precision in get_args(StreamingPrecision):
             for b, a, mirror in ((8, 8, 0), (1, 1, 8), (64, 0, 0)):
                 spec = GraphSpec(64, b, a, mirror, precision)
                 digest.update(structure(compile_graph(unets[activations], spec, {})).encode())
-    assert (WRITER, digest.hexdigest()[:16]) == (6, "9e5dc65c76290588")
+    assert (COMPILED_VERSION, digest.hexdigest()[:16]) == (6, "9e5dc65c76290588")
 
 
 def structure(data: bytes) -> str:

@@ -334,7 +334,7 @@ def test_other_weights_or_another_writer_give_other_graphs(
     library, installed, other_checkpoint_dir, monkeypatch
 ):
     first = library.find("2stems").graphs(SPEC)["vocals"]
-    monkeypatch.setattr(family_of("spleeter"), "version", 0)
+    monkeypatch.setattr(family_of("spleeter"), "compiled_version", 0)
     second = library.find("2stems").graphs(SPEC)["vocals"]
     Installer(library).install("2stems", other_checkpoint_dir, allow_unverified=True)
     third = library.find("2stems").graphs(SPEC)["vocals"]
@@ -413,6 +413,32 @@ def test_stems_that_were_exchanged_in_a_set_are_told(library, installed, exchang
     exchange(installed)
     with pytest.raises(ModelError, match=r"(holds the network of|names the stems) .*expected"):
         library.find("2stems").graphs(SPEC)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:4],
+        lambda content: content[:100],
+        lambda content: content[: len(content) // 2],
+        lambda content: content[: len(content) * 99 // 100],
+        lambda content: b"\x20\x00\x00\x00TFL3" + bytes(100),
+        lambda content: content.replace(b"encoder_activation", b"encoder_activatiom"),
+    ],
+)
+def test_a_file_that_is_no_network_of_the_family_is_an_error(library, installed, damage):
+    found, path = library.find("2stems"), first_graph(installed)
+    path.write_bytes(damage(path.read_bytes()))
+    expected = (
+        rf"{path}: is not a network of the spleeter family that stemd wrote, or is damaged; "
+        "run `stemd models install 2stems`"
+    )
+    with pytest.raises(ModelError, match=expected):
+        list(found.write_graphs(SPEC))
+    path.unlink()
+    with pytest.raises(ModelError, match=rf"{path}: No such file or directory; run"):
+        list(found.write_graphs(SPEC))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from damaged import damaged_four_stems
 from known_sets import TWO
 from stemd.daemon.cli import models
 from stemd.daemon.presets import PRESETS
@@ -60,6 +61,14 @@ def test_list_shows_the_bundled_set_and_how_to_get_the_other(stemd_models):
     )
     stems = "vocals, piano, drums, bass, other"
     assert re.match(rf"5stems +- .* no +{stems} +available: stemd models install 5stems$", five)
+
+
+def test_list_shows_the_default_set_first(stemd_models, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    damaged_four_stems(tmp_path)
+    _, first, second, *_ = stemd_models("list").output.splitlines()
+    assert re.match(r"4stems +installed .* by default .* UNUSABLE", first)
+    assert re.match(r"2stems +bundled .* on request", second)
 
 
 def test_list_marks_unverified_and_damaged_sets(stemd_models, small, bundled, other_checkpoint_dir):
