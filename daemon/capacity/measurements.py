@@ -1,4 +1,4 @@
-"""The measurements of this machine, cached in a file."""
+"""The measurements of this machine, cached in a file for each version of stemd."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 20
 """The most bytes of the cache file; a longer file has another content."""
+
+MOST_FILES = 8
+"""The files that are kept: of this machine, and of other machines that share the home folder, for
+each version of stemd and of the runtime. The next one to be made removes the oldest."""
 
 
 class Remembered(BaseModel):
@@ -55,20 +59,21 @@ class _Content(BaseModel):
     """The content of the cache file."""
 
     machine: dict[str, str]
-    remembered: dict[str, Any]
-    """Each is a `Remembered`, or a value that another version of stemd has written."""
+    remembered: dict[str, Remembered]
+    """By the work, as text."""
 
 
 class Measurements:
     """The measurements of this machine, cached in a file.
 
     The first measurement makes the file. A file that is damaged or of another machine counts as
-    empty. If the file cannot be written, measurements are not stored.
+    empty. If the file cannot be written, measurements are not stored. Another version of stemd, or
+    another runtime, has a file of its own and starts with an empty one.
 
     Parameters
     ----------
     path : Path, optional
-        By default one in the user's cache folder that no other version or machine uses.
+        By default one in the user's cache folder, named after `describe_machine`.
 
     Attributes
     ----------
@@ -86,9 +91,7 @@ class Measurements:
 
     def recall(self, work: Work) -> Remembered | None:
         """Return the measurements of this work, if there are any."""
-        with suppress(KeyError, ValidationError):
-            return Remembered.model_validate(self._read()[str(work)])
-        return None
+        return self._read().get(str(work))
 
     def measure(self, work: Work, enough: int | None = None) -> Remembered:
         """Measure, and store the result; one process at a time, so that none slows another.
@@ -112,7 +115,7 @@ class Measurements:
             if known and enough is not None:
                 best, times = min(best, known.best, key=lambda each: each.load), known.times + 1
             remembered = Remembered(best=best, times=times)
-            self._write({**self._read(), str(work): remembered.model_dump()})
+            self._write({**self._read(), str(work): remembered})
         return remembered
 
     @contextmanager
@@ -125,17 +128,18 @@ class Measurements:
                 log.info("%s cannot be written, so nothing is remembered: %s", self.path, error)
             yield
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, Remembered]:
         with suppress(OSError, ValidationError):
             content = _Content.model_validate_json(read_ordinary(self.path, MOST_BYTES))
             if content.machine == self._machine:
                 return content.remembered
         return {}
 
-    def _write(self, remembered: dict[str, Any]) -> None:
+    def _write(self, remembered: dict[str, Remembered]) -> None:
         content = _Content(machine=self._machine, remembered=remembered)
         with suppress(OSError):
             write_whole(self.path, content.model_dump_json(indent=1).encode(), PRIVATE)
+            _remove_oldest(self.path.parent)
 
 
 def _file_name(machine: dict[str, str]) -> str:
@@ -143,12 +147,19 @@ def _file_name(machine: dict[str, str]) -> str:
     return f"machine-{sha256(json.dumps(machine).encode()).hexdigest()[:16]}.json"
 
 
+def _remove_oldest(folder: Path) -> None:
+    """Remove all but the `MOST_FILES` files that were written last."""
+    files = sorted(folder.glob("machine-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    for path in files[:-MOST_FILES]:
+        path.unlink(missing_ok=True)
+
+
 def describe_machine() -> dict[str, str]:
     """Return what determines the speed: if any of it changes, measurements are not valid."""
     from importlib.metadata import version  # modules that the daemon seldom needs
 
     runtime = runtime_name()
-    graphs = ", ".join(str(load().version) for load in FAMILIES.values())
+    graphs = ", ".join(str(each.compiled_version) for each in FAMILIES.values())
     return {
         "host": platform.node(),
         "processor": processor_name(),

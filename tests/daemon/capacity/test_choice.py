@@ -262,19 +262,17 @@ class TestMeasurements:
         Measurements(path).measure(work)
         assert Measurements(path).recall(work).best.load == MOST_LOAD
 
-    def test_what_another_version_has_measured_in_its_own_way_stays(self, loads, tmp_path):
-        path, works = (
-            tmp_path / "machine.json",
-            [Work(SCHEME, TWO, "mixed", each) for each in (1, 2)],
-        )
-        Measurements(path).measure(works[0])
-        content = json.loads(path.read_text())
-        content["remembered"]["later"] = {"joules": 3}
-        content["remembered"][str(works[0])]["joules"] = 3
-        path.write_text(json.dumps(content))
-        assert Measurements(path).recall(works[0]) is not None
-        Measurements(path).measure(works[1])
-        assert content["remembered"].items() <= json.loads(path.read_text())["remembered"].items()
+    def test_only_the_files_that_were_written_last_are_kept(self, loads, monkeypatch):
+        work, paths = Work(SCHEME, TWO, "mixed", 1), []
+        for number in range(measurements.MOST_FILES + 3):
+            monkeypatch.setattr(measurements, "VERSION", f"0.{number}")
+            Measurements().measure(work)
+            paths.append(Measurements().path)
+            os.utime(paths[-1], ns=(number, number))
+        monkeypatch.setattr(measurements, "VERSION", "1.0")
+        Measurements().measure(work)
+        kept = [*paths[-measurements.MOST_FILES + 1 :], Measurements().path]
+        assert set(paths[0].parent.glob("machine-*.json")) == set(kept)
 
     def test_measurements_are_for_their_owner_alone(self, loads, tmp_path):
         Measurements(tmp_path / "machine.json").measure(Work(SCHEME, TWO, "mixed", 1))
