@@ -56,7 +56,7 @@ def share_rest(estimates: Magnitudes, mixture: Magnitudes) -> None:
         rest -= power[0]
         np.maximum(rest, 0, out=rest)
         others = power[1:]
-        others += EPSILON / len(others)
+        others += EPSILON / max(len(others), 1)
         others *= rest / others.sum(axis=0)
         np.sqrt(others, out=estimates[1:])
         if bad is not None:

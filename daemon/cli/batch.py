@@ -1,8 +1,10 @@
 """Separates one song after the other with the same networks, and says how each went."""
 
 import json
+import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +37,17 @@ class Outcome:
     """The files that were written."""
     warnings: list[str] = field(default_factory=list)
     times_real_time: float = 0.0
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is a list of outcomes."""
+    try:
+        outcomes = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(outcomes, list) and all(
+        isinstance(each, dict) and {"song", "state"} <= each.keys() for each in outcomes
+    )
 
 
 class Batch:
@@ -72,6 +85,7 @@ class Batch:
     ) -> None:
         self.works = works
         self.outcomes: list[Outcome] = []
+        self._song_of: dict[Path, str] = {}  # by each file that this run has written
         self._extension = extension
         self._resume = resume
         self._files = wanted_files(works[0].networks.stems, only, karaoke)
@@ -96,8 +110,32 @@ class Batch:
             return AudioFileError.exit_code
         return DamagedSongError.exit_code if counts["damaged"] else 0
 
-    def write_report(self, path: Path) -> None:
-        """Write the outcomes as JSON; StemdError if that fails."""
+    @contextmanager
+    def reporting(self, path: Path) -> Iterator[None]:
+        """Write the outcomes as JSON at the end, however it ends.
+
+        Raises
+        ------
+        StemdError
+            The file cannot be written, or is no report of an earlier run. It does not take the
+            place of another error.
+        """
+        if os.path.lexists(path) and not _is_report(path):
+            raise StemdError(
+                f"{path} is there already, and is no report of an earlier run: give another name "
+                "(--report)"
+            )
+        try:
+            yield
+        except BaseException:
+            try:
+                self._write_report(path)
+            except StemdError as error:
+                echo_error(error)
+            raise
+        self._write_report(path)
+
+    def _write_report(self, path: Path) -> None:
         text = json.dumps([asdict(outcome) for outcome in self.outcomes], indent=2)
         try:
             write_whole(path, text.encode() + b"\n")
@@ -129,6 +167,7 @@ class Batch:
             destination = replace(
                 destination, song=song.fingerprint, settings=self._settings, tags=song.tags
             )
+            self._check_not_written(destination)
             if self._resume and destination.is_done(self._files):
                 echo(f"{song.name} is done already", err=True)
                 return Outcome(str(path), "done already")
@@ -146,6 +185,7 @@ class Batch:
                     work.networks.masks,
                     self._files,
                 )
+        self._song_of |= dict.fromkeys(separated.files, song.name)
         stems = [str(file) for file in separated.files]
         echo(*stems)
         warnings = []
@@ -165,6 +205,15 @@ class Batch:
             warnings.insert(0, str(error))
         state: Final = "damaged" if damage else "separated"
         return Outcome(str(path), state, seconds, stems, warnings, speed)
+
+    def _check_not_written(self, destination: Destination) -> None:
+        """Raise AudioFileError if a file of this song is one of an earlier song of this run."""
+        for target in destination.targets(self._files):
+            if target in self._song_of:
+                raise AudioFileError(
+                    f"{target} is a stem of {self._song_of[target]}, which has the same name: let "
+                    "--name have {file}, or separate this song alone into another folder (-o)"
+                )
 
     @cached_property
     def _loaded(self) -> tuple[Work, ByStem]:

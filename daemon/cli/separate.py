@@ -1,6 +1,7 @@
 """`stemd separate`: separates songs, with a progress bar."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -163,11 +164,8 @@ def separate(
     batch = Batch(works, MaskExtension(mask_extension), only, karaoke, resume)
     wanted = Destination(folder or Path(), suffix, subtype, force, template=template or "{stem}")
     wanted.check_template()
-    try:
+    with batch.reporting(report) if report else nullcontext():
         status = _separate_songs(batch, songs, wanted, bool(folder), bool(template))
-    finally:
-        if report:
-            batch.write_report(report)
     if status:
         raise SystemExit(status)
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain, count
 from pathlib import Path
 
 from stemd.daemon.errors import AudioFileError
@@ -22,7 +23,7 @@ def songs_among(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
     """Yield each song once, with the folder for its stems below the output folder.
 
     The folder has the song's name without its suffix; where another song has that, with it, or
-    with the name of the song's folder. Folders are searched with all folders in them, in the order
+    with the name of the song's folder, and then with a number. Folders are searched with all folders in them, in the order
     of names; stemd's own stems in them are left out. What a playlist names is relative to it.
 
     Parameters
@@ -38,11 +39,12 @@ def songs_among(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
     seen, taken = set(), set()
     for path in paths:
         for song, folder in _songs_of(path):
-            if song in seen:
+            if (place := os.path.realpath(song)) in seen:
                 continue
-            seen.add(song)
+            seen.add(place)
             names = (folder, folder.with_name(song.name), Path(song.parent.name) / song.name)
-            free = next((name for name in names if name not in taken), folder)
+            numbered = (folder.with_name(f"{song.name} {number}") for number in count(2))
+            free = next(name for name in chain(names, numbered) if name not in taken)
             taken.add(free)
             yield song, free
 

@@ -85,8 +85,8 @@ class DamageReport:
         return ", ".join(told)
 
     def _told(self, damage: Damage) -> str:
-        minutes, seconds = divmod(damage.at / self.samplerate, 60)
-        place = f"{minutes:.0f}:{seconds:05.2f}"
+        minutes, hundredths = divmod(round(100 * damage.at / self.samplerate), 6000)
+        place = f"{minutes}:{hundredths / 100:05.2f}"
         if not damage.frames:
             return f"an unknown length is missing at {place}"
         return f"{damage.frames / self.samplerate:.2f} s are missing at {place}"

@@ -15,11 +15,18 @@ LEVEL = "level+info"
 _LINE = re.compile(r"((?:\[\S+ @ \w+\] )*)\[(\w+)\] (.*)")
 """The parts of ffmpeg that speak, the level, and what they say."""
 
-_FRAME = re.compile(r"n:\s*\d+ pts:\s*(\S+) .*\bchannels:(\d+) .*\brate:(\d+) nb_samples:(\d+)")
+_FRAME = re.compile(
+    r"\[Parsed_ashowinfo_\d+ @ \w+\] \[info\] n:\s*\d+ pts:\s*(\S+) .*\bchannels:(\d+) "
+    r".*\brate:([1-9]\d*) nb_samples:(\d+)"
+)
 _DURATION = re.compile(r"\s*Duration: (\d+):(\d+):(\d+\.\d+)")
 _PICTURES = re.compile(r"\s*Stream #0:.*: Video: (?!.*\(attached pic\))")
 _CORRUPT = re.compile(r"Packet corrupt|corrupt (?:input packet|decoded frame)")
 _TAG = re.compile(r"\s*(title|artist|album|date|genre|track) +: (.*)")
+_INPUT = re.compile(r"\s*(?:Input #|Stream #0:\S*: Audio)")
+"""The parts whose tags are the song's: Ogg has them in the stream."""
+_OTHER = re.compile(r"\s*(?:Stream|Chapter|Program) ")
+"""Parts that have tags of their own: a cover's picture, a chapter."""
 _OWN_OUTPUT = re.compile(r"\[(?:out#|aost#|wav )")
 _ESTIMATED = "Estimating duration from bitrate"
 
@@ -41,6 +48,9 @@ BEHIND_END_S = 0.3
 
 SHORT_S = 0.1
 """How much shorter than declared a whole file may be."""
+
+PADDING, LONGEST_PADDING_S = 2304, 0.3
+"""Frames that an encoder of MP3 adds at the ends, which take longer at low rates."""
 
 
 class Piece(NamedTuple):
@@ -85,6 +95,7 @@ class FfmpegLog:
         self.tags: dict[str, str] = {}
         self._declared_s: float | None = None
         self._is_estimated = self._has_pictures = False
+        self._has_songs_tags = True  # the part of the description that is being read
         self._position = 0.0  # frames of the output
         self._next_s: float | None = None  # when the next sound is due
         self._last_rate = 0
@@ -111,7 +122,9 @@ class FfmpegLog:
         """
         at = round(self._position)
         missing = self.expected - at
-        is_short = not self._is_estimated and missing > SHORT_S * self.samplerate
+        padding = min(PADDING, LONGEST_PADDING_S * self.samplerate)
+        tolerated = max(SHORT_S * self.samplerate, padding)
+        is_short = not self._is_estimated and missing > tolerated
         if is_short and (
             self.damage.is_near(at) or not self._has_pictures
         ):  # which may last longer
@@ -132,6 +145,10 @@ class FfmpegLog:
                 self._take_description(text)
 
     def _take_description(self, text: str) -> None:
+        if _INPUT.match(text):
+            self._has_songs_tags = True
+        elif _OTHER.match(text):
+            self._has_songs_tags = False
         if duration := _DURATION.match(text):
             hours, minutes, seconds = map(float, duration.groups())
             self._declared_s = hours * 3600 + minutes * 60 + seconds
@@ -139,7 +156,7 @@ class FfmpegLog:
             self._has_pictures = True
         elif _ESTIMATED in text:
             self._is_estimated = True
-        elif tag := _TAG.match(text):
+        elif self._has_songs_tags and (tag := _TAG.match(text)):
             self.tags.setdefault(TAGS[tag[1]], tag[2])
 
     def _take_frame(self, pts: str, samplerate: int, frames: int, is_mono: bool) -> None:

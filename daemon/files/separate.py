@@ -80,6 +80,8 @@ def separate(
 ) -> Separated:
     """Write one file for each stem, aligned with the song and of its length and sample rate.
 
+    An encoded file may be padded at its end, and Opus has a rate of its own.
+
     Parameters
     ----------
     song : Song

@@ -29,8 +29,8 @@ from stemd.tflite_models.files import open_ordinary
 
 STANDARD_INPUT = Path("-")
 
-HEAD_BYTES = 2**16
-"""Of a song, for its fingerprint: tags and the first sound."""
+READ_BYTES = 2**20
+"""Of a song, read at once for its fingerprint."""
 
 MIN_SAMPLERATE, MAX_SAMPLERATE = 100, 1_536_000
 """Frames per second; a damaged header may tell any."""
@@ -120,8 +120,11 @@ class Song:
         if self.path == STANDARD_INPUT:
             return ""
         with open_ordinary(self.path) as file:
-            size, head = os.fstat(file.fileno()).st_size, file.read(HEAD_BYTES)
-        return f"{self.path.name}, {size} bytes, {crc32(head):08x}"
+            checksum = 0
+            while data := file.read(READ_BYTES):
+                checksum = crc32(data, checksum)
+            size = file.tell()
+        return f"{self.path.name}, {size} bytes, {checksum:08x}"
 
     def close(self) -> None:
         """Close the file, and end the program that decodes it."""
@@ -142,10 +145,11 @@ class Song:
 
     def check_not_among(self, targets: Iterable[Path]) -> None:
         """Raise an error if a stem would replace the song."""
+        source = self._source
         for target in targets:
-            if target.exists() and self.path.exists() and target.samefile(self.path):
+            if source and target.exists() and source.exists() and target.samefile(source):
                 raise AudioFileError(
-                    f"a stem would overwrite the song itself, {self.path}: give another folder (-o)"
+                    f"a stem would overwrite the song itself, {target}: give another folder (-o)"
                 )
 
     def _open(self, is_bundled: bool) -> Decoder:

@@ -39,6 +39,11 @@ def _as_file_name(text: str) -> str:
     return re.sub(r"[/\0]", "_", text).strip(". ")[:LONGEST_NAME] or "unknown"
 
 
+def _as_text(text: str) -> str:
+    """Return a text that UTF-8 can write."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def origin_of(path: Path) -> str:
     """Return which song a file is a stem of, and how it was made; empty if it is none."""
     comment = comment_of(path)
@@ -106,7 +111,9 @@ class Destination:
 
     def tags_of(self, name: str) -> dict[str, str]:
         """Return the tags of a stem's file: the song's, its title with the stem's name added."""
-        tags = {key: text.replace("\0", "")[:LONGEST_TAG] for key, text in self.tags.items()}
+        tags = {
+            key: _as_text(text.replace("\0", ""))[:LONGEST_TAG] for key, text in self.tags.items()
+        }
         if "title" in tags:
             tags["title"] += f" ({name})"
         if self.song:
@@ -122,7 +129,7 @@ class Destination:
         if self.may_replace:
             return
         for target in self.targets(names):
-            is_own = self.song and origin_of(target).startswith(f"{self.song}; ")
+            is_own = self.song and origin_of(target).startswith(f"{_as_text(self.song)}; ")
             if os.path.lexists(target) and not is_own:
                 raise AudioFileError(
                     f"{target} is there already, perhaps of another song: give another folder "
@@ -132,7 +139,8 @@ class Destination:
     @property
     def _origin(self) -> str:
         samples = f"; {self.subtype}" if self.suffix in SUBTYPES else ""
-        return f"{self.song}; {self.settings}{samples}"
+        # A file's name need not be text.
+        return f"{_as_text(self.song)}; {self.settings}{samples}"
 
     def open(
         self, name: str, target: Path, part: Path, descriptor: int, samplerate: int

@@ -44,14 +44,22 @@ def refuse_problems(config: Config) -> None:
 
 
 def problems_of_networks(config: Config) -> Iterator[Problem]:
-    """Yield why the wanted networks cannot be used; each file is checked."""
+    """Yield why the networks that `stemd run` would take cannot be used; each file is checked."""
     wishes = config.separation
+    try:
+        wishes = completed(config).separation
+    except StemdError as error:
+        yield error
+    except ModelError:
+        pass  # `choose_networks` raises it again
     try:
         chosen = choose_networks(wishes.networks, wishes.stems)
     except (StemdError, ModelError) as error:
         yield error
     else:
-        yield from _errors_of([partial(find_networks, chosen.name), partial(_refuse_works, config)])
+        works = wishes.works(chosen)
+        checks = (partial(refuse_without_residual, work) for work in works)
+        yield from _errors_of([partial(find_networks, chosen.name), *checks])
 
 
 def other_problems(config: Config) -> Iterator[Problem]:
@@ -71,8 +79,3 @@ def _errors_of(checks: Iterable[Callable[[], object]]) -> Iterator[Problem]:
         except (StemdError, ModelError) as error:
             yield error
 
-
-def _refuse_works(config: Config) -> None:
-    wishes = completed(config).separation
-    for work in wishes.works(choose_networks(wishes.networks, wishes.stems)):
-        refuse_without_residual(work)

@@ -1,6 +1,7 @@
 """`stemd separate` as a user runs it: every option, the files it writes, a clean end."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -205,6 +206,78 @@ def test_many_songs_are_separated_in_one_run_and_a_broken_one_stops_none(
     assert "4 songs: 3 done already, 1 not separated" in ended.stderr
     assert ended.stdout == ""
     assert (tmp_path / "stems/b/01/vocals.wav").stat().st_mtime_ns == before
+
+
+def test_songs_of_one_name_never_replace_each_others_stems(stemd, two_seconds, tmp_path):
+    """Two takes that begin with the same silence, and have no tags."""
+    x, rate = soundfile.read(two_seconds)
+    for take, loud in (("1", 0.5), ("2", 0.9)):
+        (tmp_path / take).mkdir()
+        both = np.concatenate([np.zeros((rate // 2, 2)), loud * x[:rate]])
+        soundfile.write(tmp_path / take / "take.wav", both, rate, subtype="PCM_16")
+    words = ["separate", "--preset", "seed", "--only", "vocals"]
+    ended = stemd(*words, "1/take.wav", "-o", "stems", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    ended = stemd(*words, "2/take.wav", "-o", "stems", "--resume", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "vocals.wav is there already, perhaps of another song" in ended.stderr
+    words += ["1/take.wav", "2/take.wav", "--name", "{title}/{stem}", "--force", "-o", "named"]
+    ended = stemd(*words, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stdout.splitlines() == ["named/unknown/vocals.wav"]
+    assert "named/unknown/vocals.wav is a stem of 1/take.wav, which has the same name" in (
+        ended.stderr
+    )
+
+
+def test_a_report_replaces_no_file_but_a_report_and_hides_no_error(stemd, two_seconds, tmp_path):
+    words = ["separate", str(two_seconds), "--preset", "seed", "--only", "vocals", "-o", "stems"]
+    song = tmp_path / "song.flac"
+    shutil.copy(two_seconds, song)
+    ended = stemd(*words, "--force", "--report", song.name, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "song.flac is there already, and is no report of an earlier run" in ended.stderr
+    assert song.read_bytes() == two_seconds.read_bytes()
+    for _ in range(2):
+        ended = stemd(*words, "--report", "report.json", cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+    ended = stemd("separate", "none.wav", "--report", "nowhere/report.json", cwd=tmp_path)
+    first, *others = ended.stderr.splitlines()
+    assert first.startswith("stemd: cannot write the report nowhere/report.json: ")
+    assert others == ["stemd: cannot read none.wav: there is no such file"]
+
+
+def test_a_song_that_is_standard_input_is_not_replaced(environment, two_seconds, tmp_path):
+    song = tmp_path / "vocals.wav"
+    x, rate = soundfile.read(two_seconds)
+    soundfile.write(song, x, rate)
+    before = song.read_bytes()
+    command = [STEMD, "separate", "-", "-o", ".", "--force", "--preset", "seed"]
+    with song.open() as given:
+        ended = subprocess.run(
+            command, stdin=given, env=environment, cwd=tmp_path, capture_output=True, text=True
+        )
+    assert ended.returncode == 1
+    assert "a stem would overwrite the song itself, vocals.wav" in ended.stderr
+    assert song.read_bytes() == before
+
+
+def test_the_name_of_a_song_need_not_be_text(environment, two_seconds, tmp_path):
+    for suffix in (b"wav", b"mp3"):
+        name = b"caf\xe9." + suffix
+        soundfile.write(tmp_path / f"song.{suffix.decode()}", *soundfile.read(two_seconds))
+        (tmp_path / f"song.{suffix.decode()}").rename(os.fsdecode(bytes(tmp_path) + b"/" + name))
+        for way in ("wav", "flac", "mp3"):
+            words = ["-o", f"{way} of {suffix.decode()}", "--format", way, "--preset", "seed"]
+            for resume, said in (((), b"times real time"), (("--resume",), b"is done already")):
+                ended = subprocess.run(
+                    [STEMD, "separate", name, *words, "--only", "vocals", *resume],
+                    env=environment,
+                    cwd=tmp_path,
+                    capture_output=True,
+                )
+                assert ended.returncode == 0, ended.stderr
+                assert said in ended.stderr
 
 
 @pytest.mark.parametrize("way", ["pipe", "file"])

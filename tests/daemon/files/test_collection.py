@@ -44,6 +44,20 @@ def test_songs_of_one_name_get_a_folder_each(music):
     assert list(found(*songs).values()) == ["01", "01.flac", "01.wav"]
 
 
+def test_songs_of_folders_of_one_name_get_a_folder_each(music):
+    names = [f"{number}/c/x.mp3" for number in range(6)]
+    assert list(found(*names).values()) == ["x", "x.mp3", "c/x.mp3", *_numbered(range(2, 5))]
+
+
+def _numbered(numbers) -> list[str]:
+    return [f"x.mp3 {number}" for number in numbers]
+
+
+def test_a_song_that_is_named_by_two_paths_is_one(music):
+    song = music / "a" / "01.wav"
+    assert list(found(song, song.absolute())) == ["music/a/01.wav"]
+
+
 def test_a_song_that_is_named_twice_is_one(music):
     assert list(found(music / "a/01.wav", music / "a", "-")) == [
         *("music/a/01.wav", "music/a/02.MP3", "-"),

@@ -108,3 +108,32 @@ def test_what_is_cut_for_certain_is_told():
 
 def test_a_message_without_an_end_of_line_hides_no_frame():
     assert frames(fed("[alac @ 0x5] [warning] is not implemented. " + TEN[0])) == [100]
+
+
+def test_a_tag_that_looks_like_a_frame_is_none():
+    tag = "[info]     title           : n: 0 pts:0 x channels:1 x rate:0 nb_samples:5"
+    log = fed(tag, *TEN)
+    assert frames(log) == [100] * 10
+    assert log.tags == {"title": "n: 0 pts:0 x channels:1 x rate:0 nb_samples:5"}
+
+
+def test_tags_are_those_of_the_song_and_of_its_sound():
+    """As of an M4A with chapters and a cover, and of Ogg."""
+    log = fed(
+        "[info] Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'file:song.m4a':",
+        "[info]   Metadata:",
+        "[info]     artist          : Nino",
+        DURATION,
+        "[info]   Chapters:",
+        "[info]     Chapter #0:0: start 0.000000, end 1.000000",
+        "[info]       Metadata:",
+        "[info]         title           : Chapter one",
+        "[info]   Stream #0:1: Video: png, rgb24(pc), 16x16, 90k tbr (attached pic)",
+        "[info]       Metadata:",
+        "[info]         title           : Cover (front)",
+        "[info]   Stream #0:0(und): Audio: vorbis, 44100 Hz, stereo, fltp",
+        "[info]       Metadata:",
+        "[info]         album           : Songs",
+        *TEN,
+    )
+    assert log.tags == {"artist": "Nino", "album": "Songs"}

@@ -61,6 +61,14 @@ def test_every_kind_of_song_is_read_whole_and_at_its_level(kind, maker, noise):
         assert damage == []
 
 
+@pytest.mark.parametrize("samplerate", [8_000, 11_025, 12_000, 16_000, 48_000])
+def test_a_whole_mp3_of_any_rate_is_whole(samplerate, maker, tmp_path):
+    for options in (("-b:a", "64k"), ("-q:a", "4"), ("-b:a", "32k", "-ac", "1")):
+        path = tmp_path / "song.mp3"
+        run_ffmpeg("-y", "-i", maker.noise, "-ar", str(samplerate), *options, path)
+        assert read(path)[1] == []
+
+
 def test_a_file_that_declares_too_much_is_told_as_short(maker):
     (damage,) = read(maker.make(TOO_MUCH))[1]
     assert damage == pytest.approx((SECONDS, SECONDS), abs=0.1)

@@ -93,3 +93,11 @@ def test_damaged_networks_alone_are_no_error_of_the_configuration(tmp_path, monk
     damaged_four_stems(tmp_path)
     with pytest.raises(ModelError, match="run `stemd models install 4stems`"):
         refuse_problems(load_config(None, ["separation.stems=4"]))
+
+
+def test_networks_that_the_profile_does_not_take_are_no_problem(tmp_path, monkeypatch):
+    """A Raspberry Pi 4 plays two stems; four that are damaged are installed, too."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    damaged_four_stems(tmp_path)
+    monkeypatch.setattr(profiles, "this_board", lambda: BOARDS["Raspberry Pi 4"])
+    assert problems_of(load_config(None, ["separation.profile=auto"])) == []
