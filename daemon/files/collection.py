@@ -23,8 +23,9 @@ def songs_among(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
     """Yield each song once, with the folder for its stems below the output folder.
 
     The folder has the song's name without its suffix; where another song has that, with it, or
-    with the name of the song's folder, and then with a number. Folders are searched with all folders in them, in the order
-    of names; stemd's own stems in them are left out. What a playlist names is relative to it.
+    with the name of the song's folder, and then with a number. Folders are searched with all
+    folders in them, in the order of names; stemd's own stems in them are left out. What a playlist
+    names is relative to it.
 
     Parameters
     ----------

@@ -9,10 +9,11 @@ from functools import partial
 from typing import TypeAlias
 
 from stemd.daemon.capacity.profiles import completed
-from stemd.daemon.config import Config
+from stemd.daemon.config import Config, SeparationSection
 from stemd.daemon.control.socket_paths import expanded
 from stemd.daemon.engine.networks import choose_networks, find_networks, refuse_without_residual
 from stemd.daemon.errors import ConfigError, StemdError
+from stemd.daemon.work import SetOfNetworks
 from stemd.tflite_models.errors import ModelError
 
 Problem: TypeAlias = StemdError | ModelError
@@ -45,21 +46,22 @@ def refuse_problems(config: Config) -> None:
 
 def problems_of_networks(config: Config) -> Iterator[Problem]:
     """Yield why the networks that `stemd run` would take cannot be used; each file is checked."""
-    wishes = config.separation
+    wishes, is_complete = config.separation, True
     try:
         wishes = completed(config).separation
     except StemdError as error:
+        is_complete = False
         yield error
     except ModelError:
-        pass  # `choose_networks` raises it again
+        is_complete = False  # `choose_networks` raises it again
     try:
         chosen = choose_networks(wishes.networks, wishes.stems)
     except (StemdError, ModelError) as error:
         yield error
     else:
-        works = wishes.works(chosen)
-        checks = (partial(refuse_without_residual, work) for work in works)
-        yield from _errors_of([partial(find_networks, chosen.name), *checks])
+        yield from _errors_of([partial(find_networks, chosen.name)])
+        if is_complete:
+            yield from _errors_of([partial(_refuse_works, wishes, chosen)])
 
 
 def other_problems(config: Config) -> Iterator[Problem]:
@@ -79,3 +81,7 @@ def _errors_of(checks: Iterable[Callable[[], object]]) -> Iterator[Problem]:
         except (StemdError, ModelError) as error:
             yield error
 
+
+def _refuse_works(wishes: SeparationSection, chosen: SetOfNetworks) -> None:
+    for work in wishes.works(chosen):
+        refuse_without_residual(work)

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from damaged import damaged_four_stems
+from stemd.daemon.capacity import profiles
+from stemd.daemon.capacity.estimate import BOARDS
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.interfaces.interface import Extra
 from stemd.daemon.errors import ConfigError
@@ -99,5 +101,5 @@ def test_networks_that_the_profile_does_not_take_are_no_problem(tmp_path, monkey
     """A Raspberry Pi 4 plays two stems; four that are damaged are installed, too."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     damaged_four_stems(tmp_path)
-    monkeypatch.setattr(profiles, "this_board", lambda: BOARDS["Raspberry Pi 4"])
+    monkeypatch.setattr(profiles, "this_board", lambda: BOARDS[2])
     assert problems_of(load_config(None, ["separation.profile=auto"])) == []
