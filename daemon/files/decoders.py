@@ -28,6 +28,9 @@ BLOCK = 65_536
 HEAD_BYTES = 4096
 """Read of a file to see what it is."""
 
+RAW = (".raw", ".pcm")
+"""Suffixes of samples without a header."""
+
 UNKNOWN = 2**62
 """libsndfile's length of a file that does not tell its own is at least that."""
 
@@ -323,6 +326,11 @@ class FfmpegDecoder(Decoder):
     def _why_nothing(self) -> str:
         """Return why ffmpeg gave no sound, and what to do."""
         errors = self._log.errors
+        if self._path and self._path.suffix.lower() in RAW:
+            return (
+                "raw samples do not say what they are: convert them first (ffmpeg -f s16le -ar "
+                "44100 -ac 2 -i IN OUT.wav)"
+            )
         if not errors or any("does not contain any stream" in each for each in errors):
             return "it holds no sound"
         remedy = "get a whole copy, or convert it to WAV or FLAC first"
