@@ -4,4 +4,4 @@ from stemd.daemon.work import SetOfNetworks
 
 TWO = SetOfNetworks("2stems", ("vocals", "accompaniment"))
 FOUR = SetOfNetworks("4stems", ("vocals", "drums", "bass", "other"))
-BUNDLED_FOUR = SetOfNetworks("4stems-stemd", FOUR.stems)
+BUNDLED_FOUR = SetOfNetworks("4stems-stemd", FOUR.stems, "vocals-first")

@@ -13,7 +13,6 @@ from stemd.daemon.config import Config, SeparationSection
 from stemd.daemon.control.socket_paths import expanded
 from stemd.daemon.engine.networks import choose_networks, find_networks, refuse_without_residual
 from stemd.daemon.errors import ConfigError, StemdError
-from stemd.daemon.work import SetOfNetworks
 from stemd.tflite_models.errors import ModelError
 
 Problem: TypeAlias = StemdError | ModelError
@@ -46,22 +45,14 @@ def refuse_problems(config: Config) -> None:
 
 def problems_of_networks(config: Config) -> Iterator[Problem]:
     """Yield why the networks that `stemd run` would take cannot be used; each file is checked."""
-    wishes, is_complete = config.separation, True
+    wishes, unfit = config.separation, list[Problem]()
     try:
         wishes = completed(config).separation
-    except StemdError as error:
-        is_complete = False
-        yield error
-    except ModelError:
-        is_complete = False  # `choose_networks` raises it again
-    try:
-        chosen = choose_networks(wishes.networks, wishes.stems)
     except (StemdError, ModelError) as error:
-        yield error
-    else:
-        yield from _errors_of([partial(find_networks, chosen.name)])
-        if is_complete:
-            yield from _errors_of([partial(_refuse_works, wishes, chosen)])
+        unfit.append(error)
+    works = () if unfit else (partial(_refuse_works, wishes),)
+    problems = [*_errors_of([partial(_find_set, wishes)]), *unfit, *_errors_of(works)]
+    yield from {str(each): each for each in problems}.values()
 
 
 def other_problems(config: Config) -> Iterator[Problem]:
@@ -82,6 +73,14 @@ def _errors_of(checks: Iterable[Callable[[], object]]) -> Iterator[Problem]:
             yield error
 
 
-def _refuse_works(wishes: SeparationSection, chosen: SetOfNetworks) -> None:
+def _find_set(wishes: SeparationSection) -> None:
+    find_networks(choose_networks(wishes.networks, wishes.stems).name)
+
+
+def _refuse_works(wishes: SeparationSection) -> None:
+    try:
+        chosen = choose_networks(wishes.networks, wishes.stems)
+    except (StemdError, ModelError):
+        return  # `_find_set` raises it
     for work in wishes.works(chosen):
         refuse_without_residual(work)

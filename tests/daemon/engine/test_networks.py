@@ -36,7 +36,11 @@ class FakeLibrary:
     def list(self):
         return [
             SimpleNamespace(
-                name=name, origin=origin, stems=stems, masks="sigmoid", family="spleeter"
+                name=name,
+                origin=origin,
+                stems=stems,
+                masks=BUNDLED_FOUR.masks if name == BUNDLED_FOUR.name else "sigmoid",
+                family="spleeter",
             )
             for name, origin, stems in self.sets
         ]
