@@ -233,6 +233,9 @@ class Patchbay:
         self._ask_for_activity(graph)
         settled = self._settled(now)
         by_client = {each for each in settled if self._take_answer(each)}
+        by_client |= {
+            each for each in settled if any(self._end_together(each, other) for other in by_client)
+        }
         for each in settled:
             del self._missed[each]
         self._wanted |= dict.fromkeys(by_client, now + PATIENCE_S)
@@ -250,6 +253,14 @@ class Patchbay:
         """Return whether its client was found to have been inactive; an answer counts once."""
         answer = self._were_inactive.pop(connection, None)
         return answer is not None and answer.result()
+
+    def _end_together(self, one: Connection, other: Connection) -> bool:
+        """Whether two connections of one program ended at once; the answers need not agree.
+
+        The program may be active again when the question for the second one is asked.
+        """
+        is_of_both = {*map(_program, one)} == {*map(_program, other)}
+        return is_of_both and abs(self._end_of(one) - self._end_of(other)) < TOGETHER_S
 
     def _end_of(self, connection: Connection) -> float:
         """Return when it was undone, as the server reported; that may be after it was seen."""

@@ -531,6 +531,22 @@ def test_a_client_that_was_inactive_too_shortly_to_be_reported_is_connected_agai
     assert not patchbay.disconnected
 
 
+@pytest.mark.parametrize("pause_s", [0.01, 0.2])
+def test_losses_of_a_client_at_one_time_have_one_reason(pause_s):
+    """It may be active again when the second one is seen, and nothing shows that it was not."""
+    patchbay, client = player(reports_activity=False)
+    for number, (connection, answer) in enumerate(zip(sorted(BOTH), (True, False), strict=True)):
+        client.activity = Future()
+        client.activity.set_result(answer)
+        client.take_down(connection, at=1 + number * pause_s)
+        patchbay.look(client, INPUTS, 1 + number * pause_s)
+    for moment in (2.3, 2.4):
+        patchbay.look(client, INPUTS, moment)
+    lost_to_user = {sorted(BOTH)[1]} if pause_s == 0.2 else set()
+    assert patchbay.disconnected == lost_to_user
+    assert client.made == BOTH - lost_to_user
+
+
 def test_without_reports_an_answer_counts_for_one_loss():
     patchbay, client = player(reports_activity=False)
     client.activity.set_result(True)
