@@ -17,6 +17,7 @@ from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.mixer import OFF_DB
 from stemd.daemon.graph.jack import ORDER, PORT_GROUP, PRETTY_NAME
 from stemd.daemon.graph.libjack import candidates, load
+from stemd.daemon.graph.stopped_clients import LATE_S
 from waiting import PATIENCE_S, wait_until
 
 
@@ -178,6 +179,13 @@ def test_a_controller_moves_a_gain(server, monkeypatch):
         wait_until(lambda: client.ask("status")["mixer"]["vocals"]["gain"] == OFF_DB)
 
 
+def let_pass(client: ControlClient, seconds: float) -> None:
+    """Wait until stemd has played for so long."""
+    server = client.ask("status")["server"]
+    until = server["periods"] + seconds * server["samplerate"] / server["period"]
+    wait_until(lambda: client.ask("status")["server"]["periods"] > until)
+
+
 def test_a_player_that_stops_is_connected_when_it_plays_and_a_user_has_the_last_word(
     server, monkeypatch
 ):
@@ -206,6 +214,7 @@ def test_a_player_that_stops_is_connected_when_it_plays_and_a_user_has_the_last_
         player.activate()
         await_seen(made)
         wait_until(lambda: links() == [["stemd:in_L"], ["stemd:in_R"]])
+        let_pass(client, 1.5 * LATE_S)  # no user is quicker after a player has begun
         player.disconnect(left, "stemd:in_L")
         log.wait_for("left so: mpd:left to stemd:in_L;")
         player.deactivate()

@@ -6,7 +6,7 @@ import pytest
 
 from device_stage import VICTIMS, destinations, device_stage, hear_again
 from peer_programs import LEFT_PEAK
-from stalls import measure_undisturbed
+from stalls import DISTURBING_S, measure_undisturbed
 from waiting import wait_until
 
 HEARD_AGAIN_S = 10.0
@@ -67,7 +67,7 @@ def test_switched_off_while_it_plays_it_hands_players_back_without_a_gap(stage):
         stage.ear.wait_until_heard(monotonic() + 0.5)
         return stage.ear.silent_cycles(at)
 
-    assert measure_undisturbed(switch_off, lambda silent: silent > 1, 1.0) <= 1
+    assert measure_undisturbed(switch_off, lambda silent: silent > 1, DISTURBING_S) <= 1
     stage.ask("device", mode="all")
     stage.wait_for_device()
 
