@@ -31,6 +31,9 @@ HEAD_BYTES = 4096
 RAW = (".raw", ".pcm")
 """Suffixes of samples without a header."""
 
+_NO_SOUND = re.compile("does not contain any stream|Error opening output file")
+"""ffmpeg's reasons that it has nothing to write; the second is of version 7."""
+
 UNKNOWN = 2**62
 """libsndfile's length of a file that does not tell its own is at least that."""
 
@@ -331,9 +334,10 @@ class FfmpegDecoder(Decoder):
                 "raw samples do not say what they are: convert them first (ffmpeg -f s16le -ar "
                 "44100 -ac 2 -i IN OUT.wav)"
             )
-        if not errors or any("does not contain any stream" in each for each in errors):
+        if not errors or any(_NO_SOUND.search(each) for each in errors):
             return "it holds no sound"
         remedy = "get a whole copy, or convert it to WAV or FLAC first"
         if self._path is None:
             remedy = "M4A has its index at the end: write it into a file, and separate that"
-        return f"ffmpeg says: {errors[0].removeprefix(f'{self._source}: ')}; {remedy}"
+        said = errors[0].removeprefix(f"{self._source}: ").removeprefix("Error opening input: ")
+        return f"ffmpeg says: {said}; {remedy}"
