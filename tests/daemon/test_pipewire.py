@@ -65,7 +65,7 @@ def test_another_rate_gets_another_delay(server):
 def test_another_quantum_changes_nothing_and_one_beyond_the_longest_the_delay(server):
     with daemon(server.environment) as (_, log):
         with steering(server.environment) as client:
-            for quantum in (64, 256, 1024):
+            for quantum in (256, 512, 1024):  # a busy PipeWire loses shorter cycles
                 server.set_period(quantum)
                 wait_until(lambda n=quantum: client.ask("status")["server"]["period"] == n)
         assert len([line for line in log.lines() if READY in line]) == 1
@@ -128,11 +128,15 @@ def test_with_a_session_manager_ports_are_described_and_nothing_else_is_connecte
 
             def described(port: str) -> dict[str, bytes]:
                 uuid = client.get_port_by_name(port).uuid
-                return {key: value for key, (value, _) in jack.get_properties(uuid).items()}
+                try:
+                    properties = jack.get_properties(uuid)
+                except RuntimeError:  # the player knows of none yet
+                    return {}
+                return {key: value for key, (value, _) in properties.items()}
 
             wait_until(lambda: links() == LINKS)
             expected = {PRETTY_NAME: b"vocals right", PORT_GROUP: b"vocals", ORDER: b"3"}
-            assert described("stemd:vocals_R").items() >= expected.items()
+            wait_until(lambda: described("stemd:vocals_R").items() >= expected.items())
         with wireplumber(server.environment):
             assert links() == LINKS
             cycles = player.rt.counters().periods
