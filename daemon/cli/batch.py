@@ -197,7 +197,7 @@ class Batch:
             echo(*warnings, err=True)
         seconds = separated.frames / song.samplerate
         speed = seconds / (monotonic() - started)
-        echo(f"{speed:.2g} times real time", err=True)
+        echo(f"{speed:.2g} times as fast as real time", err=True)
         if damage := song.damage:
             error = DamagedSongError(
                 f"{song.name} is damaged: {damage}; everything else was separated"

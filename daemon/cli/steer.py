@@ -132,7 +132,7 @@ def set_stem(
 ) -> None:
     """Change a stem's gain, mute or solo.
 
-    Prints all three afterwards.
+    Give at least one of these options. Prints all three settings afterwards.
     """
     if learn:
         if (gain, mute, solo) != NO_CHANGE:
@@ -144,7 +144,9 @@ def set_stem(
     if fine or toggles:
         raise click.UsageError("--fine and --toggles need --learn: they describe the controller")
     if (gain, mute, solo) == NO_CHANGE:
-        raise click.UsageError("give at least one of --gain, --mute, --unmute, --solo, --unsolo")
+        raise click.UsageError(
+            "give at least one of --gain, --mute, --unmute, --solo, --unsolo, --learn"
+        )
     with connect(socket) as client:
         echo(f"{stem}: {_strip_in_words(client.set(stem, gain, mute, solo))}")
 
@@ -176,11 +178,11 @@ def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) ->
 @socket_option
 @json_option
 def device(mode: DeviceMode | None, socket: Path | None, as_json: bool) -> None:
-    """Be a sound device of the desktop, or none.
+    """Make stemd a sound device of the desktop, or end that.
 
-    off: none; players go on at the speakers. output: a device that can be chosen as the output of
-    sound. all: whatever plays to the default output goes through stemd. Without a word, shows what
-    there is.
+    off: no sound device; players use the speakers again. output: a device that you can choose as
+    the output in the sound settings. all: everything that plays to the default output goes through
+    stemd. Without an argument, shows the present state.
     """
     with connect(socket) as client:
         found = client.device(mode)
@@ -318,7 +320,8 @@ def _playing_in_words(status: "JoinedStatus") -> list[str]:
 
 
 def _device_in_words(device: "Device") -> str:
-    begins = "" if device.in_effect == device.mode or device.trouble else " (not there yet)"
+    pending = " (ending)" if device.mode == "off" else " (starting)"
+    begins = "" if device.in_effect == device.mode or device.trouble else pending
     reason = f"; {device.trouble}" if device.trouble else ""
     return f"device: {device.mode}{begins}{reason}"
 

@@ -137,7 +137,9 @@ class Rights:
         soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
         if may_lock_memory():
             return "the system refuses to lock memory"
-        return f"RLIMIT_MEMLOCK is {soft // 1024} kB, {ENOUGH_TO_LOCK // 1024} at least is wanted"
+        return (
+            f"RLIMIT_MEMLOCK is {soft // 1024} kB, and at least {ENOUGH_TO_LOCK // 1024} kB are needed"
+        )
 
 
 def read_rights(server: int, are_networks_lowered: bool = False) -> Rights:
@@ -181,8 +183,8 @@ def why_refused(server: int) -> tuple[str, str]:
     # The server's thread that calls stemd runs in this process, so it needs these rights itself.
     needed = max(wanted.engine, LOWEST)
     if max(limit, permitted_by_rtkit()) < needed and not has_capability(CAP_SYS_NICE):
-        at_least = "" if wanted.engine else " at least"
-        return f"RLIMIT_RTPRIO is {limit}, and {needed}{at_least} is wanted", remedy_for_limits()
+        at_least = "" if wanted.engine else "at least "
+        return f"RLIMIT_RTPRIO is {limit}, and {at_least}{needed} is needed", remedy_for_limits()
     if limit < needed and not has_capability(CAP_SYS_NICE):
         return why_rtkit_refuses(server), remedy_for_limits()
     if server == NORMAL:

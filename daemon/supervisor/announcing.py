@@ -14,6 +14,7 @@ from stemd.daemon.control.mixer import Strip
 from stemd.daemon.supervisor.playback import Playback
 from stemd.daemon.supervisor.session import Session
 from stemd.daemon.supervisor.state import TRANSITION, State
+from stemd.daemon.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +58,13 @@ class Announcer:
         """Log what the session counted."""
         counters, report = session.rt.counters(), session.separation.report()
         log.info(
-            "played %.1f s: %d of %d blocks late, %d periods late, %d frames lost, %d xruns",
+            "played %.1f s: %d of %d blocks late, %s late, %s lost, %s",
             counters.frames / session.separation.samplerate,
             report.blocks.late,
             report.blocks.total,
-            report.link.late_periods,
-            report.link.lost_frames,
-            counters.xruns,
+            counted(report.link.late_periods, "period"),
+            counted(report.link.lost_frames, "frame"),
+            counted(counters.xruns, "xrun"),
         )
 
     def _announce_state(self) -> None:

@@ -127,7 +127,7 @@ def test_server_without_priority_is_the_reason_where_the_limit_permits_it(system
 def test_without_rights_the_servers_thread_in_this_process_has_none_either(system, limits):
     limits(DEBIAN_13)
     rights = read_rights(system(server=NORMAL))
-    assert "RLIMIT_RTPRIO is 0, and 1 at least is wanted" in rights.found
+    assert "RLIMIT_RTPRIO is 0, and at least 1 is needed" in rights.found
     assert "usermod -aG pipewire" in rights.remedy
 
 
