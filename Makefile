@@ -1,4 +1,5 @@
 # For users; each installs what is missing:
+#   make help         print this list
 #   make run          start the daemon   (ARGS="--preset seed" and so on)
 #   make packages     print the system packages that this would install
 #   make demo         play a song through it: stems and a picture in demo/
@@ -56,7 +57,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods device xruns periods wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
+.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods device xruns periods wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -67,6 +68,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 run: $(VENV)/run
 	$(call install-missing,$(FOR_SERVER))
 	$(VENV)/bin/stemd run $(ARGS)
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 packages:
 	@$(call find-missing,$(FOR_RUN)); echo $$missing

@@ -58,23 +58,25 @@ def print_findings(source: ConfigSource, seconds: float, as_json: bool) -> None:
     SystemExit
         With 1 if stemd cannot play without faults.
     """
-    findings = []
+    findings: list[Finding] = []
     for finding in examine(source, seconds):
-        findings.append(finding)
         if not as_json:
-            _print(finding)
+            _print(finding, is_told=any(finding.remedy == each.remedy for each in findings))
+        findings.append(finding)
     if as_json:
         echo_json([asdict(finding) for finding in findings], indent=1)
     if any(finding.weight is Weight.BAD for finding in findings):
         raise SystemExit(1)
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: Finding, is_told: bool) -> None:
+    """Print a finding; a remedy that was printed already is not printed again."""
     first, *others = finding.found.splitlines()
     echo(f"{MARKS[finding.weight]} {finding.about}: {first}")
     for line in others:
         echo(f"    {line}")
-    for number, line in enumerate(finding.remedy.splitlines()):
+    remedy = "as above" if finding.remedy and is_told else finding.remedy
+    for number, line in enumerate(remedy.splitlines()):
         echo(f"  {' ' if number else '→'} {line}")
 
 

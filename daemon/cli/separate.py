@@ -86,7 +86,8 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
     "template",
     metavar="TEMPLATE",
     help="Path of each stem below the folder of -o, of {artist}, {album}, {title}, {file} and "
-    "{stem}; for example {artist}/{title}/{stem}.",
+    "{stem}; for example {artist}/{title}/{stem}. Without a tag, {title} is the name of the song's "
+    "file, and {artist} and {album} are unknown.",
 )
 @click.option(
     "--report",
@@ -162,10 +163,11 @@ def separate(
     works = _works(networks or AUTO, stems or AUTO, preset, precision, threads, residual)
     subtype = SUBTYPES[bits or ("float" if suffix == "wav" else "24")]
     batch = Batch(works, MaskExtension(mask_extension), only, karaoke, resume)
-    wanted = Destination(folder or Path(), suffix, subtype, force, template=template or "{stem}")
+    names = "{stem}" if template is None else template
+    wanted = Destination(folder or Path(), suffix, subtype, force, template=names)
     wanted.check_template()
     with batch.reporting(report) if report else nullcontext():
-        status = _separate_songs(batch, songs, wanted, bool(folder), bool(template))
+        status = _separate_songs(batch, songs, wanted, bool(folder), template is not None)
     if status:
         raise SystemExit(status)
 

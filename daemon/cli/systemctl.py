@@ -1,6 +1,7 @@
 """Runs systemd's commands, and explains why one fails."""
 
 import subprocess
+from pathlib import Path
 
 from stemd.daemon.errors import StemdError
 
@@ -10,6 +11,9 @@ COMMAND_S = 120.0
 START_S = 660.0
 """How long one may take that waits until the service has started; longer than TimeoutStartSec= in
 the units, for at its first start stemd measures the machine."""
+
+BOOTED = Path("/run/systemd/system")
+"""The folder that is there where systemd is the first process; see sd_booted(3)."""
 
 ANOTHER_WAY = "have another program start `stemd run`, such as the autostart of the desktop"
 """What to do without systemd."""
@@ -39,9 +43,10 @@ def run(command: list[str], patience_s: float | None = None) -> str:
         ) from None
     if ended.returncode:
         reason = ended.stderr.strip() or f"exit code {ended.returncode}"
-        if "not been booted with systemd" in reason:
+        is_unreached = "Failed to connect to" in reason
+        if "not been booted with systemd" in reason or (is_unreached and not BOOTED.exists()):
             raise StemdError(f"systemd does not run on this machine; {ANOTHER_WAY}")
-        if "Failed to connect to" in reason and "--user" in command:
+        if is_unreached and "--user" in command:
             raise StemdError(
                 f"no service manager runs for this user ({reason}): log in on the desktop or by "
                 "ssh, not by su or sudo, or run: sudo loginctl enable-linger $USER"

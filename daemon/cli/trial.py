@@ -87,7 +87,7 @@ class Trial:
         if self.state not in ("playing", "bypassed", "silent"):
             faults.append(f"the daemon is {self.state}")
         if self.periods < IN_TIME * self.expected:
-            faults.append(f"the server called {self.periods} times instead of {self.expected}")
+            faults.append(f"the server played only {self.periods} of {self.expected} periods")
         if self.xruns:
             faults.append(counted(self.xruns, "xrun"))
         if self.late_blocks > MOST_LATE * self.blocks:
@@ -97,11 +97,9 @@ class Trial:
         return faults
 
     def __str__(self) -> str:
-        """Return the figures in a line."""
-        return (
-            f"{self.seconds:.1f} s on {self.server}: {self.periods} cycles, {self.blocks} blocks, "
-            + (", ".join(self.faults) or "all in time")
-        )
+        """Return the faults in a line, or how much was played without any."""
+        well = f"{self.periods} periods and {self.blocks} blocks, all in time"
+        return f"{self.seconds:.1f} s on {self.server}: {', '.join(self.faults) or well}"
 
 
 def watch(client: ControlClient, seconds: float) -> Trial:

@@ -93,7 +93,7 @@ class SoundDevice:
         if client.kind != "pipewire":
             return (
                 f"jack.device: {mode} needs PipeWire, and stemd plays on {client.server}: "
-                "start PipeWire, then stemd run --server pipewire"
+                "start stemd with --server pipewire, while PipeWire runs"
             )
         if self._nodes is None and not shutil.which(PROGRAM):
             return (

@@ -13,6 +13,8 @@ PROC = Path("/proc/self")
 
 KERNEL = Path("/proc/sys/kernel")
 
+MAY_DROP_OUT = "under load, audio may drop out"
+
 ENOUGH_RUNTIME = 0.9
 """The share of the time that real-time threads should be allowed to run; Linux's default is
 0.95."""
@@ -43,8 +45,7 @@ def check_rights() -> Iterator[Finding]:
         reason, remedy = why_none_permitted()
         if highest:
             reason = f"{reason}, and {why_rtkit_refuses(LOWEST)}"
-        remedy = f"under load, audio may drop out: {remedy}"
-        yield hint("real time", f"not permitted: {reason}", remedy)
+        yield hint("real time", f"not permitted: {reason}; {MAY_DROP_OUT}", remedy)
     yield from _throttling()
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if may_lock_memory():
@@ -52,8 +53,8 @@ def check_rights() -> Iterator[Finding]:
     else:
         yield hint(
             "locked memory",
-            f"not permitted: RLIMIT_MEMLOCK is {soft // 1024} kB",
-            f"what is swapped out comes back late: {remedy_for_limits(memory=True)}",
+            f"not permitted: RLIMIT_MEMLOCK is {soft // 1024} kB; what is swapped out comes late",
+            remedy_for_limits(memory=True),
         )
 
 

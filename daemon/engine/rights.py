@@ -137,9 +137,8 @@ class Rights:
         soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
         if may_lock_memory():
             return "the system refuses to lock memory"
-        return (
-            f"RLIMIT_MEMLOCK is {soft // 1024} kB, and at least {ENOUGH_TO_LOCK // 1024} kB are needed"
-        )
+        needed = ENOUGH_TO_LOCK // 1024
+        return f"RLIMIT_MEMLOCK is {soft // 1024} kB, and at least {needed} kB are needed"
 
 
 def read_rights(server: int, are_networks_lowered: bool = False) -> Rights:

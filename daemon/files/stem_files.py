@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from errno import EDQUOT, EISDIR, ENOSPC
 from pathlib import Path
+from string import Formatter
 
 from stemd.daemon.errors import AudioFileError, ConfigError
 from stemd.daemon.files.stem_file import (
@@ -17,6 +18,7 @@ from stemd.daemon.files.stem_file import (
     StemFile,
     comment_of,
 )
+from stemd.daemon.wording import nearest
 from stemd.dsp.scheme import CHANNELS
 from stemd.tflite_models.files import part_of
 
@@ -26,8 +28,11 @@ BYTES = {"PCM_24": 3, "FLOAT": 4}
 MARK = "stemd: "
 """The comment of each stem begins with it."""
 
-LONGEST_TAG, LONGEST_NAME = 1_000, 60
-"""Characters of a tag in a file, and in a file's name."""
+LONGEST_TAG = 1_000
+"""Characters of a tag in a file."""
+
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
 
 
 FIELDS = ("artist", "album", "title", "file", "stem")
@@ -36,7 +41,17 @@ FIELDS = ("artist", "album", "title", "file", "stem")
 
 def _as_file_name(text: str) -> str:
     """Return a text as one part of a path, that is neither hidden nor empty."""
-    return re.sub(r"[/\0]", "_", text).strip(". ")[:LONGEST_NAME] or "unknown"
+    return re.sub(r"[/\0]", "_", text).strip(". ") or "unknown"
+
+
+def _filled(part: str, fields: Mapping[str, str], stem: str, most_bytes: int) -> str:
+    """Return one part of a template with its fields, which are cut until it is short enough."""
+    for longest in range(most_bytes, -1, -1):
+        cut = {name: text[:longest] for name, text in fields.items()}
+        filled = part.format(**cut | {"stem": stem})
+        if len(os.fsencode(filled)) <= most_bytes:
+            break
+    return filled
 
 
 def _as_text(text: str) -> str:
@@ -73,7 +88,8 @@ class Destination:
         Of the song, by soundfile's names for them.
     template : str
         The path of each file below the folder, without its suffix. `FIELDS` stand for tags, for
-        the song's file and for the stem.
+        the song's file and for the stem. A title that is missing is the file's name, another tag
+        "unknown".
     """
 
     folder: Path
@@ -89,24 +105,35 @@ class Destination:
     def targets(self, names: Iterable[str]) -> list[Path]:
         """Return the file of each name."""
         known = {name: self.tags.get(name, "") for name in FIELDS} | {"file": self.file}
+        known["title"] = known["title"] or self.file
         fields = {name: _as_file_name(text) for name, text in known.items()}
+        *folders, last = self.template.split("/")
+        most_bytes = LONGEST_NAME - len(f".{self.suffix}")
         return [
-            self.folder / f"{self.template.format(**fields | {'stem': name})}.{self.suffix}"
+            self.folder.joinpath(
+                *(_filled(folder, fields, name, LONGEST_NAME) for folder in folders),
+                f"{_filled(last, fields, name, most_bytes)}.{self.suffix}",
+            )
             for name in names
         ]
 
     def check_template(self) -> None:
         """Raise ConfigError if the template has other fields, or gives all stems one name."""
         try:
-            a, b = self.targets("ab")
-        except (KeyError, IndexError, ValueError, AttributeError):
-            wrong = True
-        else:
-            wrong = a == b or not a.is_relative_to(self.folder) or ".." in Path(self.template).parts
-        if wrong:
-            fields = ", ".join(f"{{{name}}}" for name in FIELDS)
+            used = [(name, *how) for _, name, *how in Formatter().parse(self.template)]
+        except ValueError:  # a brace without its other one
+            used = []
+        known = ", ".join(f"{{{name}}}" for name in FIELDS)
+        for name, *_ in used:
+            if name is not None and name not in FIELDS:
+                near = nearest(name, FIELDS)
+                hint = f"did you mean {{{near}}}?" if near else f"there are {known}"
+                raise ConfigError(f"--name {self.template}: there is no field {{{name}}}; {hint}")
+        path = Path(self.template)
+        is_plain = ("stem", "", None) in used and not any(form or how for _, form, how in used)
+        if not is_plain or path.is_absolute() or ".." in path.parts:
             raise ConfigError(
-                f"--name {self.template}: it must be a path of text and {fields}, and have {{stem}}"
+                f"--name {self.template}: it must be a path of text and {known}, and have {{stem}}"
             )
 
     def tags_of(self, name: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from stemd.daemon.control.replies import PortMatches
-from stemd.daemon.engine.checks import is_granted
+from stemd.daemon.engine.checks import MAY_DROP_OUT, is_granted
 from stemd.daemon.engine.realtime import RealtimeSide
 from stemd.daemon.engine.rights import why_refused
 from stemd.daemon.engine.scheduling import NORMAL, wanted_below
@@ -126,8 +126,8 @@ def _judge_priority(joined: _Joined) -> Finding:
     if priority == NORMAL:
         return hint(
             "server",
-            f"{what}, without real-time priority",
-            f"under load, audio may drop out: {why_refused(NORMAL)[1]}",
+            f"{what}, without real-time priority: {MAY_DROP_OUT}",
+            why_refused(NORMAL)[1],
         )
     wanted = wanted_below(priority)
     if not is_granted(wanted.engine):
@@ -135,12 +135,12 @@ def _judge_priority(joined: _Joined) -> Finding:
         return hint(
             "server",
             f"{what}, real-time priority {priority}, but stemd may not have the "
-            f"{wanted.engine} that it wants below it: {reason}",
-            f"under load, audio may drop out: {remedy}",
+            f"{wanted.engine} that it wants below it: {reason}; {MAY_DROP_OUT}",
+            remedy,
         )
     if wanted.workers == NORMAL:
         reason, remedy = why_refused(priority)
-        return hint("server", f"{what}: {reason}", f"under load, audio may drop out: {remedy}")
+        return hint("server", f"{what}: {reason}; {MAY_DROP_OUT}", remedy)
     return good("server", f"{what}, real-time priority {priority}")
 
 

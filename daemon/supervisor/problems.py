@@ -40,7 +40,7 @@ def refuse_problems(config: Config) -> None:
             raise each
     if problems:
         lines = (line for each in problems for line in str(each).splitlines())
-        raise ConfigError("the configuration cannot be used on this machine:", *lines)
+        raise ConfigError("the configuration cannot be used:", *lines)
 
 
 def problems_of_networks(config: Config) -> Iterator[Problem]:

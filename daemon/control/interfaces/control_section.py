@@ -43,7 +43,7 @@ class ControlSection(Interface):
         | None,
         Effect.AT_START,
     ] = None
-    """The file in which mixer, bypass, sound device and learned MIDI controllers are saved; null: none."""
+    """Where mixer, bypass, sound device and learned MIDI controllers are saved; null: nowhere."""
 
     @property
     def is_wanted(self) -> bool:

@@ -42,6 +42,7 @@ def systemd(tmp_path, monkeypatch):
             program.chmod(0o755)
 
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setattr(systemctl, "BOOTED", folder)
     return says
 
 
@@ -98,6 +99,15 @@ def test_a_machine_without_systemd_is_told(monkeypatch, tmp_path):
 def test_a_systemd_that_does_not_run_is_told_with_the_remedy(systemd, said, explained):
     systemd(f'echo "{said}" >&2; exit 1')
     assert fault_of("install").startswith(explained)
+
+
+@pytest.mark.parametrize("options", [[], ["--system", "root"]])
+def test_a_bus_that_is_missing_without_systemd_is_no_fault_of_the_login(
+    systemd, monkeypatch, tmp_path, options
+):
+    monkeypatch.setattr(systemctl, "BOOTED", tmp_path / "none")
+    systemd('echo "Failed to connect to bus: No such file or directory" >&2; exit 1')
+    assert fault_of("install", *options).startswith("systemd does not run on this machine; ")
 
 
 def test_a_systemd_that_hangs_is_waited_for_no_longer(systemd, monkeypatch):

@@ -35,7 +35,7 @@ def server(tmp_path, monkeypatch):
     ("changes", "fault"),
     [
         ({"state": "overloaded"}, "the daemon is overloaded"),
-        ({"periods": 200}, "the server called 200 times instead of 234"),
+        ({"periods": 200}, "the server played only 200 of 234 periods"),
         ({"xruns": 1}, "1 xrun"),
         ({"late_blocks": 1}, "1 of 54 blocks late"),
         ({"late_periods": 2}, "2 periods late"),
@@ -50,7 +50,7 @@ def test_each_fault_is_named(changes, fault):
 def test_without_a_fault_all_is_in_time(state):
     well = replace(WELL, state=state)
     assert well.faults == []
-    assert str(well) == "5.0 s on JACK: 234 cycles, 54 blocks, all in time"
+    assert str(well) == "5.0 s on JACK: 234 periods and 54 blocks, all in time"
 
 
 def test_a_daemon_of_its_own_plays_noise_in_the_graph(server):

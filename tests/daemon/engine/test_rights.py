@@ -74,7 +74,7 @@ def test_without_limits_the_reason_is_the_limit_and_the_remedy_a_command(system,
         "not granted: real-time priority for engine (15 wanted, none granted), "
         "steering (13 wanted, none granted), networks (10 wanted, none granted), locked memory ("
     )
-    assert "RLIMIT_RTPRIO is 0, and 15 is wanted" in rights.found
+    assert "RLIMIT_RTPRIO is 0, and 15 is needed" in rights.found
     assert "RLIMIT_MEMLOCK is 8192 kB" in rights.found
     assert rights.remedy == "sudo usermod -aG pipewire $USER, then log out and in again"
 
@@ -85,7 +85,7 @@ def test_limit_that_is_too_low_is_told_though_some_was_granted(system, limits):
     rights = read_rights(system(server=70, granted=granted, rtprio=10, locked=True))
     assert rights.missing == ["engine", "steering", "networks"]
     assert "engine (65 wanted, 10 granted)" in rights.found
-    assert "RLIMIT_RTPRIO is 10, and 65 is wanted" in rights.reason
+    assert "RLIMIT_RTPRIO is 10, and 65 is needed" in rights.reason
 
 
 def test_refusal_in_spite_of_the_limit_names_container_and_unit(system):

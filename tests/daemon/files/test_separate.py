@@ -206,7 +206,17 @@ def test_names_follow_a_template_and_stay_below_the_folder():
     assert named("{artist}/{album}/{file}-{stem}", artist="..", album=".hidden") == [
         "out/unknown/hidden/01-vocals.wav"
     ]
-    assert len(named("{title}{stem}", title="x" * 999)[0]) < 100
+    assert named("{artist}/{title}/{stem}") == ["out/unknown/01/vocals.wav"]
+
+
+@pytest.mark.parametrize("letter", ["x", "ä", "\udce9"])
+def test_names_are_cut_to_what_a_folder_takes_and_keep_the_stem(letter):
+    (path,) = named("{title}/{artist} {title} {stem}", title=letter * 999, artist=letter * 5)
+    _, folder, name = Path(path).parts
+    for part in (folder, name):
+        assert 250 <= len(os.fsencode(part)) <= 255
+    assert name.startswith(letter * 5)
+    assert name.endswith(" vocals.wav")
 
 
 def test_a_template_makes_its_folders_and_leaves_none_behind(tmp_path):
@@ -222,7 +232,20 @@ def test_a_template_makes_its_folders_and_leaves_none_behind(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "template", ["{title}", "{stem", "{0}{stem}", "{year}{stem}", "/{stem}", "../{stem}", ""]
+    ("template", "hint"),
+    [
+        ("{titel}/{stem}", "there is no field {titel}; did you mean {title}?"),
+        ("{0}{stem}", "there is no field {0}; there are {artist}, {album}"),
+        ("{title.__class__}{stem}", "there is no field {title.__class__}"),
+    ],
+)
+def test_a_wrong_field_of_a_template_is_named(template, hint):
+    with pytest.raises(ConfigError, match=re.escape(f"--name {template}: {hint}")):
+        Destination(Path("out"), template=template).check_template()
+
+
+@pytest.mark.parametrize(
+    "template", ["{title}", "{stem", "{stem:>9999999999}", "{stem!a}", "/{stem}", "../{stem}", ""]
 )
 def test_a_template_that_cannot_be_is_an_error(template):
     with pytest.raises(ConfigError, match=r"--name .*: it must be a path of text and .*{stem}"):
