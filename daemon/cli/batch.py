@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from stemd.daemon.capacity.choice import choose
 from stemd.daemon.cli.terminal import echo, echo_error, progress_bar
-from stemd.daemon.engine.networks import ByStem
+from stemd.daemon.engine.networks import ByStem, find_networks
 from stemd.daemon.errors import AudioFileError, DamagedSongError, StemdError
 from stemd.daemon.files.separate import separate, wanted_files
 from stemd.daemon.files.song import Song
@@ -22,7 +22,12 @@ from stemd.daemon.wording import counted
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import CHANNELS
-from stemd.tflite_models.files import write_whole
+from stemd.tflite_models.files import sha256_of, write_whole
+from stemd.tflite_models.store.manifest import MANIFEST
+
+
+def _damaged(song: Song, damage: str) -> DamagedSongError:
+    return DamagedSongError(f"{song.name} is damaged: {damage}; everything else was separated")
 
 
 @dataclass(frozen=True)
@@ -105,10 +110,15 @@ class Batch:
                 echo_error(error)
         counts = Counter(outcome.state for outcome in self.outcomes)
         told = ", ".join(f"{number} {state}" for state, number in counts.items())
-        echo(f"{counted(len(songs), 'song')}: {told}", err=True)
+        echo(f"{counted(len(self.outcomes), 'song')}: {told}", err=True)
         if counts["not separated"]:
             return AudioFileError.exit_code
         return DamagedSongError.exit_code if counts["damaged"] else 0
+
+    def note_failure(self, path: Path, error: AudioFileError) -> None:
+        """Print why a path gives no songs; it counts as a song that is not separated."""
+        self.outcomes.append(Outcome(str(path), "not separated", warnings=[str(error)]))
+        echo_error(error)
 
     @contextmanager
     def reporting(self, path: Path) -> Iterator[None]:
@@ -170,8 +180,11 @@ class Batch:
             self._check_not_written(destination)
             if self._resume and destination.is_done(self._files):
                 echo(f"{song.name} is done already", err=True)
-                return Outcome(str(path), "done already")
+                damage = destination.damage(self._files)
+                warnings = [str(_damaged(song, damage))] if damage else []
+                return Outcome(str(path), "damaged" if damage else "done already", 0, [], warnings)
             destination.check_free(self._files)
+            destination.check_writable(self._files)
             self._note_channels(song)
             work, networks = self._loaded
             with progress_bar(label + Path(song.name).name) as on_progress:
@@ -199,10 +212,7 @@ class Batch:
         speed = seconds / (monotonic() - started)
         echo(f"{speed:.2g} times as fast as real time", err=True)
         if damage := song.damage:
-            error = DamagedSongError(
-                f"{song.name} is damaged: {damage}; everything else was separated"
-            )
-            warnings.insert(0, str(error))
+            warnings.insert(0, str(_damaged(song, str(damage))))
         state: Final = "damaged" if damage else "separated"
         return Outcome(str(path), state, seconds, stems, warnings, speed)
 
@@ -220,9 +230,13 @@ class Batch:
         work, load = choose(self.works)
         return work, load()
 
-    @property
+    @cached_property
     def _settings(self) -> str:
-        return f"{replace(self.works[0], threads=1)}, {self._extension.value}"
+        """What stems are made by: after another set of the same name is installed, it differs."""
+        work = self.works[0]
+        manifest = find_networks(work.networks.name).folder / MANIFEST
+        made_by = sha256_of(manifest)[:8]
+        return f"{replace(work, threads=1)}, {self._extension.value}, networks {made_by}"
 
     def _note_channels(self, song: Song) -> None:
         if song.channels > CHANNELS:

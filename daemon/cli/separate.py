@@ -183,6 +183,7 @@ def _separate_songs(
         folder = wanted.folder if is_named or has_template else _folder_of(song)
         batch.separate(song, replace(wanted, folder=folder, file=song.stem))
         return 0
+    found = songs_among(songs, batch.note_failure) if len(songs) > 1 else songs_among(songs)
     return batch.separate_all(
         {
             song: replace(
@@ -190,7 +191,7 @@ def _separate_songs(
                 folder=wanted.folder if has_template else wanted.folder / place,
                 file=song.stem,
             )
-            for song, place in songs_among(songs)
+            for song, place in found
         }
     )
 

@@ -1,9 +1,10 @@
 """Finds the songs in files, folders and playlists, and names a folder for each one's stems."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, count
 from pathlib import Path
+from typing import TypeAlias
 
 from stemd.daemon.errors import AudioFileError
 from stemd.daemon.files.song import STANDARD_INPUT
@@ -19,7 +20,17 @@ SUFFIXES = frozenset(f".{each}" for each in f"{_SOUND} {_MORE_SOUND} {_FILMS}".s
 """Of the files of a folder that are taken for songs, films among them."""
 
 
-def songs_among(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+OnFailure: TypeAlias = Callable[[Path, AudioFileError], None]
+"""Is told which path cannot be searched, and why."""
+
+
+def _raise(_: Path, error: AudioFileError) -> None:
+    raise error
+
+
+def songs_among(
+    paths: Iterable[Path], on_failure: OnFailure = _raise
+) -> Iterator[tuple[Path, Path]]:
     """Yield each song once, with the folder for its stems below the output folder.
 
     The folder has the song's name without its suffix; where another song has that, with it, or
@@ -31,15 +42,13 @@ def songs_among(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
     ----------
     paths : iterable of Path
         Files, folders and playlists.
-
-    Raises
-    ------
-    AudioFileError
-        A folder or a playlist cannot be read, or holds no song.
+    on_failure : callable
+        Called for a folder or a playlist that cannot be read or holds no song; by default the error
+        is raised.
     """
     seen, taken = set(), set()
     for path in paths:
-        for song, folder in _songs_of(path):
+        for song, folder in _songs_of(path, on_failure):
             if (place := os.path.realpath(song)) in seen:
                 continue
             seen.add(place)
@@ -55,19 +64,29 @@ def is_several(path: Path) -> bool:
     return path != STANDARD_INPUT and (path.is_dir() or path.suffix.lower() in PLAYLISTS)
 
 
-def _songs_of(path: Path) -> Iterator[tuple[Path, Path]]:
+def _songs_of(path: Path, on_failure: OnFailure) -> Iterator[tuple[Path, Path]]:
     if not is_several(path):
         yield path, Path(path.stem)
         return
-    found = list(_songs_in_folder(path) if path.is_dir() else _songs_in_playlist(path))
-    if not found:
-        raise AudioFileError(f"{path} holds no songs: name files, or a folder that has some")
+    failed = list[Path]()
+
+    def fail(place: Path, error: AudioFileError) -> None:
+        failed.append(place)
+        on_failure(place, error)
+
+    search = _songs_in_folder if path.is_dir() else _songs_in_playlist
+    found = list(search(path, fail))
+    if not found and not failed:
+        on_failure(
+            path, AudioFileError(f"{path} holds no songs: name files, or a folder that has some")
+        )
     yield from found
 
 
-def _songs_in_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
+def _songs_in_folder(folder: Path, on_failure: OnFailure) -> Iterator[tuple[Path, Path]]:
     def fail(error: OSError) -> None:
-        raise AudioFileError(f"cannot read {error.filename}: {error.strerror}")
+        name = error.filename
+        on_failure(Path(name), AudioFileError(f"cannot read {name}: {error.strerror}"))
 
     for place, folders, names in os.walk(folder, onerror=fail):
         folders.sort()
@@ -77,11 +96,12 @@ def _songs_in_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
                 yield song, song.relative_to(folder).with_suffix("")
 
 
-def _songs_in_playlist(playlist: Path) -> Iterator[tuple[Path, Path]]:
+def _songs_in_playlist(playlist: Path, on_failure: OnFailure) -> Iterator[tuple[Path, Path]]:
     try:
         lines = playlist.read_text("utf-8-sig", errors="surrogateescape").splitlines()
     except OSError as error:
-        raise AudioFileError(f"cannot read {playlist}: {error.strerror}") from None
+        on_failure(playlist, AudioFileError(f"cannot read {playlist}: {error.strerror}"))
+        return
     for line in map(str.strip, lines):
         if line and not line.startswith("#"):
             song = playlist.parent / line

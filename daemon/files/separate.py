@@ -122,6 +122,9 @@ def separate(
                     file.write(by_stem[summed].sum(axis=0))
                 written += block.shape[1]
                 on_progress(written, song.expected)
+            if song.damage:
+                for file in writers:
+                    file.note_damage(str(song.damage))
     finally:
         workers.stop()
     clipped = sum(file.clipped for file in writers)

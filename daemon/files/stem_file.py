@@ -33,6 +33,12 @@ ENCODERS = {
 RF64_AUTO_DOWNGRADE = 0x1210
 """libsndfile's command: make a WAV file of RF64 where that can hold as much."""
 
+DAMAGE = "user.stemd.damage"
+"""The extended attribute of a file in which it is noted what its song lacked."""
+
+PROBE_S = 10.0
+"""How long ffprobe may take for a file's tags."""
+
 PROBE_BYTES = 2**16
 """Bytes that a disk must accept; otherwise it counts as full."""
 
@@ -75,8 +81,14 @@ class StemFile(ABC):
         """Close the file, also after errors."""
 
     def put_in_place(self) -> None:
-        """Rename it to its final name."""
+        """Rename it to its final name, once the disk has all of it."""
+        os.fsync(self._descriptor)
         self._part.replace(self.target)
+
+    def note_damage(self, damage: str) -> None:
+        """Note in the file what its song lacked, where the file system takes such a note."""
+        with suppress(OSError):
+            os.setxattr(self._descriptor, DAMAGE, damage.encode())
 
     def _check_disk(self) -> None:
         """Raise the system's error if the disk takes no more."""
@@ -250,19 +262,28 @@ def comment_of(path: Path) -> str:
     return _comment_by_ffprobe(path)
 
 
+def damage_of(path: Path) -> str:
+    """Return what the song of a stem's file lacked; empty if nothing is noted."""
+    with suppress(OSError):
+        return os.getxattr(path, DAMAGE).decode(errors="replace")
+    return ""
+
+
 def _comment_by_ffprobe(path: Path) -> str:
     program = which("ffprobe")
     if not program or path.suffix[1:] not in ENCODERS:
         return ""
     entries = "format_tags=comment:stream_tags=comment"
-    ended = subprocess.run(
-        [
-            *(program, "-v", "quiet", "-show_entries", entries, "-of", "default=nw=1:nk=1"),
-            f"file:{path}",
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        check=False,
-    )
+    command = [program, "-v", "quiet", "-show_entries", entries, "-of", "default=nw=1:nk=1"]
+    try:
+        ended = subprocess.run(
+            [*command, f"file:{path}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            check=False,
+            timeout=PROBE_S,
+        )
+    except subprocess.TimeoutExpired:
+        return ""
     lines = ended.stdout.decode(errors="replace").splitlines()
     return lines[0] if lines else ""

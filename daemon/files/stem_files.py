@@ -17,6 +17,7 @@ from stemd.daemon.files.stem_file import (
     PlainFile,
     StemFile,
     comment_of,
+    damage_of,
 )
 from stemd.daemon.wording import nearest
 from stemd.dsp.scheme import CHANNELS
@@ -150,6 +151,20 @@ class Destination:
     def is_done(self, names: Iterable[str]) -> bool:
         """Whether all files are there already, of the same song and made in the same way."""
         return all(origin_of(target) == self._origin for target in self.targets(names))
+
+    def damage(self, names: Iterable[str]) -> str:
+        """Return what the song of the files that are there lacked; empty if nothing is noted."""
+        return next(filter(None, map(damage_of, self.targets(names))), "")
+
+    def check_writable(self, names: Iterable[str]) -> None:
+        """Raise AudioFileError if the files' folders cannot be written, or made."""
+        for target in self.targets(names):
+            folder = next(each for each in target.parents if os.path.lexists(each))
+            if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+                reason = "it may not be written" if folder.is_dir() else "it is no folder"
+                raise AudioFileError(
+                    f"cannot write the stems into {folder}: {reason}; give another folder (-o)"
+                )
 
     def check_free(self, names: Iterable[str]) -> None:
         """Raise AudioFileError if a file is there that must not be replaced."""
