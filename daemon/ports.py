@@ -5,6 +5,11 @@ from typing import Literal, get_args
 
 INPUTS = ("in_L", "in_R")
 
+UNCONNECTED = (
+    "nothing is connected to in_L and in_R, so there is nothing to separate: docs/playing.md says "
+    "how to connect a player"
+)
+
 MIDI = "midi_in"
 """There is such a port only if ``midi.enabled`` is true."""
 
@@ -14,6 +19,20 @@ STEMS: tuple[StemName, ...] = get_args(StemName)
 """All stems. A set of networks has some of them, in an order of its own: see the architectures in
 `tflite_models.spleeter.releases`. Add new ones at the end, for each stem keeps its place on the
 real-time side."""
+
+
+def is_fed(client: str, connections: Iterable[tuple[str, str]]) -> bool:
+    """Whether a client's audio inputs get anything.
+
+    Parameters
+    ----------
+    client : str
+        stemd's name in the graph.
+    connections : iterable of tuple of str
+        Source and destination of each, by full names.
+    """
+    inputs = {f"{client}:{port}" for port in INPUTS}
+    return any(destination in inputs for _, destination in connections)
 
 
 def port_names(stems: Iterable[str]) -> list[str]:

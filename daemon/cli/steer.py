@@ -18,7 +18,7 @@ from stemd.daemon.control import bad_samples
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, Strip
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.graph.port_matches import in_words
-from stemd.daemon.ports import STEMS
+from stemd.daemon.ports import STEMS, UNCONNECTED, is_fed
 from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.wording import counted
 
@@ -310,6 +310,7 @@ def _playing_in_words(status: "JoinedStatus") -> list[str]:
         f"{counted(status.engine.late_periods, 'period')}",
         *filter(None, [bad_samples.in_words(status)]),
         "; ".join(filter(None, (rights.found, rights.remedy))),
+        *([] if is_fed(status.server.client, status.connections) else [UNCONNECTED]),
         *(f"connected: {source} to {destination}" for source, destination in status.connections),
         *(
             f"left disconnected: {source} to {destination} (stemd reload connects it again)"

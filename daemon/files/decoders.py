@@ -181,6 +181,13 @@ def _mask_of(path: Path) -> int:
     return header.mask if header else 0
 
 
+def _is_text(path: Path) -> bool:
+    """Whether a file begins with text, which has no control characters but white space."""
+    with open_ordinary(path) as file:
+        head = file.read(HEAD_BYTES)
+    return head != b"" and re.search(rb"[\x00-\x08\x0e-\x1f\x7f]", head) is None
+
+
 class FfmpegDecoder(Decoder):
     """Decodes by the ffmpeg program, which writes a WAV file without end into a pipe.
 
@@ -334,6 +341,8 @@ class FfmpegDecoder(Decoder):
                 "raw samples do not say what they are: convert them first (ffmpeg -f s16le -ar "
                 "44100 -ac 2 -i IN OUT.wav)"
             )
+        if self._path and _is_text(self._path):
+            return "it is a text file, and no audio file"
         if not errors or any(_NO_SOUND.search(each) for each in errors):
             return "it holds no sound"
         remedy = "get a whole copy, or convert it to WAV or FLAC first"

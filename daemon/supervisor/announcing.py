@@ -1,6 +1,8 @@
 """Logging and publishing what happens."""
 
 import logging
+from math import inf
+from time import monotonic
 
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.events import (
@@ -11,12 +13,16 @@ from stemd.daemon.control.events import (
     StripChanged,
 )
 from stemd.daemon.control.mixer import Strip
+from stemd.daemon.ports import UNCONNECTED, is_fed
 from stemd.daemon.supervisor.playback import Playback
 from stemd.daemon.supervisor.session import Session
 from stemd.daemon.supervisor.state import TRANSITION, State
 from stemd.daemon.wording import counted
 
 log = logging.getLogger(__name__)
+
+CONNECT_S = 5.0
+"""How long after the start of a session its inputs may be unconnected without a word."""
 
 
 class Announcer:
@@ -35,6 +41,8 @@ class Announcer:
         self._delay = 0
         """Frames, as announced last."""
         self._device = playback.device.status()
+        self._input_due = inf
+        """When the inputs must be connected, in seconds of a monotonic clock."""
 
     def strip(self, stem: str, strip: Strip) -> None:
         """Publish that a stem's strip was set (any thread)."""
@@ -43,6 +51,7 @@ class Announcer:
     def session_begins(self, session: Session) -> None:
         """Log and publish the client that has joined a server."""
         self._delay = session.rt.delay
+        self._input_due = monotonic() + CONNECT_S
         _log_session(session)
         self._bulletin.publish(ClientNamed(session.client.name))
         self.changes()
@@ -53,6 +62,7 @@ class Announcer:
         self._announce_device()
         if session := self._playback.session:
             self._announce_delay(session)
+            self._announce_input(session)
 
     def session_ends(self, session: Session) -> None:
         """Log what the session counted."""
@@ -86,6 +96,13 @@ class Announcer:
             self._delay = session.rt.delay
             _log_session(session)
             self._bulletin.publish(DelayChanged(self._delay))
+
+    def _announce_input(self, session: Session) -> None:
+        """Log, once in a session, that its inputs are still not connected."""
+        if monotonic() >= self._input_due:
+            self._input_due = inf
+            if not is_fed(session.client.name, self._playback.patchbay.connections):
+                log.info(UNCONNECTED)
 
 
 def _log_session(session: Session) -> None:

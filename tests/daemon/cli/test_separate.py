@@ -203,7 +203,7 @@ def test_many_songs_are_separated_in_one_run_and_a_broken_one_stops_none(
     before = (tmp_path / "stems/b/01/vocals.wav").stat().st_mtime_ns
     ended = stemd(*words, cwd=tmp_path)
     assert ended.stderr.count("is done already") == 3
-    assert "4 songs: 3 done already, 1 not separated" in ended.stderr
+    assert "4 songs: 2 done already, 1 not separated, 1 damaged" in ended.stderr
     assert ended.stdout == ""
     assert (tmp_path / "stems/b/01/vocals.wav").stat().st_mtime_ns == before
 
@@ -303,11 +303,13 @@ def test_a_damaged_song_gives_its_stems_a_clear_line_and_exit_code_3(stemd, two_
     song = tmp_path / "song.flac"
     data = two_seconds.read_bytes()
     song.write_bytes(data[: len(data) // 2])
-    ended = stemd("separate", str(song), "-o", str(tmp_path))
-    assert ended.returncode == 3
-    assert re.search(
-        r"stemd: \S+song.flac is damaged: 1\.\d+ s are missing at 0:00\.9", ended.stderr
-    )
+    for options in ([], ["--resume"]):
+        ended = stemd("separate", str(song), "-o", str(tmp_path), *options)
+        assert ended.returncode == 3
+        assert re.search(
+            r"stemd: \S+song.flac is damaged: 1\.\d+ s are missing at 0:00\.9", ended.stderr
+        )
+        assert ("is done already" in ended.stderr) == bool(options)
     assert stems_of(tmp_path).shape[-1] > 0.8 * 44_100
 
 

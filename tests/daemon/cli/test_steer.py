@@ -50,6 +50,7 @@ def test_status_tells_people_and_programs(daemon, stemd):
         "vocals: +0.0 dB",
         "accompaniment: -3.0 dB",
         "late: ",
+        "nothing is connected to in_L and in_R, ",
     ):
         assert f"\n{line}" in ended.stdout
     told = json.loads(stemd("status", "--json").stdout)

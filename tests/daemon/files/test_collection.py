@@ -83,6 +83,18 @@ def test_what_holds_no_songs_is_an_error(tmp_path):
         found(tmp_path / "none.m3u")
 
 
+def test_what_holds_no_songs_does_not_stop_the_others(music):
+    failed = {}
+    paths = [Path("none.m3u"), music / "b" / "c", Path("empty")]
+    paths[2].mkdir()
+    songs = songs_among(paths, lambda path, error: failed.update({path: str(error)}))
+    assert [song.name for song, _ in songs] == ["deep.ogg"]
+    assert failed == {
+        paths[0]: "cannot read none.m3u: No such file or directory",
+        paths[2]: "empty holds no songs: name files, or a folder that has some",
+    }
+
+
 def test_folders_and_playlists_are_several(music):
     assert [is_several(Path(each)) for each in (music, "x.M3U", "x.wav", "-")] == [
         *(True, True, False, False),

@@ -367,8 +367,12 @@ BAD_SONGS = {
         lambda path: path.symlink_to("/dev/zero"),
         r"cannot read .*song: it is a device, and must be an ordinary file: pipe what comes out",
     ),
+    "text": (
+        lambda path: path.write_text("la la là"),
+        r"cannot read .*song: it is a text file, and no audio file",
+    ),
     "no audio": (
-        lambda path: path.write_text("la la la"),
+        lambda path: path.write_bytes(b"la la \0"),
         r"cannot read .*song: ffmpeg says: Invalid data.*; get a whole copy, or convert it to WAV",
     ),
     "zero bytes": (
@@ -411,6 +415,17 @@ def test_failure_leaves_the_stems_that_were_there(tmp_path, monkeypatch):
     with pytest.raises(AudioFileError, match="killed"):
         run(song, tmp_path / "stems", may_replace=True)
     np.testing.assert_array_equal(stems_in(tmp_path / "stems"), before)
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    Destination(tmp_path.parent / "stems").check_writable(["vocals"])
+    for folder in (tmp_path, tmp_path / "a" / "b"):
+        with pytest.raises(AudioFileError, match=f"into {tmp_path}: it may not be written; give"):
+            Destination(folder).check_writable(["vocals"])
+    (tmp_path.parent / "file").write_text("")
+    with pytest.raises(AudioFileError, match="file: it is no folder; give"):
+        Destination(tmp_path.parent / "file" / "x").check_writable(["vocals"])
 
 
 def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
