@@ -211,8 +211,9 @@ class Batch:
         seconds = separated.frames / song.samplerate
         speed = seconds / (monotonic() - started)
         echo(f"{speed:.2g} times as fast as real time", err=True)
-        if damage := song.damage:
-            warnings.insert(0, str(_damaged(song, str(damage))))
+        damage = str(song.damage)
+        if damage:
+            warnings.insert(0, str(_damaged(song, damage)))
         state: Final = "damaged" if damage else "separated"
         return Outcome(str(path), state, seconds, stems, warnings, speed)
 

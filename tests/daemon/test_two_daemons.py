@@ -30,7 +30,13 @@ def client_at(path: Path) -> str:
 def test_each_socket_has_the_name_that_the_server_gave(server, environment):
     folder = Path(environment["XDG_RUNTIME_DIR"]) / "stemd"
     options = ("--server", "jack", "--server-name", server, "--stems", "2")
-    with running(environment, *options) as (first, _), running(environment, *options):
+    with (
+        running(environment, *options) as (first, _),
+        running(environment, *options) as (_, log),
+    ):
+        log.wait_for(
+            f"another stemd runs already, and is steered by --socket {folder / 'stemd.socket'}"
+        )
         second = folder / "stemd-01.socket"
         wait_for(second)
         assert client_at(folder / "stemd.socket") == "stemd"

@@ -1,5 +1,6 @@
 """The section ``control`` of the configuration: the control socket."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -7,10 +8,12 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from stemd.daemon.control.interfaces.interface import Interface, Steering, Target
-from stemd.daemon.control.socket_paths import socket_path
+from stemd.daemon.control.socket_paths import listens, socket_path
 from stemd.daemon.errors import StemdError
 from stemd.daemon.lean import lean_imports
 from stemd.daemon.sections import Effect, is_absolute, is_one_line, off_as_text
+
+log = logging.getLogger(__name__)
 
 
 def _is_place(path: str) -> str:
@@ -64,4 +67,11 @@ class ControlSection(Interface):
         try:
             return server(path, follows_name=True)
         except StemdError:  # this one moves when its audio server has named it
+            if listens(path):
+                log.warning(
+                    "another stemd runs already, and is steered by --socket %s; unless you want "
+                    "both, stop one of them: stemd stop --socket %s",
+                    path,
+                    path,
+                )
             return server(path.with_name(f"{target.client_name}-{os.getpid()}.socket"), True)
