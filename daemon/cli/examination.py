@@ -7,6 +7,7 @@ from functools import partial
 from stemd.daemon.capacity.checks import check_processor, check_speed, check_versions
 from stemd.daemon.capacity.profiles import completed
 from stemd.daemon.cli.options import ConfigSource
+from stemd.daemon.cli.program import as_typed
 from stemd.daemon.cli.systemd_service import check_services
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.cli.trial import play, watch
@@ -61,7 +62,7 @@ def print_findings(source: ConfigSource, seconds: float, as_json: bool) -> None:
     findings: list[Finding] = []
     for finding in examine(source, seconds):
         if not as_json:
-            _print(finding, is_told=any(finding.remedy == each.remedy for each in findings))
+            _print(finding, was_printed=any(finding.remedy == each.remedy for each in findings))
         findings.append(finding)
     if as_json:
         echo_json([asdict(finding) for finding in findings], indent=1)
@@ -69,14 +70,14 @@ def print_findings(source: ConfigSource, seconds: float, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _print(finding: Finding, is_told: bool) -> None:
+def _print(finding: Finding, was_printed: bool) -> None:
     """Print a finding; a remedy that was printed already is not printed again."""
-    first, *others = finding.found.splitlines()
+    first, *others = as_typed(finding.found).splitlines()
     echo(f"{MARKS[finding.weight]} {finding.about}: {first}")
     for line in others:
         echo(f"    {line}")
-    remedy = "as above" if finding.remedy and is_told else finding.remedy
-    for number, line in enumerate(remedy.splitlines()):
+    remedy = "as above" if finding.remedy and was_printed else finding.remedy
+    for number, line in enumerate(as_typed(remedy).splitlines()):
         echo(f"  {' ' if number else '→'} {line}")
 
 

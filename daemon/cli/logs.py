@@ -8,6 +8,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
+from stemd.daemon.cli.program import as_typed
 from stemd.daemon.errors import StemdError
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.printable import printable
@@ -38,9 +39,9 @@ class PlainFormatter(logging.Formatter):
         if any(isinstance(arg, StemdError | ModelError) for arg in args):
             names = tuple(printable(arg) if isinstance(arg, str) else arg for arg in args)
             lines = (str(record.msg) % names).split("\n")
-            record.message = "\n  ".join(map(printable, lines))
+            record.message = as_typed("\n  ".join(map(printable, lines)))
         else:
-            record.message = printable(record.message)
+            record.message = as_typed(printable(record.message))
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from stemd.daemon.cli.options import NETWORKS, Choice, NamedPath
+from stemd.daemon.cli.program import as_typed
 from stemd.daemon.cli.terminal import echo, echo_error, progress_bar
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import AUTO
@@ -161,7 +162,7 @@ def _row(line: "Listing", default: str) -> tuple[str, ...]:
     """Return the cells of a set; ``default`` is the name of the one that `auto` takes."""
     stems = _stems(line)
     if line.origin is None:
-        where = f"available: stemd models install {line.name}"
+        where = as_typed(f"available: stemd models install {line.name}")
         return (line.name, "-", "-", "-", "no", stems, where)
     manifest = line.manifest
     origin: str = line.origin

@@ -7,6 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from stemd.daemon.cli.options import values_of
+from stemd.daemon.cli.program import as_typed
 from stemd.daemon.cli.systemd_service import Service, linger, refuse_sudo, user_name
 from stemd.daemon.cli.terminal import echo
 from stemd.daemon.config_file import load_config
@@ -82,7 +83,7 @@ def install(lingers: bool, system_user: str | None, device: str | None, no_start
     echo(f"wrote {made.unit}")
     echo(f"enabled; {' '.join(made.manager)} status stemd shows its state")
     for trouble in made.condition().troubles:
-        echo(*trouble.split("\n"), err=True)
+        echo(*as_typed(trouble).split("\n"), err=True)
 
 
 @service.command()
@@ -104,7 +105,7 @@ def status(system_wide: bool) -> None:
     found = _service(system_wide).condition()
     for line in (found.state, found.status, *found.troubles):
         if line:
-            echo(*line.split("\n"))
+            echo(*as_typed(line).split("\n"))
     if found.is_down:
         raise SystemExit(1)
 

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from stemd.daemon.cli.options import Choice, NamedPath, Seconds, json_option, values_of
+from stemd.daemon.cli.program import as_typed
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import load_config
@@ -98,7 +99,7 @@ def status(socket: Path | None, as_json: bool) -> None:
         if as_json:
             echo_json(client.ask("status"), indent=2)  # also what only a later version replies
         else:
-            echo(*_in_words(client.status()))
+            echo(*map(as_typed, _in_words(client.status())))
 
 
 @click.command("set")

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from stemd.daemon.cli.program import as_typed
 from stemd.tflite_models.printable import printable
 
 
@@ -32,7 +33,7 @@ def echo_json(data: Any, indent: int | None = None) -> None:
 
 def echo_error(error: Exception) -> None:
     """Print an error as stemd's, each of its lines escaped."""
-    echo(*f"stemd: {error}".split("\n"), err=True)
+    echo(*as_typed(f"stemd: {error}").split("\n"), err=True)
 
 
 PROGRESS_S = 60.0

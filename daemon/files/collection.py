@@ -21,7 +21,7 @@ SUFFIXES = frozenset(f".{each}" for each in f"{_SOUND} {_MORE_SOUND} {_FILMS}".s
 
 
 OnFailure: TypeAlias = Callable[[Path, AudioFileError], None]
-"""Is told which path cannot be searched, and why."""
+"""Takes the path that cannot be searched, and the reason."""
 
 
 def _raise(_: Path, error: AudioFileError) -> None:

@@ -81,9 +81,12 @@ class StemFile(ABC):
         """Close the file, also after errors."""
 
     def put_in_place(self) -> None:
-        """Rename it to its final name, once the disk has all of it."""
-        os.fsync(self._descriptor)
+        """Rename it to its final name."""
         self._part.replace(self.target)
+
+    def sync(self) -> None:
+        """Wait until the disk has all of a finished file."""
+        os.fsync(self._descriptor)
 
     def note_damage(self, damage: str) -> None:
         """Note in the file what its song lacked, where the file system takes such a note."""

@@ -231,6 +231,7 @@ def writing_stems(
             yield files
             for file in files:
                 file.finish()
+                file.sync()  # a name must not survive a power cut without its content
             destination.check_free(names)  # another program may have written one meanwhile
             for file in files:
                 file.put_in_place()

@@ -141,7 +141,7 @@ def test_networks_that_cannot_be_used_are_named_with_the_command_that_repairs_th
     )
     assert ended.returncode == 1
     assert "manifest.json is damaged" in ended.stderr
-    assert "run `stemd models install 4stems`" in ended.stderr
+    assert "stemd models install 4stems`" in ended.stderr
 
 
 @pytest.mark.parametrize("arguments", [["config"], ["check"], ["models", "list"], ["--help"]])
