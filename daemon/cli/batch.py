@@ -109,8 +109,8 @@ class Batch:
             except (AudioFileError, DamagedSongError) as error:
                 echo_error(error)
         counts = Counter(outcome.state for outcome in self.outcomes)
-        told = ", ".join(f"{number} {state}" for state, number in counts.items())
-        echo(f"{counted(len(self.outcomes), 'song')}: {told}", err=True)
+        summary = ", ".join(f"{number} {state}" for state, number in counts.items())
+        echo(f"{counted(len(self.outcomes), 'song')}: {summary}", err=True)
         if counts["not separated"]:
             return AudioFileError.exit_code
         return DamagedSongError.exit_code if counts["damaged"] else 0

@@ -179,7 +179,7 @@ def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) ->
 @socket_option
 @json_option
 def device(mode: DeviceMode | None, socket: Path | None, as_json: bool) -> None:
-    """Make stemd a sound device of the desktop, or end that.
+    """Make stemd a sound device, or end that.
 
     off: no sound device; players use the speakers again. output: a device that you can choose as
     the output in the sound settings. all: everything that plays to the default output goes through

@@ -66,11 +66,11 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 def _lines_of_progress(label: str) -> Callable[[int, int], None]:
     started = last = monotonic()
 
-    def tell(done: int, whole: int) -> None:
+    def print_line(done: int, whole: int) -> None:
         nonlocal last
         if (now := monotonic()) - last >= PROGRESS_S:
             last = now
             share = f", {min(100 * done // whole, 100)} %" if whole else ""
             echo(f"{label}: {(now - started) / 60:.0f} min{share}", err=True)
 
-    return tell
+    return print_line

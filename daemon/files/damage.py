@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 NEAR_S, NEAR_END_S = 3.0, 1.0
-"""Damage that is no farther from the one before it, or from the end, is told as one with it: ffmpeg
-7 reads some frames ahead, and tells errors early."""
+"""Damage that is no farther from the one before it, or from the end, is reported as one with it:
+ffmpeg 7 reads some frames ahead, and reports errors early."""
 
-MOST_TOLD = 5
-"""Places that a message names; of the others it tells the number."""
+MOST_NAMED = 5
+"""Places that a message names; it counts the others."""
 
 
 @dataclass
@@ -79,12 +79,12 @@ class DamageReport:
 
     def __str__(self) -> str:
         """Return what is missing where: ``0.21 s are missing at 0:02.98``."""
-        told = [self._told(each) for each in self._places[:MOST_TOLD]]
-        if more := len(self._places) - len(told):
-            told.append(f"and {more} more")
-        return ", ".join(told)
+        named = [self._in_words(each) for each in self._places[:MOST_NAMED]]
+        if more := len(self._places) - len(named):
+            named.append(f"and {more} more")
+        return ", ".join(named)
 
-    def _told(self, damage: Damage) -> str:
+    def _in_words(self, damage: Damage) -> str:
         minutes, hundredths = divmod(round(100 * damage.at / self.samplerate), 6000)
         place = f"{minutes}:{hundredths / 100:05.2f}"
         if not damage.frames:

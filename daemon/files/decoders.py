@@ -1,4 +1,4 @@
-"""Two decoders of songs: libsndfile for what it reads right by nature, ffmpeg for all else."""
+"""Two decoders of songs: libsndfile for six formats that it reads exactly, ffmpeg for the rest."""
 
 import os
 import re
@@ -35,9 +35,9 @@ _NO_SOUND = re.compile("does not contain any stream|Error opening output file")
 """ffmpeg's reasons that it has nothing to write; the second is of version 7."""
 
 UNKNOWN = 2**62
-"""libsndfile's length of a file that does not tell its own is at least that."""
+"""libsndfile's length of a file that does not declare one is at least that."""
 
-_NATURES = (
+_HEADS = (
     rb"RIFF....WAVE",
     rb"RF64....WAVE",
     rb"riff\x2e\x91\xcf\x11",  # W64
@@ -45,7 +45,7 @@ _NATURES = (
     rb"caff",
     rb"fLaC",
 )
-_NATURE = re.compile(b"|".join(_NATURES), re.DOTALL)
+_HEAD = re.compile(b"|".join(_HEADS), re.DOTALL)
 
 _EXACT = re.compile(r"PCM_\w+|FLOAT|DOUBLE|[AU]LAW|ALAC_\w+")
 """Encodings without a decoder that could lose its place."""
@@ -109,9 +109,9 @@ class Decoder(ABC):
 
 
 def is_sndfiles(path: Path) -> bool:
-    """Whether a file is of a kind that libsndfile reads right by nature; OSError if unreadable."""
+    """Whether a file is of a kind that libsndfile reads exactly; OSError if unreadable."""
     with open_ordinary(path) as file:
-        return _NATURE.match(file.read(HEAD_BYTES)) is not None
+        return _HEAD.match(file.read(HEAD_BYTES)) is not None
 
 
 class SndfileDecoder(Decoder):
@@ -232,7 +232,7 @@ class FfmpegDecoder(Decoder):
         is_open = True
         while is_open:
             is_open = self._pump()
-            yield from self._told_pieces()
+            yield from self._ready_pieces()
         yield from self._whole_frames(len(self._sound))  # what a conversion gave in addition
         if not self._log.samplerate:
             raise AudioFileError(f"cannot read {self._name}: {self._why_nothing()}")
@@ -300,8 +300,8 @@ class FfmpegDecoder(Decoder):
                 self._pipes.unregister(key.fd)
         return bool(self._pipes.get_map())
 
-    def _told_pieces(self) -> Iterator[NDArray[np.float32]]:
-        """Yield the pieces that the log has told and that have arrived, like ones in one block."""
+    def _ready_pieces(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the reported pieces that have arrived, like ones in one block."""
         pieces, ready = self._log.pieces, 0
         while pieces:
             piece = pieces[0]

@@ -79,7 +79,7 @@ class FfmpegLog:
     samplerate : int
         Of the first sound, and so of the output; 0 until there is one.
     pieces : deque of Piece
-        Whoever reads the sound takes them away.
+        The decoder removes them as it reads the sound.
     damage : DamageReport
     errors : list of str
         What was said before there was sound.

@@ -33,7 +33,7 @@ READ_BYTES = 2**20
 """Of a song, read at once for its fingerprint."""
 
 MIN_SAMPLERATE, MAX_SAMPLERATE = 100, 1_536_000
-"""Frames per second; a damaged header may tell any."""
+"""Frames per second; a damaged header may declare any."""
 
 LOUDEST = 1e6
 """What is further beyond full scale is no sound, but damage."""
@@ -116,7 +116,7 @@ class Song:
 
     @property
     def fingerprint(self) -> str:
-        """What tells it from other songs, for people too; empty for standard input."""
+        """Name, size and checksum, as text; empty for standard input."""
         if self.path == STANDARD_INPUT:
             return ""
         with open_ordinary(self.path) as file:

@@ -57,6 +57,15 @@ def test_as_the_default_output_it_does_not_play_to_itself(stage):
         stage.wait_for_device()
 
 
+@pytest.fixture
+def begins_anew(stage, request):
+    """A loopback or a server begins anew, after which WirePlumber 0.4 may leave it silent."""
+    if stage.device()["trouble"]:
+        reason = "WirePlumber 0.4 now and then: all is connected by stemd, and nothing is heard"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=False))
+
+
+@pytest.mark.usefixtures("begins_anew")
 def test_switched_off_while_it_plays_it_hands_players_back_without_a_gap(stage):
     def switch_off() -> int:
         stage.ask("device", mode="all")
@@ -72,13 +81,11 @@ def test_switched_off_while_it_plays_it_hands_players_back_without_a_gap(stage):
     stage.wait_for_device()
 
 
+@pytest.mark.usefixtures("begins_anew")
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_whatever_is_killed_it_is_heard_again(stage, victim, request):
-    if stage.device()["trouble"]:
-        if victim == "wireplumber":
-            pytest.skip("WirePlumber 0.4, once killed, connects nothing; without stemd neither")
-        reason = "with WirePlumber 0.4 on a busy machine the ear hears nothing now and then; why?"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=False))
+def test_whatever_is_killed_it_is_heard_again(stage, victim):
+    if victim == "wireplumber" and stage.device()["trouble"]:
+        pytest.skip("WirePlumber 0.4, once killed, connects nothing; without stemd neither")
     began = monotonic()
     assert hear_again(stage, victim) <= HEARD_AGAIN_S
     assert stage.ear.loudest(began) < LOUDEST

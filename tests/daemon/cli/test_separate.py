@@ -221,7 +221,7 @@ def test_songs_of_one_name_never_replace_each_others_stems(stemd, two_seconds, t
     ended = stemd(*words, "2/take.wav", "-o", "stems", "--resume", cwd=tmp_path)
     assert ended.returncode == 1
     assert "vocals.wav is there already, perhaps of another song" in ended.stderr
-    words += ["1/take.wav", "2/take.wav", "--name", "{title}/{stem}", "--force", "-o", "named"]
+    words += ["1/take.wav", "2/take.wav", "--name", "{artist}/{stem}", "--force", "-o", "named"]
     ended = stemd(*words, cwd=tmp_path)
     assert ended.returncode == 1
     assert ended.stdout.splitlines() == ["named/unknown/vocals.wav"]
