@@ -63,6 +63,8 @@ SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/e
 $(if $(V),,.SILENT:)
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, each of the many programs that tests start would compile all it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The server that runs may be another one than at the last time.
 run: $(VENV)/run
