@@ -48,7 +48,15 @@ ALLOWED: dict[str, set[str]] = {
     "daemon.control.interfaces": {"daemon", "daemon.control", "daemon.engine", "tflite_models"},
     "daemon.device": {"daemon", "daemon.control", "daemon.graph"},
     "daemon.graph": {"daemon", "daemon.control", "daemon.engine"},
-    "daemon.files": {"daemon", "daemon.engine", "dsp", "tflite_models"},
+    "daemon.files": {
+        "daemon",
+        "daemon.engine",
+        "dsp",
+        "tflite_models",
+        "tflite_models.graphs",
+        "tflite_models.runtime",
+        "tflite_models.store",
+    },
     "daemon.control": {"daemon", "daemon.engine", "tflite_models"},
     "daemon.capacity": {
         "daemon",

@@ -1,47 +1,34 @@
-"""Separates one song after the other with the same networks, and says how each went."""
+"""Separates one song, or several beside each other, and says how each went."""
 
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
-from time import monotonic
-from typing import Final, Literal
+from queue import Empty, SimpleQueue
+from typing import TypeAlias
 
-from stemd.daemon.capacity.choice import choose
-from stemd.daemon.cli.terminal import echo, echo_error, progress_bar
-from stemd.daemon.engine.networks import ByStem, find_networks
+from stemd.daemon.capacity.choice import first_held
+from stemd.daemon.cli.terminal import RunProgress, echo, echo_error, progress_bar
 from stemd.daemon.errors import AudioFileError, DamagedSongError, StemdError
-from stemd.daemon.files.separate import separate, wanted_files
-from stemd.daemon.files.song import Song
+from stemd.daemon.files.job import Job, Outcome, not_separated, run_job
+from stemd.daemon.files.lanes import Lanes, lanes_for
+from stemd.daemon.files.separate import Streams
+from stemd.daemon.files.separator import SongSeparator
+from stemd.daemon.files.song import STANDARD_INPUT
 from stemd.daemon.files.stem_files import Destination
 from stemd.daemon.wording import counted
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import CHANNELS
-from stemd.tflite_models.files import sha256_of, write_whole
-from stemd.tflite_models.store.manifest import MANIFEST
+from stemd.tflite_models.files import write_whole
 
-
-def _damaged(song: Song, damage: str) -> DamagedSongError:
-    return DamagedSongError(f"{song.name} is damaged: {damage}; everything else was separated")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a song, as the report has it."""
-
-    song: str
-    state: Literal["separated", "damaged", "done already", "not separated"]
-    seconds: float = 0.0
-    """The song's length."""
-    stems: list[str] = field(default_factory=list)
-    """The files that were written."""
-    warnings: list[str] = field(default_factory=list)
-    times_real_time: float = 0.0
+Event: TypeAlias = tuple[int, "Future[Outcome] | float"]
+"""A song's number, and what became of it, or which share of it is separated."""
 
 
 def _is_report(path: Path) -> bool:
@@ -63,62 +50,99 @@ class Batch:
     works : sequence of Work
         With the same networks, from the scheme wanted most to the one wanted least.
     extension : MaskExtension
-    only : collection of str
-    karaoke : bool
+    files : mapping
         See `wanted_files`.
     resume : bool
         Songs whose stems are there already are left out.
-
-    Attributes
-    ----------
-    outcomes : list of Outcome
-        Of the songs so far.
-
-    Raises
-    ------
-    ConfigError
-        The networks do not have a stem that is wanted.
+    jobs : int, optional
+        How many songs are separated at a time, where there are several; by default as many as the
+        cores and the memory are enough for.
     """
 
     def __init__(
         self,
         works: Sequence[Work],
         extension: MaskExtension,
-        only: Collection[str] = (),
-        karaoke: bool = False,
+        files: Mapping[str, Streams],
         resume: bool = False,
+        jobs: int | None = None,
     ) -> None:
         self.works = works
-        self.outcomes: list[Outcome] = []
-        self._song_of: dict[Path, str] = {}  # by each file that this run has written
+        self._outcomes: dict[int, Outcome] = {}
+        self._numbers = count()
+        self._progress = RunProgress()
+        self._claimed: dict[Path, Path] = {}
+        """The song of each file of this run."""
         self._extension = extension
         self._resume = resume
-        self._files = wanted_files(works[0].networks.stems, only, karaoke)
+        self._jobs = jobs
+        self._files = files
 
-    def separate_all(self, songs: Mapping[Path, Destination]) -> int:
-        """Separate each song; print what went wrong with one, and go on with the next.
+    def separate_all(self, songs: Iterable[tuple[Path, Destination]]) -> int:
+        """Separate the songs, some at a time; print how each went.
+
+        The first ones begin before the last ones are found.
 
         Returns
         -------
         int
             The exit code: 1 if a song could not be separated, 3 if one is damaged, else 0.
         """
-        for number, (song, destination) in enumerate(songs.items(), 1):
-            try:
-                self.separate(song, destination, f"{number}/{len(songs)} ")
-            except (AudioFileError, DamagedSongError) as error:
-                echo_error(error)
-        counts = Counter(outcome.state for outcome in self.outcomes)
+        events = SimpleQueue[Event]()
+        lanes = self._jobs or lanes_for(self._work.threads)
+        try:
+            with Lanes(lanes, self._work, self._extension, self._claim) as crew:
+                for song, destination in songs:
+                    self._progress.expect(1)
+                    self._submit(crew, self._job(song, destination), events)
+                    with suppress(Empty):
+                        while True:
+                            self._take(events.get_nowait())
+                while self._progress.is_waiting:
+                    self._take(events.get())
+        finally:
+            self._progress.clear()
+        return self._sum_up()
+
+    def _sum_up(self) -> int:
+        """Print how many songs went how; return the exit code."""
+        counts = Counter(self._outcomes[number].state for number in sorted(self._outcomes))
         summary = ", ".join(f"{number} {state}" for state, number in counts.items())
-        echo(f"{counted(len(self.outcomes), 'song')}: {summary}", err=True)
+        nothing = "; nothing was left to do" if set(counts) == {"done already"} else ""
+        echo(f"{counted(len(self._outcomes), 'song')}: {summary}{nothing}", err=True)
         if counts["not separated"]:
             return AudioFileError.exit_code
         return DamagedSongError.exit_code if counts["damaged"] else 0
 
     def note_failure(self, path: Path, error: AudioFileError) -> None:
         """Print why a path gives no songs; it counts as a song that is not separated."""
-        self.outcomes.append(Outcome(str(path), "not separated", warnings=[str(error)]))
+        self._outcomes[next(self._numbers)] = not_separated(path, error)
+        self._progress.clear()
         echo_error(error)
+
+    def separate(self, path: Path, destination: Destination) -> None:
+        """Separate a song with a progress bar, and print the names of the files written.
+
+        Raises
+        ------
+        DamagedSongError
+            The stems are written, and something is missing in the song.
+        StemdError, ModelError
+            With what, value, rule and remedy.
+        """
+        number = next(self._numbers)
+        separator = SongSeparator(self._work, self._extension)
+        try:
+            with progress_bar(_name_of(path)) as on_progress:
+                job = self._job(path, destination)
+                outcome = run_job(job, separator, on_progress, self._claim)
+        except AudioFileError as error:
+            self._outcomes[number] = not_separated(path, error)
+            raise
+        self._outcomes[number] = outcome
+        _print_outcome(outcome)
+        if outcome.state == "damaged":
+            raise DamagedSongError(outcome.warnings[0])
 
     @contextmanager
     def reporting(self, path: Path) -> Iterator[None]:
@@ -146,103 +170,80 @@ class Batch:
         self._write_report(path)
 
     def _write_report(self, path: Path) -> None:
-        text = json.dumps([asdict(outcome) for outcome in self.outcomes], indent=2)
+        outcomes = [asdict(self._outcomes[number]) for number in sorted(self._outcomes)]
+        text = json.dumps(outcomes, indent=2)
         try:
             write_whole(path, text.encode() + b"\n")
         except OSError as error:
             raise StemdError(f"cannot write the report {path}: {error.strerror}") from None
 
-    def separate(self, path: Path, destination: Destination, label: str = "") -> None:
-        """Separate a song with a progress bar, and print the names of the files written.
+    def _job(self, song: Path, destination: Destination) -> Job:
+        return Job(song, replace(destination, settings=self._settings), self._files, self._resume)
 
-        Raises
-        ------
-        DamagedSongError
-            The stems are written, and something is missing in the song.
-        StemdError, ModelError
-            With what, value, rule and remedy.
-        """
-        try:
-            outcome = self._separate(path, destination, label)
-        except AudioFileError as error:
-            self.outcomes.append(Outcome(str(path), "not separated", warnings=[str(error)]))
-            raise
-        self.outcomes.append(outcome)
-        if outcome.state == "damaged":
-            raise DamagedSongError(outcome.warnings[0])
+    def _submit(self, crew: Lanes, job: Job, events: SimpleQueue[Event]) -> None:
+        number = next(self._numbers)
 
-    def _separate(self, path: Path, destination: Destination, label: str) -> Outcome:
-        started = monotonic()
-        with Song(path) as song:
-            destination = replace(
-                destination, song=song.fingerprint, settings=self._settings, tags=song.tags
-            )
-            self._check_not_written(destination)
-            if self._resume and destination.is_done(self._files):
-                echo(f"{song.name} is done already", err=True)
-                damage = destination.damage(self._files)
-                warnings = [str(_damaged(song, damage))] if damage else []
-                return Outcome(str(path), "damaged" if damage else "done already", 0, [], warnings)
-            destination.check_free(self._files)
-            destination.check_writable(self._files)
-            self._note_channels(song)
-            work, networks = self._loaded
-            with progress_bar(label + Path(song.name).name) as on_progress:
-                separated = separate(
-                    song,
-                    destination,
-                    networks,
-                    work.scheme,
-                    self._extension,
-                    on_progress,
-                    work.networks.masks,
-                    self._files,
+        def on_progress(done: int, whole: int) -> None:
+            events.put((number, min(done / whole, 1.0) if whole else 0.0))
+
+        future = crew.submit(job, on_progress)
+        future.add_done_callback(lambda ended: events.put((number, ended)))
+
+    def _take(self, event: Event) -> None:
+        """Print the progress, or what became of a song."""
+        number, news = event
+        if isinstance(news, float):
+            self._progress.show(number, news)
+            return
+        outcome = self._outcomes[number] = news.result()
+        with self._progress.lines(number):
+            _print_outcome(outcome, outcome.song)
+
+    def _claim(self, song: Path, targets: Sequence[Path]) -> str:
+        """Return what is wrong if a file of this song is one of another song of this run."""
+        for target in targets:
+            other = self._claimed.setdefault(target, song)
+            if other != song:
+                error = AudioFileError(
+                    f"{target} is a stem of {other}, which has the same name: let --name have "
+                    "{file}, or separate this song alone into another folder (-o)"
                 )
-        self._song_of |= dict.fromkeys(separated.files, song.name)
-        stems = [str(file) for file in separated.files]
-        echo(*stems)
-        warnings = []
-        if separated.clipped:
-            warnings.append(
-                f"{separated.clipped} samples exceeded full scale and were clipped: "
-                "WAV with --bits float keeps them"
-            )
-            echo(*warnings, err=True)
-        seconds = separated.frames / song.samplerate
-        speed = seconds / (monotonic() - started)
-        echo(f"{speed:.2g} times as fast as real time", err=True)
-        damage = str(song.damage)
-        if damage:
-            warnings.insert(0, str(_damaged(song, damage)))
-        state: Final = "damaged" if damage else "separated"
-        return Outcome(str(path), state, seconds, stems, warnings, speed)
-
-    def _check_not_written(self, destination: Destination) -> None:
-        """Raise AudioFileError if a file of this song is one of an earlier song of this run."""
-        for target in destination.targets(self._files):
-            if target in self._song_of:
-                raise AudioFileError(
-                    f"{target} is a stem of {self._song_of[target]}, which has the same name: let "
-                    "--name have {file}, or separate this song alone into another folder (-o)"
-                )
+                return str(error)
+        return ""
 
     @cached_property
-    def _loaded(self) -> tuple[Work, ByStem]:
-        work, load = choose(self.works)
-        return work, load()
+    def _work(self) -> Work:
+        return first_held(self.works)
 
     @cached_property
     def _settings(self) -> str:
-        """What stems are made by: after another set of the same name is installed, it differs."""
-        work = self.works[0]
-        manifest = find_networks(work.networks.name).folder / MANIFEST
-        made_by = sha256_of(manifest)[:8]
-        return f"{replace(work, threads=1)}, {self._extension.value}, networks {made_by}"
+        return SongSeparator(self.works[0], self._extension).settings
 
-    def _note_channels(self, song: Song) -> None:
-        if song.channels > CHANNELS:
-            echo(
-                f"{song.name} has {song.channels} channels: they are mixed down to stereo "
-                "(ITU-R BS.775)",
-                err=True,
-            )
+
+def _name_of(song: Path) -> str:
+    return "standard input" if song == STANDARD_INPUT else song.name
+
+
+def _print_outcome(outcome: Outcome, label: str = "") -> None:
+    """Print the files that were written, and what there is to say.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    label : str
+        Of the song, where there are several: its damage and why it was not separated are then
+        printed too.
+    """
+    if outcome.stems:
+        echo(*outcome.stems)
+    elif outcome.state != "not separated":
+        echo(f"{outcome.song} is done already", err=True)
+    is_whole = outcome.state in ("separated", "done already")
+    first = 0 if is_whole else 1
+    if label and not is_whole:
+        echo_error(StemdError(outcome.warnings[0]))
+    for warning in outcome.warnings[first:]:
+        echo(warning, err=True)
+    if outcome.stems:
+        length = f"{label}: {outcome.seconds:.1f} s, " if label else ""
+        echo(f"{length}{outcome.times_real_time:.2g} times as fast as real time", err=True)

@@ -1,23 +1,24 @@
 """`stemd separate`: separates songs, with a progress bar."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
 from stemd.daemon.cli.options import NETWORKS, NUMBER_OF_STEMS, Choice, NamedPath, refuse_both
-from stemd.daemon.errors import ConfigError, StemdError
-from stemd.daemon.presets import PRESETS, fitting_schemes
-from stemd.daemon.work import AUTO, Work
+from stemd.daemon.errors import AudioFileError, ConfigError, StemdError
+from stemd.daemon.files.stem_mp4 import STEM_MP4
+from stemd.daemon.presets import PRESETS
+from stemd.daemon.work import AUTO, SetOfNetworks
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.scheme import offline
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 if TYPE_CHECKING:
     from stemd.daemon.cli.batch import Batch
+    from stemd.daemon.files.separate import Streams
     from stemd.daemon.files.stem_files import Destination
 
 SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
@@ -59,9 +60,10 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 @click.option(
     "--format",
     "suffix",
-    type=Choice(["wav", "flac", "mp3", "ogg", "opus", "m4a"]),
+    type=Choice(["wav", "flac", "mp3", "ogg", "opus", "m4a", STEM_MP4]),
     default="wav",
-    help="Format of the stems' files.",
+    help="Format of the stems' files; stem.mp4 is one file of the mix, drums, bass, other and "
+    "vocals, for DJ programs.",
     show_default=True,
 )
 @click.option(
@@ -113,6 +115,12 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
     show_default=True,
 )
 @click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    help="Songs at a time, where there are several; by default one for each core, if the memory is "
+    "enough.",
+)
+@click.option(
     "--residual",
     is_flag=True,
     help="The last stem is the residual: the song without the other stems.",
@@ -135,6 +143,7 @@ def separate(
     resume: bool,
     precision: StreamingPrecision | None,
     threads: int,
+    jobs: int | None,
     residual: bool,
 ) -> None:
     """Separate songs into stems.
@@ -151,6 +160,7 @@ def separate(
     get their names once all of them are complete.
     """
     from stemd.daemon.cli.batch import Batch
+    from stemd.daemon.files.separator import works_for
     from stemd.daemon.files.stem_files import Destination
 
     if preset and offline:
@@ -160,16 +170,33 @@ def separate(
     if suffix not in ("wav", "flac") and bits:
         raise click.UsageError(f"--bits is for WAV and FLAC: leave it out with --format {suffix}")
     refuse_both(networks, stems)
-    works = _works(networks or AUTO, stems or AUTO, preset, precision, threads, residual)
+    if suffix == STEM_MP4 and not networks:
+        stems = stems or "4"
+    number: Literal["auto"] | int = int(stems) if stems and stems != AUTO else "auto"
+    works = works_for(networks or AUTO, number, preset, precision, threads, residual)
     subtype = SUBTYPES[bits or ("float" if suffix == "wav" else "24")]
-    batch = Batch(works, MaskExtension(mask_extension), only, karaoke, resume)
-    names = "{stem}" if template is None else template
+    files = _files(suffix, works[0].networks, only, karaoke)
+    batch = Batch(works, MaskExtension(mask_extension), files, resume, jobs)
+    names = template or ("{file}" if suffix == STEM_MP4 else "{stem}")
     wanted = Destination(folder or Path(), suffix, subtype, force, template=names)
     wanted.check_template()
     with batch.reporting(report) if report else nullcontext():
-        status = _separate_songs(batch, songs, wanted, bool(folder), template is not None)
+        status = _separate_songs(batch, songs, wanted, bool(folder), bool(template))
     if status:
         raise SystemExit(status)
+
+
+def _files(
+    suffix: str, networks: "SetOfNetworks", only: Sequence[str], karaoke: bool
+) -> "Mapping[str, Streams]":
+    """Return the files to write of each song."""
+    from stemd.daemon.files.separate import stem_mp4_file, wanted_files
+
+    if suffix != STEM_MP4:
+        return wanted_files(networks.stems, only, karaoke)
+    if only or karaoke:
+        raise ConfigError(f"a {STEM_MP4} file holds every stem: leave out --only and --karaoke")
+    return stem_mp4_file(networks.name, networks.stems)
 
 
 def _separate_songs(
@@ -178,44 +205,29 @@ def _separate_songs(
     """Separate one song or several, each into its place; return the exit code."""
     from stemd.daemon.files.collection import is_several, songs_among
 
+    is_one_file = wanted.suffix == STEM_MP4
     if len(songs) == 1 and not is_several(songs[0]):
         song = songs[0]
-        folder = wanted.folder if is_named or has_template else _folder_of(song)
+        is_placed = is_named or has_template or is_one_file
+        folder = wanted.folder if is_placed else _folder_of(song)
         batch.separate(song, replace(wanted, folder=folder, file=song.stem))
         return 0
-    found = songs_among(songs, batch.note_failure) if len(songs) > 1 else songs_among(songs)
+
+    def place(song: Path, name: Path) -> "Destination":
+        if has_template:
+            return replace(wanted, file=song.stem)
+        if is_one_file:  # whose name tells it apart
+            return replace(wanted, folder=wanted.folder / name.parent, file=name.name)
+        return replace(wanted, folder=wanted.folder / name, file=song.stem)
+
+    def note_failure(path: Path, error: AudioFileError) -> None:
+        if len(songs) == 1 and path == songs[0]:
+            raise error
+        batch.note_failure(path, error)
+
     return batch.separate_all(
-        {
-            song: replace(
-                wanted,
-                folder=wanted.folder if has_template else wanted.folder / place,
-                file=song.stem,
-            )
-            for song, place in found
-        }
+        (song, place(song, name)) for song, name in songs_among(songs, note_failure)
     )
-
-
-def _works(
-    networks: str,
-    stems: str,
-    preset: str | None,
-    precision: StreamingPrecision | None,
-    threads: int,
-    residual: bool,
-) -> list[Work]:
-    """Return what the options ask for, from the scheme wanted most to the one wanted least."""
-    from stemd.daemon.engine.networks import choose_networks
-    from stemd.tflite_models.runtime import preferred_precision
-
-    chosen = choose_networks(networks, "auto" if stems == AUTO else int(stems))
-    precision = chosen.precision(precision or (preferred_precision() if preset else "fp32"))
-    grid = chosen.grid
-    try:
-        schemes = fitting_schemes(preset, {}, grid) if preset else (offline(grid),)
-    except ValueError as error:
-        raise ConfigError(f"{error}, for the {chosen.name} networks") from None
-    return [Work(scheme, chosen, precision, threads, residual) for scheme in schemes]
 
 
 def _folder_of(song: Path) -> Path:

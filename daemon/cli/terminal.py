@@ -74,3 +74,66 @@ def _lines_of_progress(label: str) -> Callable[[int, int], None]:
             echo(f"{label}: {(now - started) / 60:.0f} min{share}", err=True)
 
     return print_line
+
+
+BAR = 30
+"""Characters of the bar for a whole run."""
+
+
+class RunProgress:
+    """The progress of several songs: a bar for all of them, with lines above it.
+
+    One thread uses it.
+
+    Attributes
+    ----------
+    is_waiting : bool
+        A song that is expected has not ended.
+    """
+
+    def __init__(self) -> None:
+        self._expected = self._ended = 0
+        self._shares: dict[int, float] = {}
+        self._has_bar = bool(sys.stderr and sys.stderr.isatty())
+        self._drawn = ""
+        self._print_line = _lines_of_progress("all songs")
+
+    @property
+    def is_waiting(self) -> bool:  # noqa: D102 (described by the class)
+        return self._ended < self._expected
+
+    def expect(self, songs: int) -> None:
+        """Expect some more songs."""
+        self._expected += songs
+
+    def show(self, number: int, share: float) -> None:
+        """Show that a share of a song is done."""
+        self._shares[number] = share
+        self._draw()
+
+    @contextmanager
+    def lines(self, number: int) -> Iterator[None]:
+        """Take the bar away while a song that has ended gets its lines."""
+        self._ended += 1
+        self._shares.pop(number, None)
+        self.clear()
+        yield
+        self._draw()
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self._drawn:
+            self._drawn = ""
+            click.echo("\r\033[K", nl=False, err=True)
+
+    def _draw(self) -> None:
+        done = self._ended + sum(self._shares.values())
+        if not self._has_bar:
+            self._print_line(round(1000 * done), 1000 * self._expected)
+            return
+        full = int(BAR * done / self._expected)
+        bar = "#" * full + "-" * (BAR - full)
+        text = f"{self._ended} of {self._expected} songs [{bar}] {done / self._expected:.0%}"
+        if text != self._drawn:
+            click.echo(f"\r\033[K{text}", nl=False, err=True)
+            self._drawn = text

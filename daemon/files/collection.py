@@ -68,19 +68,20 @@ def _songs_of(path: Path, on_failure: OnFailure) -> Iterator[tuple[Path, Path]]:
     if not is_several(path):
         yield path, Path(path.stem)
         return
-    failed = list[Path]()
+    is_empty = True
 
     def fail(place: Path, error: AudioFileError) -> None:
-        failed.append(place)
+        nonlocal is_empty
+        is_empty = False
         on_failure(place, error)
 
-    search = _songs_in_folder if path.is_dir() else _songs_in_playlist
-    found = list(search(path, fail))
-    if not found and not failed:
+    for found in (_songs_in_folder if path.is_dir() else _songs_in_playlist)(path, fail):
+        is_empty = False
+        yield found
+    if is_empty:
         on_failure(
             path, AudioFileError(f"{path} holds no songs: name files, or a folder that has some")
         )
-    yield from found
 
 
 def _songs_in_folder(folder: Path, on_failure: OnFailure) -> Iterator[tuple[Path, Path]]:

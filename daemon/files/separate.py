@@ -1,9 +1,11 @@
 """`stemd separate`: separates a file with the code of the daemon."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from stemd.daemon.engine.workers import WorkerPool
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination, writing_stems
+from stemd.daemon.files.stem_mp4 import COLOURS, FURTHER, STEM_MP4
 from stemd.daemon.wording import nearest
 from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.masks import MaskExtension, MaskKind
@@ -38,10 +41,14 @@ class Separated:
     """Samples that exceeded full scale and were clipped."""
 
 
+Streams: TypeAlias = Sequence[Sequence[str]]
+"""What a file holds, stereo each: the stems that are the sum of each stream."""
+
+
 def wanted_files(
     stems: Sequence[str], only: Collection[str] = (), karaoke: bool = False
-) -> dict[str, list[str]]:
-    """Return the files to write, and for each the stems that are its sum.
+) -> dict[str, Streams]:
+    """Return the files to write, and what each holds.
 
     Parameters
     ----------
@@ -62,10 +69,37 @@ def wanted_files(
             near = nearest(stem, stems)
             hint = f"did you mean {near}?" if near else f"they have {', '.join(stems)}"
             raise ConfigError(f"--only {stem}: these networks have no such stem; {hint}")
-    files = {stem: [stem] for stem in stems if stem in only or not (only or karaoke)}
+    files: dict[str, Streams] = {
+        stem: [[stem]] for stem in stems if stem in only or not (only or karaoke)
+    }
     if karaoke:
-        files[KARAOKE] = [stem for stem in stems if stem != VOCALS]
+        files[KARAOKE] = [[stem for stem in stems if stem != VOCALS]]
     return files
+
+
+def stem_mp4_file(networks: str, stems: Sequence[str]) -> dict[str, Streams]:
+    """Return the one file to write for DJ programs: a mix, and the four stems of the format.
+
+    Parameters
+    ----------
+    networks : str
+        Their name, for the message.
+    stems : sequence of str
+        That they have.
+
+    Raises
+    ------
+    ConfigError
+        They do not have the four.
+    """
+    if not COLOURS.keys() <= set(stems):
+        raise ConfigError(
+            f"--format {STEM_MP4} holds {', '.join(COLOURS)}, and the {networks} networks separate "
+            f"{', '.join(stems)}: give --stems 4"
+        )
+    further = [stem for stem in stems if stem not in COLOURS]
+    four = [[stem, *further] if stem == FURTHER else [stem] for stem in COLOURS]
+    return {"stems": [list(stems), *four]}
 
 
 def separate(
@@ -76,7 +110,7 @@ def separate(
     extension: MaskExtension,
     on_progress: Callable[[int, int], object],
     masks: MaskKind = "sigmoid",
-    files: Mapping[str, Sequence[str]] | None = None,
+    files: Mapping[str, Streams] | None = None,
 ) -> Separated:
     """Write one file for each stem, aligned with the song and of its length and sample rate.
 
@@ -108,27 +142,55 @@ def separate(
     stems = list(networks)
     files = files or wanted_files(stems)
     song.check_not_among(destination.targets(files))
-    workers = WorkerPool(networks, patience=lambda: None)
-    separator = files_separator(scheme, len(stems), workers, extension, masks)
-    pipeline = Pipeline(separator, song.samplerate)
-    rows = [[stems.index(stem) for stem in summed] for summed in files.values()]
-    try:
-        workers.start()
-        with writing_stems(destination, list(files), song.samplerate, song.expected) as writers:
-            written = 0
-            for block in aligned(song.blocks(), pipeline):
-                by_stem = block.reshape(len(stems), CHANNELS, -1)
-                for file, summed in zip(writers, rows, strict=True):
-                    file.write(by_stem[summed].sum(axis=0))
-                written += block.shape[1]
-                on_progress(written, song.expected)
-            if song.damage:
-                for file in writers:
-                    file.note_damage(str(song.damage))
-    finally:
-        workers.stop()
+    rows = [[list(map(stems.index, summed)) for summed in streams] for streams in files.values()]
+    blocks = separated_blocks(song.blocks(), song.samplerate, networks, scheme, extension, masks)
+    names, expected = list(files), song.expected
+    with (
+        closing(blocks),
+        writing_stems(
+            destination, names, song.samplerate, expected, lambda: song.damage
+        ) as writers,
+    ):
+        written = 0
+        for by_stem in blocks:
+            for file, streams in zip(writers, rows, strict=True):
+                file.write(np.concatenate([by_stem[each].sum(axis=0) for each in streams]))
+            written += by_stem.shape[-1]
+            on_progress(written, song.expected)
     clipped = sum(file.clipped for file in writers)
     return Separated([file.target for file in writers], written, clipped)
+
+
+def separated_blocks(
+    mixture: Iterable[Waveform],
+    samplerate: int,
+    networks: ByStem,
+    scheme: Scheme,
+    extension: MaskExtension,
+    masks: MaskKind = "sigmoid",
+) -> Generator[Waveform, None, None]:
+    """Yield the stems of a mixture from its first frame to its last.
+
+    Parameters
+    ----------
+    mixture : iterable of float32 [shape=(CHANNELS, frames)]
+    samplerate : int
+    networks, scheme, extension, masks
+        See `separate`.
+
+    Yields
+    ------
+    float32 [shape=(stems, CHANNELS, frames)]
+        Its memory is used again for the next one.
+    """
+    workers = WorkerPool(networks, patience=lambda: None)
+    separator = files_separator(scheme, len(networks), workers, extension, masks)
+    try:
+        workers.start()
+        for block in aligned(mixture, Pipeline(separator, samplerate)):
+            yield block.reshape(len(networks), CHANNELS, -1)
+    finally:
+        workers.stop()
 
 
 def files_separator(

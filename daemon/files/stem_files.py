@@ -2,32 +2,35 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from errno import EDQUOT, EISDIR, ENOSPC
 from pathlib import Path
 from string import Formatter
 
 from stemd.daemon.errors import AudioFileError, ConfigError
+from stemd.daemon.files.cover import Cover
 from stemd.daemon.files.stem_file import (
     ENCODERS,
+    MARK,
     SUBTYPES,
+    TEXT,
     EncodedFile,
     PlainFile,
     StemFile,
     comment_of,
-    damage_of,
 )
+from stemd.daemon.files.stem_mp4 import STEM_MP4
 from stemd.daemon.wording import nearest
 from stemd.dsp.scheme import CHANNELS
-from stemd.tflite_models.files import part_of
+from stemd.tflite_models.files import part_of, write_whole
 
 BYTES = {"PCM_24": 3, "FLOAT": 4}
 """Bytes of one sample in a file that is not encoded."""
 
-MARK = "stemd: "
-"""The comment of each stem begins with it."""
+DAMAGE = "damage"
+"""The name of the text beside the stems that says what their song lacked."""
 
 LONGEST_TAG = 1_000
 """Characters of a tag in a file."""
@@ -91,6 +94,8 @@ class Destination:
         The path of each file below the folder, without its suffix. `FIELDS` stand for tags, for
         the song's file and for the stem. A title that is missing is the file's name, another tag
         "unknown".
+    cover : Cover, optional
+        Of the song.
     """
 
     folder: Path
@@ -102,6 +107,7 @@ class Destination:
     settings: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     template: str = "{stem}"
+    cover: Cover | None = None
 
     def targets(self, names: Iterable[str]) -> list[Path]:
         """Return the file of each name."""
@@ -131,7 +137,8 @@ class Destination:
                 hint = f"did you mean {{{near}}}?" if near else f"there are {known}"
                 raise ConfigError(f"--name {self.template}: there is no field {{{name}}}; {hint}")
         path = Path(self.template)
-        is_plain = ("stem", "", None) in used and not any(form or how for _, form, how in used)
+        tells_apart = "{stem}" in self.template or self.suffix == STEM_MP4
+        is_plain = tells_apart and used and not any(form or how for _, form, how in used)
         if not is_plain or path.is_absolute() or ".." in path.parts:
             raise ConfigError(
                 f"--name {self.template}: it must be a path of text and {known}, and have {{stem}}"
@@ -142,19 +149,36 @@ class Destination:
         tags = {
             key: _as_text(text.replace("\0", ""))[:LONGEST_TAG] for key, text in self.tags.items()
         }
-        if "title" in tags:
+        if "title" in tags and self.suffix != STEM_MP4:
             tags["title"] += f" ({name})"
         if self.song:
-            tags["comment"] = MARK + self._origin
+            return {"comment": MARK + self._origin, **tags}  # in front, where it is found soon
         return tags
 
     def is_done(self, names: Iterable[str]) -> bool:
         """Whether all files are there already, of the same song and made in the same way."""
         return all(origin_of(target) == self._origin for target in self.targets(names))
 
-    def damage(self, names: Iterable[str]) -> str:
+    @property
+    def damage_file(self) -> Path:
+        """The text that says what the song lacked, beside the stems."""
+        template = self.template if "{stem}" in self.template else f"{self.template} {{stem}}"
+        return replace(self, suffix=TEXT, template=template).targets([DAMAGE])[0]
+
+    def damage(self) -> str:
         """Return what the song of the files that are there lacked; empty if nothing is noted."""
-        return next(filter(None, map(damage_of, self.targets(names))), "")
+        file = self.damage_file
+        if origin_of(file) != self._origin:
+            return ""
+        _, _, damage = file.read_text(errors="replace").partition("\n")
+        return damage.strip()
+
+    def note_damage(self, damage: str) -> None:
+        """Write what the song lacked beside the stems, or remove what an earlier run wrote."""
+        if damage and self.song:
+            write_whole(self.damage_file, f"{MARK}{self._origin}\n{damage}\n".encode())
+        elif origin_of(self.damage_file):
+            self.damage_file.unlink()
 
     def check_writable(self, names: Iterable[str]) -> None:
         """Raise AudioFileError if the files' folders cannot be written, or made."""
@@ -170,7 +194,7 @@ class Destination:
         """Raise AudioFileError if a file is there that must not be replaced."""
         if self.may_replace:
             return
-        for target in self.targets(names):
+        for target in [*self.targets(names), self.damage_file]:
             is_own = self.song and origin_of(target).startswith(f"{_as_text(self.song)}; ")
             if os.path.lexists(target) and not is_own:
                 raise AudioFileError(
@@ -190,14 +214,20 @@ class Destination:
         """Open the part of a file; see `StemFile`."""
         tags = self.tags_of(name)
         if self.suffix in ENCODERS:
-            return EncodedFile(target, part, descriptor, samplerate, self.suffix, tags)
+            suffix, cover = self.suffix, self.cover
+            return EncodedFile(target, part, descriptor, samplerate, suffix, tags, cover)
         kind = "RF64" if self.suffix == "wav" else self.suffix.upper()
-        return PlainFile(target, part, descriptor, samplerate, kind, self.subtype, tags)
+        subtype, cover = self.subtype, self.cover
+        return PlainFile(target, part, descriptor, samplerate, kind, subtype, tags, cover)
 
 
 @contextmanager
 def writing_stems(
-    destination: Destination, names: Sequence[str], samplerate: int, expected: int
+    destination: Destination,
+    names: Sequence[str],
+    samplerate: int,
+    expected: int,
+    damage: Callable[[], object] = lambda: "",
 ) -> Iterator[list[StemFile]]:
     """Open a file for each stem; at the end all get their names, or all are removed.
 
@@ -210,6 +240,8 @@ def writing_stems(
         Frames per second.
     expected : int
         How many frames will probably be written; 0 if unknown.
+    damage : callable
+        Returns what the song lacked, once all of it is written.
 
     Raises
     ------
@@ -233,6 +265,7 @@ def writing_stems(
                 file.finish()
                 file.sync()  # a name must not survive a power cut without its content
             destination.check_free(names)  # another program may have written one meanwhile
+            destination.note_damage(str(damage()))
             for file in files:
                 file.put_in_place()
     except OSError as error:

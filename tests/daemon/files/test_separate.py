@@ -18,7 +18,7 @@ from stemd.daemon.errors import AudioFileError, ConfigError
 from stemd.daemon.files import stem_file
 from stemd.daemon.files.separate import separate, wanted_files
 from stemd.daemon.files.song import Song
-from stemd.daemon.files.stem_files import Destination, writing_stems
+from stemd.daemon.files.stem_files import Destination, origin_of, writing_stems
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import SPLEETER, Scheme
 from two_networks import low_and_high
@@ -283,6 +283,60 @@ def test_stems_are_done_that_are_there_whole_and_made_in_the_same_way(tmp_path):
     assert not own(tmp_path, subtype="PCM_24").is_done(["vocals"])
 
 
+@pytest.mark.parametrize("template", ["{stem}", "{file}/{stem}"])
+def test_what_a_damaged_song_lacked_is_known_on_every_file_system(template, tmp_path):
+    """A text beside the stems tells it; it ends when the song is whole."""
+    damaged = own(tmp_path, file="01", template=template)
+    with writing_stems(damaged, ["vocals"], 44_100, 0, lambda: "1 s is missing") as (file,):
+        file.write(noise(99))
+    text = damaged.targets(["vocals"])[0].with_name("damage.txt")
+    assert text.read_text().splitlines() == [
+        "stemd: 01.wav, 99 bytes; exact; FLOAT",
+        "1 s is missing",
+    ]
+    assert damaged.damage() == "1 s is missing"
+    assert replace(damaged, settings="fast").damage() == ""
+    with writing_stems(damaged, ["vocals"], 44_100, 0) as (file,):
+        file.write(noise(99))
+    assert damaged.damage() == ""
+    assert not text.exists()
+
+
+def test_a_text_of_the_users_is_never_replaced(tmp_path):
+    (tmp_path / "damage.txt").write_text("what I broke")
+    with (
+        pytest.raises(AudioFileError, match=r"damage.txt is there already, perhaps of another"),
+        writing_stems(own(tmp_path), ["vocals"], 44_100, 0),
+    ):
+        pass
+    with writing_stems(own(tmp_path, may_replace=True), ["vocals"], 44_100, 0):
+        pass
+    assert (tmp_path / "damage.txt").read_text() == "what I broke"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "samplerate", "rate"),
+    [("mp3", 37_800, 44_100), ("m4a", 768_000, 96_000), ("ogg", 384_000, 192_000), ("ogg", 99, 99)],
+)
+def test_an_encoder_that_refuses_a_rate_gets_the_next_one(suffix, samplerate, rate, tmp_path):
+    more = {"suffix": suffix, "template": "{stem}"}
+    with writing_stems(Destination(tmp_path, **more), ["a"], samplerate, 0) as (file,):
+        file.write(noise(samplerate // 10 + 99))
+    words = ["ffprobe", "-v", "error", "-show_entries", "stream=sample_rate", "-of", "csv=p=0"]
+    told = subprocess.run([*words, tmp_path / f"a.{suffix}"], check=True, stdout=subprocess.PIPE)
+    assert int(told.stdout) == rate
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "ogg", "opus", "m4a", "stem.mp4"])
+def test_whether_a_file_is_stemds_own_is_asked_of_no_program_in_vain(suffix, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(stem_file, "_comment_by_ffprobe", lambda path: asked.append(path) or "")
+    soundfile.write(tmp_path / "plain.wav", noise(9_000).T, 44_100)
+    run_ffmpeg("-i", tmp_path / "plain.wav", "-metadata", "comment=x", tmp_path / f"a.{suffix}")
+    assert origin_of(tmp_path / f"a.{suffix}") == ""
+    assert asked == []
+
+
 @pytest.mark.parametrize("suffix", ["wav", "mp3", "ogg", "opus", "m4a"])
 def test_the_tags_of_a_song_come_along_with_the_stems_name(suffix, tmp_path):
     soundfile.write(tmp_path / "plain.wav", noise(9_000).T, 44_100)
@@ -317,11 +371,11 @@ STEMS = ["vocals", "drums", "bass", "other"]
 @pytest.mark.parametrize(
     ("only", "karaoke", "files"),
     [
-        ([], False, {stem: [stem] for stem in STEMS}),
-        (["vocals"], False, {"vocals": ["vocals"]}),
-        (["bass", "drums"], False, {"drums": ["drums"], "bass": ["bass"]}),
-        ([], True, {"karaoke": ["drums", "bass", "other"]}),
-        (["vocals"], True, {"vocals": ["vocals"], "karaoke": ["drums", "bass", "other"]}),
+        ([], False, {stem: [[stem]] for stem in STEMS}),
+        (["vocals"], False, {"vocals": [["vocals"]]}),
+        (["bass", "drums"], False, {"drums": [["drums"]], "bass": [["bass"]]}),
+        ([], True, {"karaoke": [["drums", "bass", "other"]]}),
+        (["vocals"], True, {"vocals": [["vocals"]], "karaoke": [["drums", "bass", "other"]]}),
     ],
 )
 def test_only_what_is_wanted_is_written(only, karaoke, files):
@@ -341,7 +395,7 @@ def test_a_file_of_several_stems_is_their_sum(tmp_path):
     x = noise(9_000)
     soundfile.write(tmp_path / "song.wav", x.T, 44_100, subtype="FLOAT")
     run(tmp_path / "song.wav", tmp_path / "stems")
-    both = {"both": list(NETWORKS), "vocals": ["vocals"]}
+    both = {"both": [list(NETWORKS)], "vocals": [["vocals"]]}
     run(tmp_path / "song.wav", tmp_path / "sum", files=both)
     assert sorted(os.listdir(tmp_path / "sum")) == ["both.wav", "vocals.wav"]
     for name, y in (

@@ -1,0 +1,122 @@
+"""One song of a run: what is to be done with it, and what became of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic
+from typing import Literal, TypeAlias
+
+from stemd.daemon.errors import AudioFileError, DamagedSongError
+from stemd.daemon.files.cover import find_cover
+from stemd.daemon.files.separate import Separated, Streams
+from stemd.daemon.files.separator import OnProgress, SongSeparator
+from stemd.daemon.files.song import STANDARD_INPUT, Song
+from stemd.daemon.files.stem_files import Destination
+from stemd.dsp.scheme import CHANNELS
+
+Claim: TypeAlias = Callable[[Path, Sequence[Path]], str]
+"""Takes a song and the files that it is about to write; returns what is wrong: another song of the
+run has one of them."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A song to separate.
+
+    Attributes
+    ----------
+    song : Path
+    destination : Destination
+        What is the song's own, its fingerprint and its tags, is added.
+    files : mapping
+        See `wanted_files`.
+    resume : bool
+        Leave the song out if its stems are there already.
+    """
+
+    song: Path
+    destination: Destination
+    files: Mapping[str, Streams]
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a song, as the report has it."""
+
+    song: str
+    state: Literal["separated", "damaged", "done already", "not separated"]
+    seconds: float = 0.0
+    """The song's length."""
+    stems: list[str] = field(default_factory=list)
+    """The files that were written."""
+    warnings: list[str] = field(default_factory=list)
+    """If it is damaged, the first one says where."""
+    times_real_time: float = 0.0
+
+
+def not_separated(song: Path, error: Exception) -> Outcome:
+    """Return the outcome for a song of which nothing is written."""
+    return Outcome(str(song), "not separated", warnings=[str(error)])
+
+
+def run_job(job: Job, separator: SongSeparator, on_progress: OnProgress, claim: Claim) -> Outcome:
+    """Separate a song, unless that is done already.
+
+    Raises
+    ------
+    AudioFileError
+        The song cannot be read, or its stems cannot be written.
+    ConfigError, ModelError
+        The networks cannot be loaded.
+    """
+    started = monotonic()
+    with Song(job.song) as song:
+        destination = replace(job.destination, song=song.fingerprint, tags=song.tags)
+        if taken := claim(job.song, destination.targets(job.files)):
+            raise AudioFileError(taken)
+        if job.resume and destination.is_done(job.files):
+            return _done_already(song, destination)
+        destination.check_free(job.files)
+        destination.check_writable(job.files)
+        if job.destination.suffix != "wav" and song.path != STANDARD_INPUT:
+            destination = replace(destination, cover=find_cover(song.path))
+        separated = separator.write(song, destination, job.files, on_progress)
+    seconds = separated.frames / song.samplerate
+    damage = str(song.damage)
+    return Outcome(
+        str(job.song),
+        "damaged" if damage else "separated",
+        seconds,
+        [str(file) for file in separated.files],
+        [*_damaged(song, damage), *_warnings(song, separated)],
+        seconds / (monotonic() - started),
+    )
+
+
+def _done_already(song: Song, destination: Destination) -> Outcome:
+    warnings = _damaged(song, destination.damage())
+    state: Literal["damaged", "done already"] = "damaged" if warnings else "done already"
+    return Outcome(str(song.path), state, warnings=warnings)
+
+
+def _damaged(song: Song, damage: str) -> list[str]:
+    if not damage:
+        return []
+    error = DamagedSongError(f"{song.name} is damaged: {damage}; everything else was separated")
+    return [str(error)]
+
+
+def _warnings(song: Song, separated: Separated) -> list[str]:
+    warnings = []
+    if song.channels > CHANNELS:
+        warnings.append(
+            f"{song.name} has {song.channels} channels: they are mixed down to stereo "
+            "(ITU-R BS.775)"
+        )
+    if separated.clipped:
+        warnings.append(
+            f"{separated.clipped} samples exceeded full scale and were clipped: "
+            "WAV with --bits float keeps them"
+        )
+    return warnings

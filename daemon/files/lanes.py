@@ -1,0 +1,239 @@
+"""Separates songs beside each other, each in a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from stemd.daemon.child_process import end_process
+from stemd.daemon.errors import AudioFileError
+from stemd.daemon.files.job import Claim, Job, Outcome, not_separated, run_job
+from stemd.daemon.files.separator import OnProgress, SongSeparator
+from stemd.daemon.work import Work
+from stemd.dsp.masks import MaskExtension
+
+LANE_BYTES = 800_000_000
+"""What the process of a lane takes with four stems, and some more."""
+
+PROGRESS_S = 0.2
+"""How often a process tells its progress."""
+
+TRIES = 2
+"""How often a song is begun whose process ends in the middle."""
+
+
+def lanes_for(threads: int) -> int:
+    """Return how many songs this machine separates beside each other.
+
+    One for each core that this process may use, if the memory that is available is enough.
+
+    Parameters
+    ----------
+    threads : int
+        Of each network.
+    """
+    cores = len(os.sched_getaffinity(0)) // threads
+    return max(1, min(cores, _available_bytes() // LANE_BYTES))
+
+
+def _available_bytes() -> int:
+    """Return the memory that new processes can have."""
+    with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123 (it is no path of a user's)
+        sizes = {name: rest.split()[0] for name, _, rest in (line.partition(":") for line in lines)}
+    return 1024 * int(sizes["MemAvailable"])
+
+
+class Lane:
+    """A process that separates one song after the other; it starts with the first.
+
+    One thread uses it.
+
+    Parameters
+    ----------
+    work : Work
+    extension : MaskExtension
+    claim : Claim
+        Called on this thread.
+    """
+
+    def __init__(self, work: Work, extension: MaskExtension, claim: Claim) -> None:
+        self._way = work, extension
+        self._claim = claim
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_closed = False
+        self._starting = Lock()
+
+    def run(self, job: Job, on_progress: OnProgress) -> Outcome:
+        """Separate a song; if the process ends meanwhile, try it again in a new one.
+
+        Raises
+        ------
+        Exception
+            What `run_job` raises besides AudioFileError.
+        """
+        for _ in range(TRIES):
+            with suppress(EOFError, ConnectionError):
+                self._ensure_process()
+                self._connection.send(job)
+                return self._answer(job, on_progress)
+            status = self._end()
+        why = f"signal {-status}" if status < 0 else f"exit code {status}"
+        error = AudioFileError(
+            f"cannot separate {job.song}: its process ended twice ({why}); free memory, or "
+            "separate fewer songs beside each other (--jobs 1)"
+        )
+        return not_separated(job.song, error)
+
+    def close(self) -> None:
+        """End the process; in the middle of a song nothing of it remains (any thread)."""
+        with self._starting:
+            self._is_closed = True
+            if self._process:
+                end_process(self._process)
+
+    def _ensure_process(self) -> None:
+        with self._starting:
+            if self._is_closed:
+                raise EOFError
+            if self._process is None:
+                self._start()
+
+    def _start(self) -> None:
+        self._connection, theirs = Pipe()
+        with theirs:
+            number = theirs.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", __name__, str(number)],
+                stdout=subprocess.DEVNULL,
+                pass_fds=[number],
+                start_new_session=True,  # Ctrl-C is for the one that started it
+            )
+        self._connection.send(self._way)
+
+    def _answer(self, job: Job, on_progress: OnProgress) -> Outcome:
+        while True:
+            match self._connection.recv():
+                case ("progress", done, whole):
+                    on_progress(done, whole)
+                case ("claim", targets):
+                    self._connection.send(self._claim(job.song, targets))
+                case Outcome() as outcome:
+                    return outcome
+                case BaseException() as error:
+                    raise error
+
+    def _end(self) -> int:
+        """End what is left of the process; return its status."""
+        if self._process is None:
+            return 0
+        self._connection.close()
+        end_process(self._process)
+        status = self._process.returncode
+        self._process = None
+        return status
+
+
+class Lanes:
+    """Separates some songs at a time; the others wait for their turn.
+
+    Parameters
+    ----------
+    number : int
+        How many at a time.
+    work : Work
+    extension : MaskExtension
+    claim : Claim
+        Called on any thread.
+    """
+
+    def __init__(self, number: int, work: Work, extension: MaskExtension, claim: Claim) -> None:
+        self._lanes = [Lane(work, extension, claim) for _ in range(number)]
+        self._idle = SimpleQueue[Lane]()
+        for lane in self._lanes:
+            self._idle.put(lane)
+        self._threads = ThreadPoolExecutor(number, "stemd-lane")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes:
+            lane.close()
+        self._threads.shutdown()
+
+    def submit(self, job: Job, on_progress: OnProgress) -> "Future[Outcome]":
+        """Queue a song.
+
+        Parameters
+        ----------
+        job : Job
+        on_progress : callable
+            Called on another thread.
+        """
+        return self._threads.submit(self._run, job, on_progress)
+
+    def _run(self, job: Job, on_progress: OnProgress) -> Outcome:
+        lane = self._idle.get()
+        try:
+            return lane.run(job, on_progress)
+        finally:
+            self._idle.put(lane)
+
+
+def _serve(connection: "Connection[Any, Any]") -> None:
+    """Separate the songs that come through a connection, until it is closed."""
+    separator = SongSeparator(*connection.recv())
+
+    def claim(_: Path, targets: Sequence[Path]) -> str:
+        connection.send(("claim", targets))
+        answer: str = connection.recv()
+        return answer
+
+    while True:
+        job: Job = connection.recv()
+        try:
+            answer: object = run_job(job, separator, _telling(connection), claim)
+        except AudioFileError as error:
+            answer = not_separated(job.song, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must hear of it
+            answer = error
+        connection.send(answer)
+
+
+def _telling(connection: "Connection[Any, Any]") -> OnProgress:
+    last = monotonic()
+
+    def on_progress(done: int, whole: int) -> None:
+        nonlocal last
+        if (now := monotonic()) - last >= PROGRESS_S:
+            last = now
+            connection.send(("progress", done, whole))
+
+    return on_progress
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _leave)
+    with suppress(EOFError, ConnectionError):
+        _serve(Connection(int(sys.argv[1])))

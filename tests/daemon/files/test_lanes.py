@@ -1,0 +1,137 @@
+"""Songs beside each other: each in a process of its own, which may end at any moment."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from songs import write_noise
+from stemd.daemon.files import lanes
+from stemd.daemon.files.job import Job
+from stemd.daemon.files.lanes import Lane, Lanes, lanes_for
+from stemd.daemon.files.separate import wanted_files
+from stemd.daemon.files.separator import works_for
+from stemd.daemon.files.stem_files import Destination
+from stemd.dsp.masks import MaskExtension
+from stemd.tflite_models.errors import ModelError
+from waiting import wait_until
+
+(WORK,) = works_for("2stems", preset="seed")
+
+
+def free(*_: object) -> str:
+    return ""
+
+
+def job(folder: Path, name: str = "song", seconds: float = 1, **more) -> Job:
+    song = folder / f"{name}.wav"
+    write_noise(song, seconds)
+    files = wanted_files(WORK.networks.stems, ["vocals"])
+    return Job(song, Destination(folder / f"stems of {name}"), files, **more)
+
+
+def lane(claim=free) -> Lane:
+    return Lane(WORK, MaskExtension.MEAN, claim)
+
+
+def test_songs_are_separated_beside_each_other_as_alone(tmp_path):
+    jobs = [job(tmp_path, f"song {number}") for number in range(3)]
+    with Lanes(2, WORK, MaskExtension.MEAN, free) as crew:
+        outcomes = [each.result() for each in [crew.submit(each, free) for each in jobs]]
+    assert [outcome.state for outcome in outcomes] == 3 * ["separated"]
+    assert [soundfile.info(outcome.stems[0]).frames for outcome in outcomes] == 3 * [44_100]
+    x = [soundfile.read(outcome.stems[0])[0] for outcome in outcomes]
+    assert all(np.array_equal(x[0], other) for other in x[1:])
+
+
+def test_a_song_whose_process_is_killed_is_begun_again(tmp_path, monkeypatch):
+    killed = []
+    one = lane()
+
+    def claim(*_: object) -> str:
+        if not killed:
+            killed.append(one._process.pid)
+            os.kill(one._process.pid, signal.SIGKILL)
+        return ""
+
+    one._claim = claim
+    outcome = one.run(job(tmp_path), free)
+    one.close()
+    assert killed
+    assert outcome.state == "separated"
+    assert os.listdir(tmp_path / "stems of song") == ["vocals.wav"]
+
+
+def test_a_song_whose_process_always_ends_is_not_separated_and_the_next_one_is(tmp_path):
+    deadly = tmp_path / "deadly.wav"
+    one = lane()
+
+    def claim(song: Path, _: object) -> str:
+        if song == deadly:
+            os.kill(one._process.pid, signal.SIGKILL)
+        return ""
+
+    one._claim = claim
+    outcome = one.run(job(tmp_path, "deadly"), free)
+    assert outcome.state == "not separated"
+    assert "cannot separate" in outcome.warnings[0]
+    assert "its process ended twice (signal 9)" in outcome.warnings[0]
+    assert one.run(job(tmp_path), free).state == "separated"
+    one.close()
+    assert not (tmp_path / "stems of deadly").exists()
+
+
+def test_what_a_claim_refuses_is_not_separated(tmp_path):
+    one = lane(lambda song, targets: f"{targets[0].name} is another's")
+    outcome = one.run(job(tmp_path), free)
+    one.close()
+    assert (outcome.state, outcome.warnings) == ("not separated", ["vocals.wav is another's"])
+
+
+def test_networks_that_cannot_be_loaded_end_the_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    work = works_for("2stems")[0]
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with (
+        Lanes(1, work, MaskExtension.MEAN, free) as crew,
+        pytest.raises(ModelError, match="file"),
+    ):
+        crew.submit(job(tmp_path), free).result()
+
+
+def test_lanes_that_are_closed_in_the_middle_leave_nothing(tmp_path):
+    """A long song: it is closed when the first progress is told."""
+    long, begun = job(tmp_path, seconds=120), []
+    with Lanes(1, WORK, MaskExtension.MEAN, free) as crew:
+        ended = crew.submit(long, lambda *progress: begun.append(progress))
+        waiting = crew.submit(job(tmp_path, "other"), free)
+        wait_until(lambda: begun)
+        process = crew._lanes[0]._process
+    assert ended.result().state == "not separated"
+    assert waiting.cancelled()
+    assert process.returncode == 0
+    assert not (tmp_path / "stems of song").exists()
+
+
+def test_a_process_ends_with_the_one_that_started_it(tmp_path):
+    """Without a signal: its connection is closed."""
+    one = lane()
+    one.run(job(tmp_path), free)
+    one._connection.close()
+    assert one._process.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "threads", "number"),
+    [(4, 9, 1, 4), (4, 9, 2, 2), (8, 2, 1, 2), (1, 0, 9, 1)],
+)
+def test_there_are_as_many_lanes_as_cores_and_memory(
+    cores, gigabytes, threads, number, monkeypatch
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
+    monkeypatch.setattr(lanes, "_available_bytes", lambda: gigabytes * 10**9)
+    assert lanes_for(threads) == number
