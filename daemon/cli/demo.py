@@ -1,5 +1,6 @@
 """`stemd demo`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
@@ -34,12 +35,21 @@ if TYPE_CHECKING:
     type=NamedPath(dir_okay=False),
     help="The song to play; by default the bundled one.",
 )
-def demo(source: ConfigSource, folder: Path, song: Path | None) -> None:
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Instead, separate ten seconds of the song by every preset and offline, to compare them.",
+)
+def demo(source: ConfigSource, folder: Path, song: Path | None, compare: bool) -> None:
     """Play a song, and record its stems.
 
     Plays in real time through stemd on a private JACK server.
+
+    With --compare nothing is played. The folder then has each stem as STEM-PRESET.wav, and the
+    picture shows what each preset's delay costs: the difference from offline, which sees the
+    whole song.
     """
-    demo_song(source.load(), folder, song)
+    (compare_presets if compare else demo_song)(source.load(), folder, song)
 
 
 def demo_song(config: Config, folder: Path, song: Path | None) -> None:
@@ -50,9 +60,51 @@ def demo_song(config: Config, folder: Path, song: Path | None) -> None:
     StemdError, ModelError
         With what, value, rule and remedy.
     """
-    from stemd.daemon.cli.recording import SONG, play_and_record, read_song, write_stems
+    from stemd.daemon.cli.recording import SONG, draw, play_and_record, read_song, write_stems
 
     mixture = read_song(song or SONG)
+    _check_writable(folder)
+    echo(f"playing {song or SONG} through the daemon, in real time …", err=True)
+    recording = play_and_record(config, mixture)
+    picture = folder / "stems.png"
+    files = [
+        *write_stems(recording, folder),
+        *_drawn(lambda: draw(recording, picture), picture),
+    ]
+    echo(*map(str, files), *_summary(recording))
+
+
+def compare_presets(config: Config, folder: Path, song: Path | None) -> None:
+    """Separate ten seconds of a song by every preset, write and draw them, and print the figures.
+
+    Raises
+    ------
+    StemdError, ModelError
+        With what, value, rule and remedy.
+    """
+    from stemd.daemon.cli.comparison import draw, excerpt_of, summary, takes, write_takes
+    from stemd.daemon.cli.recording import SONG, read_song
+
+    excerpt = excerpt_of(read_song(song or SONG))
+    _check_writable(folder)
+    echo(f"separating ten seconds of {song or SONG} by every preset …", err=True)
+    taken = list(takes(config, excerpt))
+    picture = folder / "compare.png"
+    files = [
+        *write_takes(taken, excerpt, folder),
+        *_drawn(lambda: draw(taken, excerpt, picture), picture),
+    ]
+    echo(*map(str, files), *summary(taken))
+
+
+def _check_writable(folder: Path) -> None:
+    """Make the folder if it is missing.
+
+    Raises
+    ------
+    StemdError
+        It cannot be written into.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -61,19 +113,12 @@ def demo_song(config: Config, folder: Path, song: Path | None) -> None:
         raise StemdError(
             f"cannot write into {folder}: {error.strerror}; give another (-o)"
         ) from None
-    echo(f"playing {song or SONG} through the daemon, in real time …", err=True)
-    recording = play_and_record(config, mixture)
-    for file in (*write_stems(recording, folder), *_draw(recording, folder / "stems.png")):
-        echo(str(file))
-    echo(*_summary(recording))
 
 
-def _draw(recording: "Recording", picture: Path) -> list[Path]:
+def _drawn(draw: Callable[[], None], picture: Path) -> list[Path]:
     """Return the picture that was drawn; none where that is not possible."""
-    from stemd.daemon.cli.recording import draw
-
     try:
-        draw(recording, picture)
+        draw()
     except ImportError:
         echo(f"no picture: it needs matplotlib: {install_extra('demo')}", err=True)
         return []

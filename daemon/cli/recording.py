@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -21,6 +20,7 @@ import numpy as np
 import soxr
 
 from stemd.daemon.capacity.choice import choose
+from stemd.daemon.cli.spectrograms import draw_spectrograms
 from stemd.daemon.config import Config
 from stemd.daemon.engine.networks import LoadedNetworks, choose_networks
 from stemd.daemon.engine.scheduling import steering_thread
@@ -37,7 +37,6 @@ from stemd.daemon.supervisor.changes import Setup
 from stemd.daemon.supervisor.session import TICK_S, ServerGoneError, Session
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import SAMPLERATE
-from stemd.tflite_models.files import write_whole
 
 SONG = Path(__file__).parent / "song" / "slow-motion-dream.mp3"
 
@@ -150,21 +149,9 @@ def draw(recording: Recording, path: Path) -> None:
     ImportError
         If matplotlib is not installed.
     """
-    from matplotlib.figure import Figure
-
     waves = {"mixture": recording.mixture, **recording.aligned()}
-    figure = Figure(figsize=(10, 2 * len(waves)), layout="constrained")
-    axes = figure.subplots(len(waves), sharex=True, sharey=True)
     seconds = recording.mixture.shape[1] / SAMPLERATE - MARGIN_S
-    for axis, (name, wave) in zip(axes, waves.items(), strict=True):
-        # Noise at -120 dB, because silence has no logarithm.
-        mono = wave.mean(axis=0) + np.random.default_rng(0).normal(0, 1e-6, wave.shape[1])
-        axis.specgram(mono, NFFT=2048, Fs=SAMPLERATE, noverlap=1024, vmin=-140, vmax=-40)
-        axis.set(ylabel=f"{name}\nHz", ylim=(0, 12_000), xlim=(0, seconds))
-    axes[-1].set_xlabel("seconds")
-    picture = BytesIO()
-    figure.savefig(picture, format="png", dpi=100)
-    write_whole(path, picture.getvalue())
+    draw_spectrograms(path, [{name: wave} for name, wave in waves.items()], seconds)
 
 
 def measure_delay(mixture: Waveform, total: Waveform) -> int | None:
