@@ -2,7 +2,7 @@
 #   make help         print this list
 #   make run          start the daemon   (ARGS="--preset seed" and so on)
 #   make packages     print the system packages that this would install
-#   make demo         play a song through it: stems and a picture in demo/
+#   make demo         play a song through it: stems and a picture in demo/   (ARGS=--compare: by every preset)
 #   make clean        remove the environments and everything built
 # Packaging:
 #   make wheels       one for x86-64 and one for 64-bit ARM, in dist/
@@ -30,8 +30,8 @@
 #   make block        how the time of a block divides, into speed.md
 #   make boards       what boards can hold, and what takes how much memory, into raspberry-pi.md
 #   make weight       what the wheels and all they need weigh, into raspberry-pi.md
-#   make quality      quality on recorded music, into research/yardstick.md; hours, resumes where it was   (STEMD_MATERIAL=FOLDER:…)
-#   make presets      quality against delay on mixes made by machine, into latency.md; half an hour
+#   make quality      quality on recorded music, into latency.md and models.md; hours, resumes where it was   (STEMD_MATERIAL=FOLDER:…)
+#   make presets      quality against delay on mixes made by machine, into research/delay.md; half an hour
 #   make experiments  which schemes lose least at a short delay, into research/delay.md
 #   make precision    which layers tolerate 8 bits, into research/delay.md
 #   make train        train the bundled four stems; hours, resumes where it was; into models.md and research/training.md

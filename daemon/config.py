@@ -42,6 +42,10 @@ def _is_number_of_stems(value: object) -> object:
     return value
 
 
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 def _is_pattern(text: str) -> str:
     compiled(text)  # raises ValueError where it is none
     return text
@@ -158,6 +162,10 @@ class SeparationSection(Section):
     """Whether the last stem (accompaniment, other) is what the others leave, without a network:
     with two stems half the work, less memory, and a little rougher."""
 
+    only: Annotated[tuple[StemName, ...], BeforeValidator(_as_list), Effect.BY_CROSS_FADE] = ()
+    """The stems that are separated, each by its own network; everything else comes out as one
+    more stem, rest. Empty: all stems of the networks."""
+
     mask_extension: Annotated[MaskExtension, Effect.AT_ONCE] = MaskExtension.MEAN
     """Above the networks' bins (for Spleeter's, 11 kHz). mean: the stems sum to the input; zeros:
     Spleeter's default."""
@@ -174,8 +182,10 @@ class SeparationSection(Section):
         Raises
         ------
         ConfigError
-            None of them fits these networks.
+            None of them fits these networks, or the networks do not have a stem of `only`.
         """
+        networks = networks.only(self.only)
+        residual = self.residual and not networks.has_rest
         try:
             schemes = self.schemes(networks.grid)
         except ValueError as error:
@@ -185,7 +195,7 @@ class SeparationSection(Section):
             ) from None
         precision = networks.precision(self.precision)
         return tuple(
-            Work(scheme, networks, precision, self.threads, self.residual) for scheme in schemes
+            Work(scheme, networks, precision, self.threads, residual) for scheme in schemes
         )
 
     @model_validator(mode="after")

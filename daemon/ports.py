@@ -13,12 +13,15 @@ UNCONNECTED = (
 MIDI = "midi_in"
 """There is such a port only if ``midi.enabled`` is true."""
 
-StemName = Literal["vocals", "drums", "bass", "other", "accompaniment", "piano"]
+StemName = Literal["vocals", "drums", "bass", "other", "accompaniment", "piano", "rest"]
 
 STEMS: tuple[StemName, ...] = get_args(StemName)
 """All stems. A set of networks has some of them, in an order of its own: see the architectures in
 `tflite_models.spleeter.releases`. Add new ones at the end, for each stem keeps its place on the
 real-time side."""
+
+REST: StemName = "rest"
+"""What the stems of ``separation.only`` leave of the mixture. No set of networks has it."""
 
 
 def is_fed(client: str, connections: Iterable[tuple[str, str]]) -> bool:

@@ -1,7 +1,10 @@
 """A separation that asks something of a machine: scheme, stems, precision, threads."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 
+from stemd.daemon.errors import ConfigError
+from stemd.daemon.ports import REST
 from stemd.daemon.wording import counted
 from stemd.dsp.masks import MaskKind
 from stemd.dsp.scheme import Grid, Scheme
@@ -51,6 +54,37 @@ class SetOfNetworks:
                 "them in its source"
             ) from error
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether the last stem is `REST`, which has no network."""
+        return self.stems[-1] == REST
+
+    def only(self, wanted: Collection[str]) -> "SetOfNetworks":
+        """Return the set with some of its networks only; the last stem is what they leave.
+
+        Parameters
+        ----------
+        wanted : collection of str
+            Stems; with none, or with all, nothing changes.
+
+        Raises
+        ------
+        ConfigError
+            The set does not have one of them.
+        """
+        for stem in wanted:
+            if stem not in self.stems:
+                raise ConfigError(
+                    f"separation.only: the {self.name} networks have no stem {stem}, but "
+                    f"{', '.join(self.stems)}; choose others (separation.stems or networks)"
+                )
+        stems = tuple(stem for stem in self.stems if stem in wanted)
+        if not wanted or stems == self.stems:
+            return self
+        is_first = stems[0] == self.stems[0]
+        masks = "sigmoid" if self.masks == "vocals-first" and not is_first else self.masks
+        return replace(self, stems=(*stems, REST), masks=masks)
+
     def precision(self, wanted: StreamingPrecision) -> StreamingPrecision:
         """Return the wanted arithmetic, or the next more exact one that these networks have.
 
@@ -60,6 +94,10 @@ class SetOfNetworks:
             The family is not known.
         """
         return family_of(self.family).precision(wanted)
+
+    def __str__(self) -> str:
+        """Return its name, and which of its stems are wanted."""
+        return f"{self.name}, only {', '.join(self.stems[:-1])}" if self.has_rest else self.name
 
 
 @dataclass(frozen=True)
@@ -76,7 +114,7 @@ class Work:
     threads : int
         Of each network.
     residual : bool
-        Whether the last stem has no network, and is what the others leave of the mixture.
+        Whether the last stem's network is left out: it is what the others leave of the mixture.
     """
 
     scheme: Scheme
@@ -86,9 +124,14 @@ class Work:
     residual: bool = False
 
     @property
+    def has_residual(self) -> bool:
+        """Whether the last stem has no network."""
+        return self.residual or self.networks.has_rest
+
+    @property
     def running(self) -> int:
         """How many networks run at once."""
-        return len(self.networks.stems) - self.residual
+        return len(self.networks.stems) - self.has_residual
 
     @property
     def spec(self) -> GraphSpec:
@@ -110,4 +153,4 @@ class Work:
         """Return it in a line."""
         rest = ", the last stem the residual" if self.residual else ""
         threads = counted(self.threads, "thread")
-        return f"{self.networks.name}{rest}, {self.scheme}, {self.precision}, {threads}"
+        return f"{self.networks}{rest}, {self.scheme}, {self.precision}, {threads}"

@@ -13,7 +13,7 @@ from stemd.daemon.config import EFFECTS, JackSection, SeparationSection
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, UNITY, decibels_at
 from stemd.daemon.engine.separation import ring_prefill
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import PRESETS, SHORTEST_WINDOWS
 from stemd.dsp.banks import InTurn
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.pipeline import Pipeline
@@ -36,7 +36,7 @@ def test_readme_has_the_delay_of_each_preset(preset):
     row = next(line for line in README.splitlines() if line.startswith(f"| `{preset}`"))
     delays = [
         scheme.delay + ring_prefill(JackSection().longest_period, 44_100)
-        for scheme in PRESETS[preset]
+        for scheme in SHORTEST_WINDOWS[preset]
     ]
     assert re.findall(r"(\d\.\d{3}) s", row) == [f"{frames / 44_100:.3f}" for frames in delays]
 
@@ -53,7 +53,7 @@ def test_readme_shows_the_demonstration_of_the_default_preset():
 def test_the_configuration_has_the_delay_of_each_preset(preset):
     config = " ".join((ROOT / "config.yaml").read_text().replace("#", "").split())
     shown = re.search(rf"{preset} ([\d.]+) (?:to ([\d.]+) )?s", config.partition("periods: ")[2])
-    delays = [scheme.delay / 44_100 for scheme in PRESETS[preset]]
+    delays = [scheme.delay / 44_100 for scheme in SHORTEST_WINDOWS[preset]]
     ends = (min(delays), max(delays)) if len(delays) > 1 else delays
     assert [figure for figure in shown.groups() if figure] == [
         f"{seconds:.{len(figure.partition('.')[2])}f}"
@@ -63,7 +63,7 @@ def test_the_configuration_has_the_delay_of_each_preset(preset):
 
 @pytest.mark.parametrize("samplerate", [48_000, 88_200, 96_000, 192_000])
 def test_documents_have_the_delay_of_the_conversion(samplerate):
-    (scheme,) = PRESETS[SeparationSection().preset]
+    (scheme,) = SHORTEST_WINDOWS[SeparationSection().preset]
     separator = Separator(scheme, 2, InTurn([]), MaskExtension.MEAN)
     pipeline = Pipeline(separator, samplerate)
     conversion_s = (pipeline.latency + pipeline.held) / samplerate - scheme.delay / 44_100

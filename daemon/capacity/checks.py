@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stemd.daemon.capacity.benchmark import measured
 from stemd.daemon.capacity.choice import is_held
-from stemd.daemon.capacity.estimate import MOST_LOAD
+from stemd.daemon.capacity.estimate import MOST_LOAD, this_board, without_slow_windows
 from stemd.daemon.capacity.processor import processor_name
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.engine.networks import choose_networks
@@ -33,9 +33,13 @@ def check_versions() -> Iterator[Finding]:
 
 
 def check_speed(wishes: SeparationSection) -> Iterator[Finding]:
-    """Measure the first scheme of the preset; yield nothing if its networks cannot be used."""
+    """Measure the first scheme of the preset that this machine may hold.
+
+    Yields nothing if its networks cannot be used.
+    """
     try:
-        work = wishes.works(choose_networks(wishes.networks, wishes.stems))[0]
+        works = wishes.works(choose_networks(wishes.networks, wishes.stems))
+        work = without_slow_windows(works, this_board())[0]
         measurement = measured(work)
     except (ConfigError, ModelError):  # the check of the networks reports it
         return

@@ -5,9 +5,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from stemd.daemon.capacity.benchmark import Measurement
-from stemd.daemon.capacity.estimate import MOST_LOAD
+from stemd.daemon.capacity.estimate import (
+    MOST_LOAD,
+    differ_in_window,
+    expected_load,
+    this_board,
+    without_slow_windows,
+)
 from stemd.daemon.capacity.measurements import Measurements, Remembered
 from stemd.daemon.engine.networks import Load, find_networks, load_networks
+from stemd.daemon.losses import loss_of
 from stemd.daemon.work import Work
 
 log = logging.getLogger(__name__)
@@ -22,8 +29,9 @@ def choose(works: Sequence[Work]) -> tuple[Work, Load]:
     Parameters
     ----------
     works : sequence of Work
-        The most wanted one first. A single one is not measured. If the machine is too slow for
-        all, the last one is chosen.
+        The most wanted one first. If they differ only in the length of the window, it is chosen
+        by estimate, and nothing is measured. If the machine is too slow for all, the last one is
+        chosen.
 
     Raises
     ------
@@ -39,17 +47,18 @@ def choose(works: Sequence[Work]) -> tuple[Work, Load]:
 
 def first_held(works: Sequence[Work]) -> Work:
     """Return the first work for which this machine is fast enough; see `choose`."""
-    if len(works) == 1:
-        return works[0]
+    if differ_in_window(works):
+        return _longest_window(works)
     find_networks(works[0].networks.name)
     cache = Measurements()
-    for work in works:
+    for work in without_slow_windows(works, this_board()):
         known = _known(cache, work)
         if is_held(known.best):
             log.info(
-                "this machine holds %s with a load of %.0f %% (stemd bench measures again)",
+                "this machine holds %s with a load of %.0f %% (stemd bench measures again)%s",
                 work.scheme,
                 100 * known.best.load,
+                _told_loss(work),
             )
             return work
     log.warning(
@@ -58,6 +67,28 @@ def first_held(works: Sequence[Work]) -> Work:
         "again)"
     )
     return works[-1]
+
+
+def _longest_window(works: Sequence[Work]) -> Work:
+    """Return the work with the longest window that this machine is expected to hold."""
+    board = this_board()
+    work = without_slow_windows(works, board)[0]
+    if len(works) > 1:
+        log.info(
+            "windows of %d spectra, of %s: the longest that this machine is expected to hold, "
+            "with a load of %.0f %%%s",
+            work.scheme.T,
+            " or ".join(str(each.scheme.T) for each in works),
+            100 * expected_load(work, board),
+            _told_loss(work),
+        )
+    return work
+
+
+def _told_loss(work: Work) -> str:
+    """Return what a preset loses as the end of a message; empty if it was not measured."""
+    loss = loss_of(work)
+    return f"; on recorded songs the vocals lose {loss} against offline" if loss else ""
 
 
 def is_held(measurement: Measurement) -> bool:

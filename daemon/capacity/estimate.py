@@ -19,11 +19,13 @@ The speed of memory is taken from copying, which reads as much as it writes:
 
 import os
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from stemd.daemon.capacity.processor import read_cpuinfo
 from stemd.daemon.work import Work
+from stemd.dsp.scheme import MAX_T
 
 MOBILENET_GMAC = 0.300
 
@@ -130,3 +132,31 @@ def expected_load(work: Work, board: Board) -> float:
     alone_s = core_s / min(work.threads, board.cores)
     together_s = work.running * max(core_s / board.cores, memory_s)
     return max(alone_s, together_s) / work.scheme.block_s
+
+
+def differ_in_window(works: Sequence[Work]) -> bool:
+    """Whether works differ in nothing but the length of their windows."""
+    return len({replace(work, scheme=replace(work.scheme, T=MAX_T)) for work in works}) == 1
+
+
+def without_slow_windows(works: Sequence[Work], board: Board) -> list[Work]:
+    """Leave out longer windows that a machine is not expected to hold.
+
+    Parameters
+    ----------
+    works : sequence of Work
+        Those that differ in their windows one after the other, the longest window first; the
+        shortest one stays.
+    board : Board
+
+    Raises
+    ------
+    ModelError
+        As `expected_load`.
+    """
+    shorter = [differ_in_window(pair) for pair in pairwise(works)]
+    return [
+        work
+        for work, has_shorter in zip(works, [*shorter, False], strict=True)
+        if not has_shorter or expected_load(work, board) <= MOST_LOAD
+    ]

@@ -1,11 +1,18 @@
 """Chooses the keys that a configuration leaves to the machine, as `profile: auto` does."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stemd.daemon.capacity.estimate import MOST_LOAD, Board, expected_load, this_board
+from stemd.daemon.capacity.estimate import (
+    MOST_LOAD,
+    Board,
+    differ_in_window,
+    expected_load,
+    this_board,
+    without_slow_windows,
+)
 from stemd.daemon.config import Config
 from stemd.daemon.config_file import validated
 from stemd.daemon.engine.networks import TWO, choose_networks
@@ -73,7 +80,9 @@ def _profile_here(given: Mapping[str, Any]) -> dict[str, Any]:
     """Choose a profile for this machine, and log why."""
     profile = choose_profile(
         this_board(),
-        sets_to_choose_from(given.get("networks", AUTO), given.get("stems", AUTO)),
+        sets_to_choose_from(
+            given.get("networks", AUTO), given.get("stems", AUTO), given.get("only", ())
+        ),
         {key: given[key] for key in KEYS if key in given},
         {key: given[key] for key in NUMBERS if given.get(key) is not None},
     )
@@ -81,17 +90,21 @@ def _profile_here(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**profile.settings, "stems": AUTO}
 
 
-def sets_to_choose_from(networks: str, stems: Literal["auto"] | int) -> tuple[SetOfNetworks, ...]:
+def sets_to_choose_from(
+    networks: str, stems: Literal["auto"] | int, only: Collection[str] = ()
+) -> tuple[SetOfNetworks, ...]:
     """Return the sets to choose from: the wanted one; if none is wanted, two stems come second.
 
     Raises
     ------
-    ModelError
-        As `choose_networks`.
+    ConfigError, ModelError
+        As `choose_networks`; the wanted set does not have a stem of ``only``.
     """
-    first = choose_networks(networks, stems)
-    is_free = networks == stems == AUTO and first.name != TWO
-    return (first, choose_networks(TWO)) if is_free else (first,)
+    sets = [choose_networks(networks, stems).only(only)]
+    if networks == stems == AUTO and sets[0].name != TWO:
+        two = choose_networks(TWO)
+        sets += [two.only(only)] if {*only} <= {*two.stems} else []
+    return tuple(sets)
 
 
 def choose_profile(
@@ -157,12 +170,12 @@ def _choices(
         settings = {**wish, **given}
         settings["precision"] = networks.precision(settings["precision"])
         try:
-            scheme = fitting_schemes(settings["preset"], by_hand, networks.grid)[-1]
+            schemes = fitting_schemes(settings["preset"], by_hand, networks.grid)
         except ValueError as error:
             misfit = f"{error}, for the {networks.name} networks"
             continue
         fits = True
-        yield _choice(settings, scheme, networks, board)
+        yield _choice(settings, schemes, networks, board)
     if not fits:
         raise ConfigError(
             f"separation: no preset fits: {misfit}; set separation.T, B and A to numbers that do"
@@ -170,13 +183,18 @@ def _choices(
 
 
 def _choice(
-    settings: dict[str, Any], scheme: Scheme, networks: SetOfNetworks, board: Board
+    settings: dict[str, Any], schemes: Sequence[Scheme], networks: SetOfNetworks, board: Board
 ) -> _Choice:
-    """Return the choice of some keys, with enough threads to use all cores."""
-    running = len(networks.stems) - settings["residual"]
+    """Return the choice of some keys, with enough threads to use all cores.
+
+    Of several delays it counts the longest, in the window that `first_held` will choose.
+    """
+    running = len(networks.stems) - (settings["residual"] or networks.has_rest)
     settings = {"threads": max(1, board.cores // running), **settings}
     rest = {key: value for key, value in settings.items() if key != "preset"}
-    work = Work(scheme, networks, **rest)
+    works = [Work(scheme, networks, **rest) for scheme in schemes]
+    of_longest_delay = [work for work in works if differ_in_window([work, works[-1]])]
+    work = without_slow_windows(of_longest_delay, board)[0]
     memory_mb = MEMORY_MB + running * work.cost.memory_mb
     settings = {"networks": networks.name, **settings}
     return _Choice(settings, work, expected_load(work, board), memory_mb)
@@ -188,7 +206,7 @@ def _wishes(sets: Sequence[SetOfNetworks]) -> Iterator[tuple[SetOfNetworks, dict
     if preferred_precision() == "fp32":
         precisions = ("fp32",)
     ways = [(networks, False) for networks in sets]
-    if sets[-1].masks != "softmax":  # else every network is needed
+    if sets[-1].masks != "softmax" and not sets[-1].has_rest:  # else every network is needed
         ways.append((sets[-1], True))
     for presets in (("balanced", "studio"), ("seed",)):
         for networks, residual in ways:

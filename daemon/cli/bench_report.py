@@ -6,21 +6,28 @@ from typing import Any, TypeAlias
 
 from stemd.daemon.capacity.benchmark import Measurement
 from stemd.daemon.capacity.choice import is_held
-from stemd.daemon.capacity.estimate import MOST_LOAD, expected_load, this_board
+from stemd.daemon.capacity.estimate import (
+    MOST_LOAD,
+    expected_load,
+    this_board,
+    without_slow_windows,
+)
 from stemd.daemon.capacity.measurements import Measurements, describe_machine
 from stemd.daemon.capacity.profiles import choose_profile, sets_to_choose_from
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.engine.networks import choose_networks, find_networks
+from stemd.daemon.losses import loss_of
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import SetOfNetworks, Work
 from stemd.dsp.scheme import SAMPLERATE, Scheme
 
-COLUMNS = "{:10}{:24}{:>8}{:>11}{:>8}{:>8}{:>10}{:>8}{:>10}{:>7}"
+COLUMNS = "{:10}{:24}{:>8}{:>9}{:>11}{:>8}{:>8}{:>10}{:>8}{:>10}{:>7}"
 HEADER = (
     "PRESET",
     "SCHEME",
     "DELAY",
+    "LOSS",
     "NETWORK",
     "DSP",
     "LOAD",
@@ -31,6 +38,7 @@ HEADER = (
 )
 LEGEND = f"""
 DELAY    at 44.1 kHz, without the server's periods
+LOSS     SDR of the vocals below offline, on recorded songs (docs/latency.md)
 NETWORK  one network, one block
 DSP      signal processing of one hop, from and to 48 kHz
 LOAD     time that a block takes, of the time that it may take; held up to {MOST_LOAD:.0%}
@@ -48,7 +56,9 @@ Row: TypeAlias = tuple[str, Work, Measurement]
 
 
 def print_report(wishes: SeparationSection, as_json: bool) -> None:
-    """Measure every scheme of every preset; print each as it is measured, or all as JSON.
+    """Measure the schemes of every preset; print each as it is measured, or all as JSON.
+
+    Longer windows that are expected to be too slow are left out.
 
     The measurements are stored, so that the daemon need not measure them again.
 
@@ -65,7 +75,9 @@ def print_report(wishes: SeparationSection, as_json: bool) -> None:
     """
     networks = choose_networks(wishes.networks, wishes.stems)
     find_networks(networks.name)  # before anything is printed
-    works = wishes.model_copy(update=EVERY_PRESET).works(networks)
+    every = wishes.model_copy(update=EVERY_PRESET).works(networks)
+    works = without_slow_windows(every, this_board())
+    networks = works[0].networks
     machine = describe_machine()
     rows = _measure(works)
     if as_json:
@@ -81,14 +93,14 @@ def _print_table(
     rows: Iterator[Row],
 ) -> None:
     echo("{processor}, {cores} cores, {runtime}".format(**machine))
-    rest = ", the last stem the residual" if wishes.residual else ""
+    rest = ", the last stem the residual" if wishes.residual and not networks.has_rest else ""
     precision = networks.precision(wishes.precision)
-    echo(f"{networks.name}{rest}, {precision}, threads of each network: {wishes.threads}", "")
+    echo(f"{networks}{rest}, {precision}, threads of each network: {wishes.threads}", "")
     echo(COLUMNS.format(*HEADER))
     chosen = None
-    board, sets = this_board(), sets_to_choose_from(wishes.networks, wishes.stems)
+    board, sets = this_board(), sets_to_choose_from(wishes.networks, wishes.stems, wishes.only)
     for preset, work, measurement in rows:
-        echo(_line(preset, work.scheme, measurement, expected_load(work, board)))
+        echo(_line(preset, work, measurement, expected_load(work, board)))
         if chosen is None and is_held(measurement):
             chosen = f"{preset} ({work.scheme})"
     echo(*LEGEND.split("\n"))
@@ -108,11 +120,13 @@ def _has(preset: str, scheme: Scheme) -> bool:
     return any(each.numbers == scheme.numbers for each in PRESETS[preset])
 
 
-def _line(preset: str, scheme: Scheme, measurement: Measurement, expected: float) -> str:
+def _line(preset: str, work: Work, measurement: Measurement, expected: float) -> str:
+    loss = loss_of(work)
     return COLUMNS.format(
         preset,
-        str(scheme),
-        f"{scheme.delay / SAMPLERATE:.3f} s",
+        str(work.scheme),
+        f"{work.scheme.delay / SAMPLERATE:.3f} s",
+        f"{loss.mean_db:.1f} dB" if loss else "-",
         f"{measurement.network_ms:.1f} ms",
         f"{measurement.dsp_ms:.1f} ms",
         f"{measurement.load:.0%}",
@@ -147,6 +161,7 @@ def _as_data(
                 **work.scheme.numbers,
                 "delay_s": work.scheme.delay / SAMPLERATE,
                 "held": is_held(measurement),
+                "loss": asdict(loss) if (loss := loss_of(work)) else None,
                 "expected_load": expected_load(work, board),
                 **asdict(measurement),
             }

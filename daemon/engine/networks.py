@@ -12,7 +12,7 @@ import numpy as np
 
 from stemd.daemon.engine.scheduling import NORMAL, Role, RoleThread, wait_for_rest
 from stemd.daemon.errors import ConfigError
-from stemd.daemon.ports import STEMS
+from stemd.daemon.ports import REST, STEMS
 from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.dsp.banks import Network as NetworkCall
 from stemd.dsp.masks import MaskKind
@@ -199,16 +199,17 @@ def load_networks(work: Work) -> ByStem:
 
 
 def refuse_without_residual(work: Work) -> None:
-    """Raise an error if the residual is to replace a network that the others need.
+    """Raise an error if a network is left out that the others need.
 
     Raises
     ------
     ConfigError
     """
-    if work.residual and work.networks.masks == "softmax":
+    if work.has_residual and work.networks.masks == "softmax":
+        remedy = "only to []" if work.networks.has_rest else "residual to false"
         raise ConfigError(
             f"the {work.networks.name} networks have no residual: their masks need every stem's "
-            "network; set separation.residual to false"
+            f"network; set separation.{remedy}"
         )
 
 
@@ -225,10 +226,12 @@ def find_networks(name: str) -> ModelSet:
 
 def _load(graphs: Mapping[str, Path], work: Work) -> ByStem:
     last = list(graphs)[-1]
-    return {
+    loaded = {
         stem: None if work.residual and stem == last else _network(path, work)
         for stem, path in graphs.items()
+        if stem in work.networks.stems
     }
+    return {**loaded, REST: None} if work.networks.has_rest else loaded
 
 
 def _network(path: Path, work: Work) -> Network:
@@ -260,10 +263,11 @@ def choose_networks(networks: str, stems: Literal["auto"] | int = "auto") -> Set
     name = _name_by_stems(lines, stems) if networks == AUTO else networks
     here = next((line for line in lines if line.name == name and line.stems and line.origin), None)
     found = here or _find_explained(library, name, lines)
-    if unknown := [stem for stem in found.stems if stem not in STEMS]:
+    known = [stem for stem in STEMS if stem != REST]
+    if unknown := [stem for stem in found.stems if stem not in known]:
         raise ConfigError(
             f"the {name} networks separate {', '.join(unknown)}, for which stemd has no ports; "
-            f"choose networks that separate only {', '.join(STEMS)}"
+            f"choose networks that separate only {', '.join(known)}"
         )
     return SetOfNetworks(name, found.stems, found.masks, found.family)
 

@@ -61,9 +61,8 @@ def make_plan(wished: Config, before: Plan | None = None) -> Plan:
             "ones"
         )
     work, load = choose(wishes.works(chosen))
-    return Plan(
-        config, wished, work.scheme, LoadedNetworks(load, work.scheme, chosen.masks), chosen
-    )
+    networks = LoadedNetworks(load, work.scheme, work.networks.masks)
+    return Plan(config, wished, work.scheme, networks, chosen)
 
 
 def _same_work(chosen: SetOfNetworks, *configs: Config) -> bool:

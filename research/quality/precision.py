@@ -21,7 +21,7 @@ from benchmarks.rounds import clocked, in_turns
 from research.material.mixes import RECIPES, build_mixes
 from research.material.voices import MaterialError
 from research.quality.pool import Graphs, on_every_mix
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import SHORTEST_WINDOWS
 from stemd.dsp.scheme import CHANNELS, SPLEETER
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import GraphSpec
@@ -36,7 +36,7 @@ try:
 except ImportError as missing:
     sys.exit(f"precision: {missing.name} is not installed; run `pip install '.[bench]'`")
 
-SCHEME = PRESETS["balanced"][0]
+SCHEME = SHORTEST_WINDOWS["balanced"][0]
 SPEC = GraphSpec(T=SCHEME.T, B=SCHEME.B, A=SCHEME.A, mirror=SCHEME.mirror, precision="mixed")
 LAYERS = [f"{side}/{n}" for side in ("encoder", "decoder") for n in range(1, 7)] + ["head"]
 ROUNDS = 30

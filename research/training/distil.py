@@ -31,7 +31,7 @@ from research.training.train import (
     validate,
 )
 from research.training.windows import Window, window_of
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import SHORTEST_WINDOWS
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.spleeter.unet import UNet
@@ -76,7 +76,7 @@ class Lesson:
 SHORTEST = Scheme(T=64, B=1, A=0, mirror=8)
 """Nothing after the newest spectrum. No preset, for its quality: 0.116 s."""
 WITHOUT_FUTURE = Lesson(SHORTEST, rows=32)
-WITH_FUTURE = Lesson(PRESETS["balanced"][0], rows=32)
+WITH_FUTURE = Lesson(SHORTEST_WINDOWS["balanced"][0], rows=32)
 LESSONS = {
     "live": WITHOUT_FUTURE,
     "live-by-stems": replace(WITHOUT_FUTURE, by_stems=True),

@@ -16,7 +16,7 @@ from research.training.heldout import Mix, Recording
 from research.training.mixing import Stems
 from research.training.tracks import STEMS
 from research.workers import workers
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import SHORTEST_WINDOWS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.masks import MaskExtension, RatioMask, share_rest
 from stemd.dsp.scheme import OFFLINE, SPLEETER, Scheme
@@ -45,7 +45,7 @@ class Way:
         return GraphSpec(T=s.T, B=s.B, A=s.A, mirror=s.mirror, precision=self.precision)
 
 
-DEFAULT = Way(PRESETS["balanced"][0], "mixed")
+DEFAULT = Way(SHORTEST_WINDOWS["balanced"][0], "mixed")
 """As the daemon runs them unless it is told otherwise."""
 
 

@@ -36,7 +36,7 @@ from research.training.recordings import record_all
 from research.training.start import DEEZERS, bundled, read_all
 from research.training.tracks import OWN
 from stemd.daemon.cli.recording import SONG, read_song
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import SHORTEST_WINDOWS
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import OFFLINE, Scheme
 from stemd.tflite_models.spleeter.streaming import compile_graph
@@ -45,14 +45,19 @@ from stemd.tflite_models.spleeter.unet import UNet
 TAUGHT = replace(USUAL, recorded=0.2, sung=0.9, balance=1)
 """Recorded music, where no stems are needed, is hardly sung here: with more of it than voices,
 students became deaf to them. What is of one song keeps its balance, as recorded music does."""
-_BY_STEMS = [Way(scheme) for scheme in (*PRESETS["live"][1:], *PRESETS["balanced"])]
+_BY_STEMS = [
+    Way(scheme) for scheme in (*SHORTEST_WINDOWS["live"][1:], *SHORTEST_WINDOWS["balanced"])
+]
 WAYS: dict[str, list[Way]] = {
-    "live": [Way(scheme) for scheme in (SHORTEST, *PRESETS["live"], *PRESETS["balanced"])],
+    "live": [
+        Way(scheme)
+        for scheme in (SHORTEST, *SHORTEST_WINDOWS["live"], *SHORTEST_WINDOWS["balanced"])
+    ],
     "live-by-stems": _BY_STEMS,
     "balanced-by-stems": _BY_STEMS,
     "int8": [
         Way(scheme, precision)
-        for scheme in (*PRESETS["balanced"], *PRESETS["seed"])
+        for scheme in (*SHORTEST_WINDOWS["balanced"], *SHORTEST_WINDOWS["seed"])
         for precision in ("fp32", "int8")
     ],
 }

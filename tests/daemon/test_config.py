@@ -9,7 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from known_sets import TWO
+from known_sets import FOUR, TWO
 from stemd.daemon.config import EFFECTS, Config
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.mixer import Strip
@@ -100,6 +100,8 @@ def test_every_preset_is_a_choice_and_gives_its_scheme(preset):
 def test_auto_goes_from_the_shortest_delay_to_the_longest():
     delays = [scheme.delay for scheme in PRESETS["auto"]]
     assert delays == sorted(delays)
+    for longer, shorter in pairwise(PRESETS["auto"]):
+        assert longer.delay < shorter.delay or longer.T > shorter.T
     assert set(PRESETS["auto"]) == {
         scheme for name, schemes in PRESETS.items() if name != "auto" for scheme in schemes
     }
@@ -119,9 +121,18 @@ def test_numbers_by_hand_replace_those_of_every_scheme():
 
 def test_schemes_that_numbers_by_hand_do_not_fit_are_left_out():
     schemes = schemes_of("separation.preset=auto", "separation.T=64")
-    assert {scheme.B for scheme in schemes} == {1, 2, 3, 4, 16}, "of seed and T=64 nothing is left"
+    assert [scheme.B for scheme in schemes] == [1, 2, 3, 4, 16], "of seed and T=64 nothing is left"
     delays = [scheme.delay for scheme in schemes]
     assert delays == sorted(delays)
+
+
+def test_only_some_stems_are_wanted():
+    wishes = load_config(None, ["separation.only=drums", "separation.residual=true"]).separation
+    assert wishes.only == ("drums",)
+    (work, *_) = wishes.works(FOUR)
+    assert (work.networks.stems, work.running, work.residual) == (("drums", "rest"), 1, False)
+    with pytest.raises(ConfigError, match=r"the 2stems networks have no stem drums"):
+        wishes.works(TWO)
 
 
 def test_a_window_must_fit_the_networks():

@@ -14,10 +14,10 @@ import pytest
 from damaged import damaged_four_stems
 from known_sets import FOUR, TWO
 from stalls import measure_undisturbed
-from stemd.daemon.capacity import benchmark, measurements, processor
+from stemd.daemon.capacity import benchmark, choice, measurements, processor
 from stemd.daemon.capacity.benchmark import Measurement, measure, measured
 from stemd.daemon.capacity.choice import TRIES, first_held
-from stemd.daemon.capacity.estimate import MOST_LOAD
+from stemd.daemon.capacity.estimate import BOARDS, MOST_LOAD, Board
 from stemd.daemon.capacity.measurements import Measurements
 from stemd.daemon.errors import StemdError
 from stemd.daemon.work import Work
@@ -28,6 +28,8 @@ from waiting import wait_until
 
 SCHEME = Scheme(T=64, B=4, A=2)
 LADDER = [Work(replace(SCHEME, B=b), TWO, "mixed") for b in (1, 2, 4)]
+
+FAST = Board("desktop", BOARDS[3].core.times(99, "fast"), 4, 8192)
 
 
 @pytest.fixture
@@ -174,6 +176,28 @@ class TestMeasurements:
         for _ in range(TRIES + 2):
             first_held(LADDER[2:] + LADDER[:1])
         assert loads["asked"] == LADDER[2:]
+
+    def test_the_window_of_one_delay_is_not_measured_and_is_told(self, loads, caplog, monkeypatch):
+        caplog.set_level("INFO")
+        works = [replace(LADDER[2], scheme=replace(SCHEME, T=T)) for T in (128, 64)]
+        for board, work in ((FAST, works[0]), (BOARDS[0], works[1])):
+            monkeypatch.setattr(choice, "this_board", lambda board=board: board)
+            assert first_held(works) == work
+            assert f"windows of {work.scheme.T} spectra, of 128 or 64: the longest" in caplog.text
+        assert loads["asked"] == []
+
+    def test_of_several_delays_long_windows_are_measured_where_they_may_be_held(
+        self, loads, monkeypatch
+    ):
+        ladder = [
+            replace(work, scheme=replace(work.scheme, T=T)) for work in LADDER for T in (128, 64)
+        ]
+        monkeypatch.setattr(choice, "this_board", lambda: BOARDS[0])
+        assert first_held(ladder) == LADDER[2]
+        assert loads["asked"] == LADDER
+        monkeypatch.setattr(choice, "this_board", lambda: FAST)
+        assert first_held(ladder) == ladder[4]
+        assert loads["asked"][3:] == ladder[:5]
 
     def test_what_is_not_held_is_measured_again_lest_the_machine_was_busy(self, loads):
         assert first_held(LADDER) == LADDER[2]

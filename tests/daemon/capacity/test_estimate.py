@@ -1,6 +1,7 @@
 """What boards can hold, by count."""
 
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 
@@ -15,13 +16,16 @@ from stemd.daemon.capacity.estimate import (
     BOARDS,
     MOST_LOAD,
     Board,
+    differ_in_window,
     expected_load,
     this_board,
+    without_slow_windows,
 )
 from stemd.daemon.capacity.profiles import choose_profile, completed
 from stemd.daemon.config_file import load_config
+from stemd.daemon.engine.networks import choose_networks
 from stemd.daemon.errors import ConfigError
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import PRESETS, SHORTEST_WINDOWS
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.graphs.spec import GraphSpec
@@ -106,7 +110,7 @@ ONLY_TWO, BOTH = [TWO], [known_sets.FOUR, TWO]
 @pytest.mark.parametrize("board", [*BOARDS, DESKTOP], ids=lambda board: board.name)
 def test_a_profile_is_what_the_board_is_expected_to_hold(board, sets):
     chosen = choose_profile(board, sets).settings
-    (scheme,) = PRESETS[chosen.pop("preset")]
+    scheme = PRESETS[chosen.pop("preset")][-1]
     (networks,) = (each for each in sets if each.name == chosen["networks"])
     work = Work(scheme, **(chosen | {"networks": networks}))
     assert expected_load(work, board) <= MOST_LOAD
@@ -121,6 +125,13 @@ def test_a_desktop_gets_all_and_a_small_board_one_network():
     zero = choose_profile(ZERO, BOTH)
     assert zero.settings["residual"]
     assert "4 cores (Cortex-A53), 512 MB of memory: " in zero.reason
+
+
+def test_one_wanted_stem_is_held_where_four_are_not(load):
+    wanted = load(FOUR, "stems=4", "only=drums")
+    assert (wanted.networks, wanted.residual, wanted.threads) == ("4stems-stemd", False, 4)
+    assert expected_load(wanted.works(choose_networks("4stems-stemd"))[-1], FOUR) <= MOST_LOAD
+    assert load(FOUR, "only=vocals").networks == "2stems"
 
 
 def test_with_the_runtime_of_old_it_is_float(monkeypatch):
@@ -184,3 +195,32 @@ def test_what_the_user_writes_must_go_with_what_is_chosen(load):
     misfit = r"separation: no preset fits: T must be a multiple of 64 .*\(got 80\), for the 2stems"
     with pytest.raises(ConfigError, match=misfit):
         load(SLOW, "T=80")
+
+
+BALANCED_WINDOWS = [Work(scheme, TWO, "mixed") for scheme in PRESETS["balanced"]]
+
+
+@pytest.mark.parametrize(("board", "T"), [(FIVE, 128), (FOUR, 64), (ZERO, 64)])
+def test_the_window_is_the_longest_that_a_board_is_expected_to_hold(board, T):
+    threads = [replace(work, threads=2) for work in BALANCED_WINDOWS]
+    kept = without_slow_windows(threads, board)
+    assert kept[0].scheme.T == T
+    assert kept[-1].scheme.T == 64, "the shortest one always stays"
+
+
+def test_only_windows_are_left_out():
+    works = [Work(scheme, TWO, "mixed") for scheme in PRESETS["auto"]]
+    kept = without_slow_windows(works, SLOW)
+    assert [work.scheme for work in kept] == [
+        *chain.from_iterable(reversed(SHORTEST_WINDOWS.values()))
+    ]
+    assert (
+        without_slow_windows(works, replace(DESKTOP, core=DESKTOP.core.times(9, "fast"))) == works
+    )
+
+
+def test_works_differ_in_their_windows_only():
+    assert differ_in_window(BALANCED_WINDOWS)
+    assert differ_in_window(BALANCED_WINDOWS[:1])
+    other = replace(BALANCED_WINDOWS[0], threads=2)
+    assert not differ_in_window([other, *BALANCED_WINDOWS])

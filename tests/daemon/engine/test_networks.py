@@ -81,6 +81,38 @@ def test_the_residual_has_none(made):
     assert loaded["accompaniment"] is None
 
 
+def test_only_the_networks_of_the_wanted_stems_are_loaded(made):
+    only = BUNDLED_FOUR.only(["drums"])
+    loaded = networks.load_networks(Work(SCHEME, only, "int8"))
+    assert list(loaded) == ["drums", "rest"]
+    assert (loaded["drums"] is None, loaded["rest"]) == (False, None)
+    assert Work(SCHEME, only, "int8").running == 1
+    assert str(only) == "4stems-stemd, only drums"
+
+
+def test_wanted_stems_stay_in_the_order_of_the_set_and_nothing_is_left_of_all():
+    assert FOUR.only(["bass", "vocals"]).stems == ("vocals", "bass", "rest")
+    assert FOUR.only(["bass"]).only(["bass"]) == FOUR.only(["bass"])
+    assert FOUR.only([]) == FOUR.only(FOUR.stems) == FOUR
+
+
+def test_vocals_come_first_only_where_they_are_wanted():
+    assert BUNDLED_FOUR.only(["drums", "vocals"]).masks == "vocals-first"
+    assert BUNDLED_FOUR.only(["drums", "bass"]).masks == "sigmoid"
+
+
+def test_a_wanted_stem_that_the_set_does_not_have_is_refused():
+    rule = r"separation.only: the 2stems networks have no stem drums, but vocals, accompaniment; "
+    with pytest.raises(ConfigError, match=rule):
+        TWO.only(["vocals", "drums"])
+
+
+def test_of_a_softmax_no_stem_can_be_had_alone(made):
+    softmax = replace(TWO, masks="softmax").only(["vocals"])
+    with pytest.raises(ConfigError, match=r"network; set separation.only to \[\]"):
+        networks.load_networks(Work(SCHEME, softmax, "int8"))
+
+
 @pytest.mark.parametrize(
     ("names", "stems", "chosen"),
     [

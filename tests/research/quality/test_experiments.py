@@ -1,5 +1,5 @@
 from research.quality import experiments, variants
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import SHORTEST_WINDOWS
 from stemd.dsp.scheme import OFFLINE, Scheme
 
 
@@ -14,7 +14,7 @@ def test_schemes_cover_what_the_short_presets_use():
     schemes = {
         Scheme(run.T, run.B, A, run.mirror) for run in experiments.SCHEMES for A in run.look_aheads
     }
-    assert {*PRESETS["live"], *PRESETS["balanced"]} <= schemes
+    assert {*SHORTEST_WINDOWS["live"], *SHORTEST_WINDOWS["balanced"]} <= schemes
 
 
 def made_up(sdr: float) -> variants.Scores:

@@ -5,7 +5,7 @@ import torch
 
 from research.training.learner import WINDOWS
 from research.training.windows import Window, window_of
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import SHORTEST_WINDOWS
 from stemd.dsp.scheme import Scheme
 
 
@@ -41,7 +41,7 @@ def test_what_has_little_future_is_learnt_in_8_bits():
 @pytest.mark.parametrize("preset", ["live", "balanced"])
 def test_what_the_daemon_emits_counts(preset):
     """Of each scheme, in a window that shows what it shows, all rows that it emits are learnt."""
-    for scheme in PRESETS[preset]:
+    for scheme in SHORTEST_WINDOWS[preset]:
         heard = torch.arange(scheme.heard) - scheme.heard  # from the newest one on
         emitted = set(window_of(scheme, scheme.B).counted(heard[:, None]).flatten().tolist())
         shown = [
