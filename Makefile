@@ -323,19 +323,19 @@ FORCE:
 $(VENV)/run: $(SOURCES)
 	$(call install-missing,$(FOR_RUN))
 	$(call make-venv,$(VENV))
-	$(call install-stemd,metrics$(comma)osc$(comma)top)
+	$(call install-stemd,metrics$(comma)osc$(comma)top$(comma)web)
 	touch $@
 
 $(VENV)/demo: $(SOURCES)
 	$(call install-missing,$(FOR_DEMO))
 	$(call make-venv,$(VENV))
-	$(call install-stemd,demo$(comma)metrics$(comma)osc$(comma)top)
+	$(call install-stemd,demo$(comma)metrics$(comma)osc$(comma)top$(comma)web)
 	touch $(VENV)/run $@
 
 $(VENV)/test: $(SOURCES)
 	$(call install-missing,$(FOR_TEST))
 	$(call make-venv,$(VENV))
-	$(call install-stemd,bench$(comma)demo$(comma)dev$(comma)metrics$(comma)osc$(comma)top)
+	$(call install-stemd,bench$(comma)demo$(comma)dev$(comma)metrics$(comma)osc$(comma)top$(comma)web)
 	touch $(VENV)/run $(VENV)/demo $@
 
 $(VENV)/bench: $(SOURCES)

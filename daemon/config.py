@@ -108,6 +108,9 @@ class JackSection(Section):
     whole names of several ports; stemd connects them when they appear. Empty: off."""
 
 
+SCHEME_KEYS = ("T", "B", "A", "mirror")
+"""The keys of `SeparationSection` that replace numbers of a preset."""
+
 _ANY_STRIDE = replace(SPLEETER, stride=1)
 """Before the networks are known, T may be any number."""
 
@@ -172,7 +175,7 @@ class SeparationSection(Section):
 
     def schemes(self, grid: Grid) -> tuple[Scheme, ...]:
         """Return the preset's schemes with what is set by hand; see `fitting_schemes`."""
-        numbers = {key: getattr(self, key) for key in ("T", "B", "A", "mirror")}
+        numbers = {key: getattr(self, key) for key in SCHEME_KEYS}
         by_hand = {key: value for key, value in numbers.items() if value is not None}
         return fitting_schemes(self.preset, by_hand, grid)
 

@@ -51,9 +51,9 @@ def new_daemon(
 ):
     config = load_config(None)
 
-    def plan_after(before):
+    def plan_after(before, preset):
         if before:
-            return replan(before)
+            return replan(before, preset)
         return Plan(config, config, SCHEME, LoadedNetworks(load), TWO)
 
     state_file = state_file or StateFile(None)

@@ -9,6 +9,7 @@ from stemd.daemon.control.client import read_status
 from stemd.daemon.control.events import BypassSwitched, StripChanged
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.replies import Device, Reloaded
+from stemd.daemon.control.steerable import no_page
 
 
 def done(value):
@@ -28,6 +29,7 @@ class FakeDaemon:
         self.levels: dict[str, float] = {}
         self.mixer.attach(("vocals", "accompaniment"), self.levels.__setitem__)
         self.bulletin = Bulletin()
+        self.page_address = no_page
         self.mixer.on_change = lambda stem, strip: self.bulletin.publish(
             StripChanged(stem, **strip.model_dump())
         )
@@ -54,7 +56,8 @@ class FakeDaemon:
             self.device_mode = mode
         return done(Device(mode=self.device_mode, in_effect="off", trouble=None))
 
-    def reload(self):
+    def reload(self, preset=None):
+        self.preset = preset
         return done(self.reloaded)
 
     def reload_soon(self):

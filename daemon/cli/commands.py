@@ -31,6 +31,7 @@ COMMANDS = {
     "status": "steer:status",
     "stop": "steer:stop",
     "top": "top:top",
+    "web": "web:web",
 }
 """The module of each command and its name there. What takes long to import is imported when the
 command runs: a list of all commands, as completion shows it, needs every one of these modules."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from click.shell_completion import CompletionItem
@@ -20,6 +20,7 @@ from stemd.daemon.control.mixer import MAX_DB, OFF_DB, Strip
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.graph.port_matches import in_words
 from stemd.daemon.ports import STEMS, UNCONNECTED, is_fed
+from stemd.daemon.presets import PresetName
 from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.wording import counted
 
@@ -195,13 +196,18 @@ def device(mode: DeviceMode | None, socket: Path | None, as_json: bool) -> None:
 
 @click.command()
 @socket_option
-def reload(socket: Path | None) -> None:
+@click.option(
+    "--preset",
+    type=Choice(get_args(PresetName)),
+    help="Use this preset instead of the configuration's, until the next reload.",
+)
+def reload(socket: Path | None, preset: PresetName | None) -> None:
     """Read the configuration again.
 
     If it has an error, nothing changes.
     """
     with connect(socket) as client:
-        echo(*_changes_in_words(client.reload()))
+        echo(*_changes_in_words(client.reload(preset)))
 
 
 @click.command()

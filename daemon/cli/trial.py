@@ -211,6 +211,7 @@ def _settings(socket: Path) -> Iterator[str]:
         "midi.enabled": "false",
         "osc.port": "null",
         "metrics.port": "null",
+        "web.port": "null",
     }
     for key, value in keys.items():
         yield "--set"

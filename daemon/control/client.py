@@ -18,9 +18,10 @@ from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.events import BY_NAME, Event
 from stemd.daemon.control.known_keys import known
 from stemd.daemon.control.mixer import Strip
-from stemd.daemon.control.replies import Bypassed, Device, JoinedStatus, Reloaded, Status
+from stemd.daemon.control.replies import Bypassed, Device, JoinedStatus, Page, Reloaded, Status
 from stemd.daemon.control.socket_paths import find_auto, peer_of
 from stemd.daemon.errors import StemdError
+from stemd.daemon.presets import PresetName
 from stemd.daemon.sound_device import DeviceMode
 
 NAME = "stemd"
@@ -251,9 +252,19 @@ class ControlClient:
         """
         return _read(Binding, self.ask("learn", does=does, stem=stem, fine=fine, toggles=toggles))
 
-    def reload(self) -> Reloaded:
-        """Let the daemon read its configuration again; return which keys differ."""
-        return _read(Reloaded, self.ask("reload"))
+    def reload(self, preset: PresetName | None = None) -> Reloaded:
+        """Let the daemon read its configuration again; return which keys differ.
+
+        Parameters
+        ----------
+        preset : str, optional
+            Instead of the one in the configuration, until the next reload.
+        """
+        return _read(Reloaded, self.ask("reload", preset=preset))
+
+    def page_address(self) -> str:
+        """Return the address of the page on the web, with its password."""
+        return _read(Page, self.ask("web")).address
 
     def stop(self) -> None:
         """Let the daemon end, and wait for its end; the connection cannot be used afterwards."""

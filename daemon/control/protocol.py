@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from stemd.daemon.control.mixer import Decibels
 from stemd.daemon.ports import StemName
+from stemd.daemon.presets import PresetName
 from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.validation_errors import in_words
 
@@ -21,6 +22,10 @@ MOST_PROBLEMS = 5
 
 LARGEST_ID, LONGEST_ID = 2**53, 64
 """Of a request's id: a number, either way, and the characters of a text."""
+
+
+LONGEST_PASSWORD = 100
+"""Characters."""
 
 
 def _is_id(value: object) -> object:
@@ -84,15 +89,29 @@ class Learn(_Request):
 
 
 class Reload(_Request):
-    """Read the configuration again."""
+    """Read the configuration again; with ``preset``, go over to that one instead of the file's."""
 
     do: Literal["reload"]
+    preset: PresetName | None = None
 
 
 class Stop(_Request):
     """End the daemon."""
 
     do: Literal["stop"]
+
+
+class Web(_Request):
+    """Return the address of the page."""
+
+    do: Literal["web"]
+
+
+class Login(_Request):
+    """Show that the client may steer, where the page has a password."""
+
+    do: Literal["login"]
+    password: Annotated[str, Field(max_length=LONGEST_PASSWORD)]
 
 
 class Subscribe(_Request):
@@ -103,7 +122,9 @@ class Subscribe(_Request):
     """Seconds from one event ``meters`` to the next."""
 
 
-Request: TypeAlias = Status | Set | Bypass | Device | Learn | Reload | Stop | Subscribe
+Request: TypeAlias = (
+    Status | Set | Bypass | Device | Learn | Reload | Stop | Web | Login | Subscribe
+)
 
 _ID: TypeAdapter[RequestId | None] = TypeAdapter(RequestId | None)
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
@@ -115,7 +136,8 @@ class RequestError(Exception):
     Attributes
     ----------
     code : str
-        ``json``, ``request``, ``stem``, ``failed``, ``busy`` or ``long``; see docs/control.md.
+        ``json``, ``request``, ``login``, ``stem``, ``failed``, ``busy`` or ``long``; see
+        docs/control.md.
     id : int, str or None
         The request's, where it could be read.
     """

@@ -35,6 +35,13 @@ class Reloaded:
 
 
 @dataclass(frozen=True)
+class Page:
+    """The address of the page, with what lets a browser in."""
+
+    address: str
+
+
+@dataclass(frozen=True)
 class Window:
     """The scheme of the sliding window, in spectra."""
 

@@ -1,6 +1,6 @@
 """What the interfaces (socket, MIDI, OSC) can ask of a running daemon."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -8,6 +8,8 @@ from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.mixer import Mixer, Strip
 from stemd.daemon.control.replies import Device, Reloaded, Status
+from stemd.daemon.errors import StemdError
+from stemd.daemon.presets import PresetName
 from stemd.daemon.sound_device import DeviceMode
 
 
@@ -18,10 +20,13 @@ class Steerable(Protocol):
     ----------
     mixer : Mixer
     bulletin : Bulletin
+    page_address : callable
+        Returns the address of the page; raises `StemdError` where there is none.
     """
 
     mixer: Mixer
     bulletin: Bulletin
+    page_address: Callable[[], str]
 
     def status(self) -> "Future[Status]":
         """Return its state."""
@@ -35,8 +40,14 @@ class Steerable(Protocol):
         `StemdError` where it is impossible.
         """
 
-    def reload(self) -> "Future[Reloaded]":
-        """Read the configuration again; return what changed, or raise `StemdError`."""
+    def reload(self, preset: PresetName | None = None) -> "Future[Reloaded]":
+        """Read the configuration again; return what changed, or raise `StemdError`.
+
+        Parameters
+        ----------
+        preset : str, optional
+            Instead of the one in the configuration, until the next reload.
+        """
 
     def reload_soon(self) -> None:
         """Read the configuration again soon; several calls until then become one."""
@@ -52,6 +63,16 @@ class Steerable(Protocol):
 
     def peaks(self) -> dict[str, list[float]]:
         """Return the recent peaks of the input and of each stem [linear, left and right]."""
+
+
+def no_page() -> str:
+    """Refuse to return the address of the page, which is not open.
+
+    Raises
+    ------
+    StemdError
+    """
+    raise StemdError("there is no page: set web.port, and start again")
 
 
 class UnknownStemError(Exception):

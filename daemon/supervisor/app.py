@@ -24,9 +24,10 @@ from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.private_server import private_server
 from stemd.daemon.ports import INPUTS, MIDI, outputs_of
+from stemd.daemon.presets import PresetName
 from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.supervisor.notifier import Notifier
-from stemd.daemon.supervisor.plan import Plan, make_plan
+from stemd.daemon.supervisor.plan import Plan, make_plan, with_preset
 from stemd.daemon.validation_errors import in_words
 from stemd.tflite_models.errors import ModelError
 
@@ -77,12 +78,12 @@ def run(read_config: Callable[[], Config]) -> None:
 
 def _planner(
     config: Config, read_config: Callable[[], Config], nsm: "NsmClient | None"
-) -> Callable[[Plan | None], Plan]:
+) -> Callable[[Plan | None, PresetName | None], Plan]:
     """Return what makes the first plan, of a configuration, and each next one, of what it reads."""
 
-    def replan(before: Plan | None) -> Plan:
+    def replan(before: Plan | None, preset: PresetName | None) -> Plan:
         if before:
-            plan = make_plan(read_config(), before)
+            plan = make_plan(with_preset(read_config(), preset), before)
         else:
             with _failures_told(nsm):
                 plan = make_plan(config)

@@ -1,6 +1,6 @@
 """What all interfaces can ask of the daemon."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 
 from stemd.daemon.control.bindings import Binding, with_learned
@@ -9,7 +9,9 @@ from stemd.daemon.control.events import BypassSwitched
 from stemd.daemon.control.interfaces.midi_control import MidiControl
 from stemd.daemon.control.interfaces.midi_section import MidiSection
 from stemd.daemon.control.replies import Device, Reloaded, Status
+from stemd.daemon.control.steerable import no_page
 from stemd.daemon.errors import StemdError
+from stemd.daemon.presets import PresetName
 from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.supervisor.calls import Calls
 from stemd.daemon.supervisor.playback import Playback
@@ -37,6 +39,8 @@ class Console:
     ----------
     mixer : Mixer
     bulletin : Bulletin
+    page_address : callable
+        Returns the address of the page; set by what serves it.
     midi : MidiControl
         For the main thread only.
     is_stopping : bool
@@ -55,6 +59,7 @@ class Console:
     ) -> None:
         self.mixer = playback.mixer
         self.bulletin = bulletin
+        self.page_address: Callable[[], str] = no_page
         self.is_stopping = False
         self._playback = playback
         self._calls = calls
@@ -84,9 +89,9 @@ class Console:
         """Begin to be a sound device, or none; return what there is now."""
         return self._calls.add(lambda: self._device(mode))
 
-    def reload(self) -> "Future[Reloaded]":
+    def reload(self, preset: PresetName | None = None) -> "Future[Reloaded]":
         """Read the configuration again; see `Reloader.reload`."""
-        return self._reloader.reload()
+        return self._reloader.reload(preset)
 
     def reload_soon(self) -> None:
         """Reload soon, once for all calls since the last reload (also in a signal handler)."""

@@ -16,6 +16,7 @@ from stemd.daemon.device.device import BEGIN_S
 from stemd.daemon.engine.realtime import Event
 from stemd.daemon.engine.scheduling import hurry_interpreter, settle_memory
 from stemd.daemon.graph.client import GraphClient
+from stemd.daemon.presets import PresetName
 from stemd.daemon.supervisor.announcing import Announcer
 from stemd.daemon.supervisor.calls import Calls, apart
 from stemd.daemon.supervisor.console import Console
@@ -42,7 +43,8 @@ class Daemon:
         That of the start.
     replan : callable
         Makes the first plan, given None, or reads the configuration again and makes the plan that
-        follows the given one. It loads networks, and is called on threads of its own.
+        follows the given one, with another preset where one is given. It loads networks, and is
+        called on threads of its own.
     join : callable
         Opens a client, or raises `ServerError` while no server answers.
     mixer : Mixer
@@ -62,7 +64,7 @@ class Daemon:
     def __init__(
         self,
         config: Config,
-        replan: Callable[[Plan | None], Plan],
+        replan: Callable[[Plan | None, PresetName | None], Plan],
         join: Callable[[], GraphClient],
         mixer: Mixer,
         state_file: StateFile,
@@ -127,7 +129,7 @@ class Daemon:
             They cannot be loaded.
         """
         self._announcer.changes()
-        made = apart(partial(self._replan, None), "stemd-load")
+        made = apart(partial(self._replan, None, None), "stemd-load")
         if not self._wait_for(made):
             return False
         self.playback.adopt_first(made.result())

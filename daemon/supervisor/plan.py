@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stemd.daemon.capacity.choice import choose
-from stemd.daemon.config import EFFECTS, Config
+from stemd.daemon.config import EFFECTS, SCHEME_KEYS, Config
 from stemd.daemon.engine.networks import TWO, LoadedNetworks, choose_networks
+from stemd.daemon.presets import PresetName
 from stemd.daemon.sections import Effect
 from stemd.daemon.work import AUTO, SetOfNetworks
 from stemd.dsp.scheme import Scheme
@@ -63,6 +64,15 @@ def make_plan(wished: Config, before: Plan | None = None) -> Plan:
     work, load = choose(wishes.works(chosen))
     networks = LoadedNetworks(load, work.scheme, work.networks.masks)
     return Plan(config, wished, work.scheme, networks, chosen)
+
+
+def with_preset(config: Config, preset: PresetName | None) -> Config:
+    """Return a configuration with a preset instead of its own and of what is set by hand."""
+    if preset is None:
+        return config
+    chosen = {"preset": preset, **dict.fromkeys(SCHEME_KEYS)}
+    separation = config.separation.model_copy(update=chosen)
+    return config.model_copy(update={"separation": separation})
 
 
 def _same_work(chosen: SetOfNetworks, *configs: Config) -> bool:

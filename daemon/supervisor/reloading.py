@@ -13,6 +13,7 @@ from stemd.daemon.control.events import ReloadEnded
 from stemd.daemon.control.replies import Reloaded
 from stemd.daemon.engine.scheduling import give_back_memory, steering_thread
 from stemd.daemon.errors import StemdError
+from stemd.daemon.presets import PresetName
 from stemd.daemon.supervisor.calls import Calls
 from stemd.daemon.supervisor.changes import SessionOverError
 from stemd.daemon.supervisor.plan import Plan, differences, is_at_start
@@ -36,7 +37,8 @@ class Reloader:
     Parameters
     ----------
     replan : callable
-        Reads the configuration and makes the plan that follows the given one.
+        Reads the configuration and makes the plan that follows the given one, with another preset
+        where one is given.
     playback : Playback
     calls : Calls
     bulletin : Bulletin
@@ -44,7 +46,7 @@ class Reloader:
 
     def __init__(
         self,
-        replan: Callable[[Plan | None], Plan],
+        replan: Callable[[Plan | None, PresetName | None], Plan],
         playback: Playback,
         calls: Calls,
         bulletin: Bulletin,
@@ -65,8 +67,13 @@ class Reloader:
         """Allow transactions from now on (main thread)."""
         self._second_set.release()
 
-    def reload(self) -> "Future[Reloaded]":
+    def reload(self, preset: PresetName | None = None) -> "Future[Reloaded]":
         """Read the configuration again, and go over to it: as a whole, or not at all (any thread).
+
+        Parameters
+        ----------
+        preset : str, optional
+            Instead of the one in the configuration, with what is set there by hand.
 
         Returns
         -------
@@ -76,7 +83,7 @@ class Reloader:
         """
         future: Future[Reloaded] = Future()
         if self._reloading.acquire(blocking=False):
-            steering_thread(self._reload, "stemd-reload", future, is_long=True).start()
+            steering_thread(self._reload, "stemd-reload", future, preset, is_long=True).start()
         else:
             future.set_exception(StemdError("a reload is under way: wait for its end"))
         return future
@@ -100,19 +107,19 @@ class Reloader:
             log.info("the server's periods have been shorter for a while: so will be the delay")
             steering_thread(self._shorten, "stemd-shorten").start()
 
-    def _reload(self, future: "Future[Reloaded]") -> None:
+    def _reload(self, future: "Future[Reloaded]", preset: PresetName | None) -> None:
         future.set_running_or_notify_cancel()  # from here on it cannot be cancelled
         with self._transaction():
             try:
-                self._reload_now(future)
+                self._reload_now(future, preset)
             except Exception as error:
                 self._report_failure(future, error)
                 if not isinstance(error, StemdError | ModelError):
                     raise
         self._playback.wake()  # the next one may be wanted
 
-    def _reload_now(self, future: "Future[Reloaded]") -> None:
-        plan = self._replan(self._playback.plan)
+    def _reload_now(self, future: "Future[Reloaded]", preset: PresetName | None) -> None:
+        plan = self._replan(self._playback.plan, preset)
         keys = differences(self._playback.config, plan.wished)
         self._go_over(plan, lambda: self._report_success(future, keys))
 

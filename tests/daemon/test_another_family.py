@@ -296,7 +296,7 @@ class TestFromSpleeterToItAndBack:
         servers = Servers()
         mixer, state, notifier = Mixer([]), StateFile(None), Notifier({})
 
-        def plan_after(before):
+        def plan_after(before, _preset):
             return make_plan(wished[-1], before)
 
         daemon = Daemon(wished[0], plan_after, servers.join, mixer, state, notifier)

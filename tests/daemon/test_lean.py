@@ -70,12 +70,25 @@ def test_the_daemon_does_not_load_it(tmp_path):
     assert out.splitlines()[-2:] == ["[]", "set()"]
 
 
+def test_the_page_loads_neither():
+    out = python(
+        "import sys",
+        "from stemd.daemon.lean import lean_imports",
+        "with lean_imports():",
+        "    from stemd.daemon.control.interfaces.web_server import WebServer",
+        "print({'ssl', '_ssl', '_hashlib', 'importlib.metadata'} & {*sys.modules})",
+        "print('libcrypto' in open('/proc/self/maps').read())",
+    )
+    assert out.splitlines() == ["set()", "False"]
+
+
 def test_a_configuration_is_read_without_what_interfaces_need():
     out = python(
         "import sys",
         "from stemd.daemon.config_file import load_config",
-        "load_config(None, ['osc.port=9000', 'metrics.port=9464', 'midi.enabled=true'])",
-        "print({'asyncio', 'pythonosc', 'prometheus_client'} & {*sys.modules})",
+        "ports = ['osc.port=9000', 'metrics.port=9464', 'web.port=9463']",
+        "load_config(None, [*ports, 'midi.enabled=true'])",
+        "print({'asyncio', 'pythonosc', 'prometheus_client', 'websockets'} & {*sys.modules})",
     )
     assert out.splitlines() == ["set()"]
 

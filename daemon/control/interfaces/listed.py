@@ -7,6 +7,7 @@ from stemd.daemon.control.interfaces.interface import Interface
 from stemd.daemon.control.interfaces.metrics_section import MetricsSection
 from stemd.daemon.control.interfaces.midi_section import MidiSection
 from stemd.daemon.control.interfaces.osc_section import OscSection
+from stemd.daemon.control.interfaces.web_section import WebSection
 from stemd.daemon.sections import Section
 
 
@@ -17,6 +18,7 @@ class Interfaces(Section):
     midi: MidiSection = MidiSection()
     osc: OscSection = OscSection()
     metrics: MetricsSection = MetricsSection()
+    web: WebSection = WebSection()
 
     def interfaces(self) -> Iterator[tuple[str, Interface]]:
         """Yield the name and the section of each interface."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from typing import cast
+from contextlib import suppress
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import CollectorRegistry
@@ -11,7 +11,7 @@ from prometheus_client.registry import CollectorRegistry
 from stemd.daemon.control.interfaces.listening import cannot_listen
 from stemd.daemon.control.interfaces.metrics import Metrics
 from stemd.daemon.control.interfaces.metrics_section import MetricsSection
-from stemd.daemon.control.interfaces.streams import StreamServer
+from stemd.daemon.control.interfaces.streams import Crowd, StreamServer
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.steerable import Steerable
 from stemd.daemon.errors import StemdError
@@ -29,6 +29,9 @@ LONGEST_HEAD = 8192
 
 MAX_CLIENTS = 64
 """With more connections, the oldest one without a request is dropped."""
+
+NO_REQUEST = (asyncio.IncompleteReadError, asyncio.LimitOverrunError)
+"""What a connection ends with that brings no request."""
 
 SNAPSHOT_S = 0.25
 """How long the same figures are served."""
@@ -55,7 +58,7 @@ class MetricsServer:
     def __init__(self, host: str, port: int, daemon: Steerable, pace: Pace | None = None) -> None:
         self._pace = pace or Pace()
         self._snapshot = _Snapshot(daemon)
-        self._waited_for: dict[asyncio.Task[None], bool] = {}  # the oldest first
+        self._crowd = Crowd(MAX_CLIENTS)
         try:
             self._socket = socket.create_server((host, port))
         except (OSError, TypeError, ValueError) as error:
@@ -74,24 +77,14 @@ class MetricsServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request."""
-        client = cast("asyncio.Task[None]", asyncio.current_task())
-        if len(self._waited_for) >= MAX_CLIENTS:
-            oldest = next((each for each, waited in self._waited_for.items() if waited), None)
-            if oldest is None:
+        with self._crowd.place() as wait_for, suppress(*NO_REQUEST):
+            if not wait_for:
                 return
-            del self._waited_for[oldest]
-            oldest.cancel()
-        self._waited_for[client] = True
-        try:
             async with asyncio.timeout(HEAD_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-            self._waited_for[client] = False
+            wait_for(False)
             await asyncio.sleep(self._pace.take())
             writer.write(await self._answer(head.partition(b" ")[0]))
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return
-        finally:
-            self._waited_for.pop(client, None)
 
     async def _answer(self, method: bytes) -> bytes:
         if method not in (b"GET", b"HEAD"):

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TypeAlias, cast
 
 from stemd.daemon.engine.scheduling import steering_thread
@@ -15,6 +16,48 @@ CLOSE_S = 5.0
 """How long a client may leave the last of its answers unread before it is dropped."""
 
 Handler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Crowd:
+    """Bounds the connections of a server (the loop's thread).
+
+    Parameters
+    ----------
+    most : int
+        With more connections, the oldest one that is waited for is dropped.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._is_waited_for: dict[asyncio.Task[None], bool] = {}  # the oldest first
+
+    @contextmanager
+    def place(self) -> Iterator[Callable[[bool], None] | None]:
+        """Hold a place for this task's connection.
+
+        Yields
+        ------
+        callable or None
+            Takes whether the client is waited for, which it is at first. None: there is no place.
+        """
+        client = cast("asyncio.Task[None]", asyncio.current_task())
+        if len(self._is_waited_for) >= self._most and not self._drop_oldest():
+            yield None
+            return
+        self._is_waited_for[client] = True
+        try:
+            yield partial(self._is_waited_for.__setitem__, client)
+        finally:
+            self._is_waited_for.pop(client, None)
+
+    def _drop_oldest(self) -> bool:
+        """Drop the oldest connection that is waited for; False if there is none."""
+        oldest = next((each for each, waited in self._is_waited_for.items() if waited), None)
+        if oldest is None:
+            return False
+        del self._is_waited_for[oldest]
+        oldest.cancel()
+        return True
 
 
 class StreamServer:

@@ -20,7 +20,7 @@ from stemd.daemon.cli import steer
 from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.interfaces import control_server
+from stemd.daemon.control.interfaces import conversation
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.graph.private_server import private_server
 from stemd.daemon.ports import STEMS
@@ -216,7 +216,7 @@ def test_learn_asks_waits_and_says_what_was_learned(fake, arguments, wish):
 
 def test_a_controller_that_never_moves_is_waited_for_no_longer(fake, monkeypatch):
     daemon, socket = fake
-    monkeypatch.setattr(control_server, "ANSWER_S", 0.1)
+    monkeypatch.setattr(conversation, "ANSWER_S", 0.1)
     answer = Future()
     daemon.learn = lambda wish: answer
     ended = CliRunner().invoke(cli, ["set", "vocals", "--learn", "gain", *socket])
@@ -331,3 +331,9 @@ def test_another_program_at_the_socket_is_told_apart(tmp_path, answer):
         ended = CliRunner().invoke(cli, ["status", "--socket", str(path)])
         thread.join()
     assert "is not stemd: give the path of its socket" in str(ended.exception)
+
+
+def test_a_reload_may_name_a_preset(fake):
+    daemon, socket = fake
+    ended = CliRunner().invoke(cli, ["reload", "--preset", "live", *socket])
+    assert (ended.output, daemon.preset) == ("changed: nothing\n", "live")

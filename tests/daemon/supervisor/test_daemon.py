@@ -249,7 +249,7 @@ def test_the_delay_gets_longer_and_shorter_with_the_periods(servers, monkeypatch
 class TestSlowLoad:
     """While networks are loaded everything else goes on."""
 
-    def replan(self, before):
+    def replan(self, before, preset):
         assert before, "a reload waits for the first plan"
         raise ConfigError("wrong")
 

@@ -24,9 +24,10 @@ from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.events import ReloadEnded, StateChanged
 from stemd.daemon.control.replies import Reloaded
 from stemd.daemon.errors import ConfigError, StemdError
+from stemd.daemon.presets import PRESETS
 from stemd.daemon.supervisor import daemon as daemon_module
 from stemd.daemon.supervisor import plan
-from stemd.daemon.supervisor.plan import make_plan
+from stemd.daemon.supervisor.plan import make_plan, with_preset
 from stemd.daemon.supervisor.state import State
 from stemd.daemon.supervisor.swap import Phase
 from waiting import PATIENCE_S, until, wait_until
@@ -76,11 +77,11 @@ class TestReload:
         monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
         monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: dict(NETWORKS)))
 
-        def next_plan(before):
+        def next_plan(before, preset):
             following = replan.pop(0)
             if isinstance(following, Exception):
                 raise following
-            return make_plan(following, before)
+            return make_plan(with_preset(following, preset), before)
 
         daemon = new_daemon(servers, replan=next_plan)
         with on_a_thread(daemon):
@@ -100,7 +101,7 @@ class TestReload:
         monkeypatch.setattr("stemd.daemon.supervisor.reloading.RELOAD_PAUSE_S", 0.05)
         begun, go, began_at = threading.Semaphore(0), threading.Semaphore(0), []
 
-        def next_plan(before):
+        def next_plan(before, preset):
             began_at.append(monotonic())
             begun.release()
             assert go.acquire(timeout=PATIENCE_S)
@@ -144,6 +145,17 @@ class TestReload:
         play_until(daemon, lambda: before.is_stopped)
         assert daemon.playback.session.separation is not before
         assert daemon.playback.session.networks is daemon.playback.plan.networks
+
+    def test_a_preset_counts_until_the_next_reload(self, daemon, replan):
+        shown = daemon.console.status
+        replan.append(load_config(None, BY_HAND))
+        reloading = daemon.console.reload("studio")
+        assert "separation.preset" in reloading.result(PATIENCE_S).changed
+        assert shown().result(PATIENCE_S).preset == "studio"
+        assert shown().result(PATIENCE_S).window.B == PRESETS["studio"][0].B
+        replan.append(load_config(None, ["separation.preset=balanced"]))
+        daemon.console.reload().result(PATIENCE_S)
+        assert shown().result(PATIENCE_S).preset == "balanced"
 
     def test_another_longest_period_gets_networks_of_its_own(self, daemon, replan):
         """Those that play are no other separation's at the same time."""

@@ -47,7 +47,7 @@ class Concert:
         plan = Plan(config, config, SCHEME, networks, TWO)
         self.graph = FakeGraph(RATE, PERIOD)
         self.daemon = Daemon(
-            config, lambda _: plan, lambda: self.graph, Mixer([]), StateFile(None), Notifier({})
+            config, lambda *_: plan, lambda: self.graph, Mixer([]), StateFile(None), Notifier({})
         )
         self.heard: list[tuple[float, np.ndarray]] = []
         self.midi: list[bytes] = []

@@ -30,7 +30,7 @@ from stemd.daemon.control.events import (
     StateChanged,
     StripChanged,
 )
-from stemd.daemon.control.interfaces import control_server, streams
+from stemd.daemon.control.interfaces import control_server, conversation, streams
 from stemd.daemon.control.interfaces.control_server import MAX_CLIENTS, ControlServer
 from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.protocol import LONGEST_LINE, RequestError
@@ -138,9 +138,9 @@ def test_what_fails_in_an_unforeseen_way_is_an_error_and_the_connection_stays(
 
 
 def test_what_takes_too_long_goes_on(client, daemon, monkeypatch):
-    monkeypatch.setattr(control_server, "ANSWER_S", 0.05)
+    monkeypatch.setattr(conversation, "ANSWER_S", 0.05)
     answer = Future()
-    daemon.reload = lambda: answer
+    daemon.reload = lambda _: answer
     with pytest.raises(StemdError, match="still under way"):
         client.ask("reload")
     assert not answer.cancelled()
@@ -198,7 +198,7 @@ def test_a_refusal_says_why(client, daemon):
         (
             b"{}",
             "request",
-            "do: must be one of bypass, device, learn, reload, set, status, stop, subscribe",
+            "do: must be one of bypass, device, learn, login, reload, set, status, stop, subscribe",
         ),
         (b'{"do": "fly"}', "request", "do: must be one of"),
         (b'{"do": "set"}', "request", "stem: is missing"),
@@ -467,7 +467,7 @@ def test_whatever_is_sent_the_socket_answers_on(path, lines):
 
 
 def test_who_leaves_learns_nothing_any_more(daemon, raw, monkeypatch):
-    monkeypatch.setattr(control_server, "LOOK_S", 0.01)
+    monkeypatch.setattr(conversation, "LOOK_S", 0.01)
     wished, learned = threading.Event(), Future()
     cancelled = threading.Event()
     learned.add_done_callback(lambda _: cancelled.set())
