@@ -20,6 +20,7 @@
 #   make fresh-test   from a fresh Debian 13 desktop to sound; as root
 #   make network-test stemd on one machine, the sound card on another; as root
 #   make peers-test   beside other programs: MPD, mpv, ffmpeg, aj-snapshot, jack_mixer, Prometheus …
+#   make web-test     the page in Chromium and Firefox; make web-pictures takes its pictures
 #   make runtimes-test  the networks by tflite-runtime instead of LiteRT
 #   make arm64-test   the wheel for ARM on an emulated board; as root   (SUITE=trixie, QEMU_CPU=cortex-a72)
 #   make soak         one fault after the other   (ARGS="--minutes 60 --server pipewire")
@@ -57,7 +58,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods device xruns periods wheels offline network-test peers-test fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
+.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods device xruns periods wheels offline network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -81,7 +82,7 @@ demo: $(VENV)/demo
 	$(VENV)/bin/stemd demo $(ARGS)
 
 test: $(VENV)/test
-	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network and not peers and not fresh and not sanitizers" $(ARGS)
+	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network and not peers and not browsers and not fresh and not sanitizers" $(ARGS)
 
 user-test: $(VENV)/test
 	$(call install-missing,$(call need,command -v sudo,sudo))
@@ -141,7 +142,7 @@ soak: $(VENV)/run
 
 floods: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))
-	$(VENV)/bin/pip install --quiet --editable '.[osc]'
+	$(VENV)/bin/pip install --quiet --editable '.[osc,web]'
 	$(ENDURE) tests/endurance/floods.py $(ARGS)
 
 device: $(VENV)/test
@@ -175,6 +176,12 @@ offline: wheels
 peers-test: $(VENV)/test
 	$(call install-missing,$(FOR_PEERS))
 	$(VENV)/bin/pytest -m peers $(ARGS)
+
+web-test: $(VENV)/browsers
+	$(VENV)/bin/pytest -m browsers -rP $(ARGS)
+
+web-pictures: $(VENV)/browsers
+	PYTHONPATH=tests $(VENV)/bin/python tests/browsers/picture.py
 
 network-test: $(VENV)/test
 	$(call install-missing,$(FOR_NETWORK))
@@ -271,6 +278,9 @@ FOR_PEERS := $(FOR_TEST) \
   $(call need,command -v oscsend,liblo-tools) \
   $(call need,command -v a2jmidid,a2jmidid) \
   $(call need,command -v prometheus && command -v promtool,prometheus)
+FOR_WEB := $(FOR_TEST) \
+  $(call need,command -v chromium,chromium) \
+  $(call need,command -v firefox-esr,firefox-esr)
 FOR_SOAK := $(FOR_JACK) $(call need,command -v pipewire && command -v pw-metadata,pipewire pipewire-bin pipewire-jack) $(call need,command -v jack_bufsize,$(JACK_TOOLS))
 FOR_SERVICE := $(FOR_TEST) \
   $(call need,test -x /lib/systemd/systemd,systemd) \
@@ -337,6 +347,11 @@ $(VENV)/test: $(SOURCES)
 	$(call make-venv,$(VENV))
 	$(call install-stemd,bench$(comma)demo$(comma)dev$(comma)metrics$(comma)osc$(comma)top$(comma)web)
 	touch $(VENV)/run $(VENV)/demo $@
+
+$(VENV)/browsers: $(VENV)/test
+	$(call install-missing,$(FOR_WEB))
+	$(VENV)/bin/pip install --quiet --editable '.[browsers]'
+	touch $@
 
 $(VENV)/bench: $(SOURCES)
 	$(call install-missing,$(FOR_BENCH))

@@ -1,13 +1,14 @@
 """Count what is late while the daemon is flooded with messages, and while it is not.
 
-Turn by turn it is left alone, then flooded on its control socket, by OSC and by MIDI, in one stay
-in the graph, so that each flood stands beside quiet turns of the same minutes: a busy machine
-disturbs both. The floods come from processes of low priority: what they take of the machine is
-not what they take of the daemon. `make floods` runs it.
+Turn by turn it is left alone, then flooded on its control socket, by OSC, by MIDI and from the web,
+in one stay in the graph, so that each flood stands beside quiet turns of the same minutes: a busy
+machine disturbs both. The floods come from processes of low priority: what they take of the machine
+is not what they take of the daemon. `make floods` runs it.
 
 Writes a table of docs/research/endurance.md.
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -21,8 +22,10 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 from time import monotonic, sleep
 from typing import Any
+from urllib.request import urlopen
 
 from pythonosc.osc_message_builder import build_msg
+from websockets.sync.client import connect
 
 import servers
 from benchmarks.report import DOCS, markdown_table, replace_section
@@ -30,8 +33,10 @@ from servers import AudioServer
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.errors import StemdError
 
-OSC_PORT = 9001
+OSC_PORT, WEB_PORT = 9001, 9463
 CLIENTS = 8
+PAGES, METERS_S = 20, 0.1
+"""How many pages are open, and how often each gets levels, as `page.js` has it."""
 OSC_PER_S, MIDI_PER_CYCLE = 5_000, 8
 BINDINGS = "[{cc: 7, does: gain, stem: vocals}, {cc: 8, does: mute, stem: vocals, toggles: true}]"
 FLOODS = {
@@ -39,6 +44,7 @@ FLOODS = {
     "socket": f"the control socket: {CLIENTS} clients as fast as they are answered",
     "osc": f"OSC: {OSC_PER_S} datagrams per second, half of them noise",
     "midi": f"MIDI: {MIDI_PER_CYCLE} messages in each period",
+    "web": f"the web: {PAGES} open pages, and {CLIENTS} clients as fast as they are answered",
 }
 """What floods, and how the document names it."""
 
@@ -62,7 +68,8 @@ class Count:
 def flood(kind: str, path: str) -> None:
     """Send messages until this process is ended."""
     os.nice(19)
-    {"socket": flood_socket, "osc": flood_osc, "midi": flood_midi}[kind](path)
+    floods = {"socket": flood_socket, "osc": flood_osc, "midi": flood_midi, "web": flood_web}
+    floods[kind](path)
 
 
 def flood_socket(path: str) -> None:
@@ -108,6 +115,28 @@ def flood_midi(_: str) -> None:
     sleep(3600)
 
 
+def flood_web(_: str) -> None:
+    """Keep pages open, and set a gain or load the page, as fast as that is answered."""
+
+    def look() -> None:
+        with connect(f"ws://127.0.0.1:{WEB_PORT}/control") as page:
+            page.send(json.dumps({"do": "subscribe", "meters": METERS_S}))
+            for _ in page:
+                pass
+
+    def ask() -> None:
+        with connect(f"ws://127.0.0.1:{WEB_PORT}/control") as page:
+            while True:
+                gain = -monotonic() % 10 - 10
+                page.send(json.dumps({"do": "set", "stem": "vocals", "gain": gain}))
+                page.recv()
+                with urlopen(f"http://127.0.0.1:{WEB_PORT}/page.js") as file:
+                    file.read()
+
+    for client in (*PAGES * [look], *CLIENTS * [ask]):
+        Thread(target=client).start()
+
+
 @contextmanager
 def flooding(kind: str, path: Path, server: AudioServer) -> Iterator[None]:
     """Have one of `FLOODS` come as long as the context lasts."""
@@ -131,6 +160,7 @@ def daemon(server: AudioServer, path: Path, wishes: list[str]) -> Iterator[None]
     """Run stemd until the context ends."""
     settings = [
         *(f"jack.server={server.kind}", f"control.socket={path}", f"osc.port={OSC_PORT}"),
+        f"web.port={WEB_PORT}",
         *("midi.enabled=true", f"midi.bindings={BINDINGS}", "midi.soft_takeover=false"),
         *wishes,
     ]
