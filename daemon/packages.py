@@ -32,6 +32,12 @@ PIPEWIRE_PROGRAMS = {
     "arch": "pipewire",
     "suse": "pipewire-tools",
 }
+AVAHI_PROGRAMS = {
+    "debian": "avahi-utils",
+    "fedora": "avahi-tools",
+    "arch": "avahi",
+    "suse": "avahi-utils",
+}
 
 
 def install(package: dict[str, str]) -> str:

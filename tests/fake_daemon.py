@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from statuses import status
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.client import read_status
-from stemd.daemon.control.events import BypassSwitched, StripChanged
+from stemd.daemon.control.events import BypassSwitched, DeviceChanged, StripChanged
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.replies import Device, Reloaded
 from stemd.daemon.control.steerable import no_page
@@ -44,7 +44,9 @@ class FakeDaemon:
     def status(self):
         if self.raw is not None:
             return done(self.raw)
-        return done(read_status(status(**{"bypass": self.is_bypassed, **self.figures})))
+        device = vars(self.device(None).result())
+        figures = {"bypass": self.is_bypassed, "device": device, **self.figures}
+        return done(read_status(status(**figures)))
 
     def bypass(self, on):
         self.is_bypassed = not self.is_bypassed if on is None else on
@@ -54,6 +56,7 @@ class FakeDaemon:
     def device(self, mode):
         if mode:
             self.device_mode = mode
+            self.bulletin.publish(DeviceChanged(mode, in_effect="off", trouble=None))
         return done(Device(mode=self.device_mode, in_effect="off", trouble=None))
 
     def reload(self, preset=None):

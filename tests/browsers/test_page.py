@@ -11,7 +11,7 @@ import pytest
 from fake_daemon import FakeDaemon
 from processes import running
 from stemd.daemon.control.client import ControlClient
-from stemd.daemon.control.events import StateChanged
+from stemd.daemon.control.events import DeviceChanged, StateChanged
 from stemd.daemon.control.interfaces.web_server import WebServer
 from stemd.daemon.graph.private_server import private_server
 from waiting import PATIENCE_S, wait_until
@@ -21,6 +21,8 @@ pytestmark = pytest.mark.browsers
 PASSWORD = "correct horse/#?"
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 PRESSED = "document.activeElement.ariaPressed"
+NAME = "(({ariaLabel, id, innerText}) => ariaLabel || id || innerText)(document.activeElement)"
+DEVICE = ["Off", "Output", "All sound"]
 
 THUMB = 44
 """Pixels that a control measures at least, both ways."""
@@ -152,6 +154,17 @@ def test_a_preset_is_chosen(daemon, page):
     wait_until(lambda: getattr(daemon, "preset", None) == "live")
 
 
+def test_the_sound_device_is_switched(daemon, page):
+    for mode in ("all", "output", "off"):
+        page.click(f"#device [value={mode}]")
+        wait_until(lambda mode=mode: daemon.device_mode == mode)
+        shows(page, f"#device [value={mode}]", "aria-pressed", "true")
+        assert page.locator("#device [aria-pressed=true]").count() == 1
+    daemon.bulletin.publish(DeviceChanged("all", "output", "WirePlumber is older"))
+    shows(page, "#device [value=all]", "aria-pressed", "true")
+    assert page.inner_text("#device-help") == "WirePlumber is older"
+
+
 def test_levels_state_and_delay_are_shown(daemon, page):
     wait_until(lambda: page.get_attribute("[data-meter=in]", "aria-valuenow") == "-6")
     level = page.locator("[data-meter=in] i").bounding_box()["width"]
@@ -168,7 +181,7 @@ def test_the_keyboard_reaches_everything(daemon, page):
     reached = []
     for _ in range(20):
         page.keyboard.press("Tab")
-        name = page.evaluate("document.activeElement.ariaLabel || document.activeElement.id || ''")
+        name = page.evaluate(NAME)
         if not name or name in reached:
             break
         reached.append(name)
@@ -177,6 +190,9 @@ def test_the_keyboard_reaches_everything(daemon, page):
             before = page.evaluate(PRESSED)
             page.keyboard.press("Space")
             wait_until(lambda before=before: page.evaluate(PRESSED) != before)
+        elif name in DEVICE:
+            page.keyboard.press("Space")
+            wait_until(lambda: page.evaluate(PRESSED) == "true")
         elif name == "accompaniment gain":
             page.keyboard.press("ArrowLeft")
             wait_until(lambda: -1 < strip(daemon, "accompaniment").gain < 0)
@@ -187,7 +203,7 @@ def test_the_keyboard_reaches_everything(daemon, page):
         for stem in ("vocals", "accompaniment")
         for before, after in (("", " gain"), ("Mute ", ""), ("Solo ", ""))
     ]
-    assert reached == ["less-voice", "bypass", *stems, "preset"]
+    assert reached == ["less-voice", "bypass", *stems, "preset", *DEVICE]
     assert daemon.is_bypassed
 
 
@@ -253,6 +269,21 @@ def test_the_page_comes_back_after_the_daemon(daemon, visit):
         wait_until(lambda: page.inner_text("#state").startswith("playing"))
         page.click("#bypass")
         wait_until(lambda: daemon.is_bypassed)
+
+
+def test_what_is_pressed_without_a_connection_is_done_when_it_is_back(daemon, visit):
+    first = WebServer("127.0.0.1", 0, None, daemon)
+    first.start()
+    page = visit(first.address())
+    page.wait_for_selector("#mixer:not([hidden])")
+    first.close()
+    wait_until(lambda: page.inner_text("#state").startswith("no conn"))
+    page.click("[data-stem=vocals] .solo")
+    second = WebServer("127.0.0.1", first.port, None, daemon)
+    second.start()
+    with closing(second):
+        shows(page, "[data-stem=vocals] .solo", "aria-pressed", "true")
+    assert strip(daemon).solo
 
 
 HOSTILE = """<!doctype html><title>win a prize</title><iframe src="{address}"></iframe><script>

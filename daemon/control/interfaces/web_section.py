@@ -34,6 +34,10 @@ class WebSection(Interface):
     """What a browser must know. null: on 127.0.0.1 nothing; on other addresses a new random
     password at each start, which is part of the address that `stemd web` prints."""
 
+    announce: Annotated[bool, Effect.AT_START] = False
+    """Whether Avahi announces the page, so that browsers of services in the network list it. The
+    password is not announced."""
+
     @property
     def is_wanted(self) -> bool:
         """Whether there is a port to listen on."""
@@ -42,6 +46,10 @@ class WebSection(Interface):
     def make(self, target: Target) -> Steering:
         """Listen on the port."""
         with lean_imports():  # asyncio would load OpenSSL
+            from stemd.daemon.control.interfaces.avahi import Announcement
             from stemd.daemon.control.interfaces.web_server import WebServer
 
-        return WebServer(self.host, self.port or 0, self.password, target.daemon, target.pace)
+        announcement = Announcement(self.port or 0) if self.announce else None
+        return WebServer(
+            self.host, self.port or 0, self.password, target.daemon, target.pace, announcement
+        )

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from stemd.daemon.control.interfaces.avahi import Announcement
 from stemd.daemon.control.interfaces.conversation import Conversation
 from stemd.daemon.control.interfaces.door import Door, Password
 from stemd.daemon.control.interfaces.listening import cannot_listen
@@ -89,6 +90,8 @@ class WebServer:
     daemon : Steerable
     pace : Pace, optional
         Shared with the other interfaces; by default its own.
+    announcement : Announcement, optional
+        Made as long as the server answers.
 
     Raises
     ------
@@ -103,8 +106,10 @@ class WebServer:
         password: str | None,
         daemon: Steerable,
         pace: Pace | None = None,
+        announcement: Announcement | None = None,
     ) -> None:
         self._daemon = daemon
+        self._announcement = announcement
         self._pace = pace or Pace()
         self._strangers = Pace(STRANGERS_PER_S)
         self._host = host
@@ -129,9 +134,13 @@ class WebServer:
     def start(self) -> None:
         """Begin to answer."""
         self._streams.start()
+        if self._announcement:
+            self._announcement.start()
 
     def close(self) -> None:
         """Stop answering."""
+        if self._announcement:
+            self._announcement.close()
         self._streams.close()
         self._socket.close()
 

@@ -6,6 +6,12 @@ const LESS_VOICE_DB = -24, IS_LESS_DB = -12;
 const METERS_S = 0.1, STATUS_MS = 2000, SILENT_MS = 3000, AGAIN_MS = 1000;
 const SEND_MS = 30; // between two messages of one fader
 const HELD_MS = 300; // how long a fader that was just moved does not follow its own echo
+const DEVICE_HELP = {
+  off: "You connect players to stemd yourself.",
+  output: "Choose “stemd (stems)” as the output in the sound settings.",
+  all: "Everything that plays to the default output goes through stemd.",
+};
+const MISSED_MS = 5000; // how long what was pressed without a connection may wait for one
 
 const id = (name) => document.getElementById(name);
 const strips = new Map(); // by stem
@@ -13,7 +19,7 @@ let status = null, complaint = "";
 
 // ---- the connection ----
 
-let socket = null, waiting = new Map(), nextId = 1, heardAt = 0, retry = 0;
+let socket = null, waiting = new Map(), nextId = 1, heardAt = 0, retry = 0, missed = [];
 
 function connect() {
   clearTimeout(retry);
@@ -65,7 +71,15 @@ async function begin() {
   await ask("subscribe", { meters: METERS_S });
   id("login").hidden = true;
   document.body.classList.remove("lost");
+  makeUp();
   await refresh();
+}
+
+/** Send what was pressed while there was no connection, unless that is long ago. */
+function makeUp() {
+  const late = missed.filter(({ at }) => Date.now() - at < MISSED_MS);
+  missed = [];
+  for (const { verb, keys } of late) command(verb, keys);
 }
 
 function show(error) {
@@ -92,7 +106,11 @@ function complain(text) {
 }
 
 function command(verb, keys) {
-  return ask(verb, keys).then(() => complain(""), show);
+  const at = Date.now();
+  return ask(verb, keys).then(() => complain(""), (error) => {
+    if (error.code === "lost") missed.push({ verb, keys, at });
+    else show(error);
+  });
 }
 
 // ---- what the daemon says ----
@@ -105,6 +123,7 @@ const events = {
       draw(meter, peaks[meter.dataset.meter]);
     }
   },
+  device: follow,
   state: look, delay: look, client: look,
   reload: ({ error }) => { complain(error); look(); },
 };
@@ -119,11 +138,19 @@ async function refresh() {
   id("state").textContent = status.state + delay;
   complain(complaint);
   press(id("bypass"), status.bypass);
+  follow(status.device);
   if (id("change").disabled) id("preset").value = status.preset;
   id("figures").textContent = figures(status);
   arrange(Object.keys(status.mixer));
   for (const [stem, strip] of Object.entries(status.mixer)) strips.get(stem).follow(strip);
   id("mixer").hidden = false;
+}
+
+/** Show the sound device. */
+function follow({ mode, in_effect, trouble }) {
+  for (const button of id("device").children) press(button, button.value === mode);
+  const pending = mode === "off" ? "ending …" : "starting …";
+  id("device-help").textContent = trouble ?? (in_effect === mode ? DEVICE_HELP[mode] : pending);
 }
 
 function figures({ networks, load, blocks, server }) {
@@ -241,6 +268,10 @@ id("less-voice").addEventListener("click", () => {
 });
 
 id("bypass").addEventListener("click", () => command("bypass", { on: !isPressed(id("bypass")) }));
+
+for (const button of id("device").children) {
+  button.addEventListener("click", () => command("device", { mode: button.value }));
+}
 
 id("preset").addEventListener("change", () => {
   id("change").disabled = id("preset").value === status.preset;
