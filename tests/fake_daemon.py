@@ -45,7 +45,9 @@ class FakeDaemon:
         if self.raw is not None:
             return done(self.raw)
         device = vars(self.device(None).result())
-        figures = {"bypass": self.is_bypassed, "device": device, **self.figures}
+        mixer = {stem: strip.model_dump() for stem, strip in self.mixer.strips().items()}
+        own = {"bypass": self.is_bypassed, "device": device, "mixer": mixer}
+        figures = {**own, **self.figures}
         return done(read_status(status(**figures)))
 
     def bypass(self, on):

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.browsers
 PASSWORD = "correct horse/#?"
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 PRESSED = "document.activeElement.ariaPressed"
-NAME = "(({ariaLabel, id, innerText}) => ariaLabel || id || innerText)(document.activeElement)"
+NAME = """(({ariaLabel, id, tagName, innerText}) =>
+  ariaLabel || id || (tagName === "BUTTON" ? innerText : ""))(document.activeElement)"""
 DEVICE = ["Off", "Output", "All sound"]
 
 THUMB = 44

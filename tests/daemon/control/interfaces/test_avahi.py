@@ -14,8 +14,8 @@ from stemd.daemon.control.pace import Pace
 from waiting import wait_until
 
 PROGRAM = """#!/bin/sh
-printf '%s\\n' "$@" >{folder}/part && mv {folder}/part {folder}/told
 trap 'rm {folder}/told; exit' TERM
+printf '%s\\n' "$@" >{folder}/part && mv {folder}/part {folder}/told
 while :; do sleep 0.05; done
 """
 
@@ -36,7 +36,7 @@ def page(*wishes):
 
 
 def test_the_page_is_announced_as_long_as_it_is_open(told):
-    server = page("web.announce=true", "web.password=12345678")
+    server = page("web.announce=true", "web.password=correct horse")
     assert not told.exists()
     server.start()
     wait_until(told.exists)
