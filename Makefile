@@ -345,7 +345,7 @@ $(VENV)/demo: $(SOURCES)
 $(VENV)/test: $(SOURCES)
 	$(call install-missing,$(FOR_TEST))
 	$(call make-venv,$(VENV))
-	$(call install-stemd,bench$(comma)demo$(comma)dev$(comma)metrics$(comma)osc$(comma)top$(comma)web)
+	$(call install-stemd,bench$(comma)cluster$(comma)demo$(comma)dev$(comma)metrics$(comma)osc$(comma)top$(comma)web)
 	touch $(VENV)/run $(VENV)/demo $@
 
 $(VENV)/browsers: $(VENV)/test

@@ -11,21 +11,25 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from stemd.daemon.capacity.choice import first_held
 from stemd.daemon.cli.terminal import RunProgress, echo, echo_error, progress_bar
 from stemd.daemon.errors import AudioFileError, DamagedSongError, StemdError
-from stemd.daemon.files.job import Job, Outcome, not_separated, run_job
+from stemd.daemon.files.job import Job, Outcome, not_separated, run_job, targets_of
 from stemd.daemon.files.lanes import Lanes, lanes_for
 from stemd.daemon.files.separate import Streams
 from stemd.daemon.files.separator import SongSeparator
 from stemd.daemon.files.song import STANDARD_INPUT
 from stemd.daemon.files.stem_files import Destination
+from stemd.daemon.packages import install_extra
 from stemd.daemon.wording import counted
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.tflite_models.files import write_whole
+
+if TYPE_CHECKING:
+    from stemd.daemon.files.cluster import Cluster
 
 Event: TypeAlias = tuple[int, "Future[Outcome] | float"]
 """A song's number, and what became of it, or which share of it is separated."""
@@ -57,6 +61,10 @@ class Batch:
     jobs : int, optional
         How many songs are separated at a time, where there are several; by default as many as the
         cores and the memory are enough for.
+    scheduler : str, optional
+        The address of a Dask scheduler, whose workers separate the songs.
+    folder : Path
+        All stems are below it.
     """
 
     def __init__(
@@ -66,6 +74,8 @@ class Batch:
         files: Mapping[str, Streams],
         resume: bool = False,
         jobs: int | None = None,
+        scheduler: str | None = None,
+        folder: Path = Path(),
     ) -> None:
         self.works = works
         self._outcomes: dict[int, Outcome] = {}
@@ -76,6 +86,8 @@ class Batch:
         self._extension = extension
         self._resume = resume
         self._jobs = jobs
+        self.scheduler = scheduler
+        self._folder = folder
         self._files = files
 
     def separate_all(self, songs: Iterable[tuple[Path, Destination]]) -> int:
@@ -89,9 +101,8 @@ class Batch:
             The exit code: 1 if a song could not be separated, 3 if one is damaged, else 0.
         """
         events = SimpleQueue[Event]()
-        lanes = self._jobs or lanes_for(self._work.threads)
         try:
-            with Lanes(lanes, self._work, self._extension, self._claim) as crew:
+            with self._crew() as crew:
                 for song, destination in songs:
                     self._progress.expect(1)
                     self._submit(crew, self._job(song, destination), events)
@@ -135,7 +146,7 @@ class Batch:
         try:
             with progress_bar(_name_of(path)) as on_progress:
                 job = self._job(path, destination)
-                outcome = run_job(job, separator, on_progress, self._claim)
+                outcome = run_job(job, separator, on_progress)
         except AudioFileError as error:
             self._outcomes[number] = not_separated(path, error)
             raise
@@ -177,11 +188,27 @@ class Batch:
         except OSError as error:
             raise StemdError(f"cannot write the report {path}: {error.strerror}") from None
 
+    def _crew(self) -> "Lanes | Cluster":
+        if self.scheduler is None:
+            return Lanes(self._jobs or lanes_for(self._work.threads), self._work, self._extension)
+        try:
+            from stemd.daemon.files.cluster import Cluster
+        except ImportError:
+            raise StemdError(
+                f"--scheduler takes a Python package that is missing: {install_extra('cluster')}"
+            ) from None
+        return Cluster(self.scheduler, self._folder, self._work, self._extension)
+
     def _job(self, song: Path, destination: Destination) -> Job:
         return Job(song, replace(destination, settings=self._settings), self._files, self._resume)
 
-    def _submit(self, crew: Lanes, job: Job, events: SimpleQueue[Event]) -> None:
+    def _submit(self, crew: "Lanes | Cluster", job: Job, events: SimpleQueue[Event]) -> None:
         number = next(self._numbers)
+        if other := self._claimed_by_another(job):
+            ended = Future[Outcome]()
+            ended.set_result(not_separated(job.song, other))
+            events.put((number, ended))
+            return
 
         def on_progress(done: int, whole: int) -> None:
             events.put((number, min(done / whole, 1.0) if whole else 0.0))
@@ -199,17 +226,17 @@ class Batch:
         with self._progress.lines(number):
             _print_outcome(outcome, outcome.song)
 
-    def _claim(self, song: Path, targets: Sequence[Path]) -> str:
+    def _claimed_by_another(self, job: Job) -> AudioFileError | None:
         """Return what is wrong if a file of this song is one of another song of this run."""
-        for target in targets:
-            other = self._claimed.setdefault(target, song)
-            if other != song:
-                error = AudioFileError(
-                    f"{target} is a stem of {other}, which has the same name: let --name have "
-                    "{file}, or separate this song alone into another folder (-o)"
-                )
-                return str(error)
-        return ""
+        with suppress(AudioFileError):  # which is told when it is its turn
+            for target in targets_of(job):
+                other = self._claimed.setdefault(target, job.song)
+                if other != job.song:
+                    return AudioFileError(
+                        f"{target} is a stem of {other}, which has the same name: let --name have "
+                        "{file}, or separate this song alone into another folder (-o)"
+                    )
+        return None
 
     @cached_property
     def _work(self) -> Work:

@@ -121,6 +121,11 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
     "enough.",
 )
 @click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Hand the songs to the workers of a Dask scheduler, tcp://HOST:8786 for example.",
+)
+@click.option(
     "--residual",
     is_flag=True,
     help="The last stem is the residual: the song without the other stems.",
@@ -144,6 +149,7 @@ def separate(
     precision: StreamingPrecision | None,
     threads: int,
     jobs: int | None,
+    scheduler: str | None,
     residual: bool,
 ) -> None:
     """Separate songs into stems.
@@ -176,9 +182,10 @@ def separate(
     works = works_for(networks or AUTO, number, preset, precision, threads, residual)
     subtype = SUBTYPES[bits or ("float" if suffix == "wav" else "24")]
     files = _files(suffix, works[0].networks, only, karaoke)
-    batch = Batch(works, MaskExtension(mask_extension), files, resume, jobs)
+    extension, place = MaskExtension(mask_extension), folder or Path()
+    batch = Batch(works, extension, files, resume, jobs, scheduler, place)
     names = template or ("{file}" if suffix == STEM_MP4 else "{stem}")
-    wanted = Destination(folder or Path(), suffix, subtype, force, template=names)
+    wanted = Destination(place, suffix, subtype, force, template=names)
     wanted.check_template()
     with batch.reporting(report) if report else nullcontext():
         status = _separate_songs(batch, songs, wanted, bool(folder), bool(template))
@@ -210,7 +217,10 @@ def _separate_songs(
         song = songs[0]
         is_placed = is_named or has_template or is_one_file
         folder = wanted.folder if is_placed else _folder_of(song)
-        batch.separate(song, replace(wanted, folder=folder, file=song.stem))
+        destination = replace(wanted, folder=folder, file=song.stem)
+        if batch.scheduler:
+            return batch.separate_all([(song, destination)])
+        batch.separate(song, destination)
         return 0
 
     def place(song: Path, name: Path) -> "Destination":

@@ -223,7 +223,7 @@ class Separator(SongSeparator):
             template=template,
         )
         job = Job(path, destination, files, resume)
-        return run_job(job, self, lambda *_: None, lambda *_: "")
+        return run_job(job, self, lambda *_: None)
 
     def _joined(self, blocks: Iterable[Samples], samplerate: int) -> dict[str, Waveform]:
         parts: dict[str, list[Waveform]] = {stem: [] for stem in self.stems}

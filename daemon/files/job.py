@@ -1,22 +1,18 @@
 """One song of a run: what is to be done with it, and what became of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import Literal, TypeAlias
+from typing import Literal
 
-from stemd.daemon.errors import AudioFileError, DamagedSongError
+from stemd.daemon.errors import DamagedSongError
 from stemd.daemon.files.cover import find_cover
 from stemd.daemon.files.separate import Separated, Streams
 from stemd.daemon.files.separator import OnProgress, SongSeparator
 from stemd.daemon.files.song import STANDARD_INPUT, Song
 from stemd.daemon.files.stem_files import Destination
 from stemd.dsp.scheme import CHANNELS
-
-Claim: TypeAlias = Callable[[Path, Sequence[Path]], str]
-"""Takes a song and the files that it is about to write; returns what is wrong: another song of the
-run has one of them."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,38 @@ def not_separated(song: Path, error: Exception) -> Outcome:
     return Outcome(str(song), "not separated", warnings=[str(error)])
 
 
-def run_job(job: Job, separator: SongSeparator, on_progress: OnProgress, claim: Claim) -> Outcome:
+def targets_of(job: Job) -> list[Path]:
+    """Return the files of a song; it is opened only if its tags are in their names.
+
+    Raises
+    ------
+    AudioFileError
+        The song cannot be read.
+    """
+    destination = job.destination
+    if destination.is_named_by_tags and job.song != STANDARD_INPUT:
+        with Song(job.song) as song:
+            destination = replace(destination, tags=song.tags)
+    return destination.targets(job.files)
+
+
+def prepare(job: Job, song: Song) -> Destination | Outcome:
+    """Return where the stems go, or what became of the song if they are there already.
+
+    Raises
+    ------
+    AudioFileError
+        The stems cannot be written there.
+    """
+    destination = replace(job.destination, song=song.fingerprint, tags=song.tags)
+    if job.resume and destination.is_done(job.files):
+        return _done_already(song, destination)
+    destination.check_free(job.files)
+    destination.check_writable(job.files)
+    return destination
+
+
+def run_job(job: Job, separator: SongSeparator, on_progress: OnProgress) -> Outcome:
     """Separate a song, unless that is done already.
 
     Raises
@@ -72,14 +99,10 @@ def run_job(job: Job, separator: SongSeparator, on_progress: OnProgress, claim: 
     """
     started = monotonic()
     with Song(job.song) as song:
-        destination = replace(job.destination, song=song.fingerprint, tags=song.tags)
-        if taken := claim(job.song, destination.targets(job.files)):
-            raise AudioFileError(taken)
-        if job.resume and destination.is_done(job.files):
-            return _done_already(song, destination)
-        destination.check_free(job.files)
-        destination.check_writable(job.files)
-        if job.destination.suffix != "wav" and song.path != STANDARD_INPUT:
+        destination = prepare(job, song)
+        if isinstance(destination, Outcome):
+            return destination
+        if destination.suffix != "wav" and song.path != STANDARD_INPUT:
             destination = replace(destination, cover=find_cover(song.path))
         separated = separator.write(song, destination, job.files, on_progress)
     seconds = separated.frames / song.samplerate

@@ -4,30 +4,25 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
-from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
 from stemd.daemon.child_process import end_process
 from stemd.daemon.errors import AudioFileError
-from stemd.daemon.files.job import Claim, Job, Outcome, not_separated, run_job
+from stemd.daemon.files.job import Job, Outcome, not_separated, run_job
 from stemd.daemon.files.separator import OnProgress, SongSeparator
+from stemd.daemon.files.throttle import throttled
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 
 LANE_BYTES = 800_000_000
 """What the process of a lane takes with four stems, and some more."""
-
-PROGRESS_S = 0.2
-"""How often a process tells its progress."""
 
 TRIES = 2
 """How often a song is begun whose process ends in the middle."""
@@ -63,13 +58,10 @@ class Lane:
     ----------
     work : Work
     extension : MaskExtension
-    claim : Claim
-        Called on this thread.
     """
 
-    def __init__(self, work: Work, extension: MaskExtension, claim: Claim) -> None:
+    def __init__(self, work: Work, extension: MaskExtension) -> None:
         self._way = work, extension
-        self._claim = claim
         self._process: subprocess.Popen[bytes] | None = None
         self._is_closed = False
         self._starting = Lock()
@@ -86,7 +78,7 @@ class Lane:
             with suppress(EOFError, ConnectionError):
                 self._ensure_process()
                 self._connection.send(job)
-                return self._answer(job, on_progress)
+                return self._answer(on_progress)
             status = self._end()
         why = f"signal {-status}" if status < 0 else f"exit code {status}"
         error = AudioFileError(
@@ -95,12 +87,19 @@ class Lane:
         )
         return not_separated(job.song, error)
 
+    def ask_to_end(self) -> None:
+        """Ask the process to end (any thread)."""
+        with self._starting:
+            self._is_closed = True
+            if process := self._process:
+                process.terminate()
+
     def close(self) -> None:
         """End the process; in the middle of a song nothing of it remains (any thread)."""
         with self._starting:
             self._is_closed = True
-            if self._process:
-                end_process(self._process)
+            if process := self._process:
+                end_process(process)
 
     def _ensure_process(self) -> None:
         with self._starting:
@@ -121,13 +120,11 @@ class Lane:
             )
         self._connection.send(self._way)
 
-    def _answer(self, job: Job, on_progress: OnProgress) -> Outcome:
+    def _answer(self, on_progress: OnProgress) -> Outcome:
         while True:
             match self._connection.recv():
                 case ("progress", done, whole):
                     on_progress(done, whole)
-                case ("claim", targets):
-                    self._connection.send(self._claim(job.song, targets))
                 case Outcome() as outcome:
                     return outcome
                 case BaseException() as error:
@@ -153,12 +150,10 @@ class Lanes:
         How many at a time.
     work : Work
     extension : MaskExtension
-    claim : Claim
-        Called on any thread.
     """
 
-    def __init__(self, number: int, work: Work, extension: MaskExtension, claim: Claim) -> None:
-        self._lanes = [Lane(work, extension, claim) for _ in range(number)]
+    def __init__(self, number: int, work: Work, extension: MaskExtension) -> None:
+        self._lanes = [Lane(work, extension) for _ in range(number)]
         self._idle = SimpleQueue[Lane]()
         for lane in self._lanes:
             self._idle.put(lane)
@@ -174,6 +169,8 @@ class Lanes:
         trace: TracebackType | None,
     ) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes:
+            lane.ask_to_end()
         for lane in self._lanes:
             lane.close()
         self._threads.shutdown()
@@ -201,15 +198,13 @@ def _serve(connection: "Connection[Any, Any]") -> None:
     """Separate the songs that come through a connection, until it is closed."""
     separator = SongSeparator(*connection.recv())
 
-    def claim(_: Path, targets: Sequence[Path]) -> str:
-        connection.send(("claim", targets))
-        answer: str = connection.recv()
-        return answer
+    def tell(done: int, whole: int) -> None:
+        connection.send(("progress", done, whole))
 
     while True:
         job: Job = connection.recv()
         try:
-            answer: object = run_job(job, separator, _telling(connection), claim)
+            answer: object = run_job(job, separator, throttled(tell))
         except AudioFileError as error:
             answer = not_separated(job.song, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run must hear of it
@@ -217,19 +212,8 @@ def _serve(connection: "Connection[Any, Any]") -> None:
         connection.send(answer)
 
 
-def _telling(connection: "Connection[Any, Any]") -> OnProgress:
-    last = monotonic()
-
-    def on_progress(done: int, whole: int) -> None:
-        nonlocal last
-        if (now := monotonic()) - last >= PROGRESS_S:
-            last = now
-            connection.send(("progress", done, whole))
-
-    return on_progress
-
-
-def _leave(*_: object) -> None:
+def _leave(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not disturb what is cleaned up
     raise SystemExit
 
 

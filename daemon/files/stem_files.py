@@ -109,6 +109,11 @@ class Destination:
     template: str = "{stem}"
     cover: Cover | None = None
 
+    @property
+    def is_named_by_tags(self) -> bool:
+        """Whether the files' names depend on the song's tags."""
+        return any(f"{{{name}}}" in self.template for name in ("artist", "album", "title"))
+
     def targets(self, names: Iterable[str]) -> list[Path]:
         """Return the file of each name."""
         known = {name: self.tags.get(name, "") for name in FIELDS} | {"file": self.file}

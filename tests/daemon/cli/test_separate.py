@@ -234,8 +234,8 @@ def test_songs_of_one_name_never_replace_each_others_stems(stemd, two_seconds, t
     ended = stemd(*words, cwd=tmp_path)
     assert ended.returncode == 1
     assert ended.stdout.splitlines() == ["named/unknown/vocals.wav"]
-    assert re.search(
-        r"named/unknown/vocals.wav is a stem of ./take.wav, which has the same name", ended.stderr
+    assert "named/unknown/vocals.wav is a stem of 1/take.wav, which has the same name" in (
+        ended.stderr
     )
 
 

@@ -22,8 +22,8 @@ from waiting import wait_until
 (WORK,) = works_for("2stems", preset="seed")
 
 
-def free(*_: object) -> str:
-    return ""
+def ignored(*_: object) -> None:
+    """Progress."""
 
 
 def job(folder: Path, name: str = "song", seconds: float = 1, **more) -> Job:
@@ -33,32 +33,29 @@ def job(folder: Path, name: str = "song", seconds: float = 1, **more) -> Job:
     return Job(song, Destination(folder / f"stems of {name}"), files, **more)
 
 
-def lane(claim=free) -> Lane:
-    return Lane(WORK, MaskExtension.MEAN, claim)
+def lane() -> Lane:
+    return Lane(WORK, MaskExtension.MEAN)
 
 
 def test_songs_are_separated_beside_each_other_as_alone(tmp_path):
     jobs = [job(tmp_path, f"song {number}") for number in range(3)]
-    with Lanes(2, WORK, MaskExtension.MEAN, free) as crew:
-        outcomes = [each.result() for each in [crew.submit(each, free) for each in jobs]]
+    with Lanes(2, WORK, MaskExtension.MEAN) as crew:
+        outcomes = [each.result() for each in [crew.submit(each, ignored) for each in jobs]]
     assert [outcome.state for outcome in outcomes] == 3 * ["separated"]
     assert [soundfile.info(outcome.stems[0]).frames for outcome in outcomes] == 3 * [44_100]
     x = [soundfile.read(outcome.stems[0])[0] for outcome in outcomes]
     assert all(np.array_equal(x[0], other) for other in x[1:])
 
 
-def test_a_song_whose_process_is_killed_is_begun_again(tmp_path, monkeypatch):
-    killed = []
-    one = lane()
+def test_a_song_whose_process_is_killed_is_begun_again(tmp_path):
+    killed, one = [], lane()
 
-    def claim(*_: object) -> str:
+    def kill_once(*_: object) -> None:
         if not killed:
             killed.append(one._process.pid)
             os.kill(one._process.pid, signal.SIGKILL)
-        return ""
 
-    one._claim = claim
-    outcome = one.run(job(tmp_path), free)
+    outcome = one.run(job(tmp_path, seconds=60), kill_once)
     one.close()
     assert killed
     assert outcome.state == "separated"
@@ -66,29 +63,16 @@ def test_a_song_whose_process_is_killed_is_begun_again(tmp_path, monkeypatch):
 
 
 def test_a_song_whose_process_always_ends_is_not_separated_and_the_next_one_is(tmp_path):
-    deadly = tmp_path / "deadly.wav"
     one = lane()
-
-    def claim(song: Path, _: object) -> str:
-        if song == deadly:
-            os.kill(one._process.pid, signal.SIGKILL)
-        return ""
-
-    one._claim = claim
-    outcome = one.run(job(tmp_path, "deadly"), free)
+    deadly = job(tmp_path, "deadly", 60)
+    outcome = one.run(deadly, lambda *_: os.kill(one._process.pid, signal.SIGKILL))
     assert outcome.state == "not separated"
     assert "cannot separate" in outcome.warnings[0]
     assert "its process ended twice (signal 9)" in outcome.warnings[0]
-    assert one.run(job(tmp_path), free).state == "separated"
+    assert one.run(job(tmp_path), ignored).state == "separated"
     one.close()
-    assert not (tmp_path / "stems of deadly").exists()
-
-
-def test_what_a_claim_refuses_is_not_separated(tmp_path):
-    one = lane(lambda song, targets: f"{targets[0].name} is another's")
-    outcome = one.run(job(tmp_path), free)
-    one.close()
-    assert (outcome.state, outcome.warnings) == ("not separated", ["vocals.wav is another's"])
+    left = os.listdir(tmp_path / "stems of deadly")
+    assert all(name.startswith(".part-") for name in left)
 
 
 def test_networks_that_cannot_be_loaded_end_the_run(tmp_path, monkeypatch):
@@ -97,18 +81,18 @@ def test_networks_that_cannot_be_loaded_end_the_run(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with (
-        Lanes(1, work, MaskExtension.MEAN, free) as crew,
+        Lanes(1, work, MaskExtension.MEAN) as crew,
         pytest.raises(ModelError, match="file"),
     ):
-        crew.submit(job(tmp_path), free).result()
+        crew.submit(job(tmp_path), ignored).result()
 
 
 def test_lanes_that_are_closed_in_the_middle_leave_nothing(tmp_path):
     """A long song: it is closed when the first progress is told."""
     long, begun = job(tmp_path, seconds=120), []
-    with Lanes(1, WORK, MaskExtension.MEAN, free) as crew:
+    with Lanes(1, WORK, MaskExtension.MEAN) as crew:
         ended = crew.submit(long, lambda *progress: begun.append(progress))
-        waiting = crew.submit(job(tmp_path, "other"), free)
+        waiting = crew.submit(job(tmp_path, "other"), ignored)
         wait_until(lambda: begun)
         process = crew._lanes[0]._process
     assert ended.result().state == "not separated"
@@ -120,7 +104,7 @@ def test_lanes_that_are_closed_in_the_middle_leave_nothing(tmp_path):
 def test_a_process_ends_with_the_one_that_started_it(tmp_path):
     """Without a signal: its connection is closed."""
     one = lane()
-    one.run(job(tmp_path), free)
+    one.run(job(tmp_path), ignored)
     one._connection.close()
     assert one._process.wait(30) == 0
 
