@@ -171,7 +171,7 @@ class Cluster:
                     return as_asked(done, absolute, job)
                 return self._send_and_fetch(job, there)
             except AudioFileError as error:
-                return not_separated(job.song, error)
+                return as_asked(not_separated(absolute.song, error), absolute, job)
             except (CancelledError, KilledWorker, TimeoutError) as error:
                 why = error
                 if self._is_closed:
@@ -301,8 +301,8 @@ def separate_there(
             return None
         return run_job(job, separator, on_progress)
     place = Path(mkdtemp(prefix="stemd-"))
+    song, folder = place / "song" / job.song.name, place / "stems"
     try:
-        song, folder = place / "song" / job.song.name, place / "stems"
         song.parent.mkdir()
         song.write_bytes(b"".join(pieces))
         own = replace(job, song=song, destination=at(job, folder), resume=False)
@@ -312,8 +312,10 @@ def separate_there(
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
-    except BaseException:
+    except BaseException as error:
         rmtree(place, ignore_errors=True)
+        if isinstance(error, AudioFileError):
+            raise AudioFileError(str(error).replace(str(song), str(job.song))) from None
         raise
     rmtree(song.parent)
     return Left(outcome, worker.address, folder, sizes)

@@ -15,7 +15,7 @@ from fake_daemon import FakeDaemon
 from statuses import status
 from stemd.daemon.cli import logs, terminal
 from stemd.daemon.cli import main as command_line
-from stemd.daemon.cli.terminal import progress_bar
+from stemd.daemon.cli.terminal import RunProgress, echo, progress_bar
 from stemd.daemon.control.client import read_status
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.errors import ConfigError, StemdError
@@ -246,4 +246,40 @@ def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch, capsys):
         f"{SHOWN}: 1 min, 25 %",
         f"{SHOWN}: 2 min",
         f"{SHOWN}: 3 min, 100 %",
+    ]
+
+
+def run_of_three(progress: RunProgress) -> None:
+    """Two of three songs end; each has a line."""
+    progress.expect(3)
+    progress.show(0, 0.5)
+    progress.show(1, 0.25)
+    for number in (0, 1):
+        with progress.lines(number):
+            echo(f"song {number}", err=True)
+    assert progress.is_waiting
+    progress.clear()
+
+
+def test_a_run_has_a_bar_for_the_whole_and_a_line_for_each_song(monkeypatch):
+    stream = Stream(True)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        run_of_three(RunProgress())
+    drawn = stream.getvalue()
+    assert [each.partition("%")[0].split()[-1] for each in drawn.split("\r") if "%" in each] == [
+        *("17", "25", "42", "67"),
+    ]
+    assert "0 of 3 songs [#####" in drawn
+    assert "2 of 3 songs [####################----------] 67%" in drawn
+    assert "\r\033[Ksong 0\n" in drawn, "the bar is taken away before a line"
+    assert drawn.endswith("\r\033[K")
+
+
+def test_a_run_without_a_terminal_has_a_line_a_minute(monkeypatch, capsys):
+    clock = iter([0, 30, 61, 90, 122])
+    monkeypatch.setattr(terminal, "monotonic", lambda: next(clock))
+    run_of_three(RunProgress())
+    assert capsys.readouterr().err.splitlines() == [
+        *("all songs: 1 min, 25 %", "song 0", "song 1", "all songs: 2 min, 66 %"),
     ]

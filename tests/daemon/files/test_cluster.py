@@ -107,8 +107,11 @@ def test_where_nothing_is_shared_songs_are_sent_and_stems_fetched(scheduler, tmp
     """The worker cannot see the token: it is not there."""
     monkeypatch.setattr(cluster, "PIECE_BYTES", 100_000)
     one = job(tmp_path, seconds=2)
+    (tmp_path / "none.wav").write_bytes(b"RIFF")
+    none = Job(tmp_path / "none.wav", one.destination, one.files)
     with worker(scheduler, "a", tmp_path), opened(scheduler, tmp_path / "out") as crew:
         crew._token.unlink()
+        refused = crew.submit(none, ignored).result()
         outcome = crew.submit(one, ignored).result()
         again = crew.submit(Job(one.song, one.destination, one.files, True), ignored).result()
     assert (outcome.state, outcome.song) == ("separated", str(one.song))
@@ -116,6 +119,8 @@ def test_where_nothing_is_shared_songs_are_sent_and_stems_fetched(scheduler, tmp
     assert os.listdir(one.destination.folder) == ["vocals.wav"]
     assert soundfile.info(outcome.stems[0]).frames == 2 * 44_100
     assert again.state == "done already"
+    assert (refused.state, refused.song) == ("not separated", str(none.song))
+    assert f"cannot read {none.song}: " in refused.warnings[0]
 
 
 def test_a_worker_that_is_killed_costs_a_second_try(scheduler, tmp_path):

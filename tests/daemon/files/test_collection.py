@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from stemd.daemon.errors import AudioFileError
+from stemd.daemon.files import collection
 from stemd.daemon.files.collection import is_several, songs_among
 
 
@@ -99,3 +100,13 @@ def test_folders_and_playlists_are_several(music):
     assert [is_several(Path(each)) for each in (music, "x.M3U", "x.wav", "-")] == [
         *(True, True, False, False),
     ]
+
+
+def test_the_first_song_is_found_before_the_others_are_looked_at(tmp_path, monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(collection, "origin_of", lambda song: looked_at.append(song.name) or "")
+    for name in ("a.mp3", "b.mp3"):
+        (tmp_path / name).touch()
+    songs = songs_among([tmp_path])
+    assert next(songs)[0] == tmp_path / "a.mp3"
+    assert looked_at == ["a.mp3"]
