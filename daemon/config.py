@@ -16,7 +16,7 @@ from stemd.daemon.control.interfaces.listed import Interfaces
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.graph.port_patterns import compiled
-from stemd.daemon.ports import INPUTS, MIDI, OUTPUTS, StemName
+from stemd.daemon.ports import INPUTS, MIDI, MIX, OUTPUTS, StemName
 from stemd.daemon.presets import PresetName, fitting_schemes
 from stemd.daemon.sections import Effect, Section, off_as_text, or_empty
 from stemd.daemon.sound_device import DeviceMode
@@ -29,7 +29,7 @@ from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 
 def _is_port(name: str) -> str:
-    ports = (*INPUTS, *OUTPUTS, MIDI)
+    ports = (*INPUTS, *OUTPUTS, *MIX, MIDI)
     if name not in ports:
         raise ValueError(f"must be one of stemd's ports, {', '.join(ports)} (got {name!r})")
     return name
@@ -98,6 +98,9 @@ class JackSection(Section):
     device: Annotated[DeviceMode, BeforeValidator(off_as_text), Effect.AT_ONCE] = "off"
     """PipeWire only. output: stemd is a device that can be chosen as the output of sound; all:
     whatever plays to the default output goes through stemd (WirePlumber 0.5 or later)."""
+
+    mix_ports: Annotated[bool, Effect.AT_START] = False
+    """Whether there are the ports mix_L and mix_R: the input, as late as the stems."""
 
     longest_period: Annotated[int, Field(strict=True, ge=16, le=8192), Effect.BY_CROSS_FADE] = 1024
     """Frames of the longest period that the server may use: up to it, the delay stays the

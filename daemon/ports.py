@@ -13,6 +13,9 @@ UNCONNECTED = (
 MIDI = "midi_in"
 """There is such a port only if ``midi.enabled`` is true."""
 
+MIX = ("mix_L", "mix_R")
+"""The input, as late as the stems. There are such ports only if ``jack.mix_ports`` is true."""
+
 StemName = Literal["vocals", "drums", "bass", "other", "accompaniment", "piano", "rest"]
 
 STEMS: tuple[StemName, ...] = get_args(StemName)
@@ -45,6 +48,10 @@ def port_names(stems: Iterable[str]) -> list[str]:
 
 OUTPUTS = tuple(port_names(STEMS))
 """All output ports, in the order of the real-time side."""
+
+
+MIX_OUTPUTS = {name: len(OUTPUTS) + number for number, name in enumerate(MIX)}
+"""The ports of the mix, and which outputs of the real-time side they are: after the stems'."""
 
 
 def outputs_of(stems: Iterable[str]) -> dict[str, int]:

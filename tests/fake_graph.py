@@ -57,7 +57,7 @@ class FakeGraph:
         self._bound, self._unbind = callbacks, callbacks.detach
         # A fake port's address is that of its buffer.
         self._in = np.zeros((len(inputs), MAX_PERIOD), np.float32)
-        self._out = np.zeros((callbacks.outputs, MAX_PERIOD), np.float32)
+        self._out = np.zeros((callbacks.outputs + callbacks.inputs, MAX_PERIOD), np.float32)
         functions = (int(ffi.cast("uintptr_t", callback)) for callback in self._callbacks)
         addresses = [row.ctypes.data for row in self._in]
         callbacks.bind(Server(*functions, 0, self.defers_latency, addresses))

@@ -138,7 +138,7 @@ def spare_s(graph: tuple[str, int, int]) -> float:
 
 class FakeRig:
     longest_period = LONGEST_PERIOD
-    is_real_time = is_mixed = False
+    is_real_time = is_mixed = has_mix = False
 
     def __init__(self, samplerate: int, period: int) -> None:
         self.client = FakeGraph(samplerate, period)
@@ -192,6 +192,8 @@ class JackRig:
         Frames for which the daemon's delay has room; in real time the longest that it can have.
     rt : RealtimeSide
         The daemon's; see `session_on`.
+    has_mix : bool
+        Whether the daemon has ports for the mix.
     """
 
     def __init__(
@@ -202,6 +204,7 @@ class JackRig:
         before: int = 0,
         behind: int = 0,
         freewheels: bool = True,
+        has_mix: bool = False,
     ):
         self.client = open_client("stemd", kind, server)
         self.player = Player(kind, server, before)
@@ -211,6 +214,7 @@ class JackRig:
         self.is_real_time = not freewheels
         self.is_mixed = False
         self.longest_period = LONGEST_PERIOD if freewheels else MAX_PERIOD
+        self.has_mix = has_mix
         self._sides, self._behind = sides, behind
 
     def connect(self) -> None:
@@ -319,9 +323,8 @@ class JackRig:
 def session_on(rig, scheme: Scheme, networks: LoadedNetworks | None = None):
     """The daemon in the rig's graph, by default with two cheap networks."""
     networks = networks or LoadedNetworks(lambda: low_and_high(scheme))
-    patchbay = Patchbay({})
-    extension = MaskExtension.MEAN
-    session = Session(rig.client, Setup(networks, scheme, extension, rig.longest_period), patchbay)
+    setup = Setup(networks, scheme, MaskExtension.MEAN, rig.longest_period)
+    session = Session(rig.client, setup, Patchbay({}), has_mix=rig.has_mix)
     rig.rt = session.rt
     try:
         yield session

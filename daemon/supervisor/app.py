@@ -23,7 +23,7 @@ from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.private_server import private_server
-from stemd.daemon.ports import INPUTS, MIDI, outputs_of
+from stemd.daemon.ports import INPUTS, MIDI, MIX, outputs_of
 from stemd.daemon.presets import PresetName
 from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.supervisor.notifier import Notifier
@@ -207,10 +207,14 @@ def _warn_of_idle_settings(plan: Plan) -> None:
     """Log which settings do nothing, since what they are for is not there."""
     stems, wishes = plan.networks.stems, plan.config.jack.autoconnect
     midi = plan.config.midi
-    for port in wishes.keys() - {*INPUTS, *outputs_of(stems), MIDI}:
+    for port in wishes.keys() - {*INPUTS, *outputs_of(stems), *MIX, MIDI}:
         log.warning("jack.autoconnect.%s: connects nothing, with %d stems", port, len(stems))
-    if MIDI in wishes and not midi.enabled:
-        log.warning("jack.autoconnect.%s: connects nothing, for midi.enabled is false", MIDI)
+    keys = {MIDI: ("midi.enabled", midi.enabled)} | dict.fromkeys(
+        MIX, ("jack.mix_ports", plan.config.jack.mix_ports)
+    )
+    for port, (key, is_true) in keys.items():
+        if port in wishes and not is_true:
+            log.warning("jack.autoconnect.%s: connects nothing, for %s is false", port, key)
     for stem in plan.config.mixer.strips.keys() - {*stems}:
         log.warning("mixer.strips.%s: changes nothing, with %d stems", stem, len(stems))
     for binding in midi.bindings:

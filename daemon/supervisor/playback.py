@@ -188,9 +188,17 @@ class Playback:
         if not plan.networks.by_stem:  # a thread that hangs has taken them
             client.close()
             raise ServerGoneError
-        has_midi, ramp_s = plan.config.midi.enabled, plan.config.mixer.ramp
+        config = plan.config
         try:
-            return Session(client, _setup(plan), self.patchbay, self.is_bypassed, ramp_s, has_midi)
+            return Session(
+                client,
+                _setup(plan),
+                self.patchbay,
+                self.is_bypassed,
+                config.mixer.ramp,
+                has_midi=config.midi.enabled,
+                has_mix=config.jack.mix_ports,
+            )
         except ServerError as error:
             is_alive = client.is_alive()
             client.close()

@@ -194,7 +194,7 @@ def test_every_error_is_told_at_once(tmp_path):
         (
             {"jack": {"zzz": 1}},
             "jack.zzz: unknown key (there are: client_name, server, server_name, device, "
-            "longest_period, autoconnect)",
+            "mix_ports, longest_period, autoconnect)",
         ),
         (
             {"jack": 3},

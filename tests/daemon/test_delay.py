@@ -10,6 +10,7 @@ import pytest
 from fake_graph import CAPTURE, PLAYBACK
 from rigs import Take, measure
 from stemd.daemon.engine.link import MAX_PERIOD
+from stemd.daemon.ports import MIX
 from stemd.daemon.presets import PRESETS
 
 RATES = (22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
@@ -87,6 +88,26 @@ def test_who_compensates_by_the_ports_latency_gets_the_stems_beside_the_mixture(
     if kind == "jackd":
         assert shown["stemd:vocals_R", "capture"] == [upstream + take.delay] * 2
         assert shown["stemd:in_R", "playback"] == [downstream + take.delay] * 2
+
+
+@pytest.mark.parametrize("kind", ["jackd", "pipewire"])
+def test_the_mix_is_as_late_as_the_stems(rig, kind):
+    def ask_the_server(r, session):
+        for port in ("vocals_L", *MIX):
+            r.await_latency(session, f"stemd:{port}", CAPTURE, session.rt.delay)
+        return [port for port in r.ports() if not port.startswith("in_")]
+
+    def is_right(take: Take) -> bool:
+        heard = dict(zip(take.result, take.y[:, take.delay :], strict=True))
+        played = take.played[:, : -take.delay]
+        return all((heard[port] == side).all() for port, side in zip(MIX, played, strict=True))
+
+    take = measure(
+        *(rig, (kind, 44_100, 256), PRESETS["live"][0], lambda d: impulse(2 * d), ask_the_server),
+        is_right=is_right,
+        has_mix=True,
+    )
+    assert is_right(take)
 
 
 def listed(server: str) -> dict[tuple[str, str], list[int]]:

@@ -154,10 +154,11 @@ static int fade(rt_link_t *link, float *gain, uint32_t frames)
     return changes || gain[0] != 1;
 }
 
-/* The input of so long ago; silence before there was any. */
-static void dry_signal(const rt_link_t *link, uint32_t c, uint64_t position, float *dst,
-                       uint32_t frames)
+void link_dry(const rt_link_t *link, uint32_t c, float *dst, uint32_t frames)
 {
+    if (c >= link->in.channels)
+        return;
+    uint64_t position = get(&link->out.read);
     uint64_t before = link->delay > position ? link->delay - position : 0;
     uint32_t silent = before < frames ? (uint32_t)before : frames;
     memset(dst, 0, silent * sizeof(float));
@@ -185,7 +186,7 @@ uint32_t link_play(rt_link_t *link, chunk_t *out, uint32_t frames)
         uint32_t all = link->out.channels, heard = link->in.channels;
         for (uint32_t c = 0; c < heard && heard <= all; c++) {
             float *last = out->samples[link->slots[all - heard + c]];
-            dry_signal(link, c, position, dry, frames);
+            link_dry(link, c, dry, frames);
             for (uint32_t i = 0; i < frames; i++)
                 last[i] += (1 - gain[i]) * dry[i];
         }

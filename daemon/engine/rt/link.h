@@ -68,6 +68,9 @@ void link_await(rt_link_t *link, uint32_t nframes);
 /* Decide what is to be heard in a cycle, then give it chunk by chunk, the channels that it has, and
  * return how many of the engine's samples were bad: a fade to the dry signal would not end them. */
 void link_begin(rt_link_t *link, uint32_t nframes) NONBLOCKING;
+/* The input of so long ago in what the next link_play() gives; silence before there was any. Of a
+ * channel that the link has not, nothing changes. */
+void link_dry(const rt_link_t *link, uint32_t c, float *dst, uint32_t frames) NONBLOCKING;
 uint32_t link_play(rt_link_t *link, chunk_t *out, uint32_t frames) NONBLOCKING;
 void link_end(rt_link_t *link) NONBLOCKING;
 

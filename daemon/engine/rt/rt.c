@@ -53,6 +53,13 @@ struct rt {
     sem_t woken;
 };
 
+/* The mix's included, as far as there is room for it. */
+static uint32_t all_outputs(const rt_t *rt)
+{
+    uint32_t all = rt->outputs + rt->inputs;
+    return all < RT_MAX_CHANNELS ? all : RT_MAX_CHANNELS;
+}
+
 rt_t *rt_new(uint32_t inputs, uint32_t outputs, uint32_t samplerate, uint32_t ramp)
 {
     rt_t *rt = inputs > RT_MAX_CHANNELS || outputs > RT_MAX_CHANNELS ? NULL : calloc(1, sizeof *rt);
@@ -62,7 +69,7 @@ rt_t *rt_new(uint32_t inputs, uint32_t outputs, uint32_t samplerate, uint32_t ra
     rt->outputs = outputs;
     rt->samplerate = samplerate;
     rt->ramp = ramp;
-    for (uint32_t c = 0; c < outputs; c++)
+    for (uint32_t c = 0; c < all_outputs(rt); c++)
         rt->gains[c].wanted = rt->gains[c].now = rt->gains[c].target = 1;
     sem_init(&rt->woken, 0, 0);
     return rt;
@@ -82,7 +89,7 @@ void rt_bind(rt_t *rt, const rt_server_t *server)
 
 void rt_set_out_port(rt_t *rt, uint32_t output, uintptr_t port)
 {
-    if (output < rt->outputs)
+    if (output < all_outputs(rt))
         rt->out_ports[output] = port;
 }
 
@@ -139,7 +146,7 @@ static void fetch_buffers(rt_t *rt, uint32_t nframes, buffers_t *buffers)
     for (uint32_t c = 0; c < rt->inputs; c++)
         buffers->in[c] = fetch_buffer(rt, rt->server.in_ports[c], nframes);
     buffers->outputs = 0;
-    for (uint32_t c = 0; c < rt->outputs; c++) {
+    for (uint32_t c = 0; c < all_outputs(rt); c++) {
         uintptr_t port = rt->out_ports[c];
         buffers->out[c] = fetch_buffer(rt, port, nframes);
         if (port)
@@ -226,6 +233,17 @@ static void clear(chunk_t *chunk, const buffers_t *heard, uint32_t frames)
         memset(chunk->samples[heard->slots[n]], 0, frames * sizeof(float));
 }
 
+/* Before the link plays: what goes to the ports of the mix. */
+static void mix(const rt_t *rt, const rt_link_t *link, const buffers_t *heard, chunk_t *out,
+                uint32_t frames)
+{
+    for (uint32_t n = 0; n < heard->outputs; n++) {
+        uint32_t slot = heard->slots[n];
+        if (slot >= rt->outputs)
+            link_dry(link, slot - rt->outputs, out->samples[slot], frames);
+    }
+}
+
 /* Give a port what it plays; return how many samples were bad. */
 static uint32_t give(rt_t *rt, uint32_t slot, float *samples, float *port, uint32_t frames)
 {
@@ -253,10 +271,13 @@ static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, const buffers_
         frames = nframes - done < CHUNK ? nframes - done : CHUNK;
         clear(&out, heard, frames);
         uint32_t bad = 0;
-        if (playing)
+        if (playing) {
+            mix(rt, playing, heard, &out, frames);
             bad += link_play(playing, &out, frames);
+        }
         if (coming) {
             clear(&other, heard, frames);
+            mix(rt, coming, heard, &other, frames);
             bad += link_play(coming, &other, frames);
         }
         if (is_withdrawn ? rt->arrived > 0 : is_warm)
@@ -413,7 +434,7 @@ static void answer(rt_t *rt, jack_latency_callback_mode_t mode)
     port_latency_range_f *declare = (port_latency_range_f *)server->port_set_latency_range;
     uintptr_t outs[RT_MAX_CHANNELS];
     uint32_t n_outs = 0;
-    for (uint32_t c = 0; c < rt->outputs; c++)
+    for (uint32_t c = 0; c < all_outputs(rt); c++)
         if ((outs[n_outs] = rt->out_ports[c]))
             n_outs++;
     const uintptr_t *from = mode == JackCaptureLatency ? server->in_ports : outs;

@@ -114,7 +114,9 @@ typedef struct {
 } rt_port_notice_t;
 #define RT_NO_PORT 0xffffffff
 
-/* Any thread; NULL when there is no memory. ramp: frames in which a gain changes. */
+/* Any thread; NULL when there is no memory. ramp: frames in which a gain changes. The outputs that
+ * follow, as many as there are inputs, are the mix: the dry signal, at full level whatever is wanted;
+ * it costs nothing where it has no ports. */
 rt_t *rt_new(uint32_t inputs, uint32_t outputs, uint32_t samplerate, uint32_t ramp);
 void rt_free(rt_t *rt);
 /* Before the server's thread runs. */

@@ -117,10 +117,15 @@ def test_run_warns_of_settings_for_stems_and_controllers_that_are_not_there(
 
 
 @pytest.mark.parametrize(("enabled", "warned"), [("true", False), ("false", True)])
-def test_midi_may_be_connected_where_it_is_enabled(environment, server, enabled, warned):
-    settings = ["--set", "jack.autoconnect={midi_in: '.*'}", "--set", f"midi.enabled={enabled}"]
+@pytest.mark.parametrize(
+    ("port", "key"), [("midi_in", "midi.enabled"), ("mix_R", "jack.mix_ports")]
+)
+def test_ports_may_be_connected_where_they_are_enabled(
+    environment, server, port, key, enabled, warned
+):
+    settings = ["--set", f"jack.autoconnect={{{port}: '.*'}}", "--set", f"{key}={enabled}"]
     with running(environment, *settings, JACK_DEFAULT_SERVER=server) as (_, log):
-        line = "jack.autoconnect.midi_in: connects nothing, for midi.enabled is false"
+        line = f"jack.autoconnect.{port}: connects nothing, for {key} is false"
         assert (line in log.lines()) is warned
         assert not any("stems" in each for each in log.lines() if "autoconnect" in each)
 

@@ -598,6 +598,63 @@ def test_port_without_a_buffer_is_heard_as_silence_or_not_played():
     assert played[[0, 1, 3]].any(axis=1).all()
 
 
+MIX = {"m0": 4, "m1": 5}
+"""The outputs that follow a rig's four."""
+
+
+class TestMix:
+    """The input, as late as what plays, whatever the engine does."""
+
+    @pytest.mark.parametrize("period", [1, 17, 256, 257, 8192])
+    def test_it_is_the_input_bit_for_bit_while_the_stems_are_late_or_bypassed(self, period):
+        rig = Rig()
+        rig.graph.add_outputs(MIX)
+        cycles = max(3, 1000 // period)
+        x = np.random.default_rng(4).normal(size=(2, cycles * period)).astype("f4")
+        out = []
+        for n in range(cycles):
+            if n == cycles // 3:  # it was late before
+                rig.link.write(np.ones((4, min(period + RESERVE, 8192)), np.float32))
+            rig.link.set_dry(Dry.BYPASS, n >= cycles // 2)
+            rig.rt.set_gain(4, 0.5)
+            out.append(rig.cycle(x[:, n * period : (n + 1) * period]))
+        mixed = np.concatenate(out, axis=1)[4:]
+        expected = np.zeros_like(x)
+        expected[:, DELAY:] = x[:, :-DELAY]
+        np.testing.assert_array_equal(mixed, expected)
+
+    def test_when_another_link_takes_over_it_fades_to_that_ones_delay(self):
+        rig = Rig(delay=512, rate=44_100)
+        rig.graph.add_outputs(MIX)
+        second = Link(2, 4, 0, 1024, 44_100)
+        x = np.sin(2 * np.pi * 440 * np.arange(100 * 256) / 44_100).astype("f4")
+        out = []
+        for n in range(100):
+            if n == 50:
+                rig.rt.wait_events(0)
+                assert rig.rt.attach(second)
+            out.append(rig.cycle(np.tile(x[n * 256 : (n + 1) * 256], (2, 1))))
+        assert Event.SWAPPED in rig.rt.wait_events(0)
+        mixed = np.concatenate(out, axis=1)[4]
+        np.testing.assert_array_equal(mixed[512 : 50 * 256], x[: 50 * 256 - 512])
+        np.testing.assert_array_equal(mixed[70 * 256 :], x[70 * 256 - 1024 : 100 * 256 - 1024])
+        assert np.abs(np.diff(mixed[1024:], n=2)).max() < 1.5 * (2 * np.pi * 440 / 44_100) ** 2
+
+    def test_its_ports_are_as_late_as_the_stems(self):
+        rig = Rig(delay=1000)
+        rig.graph.add_outputs(MIX)
+        rig.graph.latencies = {(1, n, PLAYBACK): (n, n) for n in range(6)}
+        rig.graph.declare_latency()
+        assert {rig.graph.latencies[1, n, CAPTURE] for n in range(6)} == {(1000, 1000)}
+        assert rig.graph.latencies[0, 0, PLAYBACK] == (1000, 1005)
+
+    def test_it_is_silent_where_nothing_plays(self):
+        rt, graph = RealtimeSide(2, 4, RATE), FakeGraph(RATE)
+        graph.bind(rt.callbacks, ["i0", "i1"], [])
+        graph.add_outputs(MIX)
+        assert not graph.cycle(ramp(0, 300)).any()
+
+
 class TestLatency:
     def test_outputs_are_later_than_the_inputs_and_inputs_earlier_than_the_outputs(self):
         rig = Rig(delay=1000)
@@ -715,7 +772,7 @@ class TestCallers:
         assert (rig.cycle(np.zeros((2, 64), np.float32))[:, RESERVE:] == 1).all()
         assert rig.rt.counters().bad_outputs == 0
 
-    @pytest.mark.parametrize("number", [4, 16, 2**32 - 1])
+    @pytest.mark.parametrize("number", [6, 16, 2**32 - 1])
     def test_an_output_that_there_is_not_is_left_alone(self, number):
         rig = Rig()
         rig.rt.set_gain(number, 0.5)

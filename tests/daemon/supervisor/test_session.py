@@ -449,7 +449,7 @@ def test_a_client_that_refuses_a_step_leaves_no_thread_behind(step, monkeypatch)
     monkeypatch.setattr(graph := FakeGraph(), step, refuse)
     loaded = LoadedNetworks(lambda: {"vocals": passing})
     with pytest.raises(ServerError, match="it is ending"):
-        Session(graph, setup(loaded, SCHEME, 64), Patchbay({}), has_midi=True)
+        Session(graph, setup(loaded, SCHEME, 64), Patchbay({}), has_midi=True, has_mix=True)
     assert not [t for t in threading.enumerate() if t.name.startswith("stemd")]
 
 
