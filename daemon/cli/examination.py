@@ -16,6 +16,7 @@ from stemd.daemon.config_file import existing_default_path
 from stemd.daemon.control.checks import (
     ANSWER_S,
     ask_daemon,
+    judge_device,
     judge_interfaces,
     judge_status,
     load_in_words,
@@ -130,6 +131,7 @@ def _examine_system(config: Config, source: ConfigSource, seconds: float) -> Ite
     else:
         yield judge_status(answer)
         yield from judge_interfaces(answer)
+        yield from judge_device(answer)
     if playing:
         granted = playing.realtime
         yield judge_grants(granted.missing, granted.found, granted.remedy)

@@ -6,10 +6,12 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from stemd.daemon.cli.desktop_entry import install_entry, uninstall_entry
 from stemd.daemon.cli.options import values_of
 from stemd.daemon.cli.program import as_typed
 from stemd.daemon.cli.systemd_service import Service, linger, refuse_sudo, user_name
 from stemd.daemon.cli.terminal import echo
+from stemd.daemon.cli.unit_file import program_path
 from stemd.daemon.config_file import load_config
 
 
@@ -66,7 +68,10 @@ system_wide = click.option("--system", "system_wide", is_flag=True, help="The sy
 )
 @click.option("--no-start", is_flag=True, help="Start it only at the next login or boot.")
 def install(lingers: bool, system_user: str | None, device: str | None, no_start: bool) -> None:
-    """Install, enable and start the unit."""
+    """Install, enable and start the unit.
+
+    For a user's service, also put stemd into the desktop's menus.
+    """
     if device and system_user:
         raise click.UsageError(
             "--device excludes --system: the sound device is PipeWire's, of one user's desktop"
@@ -76,11 +81,13 @@ def install(lingers: bool, system_user: str | None, device: str | None, no_start
     if not made.system_wide:  # with a wrong configuration the service would fail at once
         from stemd.daemon.supervisor.problems import refuse_problems
 
-        refuse_problems(load_config(None))
+        refuse_problems(load_config(None, [f"jack.device={device}"] if device else []))
     if lingers:
         linger(user)
     made.install(user, not no_start, ["--device", device] if device else [])
     echo(f"wrote {made.unit}")
+    if not made.system_wide:
+        install_entry(program_path())
     echo(f"enabled; {' '.join(made.manager)} status stemd shows its state")
     for trouble in made.condition().troubles:
         echo(*as_typed(trouble).split("\n"), err=True)
@@ -92,6 +99,8 @@ def uninstall(system_wide: bool) -> None:
     """Stop the service and remove the unit."""
     installed = _service(system_wide)
     installed.uninstall()
+    if not system_wide:
+        uninstall_entry()
     echo(f"removed {installed.unit}")
 
 

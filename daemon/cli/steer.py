@@ -26,7 +26,7 @@ from stemd.daemon.wording import counted
 
 if TYPE_CHECKING:
     from stemd.daemon.control.client import ControlClient
-    from stemd.daemon.control.replies import Device, JoinedStatus, Reloaded, Status
+    from stemd.daemon.control.replies import JoinedStatus, Reloaded, Status
 
 GAIN = re.compile(r"(?P<number>[-+]?\d+(\.\d*)?|[-+]?\.\d+)\s*(dB)?", re.IGNORECASE)
 
@@ -191,7 +191,7 @@ def device(mode: DeviceMode | None, socket: Path | None, as_json: bool) -> None:
     if as_json:
         echo_json(vars(found))
     else:
-        echo(_device_in_words(found))
+        echo(f"device: {found.in_words()}")
 
 
 @click.command()
@@ -294,7 +294,7 @@ def _in_words(status: "Status") -> list[str]:
         f"networks: {status.networks or 'not loaded'}, preset {status.preset}, {status.precision}",
         *(f"{stem}: {_strip_in_words(strip)}" for stem, strip in status.mixer.items()),
         *(["bypass: on"] if status.bypass else []),
-        *([_device_in_words(status.device)] if status.device.mode != "off" else []),
+        *([f"device: {status.device.in_words()}"] if status.device.mode != "off" else []),
         *(_playing_in_words(joined) if joined else []),
     ]
 
@@ -325,13 +325,6 @@ def _playing_in_words(status: "JoinedStatus") -> list[str]:
         ),
         *(in_words(own, found) for own, found in status.autoconnect.items()),
     ]
-
-
-def _device_in_words(device: "Device") -> str:
-    pending = " (ending)" if device.mode == "off" else " (starting)"
-    begins = "" if device.in_effect == device.mode or device.trouble else pending
-    reason = f"; {device.trouble}" if device.trouble else ""
-    return f"device: {device.mode}{begins}{reason}"
 
 
 def _strip_in_words(strip: Strip) -> str:

@@ -232,7 +232,9 @@ def _text(text: str, style: str = "") -> Text:
 def render_head(status: Status) -> Text:
     """Return the lines above the meters."""
     joined = _counters(status) if isinstance(status, JoinedStatus) else []
-    return Text("\n").join([_head(status), *joined, Text()])
+    is_device = status.device.mode != "off"
+    device = [_text(f"device: {status.device.in_words()}")] if is_device else []
+    return Text("\n").join([_head(status), *joined, *device, Text()])
 
 
 def render_strips(status: Status, chosen: int, columns: int = COLUMNS) -> Text:

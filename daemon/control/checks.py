@@ -60,6 +60,17 @@ def judge_interfaces(status: Status) -> Iterator[Finding]:
         yield bad(name, f"switched on, but not open: {reason}", "correct that, and restart stemd")
 
 
+def judge_device(status: Status) -> Iterator[Finding]:
+    """Judge whether stemd is the sound device that is wanted; yield nothing if none is."""
+    device = status.device
+    if device.mode == "off":
+        return
+    if device.trouble:
+        yield hint("sound device", device.in_words())
+    else:
+        yield good("sound device", device.in_words())
+
+
 def load_in_words(status: JoinedStatus) -> str:
     """Return the share of one core that each thread of a daemon that plays takes."""
     return ", ".join(f"{thread} {share:.0%}" for thread, share in status.load.items())

@@ -25,6 +25,13 @@ class Device:
     in_effect: DeviceMode
     trouble: str | None
 
+    def in_words(self) -> str:
+        """Return all of it as text for users."""
+        pending = " (ending)" if self.mode == "off" else " (starting)"
+        begins = "" if self.in_effect == self.mode or self.trouble else pending
+        reason = f"; {self.trouble}" if self.trouble else ""
+        return f"{self.mode}{begins}{reason}"
+
 
 @dataclass(frozen=True)
 class Reloaded:

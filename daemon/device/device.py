@@ -1,22 +1,20 @@
 """stemd as a sound device on PipeWire: begun, kept alive, and taken away without a gap."""
 
 import logging
-import shutil
 from math import inf
 
 from stemd.daemon.control.replies import Device
 from stemd.daemon.device.keeper import Keeper
 from stemd.daemon.device.loopbacks import (
-    PROGRAM,
     Nodes,
     environment,
+    missing_program,
     return_command,
     sink_command,
 )
 from stemd.daemon.device.session_manager import SessionManager
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.patchbay import Patchbay
-from stemd.daemon.packages import PIPEWIRE_PROGRAMS, install
 from stemd.daemon.sound_device import DeviceMode
 
 log = logging.getLogger(__name__)
@@ -95,12 +93,7 @@ class SoundDevice:
                 f"jack.device: {mode} needs PipeWire, and stemd plays on {client.server}: "
                 "start stemd with --server pipewire, while PipeWire runs"
             )
-        if self._nodes is None and not shutil.which(PROGRAM):
-            return (
-                f"jack.device: {mode} needs {PROGRAM}, which is not installed: "
-                f"{install(PIPEWIRE_PROGRAMS)}"
-            )
-        return ""
+        return "" if self._nodes else missing_program(mode)
 
     def look(self, client: GraphClient, is_warm: bool, now: float) -> None:
         """Start, restart and end the loopbacks; called several times a second.

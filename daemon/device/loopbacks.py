@@ -9,9 +9,13 @@ They are processes of their own: while one of them ends, the other one plays on.
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from stemd.daemon.desktop_icon import icon_name
+from stemd.daemon.errors import StemdError
+from stemd.daemon.packages import PIPEWIRE_PROGRAMS, install
 from stemd.daemon.ports import INPUTS, OUTPUTS
 from stemd.daemon.sound_device import DeviceMode
 
@@ -37,9 +41,12 @@ class Nodes:
     ----------
     client : str
         The client's name in the graph, of which there is one only.
+    icon : str
+        The name of the icon by which programs show them.
     """
 
     client: str
+    icon: str = field(default_factory=icon_name)
 
     @property
     def sink(self) -> str:
@@ -84,6 +91,8 @@ def sink_command(nodes: Nodes, mode: DeviceMode) -> list[str]:
         "node.name": nodes.sink,
         "node.description": nodes.sink_in_menus,
         "node.virtual": True,
+        "device.icon-name": nodes.icon,
+        "media.name": "stems of what plays",
         **_filter(nodes, mode),
     }
     return _command(sink, _inner(nodes.feed))
@@ -96,6 +105,7 @@ def return_command(nodes: Nodes, mode: DeviceMode) -> list[str]:
         "node.description": nodes.play,
         "node.passive": True,
         "application.name": nodes.client,
+        "application.icon-name": nodes.icon,
         "media.name": "stems",
         **_filter(nodes, mode),
     }
@@ -128,6 +138,39 @@ def _command(capture: Properties, playback: Properties) -> list[str]:
         *(PROGRAM, "-m", f"[ {' '.join(CHANNELS)} ]"),  # not --channel-map, which 0.3 does not have
         *("-i", json.dumps(capture), "-o", json.dumps(playback)),
     ]
+
+
+def missing_program(mode: DeviceMode) -> str:
+    """Return that the loopbacks' program is not installed, and the remedy; empty where it is."""
+    if mode == "off" or shutil.which(PROGRAM):
+        return ""
+    return (
+        f"jack.device: {mode} needs {PROGRAM}, which is not installed: {install(PIPEWIRE_PROGRAMS)}"
+    )
+
+
+def refuse_impossible(mode: DeviceMode, server: str) -> None:
+    """Raise an error if a configuration asks for a sound device that this machine cannot make.
+
+    Parameters
+    ----------
+    mode : DeviceMode
+        jack.device.
+    server : str
+        jack.server.
+
+    Raises
+    ------
+    StemdError
+        It is for another server than PipeWire, or a program is missing.
+    """
+    if mode != "off" and server not in ("auto", "pipewire"):
+        raise StemdError(
+            f"jack.device: {mode} needs PipeWire, and jack.server is {server}: remove one of them, "
+            "or set jack.server to pipewire"
+        )
+    if missing := missing_program(mode):
+        raise StemdError(missing)
 
 
 def environment(server_name: str | None) -> dict[str, str]:

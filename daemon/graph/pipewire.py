@@ -9,16 +9,13 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from stemd.daemon.desktop_icon import icon_name
+
 LIBRARY = "libpipewire-0.3.so.0"
 
 NAME = b"stemd"
 
-PROPERTIES = {
-    "application.icon-name": "audio-x-generic",
-    "media.name": "stems of live music",
-}
-"""Properties of the client's node. With an application name among them, PipeWire 1.4 would name a
-JACK client karaoke stemd/karaoke."""
+MEDIA_NAME = "stems of live music"
 
 
 def introduce() -> None:
@@ -26,7 +23,7 @@ def introduce() -> None:
     with suppress(OSError):  # the properties are set all the same
         _rename(ctypes.CDLL(LIBRARY))
     set_by_user = os.environ.get("PIPEWIRE_PROPS", "").strip()
-    if PROPERTIES["media.name"] not in set_by_user:
+    if MEDIA_NAME not in set_by_user:
         os.environ["PIPEWIRE_PROPS"] = _with_defaults(set_by_user)
 
 
@@ -34,7 +31,9 @@ def _with_defaults(set_by_user: str) -> str:
     """Return the properties with the user's last: of equal ones, the library takes the last."""
     if set_by_user.startswith("{") and set_by_user.endswith("}"):
         set_by_user = set_by_user[1:-1]
-    ours = " ".join(f'{key} = "{value}"' for key, value in PROPERTIES.items())
+    # With an application name, PipeWire 1.4 would name a JACK client karaoke stemd/karaoke.
+    properties = {"application.icon-name": icon_name(), "media.name": MEDIA_NAME}
+    ours = " ".join(f'{key} = "{value}"' for key, value in properties.items())
     return f"{{ {ours} {set_by_user.strip()} }}"
 
 

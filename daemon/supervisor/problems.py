@@ -11,6 +11,7 @@ from typing import TypeAlias
 from stemd.daemon.capacity.profiles import completed
 from stemd.daemon.config import Config, SeparationSection
 from stemd.daemon.control.socket_paths import expanded
+from stemd.daemon.device.loopbacks import refuse_impossible
 from stemd.daemon.engine.networks import choose_networks, find_networks, refuse_without_residual
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.tflite_models.errors import ModelError
@@ -62,6 +63,7 @@ def other_problems(config: Config) -> Iterator[Problem]:
     if control.socket not in ("auto", "off"):
         paths["control.socket"] = control.socket
     yield from _errors_of(partial(expanded, key, path) for key, path in paths.items() if path)
+    yield from _errors_of([partial(refuse_impossible, config.jack.device, config.jack.server)])
     yield from _errors_of(interface.refuse_without_extra for _, interface in config.interfaces())
 
 

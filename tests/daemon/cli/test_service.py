@@ -23,6 +23,7 @@ ME = getpass.getuser()
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(systemd_service, "SYSTEM_FOLDER", tmp_path / "system")
     monkeypatch.setattr(systemd_service, "LINGER_FOLDER", tmp_path / "linger")
     (tmp_path / "linger").mkdir()
@@ -130,6 +131,17 @@ def test_the_device_is_an_option_of_the_unit(systemd, tmp_path):
     assert re.search(r"^ExecStart=\S+ run --device all$", unit.read_text(), re.MULTILINE)
     run("install")
     assert re.search(r"^ExecStart=\S+ run$", unit.read_text(), re.MULTILINE)
+
+
+def test_the_users_service_is_in_the_desktops_menus(systemd, tmp_path):
+    systemd(shown())
+    run("install", "--system", ME)
+    assert not (tmp_path / "data").exists()
+    run("install")
+    (entry,) = tmp_path.rglob("stemd.desktop")
+    assert f"Exec={unit_file.program_path()} top\n" in entry.read_text()
+    run("uninstall")
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
 
 
 def test_the_system_wide_service_is_no_device(systemd):

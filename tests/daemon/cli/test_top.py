@@ -10,7 +10,7 @@ import pytest
 import fake_daemon
 from fake_daemon import FakeDaemon
 from statuses import status
-from stemd.daemon.cli.top_page import METER_WIDTH, TopPage, meter, render_strips
+from stemd.daemon.cli.top_page import METER_WIDTH, TopPage, meter, render_head, render_strips
 from stemd.daemon.control.client import ControlClient, read_status
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.errors import StemdError
@@ -89,6 +89,20 @@ def test_everything_is_on_the_page(press):
         "quit",
     ):
         assert text in page
+
+
+@pytest.mark.parametrize(
+    ("device", "shown"),
+    [
+        ({"mode": "off", "in_effect": "off", "trouble": None}, ""),
+        ({"mode": "all", "in_effect": "all", "trouble": None}, "device: all"),
+        ({"mode": "all", "in_effect": "off", "trouble": None}, "device: all (starting)"),
+        ({"mode": "output", "in_effect": "off", "trouble": "no"}, "device: output; no"),
+    ],
+)
+def test_the_sound_device_is_shown_if_it_is_wanted(device, shown):
+    lines = render_head(read_status({**PLAYING, "device": device})).plain.splitlines()
+    assert [line for line in lines if "device" in line] == ([shown] if shown else [])
 
 
 def test_keys_do_nothing_to_a_daemon_of_another_version(press, daemon):

@@ -7,7 +7,13 @@ import pytest
 from fake_daemon import FakeDaemon
 from statuses import status
 from stemd.daemon.control import checks, socket_paths
-from stemd.daemon.control.checks import ask_daemon, judge_interfaces, judge_status, load_in_words
+from stemd.daemon.control.checks import (
+    ask_daemon,
+    judge_device,
+    judge_interfaces,
+    judge_status,
+    load_in_words,
+)
 from stemd.daemon.control.client import read_status
 from stemd.daemon.control.interfaces.control_server import ControlServer
 from stemd.daemon.findings import Finding, Weight
@@ -72,6 +78,23 @@ def test_one_that_hangs_is_told_soon(folder, monkeypatch):
         found = ask()
     assert found.weight is Weight.HINT
     assert "it may hang" in found.found
+
+
+@pytest.mark.parametrize(
+    ("in_effect", "trouble", "found"),
+    [
+        ("all", None, [Finding("sound device", Weight.GOOD, "all")]),
+        ("off", None, [Finding("sound device", Weight.GOOD, "all (starting)")]),
+        ("output", "it is older", [Finding("sound device", Weight.HINT, "all; it is older")]),
+    ],
+)
+def test_the_sound_device_is_judged_if_it_is_wanted(in_effect, trouble, found):
+    def judge(mode):
+        device = {"mode": mode, "in_effect": in_effect, "trouble": trouble}
+        return list(judge_device(read_status(status(**PLAYING, device=device))))
+
+    assert judge("all") == found
+    assert judge("off") == []
 
 
 def test_one_that_keeps_up_is_good():

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stemd.daemon.device import device
+from stemd.daemon.device import device, loopbacks
 from stemd.daemon.device.device import SoundDevice
 from stemd.daemon.graph.patchbay import Patchbay
 
@@ -92,7 +92,7 @@ class Stage:
 def fakes(monkeypatch):
     monkeypatch.setattr(device, "Keeper", FakeKeeper)
     monkeypatch.setattr(device, "SessionManager", type("Manager", (FakeManager,), {}))
-    monkeypatch.setattr(device.shutil, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(loopbacks.shutil, "which", lambda program: f"/usr/bin/{program}")
 
 
 def test_nothing_begins_before_the_networks_are_warm_and_the_sink_last():
@@ -182,7 +182,7 @@ def test_on_jack_it_says_that_it_is_pipewires():
 
 
 def test_a_missing_program_is_named(monkeypatch):
-    monkeypatch.setattr(device.shutil, "which", lambda _: None)
+    monkeypatch.setattr(loopbacks.shutil, "which", lambda _: None)
     stage = Stage("output")
     assert stage.look() == (False, False)
     assert "pw-loopback" in stage.device.status().trouble

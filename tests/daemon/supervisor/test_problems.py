@@ -9,6 +9,7 @@ from stemd.daemon.capacity import profiles
 from stemd.daemon.capacity.estimate import BOARDS
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.interfaces.interface import Extra
+from stemd.daemon.device import loopbacks
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.supervisor import problems
 from stemd.daemon.supervisor.problems import (
@@ -31,12 +32,24 @@ def problems_of(config) -> list[str]:
         ("separation.stems=3", "there are no networks of 3 stems; known are 2stems (2)"),
         ("control.state_file=~nobodyknows/x", "control.state_file: there is no home folder for "),
         ("control.socket=~nobodyknows/x", "control.socket: there is no home folder for "),
+        (
+            ["jack.device=all", "jack.server=jack"],
+            "jack.device: all needs PipeWire, and jack.server is jack: remove one of them, or ",
+        ),
     ],
 )
 def test_each_problem_is_one_line(setting, said, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    (line,) = problems_of(load_config(None, [setting]))
+    settings = [setting] if isinstance(setting, str) else setting
+    (line,) = problems_of(load_config(None, settings))
     assert line.startswith(said)
+
+
+def test_a_program_that_the_sound_device_needs_is_missed(monkeypatch):
+    monkeypatch.setattr(loopbacks.shutil, "which", lambda _: None)
+    assert not problems_of(load_config(None, []))
+    (line,) = problems_of(load_config(None, ["jack.device=output"]))
+    assert line.startswith("jack.device: output needs pw-loopback, which is not installed: ")
 
 
 def test_networks_that_have_no_residual_are_a_problem(monkeypatch, tmp_path):
