@@ -17,6 +17,11 @@ from waiting import wait_until
 
 VICTIMS = ("stemd", "stemd.sink", "stemd.return", "wireplumber", "pipewire")
 
+HEADPHONES = (
+    "{ factory.name=support.null-audio-sink media.class=Audio/Sink node.name=headphones "
+    "object.linger=true audio.position=[FL FR] priority.session=9000 }"
+)
+
 NOTICED_S = 1.0
 """After how long what was killed is missed."""
 
@@ -98,10 +103,7 @@ class DeviceStage:
 
     def latency(self) -> int:
         """The frames after which what is played to the sink is heard, as players are told."""
-        dumped = subprocess.run(
-            ["pw-dump"], env=self.server.environment, capture_output=True, check=True, timeout=30
-        )
-        objects = [each for each in json.loads(dumped.stdout) if each.get("info")]
+        objects = [each for each in json.loads(self._do("pw-dump")) if each.get("info")]
         sinks = {
             each["id"]
             for each in objects
@@ -118,14 +120,43 @@ class DeviceStage:
 
     def choose(self, sink: str) -> None:
         """Make it the default output, as the sound settings do."""
-        command = ["pw-metadata", "0", "default.configured.audio.sink"]
-        subprocess.run(
-            [*command, f'{{ "name": "{sink}" }}', "Spa:String:JSON"],
+        key, value = "default.configured.audio.sink", f'{{ "name": "{sink}" }}'
+        self._do("pw-metadata", "0", key, value, "Spa:String:JSON")
+
+    @contextmanager
+    def headphones(self):
+        """Other speakers, which are the default output as long as the context lasts."""
+        self._do("pw-cli", "create-node", "adapter", HEADPHONES)
+        wait_until(lambda: self._node("headphones") is not None)
+        if self.device()["in_effect"] == "all":  # else the sink is the default output
+            self.choose("headphones")
+        try:
+            yield
+        finally:
+            self._do("pw-cli", "destroy", str(self._node("headphones")))
+
+    def stems_go_to(self, node: str) -> bool:
+        """Whether the stems are connected to an output."""
+        return node in destinations(self.server.environment, "stemd.play")
+
+    def _node(self, name: str) -> int | None:
+        listed = json.loads(self._do("pw-dump"))
+        found = [
+            each["id"]
+            for each in listed
+            if (each.get("info") or {}).get("props", {}).get("node.name") == name
+        ]
+        return found[0] if found else None
+
+    def _do(self, *command: str) -> str:
+        return subprocess.run(
+            command,
             env=self.server.environment,
             check=True,
             capture_output=True,
-            timeout=10,
-        )
+            text=True,
+            timeout=30,
+        ).stdout
 
     def is_chosen(self) -> bool:
         """Choose the sink as the default output where the player does not play to it."""
@@ -170,8 +201,8 @@ class DeviceStage:
         return at
 
 
-def destinations(environment) -> set[str]:
-    """The nodes that other programs than stemd play to."""
+def destinations(environment, source: str | None = None) -> set[str]:
+    """The nodes that a node plays to; without one, those of other programs than stemd."""
     listed = subprocess.run(
         ["pw-link", "--links"], env=environment, capture_output=True, text=True, timeout=10
     ).stdout
@@ -179,7 +210,9 @@ def destinations(environment) -> set[str]:
     for line in listed.splitlines():
         if not line.startswith(" "):
             port = line.partition(":")[0]
-        elif "|->" in line and not port.startswith(("stemd", "speakers")):
+        elif "|->" in line and (
+            port == source if source else not port.startswith(("stemd", "speakers"))
+        ):
             found.add(line.split()[-1].partition(":")[0])
     return found
 

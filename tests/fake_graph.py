@@ -20,6 +20,7 @@ class FakeGraph:
     kind = "jack"
     server = "fake"
     reports_activity = True
+    loopbacks_stall = False
 
     defers_latency = False
 
@@ -128,6 +129,9 @@ class FakeGraph:
 
     def all_connections(self):
         return set()
+
+    def destinations(self, port):
+        return []
 
     def connect(self, connection):
         return False

@@ -13,6 +13,7 @@ from stemd.daemon.device.loopbacks import (
     sink_command,
 )
 from stemd.daemon.device.session_manager import SessionManager
+from stemd.daemon.device.way_out import WayOut
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.sound_device import DeviceMode
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 BEGIN_S = 0.05
 """Seconds from one look to the next while the device begins or ends, at most."""
+
+DUE_S = 5.0
+"""After so long without a way to the speakers something is wrong."""
 
 HANDOVER_S = 0.2
 """For how long the stems play on when the sink has ended: the session manager takes some time to
@@ -62,7 +66,11 @@ class SoundDevice:
         self._made: DeviceMode = "off"
         """The mode of the loopbacks that run."""
         self._return, self._sink = Keeper(self._variables), Keeper(self._variables)
+        self._way: WayOut | None = None
+        """That of the return, once it was started."""
         self._is_ready = False
+        self._is_overdue = False
+        self._due = inf
         self._handed_over_at = -inf
         self._manager = SessionManager(self._variables)
 
@@ -73,16 +81,15 @@ class SoundDevice:
     @property
     def trouble(self) -> str:
         """Why what is wanted is not there, and the remedy; empty where nothing is known."""
-        if self._nodes is None or self._obstacle or not self._is_ready:
-            return self._obstacle
-        return self._trouble_of_manager(self._nodes.sink_in_menus)
+        if self._nodes and not self._obstacle and (self._is_ready or self._is_overdue):
+            return self._trouble_of_manager(self._nodes.sink_in_menus)
+        return self._obstacle
 
     @property
     def is_settled(self) -> bool:
         """Whether nothing is expected to happen soon."""
-        return bool(self._obstacle) or (
-            self._made == self.mode and self._is_ready == (self.mode != "off")
-        )
+        is_made = self._made == self.mode and self._is_ready == (self.mode != "off")
+        return bool(self._obstacle) or is_made or self._is_overdue
 
     def obstacle(self, client: GraphClient, mode: DeviceMode) -> str:
         """Return why a mode is impossible in this graph, and the remedy; empty where it is not."""
@@ -111,8 +118,9 @@ class SoundDevice:
         if wanted != self._made:
             self._take_down(wanted, now)
         if self._made == wanted != "off" and is_warm:
-            self._keep(client.name, now)
-        if self._is_ready:
+            self._keep(client, now)
+        self._is_overdue = self._made == wanted != "off" and not self._is_ready and now > self._due
+        if self._is_ready or self._is_overdue:
             self._manager.look(now)
         if self.trouble not in ("", self._noted):
             self._noted = self.trouble
@@ -137,6 +145,11 @@ class SoundDevice:
                 "no session manager runs, so no player is connected to the sound device: start "
                 "WirePlumber"
             )
+        if self._manager.is_there and not self._is_ready:
+            return (
+                "the session manager connects the stems to no output: choose one in the sound "
+                "settings"
+            )
         if self._manager.is_there and self._made == "all" and not self._manager.has_smart_filters:
             return (
                 "jack.device: all needs WirePlumber 0.5 or later, and this session manager is "
@@ -144,14 +157,20 @@ class SoundDevice:
             )
         return ""
 
-    def _keep(self, name: str, now: float) -> None:
+    def _keep(self, client: GraphClient, now: float) -> None:
         """Start what does not run: the sink as soon as there is a way to the speakers."""
-        nodes = self._nodes = self._nodes or Nodes(name)
+        nodes = self._nodes = self._nodes or Nodes(client.name)
+        is_fed = self._is_wired(nodes.back)
         if self._return.keep(return_command(nodes, self._made), now):
             self._patchbay.wire(nodes.wires(), nodes.tunnels())
+            stalls = client.graph.loopbacks_stall
+            self._way, self._due = WayOut(nodes, self._patchbay, stalls, now), now + DUE_S
         elif self._return.is_pausing(now):
             self._sink.end()
-        elif self._is_wired(nodes.back):
+        elif self._way and self._way.has_stalled(client.graph, is_fed, now):
+            log.info("the stems' output has changed: starting their loopback anew")
+            self._return.end()
+        elif is_fed:
             self._sink.keep(sink_command(nodes, self._made), now)
         was_ready, self._is_ready = self._is_ready, self._is_wired(nodes.feed)
         if self._is_ready and not was_ready:

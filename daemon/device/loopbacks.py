@@ -73,6 +73,11 @@ class Nodes:
         """What plays to the speakers."""
         return f"{self.client}.play"
 
+    @property
+    def exit(self) -> str:
+        """One of its ports."""
+        return f"{self.play}:output_{CHANNELS[0]}"
+
     def wires(self) -> dict[str, str]:
         """Return for each of stemd's ports the full name of the loopbacks' port at its end."""
         inputs = {port: f"{self.feed}:output_{CHANNELS[n]}" for n, port in enumerate(INPUTS)}

@@ -56,10 +56,13 @@ class Graph(Protocol):
         Whether the server reports ports that come or go when a client becomes active or inactive.
         A client that becomes inactive loses its connections, and keeps its ports. PipeWire does
         not report a short time of that; `was_inactive` finds it.
+    loopbacks_stall : bool
+        Whether a loopback of PipeWire falls silent for good if it receives while it cannot play.
     """
 
     name: str
     reports_activity: bool
+    loopbacks_stall: bool
 
     def port_names(self) -> list[str]:
         """Return the full names of all ports in the graph."""
@@ -94,6 +97,9 @@ class Graph(Protocol):
 
     def all_connections(self) -> set[Connection]:
         """Return all connections in the graph that carry audio."""
+
+    def destinations(self, port: str) -> list[str]:
+        """Return the ports to which another program's output is connected."""
 
     def connect(self, connection: Connection) -> bool:
         """Connect two ports; return False if the server refuses."""

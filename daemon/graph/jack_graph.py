@@ -53,6 +53,7 @@ class JackGraph:
         self._pointer = libjack.address_of(jack, client._ptr)
         self.name: str = client.name
         self.reports_activity = library.reports_activity
+        self.loopbacks_stall = library.loopbacks_stall
         self._is_pipewire = library.kind == "pipewire"
         self._server_name = server_name
 
@@ -121,16 +122,17 @@ class JackGraph:
 
     def all_connections(self) -> set[Connection]:
         """Return the connections that carry audio, without those that cannot be read."""
-        lib, client = self._jack._lib, self._client._ptr
+        lib = self._jack._lib
         names = self._names(
-            lib.jack_get_ports(client, b"", self._jack._AUDIO, lib.JackPortIsOutput)
+            lib.jack_get_ports(self._client._ptr, b"", self._jack._AUDIO, lib.JackPortIsOutput)
         )
-        found: set[Connection] = set()
-        for name in names:
-            if port := lib.jack_port_by_name(client, name.encode()):
-                others = self._names(lib.jack_port_get_all_connections(client, port))
-                found.update((name, other) for other in others)
-        return found
+        return {(name, other) for name in names for other in self.destinations(name)}
+
+    def destinations(self, port: str) -> list[str]:
+        """Return the ports to which another program's output is connected."""
+        lib, client = self._jack._lib, self._client._ptr
+        found = lib.jack_port_by_name(client, port.encode())
+        return self._names(lib.jack_port_get_all_connections(client, found)) if found else []
 
     def connections(self) -> set[Connection]:
         """Return the connections of the own ports."""

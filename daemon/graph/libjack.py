@@ -25,6 +25,7 @@ JACK2's is not."""
 
 FREES_TWICE_SINCE = (1, 2, 5)
 REPORTS_ACTIVITY_SINCE = (0, 3, 77)
+LOOPBACKS_STALL_UNTIL = (0, 3, 72)
 LATEST = (sys.maxsize,)
 """Stands for a version that cannot be read."""
 
@@ -63,6 +64,16 @@ class Library:
         JACK2 does so, and PipeWire since 0.3.77.
         """
         return self._pipewire is None or self._pipewire >= REPORTS_ACTIVITY_SINCE
+
+    @property
+    def loopbacks_stall(self) -> bool:
+        """Whether a loopback falls silent for good if it receives before it can play, or meanwhile.
+
+        All its buffers then wait for what never comes: fixed by "stream: always call the process
+        function when triggered" (92c4a916f, in 0.3.67) and "module-loopback: always dequeue the
+        last capture buffer" (cfaf424ed, in 0.3.72).
+        """
+        return self._pipewire is not None and self._pipewire < LOOPBACKS_STALL_UNTIL
 
     @property
     def _pipewire(self) -> tuple[int, ...] | None:

@@ -54,6 +54,8 @@ class Patchbay:
         """For each own port that stemd's own loopbacks need, the port at its end."""
         self._tunnels: Mapping[str, str] = {}
         """See `FeedbackFinder`."""
+        self._held: str | None = None
+        """The loopback that is not to be connected yet."""
         self._ports: dict[str, Port] = {}
         """Known ports of other programs."""
         self._defaults: dict[str, str] = {}
@@ -121,6 +123,27 @@ class Patchbay:
             Which program plays what another one receives; see `FeedbackFinder`.
         """
         self._wires, self._tunnels = wires, tunnels
+
+    def hold(self, program: str | None) -> None:
+        """Do not connect one of stemd's own loopbacks; for None, connect them all.
+
+        Connections that exist are left alone.
+        """
+        released, self._held = self._held, program
+        for name in [each for each in self._ports if _program(each) == released != program]:
+            del self._ports[name]  # as if it appeared now
+            self._matches = None
+
+    def disconnected_at(self, port: str) -> float:
+        """Return when a port was disconnected last, as far as that is remembered; else -inf.
+
+        Parameters
+        ----------
+        port : str
+            Its full name; any port of the graph.
+        """
+        undone = (each for each in self._recent if len(each.ports) == 2 and not each.is_there)
+        return max((each.at for each in undone if port in each.ports), default=-inf)
 
     def look(self, graph: Graph, inputs: Iterable[str], now: float) -> None:
         """Connect ports that have appeared, and remember what is connected.
@@ -353,7 +376,7 @@ class Patchbay:
 
     def _is_wanted(self, connection: Connection, own: str) -> bool:
         if self._is_wire(connection):
-            return True
+            return not any(_program(port) == self._held for port in connection)
         if connection in self._refused or connection in self._missed:
             return False
         ours, other = connection if connection[0].startswith(own) else reversed(connection)

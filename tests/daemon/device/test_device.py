@@ -6,6 +6,8 @@ import pytest
 
 from stemd.daemon.device import device, loopbacks
 from stemd.daemon.device.device import SoundDevice
+from stemd.daemon.device.way_out import NEGOTIATED_S
+from stemd.daemon.graph.client import PortNotice
 from stemd.daemon.graph.patchbay import Patchbay
 
 
@@ -60,7 +62,11 @@ class Stage:
         self.patchbay = FakePatchbay({})
         self.patchbay.connections = set()
         self.device = SoundDevice(mode, self.patchbay)
-        self.client = SimpleNamespace(name="stemd", kind="pipewire", server="PipeWire 1.4")
+        self.speakers = ["speakers:playback_FL"]
+        self.graph = SimpleNamespace(loopbacks_stall=False, destinations=lambda port: self.speakers)
+        self.client = SimpleNamespace(
+            name="stemd", kind="pipewire", server="PipeWire 1.4", graph=self.graph
+        )
         self.now = 0.0
 
     def look(self, is_warm=True, after=0.01) -> tuple[bool, bool]:
@@ -72,7 +78,11 @@ class Stage:
 
     def follow(self) -> None:
         """Connect what runs, as the patchbay does."""
-        ends = {"return": self.device._return.is_running, "feed": self.device._sink.is_running}
+        is_held = self.patchbay._held == "stemd.return"
+        ends = {
+            "return": self.device._return.is_running and not is_held,
+            "feed": self.device._sink.is_running,
+        }
         self.patchbay.connections = {
             pair
             for pair in (
@@ -83,7 +93,7 @@ class Stage:
         }
 
     def be_ready(self) -> None:
-        for _ in range(4):
+        for _ in range(5):
             self.look()
         assert self.device.is_settled
 
@@ -111,6 +121,58 @@ def test_an_output_is_no_filter():
     stage.be_ready()
     assert stage.device.status().in_effect == "output"
     assert "filter.smart" not in "".join(stage.device._sink.commands[0])
+
+
+def test_the_stems_and_the_sink_wait_for_a_way_to_the_speakers():
+    stage = Stage("all")
+    stage.graph.loopbacks_stall = True
+    stage.speakers = []
+    assert [stage.look() for _ in range(9)] == [(True, False)] * 9
+    assert not stage.patchbay.connections and not stage.device.is_settled
+    assert stage.device.status().trouble is None
+    assert stage.look(after=device.DUE_S) == (True, False)
+    assert stage.device.is_settled
+    assert "connects the stems to no output" in stage.device.status().trouble
+    stage.speakers = ["headphones:playback_FL"]
+    for _ in range(5):
+        stage.look(after=NEGOTIATED_S)
+    assert stage.device.status().in_effect == "all"
+    assert stage.device.status().trouble is None
+
+
+def test_an_older_loopback_gets_the_stems_some_time_after_it_is_connected():
+    stage = Stage("all")
+    stage.graph.loopbacks_stall = True
+    for _ in range(5):
+        stage.look(after=0.1 * NEGOTIATED_S)
+        assert not stage.patchbay.connections
+    stage.look(after=NEGOTIATED_S)
+    assert stage.patchbay.connections
+
+
+@pytest.mark.parametrize("stalls", [True, False])
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_when_the_output_changes_an_older_loopback_begins_anew(stalls, is_seen):
+    """It is seen without a connection, or the server reports that it was for a moment."""
+    stage = Stage("all")
+    stage.graph.loopbacks_stall = stalls
+    for _ in range(5):
+        stage.look(after=NEGOTIATED_S)
+    assert stage.device.is_settled
+    for _ in range(2):
+        if is_seen:
+            stage.speakers = []
+            stage.look()
+            stage.speakers = ["headphones:playback_FL"]
+        else:
+            pair = ("stemd.play:output_FL", "speakers:playback_FL")
+            stage.patchbay._recent.append(PortNotice(stage.now, pair, False))
+        stage.look()
+        for _ in range(5):
+            stage.look(after=NEGOTIATED_S)
+        assert stage.device.is_settled and stage.look() == (True, True)
+    assert len(stage.device._return.commands) == (3 if stalls else 1)
+    assert len(stage.device._sink.commands) == 1
 
 
 def test_the_sink_waits_for_the_returns_connections():

@@ -1,6 +1,7 @@
 """Connections as the user wishes: by pattern, restored after a server's end, never forced."""
 
 from concurrent.futures import Future
+from math import inf
 from types import SimpleNamespace
 
 import pytest
@@ -746,6 +747,33 @@ def test_wires_are_made_whenever_their_ports_appear_beside_what_patterns_want(lo
     client.ports.append("return:input_FL")
     look(patchbay, client)
     assert ("stemd:vocals_L", "return:input_FL") in client.made
+
+
+def test_a_loopback_that_is_held_is_connected_when_it_is_released(look):
+    client = FakeClient("feed:output_FL", "return:input_FL")
+    patchbay = wired()
+    patchbay.hold("return")
+    for _ in range(2):
+        look(patchbay, client)
+        assert client.made == {("feed:output_FL", "stemd:in_L")}
+    patchbay.hold("return")
+    patchbay.hold(None)
+    look(patchbay, client)
+    assert client.made == {("feed:output_FL", "stemd:in_L"), ("stemd:vocals_L", "return:input_FL")}
+    patchbay.hold("return")
+    look(patchbay, client)
+    assert ("stemd:vocals_L", "return:input_FL") in client.made
+
+
+def test_when_a_port_was_disconnected_last_is_remembered(look):
+    client = FakeClient("play:output_FL", "card:playback_FL")
+    patchbay, pair = wired(), ("play:output_FL", "card:playback_FL")
+    look(patchbay, client)
+    assert patchbay.disconnected_at(pair[0]) == -inf
+    client.notices = [PortNotice(at, pair, there) for at, there in ((1, False), (2, True))]
+    client.notices.append(PortNotice(3, pair[:1], False))
+    look(patchbay, client)
+    assert [patchbay.disconnected_at(port) for port in pair] == [1, 1]
 
 
 @pytest.mark.parametrize("reports_activity", [True, False])
