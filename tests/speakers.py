@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import groupby, pairwise
 from threading import Thread
 from time import monotonic
+from typing import NamedTuple
 
 from processes import end
 from waiting import wait_until
@@ -16,7 +17,14 @@ from waiting import wait_until
 AUDIBLE = 0.01
 """From this peak of a cycle on, something is heard."""
 
-EAR = """
+SILENCE_S = 0.2
+"""What is heard after so long without anything begins anew."""
+
+EAR = (
+    f"""
+AUDIBLE = {AUDIBLE}
+"""
+    + """
 import sys, time
 from collections import deque
 from contextlib import suppress
@@ -38,8 +46,9 @@ def listen():
 
     def process(frames):
         if not ended.is_set():
-            peak = max(float(abs(port.get_array()).max()) for port in ports)
-            heard.append((time.monotonic(), peak))
+            level = np.max([abs(port.get_array()) for port in ports], axis=0)
+            first = int(np.argmax(level > AUDIBLE))
+            heard.append((time.monotonic(), client.last_frame_time, float(level.max()), first))
 
     client.set_process_callback(process)
     client.activate()
@@ -61,8 +70,26 @@ while True:
     except jack.JackError:
         pass
 """
+)
 
 PLAYER = 'while :; do "$@" >/dev/null 2>&1; sleep 0.05; done'
+
+
+class Cycle(NamedTuple):
+    """What the speakers played in a cycle."""
+
+    at: float
+    """When it was heard, in seconds of the monotonic clock."""
+    frame: int
+    """When it began, by the server's clock."""
+    peak: float
+    first: int
+    """The first frame of it that is audible."""
+
+    @property
+    def is_audible(self) -> bool:
+        """Whether anything is heard in it."""
+        return self.peak > AUDIBLE
 
 
 class Ear:
@@ -74,7 +101,7 @@ class Ear:
     """
 
     def __init__(self, environment) -> None:
-        self._peaks: list[tuple[float, float]] = []
+        self._cycles: list[Cycle] = []
         self._process = subprocess.Popen(
             [sys.executable, "-c", EAR],
             env=environment,
@@ -91,27 +118,41 @@ class Ear:
     def _read(self, lines) -> None:
         with lines:
             for line in lines:
-                at, peak = map(float, line.split())
-                self._peaks.append((at, peak))
+                at, frame, peak, first = line.split()
+                self._cycles.append(Cycle(float(at), int(frame), float(peak), int(first)))
+
+    def _since(self, since: float) -> list[Cycle]:
+        return [each for each in self._cycles if each.at > since]
+
+    def onsets(self, since: float, samplerate: int) -> list[float]:
+        """When something began to be heard after a silence, at a server that stays the same.
+
+        The server's clock says it to the frame; this process is woken some time later.
+        """
+        cycles = self._since(since)
+        began = min(each.at - each.frame / samplerate for each in cycles)
+        heard = [
+            began + (each.frame + each.first) / samplerate for each in cycles if each.is_audible
+        ]
+        return [at for before, at in pairwise(heard) if at - before > SILENCE_S]
 
     def wait_until_heard(self, since: float) -> None:
         """Wait until something was heard after this time."""
-        wait_until(lambda: any(at > since and peak > AUDIBLE for at, peak in self._peaks))
+        wait_until(lambda: any(each.is_audible for each in self._since(since)))
 
     def longest_silence(self, since: float) -> float:
         """The longest time after this one until something was heard again, in seconds."""
-        heard = [at for at, peak in self._peaks if peak > AUDIBLE and since <= at]
+        heard = [each.at for each in self._since(since) if each.is_audible]
         return max(after - before for before, after in pairwise([since, *heard]))
 
     def silent_cycles(self, since: float) -> int:
         """The most cycles in a row after this time without anything heard."""
-        peaks = [peak for at, peak in self._peaks if at > since]
-        runs = groupby(peak > AUDIBLE for peak in peaks)
+        runs = groupby(each.is_audible for each in self._since(since))
         return max((len(list(run)) for is_heard, run in runs if not is_heard), default=0)
 
     def loudest(self, since: float) -> float:
         """The highest peak after this time."""
-        return max((peak for at, peak in self._peaks if at > since), default=0.0)
+        return max((each.peak for each in self._since(since)), default=0.0)
 
 
 @contextmanager
