@@ -7,6 +7,7 @@
 # Packaging:
 #   make wheels       one for x86-64 and one for 64-bit ARM, in dist/
 #   make offline      the latter and all it needs, for a board without a network   (BOARD_PYTHON=3.13, else 3.11)
+#   make deb          Debian packages for Debian 12 and 13, amd64 and arm64, in dist/   (DEBS=13-amd64)
 #   make man          the man pages in docs/man, from --help
 # Tests   (ARGS="tests/dsp -k impulse" and so on):
 #   make test         the tests that need no special environment
@@ -18,6 +19,7 @@
 #   make oracle       comparison with Spleeter, in an environment of its own
 #   make service-test stemd as a service, on a systemd that is booted for it; as root
 #   make fresh-test   from a fresh Debian 13 desktop to sound; as root
+#   make deb-test     the Debian package: installed, used, upgraded and purged; as root   (SUITE=bookworm)
 #   make network-test stemd on one machine, the sound card on another; as root
 #   make peers-test   beside other programs: MPD, mpv, ffmpeg, aj-snapshot, jack_mixer, Prometheus …
 #   make web-test     the page in Chromium and Firefox; make web-pictures takes its pictures
@@ -44,6 +46,7 @@
 PYTHON ?= python3
 ARGS ?=
 BOARD_PYTHON ?= 3.11
+DEBS ?= 12-amd64 12-arm64 13-amd64 13-arm64
 VENV := .venv
 ORACLE := .venv-oracle
 WHEELS := .venv-wheels
@@ -58,7 +61,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods device xruns periods wheels offline network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
+.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods device xruns periods wheels offline deb deb-test network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -82,7 +85,7 @@ demo: $(VENV)/demo
 	$(VENV)/bin/stemd demo $(ARGS)
 
 test: $(VENV)/test
-	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network and not peers and not browsers and not fresh and not sanitizers" $(ARGS)
+	$(VENV)/bin/pytest $(BESIDE) -m "not oracle and not booted and not arm64 and not network and not peers and not browsers and not fresh and not deb and not sanitizers" $(ARGS)
 
 user-test: $(VENV)/test
 	$(call install-missing,$(call need,command -v sudo,sudo))
@@ -156,13 +159,14 @@ periods: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))
 	$(ENDURE) tests/endurance/periods.py $(ARGS)
 
-# For ARM the compiler is told to; the rest of a wheel is the same everywhere.
+# For ARM the compiler is told to; the rest of a wheel is the same everywhere. What is linked holds
+# no paths of this machine: neither those of Python's own LDSHARED, nor what debuggers want.
 wheels: $(WHEELS)/done
 	$(call install-missing,$(FOR_WHEELS))
 	rm -rf build dist && mkdir -p dist
-	$(WHEELS)/bin/pip wheel --quiet --no-deps --no-build-isolation -w build/plain .
+	CC=gcc LDSHARED="gcc -shared -s" $(WHEELS)/bin/pip wheel --quiet --no-deps --no-build-isolation -w build/plain .
 	rm -rf build/temp* build/lib* build/bdist*
-	CC=aarch64-linux-gnu-gcc LDSHARED="aarch64-linux-gnu-gcc -shared" _PYTHON_HOST_PLATFORM=linux-aarch64 \
+	CC=aarch64-linux-gnu-gcc LDSHARED="aarch64-linux-gnu-gcc -shared -s" _PYTHON_HOST_PLATFORM=linux-aarch64 \
 	  $(WHEELS)/bin/pip wheel --quiet --no-deps --no-build-isolation -w build/plain .
 	for wheel in build/plain/*.whl; do \
 	  PATH="$(CURDIR)/$(WHEELS)/bin:$$PATH" $(WHEELS)/bin/auditwheel repair -w dist $$wheel; done
@@ -172,6 +176,14 @@ offline: wheels
 	$(WHEELS)/bin/pip download --quiet --only-binary :all: --python-version $(BOARD_PYTHON) \
 	  $(foreach glibc,17 24 26 27 28 31 34,--platform manylinux_2_$(glibc)_aarch64) --platform manylinux2014_aarch64 \
 	  -d dist/offline-$(BOARD_PYTHON) dist/stemd-*_aarch64.whl
+
+deb: wheels $(VENV)/run
+	for deb in $(DEBS); do PIP=$(WHEELS)/bin/pip STEMD=$(VENV)/bin/stemd packaging/debian/build.sh $$deb || exit; done
+
+deb-test: $(VENV)/test
+	$(call install-missing,$(FOR_DEB))
+	$(MAKE) deb DEBS=$(if $(filter bookworm,$(SUITE)),12,13)-amd64
+	$(VENV)/bin/pytest -m deb -rP $(ARGS)
 
 peers-test: $(VENV)/test
 	$(call install-missing,$(FOR_PEERS))
@@ -288,6 +300,7 @@ FOR_SERVICE := $(FOR_TEST) \
   $(call need,command -v dbus-broker-launch || command -v dbus-daemon,dbus) \
   $(call need,ls /usr/lib/systemd/user/dbus.socket,dbus-user-session)
 FOR_WHEELS := $(FOR_RUN) $(call need,command -v aarch64-linux-gnu-gcc,gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+FOR_DEB := $(call need,command -v lintian,lintian)
 FOR_NETWORK := $(FOR_TEST) $(call need,command -v ip,iproute2)
 FOR_SANITIZERS := $(FOR_TEST) \
   $(call need,command -v gcc,gcc) \

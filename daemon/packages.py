@@ -39,6 +39,9 @@ AVAHI_PROGRAMS = {
     "suse": "avahi-utils",
 }
 
+DEBIAN_PACKAGE = Path("/usr/lib/stemd")
+"""The environment of stemd's own Debian package, which has no pip."""
+
 
 def install(package: dict[str, str]) -> str:
     """Return the command that installs a package; in unknown distributions, what to look for.
@@ -64,6 +67,8 @@ def install_extra(extra: str) -> str:
     """
     wanted = f"stemd[{extra}]"
     environment = Path(sys.prefix)
+    if environment == DEBIAN_PACKAGE:
+        return "the Debian package of stemd does not have it"
     if "pipx" in environment.parts:  # which keeps pip elsewhere
         return f"pipx runpip stemd install '{wanted}'"
     pip = environment / "bin" / "pip"

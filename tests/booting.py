@@ -14,6 +14,9 @@ STEMD = Path(sys.executable).with_name("stemd")
 
 UNSHARED = ("--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "--kill-child")
 
+UP = ("running", "degraded")
+USER, USER_ID = "musician", "7331"
+
 JACK = """\
 [Service]
 ExecStart=/usr/bin/jackd --no-realtime --port-max 128 -d dummy -r 48000 -p 256
@@ -24,10 +27,22 @@ WantedBy=default.target
 
 
 class Machine:
-    """This one's root file system, booted once more; what it changes is kept for the next boot."""
+    """A root file system that boots; what it changes is kept for the next boot.
 
-    def __init__(self, scratch: Path) -> None:
+    Parameters
+    ----------
+    scratch : Path
+        The folder that keeps it.
+    root : Path
+        By default this machine's own, with the checkout in it.
+    user_id : str
+        The number of the user.
+    """
+
+    def __init__(self, scratch: Path, root: Path | None = None, user_id: str = USER_ID) -> None:
         self._scratch = scratch
+        self._roots = [root] if root else ["/", CHECKOUT]
+        self._user_id = user_id
         self._process: subprocess.Popen[bytes] | None = None
         self._init = 0
 
@@ -35,7 +50,7 @@ class Machine:
         """Start it, and wait until it is up."""
         with (self._scratch / "console").open("ab") as console:
             self._process = subprocess.Popen(
-                ["unshare", *UNSHARED, BOOT, self._scratch, CHECKOUT],
+                ["unshare", *UNSHARED, BOOT, self._scratch, *self._roots],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -66,7 +81,7 @@ class Machine:
             "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": home,
             "USER": user or "root",
-            "XDG_RUNTIME_DIR": f"/run/user/{USER_ID if user else 0}",
+            "XDG_RUNTIME_DIR": f"/run/user/{self._user_id if user else 0}",
         }
         pairs = [f"{key}={value}" for key, value in environment.items()]
         return subprocess.run(
@@ -75,10 +90,6 @@ class Machine:
             text=True,
             timeout=120,
         )
-
-
-UP = ("running", "degraded")
-USER, USER_ID = "musician", 7331
 
 
 class User:

@@ -98,10 +98,11 @@ def install(lingers: bool, system_user: str | None, device: str | None, no_start
 def uninstall(system_wide: bool) -> None:
     """Stop the service and remove the unit."""
     installed = _service(system_wide)
+    is_own = installed.unit.exists()
     installed.uninstall()
     if not system_wide:
         uninstall_entry()
-    echo(f"removed {installed.unit}")
+    echo(f"removed {installed.unit}" if is_own else "disabled; the unit is part of a package")
 
 
 @service.command()

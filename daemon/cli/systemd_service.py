@@ -111,8 +111,14 @@ class Service:
 
     @property
     def is_installed(self) -> bool:
-        """Whether its unit exists."""
-        return os.path.lexists(self.unit)
+        """Whether its unit exists, or one that a package of the system brings is enabled."""
+        return os.path.lexists(self.unit) or self._link_to_packaged.exists()
+
+    @property
+    def _link_to_packaged(self) -> Path:
+        """The link that `systemctl enable` makes to a unit."""
+        target = "multi-user" if self.system_wide else "default"
+        return self.unit.parent / f"{target}.target.wants" / NAME
 
     def install(self, user: str, starts: bool, options: Sequence[str] = ()) -> None:
         """Write the unit, and enable it: it starts with the machine or the login.
@@ -182,13 +188,13 @@ class Service:
         """
         unit = self.unit
         self._refuse_link()
-        if not unit.exists():
+        if not self.is_installed:
             raise StemdError(f"there is no {unit}: nothing is installed")
         try:
             run([*self.manager, "disable", "--now", NAME])
         finally:  # even where systemd refuses
             try:
-                unit.unlink()
+                unit.unlink(missing_ok=True)
             except OSError as error:
                 raise StemdError(f"cannot remove {unit}: {error.strerror}; try sudo") from None
         run([*self.manager, "daemon-reload"])
@@ -257,10 +263,9 @@ class Service:
 
     def _trouble_of_unit(self) -> Iterator[str]:
         with suppress(OSError, StemdError):  # a unit that this user may not read is not judged
-            if not starts_this_stemd(read_unit(self.unit)):
-                yield (
-                    f"{self.unit} starts another stemd than this one: run `stemd service install`"
-                )
+            unit = self.unit if self.unit.exists() else self._link_to_packaged.resolve()
+            if not starts_this_stemd(read_unit(unit)):
+                yield (f"{unit} starts another stemd than this one: run `stemd service install`")
 
     def _how_to_start_again(self, properties: dict[str, str]) -> str:
         """Return why systemd has given up, and what makes it try again."""

@@ -26,3 +26,8 @@ def test_an_extra_goes_into_the_environment_that_stemd_is_in(
 def test_without_a_pip_of_its_own_the_usual_one_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.prefix", str(tmp_path))
     assert install_extra("osc") == "pip install 'stemd[osc]'"
+
+
+def test_the_debian_package_takes_no_extras(monkeypatch):
+    monkeypatch.setattr("sys.prefix", "/usr/lib/stemd")
+    assert install_extra("demo") == "the Debian package of stemd does not have it"

@@ -1,30 +1,33 @@
 #!/bin/sh
-# Boots this machine's own systemd once more, as PID 1 of namespaces of its own, on a copy of the
-# root file system that forgets: what it changes stays in the folder SCRATCH (overlayfs).
+# Boots a systemd as PID 1 of namespaces of its own, on a copy of a root file system that forgets: what
+# it changes stays in the folder SCRATCH (overlayfs).
 #
-#   unshare --mount --pid --fork --uts --ipc --net --cgroup --kill-child boot.sh SCRATCH CHECKOUT
+#   unshare --mount --pid --fork --uts --ipc --net --cgroup --kill-child boot.sh SCRATCH ROOT [CHECKOUT]
 #
-# CHECKOUT, a folder with an environment in it, is there too, wherever it is.
+# ROOT is / for this machine's own. CHECKOUT, a folder with an environment in it, is there too, wherever
+# it is.
 set -eu
-scratch=$1 checkout=$2 root=$1/root
+scratch=$1 checkout=${3:-} root=$1/root
 mkdir -p "$scratch/changes" "$scratch/work" "$scratch/checkout" "$scratch/checkout-work" "$root"
 mount --make-rprivate /
-mount -t overlay overlay -o "lowerdir=/,upperdir=$scratch/changes,workdir=$scratch/work" "$root"
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$scratch/changes,workdir=$scratch/work" "$root"
 mount -t proc proc "$root/proc"
 mount -t sysfs -o ro sysfs "$root/sys"
 mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 for folder in run tmp dev; do mount -t tmpfs -o mode=755 tmpfs "$root/$folder"; done
 chmod 1777 "$root/tmp"
-mkdir -p "$root$checkout"
-mount -t overlay overlay \
-    -o "lowerdir=$checkout,upperdir=$scratch/checkout,workdir=$scratch/checkout-work" "$root$checkout"
-chmod o+rx "$root$checkout"
-folder=$checkout
-while [ "$folder" != / ]; do
-    chmod o+x "$root$folder"
-    folder=$(dirname "$folder")
-done
+if [ -n "$checkout" ]; then
+    mkdir -p "$root$checkout"
+    mount -t overlay overlay \
+        -o "lowerdir=$checkout,upperdir=$scratch/checkout,workdir=$scratch/checkout-work" "$root$checkout"
+    chmod o+rx "$root$checkout"
+    folder=$checkout
+    while [ "$folder" != / ]; do
+        chmod o+x "$root$folder"
+        folder=$(dirname "$folder")
+    done
+fi
 for device in null zero full random urandom tty; do
     touch "$root/dev/$device"
     mount --bind "/dev/$device" "$root/dev/$device"

@@ -70,6 +70,21 @@ def test_what_is_not_installed_has_no_status_and_is_not_removed():
     assert "system/stemd.service" in fault_of("status", "--system")
 
 
+def test_a_unit_that_a_package_brings_has_a_status_and_is_disabled(systemd, tmp_path):
+    systemd(shown())
+    packaged = tmp_path / "packaged.service"
+    packaged.write_text(unit_file.unit_text(False, ME))
+    link = tmp_path / "config/systemd/user/default.target.wants/stemd.service"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(packaged)
+    said = run("status").output
+    assert said.startswith("active (running), enabled")
+    assert "another stemd" not in said
+    assert run("uninstall").output == "disabled; the unit is part of a package\n"
+    assert "systemctl --user disable --now stemd.service" in (tmp_path / "asked").read_text()
+    assert packaged.exists()
+
+
 def test_one_of_the_machine_is_pointed_out_where_the_users_own_is_asked_for(systemd):
     systemd(shown(User=ME))
     run("install", "--system", ME)

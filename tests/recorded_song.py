@@ -1,0 +1,59 @@
+"""How much of each stem is in a recording of what plays the song again and again."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from scipy.signal import correlate
+
+RATE = 8_000
+"""Both are compared at this rate, at which fractions of a frame do not matter."""
+
+WINDOW_S = 0.5
+"""The length of a piece of the recording, each of which is looked for by itself."""
+
+WHOLE = 0.9
+"""The share of a piece that the stems must explain: of others, something was lost on the way."""
+
+
+def shares_of_stems(recording: Path, stems: Path) -> dict[str, float]:
+    """Return the share of each stem: 1 if it is heard as it is, 0 if not at all.
+
+    The medians of all pieces that are whole.
+    """
+    played = {path.stem: np.tile(read(path), 2) for path in sorted(stems.glob("*.wav"))}
+    heard, window = read(recording), round(WINDOW_S * RATE)
+    starts = range(0, len(heard) - window + 1, window)
+    found = [gains(heard[start : start + window], played) for start in starts]
+    whole = [shares for shares, explained in found if explained > WHOLE]
+    assert whole, f"the song is not heard in {recording}: {[each[1] for each in found]}"
+    print(f"{len(whole)} of {len(found)} pieces are whole")
+    medians = np.median(whole, axis=0)
+    return {name: round(float(gain), 3) for name, gain in zip(played, medians, strict=True)}
+
+
+def read(path: Path) -> np.ndarray:
+    """Read a file, mixed down to one channel at `RATE`."""
+    samples, samplerate = soundfile.read(path, always_2d=True)
+    return soxr.resample(samples.mean(axis=1), samplerate, RATE)
+
+
+def gains(piece: np.ndarray, played: dict[str, np.ndarray]) -> tuple[np.ndarray, float]:
+    """Return the gains with which the stems explain a piece best, and how much of it."""
+    found = (fit(piece, played, likeness(stem, piece)) for stem in played.values())
+    return max(found, key=lambda each: each[1])
+
+
+def likeness(stem: np.ndarray, piece: np.ndarray) -> int:
+    """Return the frame of a stem from which on it is most like a piece."""
+    energy = correlate(stem**2, np.ones(len(piece)), "valid", "fft")
+    return int(np.argmax(correlate(stem, piece, "valid", "fft") / np.sqrt(energy.clip(1e-3))))
+
+
+def fit(piece: np.ndarray, played: dict[str, np.ndarray], start: int) -> tuple[np.ndarray, float]:
+    """Return gains for stems from a frame on, and the share of the piece that these explain."""
+    columns = np.stack([stem[start : start + len(piece)] for stem in played.values()], 1)
+    solution, *_ = np.linalg.lstsq(columns, piece, rcond=None)
+    rest = piece - columns @ solution
+    return solution, 1 - float(rest @ rest / (piece @ piece + 1e-12))
