@@ -40,6 +40,7 @@
 #   make train        train the bundled four stems; hours, resumes where it was; into models.md and research/training.md
 #   make ceiling      how far they are from the best masks, into research/training.md
 #   make floods       whether floods of messages make anything late, into research/endurance.md; two minutes
+#   make recording    whether a recording of ten minutes is what left the ports, into research/endurance.md
 #   make xruns        the xruns of another program with stemd and without, into research/endurance.md; half an hour
 #   make teach        whether networks can be taught to do with less (ARGS=live), into research/teaching.md; an hour each
 
@@ -61,7 +62,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods device xruns periods wheels offline deb deb-test network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
+.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods device recording xruns periods wheels offline deb deb-test network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -150,6 +151,11 @@ floods: $(VENV)/run
 
 device: $(VENV)/test
 	$(ENDURE) tests/endurance/device.py $(ARGS)
+
+recording: $(VENV)/run
+	$(call install-missing,$(FOR_SOAK))
+	$(VENV)/bin/pip install --quiet --editable '.[osc,web]'
+	$(ENDURE) tests/endurance/recording.py $(ARGS)
 
 xruns: $(VENV)/run
 	$(call install-missing,$(FOR_SOAK))

@@ -18,7 +18,8 @@ from stemd.daemon.errors import ConfigError
 from stemd.daemon.graph.port_patterns import compiled
 from stemd.daemon.ports import INPUTS, MIDI, MIX, OUTPUTS, StemName
 from stemd.daemon.presets import PresetName, fitting_schemes
-from stemd.daemon.sections import Effect, Section, off_as_text, or_empty
+from stemd.daemon.record_wish import RecordingFormat
+from stemd.daemon.sections import Effect, Section, is_absolute, off_as_text, or_empty
 from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.wording import shown
 from stemd.daemon.work import AUTO, SetOfNetworks, Work
@@ -231,12 +232,33 @@ class MixerSection(Section):
     """The time of a change of gain, in seconds."""
 
 
+class RecordingSection(Section):
+    """Recording the input and the stems into files."""
+
+    folder: Annotated[Annotated[str, AfterValidator(is_absolute)], Effect.AT_ONCE] = "~/stemd"
+    """In it, each take gets a folder, named by the time."""
+
+    format: Annotated[RecordingFormat, Effect.AT_ONCE] = "wav"
+    """wav: float samples, exactly what left the ports (RF64 where that is too long for WAV);
+    flac: 24 bits, in smaller files."""
+
+    before_faders: Annotated[bool, Effect.AT_ONCE] = False
+    """Record the stems before gain, mute and solo, instead of as they are heard."""
+
+    align: Annotated[bool, Effect.AT_ONCE] = True
+    """Make the input's file later by the delay, so that it lines up with the stems."""
+
+    silence: Annotated[float, Field(strict=True, ge=1.0, le=3600.0), Effect.AT_ONCE] = 10.0
+    """With --auto: a take ends after so many seconds of silence (below -60 dB)."""
+
+
 class _Playing(Section):
     """The sections that are not interfaces."""
 
     jack: JackSection = JackSection()
     separation: SeparationSection = SeparationSection()
     mixer: MixerSection = MixerSection()
+    recording: RecordingSection = RecordingSection()
 
 
 class Config(Interfaces, _Playing):

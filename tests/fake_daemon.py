@@ -6,10 +6,16 @@ from concurrent.futures import Future
 from statuses import status
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.client import read_status
-from stemd.daemon.control.events import BypassSwitched, DeviceChanged, StripChanged
+from stemd.daemon.control.events import (
+    BypassSwitched,
+    DeviceChanged,
+    RecordingChanged,
+    StripChanged,
+)
 from stemd.daemon.control.mixer import Mixer
-from stemd.daemon.control.replies import Device, Reloaded
+from stemd.daemon.control.replies import Device, Recording, Reloaded
 from stemd.daemon.control.steerable import no_page
+from stemd.daemon.record_wish import RecordWish
 
 
 def done(value):
@@ -35,6 +41,8 @@ class FakeDaemon:
         )
         self.is_bypassed = False
         self.device_mode = "off"
+        self.is_recording = False
+        self.record_wish = RecordWish()
         self.figures: dict[str, object] = {}
         self.raw: dict[str, object] | None = None
         self.reloads = 0
@@ -46,7 +54,8 @@ class FakeDaemon:
             return done(self.raw)
         device = vars(self.device(None).result())
         mixer = {stem: strip.model_dump() for stem, strip in self.mixer.strips().items()}
-        own = {"bypass": self.is_bypassed, "device": device, "mixer": mixer}
+        recording = vars(self._recording())
+        own = {"bypass": self.is_bypassed, "device": device, "mixer": mixer, "recording": recording}
         figures = {**own, **self.figures}
         return done(read_status(status(**figures)))
 
@@ -60,6 +69,19 @@ class FakeDaemon:
             self.device_mode = mode
             self.bulletin.publish(DeviceChanged(mode, in_effect="off", trouble=None))
         return done(Device(mode=self.device_mode, in_effect="off", trouble=None))
+
+    def record(self, on, wish):
+        self.is_recording = not self.is_recording if on is None else on
+        self.record_wish = wish
+        seen = vars(self._recording())
+        names = RecordingChanged.__annotations__
+        self.bulletin.publish(RecordingChanged(**{name: seen[name] for name in names}))
+        return done(self._recording())
+
+    def _recording(self):
+        on, auto = self.is_recording, self.record_wish.auto
+        taking = on and not auto
+        return Recording(on, auto, taking, self.record_wish.folder, 1.5 * on, 0, None)
 
     def reload(self, preset=None):
         self.preset = preset

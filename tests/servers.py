@@ -59,6 +59,8 @@ class Jack:
     samplerate, period : int
     priority : int or None
         Of its cycles where it may have that; None leaves it to jackd, which takes 10.
+    waits : bool
+        In each cycle it waits for all clients.
 
     Raises
     ------
@@ -68,7 +70,13 @@ class Jack:
 
     kind: Kind = "jack"
 
-    def __init__(self, samplerate: int, period: int, priority: int | None = JACK_PRIORITY) -> None:
+    def __init__(
+        self,
+        samplerate: int,
+        period: int,
+        priority: int | None = JACK_PRIORITY,
+        waits: bool = False,
+    ) -> None:
         self._lock = socket.socket(socket.AF_UNIX)  # abstract: it ends with this process
         try:
             self._lock.bind(f"\0{JACK_NAME}-server")
@@ -80,6 +88,7 @@ class Jack:
         self.environment = {**os.environ, "JACK_DEFAULT_SERVER": JACK_NAME}
         self._command = ["jackd", "-n", JACK_NAME, "--port-max", "128"]
         self._command += [] if priority is None else [f"-P{priority}"]
+        self._command += ["-S"] if waits else []
         self._command += ["-d", "dummy", "-r", str(samplerate), "-p", str(period)]
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -160,12 +169,12 @@ class PipeWire:
 
 
 @contextmanager
-def running(kind: Kind, samplerate: int, period: int) -> Iterator[AudioServer]:
-    """Run a server as long as the context lasts."""
+def running(kind: Kind, samplerate: int, period: int, waits: bool = False) -> Iterator[AudioServer]:
+    """Run a server as long as the context lasts; ``waits``: see `Jack`."""
     with TemporaryDirectory(prefix="stemd-") as folder:
         server: AudioServer
         if kind == "jack":
-            server = Jack(samplerate, period)
+            server = Jack(samplerate, period, waits=waits)
         else:
             server = PipeWire(samplerate, period, Path(folder))
         with closing(server):

@@ -17,6 +17,15 @@ WAITING = {
     "trouble": None,
     "not_open": {},
     "device": {"mode": "off", "in_effect": "off", "trouble": None},
+    "recording": {
+        "on": False,
+        "auto": False,
+        "taking": False,
+        "folder": None,
+        "seconds": 0.0,
+        "lost_frames": 0,
+        "trouble": None,
+    },
     "server": None,
 }
 

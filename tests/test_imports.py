@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
         "daemon.device",
         "daemon.engine",
         "daemon.graph",
+        "daemon.recording",
         "dsp",
         "tflite_models",
     },
@@ -48,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "daemon.control.interfaces": {"daemon", "daemon.control", "daemon.engine", "tflite_models"},
     "daemon.device": {"daemon", "daemon.control", "daemon.graph"},
     "daemon.graph": {"daemon", "daemon.control", "daemon.engine"},
+    "daemon.recording": {"daemon", "daemon.engine", "dsp"},
     "daemon.files": {
         "daemon",
         "daemon.engine",

@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": "doctor:doctor",
     "events": "steer:events",
     "models": "models:models",
+    "record": "record:record",
     "reload": "steer:reload",
     "run": "run:run",
     "separate": "separate:separate",

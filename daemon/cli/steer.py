@@ -286,6 +286,7 @@ def _in_words(status: "Status") -> list[str]:
     from stemd.daemon.control.replies import JoinedStatus
 
     joined = status if isinstance(status, JoinedStatus) else None
+    recording = status.recording
     return [
         f"stemd {status.version}: {status.state}",
         *([f"server: {status.trouble}"] if status.trouble else []),
@@ -295,6 +296,7 @@ def _in_words(status: "Status") -> list[str]:
         *(f"{stem}: {_strip_in_words(strip)}" for stem, strip in status.mixer.items()),
         *(["bypass: on"] if status.bypass else []),
         *([f"device: {status.device.in_words()}"] if status.device.mode != "off" else []),
+        *([f"recording: {recording.in_words()}"] if recording.on or recording.trouble else []),
         *(_playing_in_words(joined) if joined else []),
     ]
 

@@ -23,10 +23,10 @@ class Binding(BaseModel):
     cc: Annotated[int, Field(strict=True, ge=0, le=LAST_CC)]
     """The controller's number."""
 
-    does: Literal["gain", "mute", "solo", "bypass"]
+    does: Literal["gain", "mute", "solo", "bypass", "record"]
 
     stem: StemName | None = None
-    """The stem that it changes; not for bypass."""
+    """The stem that it changes; not for bypass and record."""
 
     channel: Annotated[int, Field(strict=True, ge=1, le=16)] | None = None
     """None: every channel."""
@@ -39,12 +39,12 @@ class Binding(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> "Binding":
-        if (self.does == "bypass") == (self.stem is not None):
+        if (self.does in ("bypass", "record")) == (self.stem is not None):
             raise ValueError(f"stem must {'not ' if self.stem else ''}be given with {self.does}")
         if self.fine and (self.does != "gain" or self.cc >= FIRST_FINE):
             raise ValueError(f"fine is for gain only, with a cc below {FIRST_FINE}")
         if self.toggles and self.does == "gain":
-            raise ValueError("toggles is for mute, solo and bypass only")
+            raise ValueError("toggles is for mute, solo, bypass and record only")
         return self
 
     def shares_controller(self, other: "Binding") -> bool:

@@ -18,7 +18,15 @@ from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.events import BY_NAME, Event
 from stemd.daemon.control.known_keys import known
 from stemd.daemon.control.mixer import Strip
-from stemd.daemon.control.replies import Bypassed, Device, JoinedStatus, Page, Reloaded, Status
+from stemd.daemon.control.replies import (
+    Bypassed,
+    Device,
+    JoinedStatus,
+    Page,
+    Recording,
+    Reloaded,
+    Status,
+)
 from stemd.daemon.control.socket_paths import find_auto, peer_of
 from stemd.daemon.errors import StemdError
 from stemd.daemon.presets import PresetName
@@ -234,6 +242,17 @@ class ControlClient:
         """Begin to be a sound device, or none; for None, change nothing; return what there is."""
         return _read(Device, self.ask("device", mode=mode))
 
+    def record(self, on: bool | None = None, **how: Any) -> Recording:
+        """Begin or end a recording, for None the other of the two; return what is recorded then.
+
+        Parameters
+        ----------
+        on : bool, optional
+        **how
+            See `RecordWish`.
+        """
+        return _read(Recording, self.ask("record", on=on, **how))
+
     def learn(
         self, does: str, stem: str | None = None, fine: bool = False, toggles: bool = False
     ) -> Binding:
@@ -242,9 +261,9 @@ class ControlClient:
         Parameters
         ----------
         does : str
-            "gain", "mute", "solo" or "bypass".
+            "gain", "mute", "solo", "bypass" or "record".
         stem : str, optional
-            Not for "bypass".
+            Not for "bypass" and "record".
         fine : bool
             A gain of 14 bits.
         toggles : bool

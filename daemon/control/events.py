@@ -80,6 +80,18 @@ class DeviceChanged(Event):
 
 
 @dataclass(frozen=True)
+class RecordingChanged(Event):
+    """A recording or a take began or ended; values of `Recording`."""
+
+    event = "recording"
+    on: bool
+    auto: bool
+    taking: bool
+    folder: str | None
+    trouble: str | None
+
+
+@dataclass(frozen=True)
 class ControllerLearned(Event):
     """A MIDI controller was bound; the values of its `Binding`."""
 

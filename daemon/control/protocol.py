@@ -4,11 +4,21 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from stemd.daemon.control.mixer import Decibels
 from stemd.daemon.ports import StemName
 from stemd.daemon.presets import PresetName
+from stemd.daemon.record_wish import RecordingFormat
+from stemd.daemon.sections import is_absolute
 from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.validation_errors import in_words
 
@@ -24,7 +34,7 @@ LARGEST_ID, LONGEST_ID = 2**53, 64
 """Of a request's id: a number, either way, and the characters of a text."""
 
 
-LONGEST_PASSWORD = 100
+LONGEST_PASSWORD, LONGEST_PATH = 100, 1024
 """Characters."""
 
 
@@ -78,11 +88,26 @@ class Device(_Request):
     mode: DeviceMode | None = None
 
 
+Folder: TypeAlias = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(is_absolute)]
+
+
+class Record(_Request):
+    """Begin or end a recording; without ``on``, the other of the two."""
+
+    do: Literal["record"]
+    on: bool | None = None
+    folder: Folder | None = None
+    format: RecordingFormat | None = None
+    before_faders: bool | None = None
+    align: bool | None = None
+    auto: bool = False
+
+
 class Learn(_Request):
     """Bind the next MIDI controller that moves."""
 
     do: Literal["learn"]
-    does: Literal["gain", "mute", "solo", "bypass"]
+    does: Literal["gain", "mute", "solo", "bypass", "record"]
     stem: StemName | None = None
     fine: bool = False
     toggles: bool = False
@@ -123,7 +148,7 @@ class Subscribe(_Request):
 
 
 Request: TypeAlias = (
-    Status | Set | Bypass | Device | Learn | Reload | Stop | Web | Login | Subscribe
+    Status | Set | Bypass | Device | Record | Learn | Reload | Stop | Web | Login | Subscribe
 )
 
 _ID: TypeAdapter[RequestId | None] = TypeAdapter(RequestId | None)

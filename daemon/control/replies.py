@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.sound_device import DeviceMode
+from stemd.daemon.wording import counted
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,30 @@ class Device:
         begins = "" if self.in_effect == self.mode or self.trouble else pending
         reason = f"; {self.trouble}" if self.trouble else ""
         return f"{self.mode}{begins}{reason}"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is recorded."""
+
+    on: bool
+    auto: bool
+    taking: bool
+    folder: str | None
+    seconds: float
+    lost_frames: int
+    trouble: str | None
+
+    def in_words(self) -> str:
+        """Return all of it as text for users."""
+        lost = f", {counted(self.lost_frames, 'frame')} lost" if self.lost_frames else ""
+        trouble = f"; {self.trouble}" if self.trouble else ""
+        if self.on and not self.taking:
+            return f"waits for sound{trouble}"
+        if self.folder is None:
+            return f"off{trouble}"
+        verb = "on" if self.on else "ended"
+        return f"{verb}, {self.seconds:.1f} s in {self.folder}{lost}{trouble}"
 
 
 @dataclass(frozen=True)
@@ -158,6 +183,7 @@ class Status:
     trouble: str | None
     not_open: dict[str, str]
     device: Device
+    recording: Recording
     server: Server | None
 
 

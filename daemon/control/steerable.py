@@ -1,5 +1,6 @@
 """What the interfaces (socket, MIDI, OSC) can ask of a running daemon."""
 
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
@@ -7,10 +8,13 @@ from typing import Any, Protocol
 from stemd.daemon.control.bindings import Binding
 from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.mixer import Mixer, Strip
-from stemd.daemon.control.replies import Device, Reloaded, Status
+from stemd.daemon.control.replies import Device, Recording, Reloaded, Status
 from stemd.daemon.errors import StemdError
 from stemd.daemon.presets import PresetName
+from stemd.daemon.record_wish import RecordWish
 from stemd.daemon.sound_device import DeviceMode
+
+log = logging.getLogger(__name__)
 
 
 class Steerable(Protocol):
@@ -36,6 +40,12 @@ class Steerable(Protocol):
 
     def device(self, mode: DeviceMode | None) -> "Future[Device]":
         """Begin to be a sound device, or none; return what there is now, which None leaves so.
+
+        `StemdError` where it is impossible.
+        """
+
+    def record(self, on: bool | None, wish: RecordWish) -> "Future[Recording]":
+        """Begin or end a recording, for None the other of the two; return what is recorded then.
 
         `StemdError` where it is impossible.
         """
@@ -91,3 +101,13 @@ def set_strip(daemon: Steerable, stem: str, change: Mapping[str, Any]) -> Strip:
     except KeyError:
         there = ", ".join(daemon.mixer.strips()) or "none yet"
         raise UnknownStemError(f"there is no stem {stem} now (there are: {there})") from None
+
+
+def record(daemon: Steerable, on: bool | None) -> None:
+    """Begin or end a recording as it is configured; log why that is impossible."""
+
+    def note(ended: "Future[Recording]") -> None:
+        if error := ended.exception():
+            log.warning("recording: %s", error)
+
+    daemon.record(on, RecordWish()).add_done_callback(note)

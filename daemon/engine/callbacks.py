@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from stemd.daemon.engine._rt import ffi, lib
 from stemd.daemon.engine.link import Link
+from stemd.daemon.engine.tape import Tape
 from stemd.daemon.errors import StemdError
 
 RAMP_S = 0.020
@@ -46,6 +47,10 @@ class ServerCallbacks:
         The argument that the server must pass to the callbacks.
     links : list of Link
         Those that the callbacks may play, so that they stay in memory.
+    tape : Tape or None
+        The one that the callbacks fill.
+    left_tapes : list of Tape
+        Earlier ones that they may still fill.
     """
 
     def __init__(self, inputs: int, outputs: int, samplerate: int, ramp_s: float = RAMP_S) -> None:
@@ -54,6 +59,8 @@ class ServerCallbacks:
             raise StemdError(f"no memory for {inputs} + {outputs} ports")
         self.pointer = ffi.gc(rt, lib.rt_free)
         self.links: list[Link] = []
+        self.tape: Tape | None = None
+        self.left_tapes: list[Tape] = []
         self.inputs = inputs
         self.outputs = outputs
         self.argument = int(ffi.cast("uintptr_t", self.pointer))

@@ -7,6 +7,7 @@ from enum import Flag
 from stemd.daemon.engine._rt import ffi, lib
 from stemd.daemon.engine.callbacks import RAMP_S, ServerCallbacks
 from stemd.daemon.engine.link import Link
+from stemd.daemon.engine.tape import Tape
 
 
 class Event(Flag):
@@ -113,6 +114,16 @@ class RealtimeSide:
             False if the link plays already or was never attached; then nothing has changed.
         """
         return bool(lib.rt_withdraw(self._rt, link.pointer))
+
+    def tape(self, tape: Tape | None) -> None:
+        """Fill a tape from the next cycle on; None: none (one thread).
+
+        After this, the last one gets nothing more.
+        """
+        before, self.callbacks.tape = self.callbacks.tape, tape
+        lib.rt_set_tape(self._rt, tape.pointer if tape else ffi.NULL)
+        if before and not self.callbacks.let_cycle_end():
+            self.callbacks.left_tapes.append(before)  # a bounce may use it for as long as it likes
 
     def set_gain(self, output: int, gain: float) -> None:
         """Ramp an output's gain (any thread)."""

@@ -17,11 +17,11 @@ ffibuilder.set_source(
     "stemd.daemon.engine._rt",
     '#include <stdint.h>\n#include "rt.h"',
     # setuptools wants them relative to setup.py
-    sources=[f"daemon/engine/rt/{part}.c" for part in ("rt", "link", "midi", "guard")],
+    sources=[f"daemon/engine/rt/{part}.c" for part in ("rt", "link", "midi", "tape", "guard")],
     include_dirs=[str(HERE)],
     depends=[
         f"daemon/engine/rt/{header}.h"
-        for header in ("effects", "libjack", "link", "midi", "ports", "ring", "rt")
+        for header in ("effects", "libjack", "link", "midi", "ports", "ring", "rt", "tape")
     ],
     libraries=["m"],
     extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],

@@ -9,6 +9,7 @@ from stemd.daemon.control.events import (
     ClientNamed,
     DelayChanged,
     DeviceChanged,
+    RecordingChanged,
     StateChanged,
     StripChanged,
 )
@@ -41,6 +42,7 @@ class Announcer:
         self._delay = 0
         """Frames, as announced last."""
         self._device = playback.device.status()
+        self._recording = self._seen_recording()
         self._input_due = inf
         """When the inputs must be connected, in seconds of a monotonic clock."""
 
@@ -57,9 +59,10 @@ class Announcer:
         self.changes()
 
     def changes(self) -> None:
-        """Log and publish the state, the delay and the device where they have changed."""
+        """Log and publish the state, the delay, the device and the recording if they changed."""
         self._announce_state()
         self._announce_device()
+        self._announce_recording()
         if session := self._playback.session:
             self._announce_delay(session)
             self._announce_input(session)
@@ -90,6 +93,15 @@ class Announcer:
         if (device := self._playback.device.status()) != self._device:
             self._device = device
             self._bulletin.publish(DeviceChanged(**vars(device)))
+
+    def _announce_recording(self) -> None:
+        if (recording := self._seen_recording()) != self._recording:
+            self._recording = recording
+            self._bulletin.publish(recording)
+
+    def _seen_recording(self) -> RecordingChanged:
+        seen = vars(self._playback.recordings.status())
+        return RecordingChanged(**{key: seen[key] for key in RecordingChanged.__annotations__})
 
     def _announce_delay(self, session: Session) -> None:
         if session.rt.delay != self._delay:

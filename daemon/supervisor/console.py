@@ -8,10 +8,12 @@ from stemd.daemon.control.bulletin import Bulletin
 from stemd.daemon.control.events import BypassSwitched
 from stemd.daemon.control.interfaces.midi_control import MidiControl
 from stemd.daemon.control.interfaces.midi_section import MidiSection
-from stemd.daemon.control.replies import Device, Reloaded, Status
+from stemd.daemon.control.replies import Device, Recording, Reloaded, Status
 from stemd.daemon.control.steerable import no_page
 from stemd.daemon.errors import StemdError
 from stemd.daemon.presets import PresetName
+from stemd.daemon.record_wish import RecordWish
+from stemd.daemon.recording.recorder import Progress
 from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.supervisor.calls import Calls
 from stemd.daemon.supervisor.playback import Playback
@@ -89,6 +91,31 @@ class Console:
         """Begin to be a sound device, or none; return what there is now."""
         return self._calls.add(lambda: self._device(mode))
 
+    def record(self, on: bool | None, wish: RecordWish) -> "Future[Recording]":
+        """Begin or end a recording; done when its files are open, or closed."""
+        recorded: Future[Recording] = Future()
+
+        def begun(asked: "Future[Future[Progress]]") -> None:
+            if error := asked.exception():
+                recorded.set_exception(error)
+            else:
+                asked.result().add_done_callback(written)
+
+        def written(done: "Future[Progress]") -> None:
+            if error := done.exception():
+                recorded.set_exception(error)
+            else:
+                self._calls.add(self._playback.recordings.status).add_done_callback(shown)
+
+        def shown(asked: "Future[Recording]") -> None:
+            if error := asked.exception():
+                recorded.set_exception(error)
+            else:
+                recorded.set_result(asked.result())
+
+        self._calls.add(lambda: self._record(on, wish)).add_done_callback(begun)
+        return recorded
+
     def reload(self, preset: PresetName | None = None) -> "Future[Reloaded]":
         """Read the configuration again; see `Reloader.reload`."""
         return self._reloader.reload(preset)
@@ -129,6 +156,11 @@ class Console:
         if mode:
             self._playback.set_device(mode)
         return self._playback.device.status()
+
+    def _record(self, on: bool | None, wish: RecordWish) -> "Future[Progress]":
+        playback = self._playback
+        section = playback.config.recording
+        return playback.recordings.switch(on, wish, section, playback.session)
 
     def _learn(self, wish: Binding, learned: "Future[Binding]") -> None:
         if not self._playback.config.midi.enabled:

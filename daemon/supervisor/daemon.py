@@ -118,6 +118,7 @@ class Daemon:
         finally:
             self._notifier.stopping()
             self._calls.end()
+            self.playback.recordings.close()
             self.saver.close()
 
     def _make_first_plan(self) -> bool:
@@ -194,6 +195,7 @@ class Daemon:
                 session.tick(events, monotonic())
                 ticked = monotonic()
             self.playback.follow_stems()
+            self.playback.recordings.look(session)
             midi.follow(Event.MIDI in events, session.rt.read_midi)
             self._work()
             device.look(session.client, session.is_warm, monotonic())

@@ -13,6 +13,7 @@ from stemd.daemon.ports import STEMS, StemName, outputs_of
 from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.supervisor.changes import Change, Setup
 from stemd.daemon.supervisor.plan import Plan
+from stemd.daemon.supervisor.recordings import Recordings
 from stemd.daemon.supervisor.session import ServerGoneError, Session
 from stemd.daemon.supervisor.state import State
 
@@ -42,6 +43,7 @@ class Playback:
         Knows which stems there are.
     patchbay : Patchbay
     device : SoundDevice
+    recordings : Recordings
     is_bypassed : bool
     """
 
@@ -60,6 +62,7 @@ class Playback:
         self.device = SoundDevice(
             device or config.jack.device, self.patchbay, config.jack.server_name
         )
+        self.recordings = Recordings(self.wake)
         self.is_bypassed = is_bypassed
         self._mixed: tuple[Session | None, tuple[str, ...]] = (None, ())
 
@@ -111,6 +114,7 @@ class Playback:
 
     def end(self) -> None:
         """Forget the session, so that nothing holds it while the next one is made."""
+        self.recordings.session_ends()
         self.session = None
         self.device.end()
         self.follow_stems()

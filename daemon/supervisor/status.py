@@ -169,6 +169,7 @@ def describe(playback: Playback, figures: Figures) -> Status:
         trouble=figures.trouble or None,
         not_open=dict(figures.not_open),
         device=playback.device.status(),
+        recording=playback.recordings.status(),
         server=None,
     )
     return _joined(status, session, playback.patchbay, figures) if session else status

@@ -14,6 +14,7 @@ from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.events import DeviceChanged, StateChanged
 from stemd.daemon.control.interfaces.web_server import WebServer
 from stemd.daemon.graph.private_server import private_server
+from stemd.daemon.record_wish import RecordWish
 from waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.browsers
@@ -166,6 +167,18 @@ def test_the_sound_device_is_switched(daemon, page):
     assert page.inner_text("#device-help") == "WirePlumber is older"
 
 
+def test_a_recording_is_begun_and_ended(daemon, page):
+    for on in (True, False):
+        page.click("#record")
+        wait_until(lambda on=on: daemon.is_recording is on)
+        shows(page, "#record", "aria-pressed", str(on).lower())
+    daemon.record(True, RecordWish(folder="/takes/1"))
+    shows(page, "#record", "aria-pressed", "true")
+    wait_until(lambda: page.inner_text("#recording") == "2 s in /takes/1")
+    daemon.record(True, RecordWish(auto=True))
+    wait_until(lambda: page.inner_text("#recording") == "waits for sound")
+
+
 def test_levels_state_and_delay_are_shown(daemon, page):
     wait_until(lambda: page.get_attribute("[data-meter=in]", "aria-valuenow") == "-6")
     level = page.locator("[data-meter=in] i").bounding_box()["width"]
@@ -187,7 +200,7 @@ def test_the_keyboard_reaches_everything(daemon, page):
             break
         reached.append(name)
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
-        if name in ("less-voice", "bypass") or name.startswith(("Mute", "Solo")):
+        if name in ("less-voice", "bypass", "record") or name.startswith(("Mute", "Solo")):
             before = page.evaluate(PRESSED)
             page.keyboard.press("Space")
             wait_until(lambda before=before: page.evaluate(PRESSED) != before)
@@ -204,7 +217,7 @@ def test_the_keyboard_reaches_everything(daemon, page):
         for stem in ("vocals", "accompaniment")
         for before, after in (("", " gain"), ("Mute ", ""), ("Solo ", ""))
     ]
-    assert reached == ["less-voice", "bypass", *stems, "preset", *DEVICE]
+    assert reached == ["less-voice", "bypass", *stems, "preset", *DEVICE, "record"]
     assert daemon.is_bypassed
 
 

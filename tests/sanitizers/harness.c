@@ -35,6 +35,7 @@ static uint32_t frame_time;
 static rt_t *rt;
 static atomic_int ended;
 static _Atomic uint64_t finite_cycles;
+static uint64_t taped_frames;
 
 static void *get_buffer(void *port, uint32_t nframes)
 {
@@ -134,6 +135,29 @@ static void *notify(void *arg)
     return NULL;
 }
 
+/* Record for a while, again and again, and read what is taped. */
+static void *record(void *arg)
+{
+    static float block[INPUTS + 2][4096];
+    static const uint8_t slots[] = {1, 3};
+    (void)arg;
+    for (int n = 0; !ended; n++) {
+        rt_tape_t *tape = rt_tape_new(INPUTS, 2, slots, 1 << 17, n % 2);
+        if (!tape)
+            abort();
+        rt_set_tape(rt, tape);
+        for (uint32_t frames = 0; frames < 1 << 17 && !ended; nap(500))
+            for (uint32_t read; (read = rt_tape_read(tape, block[0], 4096, 4096)); frames += read)
+                taped_frames += read;
+        rt_set_tape(rt, NULL);
+        while (!rt_let_cycle_end(rt))
+            ;
+        rt_tape_lost(tape);
+        rt_tape_free(tape);
+    }
+    return NULL;
+}
+
 typedef struct {
     rt_link_t *link;
     pthread_t thread;
@@ -217,7 +241,7 @@ static void use_everything(uint32_t n, engine_t *engine)
 
 int main(void)
 {
-    pthread_t server, notifier;
+    pthread_t server, notifier, recorder;
     rt = rt_new(INPUTS, OUTPUTS, 48000, 960);
     rt_server_t calls = {
         .port_get_buffer = (uintptr_t)get_buffer,
@@ -236,6 +260,7 @@ int main(void)
     rt_attach(rt, playing->link);
     pthread_create(&server, NULL, serve, NULL);
     pthread_create(&notifier, NULL, notify, NULL);
+    pthread_create(&recorder, NULL, record, NULL);
     uint32_t withdrawn = 0;
     for (uint32_t n = 0; n < LINKS; n++) {
         engine_t *coming = start();
@@ -253,11 +278,12 @@ int main(void)
     ended = 1;
     pthread_join(server, NULL);
     pthread_join(notifier, NULL);
+    pthread_join(recorder, NULL);
     rt_counters_t counters;
     rt_counters(rt, &counters);
-    printf("%u cycles, %u xruns, %u links withdrawn\n", (unsigned)counters.periods,
-           (unsigned)counters.xruns, withdrawn);
-    if (finite_cycles != counters.periods || !withdrawn || !counters.bad_outputs)
+    printf("%u cycles, %u xruns, %u links withdrawn, %u frames taped\n", (unsigned)counters.periods,
+           (unsigned)counters.xruns, withdrawn, (unsigned)taped_frames);
+    if (finite_cycles != counters.periods || !withdrawn || !counters.bad_outputs || !taped_frames)
         return 3;
     rt_detach(rt);
     end(playing);

@@ -33,7 +33,7 @@ FLAGS = {
 PRELOADED = ("libasan.so", "libubsan.so")
 
 TESTS = (
-    *("engine/test_link.py", "engine/test_separation.py"),
+    *("engine/test_link.py", "engine/test_tape.py", "engine/test_separation.py"),
     *("control/interfaces/test_midi_control.py", "graph/test_jack.py"),
 )
 
@@ -91,7 +91,11 @@ OVERRUNS = (
     "c <= 16; c++) {\n        uintptr_t port",
 )
 LEAKS = ("link.c", "    free(link->in.data);\n", "")
-RACES = ("ring.h", "memory_order_acquire", "memory_order_relaxed")
+RACES = (
+    "ring.h",
+    "atomic_load_explicit(counter, memory_order_acquire)",
+    "atomic_load_explicit(counter, memory_order_relaxed)",
+)
 OVERFLOWS = ("rt.c", "(int32_t)(now - rt->next_frame_time)", "INT32_MAX + (int32_t)nframes")
 
 

@@ -106,7 +106,7 @@ class ControlServer:
             return
         self._served += 1
         try:
-            door = Door(self._pace)
+            door = Door(self._pace, may_name_folders=True)
             await door.turn()
             await Conversation(self._daemon, _Lines(reader, writer), door).hold()
         finally:

@@ -18,6 +18,7 @@ from stemd.daemon.control.protocol import Request, RequestError
 from stemd.daemon.control.replies import Bypassed, Page
 from stemd.daemon.control.steerable import Steerable, UnknownStemError, set_strip
 from stemd.daemon.errors import StemdError
+from stemd.daemon.record_wish import RecordWish
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +147,14 @@ class Conversation:
                 return Bypassed(on=await _result(self._daemon.bypass(request.on)))
             case protocol.Device():
                 return await _result(self._daemon.device(request.mode))
+            case protocol.Record():
+                how = request.model_dump(exclude={"do", "id", "on"})
+                return await _result(self._daemon.record(request.on, RecordWish(**how)))
+        return await self._manage(request)
+
+    async def _manage(self, request: Request) -> object:
+        """Do what is asked of the daemon itself."""
+        match request:
             case protocol.Learn():
                 return await self._learn(request)
             case protocol.Reload():

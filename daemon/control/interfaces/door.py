@@ -7,7 +7,7 @@ from hmac import compare_digest
 from time import monotonic
 
 from stemd.daemon.control.pace import Pace
-from stemd.daemon.control.protocol import Login, Request, RequestError
+from stemd.daemon.control.protocol import Login, Record, Request, RequestError
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,8 @@ class Door:
         The client's.
     on_open : callable, optional
         Called when the client has sent the password.
+    may_name_folders : bool
+        Whether the client may have stemd write wherever its user may.
 
     Attributes
     ----------
@@ -108,12 +110,14 @@ class Door:
         password: Password | None = None,
         address: str = "",
         on_open: Callable[[], None] = lambda: None,
+        may_name_folders: bool = False,
     ) -> None:
         self.is_open = password is None
         self._on_open = on_open
         self._pace = pace
         self._password = password
         self._address = address
+        self._may_name_folders = may_name_folders
 
     async def turn(self) -> None:
         """Wait until the next request may be answered."""
@@ -126,7 +130,7 @@ class Door:
         Raises
         ------
         RequestError
-            The password is wrong, or the client must log in first.
+            The password is wrong, or the client must log in first, or it may not ask for that.
         """
         if isinstance(request, Login):
             if self._password:
@@ -136,4 +140,8 @@ class Door:
         elif not self.is_open:
             raise RequestError(
                 "login", 'log in first: {"do": "login", "password": "…"}', request.id
+            )
+        elif isinstance(request, Record) and request.folder and not self._may_name_folders:
+            raise RequestError(
+                "request", "folder: only over the control socket; set recording.folder", request.id
             )

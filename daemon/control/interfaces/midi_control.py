@@ -11,7 +11,7 @@ from typing import NamedTuple
 from stemd.daemon.control.bindings import FIRST_FINE, LAST_CC, Binding, with_learned
 from stemd.daemon.control.events import ControllerLearned
 from stemd.daemon.control.mixer import decibels_at, position_of
-from stemd.daemon.control.steerable import Steerable, UnknownStemError, set_strip
+from stemd.daemon.control.steerable import Steerable, UnknownStemError, record, set_strip
 from stemd.daemon.errors import StemdError
 
 log = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ class MidiControl:
             return
         stem, what = binding.stem, binding.does
         if stem is None:
-            self._batch.bypass(None if binding.toggles else pressed)
+            self._batch.switch(what, None if binding.toggles else pressed)
         else:
             was_on = getattr(self._batch.strips[stem], what)
             self._batch.set(stem, what, not was_on if binding.toggles else pressed)
@@ -199,27 +199,39 @@ class _Batch:
         self.strips = daemon.mixer.strips()
         self._daemon = daemon
         self._changes: dict[str, dict[str, float | bool]] = {}
-        self._bypass: bool | None = None
-        self._changes_over = False
+        self._switches: dict[str, _Switch] = {}
 
     def set(self, stem: str, what: str, value: float | bool) -> None:
         """Change the gain, mute or solo of a strip."""
         self._changes.setdefault(stem, {})[what] = value
         self.strips[stem] = self.strips[stem].model_copy(update={what: value})
 
-    def bypass(self, on: bool | None) -> None:
-        """Switch bypass on or off; for None, to the other state."""
+    def switch(self, what: str, on: bool | None) -> None:
+        """Switch bypass or the recording on or off; for None, to the other state."""
+        switch = self._switches.setdefault(what, _Switch())
         if on is None:
-            self._changes_over = not self._changes_over
+            switch.changes_over = not switch.changes_over
         else:
-            self._bypass, self._changes_over = on, False
+            switch.on, switch.changes_over = on, False
 
     def apply(self) -> None:
-        """Apply the changes to the stems and to bypass."""
+        """Apply the changes to the stems, to bypass and to the recording."""
         for stem, change in self._changes.items():
             with suppress(UnknownStemError):  # it went meanwhile
                 set_strip(self._daemon, stem, change)
-        if self._bypass is not None:
-            self._daemon.bypass(self._bypass != self._changes_over)
-        elif self._changes_over:
-            self._daemon.bypass(None)
+        for what, switch in self._switches.items():
+            if switch.on is None and not switch.changes_over:
+                continue
+            on = None if switch.on is None else switch.on != switch.changes_over
+            if what == "record":
+                record(self._daemon, on)
+            else:
+                self._daemon.bypass(on)
+
+
+@dataclass
+class _Switch:
+    """What several presses come to."""
+
+    on: bool | None = None
+    changes_over: bool = False

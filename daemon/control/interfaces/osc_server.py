@@ -1,7 +1,8 @@
 """Steering by OSC: the verbs of the control socket as addresses, over UDP.
 
 ``/stemd/STEM/gain`` (dB), ``/stemd/STEM/fader`` (0 to 1), ``/stemd/STEM/mute``,
-``/stemd/STEM/solo``, ``/stemd/bypass`` (0 or 1), ``/stemd/reload``, ``/stemd/stop``.
+``/stemd/STEM/solo``, ``/stemd/bypass``, ``/stemd/record`` (0 or 1), ``/stemd/reload``,
+``/stemd/stop``.
 (Wright and Freed, "Open Sound Control 1.0", 2002; the library reads messages, and nothing else of
 it is used: patterns in addresses, and times of bundles, would let a stranger keep stemd busy.)
 """
@@ -18,7 +19,7 @@ from stemd.daemon.control.interfaces.osc_messages import messages_in
 from stemd.daemon.control.interfaces.osc_section import OscSection
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
 from stemd.daemon.control.pace import Pace
-from stemd.daemon.control.steerable import Steerable, UnknownStemError, set_strip
+from stemd.daemon.control.steerable import Steerable, UnknownStemError, record, set_strip
 from stemd.daemon.engine.scheduling import steering_thread
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,9 @@ class OscServer:
             case ["", "stemd", "bypass"]:
                 if (value := _number(message)) is not None:
                     self._daemon.bypass(value != 0)
+            case ["", "stemd", "record"]:
+                if (value := _number(message)) is not None:
+                    record(self._daemon, value != 0)
             case ["", "stemd", stem, ("gain" | "fader" | "mute" | "solo") as what]:
                 if (value := _number(message)) is not None:
                     self._set(stem, what, value)

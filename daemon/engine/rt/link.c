@@ -205,28 +205,13 @@ void rt_link_wait(rt_link_t *link, uint32_t timeout_ms)
         ;
 }
 
-/* The server's thread overwrites what is older than the ring. Whatever it may have touched while
- * we copied is silence, so every frame is there, in its place, and no frame is torn. */
 uint32_t rt_link_read(rt_link_t *link, float *dst, uint32_t stride, uint32_t max)
 {
-    uint64_t position = get(&link->in.read);
-    uint64_t there = get(&link->in.written) - position;
-    uint32_t most = max < stride ? max : stride;
-    most = most < link->in.capacity ? most : link->in.capacity;
-    uint32_t frames = there < most ? (uint32_t)there : most;
-    for (uint32_t c = 0; c < link->in.channels; c++)
-        ring_copy_out(&link->in, c, position, dst + (size_t)c * stride, frames);
-    atomic_thread_fence(memory_order_acquire);
-    uint64_t safe = get(&link->in.written) + CHUNK;
-    safe = safe > link->in.capacity ? safe - link->in.capacity : 0;
-    uint64_t behind = safe > position ? safe - position : 0;
-    uint32_t lost = behind < frames ? (uint32_t)behind : frames;
-    if (lost) {
-        for (uint32_t c = 0; c < link->in.channels; c++)
-            memset(dst + (size_t)c * stride, 0, lost * sizeof(float));
+    uint32_t frames = ring_look(&link->in, dst, stride, max);
+    uint64_t touched = get(&link->in.written) + CHUNK;
+    uint32_t lost = ring_take(&link->in, dst, stride, frames, touched);
+    if (lost)
         add(&link->lost_frames, lost);
-    }
-    set(&link->in.read, position + frames);
     return frames;
 }
 

@@ -75,3 +75,34 @@ static inline void ring_copy_out(const ring_t *ring, uint32_t c, uint64_t positi
     memcpy(dst, data + (position & (ring->capacity - 1)), first * sizeof(float));
     memcpy(dst + first, data, (frames - first) * sizeof(float));
 }
+
+/* The reader: copy up to max frames of each channel, channel c to dst + c * stride, and return how many.
+ * The writer may have overwritten what is older than the ring meanwhile: ring_take() says. */
+static inline uint32_t ring_look(const ring_t *ring, float *dst, uint32_t stride, uint32_t max)
+{
+    uint64_t position = get(&ring->read);
+    uint64_t there = get(&ring->written) - position;
+    uint32_t most = max < stride ? max : stride;
+    most = most < ring->capacity ? most : ring->capacity;
+    uint32_t frames = there < most ? (uint32_t)there : most;
+    for (uint32_t c = 0; c < ring->channels; c++)
+        ring_copy_out(ring, c, position, dst + (size_t)c * stride, frames);
+    atomic_thread_fence(memory_order_acquire);
+    return frames;
+}
+
+/* The reader: go on by the frames that were copied. Whatever the writer, who has got as far as
+ * `touched`, may have overwritten is silence, so every frame is there, in its place, and no frame is
+ * torn. Returns how many frames that were. */
+static inline uint32_t ring_take(ring_t *ring, float *dst, uint32_t stride, uint32_t frames,
+                                 uint64_t touched)
+{
+    uint64_t position = get(&ring->read);
+    uint64_t safe = touched > ring->capacity ? touched - ring->capacity : 0;
+    uint64_t behind = safe > position ? safe - position : 0;
+    uint32_t lost = behind < frames ? (uint32_t)behind : frames;
+    for (uint32_t c = 0; lost && c < ring->channels; c++)
+        memset(dst + (size_t)c * stride, 0, lost * sizeof(float));
+    set(&ring->read, position + frames);
+    return lost;
+}

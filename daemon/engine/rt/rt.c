@@ -3,6 +3,7 @@
 #include "libjack.h"
 #include "midi.h"
 #include "ports.h"
+#include "tape.h"
 
 #include <float.h>
 #include <math.h>
@@ -30,6 +31,7 @@ struct rt {
     _Atomic(rt_link_t *) arriving; /* attached, and not yet seen by the server's thread */
     _Atomic(rt_link_t *) coming;   /* warms up unheard, then fades in */
     _Atomic(rt_link_t *) playing;
+    _Atomic(rt_tape_t *) tape;
     counter_t delay; /* of the link that plays, else of the one that is to */
     float arrived; /* 0: what plays is heard; 1: what comes is; between: a cross-fade */
     gain_t gains[RT_MAX_CHANNELS];
@@ -93,6 +95,11 @@ void rt_set_out_port(rt_t *rt, uint32_t output, uintptr_t port)
         rt->out_ports[output] = port;
 }
 
+void rt_set_tape(rt_t *rt, rt_tape_t *tape)
+{
+    rt->tape = tape;
+}
+
 /* Not for ever: in a bounce a cycle may be waiting for an engine. */
 int rt_let_cycle_end(rt_t *rt)
 {
@@ -124,6 +131,7 @@ typedef struct {
     void *midi;
     uint32_t outputs;              /* that have ports: */
     uint8_t slots[RT_MAX_CHANNELS]; /* their numbers */
+    rt_tape_t *tape;               /* NULL: there is none */
 } buffers_t;
 
 /* Where nothing is heard, a gain needs no time to change. */
@@ -155,6 +163,7 @@ static void fetch_buffers(rt_t *rt, uint32_t nframes, buffers_t *buffers)
             settle(&rt->gains[c]);
     }
     buffers->midi = fetch_buffer(rt, rt->midi.port, nframes);
+    buffers->tape = rt->tape;
 }
 
 static void note_peak(_Atomic float *peak, const float *samples, uint32_t frames)
@@ -168,18 +177,20 @@ static void note_peak(_Atomic float *peak, const float *samples, uint32_t frames
         atomic_store_explicit(peak, highest, memory_order_relaxed);
 }
 
-static void hear(rt_t *rt, rt_link_t *const *links, float *const *sources, uint32_t nframes)
+static void hear(rt_t *rt, rt_link_t *const *links, const buffers_t *buffers, uint32_t nframes)
 {
     chunk_t chunk;
     for (uint32_t done = 0, frames; done < nframes; done += frames) {
         frames = nframes - done < CHUNK ? nframes - done : CHUNK;
         uint32_t bad = 0;
         for (uint32_t c = 0; c < rt->inputs; c++) {
-            if (sources[c])
-                bad += sanitise(chunk.samples[c], sources[c] + done, frames, FLT_MIN);
+            if (buffers->in[c])
+                bad += sanitise(chunk.samples[c], buffers->in[c] + done, frames, FLT_MIN);
             else
                 memset(chunk.samples[c], 0, frames * sizeof(float));
             note_peak(&rt->in_peaks[c], chunk.samples[c], frames);
+            if (buffers->tape)
+                tape_input(buffers->tape, c, done, chunk.samples[c], frames);
         }
         if (bad)
             add(&rt->bad_samples, bad);
@@ -244,14 +255,20 @@ static void mix(const rt_t *rt, const rt_link_t *link, const buffers_t *heard, c
     }
 }
 
-/* Give a port what it plays; return how many samples were bad. */
-static uint32_t give(rt_t *rt, uint32_t slot, float *samples, float *port, uint32_t frames)
+/* Give a port what it plays from a frame of the cycle on; return how many samples were bad. */
+static uint32_t give(rt_t *rt, uint32_t slot, float *samples, const buffers_t *heard, uint32_t at,
+                     uint32_t frames)
 {
+    rt_tape_t *tape = heard->tape;
+    if (tape && tape->before_gains)
+        tape_output(tape, slot, at, samples, frames);
     ramp(&rt->gains[slot], rt->ramp, samples, frames);
     uint32_t bad = sanitise(samples, samples, frames, 0);
     note_peak(&rt->out_peaks[slot], samples, frames);
-    if (port)
-        memcpy(port, samples, frames * sizeof(float));
+    if (tape && !tape->before_gains)
+        tape_output(tape, slot, at, samples, frames);
+    if (heard->out[slot])
+        memcpy(heard->out[slot] + at, samples, frames * sizeof(float));
     return bad;
 }
 
@@ -284,8 +301,7 @@ static void play(rt_t *rt, rt_link_t *playing, rt_link_t *coming, const buffers_
             blend(rt, heard, &out, &other, (is_withdrawn ? -1.0f : 1.0f) / (float)coming->fade, frames);
         for (uint32_t n = 0; n < heard->outputs; n++) {
             uint32_t slot = heard->slots[n];
-            float *port = heard->out[slot];
-            bad += give(rt, slot, out.samples[slot], port ? port + done : NULL, frames);
+            bad += give(rt, slot, out.samples[slot], heard, done, frames);
         }
         if (bad)
             add(&rt->bad_outputs, bad);
@@ -404,13 +420,17 @@ NONBLOCKING static int on_process(uint32_t nframes, void *arg)
     fetch_buffers(rt, nframes, &buffers);
     if (buffers.midi && midi_hear(&rt->midi, buffers.midi))
         tell(rt, RT_MIDI);
-    hear(rt, links, buffers.in, nframes);
+    if (buffers.tape)
+        tape_begin(buffers.tape, nframes);
+    hear(rt, links, &buffers, nframes);
     if (rt->freewheeling)
         for (int i = 0; i < 2; i++)
             if (links[i]) {
                 BLOCKING(link_await(links[i], nframes);) /* a bounce is not in real time */
             }
     play(rt, links[0], links[1], &buffers, nframes);
+    if (buffers.tape)
+        tape_end(buffers.tape);
     uint64_t took = now_ns() - began;
     if (took > get(&rt->worst_ns) && !rt->freewheeling)
         set(&rt->worst_ns, took);

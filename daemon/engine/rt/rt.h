@@ -14,6 +14,7 @@
 
 typedef struct rt rt_t;
 typedef struct rt_link rt_link_t;
+typedef struct rt_tape rt_tape_t;
 
 /* ---- links ---- */
 
@@ -67,6 +68,20 @@ void rt_link_hold(rt_link_t *link, int hold);
 void rt_link_counters(const rt_link_t *link, rt_link_counters_t *out);
 /* Let a freewheeling rt_process() that waits for the engine go on without it. */
 void rt_link_release(rt_link_t *link);
+
+/* ---- tapes ---- */
+
+/* A ring of what is heard at the inputs and what leaves the outputs, both in the same cycles, for a
+ * recording. Any thread; NULL when there is no memory, or when the sizes are none: the capacity is a
+ * power of two, of more frames than the longest cycle.
+ * slots: which of the client's outputs are taped. before_gains: without the gains. */
+rt_tape_t *rt_tape_new(uint32_t inputs, uint32_t outputs, const uint8_t *slots, uint32_t capacity,
+                       int before_gains);
+void rt_tape_free(rt_tape_t *tape);
+/* One thread. Fetch up to max frames of each input, then of each output, channel c at
+ * dst + c * stride; 0: no more now. What is older than the ring is silence, and counted. */
+uint32_t rt_tape_read(rt_tape_t *tape, float *dst, uint32_t stride, uint32_t max);
+uint64_t rt_tape_lost(const rt_tape_t *tape);
 
 /* ---- the client ---- */
 
@@ -124,6 +139,9 @@ void rt_bind(rt_t *rt, const rt_server_t *server);
 /* Any thread. Let an output be heard at a port; 0: at none. A cycle that is under way may still use
  * the last one. */
 void rt_set_out_port(rt_t *rt, uint32_t output, uintptr_t port);
+/* Any thread. Tape every cycle from the next one on; NULL: none. A cycle that is under way may still
+ * use the last tape. */
+void rt_set_tape(rt_t *rt, rt_tape_t *tape);
 /* Any thread but the server's. Wait until the cycle that is under way, if any, has ended; 0: it goes on
  * after half a second, as one of a bounce may. */
 int rt_let_cycle_end(rt_t *rt);

@@ -45,6 +45,8 @@ def test_each_request_has_a_method_with_a_typed_reply(daemon, client):
     assert client.bypass()
     assert not client.bypass(False)
     assert client.device("output").mode == client.device().mode == "output"
+    assert client.record(True, folder="/takes").folder == "/takes"
+    assert not client.record().on
     learned = client.learn("gain", "vocals", fine=True)
     assert learned == daemon.wish.model_copy(update={"cc": 21, "channel": 1})
     daemon.reloaded = Reloaded(changed=["separation.preset"], at_next_start=[])

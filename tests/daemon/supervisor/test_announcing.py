@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+import statuses
 from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.replies import Recording
 from stemd.daemon.ports import UNCONNECTED
 from stemd.daemon.supervisor import announcing
 from stemd.daemon.supervisor.announcing import CONNECT_S, Announcer
@@ -27,6 +29,7 @@ def test_inputs_that_stay_unconnected_are_told_once(monkeypatch, caplog, destina
         session=session,
         state="playing",
         device=SimpleNamespace(status=lambda: None),
+        recordings=SimpleNamespace(status=lambda: Recording(**statuses.WAITING["recording"])),
         patchbay=SimpleNamespace(connections={("player:out_1", destination)}),
     )
     announcer = Announcer(playback, Bulletin())

@@ -124,7 +124,7 @@ const events = {
     }
   },
   device: follow,
-  state: look, delay: look, client: look,
+  state: look, delay: look, client: look, recording: look,
   reload: ({ error }) => { complain(error); look(); },
 };
 
@@ -139,6 +139,8 @@ async function refresh() {
   complain(complaint);
   press(id("bypass"), status.bypass);
   follow(status.device);
+  press(id("record"), status.recording.on);
+  id("recording").textContent = recorded(status.recording);
   if (id("change").disabled) id("preset").value = status.preset;
   id("figures").textContent = figures(status);
   arrange(Object.keys(status.mixer));
@@ -151,6 +153,14 @@ function follow({ mode, in_effect, trouble }) {
   for (const button of id("device").children) press(button, button.value === mode);
   const pending = mode === "off" ? "ending …" : "starting …";
   id("device-help").textContent = trouble ?? (in_effect === mode ? DEVICE_HELP[mode] : pending);
+}
+
+function recorded({ on, taking, folder, seconds, lost_frames, trouble }) {
+  if (trouble) return trouble;
+  if (on && !taking) return "waits for sound";
+  if (!folder) return "";
+  const lost = lost_frames ? `, ${lost_frames} frames lost` : "";
+  return `${seconds.toFixed(0)} s in ${folder}${lost}`;
 }
 
 function figures({ networks, load, blocks, server }) {
@@ -268,6 +278,8 @@ id("less-voice").addEventListener("click", () => {
 });
 
 id("bypass").addEventListener("click", () => command("bypass", { on: !isPressed(id("bypass")) }));
+
+id("record").addEventListener("click", () => command("record", { on: !isPressed(id("record")) }));
 
 for (const button of id("device").children) {
   button.addEventListener("click", () => command("device", { mode: button.value }));

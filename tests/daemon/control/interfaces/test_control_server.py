@@ -37,6 +37,7 @@ from stemd.daemon.control.protocol import LONGEST_LINE, RequestError
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph.server_watch import open_sockets
 from stemd.daemon.ports import STEMS
+from stemd.daemon.record_wish import RecordWish
 from waiting import PATIENCE_S, wait_until
 
 PLAYING = status()
@@ -118,6 +119,10 @@ def test_each_verb_reaches_the_daemon(client, daemon):
     assert client.ask("bypass", on=False) == {"on": False}
     assert client.ask("device", mode="all")["mode"] == "all"
     assert client.ask("device") == {"mode": "all", "in_effect": "off", "trouble": None}
+    wish = {"folder": "/takes", "format": "flac", "before_faders": True, "auto": True}
+    assert client.ask("record", on=True, **wish)["folder"] == "/takes"
+    assert daemon.record_wish == RecordWish(**wish)
+    assert not client.ask("record")["on"]
     assert client.ask("reload") == {"changed": [], "at_next_start": []}
     assert not daemon.stopped.is_set()
     assert client.ask("stop") == {}
@@ -198,10 +203,12 @@ def test_a_refusal_says_why(client, daemon):
         (
             b"{}",
             "request",
-            "do: must be one of bypass, device, learn, login, reload, set, status, stop, subscribe",
+            "do: must be one of bypass, device, learn, login, record, reload, set, status, stop, "
+            "subscribe",
         ),
         (b'{"do": "fly"}', "request", "do: must be one of"),
         (b'{"do": "set"}', "request", "stem: is missing"),
+        (b'{"do": "record", "folder": "takes"}', "request", "folder: must be an absolute path"),
         (b'{"do": "set", "stem": "tuba"}', "request", "stem: must be 'vocals', 'drums'"),
         (
             b'{"do": "set", "stem": "bass", "gain": NaN}',
@@ -426,7 +433,9 @@ json_values = st.recursive(
 )
 requests = st.fixed_dictionaries(
     {
-        "do": st.sampled_from(["status", "set", "bypass", "device", "reload", "stop", "subscribe"])
+        "do": st.sampled_from(
+            ["status", "set", "bypass", "device", "record", "reload", "stop", "subscribe"]
+        )
         | json_values
     },
     optional={

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fake_daemon import FakeDaemon
+from fake_daemon import FakeDaemon, done
 from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.events import ControllerLearned, StripChanged
 from stemd.daemon.control.interfaces.midi_control import BATCH_S, CONTROL_CHANGE, MidiControl
@@ -273,11 +273,33 @@ def test_any_messages_are_borne(messages):
         assert OFF_DB <= strip.gain <= decibels_at(1)
 
 
+def test_a_recording_is_begun_and_ended_by_a_button(desk):
+    midi = desk(Binding(cc=30, does="record", toggles=True), Binding(cc=31, does="record"))
+    for messages, recording in (
+        ([change(30, 127)], True),
+        ([change(30, 0)], True),
+        ([change(31, 0)], False),
+        ([change(31, 127)], True),
+    ):
+        midi.handle(messages)
+        assert midi.daemon.is_recording is recording
+    assert not midi.daemon.is_bypassed
+
+
+def test_why_a_recording_is_impossible_is_logged(desk, monkeypatch, caplog):
+    midi = desk(Binding(cc=31, does="record"))
+    error = done(StemdError("no audio server has been joined"))
+    monkeypatch.setattr(midi.daemon, "record", lambda *_: error)
+    midi.handle([change(31, 127)])
+    assert "recording: no audio server has been joined" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"cc": 7, "does": "gain"}, "stem must be given with gain"),
         ({"cc": 7, "does": "bypass", "stem": "bass"}, "stem must not be given with bypass"),
+        ({"cc": 7, "does": "record", "stem": "bass"}, "stem must not be given with record"),
         ({"cc": 40, "does": "gain", "stem": "bass", "fine": True}, "cc below 32"),
         ({"cc": 7, "does": "mute", "stem": "bass", "fine": True}, "fine is for gain only"),
         ({"cc": 7, "does": "gain", "stem": "bass", "toggles": True}, "toggles is for"),

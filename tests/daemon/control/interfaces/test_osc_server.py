@@ -64,6 +64,10 @@ def test_the_other_verbs(daemon, send):
     wait_until(lambda: daemon.is_bypassed)
     send("/stemd/bypass", 0)
     wait_until(lambda: not daemon.is_bypassed)
+    send("/stemd/record", 1)
+    wait_until(lambda: daemon.is_recording)
+    send("/stemd/record", 0)
+    wait_until(lambda: not daemon.is_recording)
     send("/stemd/stop")
     assert daemon.stopped.wait(PATIENCE_S)
 

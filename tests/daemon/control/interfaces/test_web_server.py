@@ -27,6 +27,7 @@ from stemd.daemon.control.pace import Pace
 from stemd.daemon.control.protocol import LONGEST_LINE, Login, RequestError
 from stemd.daemon.errors import StemdError
 from stemd.daemon.presets import PRESETS
+from stemd.daemon.record_wish import RecordWish
 from waiting import PATIENCE_S, wait_until
 
 PASSWORD = "correct horse/#?"
@@ -427,3 +428,13 @@ def test_the_answer_to_web_without_a_page_says_what_to_do(daemon):
     with pytest.raises(StemdError, match=re.escape("there is no page: set web.port")):
         daemon.page_address()
     assert protocol.parse(b'{"do": "web"}').do == "web"
+
+
+def test_a_page_may_record_but_names_no_folder(daemon, server):
+    with talk(server) as client:
+        assert ask(client, do="record", on=True)["result"]["on"]
+        refused = ask(client, do="record", folder="/etc")
+    assert refused["error"]["code"] == "request"
+    assert refused["error"]["message"].startswith("folder: only over the control socket")
+    assert daemon.is_recording
+    assert daemon.record_wish == RecordWish()

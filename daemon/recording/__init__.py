@@ -1,0 +1,1 @@
+"""Recording the input and the stems into files."""
