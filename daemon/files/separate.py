@@ -114,7 +114,7 @@ def separate(
 ) -> Separated:
     """Write one file for each stem, aligned with the song and of its length and sample rate.
 
-    An encoded file may be padded at its end, and Opus has a rate of its own.
+    An encoded file may be padded at its end, and has a rate that its encoder takes.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from errno import EDQUOT, EISDIR, ENOSPC
+from itertools import chain, count
 from pathlib import Path
 from string import Formatter
 
@@ -61,6 +62,13 @@ def _filled(part: str, fields: Mapping[str, str], stem: str, most_bytes: int) ->
 def _as_text(text: str) -> str:
     """Return a text that UTF-8 can write."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def _can_be_made(path: Path) -> bool:
+    """Whether nothing is there yet, and nothing is in the way of its folders."""
+    if os.path.lexists(path):
+        return False
+    return next(each for each in path.parents if os.path.lexists(each)).is_dir()
 
 
 def origin_of(path: Path) -> str:
@@ -164,26 +172,24 @@ class Destination:
         """Whether all files are there already, of the same song and made in the same way."""
         return all(origin_of(target) == self._origin for target in self.targets(names))
 
-    @property
-    def damage_file(self) -> Path:
-        """The text that says what the song lacked, beside the stems."""
-        template = self.template if "{stem}" in self.template else f"{self.template} {{stem}}"
-        return replace(self, suffix=TEXT, template=template).targets([DAMAGE])[0]
-
     def damage(self) -> str:
         """Return what the song of the files that are there lacked; empty if nothing is noted."""
-        file = self.damage_file
-        if origin_of(file) != self._origin:
+        note = self._note()
+        if not self._is_own(note):
             return ""
-        _, _, damage = file.read_text(errors="replace").partition("\n")
+        _, _, damage = note.read_text(errors="replace").partition("\n")
         return damage.strip()
 
     def note_damage(self, damage: str) -> None:
         """Write what the song lacked beside the stems, or remove what an earlier run wrote."""
+        note = self._note()
         if damage and self.song:
-            write_whole(self.damage_file, f"{MARK}{self._origin}\n{damage}\n".encode())
-        elif origin_of(self.damage_file):
-            self.damage_file.unlink()
+            with _folder(note.parent):
+                write_whole(note, f"{MARK}{_as_text(self.song)}; {DAMAGE}\n{damage}\n".encode())
+        elif self._is_own(note):
+            note.unlink()
+            with suppress(OSError):  # stems are in it, too
+                note.parent.rmdir()
 
     def check_writable(self, names: Iterable[str]) -> None:
         """Raise AudioFileError if the files' folders cannot be written, or made."""
@@ -199,13 +205,24 @@ class Destination:
         """Raise AudioFileError if a file is there that must not be replaced."""
         if self.may_replace:
             return
-        for target in [*self.targets(names), self.damage_file]:
-            is_own = self.song and origin_of(target).startswith(f"{_as_text(self.song)}; ")
-            if os.path.lexists(target) and not is_own:
+        for target in self.targets(names):
+            if os.path.lexists(target) and not self._is_own(target):
                 raise AudioFileError(
                     f"{target} is there already, perhaps of another song: give another folder "
                     "(-o), or replace it (--force)"
                 )
+
+    def _note(self) -> Path:
+        """Return the text that says what the song lacked: the song's own one, or a new one."""
+        template = self.template if "{stem}" in self.template else f"{self.template} {{stem}}"
+        texts = replace(self, suffix=TEXT, template=template)
+        names = chain([DAMAGE], (f"{DAMAGE} {number}" for number in count(2)))
+        notes = (texts.targets([name])[0] for name in names)
+        return next(note for note in notes if self._is_own(note) or _can_be_made(note))
+
+    def _is_own(self, path: Path) -> bool:
+        """Whether a file is one that stemd wrote for this song."""
+        return bool(self.song) and origin_of(path).startswith(f"{_as_text(self.song)}; ")
 
     @property
     def _origin(self) -> str:

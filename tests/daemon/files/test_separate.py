@@ -283,35 +283,83 @@ def test_stems_are_done_that_are_there_whole_and_made_in_the_same_way(tmp_path):
     assert not own(tmp_path, subtype="PCM_24").is_done(["vocals"])
 
 
-@pytest.mark.parametrize("template", ["{stem}", "{file}/{stem}"])
-def test_what_a_damaged_song_lacked_is_known_on_every_file_system(template, tmp_path):
+def write_damaged(destination: Destination, damage: str = "1 s is missing") -> None:
+    with writing_stems(destination, ["vocals"], 44_100, 0, lambda: damage) as (file,):
+        file.write(noise(99))
+
+
+@pytest.mark.parametrize(
+    ("template", "suffix", "note"),
+    [
+        ("{stem}", "wav", "damage.txt"),
+        ("{file}/{stem}", "wav", "01/damage.txt"),
+        ("{stem}/{title}", "wav", "damage/01.txt"),
+        ("{file}", "stem.mp4", "01 damage.txt"),
+    ],
+)
+def test_what_a_damaged_song_lacked_is_known_on_every_file_system(template, suffix, note, tmp_path):
     """A text beside the stems tells it; it ends when the song is whole."""
-    damaged = own(tmp_path, file="01", template=template)
-    with writing_stems(damaged, ["vocals"], 44_100, 0, lambda: "1 s is missing") as (file,):
-        file.write(noise(99))
-    text = damaged.targets(["vocals"])[0].with_name("damage.txt")
-    assert text.read_text().splitlines() == [
-        "stemd: 01.wav, 99 bytes; exact; FLOAT",
-        "1 s is missing",
-    ]
-    assert damaged.damage() == "1 s is missing"
-    assert replace(damaged, settings="fast").damage() == ""
-    with writing_stems(damaged, ["vocals"], 44_100, 0) as (file,):
-        file.write(noise(99))
-    assert damaged.damage() == ""
-    assert not text.exists()
+    damaged = own(tmp_path, file="01", template=template, suffix=suffix)
+    frames = np.zeros((10 if suffix == "stem.mp4" else 2, 4_410), np.float32)
+    for lack in ("1 s is missing", ""):
+        with writing_stems(damaged, ["vocals"], 44_100, 0, lambda lack=lack: lack) as (file,):
+            file.write(frames)
+        assert damaged.damage() == lack
+        if lack:
+            assert (tmp_path / note).read_text().splitlines()[1:] == [lack]
+    assert not list(tmp_path.rglob("*.txt"))
+    assert not (tmp_path / "damage").exists()
 
 
-def test_a_text_of_the_users_is_never_replaced(tmp_path):
+def test_damage_is_the_songs_however_its_stems_are_made(tmp_path):
+    write_damaged(own(tmp_path))
+    write_damaged(own(tmp_path, settings="fast", suffix="flac", subtype="PCM_24"))
+    assert own(tmp_path).is_done(["vocals"])
+    assert own(tmp_path).damage() == "1 s is missing"
+    assert [path.name for path in tmp_path.glob("*.txt")] == ["damage.txt"]
+
+
+def test_a_note_that_an_earlier_stemd_wrote_is_known(tmp_path):
+    (tmp_path / "damage.txt").write_text("stemd: 01.wav, 99 bytes; exact; FLOAT\n1 s is missing\n")
+    assert own(tmp_path).damage() == "1 s is missing"
+
+
+def test_songs_in_one_folder_keep_their_notes(tmp_path):
+    """The files of each have a format of their own."""
+    write_damaged(own(tmp_path))
+    whole = own(tmp_path, "02.wav, 9 bytes", suffix="flac", subtype="PCM_24")
+    write_damaged(whole, "")
+    other = replace(whole, song="03.wav, 9 bytes", suffix="mp3")
+    write_damaged(other, "2 s are missing")
+    damages = [each.damage() for each in (own(tmp_path), whole, other)]
+    assert damages == ["1 s is missing", "", "2 s are missing"]
+
+
+@pytest.mark.parametrize("may_replace", [False, True])
+@pytest.mark.parametrize("damage", ["", "1 s is missing"])
+def test_a_text_of_the_users_is_never_replaced(damage, may_replace, tmp_path):
     (tmp_path / "damage.txt").write_text("what I broke")
-    with (
-        pytest.raises(AudioFileError, match=r"damage.txt is there already, perhaps of another"),
-        writing_stems(own(tmp_path), ["vocals"], 44_100, 0),
-    ):
-        pass
-    with writing_stems(own(tmp_path, may_replace=True), ["vocals"], 44_100, 0):
-        pass
+    damaged = own(tmp_path, may_replace=may_replace)
+    write_damaged(damaged, damage)
     assert (tmp_path / "damage.txt").read_text() == "what I broke"
+    assert damaged.damage() == damage
+    assert (tmp_path / "damage 2.txt").exists() == bool(damage)
+
+
+def test_a_file_of_the_users_where_a_note_needs_a_folder_stays(tmp_path):
+    (tmp_path / "damage").write_text("what I broke")
+    damaged = own(tmp_path, file="01", template="{stem}/{title}")
+    write_damaged(damaged)
+    assert (tmp_path / "damage").read_text() == "what I broke"
+    assert damaged.damage() == "1 s is missing"
+
+
+def test_stems_without_a_song_leave_the_notes_of_songs(tmp_path):
+    """`stemd demo` writes such."""
+    write_damaged(own(tmp_path))
+    with writing_stems(Destination(tmp_path, may_replace=True), ["vocals"], 44_100, 0) as (file,):
+        file.write(noise(99))
+    assert own(tmp_path).damage() == "1 s is missing"
 
 
 @pytest.mark.parametrize(
