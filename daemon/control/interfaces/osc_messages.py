@@ -1,11 +1,15 @@
 """Messages of OSC 1.0 as they come from the network, read with python-osc if they are small."""
 
 import logging
+import struct
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from pythonosc.osc_message import OscMessage, ParseError
 
 log = logging.getLogger(__name__)
+
+Value: TypeAlias = int | float | str
 
 TYPES, MOST_VALUES = b"ifdhsTF", 8
 """Tags of the values that are read, and how many a message has at most: python-osc takes long over
@@ -25,6 +29,22 @@ def messages_in(datagram: bytes) -> Iterator[OscMessage | None]:
         end = SIZE + int.from_bytes(rest[:SIZE], "big")
         yield _read(rest[SIZE:end])
         rest = rest[end:]
+
+
+def encoded(address: str, value: Value) -> bytes:
+    """Return a message with one value."""
+    match value:
+        case int():
+            tag, data = b",i", struct.pack(">i", value)
+        case float():
+            tag, data = b",f", struct.pack(">f", value)
+        case _:
+            tag, data = b",s", _padded(value.encode())
+    return _padded(address.encode()) + _padded(tag) + data
+
+
+def _padded(text: bytes) -> bytes:
+    return text + b"\0" * (4 - len(text) % 4)
 
 
 def _read(part: bytes) -> OscMessage | None:

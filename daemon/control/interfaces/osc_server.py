@@ -1,20 +1,23 @@
 """Steering by OSC: the verbs of the control socket as addresses, over UDP.
 
 ``/stemd/STEM/gain`` (dB), ``/stemd/STEM/fader`` (0 to 1), ``/stemd/STEM/mute``,
-``/stemd/STEM/solo``, ``/stemd/bypass``, ``/stemd/record`` (0 or 1), ``/stemd/reload``,
-``/stemd/stop``.
+``/stemd/STEM/solo``, ``/stemd/bypass``, ``/stemd/record`` (0 or 1; without a value, the other
+state), ``/stemd/reload``, ``/stemd/stop``; ``/stemd/*`` asks for all values, ``/stemd/subscribe``
+for each change too.
 (Wright and Freed, "Open Sound Control 1.0", 2002; the library reads messages, and nothing else of
 it is used: patterns in addresses, and times of bundles, would let a stranger keep stemd busy.)
 """
 
 import logging
 import socket
+from contextlib import ExitStack
+from math import isfinite
 from threading import Event
-from typing import Any
 
 from pythonosc.osc_message import OscMessage
 
 from stemd.daemon.control.interfaces.listening import cannot_listen
+from stemd.daemon.control.interfaces.osc_feedback import Address, Feedback
 from stemd.daemon.control.interfaces.osc_messages import messages_in
 from stemd.daemon.control.interfaces.osc_section import OscSection
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
@@ -61,51 +64,82 @@ class OscServer:
             self._socket.close()
             raise cannot_listen("listen for OSC", "osc", host, port, error) from None
         self.port: int = self._socket.getsockname()[1]
+        self._feedback = Feedback(daemon, self._socket.sendto)
+        self._subscription = ExitStack()
         self._thread = steering_thread(self._listen, OscSection.thread)
 
     def start(self) -> None:
         """Begin to listen."""
         self._thread.start()
+        self._subscription.enter_context(self._daemon.bulletin.subscription(self._feedback.note))
 
     def close(self) -> None:
         """Stop listening."""
+        self._subscription.close()
         self._ending.set()
         self._thread.join()
         self._socket.close()
 
     def _listen(self) -> None:
         while not self._ending.is_set():
+            self._feedback.deliver()
+            self._socket.settimeout(self._feedback.patience_s(LOOK_S))
             try:
-                datagram = self._socket.recv(LONGEST_DATAGRAM)
+                datagram, sender = self._socket.recvfrom(LONGEST_DATAGRAM)
             except TimeoutError:
                 continue
             except OSError as error:
                 log.warning("OSC: nothing can be received: %s", error.strerror)
                 self._ending.wait(LOOK_S)
                 continue
+            self._feedback.renew(sender[0])
             for message in messages_in(datagram):
                 if self._ending.wait(self._pace.take()):
                     return
                 if message:
-                    self._follow(message)
+                    self._follow(message, sender)
 
-    def _follow(self, message: OscMessage) -> None:
-        match message.address.split("/"):
-            case ["", "stemd", "reload"]:
+    def _follow(self, message: OscMessage, sender: Address) -> None:
+        values = list(message)
+        match message.address.split("/"), values:
+            case ["", "stemd", "reload"], _:
                 self._daemon.reload_soon()
-            case ["", "stemd", "stop"]:
+            case ["", "stemd", "stop"], _:
                 self._daemon.stop()
-            case ["", "stemd", "bypass"]:
-                if (value := _number(message)) is not None:
-                    self._daemon.bypass(value != 0)
-            case ["", "stemd", "record"]:
-                if (value := _number(message)) is not None:
-                    record(self._daemon, value != 0)
-            case ["", "stemd", stem, ("gain" | "fader" | "mute" | "solo") as what]:
-                if (value := _number(message)) is not None:
-                    self._set(stem, what, value)
+            case ["", "stemd", ("subscribe" | "unsubscribe" | "*") as what], [] | [int()]:
+                self._answer(what, (sender[0], values[0]) if values else sender)
+            case ["", "stemd", _, "gain" | "fader"], []:
+                self._feedback.query(sender)
+            case ["", "stemd", ("bypass" | "record") as what], [] | [int() | float()]:
+                self._switch(what, values[0] != 0 if values else None)
+            case ["", "stemd", stem, ("mute" | "solo") as what], []:
+                self._change_over(stem, what)
+            case ["", "stemd", stem, ("gain" | "fader" | "mute" | "solo") as what], [
+                int() | float() as value
+            ] if isfinite(value):
+                self._set(stem, what, float(value))
             case _:
-                log.warning("OSC: there is nothing at %.80r", message.address)
+                log.warning("OSC: there is nothing at %.80r with %.80r", message.address, values)
+
+    def _answer(self, what: str, client: Address) -> None:
+        """Do what is asked for the sake of its answers."""
+        match what:
+            case "subscribe":
+                self._feedback.subscribe(client)
+            case "unsubscribe":
+                self._feedback.unsubscribe(client)
+            case _:
+                self._feedback.query(client)
+
+    def _switch(self, what: str, on: bool | None) -> None:
+        if what == "record":
+            record(self._daemon, on)
+        else:
+            self._daemon.bypass(on)
+
+    def _change_over(self, stem: str, what: str) -> None:
+        strip = self._daemon.mixer.strips().get(stem)
+        self._set(stem, what, 0.0 if strip and getattr(strip, what) else 1.0)
 
     def _set(self, stem: str, what: str, value: float) -> None:
         change: dict[str, float | bool]
@@ -120,13 +154,3 @@ class OscServer:
             set_strip(self._daemon, stem, change)
         except UnknownStemError as error:
             log.warning("OSC: %s", error)
-
-
-def _number(message: OscMessage) -> float | None:
-    """Return the one number of a message; None if it has no finite number, or several values."""
-    values: list[Any] = list(message)
-    match values:
-        case [int() | float() as value] if -1e9 < value < 1e9:
-            return float(value)
-    log.warning("OSC %.80r: needs one number (got %.80r)", message.address, values)
-    return None

@@ -12,13 +12,23 @@ from hypothesis import strategies as st
 from pythonosc.osc_message_builder import build_msg
 
 from fake_daemon import FakeDaemon
+from stemd.daemon.control.events import BypassSwitched, StateChanged
 from stemd.daemon.control.interfaces import osc_server
-from stemd.daemon.control.interfaces.osc_messages import MOST_VALUES, messages_in
+from stemd.daemon.control.interfaces.osc_feedback import (
+    DELIVER_S,
+    MOST_SUBSCRIBERS,
+    SUBSCRIBED_S,
+    Feedback,
+)
+from stemd.daemon.control.interfaces.osc_messages import MOST_VALUES, encoded, messages_in
 from stemd.daemon.control.interfaces.osc_server import OscServer
-from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
+from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at, position_of
 from stemd.daemon.control.pace import MESSAGES_PER_S, Pace
 from stemd.daemon.errors import StemdError
+from stemd.daemon.record_wish import RecordWish
 from waiting import PATIENCE_S, wait_until
+
+STEMS = ("vocals", "accompaniment")
 
 
 @pytest.fixture
@@ -68,6 +78,10 @@ def test_the_other_verbs(daemon, send):
     wait_until(lambda: daemon.is_recording)
     send("/stemd/record", 0)
     wait_until(lambda: not daemon.is_recording)
+    send("/stemd/bypass")
+    wait_until(lambda: daemon.is_bypassed)
+    send("/stemd/record")
+    wait_until(lambda: daemon.is_recording)
     send("/stemd/stop")
     assert daemon.stopped.wait(PATIENCE_S)
 
@@ -83,6 +97,11 @@ def test_the_other_verbs(daemon, send):
         ("/stemd/vocals/gain", [12.1]),
         ("/stemd/vocals/fader", [127]),
         ("/stemd/vocals/pan", [1.0]),
+        ("/stemd/tuba/mute", []),
+        ("/stemd/vocals/mute", [1, 2]),
+        ("/stemd/record", ["x"]),
+        ("/stemd/subscribe", [10**6]),
+        ("/stemd/subscribe", [-1]),
         ("/elsewhere", [1]),
     ],
 )
@@ -92,6 +111,147 @@ def test_what_makes_no_sense_changes_nothing(daemon, send, address, values):
     send("/stemd/bypass", 1)
     wait_until(lambda: daemon.is_bypassed)
     assert daemon.mixer.strips() == before
+
+
+@pytest.mark.parametrize("what", ["mute", "solo"])
+def test_without_a_value_a_switch_changes_over(daemon, send, what):
+    for on in (True, False):
+        send(f"/stemd/vocals/{what}")
+        wait_until(lambda on=on: getattr(daemon.mixer.strips()["vocals"], what) is on)
+
+
+class Surface:
+    """A control surface: its fader's positions, as stemd tells them."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.settimeout(PATIENCE_S)
+        self.port = port
+        self.shown: dict[str, object] = {}
+
+    def send(self, address, *values):
+        self.socket.sendto(build_msg(address, values).dgram, ("127.0.0.1", self.port))
+
+    def read_until(self, holds):
+        while not holds(self.shown):
+            (message,) = messages_in(self.socket.recv(1024))
+            (self.shown[message.address],) = list(message)
+
+
+@pytest.fixture
+def surface(port):
+    made = Surface(port)
+    with made.socket:
+        yield made
+
+
+ALL = {
+    *(f"/stemd/{stem}/{what}" for stem in STEMS for what in ("gain", "fader", "mute", "solo")),
+    *("/stemd/bypass", "/stemd/record", "/stemd/state"),
+}
+
+
+@pytest.mark.parametrize("question", ["/stemd/*", "/stemd/vocals/gain", "/stemd/vocals/fader"])
+def test_a_question_has_all_values_as_its_answer(daemon, surface, question):
+    daemon.mixer.set("vocals", gain=-6.0, mute=True)
+    surface.send(question)
+    surface.read_until(lambda shown: shown.keys() == ALL)
+    assert surface.shown["/stemd/vocals/gain"] == -6
+    assert surface.shown["/stemd/vocals/fader"] == pytest.approx(position_of(-6.0))
+    assert surface.shown["/stemd/vocals/mute"] == 1
+    assert surface.shown["/stemd/state"] == "playing"
+
+
+def test_subscribers_see_each_change_until_they_leave(daemon, surface, send):
+    surface.send("/stemd/subscribe")
+    surface.read_until(lambda shown: shown.keys() == ALL)
+    daemon.mixer.set("accompaniment", gain=-3.0, solo=True)
+    surface.read_until(lambda shown: shown["/stemd/accompaniment/solo"] == 1)
+    assert surface.shown["/stemd/accompaniment/gain"] == -3
+    daemon.bypass(True)
+    surface.read_until(lambda shown: shown["/stemd/bypass"] == 1)
+    daemon.record(True, RecordWish())
+    surface.read_until(lambda shown: shown["/stemd/record"] == 1)
+    daemon.bulletin.publish(StateChanged("overloaded"))
+    surface.read_until(lambda shown: shown["/stemd/state"] == "overloaded")
+    surface.send("/stemd/unsubscribe")
+    surface.send("/stemd/vocals/mute")
+    wait_until(lambda: daemon.mixer.strips()["vocals"].mute)
+    surface.socket.settimeout(4 * DELIVER_S)
+    with pytest.raises(TimeoutError):
+        surface.read_until(lambda shown: shown["/stemd/vocals/mute"] == 1)
+
+
+def test_answers_go_to_another_port_where_that_is_wished(daemon, surface, send):
+    send("/stemd/subscribe", surface.socket.getsockname()[1])
+    surface.read_until(lambda shown: shown.keys() == ALL)
+    daemon.mixer.set("vocals", mute=True)
+    surface.read_until(lambda shown: shown["/stemd/vocals/mute"] == 1)
+
+
+class TestFeedback:
+    @pytest.fixture
+    def sent(self):
+        return []
+
+    @pytest.fixture
+    def feedback(self, daemon, sent):
+        self.now = 0.0
+        made = Feedback(daemon, lambda _, client: sent.append(client), lambda: self.now)
+        with daemon.bulletin.subscription(made.note):
+            yield made
+
+    def deliver(self, feedback):
+        self.now += DELIVER_S
+        feedback.deliver()
+
+    def test_of_a_flood_of_changes_the_last_values_are_sent_once(self, daemon, feedback, sent):
+        feedback.subscribe(("a", 1))
+        self.deliver(feedback)
+        sent.clear()
+        for gain in range(-50, 0):
+            daemon.mixer.set("vocals", gain=float(gain))
+            feedback.deliver()
+        assert not sent
+        self.deliver(feedback)
+        assert len(sent) == 4
+
+    def test_the_oldest_subscriber_gives_way(self, feedback, sent):
+        for number in range(MOST_SUBSCRIBERS + 1):
+            feedback.subscribe(("a", number))
+        self.deliver(feedback)
+        sent.clear()
+        feedback.note(BypassSwitched(True))
+        self.deliver(feedback)
+        assert sent == [("a", number) for number in range(1, MOST_SUBSCRIBERS + 1)]
+
+    def test_who_sends_nothing_for_an_hour_is_forgotten(self, feedback, sent):
+        feedback.subscribe(("a", 1))
+        feedback.subscribe(("b", 1))
+        self.now += SUBSCRIBED_S / 2
+        feedback.renew("b")
+        self.now += SUBSCRIBED_S / 2
+        self.deliver(feedback)
+        sent.clear()
+        feedback.note(BypassSwitched(True))
+        self.deliver(feedback)
+        assert sent == [("b", 1)]
+
+    def test_without_subscribers_nothing_is_kept(self, feedback):
+        feedback.note(BypassSwitched(True))
+        assert not feedback._changes
+        assert feedback.patience_s(9) == 9
+
+
+@given(
+    st.text("/abcdefgh", min_size=1, max_size=30).map("/{}".format),
+    st.integers(-(2**31), 2**31 - 1) | st.floats(width=32, allow_nan=False) | st.text("xyz"),
+)
+def test_what_is_sent_is_read_as_it_was_meant(address, value):
+    (message,) = messages_in(encoded(address, value))
+    assert message.address == address
+    assert list(message) == [value]
 
 
 def bundle(*elements: bytes, time: int = 1) -> bytes:
@@ -221,7 +381,10 @@ def test_an_error_that_stays_is_said_and_keeps_nothing_busy(daemon, caplog, monk
     tries = []
 
     class Broken:
-        def recv(self, _):
+        def settimeout(self, _):
+            pass
+
+        def recvfrom(self, _):
             tries.append(monotonic())
             raise OSError(errno.ENETDOWN, "Network is down")
 
