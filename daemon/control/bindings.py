@@ -16,12 +16,15 @@ LAST_CC = 119
 
 
 class Binding(BaseModel):
-    """One controller and its function."""
+    """One controller or pad and its function."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cc: Annotated[int, Field(strict=True, ge=0, le=LAST_CC)]
+    cc: Annotated[int, Field(strict=True, ge=0, le=LAST_CC)] | None = None
     """The controller's number."""
+
+    note: Annotated[int, Field(strict=True, ge=0, le=127)] | None = None
+    """The number of a pad's or key's note, instead."""
 
     does: Literal["gain", "mute", "solo", "bypass", "record"]
 
@@ -41,7 +44,11 @@ class Binding(BaseModel):
     def _fits(self) -> "Binding":
         if (self.does in ("bypass", "record")) == (self.stem is not None):
             raise ValueError(f"stem must {'not ' if self.stem else ''}be given with {self.does}")
-        if self.fine and (self.does != "gain" or self.cc >= FIRST_FINE):
+        if (self.cc is None) == (self.note is None):
+            raise ValueError("give either cc, for a controller, or note, for a pad")
+        if self.note is not None and self.does == "gain":
+            raise ValueError("a note does mute, solo, bypass or record only")
+        if self.fine and (self.does != "gain" or (self.cc or 0) >= FIRST_FINE):
             raise ValueError(f"fine is for gain only, with a cc below {FIRST_FINE}")
         if self.toggles and self.does == "gain":
             raise ValueError("toggles is for mute, solo, bypass and record only")
@@ -49,14 +56,15 @@ class Binding(BaseModel):
 
     def shares_controller(self, other: "Binding") -> bool:
         """Whether one controller could change both."""
-        return self.cc == other.cc and (
+        return (self.cc, self.note) == (other.cc, other.note) and (
             self.channel == other.channel or None in (self.channel, other.channel)
         )
 
     def in_words(self) -> str:
         """Return it as a sentence."""
         where = f" on channel {self.channel}" if self.channel else ""
-        return f"controller {self.cc}{where} is {f'{self.stem} ' if self.stem else ''}{self.does}"
+        what = f"controller {self.cc}" if self.note is None else f"note {self.note}"
+        return f"{what}{where} is {f'{self.stem} ' if self.stem else ''}{self.does}"
 
 
 def with_learned(bindings: Iterable[Binding], learned: Iterable[Binding]) -> list[Binding]:

@@ -96,7 +96,8 @@ class ControllerLearned(Event):
     """A MIDI controller was bound; the values of its `Binding`."""
 
     event = "learned"
-    cc: int
+    cc: int | None
+    note: int | None
     does: str
     stem: str | None
     channel: int | None

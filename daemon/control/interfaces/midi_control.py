@@ -1,4 +1,4 @@
-"""Steering by MIDI: applies control changes to the mixer and to bypass."""
+"""Steering by MIDI: applies control changes and notes to the mixer, bypass and the recording."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from stemd.daemon.errors import StemdError
 
 log = logging.getLogger(__name__)
 
-CONTROL_CHANGE = 0xB0
+NOTE_ON, CONTROL_CHANGE = 0x90, 0xB0
 
 ON = 64
 """From this value up, a button is pressed (MIDI 1.0)."""
@@ -46,6 +46,19 @@ class _Controller:
     """The gain that it set last; if the gain has changed since, the fader must reach it first."""
     was_pressed: bool = False
     pressed_at: float = float("-inf")
+
+
+class Source(NamedTuple):
+    """What has moved: a controller, or the pad of a note."""
+
+    is_note: bool
+    number: int
+
+    @classmethod
+    def of(cls, binding: Binding) -> "Source":
+        """Return the one of a binding."""
+        is_note = binding.note is not None
+        return cls(is_note, (binding.note if is_note else binding.cc) or 0)
 
 
 class Lesson(NamedTuple):
@@ -120,33 +133,39 @@ class MidiControl:
         """Read messages of three bytes, and apply their changes together at the end."""
         self._batch = _Batch(self.daemon)
         for status, controller, value in messages:
-            if status & 0xF0 == CONTROL_CHANGE and controller <= LAST_CC and value < 0x80:
-                self._change(1 + (status & 0x0F), controller, value)
+            is_note = status & 0xF0 == NOTE_ON
+            last = 127 if is_note else LAST_CC
+            if (is_note or status & 0xF0 == CONTROL_CHANGE) and controller <= last and value < 0x80:
+                self._change(1 + (status & 0x0F), Source(is_note, controller), value)
         self._batch.apply()
 
-    def _change(self, channel: int, controller: int, value: int) -> None:
-        lesson, self._lesson = self._lesson, None
-        if lesson and lesson.learned.set_running_or_notify_cancel():
-            self._bind(lesson, channel, controller)
+    def _change(self, channel: int, source: Source, value: int) -> None:
+        lesson = self._lesson
+        if lesson and not (source.is_note and lesson.wish.does == "gain"):  # a pad is no fader
+            self._lesson = None
+            if lesson.learned.set_running_or_notify_cancel():
+                self._bind(lesson, channel, source)
         for binding in self.bindings:
             if binding.channel in (None, channel):
                 known = self._controllers.setdefault((binding, channel), _Controller())
-                self._follow(binding, known, controller, value)
+                self._follow(binding, known, source, value)
 
-    def _bind(self, lesson: Lesson, channel: int, controller: int) -> None:
-        fine = lesson.wish.fine and controller < FIRST_FINE
-        new = lesson.wish.model_copy(update={"channel": channel, "cc": controller, "fine": fine})
+    def _bind(self, lesson: Lesson, channel: int, source: Source) -> None:
+        number = source.number
+        place = {"note": number, "cc": None} if source.is_note else {"cc": number, "note": None}
+        fine = lesson.wish.fine and number < FIRST_FINE
+        new = lesson.wish.model_copy(update={"channel": channel, "fine": fine, **place})
         self.bindings = with_learned(self.bindings, [new])
         self.learned = with_learned(self.learned, [new])
         log.info("learned: %s", new.in_words())
         self.daemon.bulletin.publish(ControllerLearned(**new.model_dump()))
         lesson.learned.set_result(new)
 
-    def _follow(self, binding: Binding, known: _Controller, controller: int, value: int) -> None:
-        if binding.fine and controller == binding.cc + FIRST_FINE:
+    def _follow(self, binding: Binding, known: _Controller, source: Source, value: int) -> None:
+        if binding.fine and source == Source(False, (binding.cc or 0) + FIRST_FINE):
             known.has_fine = True
             position = (known.coarse * 128 + value) / (127 * 128 + 127)
-        elif controller == binding.cc:
+        elif source == Source.of(binding):
             known.coarse = value
             position = value / 127
             if binding.fine and known.has_fine:
@@ -158,7 +177,7 @@ class MidiControl:
         elif binding.does == "gain":
             self._move(binding, known, position)
         else:
-            self._press(binding, known, value >= ON)
+            self._press(binding, known, value > 0 if source.is_note else value >= ON)
 
     def _press(self, binding: Binding, known: _Controller, pressed: bool) -> None:
         now = self.clock()

@@ -2,11 +2,32 @@
 
 #include "libjack.h"
 
-#define CONTROL_CHANGE 0xB0 /* of any channel; nothing else is any business of ours */
+/* Of any channel; nothing else is any business of ours. */
+#define NOTE_OFF 0x80
+#define NOTE_ON 0x90
+#define CONTROL_CHANGE 0xB0
+
+#define FIRST_NOTE (MIDI_CONTROLLERS / 2) /* in latest */
+
+/* Make a note's end one without velocity, which MIDI has it mean too; 0: it is something else. */
+static int tidy(uint8_t *message, const jack_midi_event_t *event)
+{
+    if (event->size != 3)
+        return 0;
+    memcpy(message, event->buffer, 3);
+    uint8_t kind = message[0] & 0xF0;
+    if (kind == NOTE_OFF) {
+        message[0] |= NOTE_ON;
+        message[2] = 0;
+    }
+    return kind == NOTE_OFF || kind == NOTE_ON || kind == CONTROL_CHANGE;
+}
 
 static void spill(midi_t *midi, const uint8_t *message)
 {
     uint32_t controller = (uint32_t)(message[0] & 0x0F) << 7 | (message[1] & 0x7F);
+    if ((message[0] & 0xF0) == NOTE_ON)
+        controller += FIRST_NOTE;
     atomic_store(&midi->latest[controller], message[2] | 0x80);
 }
 
@@ -17,14 +38,14 @@ int midi_hear(midi_t *midi, void *buffer)
     uint64_t spilled_before = get(&midi->spilled), spilled = spilled_before;
     for (uint32_t i = 0; i < count; i++) {
         jack_midi_event_t event;
-        if (((midi_event_get_f *)midi->event_get)(&event, buffer, i) || event.size != 3 ||
-            (event.buffer[0] & 0xF0) != CONTROL_CHANGE)
+        uint8_t message[3];
+        if (((midi_event_get_f *)midi->event_get)(&event, buffer, i) || !tidy(message, &event))
             continue;
         /* While anything is left in `latest`, what is newer goes there too. */
         if (spilled == get(&midi->settled) && written - get(&midi->read) < MIDI_MESSAGES)
-            memcpy(midi->messages[written++ % MIDI_MESSAGES], event.buffer, 3);
-        else if (!((event.buffer[1] | event.buffer[2]) & 0x80)) {
-            spill(midi, event.buffer);
+            memcpy(midi->messages[written++ % MIDI_MESSAGES], message, 3);
+        else if (!((message[1] | message[2]) & 0x80)) {
+            spill(midi, message);
             spilled++;
         }
     }
@@ -46,7 +67,7 @@ static int read_latest(midi_t *midi, uint8_t *message)
         uint32_t controller = midi->next++;
         uint8_t value = atomic_exchange(&midi->latest[controller], 0);
         if (value) {
-            message[0] = CONTROL_CHANGE | controller >> 7;
+            message[0] = (controller < FIRST_NOTE ? CONTROL_CHANGE : NOTE_ON) | (controller >> 7 & 0x0F);
             message[1] = controller & 0x7F;
             message[2] = value & 0x7F;
             return 1;

@@ -1,4 +1,4 @@
-/* MIDI's control changes from the server's thread to the thread that reads them; see rt.h for what
+/* MIDI's control changes and notes from the server's thread to the thread that reads them; see rt.h for what
  * others call. */
 
 #include <stdint.h>
@@ -9,7 +9,7 @@
 /* Messages that wait to be read, in their order; of what comes while they are so many, the last
  * value of each controller is kept. */
 #define MIDI_MESSAGES 256
-#define MIDI_CONTROLLERS (16 * 128) /* of all channels */
+#define MIDI_CONTROLLERS (2 * 16 * 128) /* of all channels, then the notes of all channels */
 
 typedef struct {
     uintptr_t port, get_event_count, event_get; /* 0: there is no port */

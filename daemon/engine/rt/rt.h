@@ -167,7 +167,7 @@ void rt_set_gain(rt_t *rt, uint32_t output, float gain); /* one that is not fini
 float rt_in_peak(rt_t *rt, uint32_t input);   /* highest level since it was asked last */
 float rt_out_peak(rt_t *rt, uint32_t output);
 void rt_counters(const rt_t *rt, rt_counters_t *out);
-/* One thread. Fetch the oldest message of three bytes (shorter ones end in zeros); 0: none. */
+/* One thread. Fetch the oldest message of three bytes, a control change or a note; 0: none. */
 int rt_read_midi(rt_t *rt, uint8_t *message);
 /* One thread. Fetch the oldest notice of ports. 0: there is none; -1: too many, all were lost. */
 int rt_read_port(rt_t *rt, rt_port_notice_t *notice);

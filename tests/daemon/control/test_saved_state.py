@@ -124,7 +124,7 @@ LATER = {
     "bypass": True,
     "bindings": [
         {"cc": 7, "does": "gain", "stem": "vocals", "curve": "log"},
-        {"note": 36, "does": "mute", "stem": "drums"},
+        {"bend": 1, "does": "mute", "stem": "drums"},
         {"cc": 9, "does": "pan", "stem": "bass"},
     ],
     "scenes": [{"name": "verse"}],

@@ -942,9 +942,17 @@ def test_controllers_changes_arrive_in_order_and_are_told(midi):
 
 def test_other_midi_messages_are_left_out_and_wake_no_thread(midi):
     rt, play = midi
-    play(b"", b"\xf0" + bytes(100) + b"\xf7", b"\xf8", b"\xc0\x01", b"\x90\x07\x40", b"\xb0\x07")
+    play(b"", b"\xf0" + bytes(100) + b"\xf7", b"\xf8", b"\xc0\x01", b"\xa0\x07\x40", b"\xb0\x07")
     assert Event.MIDI not in rt.wait_events(0)
     assert not list(rt.read_midi())
+
+
+def test_notes_arrive_and_end_without_velocity(midi):
+    rt, play = midi
+    play(b"\x9f\x24\x40", b"\x8f\x24\x40", b"\x90\x24\x00")
+    assert list(rt.read_midi()) == [b"\x9f\x24\x40", b"\x9f\x24\x00", b"\x90\x24\x00"]
+    play(*[b"\xb0\x24\x01"] * 256, b"\x93\x24\x05", b"\xb3\x24\x06", b"\x83\x24\x07")
+    assert list(rt.read_midi())[256:] == [b"\xb3\x24\x06", b"\x93\x24\x00"]
 
 
 def test_of_a_flood_the_last_value_of_each_controller_arrives(midi):

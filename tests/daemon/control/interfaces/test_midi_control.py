@@ -10,7 +10,12 @@ from pydantic import ValidationError
 from fake_daemon import FakeDaemon, done
 from stemd.daemon.control.bindings import Binding, with_learned
 from stemd.daemon.control.events import ControllerLearned, StripChanged
-from stemd.daemon.control.interfaces.midi_control import BATCH_S, CONTROL_CHANGE, MidiControl
+from stemd.daemon.control.interfaces.midi_control import (
+    BATCH_S,
+    CONTROL_CHANGE,
+    NOTE_ON,
+    MidiControl,
+)
 from stemd.daemon.control.mixer import OFF_DB, UNITY, decibels_at, position_of
 from stemd.daemon.errors import StemdError
 
@@ -273,6 +278,47 @@ def test_any_messages_are_borne(messages):
         assert OFF_DB <= strip.gain <= decibels_at(1)
 
 
+def strike(number: int, velocity: int, channel: int = 1) -> bytes:
+    return bytes([NOTE_ON + channel - 1, number, velocity])
+
+
+def test_a_pad_is_a_button_however_softly_it_is_struck(desk):
+    midi = desk(
+        Binding(note=36, does="mute", stem="vocals", toggles=True),
+        Binding(note=37, does="solo", stem="vocals"),
+        Binding(cc=36, does="bypass"),
+    )
+    vocals = lambda: midi.daemon.mixer.strips()["vocals"]  # noqa: E731
+    for messages, muted in (
+        ([strike(36, 1)], True),
+        ([strike(36, 0)], True),
+        ([strike(36, 90), strike(36, 0)], False),
+    ):
+        midi.handle(messages)
+        assert vocals().mute is muted
+    midi.handle([strike(37, 5)])
+    assert vocals().solo
+    midi.handle([strike(37, 0)])
+    assert not vocals().solo
+    assert not midi.daemon.is_bypassed
+
+
+def test_a_pad_is_learned_but_not_as_a_fader(desk):
+    midi, learned = desk(), Future()
+    midi.learn(Binding(cc=0, does="mute", stem="vocals", toggles=True), learned)
+    midi.handle([strike(40, 3, channel=10)])
+    new = Binding(note=40, channel=10, does="mute", stem="vocals", toggles=True)
+    assert learned.result(0) == new
+    assert midi.daemon.mixer.strips()["vocals"].mute
+    learned = Future()
+    midi.learn(Binding(cc=0, does="gain", stem="vocals"), learned)
+    midi.handle([strike(41, 3)])
+    assert not learned.done()
+    midi.handle([change(41, 3)])
+    assert learned.result(0).cc == 41
+    assert midi.bindings == [new, learned.result(0)]
+
+
 def test_a_recording_is_begun_and_ended_by_a_button(desk):
     midi = desk(Binding(cc=30, does="record", toggles=True), Binding(cc=31, does="record"))
     for messages, recording in (
@@ -304,6 +350,10 @@ def test_why_a_recording_is_impossible_is_logged(desk, monkeypatch, caplog):
         ({"cc": 7, "does": "mute", "stem": "bass", "fine": True}, "fine is for gain only"),
         ({"cc": 7, "does": "gain", "stem": "bass", "toggles": True}, "toggles is for"),
         ({"cc": 120, "does": "bypass"}, "less than or equal to 119"),
+        ({"note": 128, "does": "bypass"}, "less than or equal to 127"),
+        ({"does": "bypass"}, "give either cc, for a controller, or note, for a pad"),
+        ({"cc": 1, "note": 1, "does": "bypass"}, "give either cc"),
+        ({"note": 1, "does": "gain", "stem": "bass"}, "a note does mute, solo, bypass or record"),
     ],
 )
 def test_what_does_not_fit_is_refused(wrong, message):
