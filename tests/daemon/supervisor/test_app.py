@@ -40,8 +40,9 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         return works[0], lambda: networks
 
     class Session:
-        def __init__(self, client, setup, patchbay, *more):
+        def __init__(self, client, setup, patchbay, *more, **ports):
             told["session"] = (client, setup.scheme, setup.extension, setup.longest_period, *more)
+            told["ports"] = ports
             told["patterns"] = dict(patchbay._patterns)
             told["loaded"] = setup.networks.by_stem
             raise StemdError("the sky fell down")
@@ -56,7 +57,8 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
     assert told == {
         "client": ("mine", "pipewire", None),
         "networks": (Work(scheme, BUNDLED_FOUR, "int8", 5, residual=True),),
-        "session": (graph, scheme, MaskExtension.ZEROS, 77, False, 0.3, True),
+        "session": (graph, scheme, MaskExtension.ZEROS, 77, False, 0.3),
+        "ports": {"has_midi": True, "has_mix": False},
         "patterns": {"in_L": "a:b"},
         "loaded": networks,
     }
