@@ -144,6 +144,16 @@ def test_a_worker_that_is_killed_costs_a_second_try(scheduler, tmp_path):
         assert soundfile.info(each.destination.folder / "vocals.wav").frames == 60 * 44_100
 
 
+def test_a_run_that_is_interrupted_does_not_wait_for_its_songs(scheduler, tmp_path):
+    long, told = job(tmp_path, seconds=900), []
+    with worker(scheduler, "a", tmp_path):
+        with opened(scheduler, tmp_path / "out") as crew:
+            ended = crew.submit(long, lambda *new: told.append(new))
+            wait_until(lambda: told)
+        assert ended.result().state == "not separated"
+    assert not (long.destination.folder / "vocals.wav").exists()
+
+
 def test_a_worker_with_other_networks_is_an_error(scheduler, tmp_path):
     one = job(tmp_path)
     other = Job(one.song, Destination(tmp_path / "out", settings="others"), one.files)
