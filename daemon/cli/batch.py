@@ -190,7 +190,7 @@ class Batch:
 
     def _crew(self) -> "Lanes | Cluster":
         if self.scheduler is None:
-            return Lanes(self._jobs or lanes_for(self._work.threads), self._work, self._extension)
+            return Lanes(self._jobs or lanes_for(self._work), self._work, self._extension)
         try:
             from stemd.daemon.files.cluster import Cluster
         except ImportError:

@@ -21,25 +21,22 @@ from stemd.daemon.files.throttle import throttled
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 
-LANE_BYTES = 800_000_000
-"""What the process of a lane takes with four stems, and some more."""
+LANE_BYTES, STEM_BYTES = 150_000_000, 500_000
+"""What the process of a lane takes, and in addition for each stem and each spectrum of its window,
+and some more."""
 
 TRIES = 2
 """How often a song is begun whose process ends in the middle."""
 
 
-def lanes_for(threads: int) -> int:
+def lanes_for(work: Work) -> int:
     """Return how many songs this machine separates beside each other.
 
     One for each core that this process may use, if the memory that is available is enough.
-
-    Parameters
-    ----------
-    threads : int
-        Of each network.
     """
-    cores = len(os.sched_getaffinity(0)) // threads
-    return max(1, min(cores, _available_bytes() // LANE_BYTES))
+    cores = len(os.sched_getaffinity(0)) // work.threads
+    lane_bytes = LANE_BYTES + len(work.networks.stems) * work.scheme.T * STEM_BYTES
+    return max(1, min(cores, _available_bytes() // lane_bytes))
 
 
 def _available_bytes() -> int:

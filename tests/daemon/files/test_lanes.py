@@ -111,11 +111,12 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("cores", "gigabytes", "threads", "number"),
-    [(4, 9, 1, 4), (4, 9, 2, 2), (8, 2, 1, 2), (1, 0, 9, 1)],
+    [(4, 9, 1, 4), (4, 9, 2, 2), (8, 2, 1, 3), (1, 0, 9, 1)],
 )
 def test_there_are_as_many_lanes_as_cores_and_memory(
     cores, gigabytes, threads, number, monkeypatch
 ):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
     monkeypatch.setattr(lanes, "_available_bytes", lambda: gigabytes * 10**9)
-    assert lanes_for(threads) == number
+    (work,) = works_for("2stems", threads=threads)
+    assert lanes_for(work) == number
