@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Literal
 
 from stemd.daemon.errors import DamagedSongError
-from stemd.daemon.files.cover import find_cover
+from stemd.daemon.files.cover import MOST_BYTES, UnusableCoverError, find_cover
 from stemd.daemon.files.separate import Separated, Streams
 from stemd.daemon.files.separator import OnProgress, SongSeparator
 from stemd.daemon.files.song import STANDARD_INPUT, Song
@@ -102,8 +102,7 @@ def run_job(job: Job, separator: SongSeparator, on_progress: OnProgress) -> Outc
         destination = prepare(job, song)
         if isinstance(destination, Outcome):
             return destination
-        if destination.suffix != "wav" and song.path != STANDARD_INPUT:
-            destination = replace(destination, cover=find_cover(song.path))
+        destination, without = _with_cover(destination, song)
         separated = separator.write(song, destination, job.files, on_progress)
     seconds = separated.frames / song.samplerate
     damage = str(song.damage)
@@ -112,9 +111,23 @@ def run_job(job: Job, separator: SongSeparator, on_progress: OnProgress) -> Outc
         "damaged" if damage else "separated",
         seconds,
         [str(file) for file in separated.files],
-        [*_damaged(song, damage), *_warnings(song, separated)],
+        [*_damaged(song, damage), *without, *_warnings(song, separated)],
         seconds / (monotonic() - started),
     )
+
+
+def _with_cover(destination: Destination, song: Song) -> tuple[Destination, list[str]]:
+    """Return where the stems go with the song's cover, or why they have none."""
+    if destination.suffix == "wav" or song.path == STANDARD_INPUT:
+        return destination, []
+    try:
+        return replace(destination, cover=find_cover(song.path)), []
+    except UnusableCoverError:
+        most = MOST_BYTES // 10**6
+        return destination, [
+            f"the cover of {song.name} is no JPEG or PNG picture of at most {most} MB that "
+            "ffmpeg can read: the stems are without it; give the song another cover"
+        ]
 
 
 def _done_already(song: Song, destination: Destination) -> Outcome:

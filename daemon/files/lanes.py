@@ -10,13 +10,15 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Lock
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from stemd.daemon.child_process import end_process
+from stemd.daemon.child_process import STOP_S, end_process
 from stemd.daemon.errors import AudioFileError
 from stemd.daemon.files.job import Job, Outcome, not_separated, run_job
 from stemd.daemon.files.separator import OnProgress, SongSeparator
+from stemd.daemon.files.song import is_piped
 from stemd.daemon.files.throttle import throttled
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
@@ -71,15 +73,17 @@ class Lane:
         Exception
             What `run_job` raises besides AudioFileError.
         """
-        for _ in range(TRIES):
+        tries = 1 if is_piped(job.song) else TRIES  # its beginning is gone
+        for _ in range(tries):
             with suppress(EOFError, ConnectionError):
                 self._ensure_process()
                 self._connection.send(job)
                 return self._answer(on_progress)
             status = self._end()
         why = f"signal {-status}" if status < 0 else f"exit code {status}"
+        times = "twice " if tries == TRIES else ""
         error = AudioFileError(
-            f"cannot separate {job.song}: its process ended twice ({why}); free memory, or "
+            f"cannot separate {job.song}: its process ended {times}({why}); free memory, or "
             "separate fewer songs beside each other (--jobs 1)"
         )
         return not_separated(job.song, error)
@@ -91,12 +95,13 @@ class Lane:
             if process := self._process:
                 process.terminate()
 
-    def close(self) -> None:
+    def close(self, patience_s: float = STOP_S) -> None:
         """End the process; in the middle of a song nothing of it remains (any thread)."""
+        self.ask_to_end()
         with self._starting:
-            self._is_closed = True
-            if process := self._process:
-                end_process(process)
+            process = self._process
+        if process:
+            end_process(process, patience_s)
 
     def _ensure_process(self) -> None:
         with self._starting:
@@ -129,13 +134,13 @@ class Lane:
 
     def _end(self) -> int:
         """End what is left of the process; return its status."""
-        if self._process is None:
+        with self._starting:
+            process, self._process = self._process, None
+        if process is None:
             return 0
         self._connection.close()
-        end_process(self._process)
-        status = self._process.returncode
-        self._process = None
-        return status
+        end_process(process, STOP_S)
+        return process.returncode
 
 
 class Lanes:
@@ -168,8 +173,9 @@ class Lanes:
         self._threads.shutdown(wait=False, cancel_futures=True)
         for lane in self._lanes:
             lane.ask_to_end()
+        end = monotonic() + STOP_S
         for lane in self._lanes:
-            lane.close()
+            lane.close(max(0.0, end - monotonic()))
         self._threads.shutdown()
 
     def submit(self, job: Job, on_progress: OnProgress) -> "Future[Outcome]":

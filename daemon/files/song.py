@@ -116,14 +116,23 @@ class Song:
 
     @property
     def fingerprint(self) -> str:
-        """Name, size and checksum, as text; empty for standard input."""
+        """Name, size and checksum, as text; empty for standard input.
+
+        Raises
+        ------
+        AudioFileError
+            It cannot be read to its end.
+        """
         if self.path == STANDARD_INPUT:
             return ""
-        with open_ordinary(self.path) as file:
-            checksum = 0
-            while data := file.read(READ_BYTES):
-                checksum = crc32(data, checksum)
-            size = file.tell()
+        try:
+            with open_ordinary(self.path) as file:
+                checksum = 0
+                while data := file.read(READ_BYTES):
+                    checksum = crc32(data, checksum)
+                size = file.tell()
+        except OSError as error:
+            raise AudioFileError(f"cannot read {self.name}: {_reason(error)}") from None
         return f"{self.path.name}, {size} bytes, {checksum:08x}"
 
     def close(self) -> None:
@@ -190,12 +199,17 @@ class Song:
         return np.where(is_sound, block, np.float32(0))
 
 
+def is_piped(path: Path) -> bool:
+    """Whether a song can be read only once."""
+    return path == STANDARD_INPUT and not stat.S_ISREG(os.fstat(0).st_mode)
+
+
 def _standard_input() -> Path | None:
     """Return where to open it anew if it is an ordinary file, None if it is a pipe."""
     if sys.stdin and sys.stdin.isatty():
         raise AudioFileError("standard input is the terminal: pipe a song in, or name a file")
     # By this process's number, for ffmpeg opens it too.
-    return Path(f"/proc/{os.getpid()}/fd/0") if stat.S_ISREG(os.fstat(0).st_mode) else None
+    return None if is_piped(STANDARD_INPUT) else Path(f"/proc/{os.getpid()}/fd/0")
 
 
 def _reason(error: OSError) -> str:

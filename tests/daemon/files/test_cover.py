@@ -8,10 +8,15 @@ import pytest
 import soundfile
 
 from songs import run_ffmpeg
-from stemd.daemon.files import cover
-from stemd.daemon.files.cover import find_cover
+from stemd.daemon.files import cover, separator
+from stemd.daemon.files.cover import Cover, find_cover, insert_picture
+from stemd.daemon.files.job import Job, run_job
+from stemd.daemon.files.separate import wanted_files
+from stemd.daemon.files.separator import works_for
 from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination, origin_of, writing_stems
+from stemd.dsp.masks import MaskExtension
+from two_networks import low_and_high
 
 SIDE = {"mjpeg": 400, "png": 300}
 """Pixels; the PNG is larger than the part of a file where tags are looked for first."""
@@ -74,3 +79,58 @@ def test_a_film_has_no_cover_and_without_ffmpeg_there_is_none(tmp_path, monkeypa
     made = song(tmp_path, "mjpeg")
     monkeypatch.setattr(cover, "which", lambda program: None)
     assert find_cover(made) is None
+
+
+def tagged(folder: Path, picture: bytes, mime: bytes = b"image/jpeg") -> Path:
+    """Return an MP3 that declares some data as its cover."""
+    x = 0.1 * np.random.default_rng(1).standard_normal((9_000, 2))
+    soundfile.write(folder / "plain.mp3", x, 44_100)
+    content = b"\0" + mime + b"\0\3\0" + picture
+    frame = b"APIC" + len(content).to_bytes(4, "big") + b"\0\0" + content
+    size = bytes(len(frame) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    path = folder / "song.mp3"
+    path.write_bytes(b"ID3\3\0\0" + size + frame + (folder / "plain.mp3").read_bytes())
+    return path
+
+
+BAD_PICTURES = {
+    "html": b"<html>404 Not Found</html>" * 99,
+    "webp": b"RIFF\x24\0\0\0WEBPVP8 \x18\0\0\0" + bytes(24),
+    "noise": np.random.default_rng(2).bytes(5_000),
+    "head": b"\xff\xd8\xff\xe0" + np.random.default_rng(3).bytes(5_000),
+    "no size": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(99),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PICTURES)
+@pytest.mark.parametrize("suffix", ["flac", "mp3", "ogg", "opus", "m4a"])
+def test_a_song_is_separated_whatever_its_cover_is(suffix, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(separator, "load_networks", lambda work: low_and_high(work.scheme))
+    (work,) = works_for("2stems", preset="seed")
+    files = wanted_files(work.networks.stems, ["vocals"])
+    job = Job(
+        tagged(tmp_path, BAD_PICTURES[kind]), Destination(tmp_path / "out", suffix, "PCM_24"), files
+    )
+    made = run_job(job, separator.SongSeparator(work, MaskExtension.MEAN), lambda *_: None)
+    assert made.state == "separated"
+    (warning,) = made.warnings
+    assert "is no JPEG or PNG picture of at most 16 MB that ffmpeg can read: the stems" in warning
+    assert find_cover(Path(made.stems[0])) is None
+
+
+@pytest.mark.parametrize(("codec", "mime"), [("png", b"image/jpeg"), ("mjpeg", b"image/png")])
+def test_a_cover_is_what_it_begins_with(codec, mime, tmp_path):
+    data = picture(tmp_path, codec).read_bytes()
+    assert find_cover(tagged(tmp_path, data, mime)) == (codec, data)
+
+
+def test_a_file_is_moved_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(cover, "MOVED_BYTES", 1_000)
+    x = 0.1 * np.random.default_rng(1).standard_normal((9_000, 2))
+    path = tmp_path / "noise.flac"
+    soundfile.write(path, x, 44_100)
+    before = soundfile.read(path)[0]
+    data = picture(tmp_path, "mjpeg").read_bytes()
+    insert_picture(path, Cover("mjpeg", data))
+    np.testing.assert_array_equal(soundfile.read(path)[0], before)
+    assert find_cover(path) == ("mjpeg", data)

@@ -2,7 +2,9 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -14,10 +16,11 @@ from stemd.daemon.files.job import Job
 from stemd.daemon.files.lanes import Lane, Lanes, lanes_for
 from stemd.daemon.files.separate import wanted_files
 from stemd.daemon.files.separator import works_for
+from stemd.daemon.files.song import STANDARD_INPUT
 from stemd.daemon.files.stem_files import Destination
 from stemd.dsp.masks import MaskExtension
 from stemd.tflite_models.errors import ModelError
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 (WORK,) = works_for("2stems", preset="seed")
 
@@ -31,6 +34,10 @@ def job(folder: Path, name: str = "song", seconds: float = 1, **more) -> Job:
     write_noise(song, seconds)
     files = wanted_files(WORK.networks.stems, ["vocals"])
     return Job(song, Destination(folder / f"stems of {name}"), files, **more)
+
+
+def raise_eof(*_: object) -> None:
+    raise EOFError
 
 
 def lane() -> Lane:
@@ -75,8 +82,27 @@ def test_a_song_whose_process_always_ends_is_not_separated_and_the_next_one_is(t
     assert all(name.startswith(".part-") for name in left)
 
 
+def test_what_is_piped_in_is_not_begun_again_in_the_middle(tmp_path, monkeypatch):
+    begun, one = [], lane()
+    monkeypatch.setattr(one, "_ensure_process", lambda: begun.append(1))
+    monkeypatch.setattr(one, "_answer", raise_eof)
+    one._connection = MagicMock()
+    piped = replace(job(tmp_path), song=STANDARD_INPUT)
+    read, write = os.pipe()
+    kept = os.dup(0)
+    try:
+        os.dup2(read, 0)
+        outcome = one.run(piped, ignored)
+    finally:
+        os.dup2(kept, 0)
+        for descriptor in (read, write, kept):
+            os.close(descriptor)
+    assert outcome.state == "not separated"
+    assert "its process ended (exit code 0)" in outcome.warnings[0]
+    assert len(begun) == 1
+
+
 def test_networks_that_cannot_be_loaded_end_the_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     work = works_for("2stems")[0]
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
@@ -87,8 +113,9 @@ def test_networks_that_cannot_be_loaded_end_the_run(tmp_path, monkeypatch):
         crew.submit(job(tmp_path), ignored).result()
 
 
-def test_lanes_that_are_closed_in_the_middle_leave_nothing(tmp_path):
+def test_lanes_that_are_closed_in_the_middle_leave_nothing(tmp_path, monkeypatch):
     """A long song: it is closed when the first progress is told."""
+    monkeypatch.setattr(lanes, "STOP_S", PATIENCE_S)  # of a machine that stands still at times
     long, begun = job(tmp_path, seconds=120), []
     with Lanes(1, WORK, MaskExtension.MEAN) as crew:
         ended = crew.submit(long, lambda *progress: begun.append(progress))
@@ -120,3 +147,20 @@ def test_there_are_as_many_lanes_as_cores_and_memory(
     monkeypatch.setattr(lanes, "_available_bytes", lambda: gigabytes * 10**9)
     (work,) = works_for("2stems", threads=threads)
     assert lanes_for(work) == number
+
+
+def test_lanes_share_the_time_to_end(monkeypatch):
+    """None is waited for after the others have had their time."""
+    now, given = [0.0], []
+    monkeypatch.setattr(lanes, "monotonic", lambda: now[0])
+    crew = Lanes(3, WORK, MaskExtension.MEAN)
+    for one in crew._lanes:
+
+        def close(patience_s: float) -> None:
+            given.append(patience_s)
+            now[0] += 4
+
+        monkeypatch.setattr(one, "close", close)
+    with crew:
+        pass
+    assert given == [5, 1, 0]

@@ -2,6 +2,7 @@
 
 import os
 import tracemalloc
+from errno import EIO
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.signal import correlate
 from songs import CBR, KINDS, SAMPLERATE, SECONDS, Maker, frames_by_ffmpeg, run_ffmpeg
 from stemd.daemon.errors import AudioFileError
 from stemd.daemon.files import decoders
+from stemd.daemon.files import song as module
 from stemd.daemon.files.song import Song
 
 CODEC_FRAME = 1152
@@ -259,3 +261,16 @@ def test_names_that_mean_something_to_ffmpeg_are_names(maker, tmp_path, monkeypa
     for name in ("-i", "concat:x|y.mp3", "a%02d.mp3", os.fsdecode(b"\xff.mp3")):
         (tmp_path / name).write_bytes(maker.make("vbr").read_bytes())
         assert read(Path(name))[0].shape[1] == SECONDS * SAMPLERATE
+
+
+def test_a_song_that_cannot_be_read_to_its_end_is_one_clear_error(tmp_path, monkeypatch):
+    """Of a broken disk, for example."""
+    soundfile.write(tmp_path / "song.wav", np.zeros(99), 44_100)
+
+    def refuse(_: Path) -> None:
+        raise OSError(EIO, "Input/output error")
+
+    with Song(tmp_path / "song.wav") as song:
+        monkeypatch.setattr(module, "open_ordinary", refuse)
+        with pytest.raises(AudioFileError, match=r"cannot read .*song.wav: Input/output error"):
+            _ = song.fingerprint
