@@ -36,7 +36,7 @@ def main() -> None:
             page = browser.new_page(**size)
             page.goto(server.address())
             page.wait_for_selector("[data-meter=in][aria-valuenow='-3']")
-            page.screenshot(path=DOCS / f"{name}.png")
+            page.screenshot(path=DOCS / f"{name}.png", full_page=True)
         browser.close()
 
 

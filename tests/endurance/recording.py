@@ -38,6 +38,8 @@ Heard: TypeAlias = NDArray[np.float32]
 BUSY = "while True: pass"
 BLOCK = 1 << 20
 """Frames that are compared at once."""
+SUM_TOLERANCE = 1e-3
+"""Of the sum of the stems, at a sample rate that is converted."""
 ONSET = 64
 """Frames by which a recording is found in what was heard."""
 
@@ -112,12 +114,20 @@ def differing(recorded: Heard, heard: Heard) -> int:
     return count
 
 
-def compare(folder: Path, heard: Heard) -> dict[str, tuple[int, int]]:
-    """Return the frames of each file, and how many of them are not as they were heard."""
-    found = {}
-    for number, name in enumerate((*STEMS, "input")):
+def compare(folder: Path, heard: Heard, delay: int) -> dict[str, tuple[int, int]]:
+    """Return the frames of each file, and how many of them are not what they should be.
+
+    A stem should be as it was heard; the input, so much later, the sum of the stems: what a program
+    plays reaches stemd a cycle later or earlier from one xrun to the next.
+    """
+    found, stems = {}, []
+    for number, name in enumerate(STEMS):
         recorded, _ = soundfile.read(folder / f"{name}.wav", dtype="float32")
         found[name] = len(recorded), differing(recorded, heard[:, 2 * number :][:, :2])
+        stems.append(recorded)
+    recorded, _ = soundfile.read(folder / "input.wav", dtype="float32")
+    others = np.abs(sum(stems)[delay:] - recorded[:-delay]).max(axis=1) > SUM_TOLERANCE
+    found["input"] = len(recorded), int(np.count_nonzero(others))
     return found
 
 
@@ -163,10 +173,10 @@ def main() -> None:
         os.environ |= {"JACK_DEFAULT_SERVER": server.environment["JACK_DEFAULT_SERVER"]}
         take, lost, heard = record(path, Path(folder), (wishes.rate, wishes.seconds, wishes.busy))
         told = status(path)
-        found = compare(take, heard)
+        found = compare(take, heard, told["delay"]["frames"])
         shutil.rmtree(take)
     late, xruns = told["blocks"]["late"], told["server"]["xruns"]
-    head = ("file", "frames", "frames that are not as they left the ports")
+    head = ("file", "frames", "frames that are not what they should be")
     rows = [(f"{name}.wav", *counts) for name, counts in found.items()]
     text = (
         f"JACK, {wishes.period} frames at {wishes.rate} Hz, preset {wishes.preset}, "
