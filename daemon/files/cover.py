@@ -148,4 +148,5 @@ def _output(*command: str, given: bytes | None = None) -> bytes:
         )
     except subprocess.TimeoutExpired:
         return b""
-    return ended.stdout
+    out: bytes = ended.stdout
+    return out
