@@ -34,6 +34,7 @@
 #   make boards       what boards can hold, and what takes how much memory, into raspberry-pi.md
 #   make weight       what the wheels and all they need weigh, into raspberry-pi.md
 #   make quality      quality on recorded music, into latency.md and models.md; hours, resumes where it was   (STEMD_MATERIAL=FOLDER:…)
+#   make masks        how masks could be made otherwise, into research/yardstick.md; after make quality
 #   make presets      quality against delay on mixes made by machine, into research/delay.md; half an hour
 #   make experiments  which schemes lose least at a short delay, into research/delay.md
 #   make precision    which layers tolerate 8 bits, into research/delay.md
@@ -62,7 +63,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality presets experiments precision speed block soak floods device recording xruns periods wheels offline deb deb-test network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
+.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality masks presets experiments precision speed block soak floods device recording xruns periods wheels offline deb deb-test network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -125,6 +126,9 @@ speed: $(VENV)/run $(ORACLE)/deezer
 
 quality: $(VENV)/bench
 	$(VENV)/bin/python -m research.quality.benchmark $(ARGS)
+
+masks: $(VENV)/bench
+	$(VENV)/bin/python -m research.quality.rules $(ARGS)
 
 presets: $(VENV)/bench
 	$(VENV)/bin/python -m research.quality.presets $(ARGS)
