@@ -1,9 +1,11 @@
 """How well the stems of recorded music are separated, offline and at each preset's delay.
 
 ``make quality`` measures everything, writes all figures into one JSON file, and prints the tables;
-with ``ARGS=--write`` it writes those of the reporting half into docs/research/yardstick.md. It can
-measure a part (``ARGS="--half decide --schemes offline,balanced"``). What networks estimated is
-kept, so it can be stopped at any time (``--minutes 7``) and goes on where it was.
+with ``ARGS=--write`` it writes those of the reporting half into the documents, and what each preset
+loses into daemon/losses.json. It can measure a part (``ARGS="--half decide --schemes
+offline,balanced"``). What networks estimated is kept, so it can be stopped at any time
+(``--minutes 7``) and goes on where it was; with ``--kept`` it runs no network, and leaves out the
+cases that are not complete.
 """
 
 import argparse
@@ -21,29 +23,44 @@ from tqdm import tqdm
 from benchmarks.report import DOCS, replace_section
 from research.material.recorded import Half, Kind, Recipe, describe, recipes
 from research.material.voices import MaterialError
+from research.training.card import CARD
 from research.workers import workers
+from stemd.daemon.losses import FILE
 from stemd.daemon.presets import PRESETS
 from stemd.dsp.scheme import OFFLINE, Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import StreamingPrecision
+from stemd.tflite_models.store.library import Library
+from stemd.tflite_models.store.manifest import MANIFEST, Figures, read_manifest
 
 try:
     from research.quality import tables
-    from research.quality.estimates import Network, Way, left, masks_of_set, networks_of, run
+    from research.quality.estimates import (
+        Network,
+        Way,
+        is_kept,
+        left,
+        masks_of_set,
+        networks_of,
+        run,
+    )
+    from research.quality.plot import draw
     from research.quality.scores import Case, Score, score
 except ImportError as missing:
     sys.exit(f"quality: {missing.name} is not installed; run `pip install '.[bench]'`")
 
 DOCUMENT = DOCS / "research" / "yardstick.md"
-SETS = ("2stems", "4stems-stemd")
+PLOT = DOCS / "latency.png"
+FOR_USERS = {"presets": DOCS / "latency.md", "sets": DOCS / "models.md"}
+"""The documents of single tables; all others belong to `DOCUMENT`."""
+OURS = "4stems-stemd"
+SETS = ("2stems", OURS)
 SCHEMES: dict[str, tuple[Scheme, ...]] = {
     "offline": (OFFLINE,),
     **{name: schemes for name, schemes in PRESETS.items() if name != "auto"},
     "studio-64": (Scheme(T=64, B=16, A=16),),
-    "balanced-128": (Scheme(T=128, B=4, A=8),),
-    "live-128": (Scheme(T=128, B=2, A=1, mirror=8),),
 }
-"""The presets, and the same with the other window."""
+"""The presets, and `studio` with the shorter window."""
 
 Results: TypeAlias = dict[Case, dict[Recipe, Score]]
 
@@ -83,9 +100,21 @@ def estimate_all(cases: Sequence[Case], mixes: Sequence[Recipe], until: float, c
     return left(dict.fromkeys(jobs, mixes))
 
 
+def complete(cases: Sequence[Case], mixes: Sequence[Recipe]) -> list[Case]:
+    """Return the cases whose networks ran over all mixes of which a stem is known."""
+    known = [mix for mix in mixes if mix.kind != "whole"]
+    return [case for case in cases if all(is_ready(case, mix) for mix in known)]
+
+
+def is_ready(case: Case, mix: Recipe) -> bool:
+    """Whether all networks of a case ran over a mix, and offline too, to compare with."""
+    networks = networks_of(case.networks).values()
+    return all(is_kept(mix, each, way) for each in networks for way in (case.way, Way()))
+
+
 def score_all(cases: Sequence[Case], mixes: Sequence[Recipe], count: int) -> Results:
     """Return the figures of every case and mix."""
-    jobs = list(product(cases, mixes))
+    jobs = [(case, mix) for case, mix in product(cases, mixes) if is_ready(case, mix)]
     results: Results = {case: {} for case in cases}
     with workers(count) as processes:
         futures = [processes.submit(score, *job) for job in jobs]
@@ -121,12 +150,31 @@ def _about(mix: Recipe) -> dict[str, Any]:
     return {"half": mix.half, "kind": mix.kind, "songs": songs}
 
 
+def record(results: Mapping[str, Any]) -> None:
+    """Write the figures of the reporting half to where the program reads them."""
+    losses = json.dumps(tables.losses(results, "report"), indent=1)
+    FILE.write_text(f"{losses}\n", encoding="utf-8")
+    if OURS in {case["networks"] for case in results["cases"]}:
+        found = tables.means(results, "report", OURS)
+        folder = Library().find_bundled(OURS).folder
+        manifest = read_manifest(folder)
+        figures = Figures(of="recorded songs", sdr_db=found)
+        manifest = manifest.model_copy(update={"figures": figures})
+        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card["recorded"] = found
+        (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for option, known in _choices().items():
         parser.add_argument(f"--{option}", metavar="NAME,…", help=f"of {', '.join(known)}")
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="then stop; go on later"
+    )
+    parser.add_argument(
+        "--kept", action="store_true", help="run no network; leave out what is not complete"
     )
     parser.add_argument("--write", action="store_true", help="write the tables into documents")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
@@ -157,18 +205,22 @@ def main() -> None:
     chosen = _arguments()
     mixes = [m for m in recipes() if m.half in chosen.half and m.kind in chosen.kinds]
     cases = cases_of(chosen)
-    remaining = estimate_all(cases, mixes, monotonic() + 60 * chosen.minutes, chosen.processes)
-    if remaining:
+    if chosen.kept:
+        cases = complete(cases, mixes)
+    until = monotonic() + 60 * chosen.minutes
+    if not chosen.kept and (remaining := estimate_all(cases, mixes, until, chosen.processes)):
         sys.exit(f"quality: {remaining} runs of networks are left; run it again to go on")
-    if chosen.write:
-        replace_section(DOCUMENT, "songs", describe())
     results = as_json(score_all(cases, mixes, chosen.processes))
     chosen.json.write_text(json.dumps(results, indent=1) + "\n")
     for half in chosen.half:
         for name, table in tables.all_tables(results, half).items():
             print(f"{half}: {name}\n\n{table}\n")
             if half == "report" and chosen.write:
-                replace_section(DOCUMENT, name, table)
+                replace_section(FOR_USERS.get(name, DOCUMENT), name, table)
+    if chosen.write:
+        replace_section(DOCUMENT, "songs", describe())
+        draw(PLOT, tables.points(results, "report"))
+        record(results)
 
 
 if __name__ == "__main__":

@@ -17,20 +17,21 @@ MEASURES = {"plain": ("plain SDR", "C0"), "bss": ("BSSEval SDR", "C1")}
 
 
 def draw(path: Path, points: Mapping[str, Mapping[str, Sequence[Point]]]) -> None:
-    """Draw a panel for each stem.
+    """Draw a panel for each set of networks.
 
     Parameters
     ----------
     path : Path
         Of the PNG.
-    points : mapping of stem to mapping of measure to points
+    points : mapping of set to mapping of measure to points
     """
     figure = Figure(figsize=(9, 4.5), layout="constrained")
-    for axes, (stem, measures) in zip(figure.subplots(1, 2), points.items(), strict=True):
+    panels = figure.subplots(1, len(points), squeeze=False)[0]
+    for axes, (name, measures) in zip(panels, points.items(), strict=True):
         for measure, of_measure in measures.items():
             _curve(axes, of_measure, *MEASURES[measure])
         _name_presets(axes, measures["plain"])
-        axes.set(title=stem, xscale="log", xlabel="delay / s", ylabel="SDR / dB")
+        axes.set(title=f"vocals, {name}", xscale="log", xlabel="delay / s", ylabel="SDR / dB")
         axes.xaxis.set_major_locator(FixedLocator(TICKS_S))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -56,8 +57,9 @@ def _curve(axes: Axes, points: Sequence[Point], label: str, colour: str) -> None
 
 
 def _name_presets(axes: Axes, points: Sequence[Point]) -> None:
+    shown = next((precision for _, precision, delay, _ in points if delay), None)
     for name, precision, delay, sdr in points:
-        if name and delay and precision == points[0][1]:
+        if name and delay and precision == shown:
             axes.annotate(
                 name, (delay, sdr), (0, 6), textcoords="offset points", ha="center", fontsize=8
             )

@@ -1,7 +1,6 @@
 """SDR of the stems against the delay: every preset, every precision, and what lies between.
 
-``make presets`` runs all of it and writes table and plot into docs/latency.md, and
-what each mix gives into docs/research/delay.md. A part of it
+``make presets`` runs all of it and writes the tables into docs/research/delay.md. A part of it
 (``make presets ARGS="--songs 2 --schemes balanced,live"``) is only printed.
 """
 
@@ -25,7 +24,7 @@ from stemd.daemon.errors import StemdError
 from stemd.daemon.files.separate import separate
 from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination
-from stemd.daemon.presets import PRESETS
+from stemd.daemon.presets import PRESETS, SHORTEST_WINDOWS
 from stemd.dsp.masks import MaskExtension
 from stemd.dsp.scheme import OFFLINE, SAMPLERATE, Scheme
 from stemd.tflite_models.errors import ModelError
@@ -35,12 +34,10 @@ from stemd.tflite_models.store.library import Library
 
 try:
     from research.quality.measures import bss_sdr_db, sdr_db
-    from research.quality.plot import draw
 except ImportError as missing:
     sys.exit(f"presets: {missing.name} is not installed; run `pip install '.[bench]'`")
 
-DOCUMENT, PLOT = DOCS / "latency.md", DOCS / "latency.png"
-RESEARCH = DOCS / "research" / "delay.md"
+DOCUMENT = DOCS / "research" / "delay.md"
 PRECISIONS: tuple[StreamingPrecision, ...] = get_args(StreamingPrecision)
 STEMS = ("vocals", "accompaniment")
 NAMES = tuple(name for name in PRESETS if name != "auto")
@@ -102,7 +99,7 @@ def all_cases() -> list[Case]:
 def residual_cases() -> list[Case]:
     """Return what small boards may run, with and without a network for the accompaniment."""
     return [
-        Case(name, PRESETS[name][0], precision, residual)
+        Case(name, SHORTEST_WINDOWS[name][0], precision, residual)
         for name in ("balanced", "studio", "seed")
         for precision in ("mixed", "int8")
         for residual in (False, True)
@@ -283,21 +280,8 @@ def main() -> None:
     print(text, of_mixes, sep="\n\n")
     if len(cases) == len(all_cases()) and len(recipes) == len(RECIPES):
         replace_section(DOCUMENT, "quality", text)
-        replace_section(RESEARCH, "mixes", of_mixes)
-        replace_section(RESEARCH, "material", describe())
-        draw(
-            PLOT,
-            {
-                stem: {
-                    measure: [
-                        (case.name, case.precision, case.delay_s, mean_db(each, measure, stem))
-                        for case, each in scores.items()
-                    ]
-                    for measure in ("plain", "bss")
-                }
-                for stem in STEMS
-            },
-        )
+        replace_section(DOCUMENT, "mixes", of_mixes)
+        replace_section(DOCUMENT, "material", describe())
 
 
 if __name__ == "__main__":

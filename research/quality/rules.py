@@ -55,17 +55,18 @@ class Powers:
     @property
     def rest(self) -> Magnitudes:
         """What the vocals leave of the mixture."""
-        return np.maximum(self.mixture - self.vocals, 0)
+        return np.asarray(np.maximum(self.mixture - self.vocals, 0), np.float32)
 
 
 def against(rest: Magnitudes, powers: Powers) -> Magnitudes:
     """Return the vocals' mask by the ratio of their power to that and to some rest."""
-    return powers.vocals / (powers.vocals + rest + EPSILON)
+    return np.asarray(powers.vocals / (powers.vocals + rest + EPSILON), np.float32)
 
 
 def to_the_power(exponent: float, powers: Powers) -> Magnitudes:
     """Return the vocals' mask as a power of the ratio of the magnitudes."""
-    return np.minimum(powers.vocals / (powers.mixture + EPSILON), 1) ** np.float32(exponent / 2)
+    ratio = np.minimum(powers.vocals / (powers.mixture + EPSILON), 1)
+    return np.asarray(ratio ** (exponent / 2), np.float32)
 
 
 RULES: Mapping[str, Callable[[Powers], Magnitudes]] = {
@@ -77,7 +78,7 @@ RULES: Mapping[str, Callable[[Powers], Magnitudes]] = {
     "ratio to what the others claim": lambda p: against(p.others, p),
     "ratio to the smaller of both rests": lambda p: against(np.minimum(p.others, p.rest), p),
     "ratio to the mean of the rest and the smaller": lambda p: against(
-        (p.rest + np.minimum(p.others, p.rest)) / 2, p
+        np.mean([p.rest, np.minimum(p.others, p.rest)], axis=0), p
     ),
 }
 """The vocals' mask, v their magnitude, M that of the mixture."""
@@ -111,10 +112,11 @@ class Heard:
     @property
     def powers(self) -> Powers:
         """What the rules are made of."""
-        others = sum(np.square(self.made[stem]) for stem in STEMS[1:])
-        vocals, accompaniment = (self.made[stem] for stem in ("vocals", "accompaniment"))
-        seen = sliding.magnitudes_of(self.spectra)
-        return Powers(*map(np.square, (seen, vocals, accompaniment)), np.asarray(others))
+        vocals, accompaniment, *others = (
+            np.square(self.made[stem]) for stem in ("vocals", "accompaniment", *STEMS[1:])
+        )
+        mixture = np.square(sliding.magnitudes_of(self.spectra))
+        return Powers(mixture, vocals, accompaniment, np.sum(others, axis=0))
 
     def stem(self, mask: Magnitudes, bins: int | None = BINS) -> Waveform:
         """Return the waveform that a mask makes."""

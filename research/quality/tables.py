@@ -7,6 +7,9 @@ from typing import Any, TypeAlias
 from benchmarks.report import markdown_table
 from research.material.recorded import STEMS
 from research.quality.measures import summary
+from research.quality.plot import Point
+from stemd.daemon.presets import PRESETS
+from stemd.dsp.scheme import Scheme
 
 Data: TypeAlias = Mapping[str, Any]
 WITH_VOCALS = ("recorded", "crossed")
@@ -23,8 +26,102 @@ def all_tables(results: Data, half: str) -> dict[str, str]:
         "leakage": leakage,
         "likeness": likeness,
         "mixes": mixes_offline,
+        "presets": presets,
+        "sets": sets,
     }
     return {name: make(results, mixes) for name, make in makers.items()}
+
+
+def losses(results: Data, half: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Return what the vocals of each set lose in `mixed` by each scheme, as losses.json has it."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    mixes = {name: mix for name, mix in results["mixes"].items() if mix["half"] == half}
+    for case in results["cases"]:
+        if case["precision"] == "mixed" and case["delay_s"]:
+            change = _change(results, case, mixes)
+            scheme = str(Scheme(**case["scheme"]))
+            found.setdefault(case["networks"], {})[scheme] = {
+                "mean_db": round(-change["mean"], 2),
+                "worst_db": round(-change["worst"], 2),
+            }
+    return found
+
+
+def means(results: Data, half: str, networks: str) -> dict[str, float]:
+    """Return the SDR of a set's stems offline, the mean over the mixes that have the stem."""
+    mixes = {name: mix for name, mix in results["mixes"].items() if mix["half"] == half}
+    case = next(
+        each
+        for each in results["cases"]
+        if (each["name"], each["networks"]) == ("offline", networks)
+    )
+    found = {stem: summary(list(_values(case, mixes, "sdr", stem).values())) for stem in STEMS}
+    return {stem: round(each["mean"], 2) for stem, each in found.items() if each["mixes"]}
+
+
+def presets(results: Data, mixes: Data) -> str:
+    """Return the table for users: what each preset loses, and lets through."""
+    rows = [_preset_row(results, case, mixes) for case in _usual(results)]
+    head = ["preset", "networks", "T, B, A, mirror", "delay", "vocals", "− offline", "±"]
+    spread = ["median", "worst tenth", "worst", "BSSEval", "leakage", "worst", "like offline"]
+    return markdown_table([*head, *spread], rows)
+
+
+def points(results: Data, half: str) -> dict[str, dict[str, list[Point]]]:
+    """Return the vocals' SDR of each set for the picture: offline, and each preset in `mixed`."""
+    mixes = {name: mix for name, mix in results["mixes"].items() if mix["half"] == half}
+    found: dict[str, dict[str, list[Point]]] = {}
+    for case in _usual(results):
+        for name, measure in (("plain", "sdr"), ("bss", "bss")):
+            values = _values(case, mixes, measure, "vocals", WITH_VOCALS)
+            mean = summary(list(values.values()))["mean"]
+            point = (case["name"], case["precision"], case["delay_s"], mean)
+            found.setdefault(case["networks"], {}).setdefault(name, []).append(point)
+    return found
+
+
+def _usual(results: Data) -> Iterator[Data]:
+    """Yield the cases that users have: offline in fp32, presets in `mixed`."""
+    for case in results["cases"]:
+        is_usual = case["precision"] == ("mixed" if case["delay_s"] else "fp32")
+        if is_usual and case["name"] in ("offline", *PRESETS):
+            yield case
+
+
+def _preset_row(results: Data, case: Data, mixes: Data) -> list[str]:
+    name, networks, numbers, _, delay = _about(case)
+    like = summary(_likeness(case, mixes)).get("mean")
+    leak = summary(
+        list(_values(case, mixes, "leak_dbfs", "vocals", ("instrumental",)).values()),
+        best=float("-inf"),
+    )
+    change = _change(results, case, mixes) if case["delay_s"] else {}
+    return [
+        name if name == "offline" else f"`{name}`",
+        networks,
+        numbers,
+        delay,
+        _mean(_values(case, mixes, "sdr", "vocals", WITH_VOCALS)),
+        *_cells(change, "mean", "error", "median", "worst_tenth", "worst", sign="+"),
+        _mean(_values(case, mixes, "bss", "vocals", WITH_VOCALS)),
+        *_cells(leak, "mean", "worst", form=".1f"),
+        _number(like, ".1f"),
+    ]
+
+
+def sets(results: Data, mixes: Data) -> str:
+    """Return the table for users: how well each set separates, offline and in `balanced`."""
+    rows = []
+    for case in results["cases"]:
+        if case["name"] in ("offline", "balanced") and case["precision"] in ("fp32", "mixed"):
+            _, networks, numbers, precision, _ = _about(case)
+            cells = [
+                _with_error(summary(list(_values(case, mixes, "sdr", stem).values())))
+                for stem in (*STEMS, "accompaniment")
+            ]
+            rows.append([case["name"], networks, numbers, precision, *cells])
+    head = ["run as", "networks", "T, B, A, mirror", "precision", *STEMS, "accompaniment"]
+    return markdown_table(head, rows)
 
 
 def vocals(results: Data, mixes: Data) -> str:
@@ -35,8 +132,7 @@ def vocals(results: Data, mixes: Data) -> str:
             measure: _values(case, mixes, measure, "vocals", WITH_VOCALS)
             for measure in ("sdr", "si_sdr", "bss")
         }
-        best = _values(_offline(results, case), mixes, "sdr", "vocals", WITH_VOCALS)
-        change = summary([found - best[mix] for mix, found in values["sdr"].items()])
+        change = _change(results, case, mixes)
         found = summary(list(values["sdr"].values()))
         rows.append(
             [
@@ -88,7 +184,7 @@ def likeness(results: Data, mixes: Data) -> str:
     """Return the table of the streamed stems against the offline ones."""
     rows = []
     for case in results["cases"]:
-        found = summary(list(_values(case, mixes, "likeness", "vocals", ("whole",)).values()))
+        found = summary(_likeness(case, mixes))
         if found["mixes"]:
             rows.append([*_about(case), *_cells(found, "mean", "error", "median", "worst")])
     return markdown_table([*ABOUT, "vocals", "±", "median", "worst"], rows)
@@ -132,6 +228,20 @@ def _values(
         if (not kinds or mix["kind"] in kinds)
         and stem in case["scores"].get(name, {}).get(measure, {})
     }
+
+
+def _change(results: Data, case: Data, mixes: Data) -> dict[str, float]:
+    """Return the summary of the difference of the vocals' SDR from offline, mix by mix."""
+    values = _values(case, mixes, "sdr", "vocals", WITH_VOCALS)
+    best = _values(_offline(results, case), mixes, "sdr", "vocals", WITH_VOCALS)
+    return summary([found - best[mix] for mix, found in values.items()])
+
+
+def _likeness(case: Data, mixes: Data) -> list[float]:
+    """Return the vocals' likeness to offline in all songs of which no stem is known, or nothing."""
+    songs = [name for name, mix in mixes.items() if mix["kind"] == "whole"]
+    found = _values(case, mixes, "likeness", "vocals", ("whole",))
+    return list(found.values()) if len(found) == len(songs) else []
 
 
 def _offline(results: Data, case: Data) -> Data:

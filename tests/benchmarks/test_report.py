@@ -42,10 +42,14 @@ def test_table():
 
 SECTIONS = {
     "speed": {"speed", "block"},
-    "latency": {"quality"},
+    "latency": {"presets"},
     "raspberry-pi": {"boards", "residual", "budget", "weight"},
-    "models": {"figures", "recordings"},
-    "research/delay": {"material", "mixes", "precision", *EXPERIMENTS},
+    "models": {"sets", "figures", "recordings"},
+    "research/delay": {"material", "mixes", "quality", "precision", *EXPERIMENTS},
+    "research/yardstick": {
+        *("songs", "vocals", "stems", "leakage", "likeness", "mixes"),
+        *("rules", "extension", "only"),
+    },
     "research/training": {"mixtures", "ceiling", "songs", "fonts", "runs"},
     "research/teaching": {"live", "live-by-stems", "balanced-by-stems", "int8"},
     "research/endurance": {"xruns-jack", "xruns-pipewire", "floods"},

@@ -1,9 +1,12 @@
 import json
 import sys
+from shutil import copytree
+from types import SimpleNamespace
 
 import pytest
 
 from research.quality import benchmark, tables
+from research.quality.plot import draw
 from stemd.daemon.presets import PRESETS
 
 
@@ -119,3 +122,66 @@ def test_tables_are_of_one_half_and_of_what_json_keeps():
     assert cells(made["stems"], -1)[5:] == ["7.25 ± 1.75", "–", "–", "–", "-20.0", "–", "–"]
     assert [cells(made["mixes"], row)[0] for row in (2, 3, 4)] == ["one", "two", "music"]
     assert "99" not in "".join(made.values())
+
+
+def in_mixed(results):
+    *cases, balanced = results["cases"]
+    return {**results, "cases": [*cases, {**balanced, "precision": "mixed"}]}
+
+
+def test_users_are_shown_what_a_preset_loses_in_the_usual_precision():
+    made = tables.all_tables(in_mixed(RESULTS), "report")
+    assert cells(made["presets"], -2)[:6] == [
+        *("offline", "2stems", "64, 4, 8, 0", "–", "8.00", "–"),
+    ]
+    assert cells(made["presets"], -1) == [
+        *("`balanced`", "2stems", "64, 4, 8, 0", "0.441 s"),
+        *("7.25", "-0.75", "0.25", "-0.75", "-1.00", "-1.00", "7.25", "-40.0", "-40.0", "12.0"),
+    ]
+    assert len(tables.presets(RESULTS, RESULTS["mixes"]).splitlines()) == 3, "of fp32 only offline"
+    assert cells(made["sets"], -1)[4:] == ["7.25 ± 1.75", "–", "–", "–", "–"]
+
+
+def test_the_picture_has_a_panel_for_each_set(tmp_path):
+    points = tables.points(in_mixed(RESULTS), "report")
+    assert points["2stems"]["plain"] == [
+        ("offline", "fp32", None, 8.0),
+        ("balanced", "mixed", 0.441, 7.25),
+    ]
+    draw(tmp_path / "latency.png", points)
+    assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_the_daemon_tells_is_of_the_reporting_half():
+    assert tables.losses(in_mixed(RESULTS), "report") == {
+        "2stems": {"T=64 B=4 A=8": {"mean_db": 0.75, "worst_db": 1.0}}
+    }
+    assert tables.losses(RESULTS, "report") == {}
+
+
+def test_the_manifest_and_the_card_have_the_means_of_the_reporting_half(tmp_path, monkeypatch):
+    folder = tmp_path / "4stems-stemd"
+    copytree(benchmark.Library().find_bundled("4stems-stemd").folder, folder)
+    monkeypatch.setattr(
+        benchmark,
+        "Library",
+        lambda: SimpleNamespace(find_bundled=lambda _: SimpleNamespace(folder=folder)),
+    )
+    monkeypatch.setattr(benchmark, "FILE", tmp_path / "losses.json")
+    cases = [{**case, "networks": "4stems-stemd"} for case in in_mixed(RESULTS)["cases"]]
+    benchmark.record({**RESULTS, "cases": cases})
+    manifest, card = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("manifest", "card")
+    )
+    assert manifest["figures"] == {"of": "recorded songs", "sdr_db": {"vocals": 8.0}}
+    assert card["recorded"] == {"vocals": 8.0}
+    assert list(json.loads((tmp_path / "losses.json").read_text())) == ["4stems-stemd"]
+
+
+def test_without_running_networks_only_complete_cases_are_left(monkeypatch):
+    cases = benchmark.cases_of(chosen(monkeypatch, "--sets", "2stems"))
+    song, whole = (SimpleNamespace(kind=kind) for kind in ("recorded", "whole"))
+    kept = {case.way for case in cases if case.way.precision == "fp32"}
+    monkeypatch.setattr(benchmark, "is_kept", lambda mix, network, way: mix is song and way in kept)
+    assert {case.way for case in benchmark.complete(cases, [song, whole])} == kept
+    assert not benchmark.is_ready(cases[0], whole)

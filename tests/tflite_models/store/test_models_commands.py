@@ -53,7 +53,7 @@ def test_list_shows_the_bundled_set_and_how_to_get_the_other(stemd_models):
     sdr = r"vocals \d+\.\d, drums \d+\.\d, bass \d+\.\d, other \d+\.\d"
     assert re.match(
         rf"4stems-stemd +bundled, fine-tuned +fp16 +MIT +on request +{sdr} "
-        r"\(held-out MIDI songs\) +/.*/4stems-stemd$",
+        r"\(recorded songs\) +/.*/4stems-stemd$",
         ours,
     )
     assert re.match(
