@@ -143,7 +143,7 @@ def _insert(file: BinaryIO, start: int, data: bytes) -> None:
 def _output(*command: str, given: bytes | None = None) -> bytes:
     source: dict[str, Any] = {"stdin": subprocess.DEVNULL} if given is None else {"input": given}
     try:
-        ended = subprocess.run(
+        ended: subprocess.CompletedProcess[bytes] = subprocess.run(
             command, stdout=subprocess.PIPE, check=False, timeout=FIND_S, **source
         )
     except subprocess.TimeoutExpired:
