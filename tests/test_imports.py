@@ -52,6 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "daemon.recording": {"daemon", "daemon.engine", "dsp"},
     "daemon.files": {
         "daemon",
+        "daemon.capacity",
         "daemon.engine",
         "dsp",
         "tflite_models",

@@ -7,13 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias
 
-from stemd.daemon.capacity.choice import first_held
 from stemd.daemon.cli.terminal import RunProgress, echo, echo_error, progress_bar
 from stemd.daemon.errors import AudioFileError, DamagedSongError, StemdError
 from stemd.daemon.files.job import Job, Outcome, not_separated, run_job, targets_of
@@ -81,9 +79,12 @@ class Batch:
         self._outcomes: dict[int, Outcome] = {}
         self._numbers = count()
         self._progress = RunProgress()
-        self._claimed: dict[Path, Path] = {}
-        """The song of each file of this run."""
+        self._claimed: dict[Path, int] = {}
+        """The number of the song of each file of this run."""
+        self._waiting: dict[int, list[tuple[int, Job, Path]]] = {}
+        """Songs that are separated if the one of this number, which has their file, is not."""
         self._extension = extension
+        self._separator = SongSeparator(works, extension)
         self._resume = resume
         self._jobs = jobs
         self.scheduler = scheduler
@@ -105,12 +106,12 @@ class Batch:
             with self._crew() as crew:
                 for song, destination in songs:
                     self._progress.expect(1)
-                    self._submit(crew, self._job(song, destination), events)
+                    self._submit(crew, next(self._numbers), self._job(song, destination), events)
                     with suppress(Empty):
                         while True:
-                            self._take(events.get_nowait())
+                            self._take(crew, events.get_nowait(), events)
                 while self._progress.is_waiting:
-                    self._take(events.get())
+                    self._take(crew, events.get(), events)
         finally:
             self._progress.clear()
         return self._sum_up()
@@ -142,11 +143,10 @@ class Batch:
             With what, value, rule and remedy.
         """
         number = next(self._numbers)
-        separator = SongSeparator(self._work, self._extension)
         try:
             with progress_bar(_name_of(path)) as on_progress:
-                job = self._job(path, destination)
-                outcome = run_job(job, separator, on_progress)
+                job = Job(path, destination, self._files, self._resume)
+                outcome = run_job(job, self._separator, on_progress)
         except AudioFileError as error:
             self._outcomes[number] = not_separated(path, error)
             raise
@@ -190,24 +190,31 @@ class Batch:
 
     def _crew(self) -> "Lanes | Cluster":
         if self.scheduler is None:
-            return Lanes(self._jobs or lanes_for(self._work), self._work, self._extension)
+            return Lanes(
+                self._jobs or lanes_for(self._separator.work), self._separator.work, self._extension
+            )
         try:
             from stemd.daemon.files.cluster import Cluster
         except ImportError:
             raise StemdError(
                 f"--scheduler takes a Python package that is missing: {install_extra('cluster')}"
             ) from None
-        return Cluster(self.scheduler, self._folder, self._work, self._extension)
+        return Cluster(self.scheduler, self._folder, self._separator.work, self._extension)
 
     def _job(self, song: Path, destination: Destination) -> Job:
-        return Job(song, replace(destination, settings=self._settings), self._files, self._resume)
+        return Job(
+            song, replace(destination, settings=self._separator.settings), self._files, self._resume
+        )
 
-    def _submit(self, crew: "Lanes | Cluster", job: Job, events: SimpleQueue[Event]) -> None:
-        number = next(self._numbers)
-        if other := self._claimed_by_another(job):
-            ended = Future[Outcome]()
-            ended.set_result(not_separated(job.song, other))
-            events.put((number, ended))
+    def _submit(
+        self, crew: "Lanes | Cluster", number: int, job: Job, events: SimpleQueue[Event]
+    ) -> None:
+        """Hand a song to the crew; one that needs a file of an earlier song waits for that one."""
+        if taken := self._claim(number, job):
+            other = self._claimed[taken]
+            self._waiting.setdefault(other, []).append((number, job, taken))
+            if other in self._outcomes:
+                self._settle(crew, other, events)
             return
 
         def on_progress(done: int, whole: int) -> None:
@@ -216,7 +223,7 @@ class Batch:
         future = crew.submit(job, on_progress)
         future.add_done_callback(lambda ended: events.put((number, ended)))
 
-    def _take(self, event: Event) -> None:
+    def _take(self, crew: "Lanes | Cluster", event: Event, events: SimpleQueue[Event]) -> None:
         """Print the progress, or what became of a song."""
         number, news = event
         if isinstance(news, float):
@@ -225,26 +232,41 @@ class Batch:
         outcome = self._outcomes[number] = news.result()
         with self._progress.lines(number):
             _print_outcome(outcome, outcome.song)
+        self._settle(crew, number, events)
 
-    def _claimed_by_another(self, job: Job) -> AudioFileError | None:
-        """Return what is wrong if a file of this song is one of another song of this run."""
+    def _claim(self, number: int, job: Job) -> Path | None:
+        """Claim the files of a song, or return one that another song of this run has."""
+        targets: list[Path] = []
         with suppress(AudioFileError):  # which is told when it is its turn
-            for target in targets_of(job):
-                other = self._claimed.setdefault(target, job.song)
-                if other != job.song:
-                    return AudioFileError(
-                        f"{target} is a stem of {other}, which has the same name: let --name have "
-                        "{file}, or separate this song alone into another folder (-o)"
-                    )
+            targets = targets_of(job)
+        for target in targets:
+            if target in self._claimed:
+                return target
+        self._claimed |= dict.fromkeys(targets, number)
         return None
 
-    @cached_property
-    def _work(self) -> Work:
-        return first_held(self.works)
+    def _settle(self, crew: "Lanes | Cluster", number: int, events: SimpleQueue[Event]) -> None:
+        """Decide what becomes of the songs that wait for this one, which has ended."""
+        outcome = self._outcomes[number]
+        is_free = outcome.state == "not separated"
+        if is_free:
+            self._claimed = {path: each for path, each in self._claimed.items() if each != number}
+        for waiting, job, taken in self._waiting.pop(number, []):
+            if is_free:
+                self._submit(crew, waiting, job, events)
+            else:
+                events.put((waiting, _refused(job, outcome.song, taken)))
 
-    @cached_property
-    def _settings(self) -> str:
-        return SongSeparator(self.works[0], self._extension).settings
+
+def _refused(job: Job, other: str, taken: Path) -> "Future[Outcome]":
+    """Return the outcome of a song one of whose files is a stem of another one."""
+    error = AudioFileError(
+        f"{taken} is a stem of {other}, which has the same name: let --name have {{file}}, or "
+        "separate this song alone into another folder (-o)"
+    )
+    ended = Future[Outcome]()
+    ended.set_result(not_separated(job.song, error))
+    return ended
 
 
 def _name_of(song: Path) -> str:

@@ -61,7 +61,9 @@ class Separator(SongSeparator):
         The name of a set, as `stemd models list` shows it: "2stems", for example. "auto": Deezer's
         four stems where they are installed, else two.
     preset : str, optional
-        Separate as the daemon does with this preset; by default with the whole context.
+        Separate as the daemon does with this preset; by default with the whole context. Of "auto"
+        and "live", it takes the scheme for which this machine is fast enough; the first song may
+        wait until that is measured.
     precision : str, optional
         Arithmetic of the networks; by default "fp32", and with a preset that of the daemon.
     threads : int
@@ -92,13 +94,13 @@ class Separator(SongSeparator):
         _check_choice("preset", preset, [None, *PRESETS])
         _check_choice("precision", precision, [None, *get_args(StreamingPrecision)])
         _check_choice("mask_extension", mask_extension, [each.value for each in MaskExtension])
-        first, *_ = works_for(networks, "auto", preset, precision, threads, residual)
-        super().__init__(first, MaskExtension(mask_extension))
+        works = works_for(networks, "auto", preset, precision, threads, residual)
+        super().__init__(works, MaskExtension(mask_extension))
 
     @property
     def stems(self) -> tuple[str, ...]:
         """The names of the stems, in order."""
-        return self.work.networks.stems
+        return self.set.stems
 
     def separate(
         self, song: str | os.PathLike[str] | Samples, samplerate: int | None = None
@@ -207,7 +209,7 @@ class Separator(SongSeparator):
             The networks are damaged.
         """
         _check_choice("format", format, [*SUBTYPES, *ENCODERS])
-        networks, path = self.work.networks, Path(song)
+        networks, path = self.set, Path(song)
         if format == STEM_MP4:
             files, template = stem_mp4_file(networks.name, networks.stems), "{file}"
         else:
@@ -219,7 +221,6 @@ class Separator(SongSeparator):
             subtype,
             replace,
             path.stem,
-            settings=self.settings,
             template=template,
         )
         job = Job(path, destination, files, resume)

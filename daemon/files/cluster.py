@@ -256,7 +256,8 @@ def _separator(way: Way) -> SongSeparator:
     known: dict[Way, SongSeparator] = vars(_of_thread).setdefault("separators", {})
     if way not in known:
         known.clear()
-        known[way] = SongSeparator(*way)
+        work, extension = way
+        known[way] = SongSeparator([work], extension)
     return known[way]
 
 

@@ -23,7 +23,7 @@ class Job:
     ----------
     song : Path
     destination : Destination
-        What is the song's own, its fingerprint and its tags, is added.
+        What is the song's own, its fingerprint and its tags, is added, and how it is separated.
     files : mapping
         See `wanted_files`.
     resume : bool
@@ -99,7 +99,8 @@ def run_job(job: Job, separator: SongSeparator, on_progress: OnProgress) -> Outc
     """
     started = monotonic()
     with Song(job.song) as song:
-        destination = prepare(job, song)
+        own = replace(job.destination, settings=separator.settings)
+        destination = prepare(replace(job, destination=own), song)
         if isinstance(destination, Outcome):
             return destination
         destination, without = _with_cover(destination, song)

@@ -199,7 +199,8 @@ class Lanes:
 
 def _serve(connection: "Connection[Any, Any]") -> None:
     """Separate the songs that come through a connection, until it is closed."""
-    separator = SongSeparator(*connection.recv())
+    work, extension = connection.recv()
+    separator = SongSeparator([work], extension)
 
     def tell(done: int, whole: int) -> None:
         connection.send(("progress", done, whole))

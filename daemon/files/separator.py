@@ -1,10 +1,11 @@
 """Separates songs, arrays and streams in one way, with networks that are loaded once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from stemd.daemon.capacity.choice import first_held
 from stemd.daemon.engine.networks import ByStem, choose_networks, find_networks, load_networks
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.files.separate import (
@@ -72,13 +73,27 @@ class SongSeparator:
 
     Parameters
     ----------
-    work : Work
+    works : sequence of Work
+        With the same networks, from the scheme wanted most to the one wanted least.
+    extension : MaskExtension
+
+    Attributes
+    ----------
+    set : SetOfNetworks
     extension : MaskExtension
     """
 
-    def __init__(self, work: Work, extension: MaskExtension) -> None:
-        self.work = work
+    def __init__(self, works: Sequence[Work], extension: MaskExtension) -> None:
+        self._works = works
+        self.set = works[0].networks
         self.extension = extension
+
+    @cached_property
+    def work(self) -> Work:
+        """The first work for which this machine is fast enough, which may have to be measured."""
+        if len(self._works) == 1:
+            return self._works[0]
+        return first_held(self._works)
 
     @cached_property
     def settings(self) -> str:

@@ -13,6 +13,7 @@ import soundfile
 import stemd
 from songs import write_noise
 from stemd.daemon.files import separator as module
+from stemd.daemon.files.stem_files import origin_of
 from stemd.dsp.scheme import Scheme
 from two_networks import low_and_high
 
@@ -53,8 +54,10 @@ def test_arrays_files_and_streams_give_the_same_stems(separator, samplerate, tmp
 
 
 def test_blocks_that_a_stream_gave_are_the_callers(separator):
-    first, *others = separator.stream([noise(400_000)], 44_100)
+    blocks = separator.stream([noise(400_000)], 44_100)
+    first = next(blocks)
     before = first["vocals"].copy()
+    others = list(blocks)
     assert others
     np.testing.assert_array_equal(first["vocals"], before)
     assert not np.shares_memory(first["vocals"], others[0]["vocals"])
@@ -77,6 +80,19 @@ def test_stems_are_saved_as_the_command_does(separator, tmp_path):
         tmp_path / "song.wav", tmp_path / "stems", "flac", karaoke=True, resume=True
     )
     assert (again.state, again.stems) == ("done already", [])
+
+
+def test_a_preset_of_several_schemes_is_the_one_that_this_machine_holds(
+    separator, tmp_path, monkeypatch
+):
+    write_noise(tmp_path / "song.wav", 1)
+    states = []
+    for place in (-1, -1, 0):
+        monkeypatch.setattr(module, "first_held", lambda works, place=place: works[place])
+        live = stemd.Separator("2stems", preset="live")
+        states.append(live.save(tmp_path / "song.wav", tmp_path / "stems", resume=True).state)
+        assert str(live.work.scheme) in origin_of(tmp_path / "stems" / "vocals.wav")
+    assert states == ["separated", "done already", "separated"]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def job(folder: Path, name: str = "song", seconds: float = 1, **more) -> Job:
     song = folder / f"{name}.wav"
     write_noise(song, seconds)
     files = wanted_files(WORK.networks.stems, ["vocals"])
-    settings = SongSeparator(WORK, MaskExtension.MEAN).settings
+    settings = SongSeparator([WORK], MaskExtension.MEAN).settings
     return Job(song, Destination(folder / "out" / name, settings=settings), files, **more)
 
 
@@ -90,7 +90,7 @@ def test_songs_are_separated_as_on_this_machine(scheduler, tmp_path):
     for each, outcome in zip(jobs, outcomes, strict=False):
         assert outcome.song == str(each.song)
         assert outcome.stems == [str(each.destination.folder / "vocals.wav")]
-        alone = SongSeparator(WORK, MaskExtension.MEAN)
+        alone = SongSeparator([WORK], MaskExtension.MEAN)
         from stemd.daemon.files.job import run_job
 
         beside = Job(each.song, Destination(tmp_path / "alone" / each.song.stem), each.files)

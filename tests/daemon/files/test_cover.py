@@ -111,7 +111,7 @@ def test_a_song_is_separated_whatever_its_cover_is(suffix, kind, tmp_path, monke
     job = Job(
         tagged(tmp_path, BAD_PICTURES[kind]), Destination(tmp_path / "out", suffix, "PCM_24"), files
     )
-    made = run_job(job, separator.SongSeparator(work, MaskExtension.MEAN), lambda *_: None)
+    made = run_job(job, separator.SongSeparator([work], MaskExtension.MEAN), lambda *_: None)
     assert made.state == "separated"
     (warning,) = made.warnings
     assert "is no JPEG or PNG picture of at most 16 MB that ffmpeg can read: the stems" in warning
