@@ -141,7 +141,7 @@ def set_stem(
             raise click.UsageError(
                 "--learn excludes --gain, --mute and --solo: the controller will set them"
             )
-        _learn(socket, does=learn, stem=stem, fine=fine, toggles=toggles)
+        learn_controller(socket, does=learn, stem=stem, fine=fine, toggles=toggles)
         return
     if fine or toggles:
         raise click.UsageError("--fine and --toggles need --learn: they describe the controller")
@@ -166,7 +166,7 @@ def bypass(what: str | None, socket: Path | None, learn: bool, toggles: bool) ->
     if learn:
         if what:
             raise click.UsageError(f"--learn excludes {what}: the controller will switch it")
-        _learn(socket, does="bypass", toggles=toggles)
+        learn_controller(socket, does="bypass", toggles=toggles)
         return
     if toggles:
         raise click.UsageError("--toggles needs --learn: it describes the controller")
@@ -234,7 +234,8 @@ def events(socket: Path | None, meters: float | None) -> None:
             echo_json(event)
 
 
-def _learn(socket: Path | None, **wish: Any) -> None:
+def learn_controller(socket: Path | None, **wish: Any) -> None:
+    """Bind the next controller or pad that moves, and print its binding."""
     with connect(socket) as client:
         echo("move the controller …", err=True)
         echo(client.learn(**wish).in_words())

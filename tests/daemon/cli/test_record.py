@@ -50,6 +50,18 @@ def test_by_itself(daemon, record):
     assert daemon.record_wish == RecordWish(auto=True)
 
 
+def test_a_controller_is_learned(daemon, record):
+    assert record("--learn", "--toggles").stdout == "controller 21 on channel 1 is record\n"
+    assert (daemon.wish.does, daemon.wish.toggles) == ("record", True)
+    assert not daemon.is_recording
+
+
+@pytest.mark.parametrize("words", [["--learn", "--stop"], ["--learn", "x"], ["--toggles"]])
+def test_what_only_binds_takes_no_wishes(daemon, record, words):
+    assert record(*words).exit_code == 2
+    assert not daemon.is_recording
+
+
 @pytest.mark.parametrize("words", [["x"], ["--auto"], ["--no-align"], ["--format", "wav"]])
 def test_what_only_ends_takes_no_wishes(daemon, record, words):
     ended = record("--stop", *words)
