@@ -192,7 +192,7 @@ deb: wheels $(VENV)/run
 
 deb-test: $(VENV)/test
 	$(call install-missing,$(FOR_DEB))
-	$(MAKE) deb DEBS=$(if $(filter bookworm,$(SUITE)),12,13)-amd64
+	COMPRESS="-Zgzip -z1" $(MAKE) deb DEBS=$(if $(filter bookworm,$(SUITE)),12,13)-amd64
 	$(VENV)/bin/pytest -m deb -rP $(ARGS)
 
 peers-test: $(VENV)/test

@@ -17,20 +17,17 @@ WHOLE = 0.9
 """The share of a piece that the stems must explain: of others, something was lost on the way."""
 
 
-def shares_of_stems(recording: Path, stems: Path) -> dict[str, float]:
-    """Return the share of each stem: 1 if it is heard as it is, 0 if not at all.
-
-    The medians of all pieces that are whole.
-    """
+def shares_of_stems(recording: Path, stems: Path) -> list[dict[str, float]]:
+    """Return for each piece that is whole the share of each stem: 1 if it is heard, 0 if not."""
     played = {path.stem: np.tile(read(path), 2) for path in sorted(stems.glob("*.wav"))}
     heard, window = read(recording), round(WINDOW_S * RATE)
     starts = range(0, len(heard) - window + 1, window)
     found = [gains(heard[start : start + window], played) for start in starts]
-    whole = [shares for shares, explained in found if explained > WHOLE]
-    assert whole, f"the song is not heard in {recording}: {[each[1] for each in found]}"
-    print(f"{len(whole)} of {len(found)} pieces are whole")
-    medians = np.median(whole, axis=0)
-    return {name: round(float(gain), 3) for name, gain in zip(played, medians, strict=True)}
+    return [
+        dict(zip(played, map(float, shares), strict=True))
+        for shares, explained in found
+        if explained > WHOLE
+    ]
 
 
 def read(path: Path) -> np.ndarray:

@@ -46,7 +46,7 @@ install_environment() {
     rm -r "$root/$packages/"{bin,share,stemd-*.dist-info/direct_url.json}
     # A quarter of it all, and of no use: tests, and LiteRT for other processors than the CPU.
     find "$root/$packages" -type d -name tests -prune -exec rm -r {} +
-    rm -r "$root/$packages/ai_edge_litert/"{tools,vendors,libLiteRtWebGpuAccelerator.so}
+    rm -rf "$root/$packages/ai_edge_litert/"{tools,vendors,libLiteRtWebGpuAccelerator.so}
     find "$root/$packages" -type f -exec chmod 644 {} +
     ln -s "../../../bin/python$python" "$root/usr/lib/stemd/bin/python3"
     printf 'home = /usr/bin\ninclude-system-site-packages = false\nversion = %s\n' "$python" |
@@ -57,9 +57,11 @@ install_environment() {
     mkdir -p "$root/usr/bin" && ln -s ../lib/stemd/bin/stemd "$root/usr/bin/stemd"
 }
 
-install_unit() {
+install_unit_and_entry() {
     sed 's:@stemd@:/usr/bin/stemd:; s:@options@::' systemd/stemd.user.service |
         install_file 644 - usr/lib/systemd/user/stemd.service
+    install_file 644 desktop/stemd.desktop usr/share/applications/stemd.desktop
+    install_file 644 desktop/stemd.svg usr/share/icons/hicolor/scalable/apps/stemd.svg
 }
 
 install_completions() {
@@ -95,7 +97,7 @@ install_control() {
 }
 
 install_environment
-install_unit
+install_unit_and_entry
 install_completions
 install_documents
 install_control

@@ -6,6 +6,8 @@ import subprocess
 import tomllib
 from email import message_from_string
 from pathlib import Path
+from statistics import median
+from uuid import uuid4
 
 import pytest
 
@@ -30,6 +32,9 @@ SONG = "$(dpkg -L stemd | grep 'song/.*mp3$')"
 
 AUDIBLE, INAUDIBLE = 0.7, 0.15
 """Shares of a stem in what the speakers play: 1 if it is there, 0 if not."""
+
+RECORDINGS, RECORDING_S, PIECES = 10, 5, 5
+"""A machine that stands still now and then loses some of what it plays and records."""
 
 
 def run(*command: object) -> str:
@@ -137,14 +142,24 @@ def karaoke(root, user, desktop, folder: Path) -> None:
     run(STEMD, "separate", own, "--stems", "2", "--bits", "float", "-o", stems)
     for action, least, most in (("unmute", AUDIBLE, 2), ("mute", -INAUDIBLE, INAUDIBLE)):
         user("stemd", "set", "vocals", f"--{action}")
-        heard = f"home/musician/{action}d.wav"
-        record = f"pw-record --target speakers -P stream.capture.sink=true /{heard}"
-        user("sh", "-c", f"timeout 8 {record} || true")
-        shares = shares_of_stems(desktop.path(heard), stems)
+        shares = heard_shares(user, desktop, stems)
         print(f"after --{action}:", json.dumps(shares))
         assert least < shares["vocals"] < most
         assert shares["accompaniment"] > AUDIBLE
-        root(f"rm /{heard}")
+
+
+def heard_shares(user, desktop, stems: Path) -> dict[str, float]:
+    """Record what the speakers play until enough of it is whole; return the medians."""
+    found: list[dict[str, float]] = []
+    for _ in range(RECORDINGS):
+        file = f"home/musician/{uuid4()}.wav"
+        record = f"pw-record --target speakers -P stream.capture.sink=true /{file}"
+        user("sh", "-c", f"timeout {RECORDING_S} {record} || true")
+        found += shares_of_stems(desktop.path(file), stems)
+        user("rm", f"/{file}")
+        if len(found) >= PIECES:
+            return {stem: round(median(each[stem] for each in found), 3) for stem in found[0]}
+    raise AssertionError(f"too little of the song is heard in one piece: {found}")
 
 
 def test_it_is_one_package_of_one_python(package):
