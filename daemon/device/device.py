@@ -67,7 +67,6 @@ class SoundDevice:
         """The mode of the loopbacks that run."""
         self._return, self._sink = Keeper(self._variables), Keeper(self._variables)
         self._way: WayOut | None = None
-        """That of the return, once it was started."""
         self._is_ready = False
         self._is_overdue = False
         self._due = inf
@@ -161,14 +160,15 @@ class SoundDevice:
         """Start what does not run: the sink as soon as there is a way to the speakers."""
         nodes = self._nodes = self._nodes or Nodes(client.name)
         is_fed = self._is_wired(nodes.back)
+        way = self._way = self._way or WayOut(nodes, self._patchbay)
+        self._due = inf if is_fed else min(self._due, now + DUE_S)
         if self._return.keep(return_command(nodes, self._made), now):
             self._patchbay.wire(nodes.wires(), nodes.tunnels())
-            stalls = client.graph.loopbacks_stall
-            self._way, self._due = WayOut(nodes, self._patchbay, stalls, now), now + DUE_S
+            way.begin(client.graph.loopbacks_stall, now)
         elif self._return.is_pausing(now):
             self._sink.end()
-        elif self._way and self._way.has_stalled(client.graph, is_fed, now):
-            log.info("the stems' output has changed: starting their loopback anew")
+        elif reason := way.why_anew(client.graph, is_fed, now):
+            log.info("starting the loopback that plays the stems anew: %s", reason)
             self._return.end()
         elif is_fed:
             self._sink.keep(sink_command(nodes, self._made), now)

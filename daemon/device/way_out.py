@@ -10,6 +10,11 @@ NEGOTIATED_S = 0.2
 """How long after its connection an older loopback cannot play yet, at most."""
 
 
+FIRST_PATIENCE_S, LONGEST_PATIENCE_S = 1.0, 30.0
+"""How long the session manager may take to connect a loopback: WirePlumber 0.4 forgets one now and
+then until another program appears. It doubles each time."""
+
+
 class WayOut:
     """Follows what the return plays to, from its start on (main thread).
 
@@ -22,22 +27,34 @@ class WayOut:
     nodes : Nodes
     patchbay : Patchbay
         Connects the stems; to an older loopback not before the way is open.
-    stalls : bool
-        See `Graph.loopbacks_stall`.
-    now : float
-        Seconds of the monotonic clock.
     """
 
-    def __init__(self, nodes: Nodes, patchbay: Patchbay, stalls: bool, now: float) -> None:
+    def __init__(self, nodes: Nodes, patchbay: Patchbay) -> None:
         self._nodes = nodes
         self._patchbay = patchbay
-        self._stalls = stalls
-        self._moved_at = now
+        self._stalls = False
+        self._moved_at = -inf
         self._open_since = inf
-        patchbay.hold(nodes.back if stalls else None)
+        self._patience_s, self._due = FIRST_PATIENCE_S, inf
 
-    def has_stalled(self, graph: Graph, is_fed: bool, now: float) -> bool:
-        """Let the stems be connected once they can be; return whether the return must begin anew.
+    def begin(self, stalls: bool, now: float) -> None:
+        """Note that the return was started.
+
+        Parameters
+        ----------
+        stalls : bool
+            See `Graph.loopbacks_stall`.
+        now : float
+            Seconds of the monotonic clock.
+        """
+        self._stalls, self._moved_at, self._open_since = stalls, now, inf
+        self._due = now + self._patience_s
+        self._patchbay.hold(self._nodes.back if stalls else None)
+
+    def why_anew(self, graph: Graph, is_fed: bool, now: float) -> str:
+        """Let the stems be connected once they can be; return why the return must begin anew.
+
+        It is empty where it need not.
 
         Parameters
         ----------
@@ -48,7 +65,7 @@ class WayOut:
             Seconds of the monotonic clock.
         """
         if not self._stalls:
-            return False
+            return ""
         is_open = bool(graph.destinations(self._nodes.exit))
         moved_at = self._patchbay.disconnected_at(self._nodes.exit)
         if not is_open or moved_at > self._moved_at:
@@ -56,7 +73,11 @@ class WayOut:
         if is_open:
             self._open_since = min(self._open_since, now)
         if is_fed:
-            return self._open_since in (now, inf)
+            self._patience_s = FIRST_PATIENCE_S
+            return "the output has changed" if self._open_since in (now, inf) else ""
         if now >= self._open_since + NEGOTIATED_S:
             self._patchbay.hold(None)
-        return False
+        elif not is_open and now >= self._due:
+            self._patience_s = min(2 * self._patience_s, LONGEST_PATIENCE_S)
+            return "the session manager has not connected it"
+        return ""

@@ -128,9 +128,10 @@ def test_the_stems_and_the_sink_wait_for_a_way_to_the_speakers():
     stage.graph.loopbacks_stall = True
     stage.speakers = []
     assert [stage.look() for _ in range(9)] == [(True, False)] * 9
+    assert len(stage.device._return.commands) == 1
     assert not stage.patchbay.connections and not stage.device.is_settled
     assert stage.device.status().trouble is None
-    assert stage.look(after=device.DUE_S) == (True, False)
+    stage.look(after=device.DUE_S)
     assert stage.device.is_settled
     assert "connects the stems to no output" in stage.device.status().trouble
     stage.speakers = ["headphones:playback_FL"]
@@ -138,6 +139,24 @@ def test_the_stems_and_the_sink_wait_for_a_way_to_the_speakers():
         stage.look(after=NEGOTIATED_S)
     assert stage.device.status().in_effect == "all"
     assert stage.device.status().trouble is None
+
+
+def test_an_older_loopback_that_is_not_connected_begins_anew_at_longer_and_longer_intervals():
+    stage = Stage("all")
+    stage.graph.loopbacks_stall = True
+    stage.speakers = []
+    begun = []
+    for was_connected in (False, True):
+        for _ in range(150):
+            stage.look(after=0.1)
+            begun.append(len(stage.device._return.commands))
+        assert begun[-1] - begun[0] == 3 + was_connected  # at once, and after 1 s, 2 s and 4 s
+        begun.clear()
+        stage.speakers = ["speakers:playback_FL"]
+        for _ in range(5):
+            stage.look(after=NEGOTIATED_S)
+        assert stage.device.is_settled and stage.patchbay.connections
+        stage.speakers = []
 
 
 def test_an_older_loopback_gets_the_stems_some_time_after_it_is_connected():
