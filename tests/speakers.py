@@ -125,12 +125,14 @@ class Ear:
         return [each for each in self._cycles if each.at > since]
 
     def onsets(self, since: float, samplerate: int) -> list[float]:
-        """When something began to be heard after a silence, at a server that stays the same.
+        """When something began to be played after a silence, by a server that stays the same.
 
-        The server's clock says it to the frame; this process is woken some time later.
+        The server's clock says it to the frame; this process is woken some time later. What plays
+        also drives the graph, which has it from its monitor in the next cycle only.
         """
         cycles = self._since(since)
-        began = min(each.at - each.frame / samplerate for each in cycles)
+        period = min(after.frame - before.frame for before, after in pairwise(cycles))
+        began = min(each.at - (each.frame + period) / samplerate for each in cycles)
         heard = [
             began + (each.frame + each.first) / samplerate for each in cycles if each.is_audible
         ]

@@ -87,7 +87,7 @@ def test_the_picture_is_shown_when_its_sound_is_heard(tmp_path, film):
         wait_until(lambda: SETTLED_S < screen.shows()[1] < 60 - 2 * MEASURED_S)
 
         def ahead_s() -> float:
-            """By how many seconds the picture is ahead of the sound, to half a second."""
+            """By how many seconds the sound is ahead of the picture, to half a second."""
             began, shown = monotonic(), []
             while monotonic() < began + MEASURED_S:
                 shown.append(screen.shows())
@@ -96,5 +96,5 @@ def test_the_picture_is_shown_when_its_sound_is_heard(tmp_path, film):
             return median((at - beep - each + 0.5) % 1 - 0.5 for at, each in shown)
 
         apart = measure_undisturbed(ahead_s, lambda it: abs(it) > TOGETHER_S, 0.01)
-    print(f"the picture is ahead of its sound by {1000 * apart:.0f} ms")
+    print(f"the sound is ahead of its picture by {1000 * apart:.0f} ms")
     assert abs(apart) <= TOGETHER_S
