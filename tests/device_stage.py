@@ -22,6 +22,9 @@ HEADPHONES = (
     "object.linger=true audio.position=[FL FR] priority.session=9000 }"
 )
 
+SONG_S = 30.0
+"""After which the player begins anew."""
+
 NOTICED_S = 1.0
 """After how long what was killed is missed."""
 
@@ -46,7 +49,7 @@ class DeviceStage:
         ]
         self._log = folder / "stemd.log"
         self._song = folder / "song.wav"
-        write_song(self._song, 30.0)
+        write_song(self._song, SONG_S)
         self._stack = ExitStack()
         self._daemon: subprocess.Popen[bytes] | None = None
         self.ear = Ear(server.environment)

@@ -4,7 +4,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from device_stage import VICTIMS, destinations, device_stage, hear_again
+from device_stage import SONG_S, VICTIMS, destinations, device_stage, hear_again
 from peer_programs import LEFT_PEAK
 from stalls import DISTURBING_S, measure_undisturbed
 from waiting import wait_until
@@ -87,6 +87,8 @@ def test_switched_off_while_it_plays_it_hands_players_back_without_a_gap(stage):
 def test_whatever_is_killed_it_is_heard_again(stage, victim):
     if victim == "wireplumber" and stage.device()["trouble"]:
         pytest.skip("WirePlumber 0.4, once killed, connects nothing; without stemd neither")
+    # A player, too, is forgotten by WirePlumber 0.4 in 2 of 40 starts, without stemd as well.
+    is_forgotten = victim == "pipewire" and stage.device()["trouble"]
     began = monotonic()
-    assert hear_again(stage, victim) <= HEARD_AGAIN_S
+    assert hear_again(stage, victim) <= HEARD_AGAIN_S + (SONG_S if is_forgotten else 0)
     assert stage.ear.loudest(began) < LOUDEST
