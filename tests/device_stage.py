@@ -106,7 +106,7 @@ class DeviceStage:
 
     def latency(self) -> int:
         """The frames after which what is played to the sink is heard, as players are told."""
-        objects = [each for each in json.loads(self._do("pw-dump")) if each.get("info")]
+        objects = self._objects()
         sinks = {
             each["id"]
             for each in objects
@@ -143,13 +143,21 @@ class DeviceStage:
         return node in destinations(self.server.environment, "stemd.play")
 
     def _node(self, name: str) -> int | None:
-        listed = json.loads(self._do("pw-dump"))
         found = [
             each["id"]
-            for each in listed
-            if (each.get("info") or {}).get("props", {}).get("node.name") == name
+            for each in self._objects()
+            if each["info"].get("props", {}).get("node.name") == name
         ]
         return found[0] if found else None
+
+    def _objects(self) -> list:
+        """What pw-dump lists; older ones begin anew with what changes meanwhile."""
+        text, found = self._do("pw-dump").strip(), []
+        while text:
+            part, end = json.JSONDecoder().raw_decode(text)
+            found += part
+            text = text[end:].lstrip()
+        return [each for each in found if each.get("info")]
 
     def _do(self, *command: str) -> str:
         return subprocess.run(
