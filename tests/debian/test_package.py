@@ -18,8 +18,8 @@ from waiting import wait_until
 
 pytestmark = [pytest.mark.deb, pytest.mark.timeout(900)]
 
-NOT_FOR_USERS = {"bench", "browsers", "demo", "dev", "training"}
-"""Extras that are left out; `demo` is a picture, for 96 megabytes of matplotlib."""
+LEFT_OUT = {"bench", "browsers", "cluster", "demo", "dev", "training"}
+"""Extras; `demo` is a picture, for 96 megabytes of matplotlib."""
 
 OTHERS = re.compile(r"/var/(lib/(apt|dpkg|systemd|ucf)|cache|log|tmp)\b|/root\b|/etc/ld\.so\.cache")
 """Paths that every package changes."""
@@ -51,7 +51,7 @@ def test_it_brings_every_extra_that_a_user_needs():
     extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     text = (CHECKOUT / "packaging" / "debian" / "build.sh").read_text()
     brought = set(re.search(r"^extras=(.*)$", text, re.MULTILINE)[1].split(","))
-    assert brought == {*extras["optional-dependencies"]} - NOT_FOR_USERS
+    assert brought == {*extras["optional-dependencies"]} - LEFT_OUT
 
 
 def test_it_tells_of_no_path_of_the_machine_that_made_it(package, tmp_path):
