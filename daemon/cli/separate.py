@@ -1,6 +1,6 @@
 """`stemd separate`: separates songs, with a progress bar."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Literal, get_args
 import click
 
 from stemd.daemon.cli.options import NETWORKS, NUMBER_OF_STEMS, Choice, NamedPath, refuse_both
-from stemd.daemon.errors import AudioFileError, ConfigError, StemdError
+from stemd.daemon.errors import AudioFileError, StemdError
 from stemd.daemon.files.stem_mp4 import STEM_MP4
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.work import AUTO, SetOfNetworks
+from stemd.daemon.work import AUTO
 from stemd.dsp.masks import MaskExtension
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 if TYPE_CHECKING:
     from stemd.daemon.cli.batch import Batch
-    from stemd.daemon.files.separate import Streams
     from stemd.daemon.files.stem_files import Destination
 
 SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
@@ -166,6 +165,7 @@ def separate(
     get their names once all of them are complete.
     """
     from stemd.daemon.cli.batch import Batch
+    from stemd.daemon.files.separate import files_of
     from stemd.daemon.files.separator import works_for
     from stemd.daemon.files.stem_files import Destination
 
@@ -181,7 +181,7 @@ def separate(
     number: Literal["auto"] | int = int(stems) if stems and stems != AUTO else "auto"
     works = works_for(networks or AUTO, number, preset, precision, threads, residual)
     subtype = SUBTYPES[bits or ("float" if suffix == "wav" else "24")]
-    files = _files(suffix, works[0].networks, only, karaoke)
+    files = files_of(suffix, works[0].networks, only, karaoke)
     extension, place = MaskExtension(mask_extension), folder or Path()
     batch = Batch(works, extension, files, resume, jobs, scheduler, place)
     names = template or ("{file}" if suffix == STEM_MP4 else "{stem}")
@@ -193,29 +193,17 @@ def separate(
         raise SystemExit(status)
 
 
-def _files(
-    suffix: str, networks: "SetOfNetworks", only: Sequence[str], karaoke: bool
-) -> "Mapping[str, Streams]":
-    """Return the files to write of each song."""
-    from stemd.daemon.files.separate import stem_mp4_file, wanted_files
-
-    if suffix != STEM_MP4:
-        return wanted_files(networks.stems, only, karaoke)
-    if only or karaoke:
-        raise ConfigError(f"a {STEM_MP4} file holds every stem: leave out --only and --karaoke")
-    return stem_mp4_file(networks.name, networks.stems)
-
-
 def _separate_songs(
     batch: "Batch", songs: Sequence[Path], wanted: "Destination", is_named: bool, has_template: bool
 ) -> int:
     """Separate one song or several, each into its place; return the exit code."""
     from stemd.daemon.files.collection import is_several, songs_among
+    from stemd.daemon.files.song import STANDARD_INPUT
 
     is_one_file = wanted.suffix == STEM_MP4
     if len(songs) == 1 and not is_several(songs[0]):
         song = songs[0]
-        is_placed = is_named or has_template or is_one_file
+        is_placed = is_named or has_template or (is_one_file and song != STANDARD_INPUT)
         folder = wanted.folder if is_placed else _folder_of(song)
         destination = replace(wanted, folder=folder, file=song.stem)
         if batch.scheduler:

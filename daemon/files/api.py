@@ -3,8 +3,9 @@
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.files.job import Job, Outcome, run_job
 from stemd.daemon.files.mixdown import mixdown, to_stereo
-from stemd.daemon.files.separate import separated_blocks, stem_mp4_file, wanted_files
+from stemd.daemon.files.separate import files_of, separated_blocks
 from stemd.daemon.files.separator import SongSeparator, works_for
 from stemd.daemon.files.song import MAX_SAMPLERATE, MIN_SAMPLERATE, Song
 from stemd.daemon.files.stem_file import ENCODERS, SUBTYPES
@@ -27,6 +28,9 @@ from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 Samples: TypeAlias = NDArray[np.floating[Any]]
 """Sound [shape=(frames,) or (channels, frames)]; full scale is 1."""
+
+MOST_THREADS = 64
+"""Of a network, as of the command."""
 
 MOST_CHANNELS = 64
 """Of an array; one with more has its frames there."""
@@ -91,6 +95,7 @@ class Separator(SongSeparator):
         residual: bool = False,
         mask_extension: Literal["mean", "zeros"] = "mean",
     ) -> None:
+        _check_whole("threads", threads, 1, MOST_THREADS)
         _check_choice("preset", preset, [None, *PRESETS])
         _check_choice("precision", precision, [None, *get_args(StreamingPrecision)])
         _check_choice("mask_extension", mask_extension, [each.value for each in MaskExtension])
@@ -127,7 +132,7 @@ class Separator(SongSeparator):
         if isinstance(song, np.ndarray):
             rate = _checked_rate(samplerate)
             return Stems(self._joined([song], rate), rate)
-        with Song(Path(song)) as opened:
+        with Song(_checked_path(song)) as opened:
             stems = self._joined(opened.blocks(), opened.samplerate)
             return Stems(stems, opened.samplerate, str(opened.damage))
 
@@ -209,11 +214,9 @@ class Separator(SongSeparator):
             The networks are damaged.
         """
         _check_choice("format", format, [*SUBTYPES, *ENCODERS])
-        networks, path = self.set, Path(song)
-        if format == STEM_MP4:
-            files, template = stem_mp4_file(networks.name, networks.stems), "{file}"
-        else:
-            files, template = wanted_files(networks.stems, only, karaoke), "{stem}"
+        networks, path = self.set, _checked_path(song)
+        files = files_of(format, networks, only, karaoke)
+        template = "{file}" if format == STEM_MP4 else "{stem}"
         subtype = SUBTYPES.get(format, "PCM_24")
         destination = Destination(
             Path(folder),
@@ -262,19 +265,37 @@ def _check_choice(name: str, value: object, choices: Collection[object]) -> None
 def _checked_rate(samplerate: int | None) -> int:
     if samplerate is None:
         raise ConfigError("samples do not say how many there are in a second: give samplerate=…")
-    if not MIN_SAMPLERATE <= samplerate <= MAX_SAMPLERATE:
-        raise ConfigError(
-            f"samplerate={samplerate}: must be from {MIN_SAMPLERATE} to {MAX_SAMPLERATE}"
-        )
+    _check_whole("samplerate", samplerate, MIN_SAMPLERATE, MAX_SAMPLERATE)
     return samplerate
+
+
+def _check_whole(name: str, value: object, least: int, most: int) -> None:
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not (is_whole and least <= cast("int", value) <= most):
+        raise ConfigError(f"{name}={value!r}: must be a whole number from {least} to {most}")
+
+
+def _checked_path(song: object) -> Path:
+    if not isinstance(song, (str, os.PathLike)):
+        raise ConfigError(
+            f"a song must be a path, or samples as a NumPy array (got {type(song).__name__}): "
+            "convert samples by numpy.asarray"
+        )
+    return Path(song)
 
 
 def _as_stereo(block: Samples) -> Waveform:
     """Return samples as [shape=(CHANNELS, frames)]."""
+    if not isinstance(block, np.ndarray):
+        raise ConfigError(
+            f"samples must be a NumPy array (got {type(block).__name__}): convert them by "
+            "numpy.asarray"
+        )
     if block.ndim not in (1, 2) or not np.issubdtype(block.dtype, np.floating):
         raise ConfigError(
             f"samples must be floats in one or two dimensions, (frames,) or (channels, frames) "
-            f"(got {block.dtype} {block.shape})"
+            f"(got {block.dtype} {block.shape}): convert them, so that full scale is 1 (of int16, "
+            "samples / 32768)"
         )
     rows = np.atleast_2d(block).astype(np.float32)
     if not np.isfinite(rows).all():

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from stemd.daemon.child_process import STOP_S, end_process
 from stemd.daemon.errors import AudioFileError
+from stemd.daemon.files import container
 from stemd.daemon.files.job import Job, Outcome, not_separated, run_job
 from stemd.daemon.files.separator import OnProgress, SongSeparator
 from stemd.daemon.files.song import is_piped
@@ -34,18 +35,22 @@ TRIES = 2
 def lanes_for(work: Work) -> int:
     """Return how many songs this machine separates beside each other.
 
-    One for each core that this process may use, if the memory that is available is enough.
+    One for each core that this process may use, if the memory that is available is enough; the
+    limits of a container count.
     """
-    cores = len(os.sched_getaffinity(0)) // work.threads
+    cores: float = len(os.sched_getaffinity(0))
+    if (quota := container.cores_left()) is not None:
+        cores = min(cores, quota)
     lane_bytes = LANE_BYTES + len(work.networks.stems) * work.scheme.T * STEM_BYTES
-    return max(1, min(cores, _available_bytes() // lane_bytes))
+    return max(1, min(int(cores / work.threads), _available_bytes() // lane_bytes))
 
 
 def _available_bytes() -> int:
     """Return the memory that new processes can have."""
     with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123 (it is no path of a user's)
         sizes = {name: rest.split()[0] for name, _, rest in (line.partition(":") for line in lines)}
-    return 1024 * int(sizes["MemAvailable"])
+    free, left = 1024 * int(sizes["MemAvailable"]), container.bytes_left()
+    return free if left is None else min(free, left)
 
 
 class Lane:

@@ -16,6 +16,7 @@ from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination, writing_stems
 from stemd.daemon.files.stem_mp4 import COLOURS, FURTHER, STEM_MP4
 from stemd.daemon.wording import nearest
+from stemd.daemon.work import SetOfNetworks
 from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.masks import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
@@ -45,6 +46,31 @@ Streams: TypeAlias = Sequence[Sequence[str]]
 """What a file holds, stereo each: the stems that are the sum of each stream."""
 
 
+def files_of(
+    suffix: str, networks: SetOfNetworks, only: Collection[str] = (), karaoke: bool = False
+) -> Mapping[str, Streams]:
+    """Return the files to write in a format, and what each holds.
+
+    Parameters
+    ----------
+    suffix : str
+        Of the format.
+    networks : SetOfNetworks
+    only, karaoke
+        See `wanted_files`.
+
+    Raises
+    ------
+    ConfigError
+        The networks do not have a stem that is wanted, or the format holds all.
+    """
+    if suffix != STEM_MP4:
+        return wanted_files(networks.stems, only, karaoke)
+    if only or karaoke:
+        raise ConfigError(f"a {STEM_MP4} file holds every stem: choose no stems and no karaoke")
+    return stem_mp4_file(networks.name, networks.stems)
+
+
 def wanted_files(
     stems: Sequence[str], only: Collection[str] = (), karaoke: bool = False
 ) -> dict[str, Streams]:
@@ -68,7 +94,7 @@ def wanted_files(
         if stem not in stems:
             near = nearest(stem, stems)
             hint = f"did you mean {near}?" if near else f"they have {', '.join(stems)}"
-            raise ConfigError(f"--only {stem}: these networks have no such stem; {hint}")
+            raise ConfigError(f"the networks have no stem {stem}; {hint}")
     files: dict[str, Streams] = {
         stem: [[stem]] for stem in stems if stem in only or not (only or karaoke)
     }
@@ -94,8 +120,8 @@ def stem_mp4_file(networks: str, stems: Sequence[str]) -> dict[str, Streams]:
     """
     if not COLOURS.keys() <= set(stems):
         raise ConfigError(
-            f"--format {STEM_MP4} holds {', '.join(COLOURS)}, and the {networks} networks separate "
-            f"{', '.join(stems)}: give --stems 4"
+            f"a {STEM_MP4} file holds {', '.join(COLOURS)}, and the {networks} networks separate "
+            f"{', '.join(stems)}: choose networks that separate these four (stemd models list)"
         )
     further = [stem for stem in stems if stem not in COLOURS]
     four = [[stem, *further] if stem == FURTHER else [stem] for stem in COLOURS]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from errno import EIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -83,7 +84,7 @@ def add_manifest(path: Path) -> None:
     with path.open("r+b") as file:
         index = find_box(file, b"moov")
         if index is None or index.end != file.seek(0, 2):
-            raise OSError(f"{path} has no index at its end")
+            raise OSError(EIO, "ffmpeg wrote no index at the file's end: install another version")
         file.seek(index.content)
         content = bytearray(file.read(index.end - index.content))
         manifest = _as_box(b"stem", json.dumps(MANIFEST).encode())

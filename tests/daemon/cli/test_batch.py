@@ -13,7 +13,9 @@ from stemd.daemon.files.job import Job, Outcome
 from stemd.daemon.files.separate import wanted_files
 from stemd.daemon.files.separator import works_for
 from stemd.daemon.files.stem_files import Destination
+from stemd.daemon.work import SetOfNetworks, Work
 from stemd.dsp.masks import MaskExtension
+from stemd.dsp.scheme import OFFLINE
 
 
 class Crew:
@@ -80,6 +82,28 @@ def test_a_song_that_is_not_separated_leaves_its_name_to_the_next(is_late, monke
     became = [outcomes[name].state for name in "abc"]
     assert became == ["not separated", "separated", "not separated"]
     assert "is a stem of b" in outcomes["c"].warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--format", "stem.mp4"], "standard input has no name for a folder: give one (-o)"),
+        (
+            ["--format", "stem.mp4", "--networks", "2stems"],
+            "the 2stems networks separate vocals, accompaniment: choose networks that separate",
+        ),
+    ],
+)
+def test_a_stem_mp4_file_needs_a_name_and_four_stems(options, message, monkeypatch, tmp_path):
+    if "--networks" not in options:
+        four = SetOfNetworks("4stems", ("vocals", "drums", "bass", "other"))
+        work = Work(OFFLINE, four, "fp32", 1)
+        monkeypatch.setattr(separator, "works_for", lambda *_: [work])
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(cli, ["separate", "-", *options])
+    assert ended.exit_code == 1
+    assert message in str(ended.exception) + ended.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_song_that_is_not_there_is_said_before_the_machine_is_measured(monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from songs import write_noise
-from stemd.daemon.files import lanes
+from stemd.daemon.files import container, lanes
 from stemd.daemon.files.job import Job
 from stemd.daemon.files.lanes import Lane, Lanes, lanes_for
 from stemd.daemon.files.separate import wanted_files
@@ -144,6 +144,7 @@ def test_there_are_as_many_lanes_as_cores_and_memory(
     cores, gigabytes, threads, number, monkeypatch
 ):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
+    monkeypatch.setattr(container, "cores_left", lambda: None)
     monkeypatch.setattr(lanes, "_available_bytes", lambda: gigabytes * 10**9)
     (work,) = works_for("2stems", threads=threads)
     assert lanes_for(work) == number
@@ -164,3 +165,45 @@ def test_lanes_share_the_time_to_end(monkeypatch):
     with crew:
         pass
     assert given == [5, 1, 0]
+
+
+GIGABYTE = 10**9
+
+
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """Control groups: this process is in a container's, which is in a slice."""
+    monkeypatch.setattr(container, "GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(container, "OWN", tmp_path / "own")
+    (tmp_path / "own").write_text("1:cpu:/other\n0::/slice/container\n")
+    (tmp_path / "cgroup" / "slice" / "container").mkdir(parents=True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    return tmp_path / "cgroup"
+
+
+def limit(group: Path, cpu: str, memory: str, used: int = 0, freed: int = 0) -> None:
+    (group / "cpu.max").write_text(f"{cpu} 100000\n")
+    (group / "memory.max").write_text(f"{memory}\n")
+    (group / "memory.current").write_text(f"{used}\n")
+    (group / "memory.stat").write_text(f"anon {used - freed}\ninactive_file {freed}\n")
+
+
+def test_the_limits_of_every_container_around_count(groups):
+    assert (container.cores_left(), container.bytes_left()) == (None, None)
+    limit(groups / "slice" / "container", "max", "max")
+    assert (container.cores_left(), container.bytes_left()) == (None, None)
+    limit(groups / "slice", "250000", str(4 * GIGABYTE), 3 * GIGABYTE, GIGABYTE)
+    assert (container.cores_left(), container.bytes_left()) == (2.5, 2 * GIGABYTE)
+    limit(groups / "slice" / "container", "150000", str(GIGABYTE), GIGABYTE)
+    assert (container.cores_left(), container.bytes_left()) == (1.5, 0)
+
+
+def test_a_container_has_no_more_lanes_than_its_limits_allow(groups, monkeypatch):
+    limit(groups / "slice", "300000", "max")
+    monkeypatch.setattr(lanes, "_available_bytes", lambda: 99 * GIGABYTE)
+    assert lanes_for(WORK) == 3
+
+
+def test_a_container_has_the_memory_that_it_is_given(groups):
+    limit(groups / "slice", "max", "1000")
+    assert lanes._available_bytes() == 1_000
