@@ -52,7 +52,7 @@ SECTIONS = {
     },
     "research/training": {"mixtures", "ceiling", "songs", "fonts", "runs"},
     "research/teaching": {"live", "live-by-stems", "balanced-by-stems", "int8"},
-    "research/endurance": {"xruns-jack", "xruns-pipewire", "floods"},
+    "research/endurance": {"xruns-jack", "xruns-pipewire", "floods", "recording"},
 }
 
 
