@@ -16,6 +16,9 @@ WINDOW_S = 0.5
 WHOLE = 0.9
 """The share of a piece that the stems must explain: of others, something was lost on the way."""
 
+PRESENT = 0.1
+"""The least amplitude of each stem where a piece is, beside the loudest one's."""
+
 
 def shares_of_stems(recording: Path, stems: Path) -> list[dict[str, float]]:
     """Return for each piece that is whole the share of each stem: 1 if it is heard, 0 if not."""
@@ -49,8 +52,14 @@ def likeness(stem: np.ndarray, piece: np.ndarray) -> int:
 
 
 def fit(piece: np.ndarray, played: dict[str, np.ndarray], start: int) -> tuple[np.ndarray, float]:
-    """Return gains for stems from a frame on, and the share of the piece that these explain."""
+    """Return gains for stems from a frame on, and the share of the piece that these explain.
+
+    Nothing is explained where a stem pauses, whose gain could be any.
+    """
     columns = np.stack([stem[start : start + len(piece)] for stem in played.values()], 1)
+    loudness = np.linalg.norm(columns, axis=0)
+    if loudness.min() < PRESENT * loudness.max():
+        return np.zeros(len(played)), 0.0
     solution, *_ = np.linalg.lstsq(columns, piece, rcond=None)
     rest = piece - columns @ solution
     return solution, 1 - float(rest @ rest / (piece @ piece + 1e-12))
