@@ -1,7 +1,7 @@
 """Separates songs on the workers of a Dask cluster; nothing else imports `distributed`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -20,6 +20,8 @@ from stemd.daemon.errors import AudioFileError, StemdError
 from stemd.daemon.files.job import Job, Outcome, not_separated, prepare, run_job
 from stemd.daemon.files.separator import OnProgress, SongSeparator
 from stemd.daemon.files.song import STANDARD_INPUT, Song
+from stemd.daemon.files.stem_file import TEXT
+from stemd.daemon.files.stem_files import Destination
 from stemd.daemon.files.throttle import throttled
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
@@ -197,29 +199,40 @@ class Cluster:
             pieces = list(iter(partial(file.read, PIECE_BYTES), b""))
         sent = self._client.scatter(pieces, hash=False) if pieces else []
         left = self._result(there, job, None, None, sent)
-        outcome = self._fetch(left, job) if isinstance(left, Left) else left
+        outcome = self._fetch(left, job, ready) if isinstance(left, Left) else left
         return as_asked(outcome, job, job)
 
-    def _fetch(self, left: Left, job: Job) -> Outcome:
-        """Copy the stems from a worker; each is whole here, or is not here."""
-        folder = job.destination.folder
+    def _fetch(self, left: Left, job: Job, ready: Destination) -> Outcome:
+        """Copy the stems from a worker; each is whole here, or is not here.
+
+        What the song lacked is noted anew: what has the note's name here may be the user's.
+        """
+        damage = ""
         with ExitStack() as stack:
             parts = []
             for name, size in left.sizes.items():
-                target = folder / name
+                pieces = self._pieces(left.worker, left.folder / name, size)
+                if Path(name).suffix == f".{TEXT}":
+                    _, _, damage = b"".join(pieces).decode(errors="replace").partition("\n")
+                    continue
+                target = ready.folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 part, file = stack.enter_context(part_of(target))
-                for start in range(0, size, PIECE_BYTES):
-                    source = left.folder / name
-                    file.write(self._there(left.worker, read_piece, source, start))
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
                 parts.append((part, target))
             for part, target in parts:
                 part.replace(target)
+        ready.note_damage(damage.strip())
         with suppress(TimeoutError):
             self._there(left.worker, rmtree, left.folder.parent, True)
         return as_asked(left.outcome, replace(job, destination=at(job, left.folder)), job)
+
+    def _pieces(self, worker: str, path: Path, size: int) -> Iterator[bytes]:
+        """Yield a worker's file in pieces."""
+        for start in range(0, size, PIECE_BYTES):
+            yield self._there(worker, read_piece, path, start)
 
     def _there(self, worker: str, function: Any, *arguments: Any) -> Any:
         future = self._client.submit(function, *arguments, workers=[worker], pure=False)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,11 +110,23 @@ def test_where_nothing_is_shared_songs_are_sent_and_stems_fetched(scheduler, tmp
     one = job(tmp_path, seconds=2)
     (tmp_path / "none.wav").write_bytes(b"RIFF")
     none = Job(tmp_path / "none.wav", one.destination, one.files)
+    cut = job(tmp_path, "cut", seconds=2)
+    cut = replace(cut, song=cut.song.with_suffix(".flac"))
+    soundfile.write(cut.song, *soundfile.read(one.song))
+    os.truncate(cut.song, cut.song.stat().st_size // 2)
+    cut.destination.folder.mkdir(parents=True)
+    (cut.destination.folder / "damage.txt").write_text("of the user's")
     with worker(scheduler, "a", tmp_path), opened(scheduler, tmp_path / "out") as crew:
         crew._token.unlink()
         refused = crew.submit(none, ignored).result()
         outcome = crew.submit(one, ignored).result()
         again = crew.submit(Job(one.song, one.destination, one.files, True), ignored).result()
+        damaged = [
+            crew.submit(replace(cut, resume=resume), ignored).result() for resume in (False, True)
+        ]
+    assert [each.state for each in damaged] == ["damaged", "damaged"]
+    assert damaged[0].warnings == damaged[1].warnings
+    assert (cut.destination.folder / "damage.txt").read_text() == "of the user's"
     assert (outcome.state, outcome.song) == ("separated", str(one.song))
     assert outcome.stems == [str(one.destination.folder / "vocals.wav")]
     assert os.listdir(one.destination.folder) == ["vocals.wav"]
