@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from distributed import CancelledError, Client, KilledWorker, get_worker
+from distributed.client import ClosedClientError
 
 from stemd.daemon.errors import AudioFileError, StemdError
 from stemd.daemon.files.job import Job, Outcome, not_separated, prepare, run_job
@@ -35,6 +36,9 @@ PIECE_BYTES = 2**23
 
 PIECE_S = 60.0
 """How long a piece of a file may take; then its worker counts as dead."""
+
+LOOK_S = 5.0
+"""How often stemd looks whether the scheduler is still there."""
 
 TRIES = 3
 """How often a song is begun whose worker dies."""
@@ -86,6 +90,7 @@ class Cluster:
 
     def __init__(self, address: str, folder: Path, work: Work, extension: MaskExtension) -> None:
         self._way = work, extension
+        self._address = address
         self._is_closed = False
         self._stack = ExitStack()
         self._listeners: dict[str, OnProgress] = {}
@@ -187,8 +192,15 @@ class Cluster:
         )
 
     def _result(self, function: Any, *arguments: Any, **options: Any) -> Any:
-        future = self._client.submit(function, *arguments, pure=False, **options)
-        return future.result()
+        with suppress(ClosedClientError):
+            future = self._client.submit(function, *arguments, pure=False, **options)
+            while self._client.status in ("connecting", "running"):
+                with suppress(TimeoutError):
+                    return future.result(LOOK_S)
+        raise StemdError(
+            f"the Dask scheduler at {self._address} has ended: start it again; then the same "
+            "command with --resume goes on"
+        )
 
     def _send_and_fetch(self, job: Job, there: "partial[Outcome | Left | None]") -> Outcome:
         with Song(job.song) as song:

@@ -54,14 +54,21 @@ def dask(*words: object):
         process.wait()
 
 
+@contextmanager
+def running_scheduler(folder: Path):
+    """Its process and its address."""
+    file = folder / "scheduler.json"
+    words = ("--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)
+    with dask("scheduler", *words) as process:
+        wait_until(lambda: file.exists() and '"tcp://' in file.read_text())
+        yield process, file.read_text().partition('"address": "')[2].partition('"')[0]
+
+
 @pytest.fixture
 def scheduler(tmp_path):
     """Its address."""
-    file = tmp_path / "scheduler.json"
-    words = ("--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)
-    with dask("scheduler", *words):
-        wait_until(lambda: file.exists() and '"tcp://' in file.read_text())
-        yield file.read_text().partition('"address": "')[2].partition('"')[0]
+    with running_scheduler(tmp_path) as (_, address):
+        yield address
 
 
 @contextmanager
@@ -165,6 +172,22 @@ def test_a_run_that_is_interrupted_does_not_wait_for_its_songs(scheduler, tmp_pa
             wait_until(lambda: told)
         assert ended.result().state == "not separated"
     assert not (long.destination.folder / "vocals.wav").exists()
+
+
+def test_a_scheduler_that_ends_ends_the_run_with_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 2.0)
+    monkeypatch.setattr(cluster, "LOOK_S", 0.2)
+    told = []
+    with (
+        running_scheduler(tmp_path) as (process, address),
+        worker(address, "a", tmp_path),
+        opened(address, tmp_path / "out") as crew,
+    ):
+        ended = crew.submit(job(tmp_path, seconds=300), lambda *new: told.append(new))
+        wait_until(lambda: told)
+        process.kill()
+        with pytest.raises(StemdError, match=f"the Dask scheduler at {address} has ended: start"):
+            ended.result()
 
 
 def test_a_worker_with_other_networks_is_an_error(scheduler, tmp_path):
