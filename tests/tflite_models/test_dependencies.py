@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 
-EXTRAS = ("demo", "metrics", "osc", "top")
+EXTRAS = ("cluster", "demo", "metrics", "osc", "top", "web")
 
 SOURCES = sorted(
     path

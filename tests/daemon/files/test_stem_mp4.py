@@ -99,5 +99,6 @@ def test_the_four_stems_of_the_format_are_made_of_four_and_of_five():
     assert stem_mp4_file("5stems", five) == {
         "stems": [five, ["drums"], ["bass"], ["other", "piano"], ["vocals"]]
     }
-    with pytest.raises(ConfigError, match=r"stem.mp4 holds drums.*the 2stems networks.*--stems 4"):
+    said = r"a stem.mp4 file holds drums, .* the 2stems networks separate .*: choose networks"
+    with pytest.raises(ConfigError, match=said):
         stem_mp4_file("2stems", ["vocals", "accompaniment"])
