@@ -21,7 +21,7 @@
 #   make fresh-test   from a fresh Debian 13 desktop to sound; as root
 #   make deb-test     the Debian package: installed, used, upgraded and purged; as root   (SUITE=bookworm)
 #   make network-test stemd on one machine, the sound card on another; as root
-#   make peers-test   beside other programs: MPD, mpv, ffmpeg, aj-snapshot, jack_mixer, Prometheus …
+#   make peers-test   beside other programs: MPD, mpv, ffmpeg, aj-snapshot, jack_mixer, Prometheus, Dask …
 #   make web-test     the page in Chromium and Firefox; make web-pictures takes its pictures
 #   make runtimes-test  the networks by tflite-runtime instead of LiteRT
 #   make arm64-test   the wheel for ARM on an emulated board; as root   (SUITE=trixie, QEMU_CPU=cortex-a72)

@@ -87,7 +87,7 @@ ALLOCATES = (
 WAITS = ("link.c", "link->missing += frames - ready;", "usleep(frames); link->missing += frames;")
 OVERRUNS = (
     "rt.c",
-    "c < rt->outputs; c++) {\n        uintptr_t port",
+    "c < all_outputs(rt); c++) {\n        uintptr_t port",
     "c <= 16; c++) {\n        uintptr_t port",
 )
 LEAKS = ("link.c", "    free(link->in.data);\n", "")

@@ -49,8 +49,13 @@ def write(path: Path, destination: Destination) -> Path:
     return own.targets(names)[0]
 
 
-@pytest.mark.parametrize("codec", ["mjpeg", "png"])
-@pytest.mark.parametrize("suffix", ["flac", "mp3", "ogg", "opus", "m4a", "stem.mp4"])
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        *(("flac", "png"), ("mp3", "mjpeg"), ("ogg", "png"), ("opus", "mjpeg")),
+        *(("m4a", "png"), ("stem.mp4", "mjpeg")),
+    ],
+)
 def test_the_picture_comes_along(suffix, codec, tmp_path):
     source = song(tmp_path, codec)
     data = (tmp_path / f"cover.{'jpg' if codec == 'mjpeg' else 'png'}").read_bytes()
@@ -102,8 +107,9 @@ BAD_PICTURES = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD_PICTURES)
-@pytest.mark.parametrize("suffix", ["flac", "mp3", "ogg", "opus", "m4a"])
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [*zip(["flac", "mp3", "ogg", "opus", "m4a"], BAD_PICTURES, strict=True)]
+)
 def test_a_song_is_separated_whatever_its_cover_is(suffix, kind, tmp_path, monkeypatch):
     monkeypatch.setattr(separator, "load_networks", lambda work: low_and_high(work.scheme))
     (work,) = works_for("2stems", preset="seed")
