@@ -15,6 +15,7 @@ installing system packages: .*
 making a virtual environment in \.venv
 installing stemd and the Python packages it needs into \.venv; the first time .*
 two stems, because Deezer's four-stem networks are not installed; for four: .*
+windows of \d+ spectra, .*
 networks: 2stems \(bundled\)
 client stemd on JACK .*\(using PipeWire .*\), 48000 Hz, \d+ frames a period
 separating into vocals, accompaniment with a delay of \d+ frames \(0\.\d+ s\)

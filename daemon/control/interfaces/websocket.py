@@ -105,4 +105,4 @@ class WebSocket(Carrier):
 
     def _flush(self) -> None:
         """Write what there is; its end is an empty part, after which the connection is closed."""
-        self._writer.writelines(filter(None, self._protocol.data_to_send()))
+        self._writer.write(b"".join(self._protocol.data_to_send()))
