@@ -25,6 +25,9 @@ SETTLED_S = 4.0
 
 MEASURED_S = 5.0
 
+TAKES = 5
+"""A player that was disturbed comes into step again, slowly; a wrong delay stays wrong."""
+
 AT_ONCE_S = 0.005
 """A question that was answered as soon is of that moment."""
 
@@ -84,10 +87,10 @@ def test_the_picture_is_shown_when_its_sound_is_heard(tmp_path, film):
         showing(film, tmp_path / "mpv", stage.server.environment) as screen,
     ):
         stage.go_through()
-        wait_until(lambda: SETTLED_S < screen.shows()[1] < 60 - 2 * MEASURED_S)
 
         def ahead_s() -> float:
             """By how many seconds the sound is ahead of the picture, to half a second."""
+            wait_until(lambda: SETTLED_S < screen.shows()[1] < 60 - 2 * MEASURED_S)
             began, shown = monotonic(), []
             while monotonic() < began + MEASURED_S:
                 shown.append(screen.shows())
@@ -95,6 +98,9 @@ def test_the_picture_is_shown_when_its_sound_is_heard(tmp_path, film):
             beep = stage.ear.onsets(began, RATE)[-1]
             return median((at - beep - each + 0.5) % 1 - 0.5 for at, each in shown)
 
-        apart = measure_undisturbed(ahead_s, lambda it: abs(it) > TOGETHER_S, 0.01)
-    print(f"the sound is ahead of its picture by {1000 * apart:.0f} ms")
-    assert abs(apart) <= TOGETHER_S
+        for _ in range(TAKES):
+            apart = measure_undisturbed(ahead_s, lambda it: abs(it) > TOGETHER_S, 0.01)
+            print(f"the sound is ahead of its picture by {1000 * apart:.0f} ms")
+            if abs(apart) <= TOGETHER_S:
+                return
+    pytest.fail(f"picture and sound are {1000 * apart:.0f} ms apart, and stay so")
