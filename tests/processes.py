@@ -67,7 +67,8 @@ def running(environment, *arguments, program=(STEMD,), stdin=subprocess.DEVNULL,
         log.wait_for(READY)
         yield process, log
         if process.poll() is None:
-            assert stop(process) == 0
+            code = stop(process)
+            assert code == 0, code
     finally:
         end(process)
         log.close()
