@@ -237,7 +237,7 @@ class Batch:
     def _claim(self, number: int, job: Job) -> Path | None:
         """Claim the files of a song, or return one that another song of this run has."""
         targets: list[Path] = []
-        with suppress(AudioFileError):  # which is told when it is its turn
+        with suppress(AudioFileError):  # reported when it is its turn
             targets = targets_of(job)
         for target in targets:
             if target in self._claimed:

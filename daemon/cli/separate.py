@@ -214,7 +214,7 @@ def _separate_songs(
     def place(song: Path, name: Path) -> "Destination":
         if has_template:
             return replace(wanted, file=song.stem)
-        if is_one_file:  # whose name tells it apart
+        if is_one_file:  # named after its song
             return replace(wanted, folder=wanted.folder / name.parent, file=name.name)
         return replace(wanted, folder=wanted.folder / name, file=song.stem)
 

@@ -251,7 +251,7 @@ class Cluster:
         return future.result(PIECE_S)
 
     def _take_progress(self, event: Any) -> None:
-        """Pass on what a worker tells (the client's thread)."""
+        """Pass on a worker's progress (the client's thread)."""
         _, (name, done, whole) = event
         if listener := self._listeners.get(name):
             listener(done, whole)
@@ -300,7 +300,7 @@ def separate_there(
     ----------
     way : Way
     listener : tuple of str
-        Topic and name to tell the progress to.
+        Topic and name under which the progress is reported.
     job : Job
     token : Path, optional
         What the client has made in the folder of the stems.

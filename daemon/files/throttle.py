@@ -1,4 +1,4 @@
-"""Progress that is told now and then only."""
+"""Progress that is reported only now and then."""
 
 from collections.abc import Callable
 from time import monotonic

@@ -2,7 +2,7 @@
 
 #include "libjack.h"
 
-/* Of any channel; nothing else is any business of ours. */
+/* Of any channel; all other messages are ignored. */
 #define NOTE_OFF 0x80
 #define NOTE_ON 0x90
 #define CONTROL_CHANGE 0xB0
