@@ -46,8 +46,8 @@ def demo(source: ConfigSource, folder: Path, song: Path | None, compare: bool) -
     Plays in real time through stemd on a private JACK server.
 
     With --compare nothing is played. The folder then has each stem as STEM-PRESET.wav, and the
-    picture shows what each preset's delay costs: the difference from offline, which sees the
-    whole song.
+    picture shows what each preset's delay costs: the difference from offline, where the
+    networks hear what comes after, too.
     """
     (compare_presets if compare else demo_song)(source.load(), folder, song)
 
