@@ -29,7 +29,7 @@
 #   make device       kill all that the sound device needs, 20 times each   (ARGS="--times 5 --only pipewire")
 #   make training-test  the training of networks
 # Measurements, which write tables into docs/:
-#   make speed        compared with Spleeter, into speed.md
+#   make speed        compared with Spleeter, into speed.md   (ARGS="--processor avx2": as on a processor without VNNI)
 #   make block        how the time of a block divides, into speed.md
 #   make boards       what boards can hold, and what takes how much memory, into raspberry-pi.md
 #   make weight       what the wheels and all they need weigh, into raspberry-pi.md

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks import official, ours
 from benchmarks.cost import Cost
+from benchmarks.lesser_cpu import PROCESSORS, environment_of, restart_on, shown
 from benchmarks.official import Official
 from benchmarks.ours import PRECISIONS, Stemd, load, whole
 from benchmarks.report import DOCS, markdown_table, replace_section
@@ -38,6 +39,8 @@ from stemd.tflite_models.store.sets import ModelSet
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = DOCS / "speed.md"
+SECTIONS = {"all": "speed", "avx2": "speed-avx2"}
+"""Where the figures of a processor stand; those of others are only printed."""
 SECONDS = 60
 STEM = "vocals"
 """Whose network is timed; the other stems' have the same layers."""
@@ -84,7 +87,7 @@ def agreement(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> str:
 
 def commands(python: Path, checkpoint: Path, song: Path, folder: Path, rounds: int) -> str:
     """Run the whole commands, from a file to files."""
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    environment = environment_of(shown(), {"PATH": os.environ["PATH"], "HOME": str(folder)})
     theirs = official.command(python, checkpoint, song, folder, environment)
     rivals: dict[str, Callable[[], Cost]] = {
         precision: ours.command(precision, song, folder, environment) for precision in PRECISIONS
@@ -172,7 +175,8 @@ def machine_line(about: Mapping[str, str]) -> str:
     """Name what the figures depend on."""
     runtime = runtime_name().replace("_", "-")
     return (
-        f"Measured on {processor_name()} ({machine()}), {os.cpu_count()} cores; "
+        f"Measured on {processor_name()} ({machine()}), {os.cpu_count()} cores, with "
+        f"{PROCESSORS[shown()]}; "
         f"stemd {version('stemd')} with Python {python_version()}, "
         f"NumPy {version('numpy')}, {runtime} {version(runtime)}; "
         f"Spleeter with Python {about['python']}, TensorFlow {about['tensorflow']}."
@@ -183,13 +187,16 @@ def main() -> None:
     """Measure, and write the document."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds; prints only")
-    quick: bool = parser.parse_args().quick
+    parser.add_argument("--processor", choices=PROCESSORS, default=shown(), help="see lesser_cpu")
+    given = parser.parse_args()
+    restart_on(given.processor, "benchmarks.speed")
+    quick: bool = given.quick
     python = official.oracle_python()
     with TemporaryDirectory() as scratch:
         text = measure(python, Path(scratch), quick)
     print(text)
-    if not quick:
-        replace_section(DOCUMENT, "speed", text)
+    if not quick and shown() in SECTIONS:
+        replace_section(DOCUMENT, SECTIONS[shown()], text)
 
 
 def write_minute(path: Path) -> None:
