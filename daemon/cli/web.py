@@ -24,7 +24,8 @@ def web(socket: Path | None) -> None:
         address = client.page_address()
     echo(address)
     if urlsplit(address).hostname in ONLY_HERE:
-        echo("only this machine reaches it; for a phone, set web.host to 0.0.0.0", err=True)
+        remedy = "for a phone, set web.host to 0.0.0.0, and connect this machine to a network"
+        echo(f"only this machine reaches it; {remedy}", err=True)
         return
     try:
         import segno

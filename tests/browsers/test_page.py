@@ -5,6 +5,7 @@ import threading
 from contextlib import closing
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from time import monotonic
 
 import pytest
 
@@ -12,6 +13,7 @@ from fake_daemon import FakeDaemon
 from processes import running
 from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.events import DeviceChanged, StateChanged
+from stemd.daemon.control.interfaces.door import MOST_TRIES, TRIES_S
 from stemd.daemon.control.interfaces.web_server import WebServer
 from stemd.daemon.graph.private_server import private_server
 from stemd.daemon.record_wish import RecordWish
@@ -268,6 +270,18 @@ def test_the_password_is_asked_for_and_kept(daemon, visit, server):
     page.reload()
     page.wait_for_selector("#mixer:not([hidden])")
     assert "#" not in page.url
+
+
+def test_an_address_that_must_wait_keeps_the_right_password(visit, server):
+    """Another client of this address has guessed."""
+    wrong = server._password._wrong
+    wrong["127.0.0.1"] = MOST_TRIES, monotonic() + TRIES_S
+    page = visit(server.address())
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert "too many wrong passwords: wait" in page.inner_text("#trouble")
+    wrong.clear()
+    page.wait_for_selector("#mixer:not([hidden])")
+    assert page.locator("#trouble").is_hidden()
 
 
 def test_the_page_comes_back_after_the_daemon(daemon, visit):

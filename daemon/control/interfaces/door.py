@@ -57,7 +57,7 @@ class Password:
             count, until = 0, now + TRIES_S
         if count >= MOST_TRIES:
             raise RequestError(
-                "login",
+                "wait",
                 f"too many wrong passwords: wait {until - now:.0f} s, then try again",
                 request.id,
             )

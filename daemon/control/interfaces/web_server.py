@@ -9,7 +9,10 @@ import asyncio
 import logging
 import secrets
 import socket
+import struct
 from collections.abc import Mapping
+from contextlib import suppress
+from fcntl import ioctl
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -64,6 +67,9 @@ RULES = {
 TOKEN_BYTES = 16
 
 EVERY_ADDRESS = ("0.0.0.0", "")  # noqa: S104 - nothing is bound here
+
+SIOCGIFADDR = 0x8915
+"""Linux's call that asks for an interface's address."""
 
 STRANGERS_PER_S = 100.0
 """Requests of clients that have not logged in, so that they never delay those that have."""
@@ -226,16 +232,25 @@ def is_this_machine(host: str, configured: str) -> bool:
 def lan_address() -> str:
     """Return the address at which other machines of the network reach this one.
 
-    Connecting by UDP sends nothing: the kernel only chooses the interface. 127.0.0.1 if there is
-    no network.
+    Connecting by UDP sends nothing: the kernel only chooses the interface. Without a default route
+    it may refuse; then it is the first interface's address. 127.0.0.1 if there is no network.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # reserved for documentation (RFC 5737)
         except OSError:
-            return "127.0.0.1"
+            own = (_address_of(interface, probe) for _, interface in socket.if_nameindex())
+            return next((each for each in own if each and not is_loopback(each)), "127.0.0.1")
         address: str = probe.getsockname()[0]
         return address
+
+
+def _address_of(interface: str, probe: socket.socket) -> str:
+    """Return an interface's IPv4 address; empty if it has none (netdevice(7))."""
+    request = struct.pack("256s", interface.encode())
+    with suppress(OSError):
+        return socket.inet_ntoa(ioctl(probe, SIOCGIFADDR, request)[20:24])
+    return ""
 
 
 def _policy(host: str) -> str:

@@ -3,7 +3,7 @@
 const OFF_DB = -90, UNITY = 0.75; // of the mixer, and of its faders (daemon/control/mixer.py)
 const LEAST_DB = -60; // the lower end of the meters
 const LESS_VOICE_DB = -24, IS_LESS_DB = -12;
-const METERS_S = 0.1, STATUS_MS = 2000, SILENT_MS = 3000, AGAIN_MS = 1000;
+const METERS_S = 0.1, STATUS_MS = 2000, SILENT_MS = 3000, AGAIN_MS = 1000, LOCKED_MS = 5000;
 const SEND_MS = 30; // between two messages of one fader
 const HELD_MS = 300; // how long a fader that was just moved does not follow its own echo
 const DEVICE_HELP = {
@@ -70,6 +70,7 @@ async function begin() {
   if (password) await ask("login", { password });
   await ask("subscribe", { meters: METERS_S });
   id("login").hidden = true;
+  complain("");
   document.body.classList.remove("lost");
   makeUp();
   await refresh();
@@ -84,6 +85,14 @@ function makeUp() {
 
 function show(error) {
   if (error.code === "lost") return;
+  if (error.code === "wait") { // the password may be right
+    disconnect();
+    id("state").textContent = "locked";
+    document.body.classList.add("lost");
+    complain(error.message);
+    retry = setTimeout(connect, LOCKED_MS);
+    return;
+  }
   if (error.code === "login") {
     const wasTried = localStorage.getItem("password");
     localStorage.removeItem("password");
