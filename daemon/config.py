@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -176,6 +176,10 @@ class SeparationSection(Section):
     mask_extension: Annotated[MaskExtension, Effect.AT_ONCE] = MaskExtension.MEAN
     """Above the networks' bins (for Spleeter's, 11 kHz). mean: the stems sum to the input; zeros:
     Spleeter's default."""
+
+    def with_preset(self, preset: str) -> Self:
+        """Return the section with a preset instead of its own and of what is set by hand."""
+        return self.model_copy(update={"preset": preset, **dict.fromkeys(SCHEME_KEYS)})
 
     def schemes(self, grid: Grid) -> tuple[Scheme, ...]:
         """Return the preset's schemes with what is set by hand; see `fitting_schemes`."""

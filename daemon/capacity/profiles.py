@@ -13,7 +13,7 @@ from stemd.daemon.capacity.estimate import (
     this_board,
     without_slow_windows,
 )
-from stemd.daemon.config import Config
+from stemd.daemon.config import SCHEME_KEYS, Config
 from stemd.daemon.config_file import validated
 from stemd.daemon.engine.networks import TWO, choose_networks
 from stemd.daemon.errors import ConfigError
@@ -33,9 +33,6 @@ MEMORY_MB = 70
 
 KEYS = ("residual", "precision", "preset", "threads")
 """The keys of the section ``separation`` that a profile chooses, besides the networks."""
-
-NUMBERS = ("T", "B", "A", "mirror")
-"""Those that replace a number of every preset."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def _profile_here(given: Mapping[str, Any]) -> dict[str, Any]:
             given.get("networks", AUTO), given.get("stems", AUTO), given.get("only", ())
         ),
         {key: given[key] for key in KEYS if key in given},
-        {key: given[key] for key in NUMBERS if given.get(key) is not None},
+        {key: given[key] for key in SCHEME_KEYS if given.get(key) is not None},
     )
     log.info("profile: %s", profile.reason)
     return {**profile.settings, "stems": AUTO}
@@ -123,7 +120,7 @@ def choose_profile(
     given : mapping, optional
         Keys that are set already: some of `KEYS`.
     by_hand : mapping of str to int, optional
-        Numbers of spectra that are set already: some of `NUMBERS`.
+        Numbers of spectra that are set already: some of `SCHEME_KEYS`.
 
     Raises
     ------

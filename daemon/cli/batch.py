@@ -10,10 +10,11 @@ from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from stemd.daemon.cli.terminal import RunProgress, echo, echo_error, progress_bar
 from stemd.daemon.errors import AudioFileError, DamagedSongError, StemdError
+from stemd.daemon.files.crew import Crew
 from stemd.daemon.files.job import Job, Outcome, not_separated, run_job, targets_of
 from stemd.daemon.files.lanes import Lanes, lanes_for
 from stemd.daemon.files.separate import Streams
@@ -25,9 +26,6 @@ from stemd.daemon.wording import counted
 from stemd.daemon.work import Work
 from stemd.dsp.masks import MaskExtension
 from stemd.tflite_models.files import write_whole
-
-if TYPE_CHECKING:
-    from stemd.daemon.files.cluster import Cluster
 
 Event: TypeAlias = tuple[int, "Future[Outcome] | float"]
 """A song's number, and what became of it, or which share of it is separated."""
@@ -188,7 +186,7 @@ class Batch:
         except OSError as error:
             raise StemdError(f"cannot write the report {path}: {error.strerror}") from None
 
-    def _crew(self) -> "Lanes | Cluster":
+    def _crew(self) -> Crew:
         if self.scheduler is None:
             return Lanes(
                 self._jobs or lanes_for(self._separator.work), self._separator.work, self._extension
@@ -206,9 +204,7 @@ class Batch:
             song, replace(destination, settings=self._separator.settings), self._files, self._resume
         )
 
-    def _submit(
-        self, crew: "Lanes | Cluster", number: int, job: Job, events: SimpleQueue[Event]
-    ) -> None:
+    def _submit(self, crew: Crew, number: int, job: Job, events: SimpleQueue[Event]) -> None:
         """Hand a song to the crew; one that needs a file of an earlier song waits for that one."""
         if taken := self._claim(number, job):
             other = self._claimed[taken]
@@ -223,7 +219,7 @@ class Batch:
         future = crew.submit(job, on_progress)
         future.add_done_callback(lambda ended: events.put((number, ended)))
 
-    def _take(self, crew: "Lanes | Cluster", event: Event, events: SimpleQueue[Event]) -> None:
+    def _take(self, crew: Crew, event: Event, events: SimpleQueue[Event]) -> None:
         """Print the progress, or what became of a song."""
         number, news = event
         if isinstance(news, float):
@@ -245,7 +241,7 @@ class Batch:
         self._claimed |= dict.fromkeys(targets, number)
         return None
 
-    def _settle(self, crew: "Lanes | Cluster", number: int, events: SimpleQueue[Event]) -> None:
+    def _settle(self, crew: Crew, number: int, events: SimpleQueue[Event]) -> None:
         """Decide what becomes of the songs that wait for this one, which has ended."""
         outcome = self._outcomes[number]
         is_free = outcome.state == "not separated"

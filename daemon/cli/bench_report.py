@@ -48,9 +48,6 @@ MEMORY   private memory of networks and signal processing alone
 """
 
 
-EVERY_PRESET = {"preset": "auto", "T": None, "B": None, "A": None, "mirror": None}
-"""Of the section ``separation``, in place of what the user wants to play."""
-
 Row: TypeAlias = tuple[str, Work, Measurement]
 """A preset, the work that one of its schemes is, and what it costs."""
 
@@ -75,7 +72,7 @@ def print_report(wishes: SeparationSection, as_json: bool) -> None:
     """
     networks = choose_networks(wishes.networks, wishes.stems)
     find_networks(networks.name)  # before anything is printed
-    every = wishes.model_copy(update=EVERY_PRESET).works(networks)
+    every = wishes.with_preset("auto").works(networks)
     works = without_slow_windows(every, this_board())
     networks = works[0].networks
     machine = describe_machine()

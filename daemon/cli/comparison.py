@@ -11,15 +11,13 @@ from stemd.daemon.capacity.choice import choose
 from stemd.daemon.cli.spectrograms import draw_spectrograms
 from stemd.daemon.config import Config
 from stemd.daemon.engine.networks import ByStem, Load, choose_networks, load_networks
-from stemd.daemon.engine.workers import WorkerPool
-from stemd.daemon.files.separate import aligned, files_separator
+from stemd.daemon.files.separate import separated_blocks
 from stemd.daemon.files.stem_files import Destination, writing_stems
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.masks import MaskExtension
-from stemd.dsp.pipeline import Pipeline
-from stemd.dsp.scheme import CHANNELS, SAMPLERATE, offline
+from stemd.dsp.scheme import SAMPLERATE, offline
 
 SECONDS = 10
 """Of the song, from its middle."""
@@ -29,9 +27,6 @@ AROUND_S = 15
 
 OFFLINE, MIXTURE = "offline", "mixture"
 """In the files' names: the whole context at once, and what is separated."""
-
-OF_EVERY_PRESET = {"T": None, "B": None, "A": None, "mirror": None}
-"""Of the section ``separation``: a preset's own numbers."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +102,7 @@ def takes(config: Config, excerpt: Excerpt) -> Iterator[Take]:
     """
     wishes = config.separation
     networks = choose_networks(wishes.networks, wishes.stems)
-    works = {
-        name: wishes.model_copy(update={**OF_EVERY_PRESET, "preset": name}).works(networks)
-        for name in PRESETS
-    }
+    works = {name: wishes.with_preset(name).works(networks) for name in PRESETS}
     del works["auto"]
     whole = replace(works["seed"][0], scheme=offline(networks.grid), precision="fp32")
     yield _take(OFFLINE, whole, lambda: load_networks(whole), excerpt, wishes.mask_extension)
@@ -130,16 +122,9 @@ def _separated(
     networks: ByStem, work: Work, mixture: Waveform, extension: MaskExtension
 ) -> Waveform:
     """Return the stems, as `stemd separate` does [shape=(stems, CHANNELS, frames)]."""
-    workers = WorkerPool(networks, patience=lambda: None)
-    masks = work.networks.masks
-    separator = files_separator(work.scheme, len(networks), workers, extension, masks)
-    pipeline = Pipeline(separator, SAMPLERATE)
-    workers.start()
-    try:
-        blocks = [block.copy() for block in aligned([mixture], pipeline)]
-    finally:
-        workers.stop()
-    return np.concatenate(blocks, axis=1).reshape(len(networks), CHANNELS, -1)
+    scheme, masks = work.scheme, work.networks.masks
+    blocks = separated_blocks([mixture], SAMPLERATE, networks, scheme, extension, masks)
+    return np.concatenate([block.copy() for block in blocks], axis=-1)
 
 
 def write_takes(takes: Sequence[Take], excerpt: Excerpt, folder: Path) -> list[Path]:

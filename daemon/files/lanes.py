@@ -11,12 +11,12 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Lock
 from time import monotonic
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from stemd.daemon.child_process import STOP_S, end_process
 from stemd.daemon.errors import AudioFileError
 from stemd.daemon.files import container
+from stemd.daemon.files.crew import Crew
 from stemd.daemon.files.job import Job, Outcome, not_separated, run_job
 from stemd.daemon.files.separator import OnProgress, SongSeparator
 from stemd.daemon.files.song import is_piped
@@ -148,8 +148,8 @@ class Lane:
         return process.returncode
 
 
-class Lanes:
-    """Separates some songs at a time; the others wait for their turn.
+class Lanes(Crew):
+    """Separates songs on this machine.
 
     Parameters
     ----------
@@ -166,15 +166,8 @@ class Lanes:
             self._idle.put(lane)
         self._threads = ThreadPoolExecutor(number, "stemd-lane")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the processes; nothing half-written remains."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for lane in self._lanes:
             lane.ask_to_end()
@@ -184,14 +177,7 @@ class Lanes:
         self._threads.shutdown()
 
     def submit(self, job: Job, on_progress: OnProgress) -> "Future[Outcome]":
-        """Queue a song.
-
-        Parameters
-        ----------
-        job : Job
-        on_progress : callable
-            Called on another thread.
-        """
+        """Queue a song; see `Crew`."""
         return self._threads.submit(self._run, job, on_progress)
 
     def _run(self, job: Job, on_progress: OnProgress) -> Outcome:

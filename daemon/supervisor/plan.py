@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stemd.daemon.capacity.choice import choose
-from stemd.daemon.config import EFFECTS, SCHEME_KEYS, Config
+from stemd.daemon.config import EFFECTS, Config
 from stemd.daemon.engine.networks import TWO, LoadedNetworks, choose_networks
 from stemd.daemon.presets import PresetName
 from stemd.daemon.sections import Effect
@@ -70,9 +70,7 @@ def with_preset(config: Config, preset: PresetName | None) -> Config:
     """Return a configuration with a preset instead of its own and of what is set by hand."""
     if preset is None:
         return config
-    chosen = {"preset": preset, **dict.fromkeys(SCHEME_KEYS)}
-    separation = config.separation.model_copy(update=chosen)
-    return config.model_copy(update={"separation": separation})
+    return config.model_copy(update={"separation": config.separation.with_preset(preset)})
 
 
 def _same_work(chosen: SetOfNetworks, *configs: Config) -> bool:
