@@ -198,14 +198,14 @@ def _separate_songs(
 ) -> int:
     """Separate one song or several, each into its place; return the exit code."""
     from stemd.daemon.files.collection import is_several, songs_among
-    from stemd.daemon.files.song import STANDARD_INPUT
+    from stemd.daemon.files.song import STANDARD_INPUT, base_name
 
     is_one_file = wanted.suffix == STEM_MP4
     if len(songs) == 1 and not is_several(songs[0]):
         song = songs[0]
         is_placed = is_named or has_template or (is_one_file and song != STANDARD_INPUT)
         folder = wanted.folder if is_placed else _folder_of(song)
-        destination = replace(wanted, folder=folder, file=song.stem)
+        destination = replace(wanted, folder=folder, file=base_name(song))
         if batch.scheduler:
             return batch.separate_all([(song, destination)])
         batch.separate(song, destination)
@@ -213,10 +213,10 @@ def _separate_songs(
 
     def place(song: Path, name: Path) -> "Destination":
         if has_template:
-            return replace(wanted, file=song.stem)
+            return replace(wanted, file=base_name(song))
         if is_one_file:  # named after its song
             return replace(wanted, folder=wanted.folder / name.parent, file=name.name)
-        return replace(wanted, folder=wanted.folder / name, file=song.stem)
+        return replace(wanted, folder=wanted.folder / name, file=base_name(song))
 
     def note_failure(path: Path, error: AudioFileError) -> None:
         if len(songs) == 1 and path == songs[0]:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.files.job import Job, Outcome, run_job
 from stemd.daemon.files.mixdown import mixdown, to_stereo
+from stemd.daemon.files.remedies import PARAMETERS
 from stemd.daemon.files.separate import files_of, separated_blocks
 from stemd.daemon.files.separator import SongSeparator, works_for
-from stemd.daemon.files.song import MAX_SAMPLERATE, MIN_SAMPLERATE, Song
+from stemd.daemon.files.song import MAX_SAMPLERATE, MIN_SAMPLERATE, Song, base_name
 from stemd.daemon.files.stem_file import ENCODERS, SUBTYPES
 from stemd.daemon.files.stem_files import Destination
 from stemd.daemon.files.stem_mp4 import STEM_MP4
@@ -223,8 +224,9 @@ class Separator(SongSeparator):
             format,
             subtype,
             replace,
-            path.stem,
+            base_name(path),
             template=template,
+            remedies=PARAMETERS,
         )
         job = Job(path, destination, files, resume)
         return run_job(job, self, lambda *_: None)

@@ -11,14 +11,15 @@ from secrets import token_hex
 from shutil import rmtree
 from tempfile import mkdtemp
 from threading import local
-from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 from distributed import CancelledError, Client, KilledWorker, get_worker
 from distributed.client import ClosedClientError
 
 from stemd.daemon.errors import AudioFileError, StemdError
+from stemd.daemon.files.crew import Crew
 from stemd.daemon.files.job import Job, Outcome, not_separated, prepare, run_job
+from stemd.daemon.files.remedies import OPTIONS
 from stemd.daemon.files.separator import OnProgress, SongSeparator
 from stemd.daemon.files.song import STANDARD_INPUT, Song
 from stemd.daemon.files.stem_file import TEXT
@@ -69,8 +70,8 @@ class Left:
     sizes: dict[str, int]
 
 
-class Cluster:
-    """Separates songs on a Dask cluster, as `Lanes` does on this machine.
+class Cluster(Crew):
+    """Separates songs on a Dask cluster.
 
     Parameters
     ----------
@@ -126,26 +127,20 @@ class Cluster:
             token, _ = self._stack.enter_context(part_of(folder.absolute() / "run"))
         except OSError as error:
             raise AudioFileError(
-                f"cannot write the stems into {folder}: {error.strerror}; give another folder (-o)"
+                f"cannot write the stems into {folder}: {error.strerror}; give another folder "
+                f"({OPTIONS.folder})"
             ) from None
         return token
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Cancel what runs there, and part from the scheduler."""
         self._is_closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._stack.close()  # what still runs there is cancelled
         self._threads.shutdown()
 
     def submit(self, job: Job, on_progress: OnProgress) -> "Future[Outcome]":
-        """Queue a song; see `Lanes.submit`."""
+        """Queue a song; see `Crew`."""
         return self._threads.submit(self._run, job, on_progress)
 
     def _run(self, job: Job, on_progress: OnProgress) -> Outcome:

@@ -1,13 +1,16 @@
 """Finds the songs in files, folders and playlists, and names a folder for each one's stems."""
 
 import os
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, count
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import unquote
 
 from stemd.daemon.errors import AudioFileError
-from stemd.daemon.files.song import STANDARD_INPUT
+from stemd.daemon.files.song import STANDARD_INPUT, base_name
 from stemd.daemon.files.stem_files import origin_of
 
 PLAYLISTS = (".m3u", ".m3u8")
@@ -66,7 +69,7 @@ def is_several(path: Path) -> bool:
 
 def _songs_of(path: Path, on_failure: OnFailure) -> Iterator[tuple[Path, Path]]:
     if not is_several(path):
-        yield path, Path(path.stem)
+        yield path, Path(base_name(path))
         return
     is_empty = True
 
@@ -99,11 +102,29 @@ def _songs_in_folder(folder: Path, on_failure: OnFailure) -> Iterator[tuple[Path
 
 def _songs_in_playlist(playlist: Path, on_failure: OnFailure) -> Iterator[tuple[Path, Path]]:
     try:
-        lines = playlist.read_text("utf-8-sig", errors="surrogateescape").splitlines()
+        data = playlist.read_bytes()
     except OSError as error:
         on_failure(playlist, AudioFileError(f"cannot read {playlist}: {error.strerror}"))
         return
-    for line in map(str.strip, lines):
+    for line in map(str.strip, re.split(r"[\r\n]+", _as_text(data))):
         if line and not line.startswith("#"):
-            song = playlist.parent / line
+            songs = [playlist.parent / name for name in _readings(line)]
+            song = next(filter(os.path.lexists, songs), songs[0])
             yield song, Path(song.stem)
+
+
+def _as_text(data: bytes) -> str:
+    """Return a playlist's text; bytes that are no UTF-8 stay what they are, for names."""
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace").replace("\0", "")
+    return data.decode("utf-8-sig", errors="surrogateescape").replace("\0", "")
+
+
+def _readings(line: str) -> Iterator[str]:
+    """Yield what a line of a playlist can mean: a name, Windows's Latin 1 or path, or a URL."""
+    yield line
+    if not line.isprintable():  # it is no UTF-8
+        line = line.encode(errors="surrogateescape").decode("cp1252", errors="replace")
+        yield line
+    yield line.replace("\\", "/")
+    yield unquote(line.removeprefix("file://"), errors="surrogateescape")

@@ -112,7 +112,7 @@ def run_job(job: Job, separator: SongSeparator, on_progress: OnProgress) -> Outc
         "damaged" if damage else "separated",
         seconds,
         [str(file) for file in separated.files],
-        [*_damaged(song, damage), *without, *_warnings(song, separated)],
+        [*_damaged(song, damage), *without, *_warnings(song, separated, destination)],
         seconds / (monotonic() - started),
     )
 
@@ -144,7 +144,7 @@ def _damaged(song: Song, damage: str) -> list[str]:
     return [str(error)]
 
 
-def _warnings(song: Song, separated: Separated) -> list[str]:
+def _warnings(song: Song, separated: Separated, destination: Destination) -> list[str]:
     warnings = []
     if song.channels > CHANNELS:
         warnings.append(
@@ -153,7 +153,7 @@ def _warnings(song: Song, separated: Separated) -> list[str]:
         )
     if separated.clipped:
         warnings.append(
-            f"{separated.clipped} samples exceeded full scale and were clipped: "
-            "WAV with --bits float keeps them"
+            f"{separated.clipped} samples exceeded full scale and were clipped: WAV of float "
+            f"samples keeps them ({destination.remedies.floats})"
         )
     return warnings

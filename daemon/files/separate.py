@@ -11,7 +11,7 @@ import numpy as np
 
 from stemd.daemon.engine.networks import ByStem
 from stemd.daemon.engine.workers import WorkerPool
-from stemd.daemon.errors import ConfigError
+from stemd.daemon.errors import AudioFileError, ConfigError
 from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination, writing_stems
 from stemd.daemon.files.stem_mp4 import COLOURS, FURTHER, STEM_MP4
@@ -167,7 +167,11 @@ def separate(
     """
     stems = list(networks)
     files = files or wanted_files(stems)
-    song.check_not_among(destination.targets(files))
+    if itself := next(filter(song.is_file, destination.targets(files)), None):
+        raise AudioFileError(
+            f"a stem would overwrite the song itself, {itself}: give another folder "
+            f"({destination.remedies.folder})"
+        )
     rows = [[list(map(stems.index, summed)) for summed in streams] for streams in files.values()]
     blocks = separated_blocks(song.blocks(), song.samplerate, networks, scheme, extension, masks)
     names, expected = list(files), song.expected

@@ -3,7 +3,7 @@
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from errno import EINVAL
 from pathlib import Path
@@ -28,6 +28,9 @@ from stemd.dsp.arrays import Waveform
 from stemd.tflite_models.files import open_ordinary
 
 STANDARD_INPUT = Path("-")
+
+STANDARD_INPUT_NAME = "stdin"
+"""In the names of its stems."""
 
 READ_BYTES = 2**20
 """Of a song, read at once for its fingerprint."""
@@ -152,14 +155,10 @@ class Song:
             yield to_stereo(self._cleaned(block, position), self._gains)
             position += len(block)
 
-    def check_not_among(self, targets: Iterable[Path]) -> None:
-        """Raise an error if a stem would replace the song."""
+    def is_file(self, path: Path) -> bool:
+        """Whether a file is the song itself."""
         source = self._source
-        for target in targets:
-            if source and target.exists() and source.exists() and target.samefile(source):
-                raise AudioFileError(
-                    f"a stem would overwrite the song itself, {target}: give another folder (-o)"
-                )
+        return bool(source and path.exists() and source.exists() and path.samefile(source))
 
     def _open(self, is_bundled: bool) -> Decoder:
         if self._source is None:
@@ -197,6 +196,11 @@ class Song:
         for run in runs:
             self._not_numbers.note(position + int(run[0]), len(run))
         return np.where(is_sound, block, np.float32(0))
+
+
+def base_name(path: Path) -> str:
+    """Return a song's name without its suffix, for the names of its stems."""
+    return STANDARD_INPUT_NAME if path == STANDARD_INPUT else path.stem
 
 
 def is_piped(path: Path) -> bool:

@@ -12,6 +12,7 @@ from string import Formatter
 
 from stemd.daemon.errors import AudioFileError, ConfigError
 from stemd.daemon.files.cover import Cover
+from stemd.daemon.files.remedies import OPTIONS, Remedies
 from stemd.daemon.files.stem_file import (
     ENCODERS,
     MARK,
@@ -104,6 +105,8 @@ class Destination:
         "unknown".
     cover : Cover, optional
         Of the song.
+    remedies : Remedies
+        What messages tell the caller to give.
     """
 
     folder: Path
@@ -116,6 +119,7 @@ class Destination:
     tags: Mapping[str, str] = field(default_factory=dict)
     template: str = "{stem}"
     cover: Cover | None = None
+    remedies: Remedies = OPTIONS
 
     @property
     def is_named_by_tags(self) -> bool:
@@ -198,7 +202,8 @@ class Destination:
             if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
                 reason = "it may not be written" if folder.is_dir() else "it is no folder"
                 raise AudioFileError(
-                    f"cannot write the stems into {folder}: {reason}; give another folder (-o)"
+                    f"cannot write the stems into {folder}: {reason}; give another folder "
+                    f"({self.remedies.folder})"
                 )
 
     def check_free(self, names: Iterable[str]) -> None:
@@ -209,7 +214,7 @@ class Destination:
             if os.path.lexists(target) and not self._is_own(target):
                 raise AudioFileError(
                     f"{target} is there already, perhaps of another song: give another folder "
-                    "(-o), or replace it (--force)"
+                    f"({self.remedies.folder}), or replace it ({self.remedies.replace})"
                 )
 
     def _note(self) -> Path:
@@ -291,7 +296,8 @@ def writing_stems(
             for file in files:
                 file.put_in_place()
     except OSError as error:
-        reason, remedy = error.strerror or str(error), "give another folder (-o)"
+        reason = error.strerror or str(error)
+        remedy = f"give another folder ({destination.remedies.folder})"
         if error.errno in (ENOSPC, EDQUOT):
             frame_bytes = CHANNELS * BYTES[destination.subtype]
             most = len(names) * expected * frame_bytes / 1e6

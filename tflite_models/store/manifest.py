@@ -205,5 +205,5 @@ def _another_format(path: Path, found: int) -> ModelError:
         return ModelError(f"{path} is damaged: its format is {found}, expected {FORMAT}")
     return LaterFormatError(
         f"{path} was written by a later stemd (its format is {found}, this one reads {FORMAT}): "
-        "install that version here too, or choose other networks (--networks, separation.networks)"
+        "install that version here too, or choose other networks"
     )

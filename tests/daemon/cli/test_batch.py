@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from stemd.daemon.cli import batch as module
 from stemd.daemon.cli.batch import Batch
 from stemd.daemon.cli.commands import stemd as cli
 from stemd.daemon.files import separator
@@ -104,6 +105,21 @@ def test_a_stem_mp4_file_needs_a_name_and_four_stems(options, message, monkeypat
     assert ended.exit_code == 1
     assert message in str(ended.exception) + ended.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stem_mp4_file_of_standard_input_is_called_stdin(monkeypatch, tmp_path):
+    four = SetOfNetworks("4stems", ("vocals", "drums", "bass", "other"))
+    monkeypatch.setattr(separator, "works_for", lambda *_: [Work(OFFLINE, four, "fp32", 1)])
+    told = []
+
+    class Told(Batch):
+        def separate(self, _: Path, destination: Destination) -> None:
+            told.extend(destination.targets(["stems"]))
+
+    monkeypatch.setattr(module, "Batch", Told)
+    words = ["separate", "-", "--format", "stem.mp4", "-o", str(tmp_path)]
+    CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert told == [tmp_path / "stdin.stem.mp4"]
 
 
 def test_a_song_that_is_not_there_is_said_before_the_machine_is_measured(monkeypatch, tmp_path):

@@ -298,6 +298,29 @@ def test_a_song_comes_from_standard_input(way, environment, plain, two_seconds, 
     np.testing.assert_allclose(stems_of(tmp_path / "stems"), plain, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [
+        (["--name", "{file} {stem}"], "stems/stdin vocals.wav"),
+        (["--name", "{title}/{stem}"], "stems/stdin/vocals.wav"),
+        (["song.flac"], "stems/stdin/vocals.wav"),
+    ],
+)
+def test_standard_input_is_called_stdin(options, written, environment, two_seconds, tmp_path):
+    (tmp_path / "song.flac").write_bytes(two_seconds.read_bytes())
+    with two_seconds.open("rb") as given:
+        ended = subprocess.run(
+            [STEMD, "separate", "-", "-o", "stems", *QUICKLY, *options],
+            stdin=given,
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+    assert ended.returncode == 0, ended.stderr
+    assert written in ended.stdout.splitlines()
+
+
 def test_standard_input_asks_for_a_folder(stemd, tmp_path):
     ended = stemd("separate", "-", cwd=tmp_path)
     assert ended.returncode == 1

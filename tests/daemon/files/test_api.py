@@ -82,6 +82,47 @@ def test_stems_are_saved_as_the_command_does(separator, tmp_path):
     assert (again.state, again.stems) == ("done already", [])
 
 
+def _over_another_song(separator, folder):
+    (folder / "vocals.wav").write_bytes(b"another song's")
+    separator.save(folder / "song.wav", folder)
+
+
+def _below_a_file(separator, folder):
+    separator.save(folder / "song.wav", folder / "song.wav")
+
+
+def _over_the_song(separator, folder):
+    (folder / "song.wav").rename(folder / "vocals.wav")
+    separator.save(folder / "vocals.wav", folder, replace=True)
+
+
+def _where_a_folder_is(separator, folder):
+    (folder / "vocals.wav").mkdir()
+    separator.save(folder / "song.wav", folder, replace=True)
+
+
+@pytest.mark.parametrize(
+    ("save", "remedy"),
+    [
+        (_over_another_song, r"another folder \(folder=…\), or replace it \(replace=True\)"),
+        (_below_a_file, r"it is no folder; give another folder \(folder=…\)"),
+        (_over_the_song, r"overwrite the song itself, .* another folder \(folder=…\)"),
+        (_where_a_folder_is, r"vocals.wav is a folder; give another folder \(folder=…\)"),
+    ],
+)
+def test_messages_name_parameters_and_no_options(save, remedy, separator, tmp_path):
+    write_noise(tmp_path / "song.wav", 1)
+    with pytest.raises(stemd.AudioFileError, match=rf"{remedy}$"):
+        save(separator, tmp_path)
+
+
+def test_warnings_name_parameters_and_no_options(separator, tmp_path):
+    soundfile.write(tmp_path / "loud.wav", 50 * noise(44_100).T, 44_100, subtype="FLOAT")
+    saved = separator.save(tmp_path / "loud.wav", tmp_path / "stems", "flac")
+    (warning,) = saved.warnings
+    assert warning.endswith('were clipped: WAV of float samples keeps them (format="wav")')
+
+
 def test_a_preset_of_several_schemes_is_the_one_that_this_machine_holds(
     separator, tmp_path, monkeypatch
 ):

@@ -1,6 +1,8 @@
 """Which songs files, folders and playlists hold, and where the stems of each go."""
 
+import os
 from pathlib import Path
+from urllib.parse import quote_from_bytes
 
 import numpy as np
 import pytest
@@ -68,6 +70,37 @@ def test_a_song_that_is_named_twice_is_one(music):
 def test_a_playlist_names_songs_beside_it(music):
     (music / "list.m3u8").write_text("\ufeff#EXTM3U\n\n#EXTINF:1,x\na/01.wav\r\n/else/gone.mp3\n")
     assert found(music / "list.m3u8") == {"music/a/01.wav": "01", "/else/gone.mp3": "gone"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "#EXTM3U\r\nöde/à la  carte.wav\r\n".encode("utf-8-sig"),
+        "öde/à la  carte.wav\r#EXTINF:1,x\r".encode(),
+        "öde/à la  carte.wav".encode("cp1252"),
+        "öde\\à la  carte.wav\r\n".encode("cp1252"),
+        "öde\\à la  carte.wav\r\n".encode("utf-16"),
+        b"%C3%B6de/%C3%A0%20la%20%20carte.wav\n",
+        "öde/\0à la  carte.wav\0\n".encode(),
+    ],
+    ids=["BOM", "CR", "Latin 1", "Windows", "UTF-16", "URL", "NUL"],
+)
+def test_playlists_of_other_systems_name_the_same_song(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "öde").mkdir()
+    (tmp_path / "öde" / "à la  carte.wav").touch()
+    (tmp_path / "list.m3u").write_bytes(data)
+    assert found("list.m3u") == {"öde/à la  carte.wav": "à la  carte"}
+
+
+def test_a_playlist_may_name_songs_by_urls_and_by_bytes_that_are_no_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    song = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    song.touch()
+    (tmp_path / "list.m3u").write_bytes(
+        b"caf\xe9.wav\nfile://" + quote_from_bytes(bytes(song)).encode()
+    )
+    assert list(found("list.m3u")) == [song.name]
 
 
 def test_stems_of_stemds_own_are_no_songs(music):

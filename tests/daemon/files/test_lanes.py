@@ -198,6 +198,34 @@ def test_the_limits_of_every_container_around_count(groups):
     assert (container.cores_left(), container.bytes_left()) == (1.5, 0)
 
 
+def limit_of_version_1(group: str, cpu: int, memory: int, used: int = 0, freed: int = 0) -> None:
+    """Each controller has a folder of its own; -1 and 2**63 - 4096 are no limits."""
+    for controller, name, value in (
+        ("cpu", "cpu.cfs_quota_us", cpu),
+        ("cpu", "cpu.cfs_period_us", 50_000),
+        ("memory", "memory.limit_in_bytes", memory),
+        ("memory", "memory.usage_in_bytes", used),
+        ("memory", "memory.stat", f"total_rss {used - freed}\ntotal_inactive_file {freed}"),
+    ):
+        path = container.GROUPS / controller / group / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{value}\n")
+
+
+@pytest.mark.usefixtures("groups")
+@pytest.mark.parametrize("mounted", ["slice", ""], ids=["outside", "in the container"])
+def test_limits_of_version_1_count_too(mounted):
+    """In a container its own group is the root of what is mounted, whatever its name outside."""
+    container.OWN.write_text("9:cpu,cpuacct:/slice/one\n8:memory:/slice/one\n0::/slice/one\n")
+    assert (container.cores_left(), container.bytes_left()) == (None, None)
+    limit_of_version_1("slice/one", -1, 2**63 - 4096)
+    assert (container.cores_left(), container.bytes_left()) == (None, None)
+    limit_of_version_1(mounted, 125_000, 4 * GIGABYTE, 3 * GIGABYTE, GIGABYTE)
+    assert (container.cores_left(), container.bytes_left()) == (2.5, 2 * GIGABYTE)
+    limit_of_version_1("slice/one", 75_000, GIGABYTE, GIGABYTE)
+    assert (container.cores_left(), container.bytes_left()) == (1.5, 0)
+
+
 def test_a_container_has_no_more_lanes_than_its_limits_allow(groups, monkeypatch):
     limit(groups / "slice", "300000", "max")
     monkeypatch.setattr(lanes, "_available_bytes", lambda: 99 * GIGABYTE)
