@@ -6,6 +6,8 @@ import sys
 import traceback
 from contextlib import suppress
 from io import StringIO
+from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -84,10 +86,19 @@ def _explain(error: BaseException) -> int:
 
 def _print_usage_error(error: click.ClickException) -> None:
     if not isinstance(error, _NO_ARGUMENTS):  # whose message is the help
-        vars(error)["message"] = printable(error.message)  # what was typed may have newlines
+        # What was typed may have newlines.
+        vars(error)["message"] = printable(f"{error.message}{_file_hint(error)}")
     error.show(shown := StringIO())
     with suppress(OSError):
         echo(*shown.getvalue().expandtabs(4).splitlines(), err=True)
+
+
+def _file_hint(error: click.ClickException) -> str:
+    """Return how to name a file that was taken for an option; empty if none was."""
+    if not isinstance(error, click.NoSuchOption):
+        return ""
+    names = (word for word in sys.argv[1:] if word.startswith("-") and Path(word).exists())
+    return next((f" For the file {name}, type {quote(f'./{name}')}" for name in names), "")
 
 
 def _print_internal(error: BaseException) -> None:

@@ -208,6 +208,11 @@ class FfmpegDecoder(Decoder):
                 f"cannot read {name}: stemd reads WAV, RF64, W64, AIFF, CAF and FLAC itself, and "
                 f"everything else by ffmpeg, which is not installed: {install(FFMPEG)}"
             )
+        if path and path.suffix.lower() in RAW:  # in which ffmpeg finds all kinds of sound
+            raise AudioFileError(
+                f"cannot read {name}: raw samples do not say what they are: convert them first "
+                "(ffmpeg -f s16le -ar 44100 -ac 2 -i IN OUT.wav)"
+            )
         self._path, self._name = path, name
         self._is_mono = False
         self._source = "pipe:0" if path is None else f"file:{path}"
@@ -336,17 +341,14 @@ class FfmpegDecoder(Decoder):
     def _why_nothing(self) -> str:
         """Return why ffmpeg gave no sound, and what to do."""
         errors = self._log.errors
-        if self._path and self._path.suffix.lower() in RAW:
-            return (
-                "raw samples do not say what they are: convert them first (ffmpeg -f s16le -ar "
-                "44100 -ac 2 -i IN OUT.wav)"
-            )
+        if self._path and not self._path.stat().st_size:
+            return "it is empty; get a whole copy"
         if self._path and _is_text(self._path):
             return "it is a text file, and no audio file"
         if not errors or any(_NO_SOUND.search(each) for each in errors):
             return "it holds no sound"
         remedy = "get a whole copy, or convert it to WAV or FLAC first"
         if self._path is None:
-            remedy = "M4A has its index at the end: write it into a file, and separate that"
+            remedy = "pipe a whole song in; M4A has its index at the end, and must be a file"
         said = errors[0].removeprefix(f"{self._source}: ").removeprefix("Error opening input: ")
         return f"ffmpeg says: {said}; {remedy}"

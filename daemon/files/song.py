@@ -1,6 +1,7 @@
 """Opens songs of every kind, and reads them to their end, damaged or not."""
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -157,8 +158,9 @@ class Song:
 
     def is_file(self, path: Path) -> bool:
         """Whether a file is the song itself."""
-        source = self._source
-        return bool(source and path.exists() and source.exists() and path.samefile(source))
+        with suppress(OSError):  # one of them is not there
+            return bool(self._source and path.samefile(self._source))
+        return False
 
     def _open(self, is_bundled: bool) -> Decoder:
         if self._source is None:
@@ -212,13 +214,16 @@ def _standard_input() -> Path | None:
     """Return where to open it anew if it is an ordinary file, None if it is a pipe."""
     if sys.stdin and sys.stdin.isatty():
         raise AudioFileError("standard input is the terminal: pipe a song in, or name a file")
+    if os.path.samestat(os.fstat(0), os.stat(os.devnull)):  # noqa: PTH116 (it is no path of a user's)
+        raise AudioFileError("standard input is empty: pipe a song in, or name a file")
     # By this process's number, for ffmpeg opens it too.
     return None if is_piped(STANDARD_INPUT) else Path(f"/proc/{os.getpid()}/fd/0")
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        is_address = re.match(r"(?!file)\w{2,}:/", os.fsdecode(error.filename or ""))
+        return f"there is no such file{'; download it first' if is_address else ''}"
     if isinstance(error, IsADirectoryError):
         return "it is a folder; give the files in it one by one"
     is_other_kind = error.errno == EINVAL  # of `open_ordinary`

@@ -321,6 +321,30 @@ def test_standard_input_is_called_stdin(options, written, environment, two_secon
     assert written in ended.stdout.splitlines()
 
 
+@pytest.mark.parametrize("given", ["<&-", "</dev/null"])
+def test_an_empty_standard_input_is_called_empty(given, environment, tmp_path):
+    command = ["sh", "-c", f"{shlex.quote(str(STEMD))} separate - -o stems {given}"]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr == "stemd: standard input is empty: pipe a song in, or name a file\n"
+
+
+def test_a_name_that_looks_like_an_option_is_told_how_to_be_typed(stemd, tmp_path):
+    (tmp_path / "-01 a song.wav").touch()
+    ended = stemd("separate", "-01 a song.wav", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "For the file -01 a song.wav, type './-01 a song.wav'" in ended.stderr
+    for words in (["./-01 a song.wav"], ["--", "-01 a song.wav"]):
+        ended = stemd("separate", *words, cwd=tmp_path)
+        assert "cannot read -01 a song.wav: it is empty" in ended.stderr
+
+
+def test_a_folder_whose_name_is_too_long_is_one_clear_error(stemd, two_seconds, tmp_path):
+    ended = stemd("separate", str(two_seconds), "-o", "x" * 256, *QUICKLY, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "x: File name too long; give another folder (-o)" in ended.stderr
+
+
 def test_standard_input_asks_for_a_folder(stemd, tmp_path):
     ended = stemd("separate", "-", cwd=tmp_path)
     assert ended.returncode == 1

@@ -274,3 +274,31 @@ def test_a_song_that_cannot_be_read_to_its_end_is_one_clear_error(tmp_path, monk
         monkeypatch.setattr(module, "open_ordinary", refuse)
         with pytest.raises(AudioFileError, match=r"cannot read .*song.wav: Input/output error"):
             _ = song.fingerprint
+
+
+@pytest.mark.parametrize("name", ["song.wav", "song.flac", "song.mp3", "song"])
+def test_an_empty_file_is_called_empty(name, tmp_path):
+    (tmp_path / name).touch()
+    with pytest.raises(AudioFileError, match=rf"cannot read .*/{name}: it is empty; get a whole"):
+        read(tmp_path / name)
+
+
+def test_raw_samples_are_refused_where_ffmpeg_would_find_sound_in_them(maker, tmp_path):
+    """It looks at content, and finds one format or another in much that is none."""
+    raw = tmp_path / "song.PCM"
+    raw.write_bytes(maker.make("ape").read_bytes())
+    with pytest.raises(AudioFileError, match=r"raw samples do not say what they are: convert them"):
+        read(raw)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("https://example.org/song.mp3", "there is no such file; download it first"),
+        ("file:///song.mp3", "there is no such file"),
+        ("song.mp3", "there is no such file"),
+    ],
+)
+def test_an_address_is_told_to_be_downloaded(name, said):
+    with pytest.raises(AudioFileError, match=rf": {said}$"):
+        read(Path(name))
