@@ -168,6 +168,11 @@ class Batch:
                 f"{path} is there already, and is no report of an earlier run: give another name "
                 "(--report)"
             )
+        if not os.access(path.parent, os.W_OK | os.X_OK):  # else hours of work have no report
+            raise StemdError(
+                f"cannot write the report {path}: its folder is not there, or may not be written; "
+                "give another name (--report)"
+            )
         try:
             yield
         except BaseException:

@@ -122,6 +122,16 @@ def test_a_stem_mp4_file_of_standard_input_is_called_stdin(monkeypatch, tmp_path
     assert told == [tmp_path / "stdin.stem.mp4"]
 
 
+def test_a_report_that_cannot_be_written_at_the_end_hides_no_error(tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    made = Batch(works_for("2stems"), MaskExtension.MEAN, wanted_files(["vocals"]))
+    with pytest.raises(ZeroDivisionError), made.reporting(tmp_path / "out" / "report.json"):
+        (tmp_path / "out").rmdir()
+        raise ZeroDivisionError
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"stemd: cannot write the report {tmp_path}/out/report.json: ")
+
+
 def test_a_song_that_is_not_there_is_said_before_the_machine_is_measured(monkeypatch, tmp_path):
     def refuse(_: object) -> None:
         raise AssertionError
