@@ -38,8 +38,8 @@ def songs_among(
 
     The folder has the song's name without its suffix; where another song has that, with it, or
     with the name of the song's folder, and then with a number. Folders are searched with all
-    folders in them, in the order of names; stemd's own stems in them are left out. What a playlist
-    names is relative to it.
+    folders in them, in the order of names; hidden ones, links to folders and stemd's own stems are
+    left out. What a playlist names is relative to it.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def _songs_in_folder(folder: Path, on_failure: OnFailure) -> Iterator[tuple[Path
         on_failure(Path(name), AudioFileError(f"cannot read {name}: {error.strerror}"))
 
     for place, folders, names in os.walk(folder, onerror=fail):
-        folders.sort()
+        folders[:] = sorted(each for each in folders if not each.startswith("."))  # the bin is one
         for name in sorted(names):
             song = Path(place, name)
             if song.suffix.lower() in SUFFIXES and not name.startswith(".") and not origin_of(song):

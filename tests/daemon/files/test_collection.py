@@ -19,7 +19,7 @@ def music(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in (
         *("a/01.wav", "a/02.MP3", "b/01.wav", "b/film.mkv", "b/c/deep.ogg"),
-        *("a/cover.jpg", "a/notes.txt", "b/.hidden.wav"),
+        *("a/cover.jpg", "a/notes.txt", "b/.hidden.wav", ".Trash-1000/files/gone.wav"),
     ):
         path = tmp_path / "music" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,6 +38,15 @@ def test_a_folder_keeps_its_folders(music):
         ("music/b/01.wav", "b/01"),
         ("music/b/film.mkv", "b/film"),
         ("music/b/c/deep.ogg", "b/c/deep"),
+    ]
+
+
+def test_links_to_folders_are_not_followed_and_links_to_songs_are_songs(music):
+    (music / "a" / "round").symlink_to("..")
+    (music / "a" / "03.wav").symlink_to("nowhere.wav")
+    (music / "a" / "04.wav").symlink_to("01.wav")
+    assert [song for song in found(music) if "/a/" in song] == [
+        *("music/a/01.wav", "music/a/02.MP3", "music/a/03.wav"),
     ]
 
 
