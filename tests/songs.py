@@ -43,6 +43,7 @@ def _ape_tag() -> bytes:
 
 
 CBR = ("-c:a", "libmp3lame", "-b:a", "128k", "-write_xing", "0", "-id3v2_version", "0")
+VBR = ("-c:a", "libmp3lame", "-q:a", "4", "-id3v2_version", "0")
 VIDEO = ("-f", "lavfi", "-i", f"testsrc=size=64x48:rate=5:duration={SECONDS + 1}")
 
 
@@ -100,6 +101,14 @@ def with_length(data: bytes, length: int) -> bytes:
     return data[:4] + size + data[8:at] + size + data[at + 4 :]
 
 
+def with_cover(data: bytes) -> bytes:
+    """In front a tag with a picture of 4 MB, which is none."""
+    picture = b"\0image/jpeg\0\3\0" + np.random.default_rng(3).bytes(4 * 10**6)
+    frame = b"APIC" + len(picture).to_bytes(4, "big") + b"\0\0" + picture
+    size = bytes(len(frame) >> 7 * n & 0x7F for n in (3, 2, 1, 0))
+    return b"ID3\3\0\0" + size + frame + data
+
+
 def streamed(maker: Maker, name: str, kind: str) -> Path:
     """A file whose program could not go back to write its length."""
     path = maker.folder / name
@@ -112,7 +121,7 @@ def cbr(maker: Maker) -> Path:
 
 
 def vbr(maker: Maker) -> Path:
-    return maker.encoded("vbr.mp3", "-c:a", "libmp3lame", "-q:a", "4", "-id3v2_version", "0")
+    return maker.encoded("vbr.mp3", *VBR)
 
 
 def vorbis(maker: Maker) -> Path:
@@ -128,6 +137,9 @@ ID3V1 = b"TAG" + b"x" * 124 + b"\x11"
 KINDS = {
     "cbr without a header": cbr,
     "vbr": vbr,
+    "vbr without a header": lambda m: m.encoded("bare.mp3", *VBR, "-write_xing", "0"),
+    "mp3 with a cover of megabytes": lambda m: m.changed(vbr(m), "cover", with_cover),
+    "mp2": lambda m: m.encoded("noise.mp2"),
     "id3v1": lambda m: m.changed(cbr(m), "id3v1", lambda data: data + ID3V1),
     "ape": lambda m: m.changed(vbr(m), "ape", lambda data: data + _ape_tag() + ID3V1),
     "joined": lambda m: m.changed(vbr(m), "joined", lambda data: 2 * data),
@@ -143,11 +155,20 @@ KINDS = {
     "alac": lambda m: m.encoded("alac.m4a", "-c:a", "alac"),
     "adts": lambda m: m.encoded("noise.aac", "-c:a", "aac", "-f", "adts"),
     "webm": lambda m: m.encoded("noise.webm", "-c:a", "libopus"),
+    "ac3": lambda m: m.encoded("noise.ac3"),
+    "dolby digital plus": lambda m: m.encoded("noise.eac3"),
+    "dts": lambda m: m.encoded("noise.dts", "-strict", "-2"),
+    "true audio": lambda m: m.encoded("noise.tta"),
     "wma": lambda m: m.encoded("noise.wma"),
     "wavpack": lambda m: m.encoded("noise.wv"),
     "au": lambda m: m.encoded("noise.au"),
     "flac": lambda m: m.encoded("noise.flac"),
     "streamed flac": lambda m: streamed(m, "streamed.flac", "flac"),
+    "flac of 192 kHz": lambda m: m.encoded("192.flac", "-ar", 192_000, "-sample_fmt", "s32"),
+    "wav of 8 bits": lambda m: m.encoded("8.wav", "-c:a", "pcm_u8"),
+    "wav of 64-bit floats": lambda m: m.encoded("64.wav", "-c:a", "pcm_f64le"),
+    "wav of telephones": lambda m: m.encoded("mulaw.wav", "-c:a", "pcm_mulaw"),
+    "aiff of a Mac": lambda m: m.encoded("sowt.aifc", "-c:a", "pcm_s16le", "-f", "aiff"),
     "aiff": lambda m: m.encoded("noise.aiff"),
     "caf": lambda m: m.encoded("noise.caf"),
     "w64": lambda m: m.encoded("noise.w64"),
