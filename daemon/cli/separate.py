@@ -176,6 +176,7 @@ def separate(
     if suffix not in ("wav", "flac") and bits:
         raise click.UsageError(f"--bits is for WAV and FLAC: leave it out with --format {suffix}")
     refuse_both(networks, stems)
+    _refuse_file(folder)
     if suffix == STEM_MP4 and not networks:
         stems = stems or "4"
     number: Literal["auto"] | int = int(stems) if stems and stems != AUTO else "auto"
@@ -226,6 +227,17 @@ def _separate_songs(
     return batch.separate_all(
         (song, place(song, name)) for song, name in songs_among(songs, note_failure)
     )
+
+
+def _refuse_file(folder: Path | None) -> None:
+    """Raise `click.UsageError` where the name of a file is given for the folder."""
+    from stemd.daemon.files.collection import SUFFIXES
+
+    if folder and folder.suffix.lower() in SUFFIXES and not folder.exists():
+        raise click.UsageError(
+            f"-o {folder}: it must be a folder, and this is the name of a file: give a folder, and "
+            "--name to name the files in it"
+        )
 
 
 def _folder_of(song: Path) -> Path:

@@ -47,7 +47,7 @@ FIELDS = ("artist", "album", "title", "file", "stem")
 
 def _as_file_name(text: str) -> str:
     """Return a text as one part of a path, that is neither hidden nor empty."""
-    return re.sub(r"[/\0]", "_", text).strip(". ") or "unknown"
+    return re.sub(r"[/\0-\x1f\x7f]", "_", text).strip(". ") or "unknown"
 
 
 def _filled(part: str, fields: Mapping[str, str], stem: str, most_bytes: int) -> str:

@@ -339,6 +339,16 @@ def test_a_name_that_looks_like_an_option_is_told_how_to_be_typed(stemd, tmp_pat
         assert "cannot read -01 a song.wav: it is empty" in ended.stderr
 
 
+def test_the_name_of_a_file_is_no_folder_unless_there_is_one(stemd, tmp_path):
+    for name in ("vocals.wav", "out/song.STEM.MP4"):
+        ended = stemd("separate", "song.wav", "-o", name, cwd=tmp_path)
+        assert ended.returncode == 2
+        assert f"-o {name}: it must be a folder, and this is the name of a file" in ended.stderr
+    (tmp_path / "album.wav").mkdir()
+    ended = stemd("separate", "song.wav", "-o", "album.wav", cwd=tmp_path)
+    assert "cannot read song.wav: there is no such file" in ended.stderr
+
+
 def test_a_folder_whose_name_is_too_long_is_one_clear_error(stemd, two_seconds, tmp_path):
     ended = stemd("separate", str(two_seconds), "-o", "x" * 256, *QUICKLY, cwd=tmp_path)
     assert ended.returncode == 1

@@ -206,6 +206,7 @@ def test_names_follow_a_template_and_stay_below_the_folder():
     assert named("{artist}/{album}/{file}-{stem}", artist="..", album=".hidden") == [
         "out/unknown/hidden/01-vocals.wav"
     ]
+    assert named("{title}/{stem}", title="two\n\tlines\0\x7f") == ["out/two__lines__/vocals.wav"]
     assert named("{artist}/{title}/{stem}") == ["out/unknown/01/vocals.wav"]
 
 
