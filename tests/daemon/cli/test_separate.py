@@ -123,6 +123,73 @@ def test_separate_that_is_interrupted_leaves_nothing(number, environment, tmp_pa
     assert not folder.exists()
 
 
+SEVERAL = ("separate", "music", "-o", "stems", "--jobs", "2", *QUICKLY)
+
+
+@pytest.fixture
+def music(two_seconds, tmp_path):
+    """Six songs, each louder than the last."""
+    x, rate = soundfile.read(two_seconds)
+    (tmp_path / "music").mkdir()
+    for number in range(6):
+        soundfile.write(tmp_path / "music" / f"{number}.flac", (number + 1) / 6 * x, rate)
+    return tmp_path
+
+
+def vocals_in(folder: Path) -> dict[str, bytes]:
+    """Each stem by its song, and that nothing else is there."""
+    found = {path.parent.name: path for path in folder.rglob("*") if path.is_file()}
+    assert {path.name for path in found.values()} <= {"vocals.wav"}
+    return {name: path.read_bytes() for name, path in found.items()}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("done", [0, 1, 4])
+def test_a_run_that_is_interrupted_leaves_whole_stems_and_no_process(
+    number, done, music, environment
+):
+    """Also while processes start; the same command then goes on."""
+    process = subprocess.Popen(
+        [STEMD, *SEVERAL],
+        env=environment,
+        cwd=music,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(music / "stems")
+        lines = [process.stdout.readline() for _ in range(done)]
+        process.send_signal(number)
+        more, log = process.communicate(timeout=PATIENCE_S)  # the pipes' ends are everywhere closed
+    finally:
+        end(process)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in log
+    left = vocals_in(music / "stems")
+    assert len(left) >= len([*lines, *more.splitlines()]) >= done
+    ended = subprocess.run(
+        [STEMD, *SEVERAL, "--resume"], env=environment, cwd=music, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    whole = vocals_in(music / "stems")
+    assert len(whole) == 6
+    assert left.items() <= whole.items()
+
+
+def test_two_runs_into_one_folder_do_not_disturb_each_other(music, environment):
+    both = [
+        subprocess.Popen(
+            [STEMD, *SEVERAL], env=environment, cwd=music, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        _, log = process.communicate(timeout=2 * PATIENCE_S)
+        assert process.returncode == 0, log
+    assert len(vocals_in(music / "stems")) == 6
+
+
 def test_separate_under_nohup_does_not_hear_the_terminal_close(environment, tmp_path):
     song = tmp_path / "song.wav"
     soundfile.write(song, np.zeros((20 * 44_100, 1), np.float32), 44_100)
