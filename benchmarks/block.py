@@ -15,7 +15,8 @@ import numpy as np
 from benchmarks.report import DOCS, markdown_table, replace_section
 from stemd.daemon.config import SeparationSection
 from stemd.dsp.banks import Bank, InTurn
-from stemd.dsp.masks import MaskExtension, RatioMask
+from stemd.dsp.mask_kinds import MaskExtension
+from stemd.dsp.masks import RatioMask
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.resampling import RateConverter
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE, SPLEETER

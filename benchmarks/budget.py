@@ -47,10 +47,11 @@ def stages(precision: str, residual: bool) -> Iterator[str]:
     import_module(f"{runtime_name()}.interpreter")
     yield "the runtime"
     from stemd.daemon.config import SeparationSection
-    from stemd.daemon.engine.networks import choose_networks, load_networks
+    from stemd.daemon.engine.network_choice import choose_networks
+    from stemd.daemon.engine.networks import load_networks
     from stemd.daemon.engine.scheduling import give_back_memory
     from stemd.dsp.banks import InTurn
-    from stemd.dsp.masks import MaskExtension
+    from stemd.dsp.mask_kinds import MaskExtension
     from stemd.dsp.pipeline import Pipeline
     from stemd.dsp.scheme import CHANNELS
     from stemd.dsp.separator import Separator

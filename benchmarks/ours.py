@@ -13,7 +13,7 @@ from benchmarks.cost import Cost, cost_of
 from stemd.daemon.engine.workers import WorkerPool
 from stemd.daemon.files.separate import aligned, files_separator
 from stemd.dsp.arrays import Waveform
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, OFFLINE, SAMPLERATE
 from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision

@@ -30,9 +30,9 @@ from stemd.dsp.scheme import CHANNELS, OFFLINE, SAMPLERATE
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.runtime import runtime_name
+from stemd.tflite_models.spleeter.architecture import BINS
 from stemd.tflite_models.spleeter.plain import write_graph
 from stemd.tflite_models.spleeter.reader import read_weights
-from stemd.tflite_models.spleeter.unet import BINS
 from stemd.tflite_models.store.install import Installer
 from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.store.sets import ModelSet

@@ -24,7 +24,7 @@ from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.wording import shown
 from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.daemon.yaml_text import write_yaml
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import MAX_T, SPLEETER, Grid, Scheme
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 

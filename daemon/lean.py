@@ -17,17 +17,23 @@ SHA_256 = ("_sha256", "_sha2")
 METADATA = "importlib.metadata"
 """Where pydantic looks, in all packages that are installed, for plugins to it."""
 
+BUILD = "sysconfig"
+"""What zoneinfo, which pydantic imports, asks for the folders of time zones."""
+
+ZONES = "/usr/share/zoneinfo:/usr/lib/zoneinfo:/usr/share/lib/zoneinfo:/etc/zoneinfo"
+"""Python's default for them."""
+
 
 @contextmanager
 def lean_imports() -> Iterator[None]:
     """Import as in a Python without OpenSSL, and where pydantic has no plugins.
 
     The standard library knows a Python that was built without OpenSSL. Digests are then Python's
-    own: slower, but a start has only some dozens of megabytes to check. What asks for TLS or for
-    the metadata of packages later gets it all the same.
+    own: slower, but a start has only some dozens of megabytes to check. What asks for TLS, for
+    the metadata of packages or for how Python was built later gets it all the same.
     """
     absent = {*OPENSSL} if any(map(find_spec, SHA_256)) else set()
-    stand_ins = {**dict.fromkeys(absent), METADATA: _metadata_without_plugins()}
+    stand_ins = {**dict.fromkeys(absent), METADATA: _metadata(), BUILD: _build()}
     mine = {name: module for name, module in stand_ins.items() if name not in sys.modules}
     sys.modules.update(mine)  # type: ignore[arg-type] # None: to Python there is none
     try:
@@ -38,17 +44,39 @@ def lean_imports() -> Iterator[None]:
                 del sys.modules[name]
 
 
-def _metadata_without_plugins() -> ModuleType:
-    module = ModuleType(METADATA)
+def _metadata() -> ModuleType:
+    """Return a stand-in that knows no plugins."""
+    module = _stand_in(METADATA)
     for question in ("entry_points", "distributions"):  # of pydantic's versions
         setattr(module, question, lambda **_: ())
-    vars(module)["__getattr__"] = _of_real_metadata
     return module
 
 
-def _of_real_metadata(name: str) -> Any:
-    """Return what is asked besides plugins, as some library may; that loads the real module."""
-    if name.startswith("__"):
-        raise AttributeError(name)
-    sys.modules.pop(METADATA)
-    return getattr(import_module(METADATA), name)
+def _build() -> ModuleType:
+    """Return a stand-in that knows where time zones are."""
+
+    def get_config_var(name: str) -> Any:
+        return ZONES if name == "TZPATH" else _real(module).get_config_var(name)
+
+    module = _stand_in(BUILD)
+    vars(module)["get_config_var"] = get_config_var
+    return module
+
+
+def _stand_in(name: str) -> ModuleType:
+    """Return a module that has all that the real one has, and loads that if it is asked."""
+
+    def of_real(wanted: str) -> Any:
+        if wanted.startswith("__"):
+            raise AttributeError(wanted)
+        return getattr(_real(module), wanted)
+
+    module = ModuleType(name)
+    vars(module)["__getattr__"] = of_real
+    return module
+
+
+def _real(stand_in: ModuleType) -> ModuleType:
+    if sys.modules.get(stand_in.__name__) is stand_in:
+        del sys.modules[stand_in.__name__]
+    return import_module(stand_in.__name__)

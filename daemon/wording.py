@@ -1,7 +1,6 @@
 """Writes values into a message: bounded, with what was perhaps meant, in the right number."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from reprlib import Repr
 
 LONGEST_SHOWN = 80
@@ -56,5 +55,7 @@ def nearest(given: object, known: Iterable[str], cutoff: float = 0.6) -> str | N
     if not isinstance(given, str) or len(given) > LONGEST_SHOWN:
         return None
     by_fold = {each.casefold(): each for each in known}
+    from difflib import get_close_matches  # which the daemon seldom needs
+
     near = get_close_matches(given.casefold(), by_fold, 1, cutoff)
     return by_fold[near[0]] if near else None

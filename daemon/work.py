@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.ports import REST
 from stemd.daemon.wording import counted
-from stemd.dsp.masks import MaskKind
+from stemd.dsp.mask_kinds import MaskKind
 from stemd.dsp.scheme import Grid, Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.families import DEFAULT_FAMILY, family_of

@@ -1,11 +1,9 @@
 """From the networks' estimates to each stem's share of the mixture."""
 
-from enum import StrEnum
-from typing import Literal, TypeAlias
-
 import numpy as np
 
 from stemd.dsp.arrays import Magnitudes, Masks
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import CHANNELS, MAX_HOPS, Grid
 
 EPSILON = 1e-10
@@ -14,23 +12,6 @@ EPSILON = 1e-10
 
 LOUDEST_POWER = 1e30
 """More than the power of any valid estimate: the loudest permitted input gives 1e19."""
-
-
-MaskKind: TypeAlias = Literal["sigmoid", "softmax", "vocals-first"]
-"""What each network returns, and how masks follow. sigmoid: the magnitudes of its stem, and masks
-by the ratio of their powers; softmax: the logits of its stem's mask, and all masks of a bin sum to
-one; vocals-first: as sigmoid, but the first stem gets what its network estimates, and the others
-share what that leaves of the mixture."""
-
-
-class MaskExtension(StrEnum):
-    """The masks above the networks' last bin (for Spleeter 11 kHz)."""
-
-    MEAN = "mean"
-    """The mean of the mask over the bins below: the stems then sum to the mixture."""
-
-    ZEROS = "zeros"
-    """Nothing, which is Spleeter's default; the stems have no sound above those bins."""
 
 
 def share_rest(estimates: Magnitudes, mixture: Magnitudes) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 
 from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.banks import Bank, Networks
-from stemd.dsp.masks import MaskExtension, MaskKind, RatioMask
+from stemd.dsp.mask_kinds import MaskExtension, MaskKind
+from stemd.dsp.masks import RatioMask
 from stemd.dsp.scheme import CHANNELS, MAX_HOPS, Scheme
 from stemd.dsp.stft import Analysis, RealFft, Synthesis, numpys_rfft
 

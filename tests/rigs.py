@@ -25,7 +25,7 @@ from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.patchbay import Patchbay
 from stemd.daemon.supervisor.changes import Setup
 from stemd.daemon.supervisor.session import Session
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import Scheme
 from two_networks import low_and_high
 from waiting import PATIENCE_S, wait_until

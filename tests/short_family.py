@@ -16,7 +16,8 @@ import numpy as np
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.families import FAMILIES
 from stemd.tflite_models.family import Cost, Family, Publication, Release, Sizes
-from stemd.tflite_models.graphs.graph_file import INPUT, OUTPUTS, notes, read_graph
+from stemd.tflite_models.graphs.graph_file import INPUT, OUTPUTS, notes
+from stemd.tflite_models.graphs.graph_reader import read_graph
 from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec
 from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
 

@@ -15,7 +15,7 @@ from stemd.daemon.control.mixer import MAX_DB, OFF_DB, UNITY, decibels_at
 from stemd.daemon.engine.separation import ring_prefill
 from stemd.daemon.presets import PRESETS, SHORTEST_WINDOWS
 from stemd.dsp.banks import InTurn
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import SPLEETER
 from stemd.dsp.separator import Separator

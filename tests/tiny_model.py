@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from stemd.tflite_models.family import Release
+from stemd.tflite_models.spleeter.architecture import Activations, Architecture
 from stemd.tflite_models.spleeter.leveldb import MAGIC, masked_crc32c
 from stemd.tflite_models.spleeter.releases import DATA_FILE, INDEX_FILE
 from stemd.tflite_models.spleeter.releases import release as spleeter_release
-from stemd.tflite_models.spleeter.unet import Activations, Architecture
 
 FILTERS = (2, 3, 4, 3, 2, 3)
 OFFICIAL_2 = Activations("leaky_relu", "relu")

@@ -1,5 +1,7 @@
 """The one error of `stemd.tflite_models`; its message says what, value, rule and remedy."""
 
+import struct
+
 from stemd.tflite_models.printable import printable
 
 
@@ -14,3 +16,7 @@ class ModelError(Exception):
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(map(printable, lines)))
+
+
+DAMAGED = (KeyError, ValueError, TypeError, IndexError, AttributeError, struct.error)
+"""What the readers of flatbuffers, JSON and arrays raise for bytes that are something else."""

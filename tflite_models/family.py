@@ -198,7 +198,7 @@ class Family(ABC, Generic[R, W]):
         Raises
         ------
         OSError, Exception
-            As `graphs.graph_file.read_graph`: the file cannot be read, or is another one.
+            As `graphs.graph_reader.read_graph`: the file cannot be read, or is another one.
             `ModelSet.write_graphs` makes a message of it.
         """
 

@@ -25,7 +25,7 @@ from stemd.daemon.errors import StemdError
 from stemd.daemon.presets import UNMEASURED
 from stemd.daemon.work import SetOfNetworks, Work
 from stemd.dsp.banks import Bank
-from stemd.dsp.masks import MaskExtension, MaskKind
+from stemd.dsp.mask_kinds import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE, Grid, Scheme
 from stemd.dsp.separator import Separator

@@ -11,7 +11,7 @@ from stemd.daemon.capacity.choice import is_held
 from stemd.daemon.capacity.estimate import MOST_LOAD, this_board, without_slow_windows
 from stemd.daemon.capacity.processor import processor_name
 from stemd.daemon.config import SeparationSection
-from stemd.daemon.engine.networks import choose_networks
+from stemd.daemon.engine.network_choice import choose_networks
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.tflite_models.errors import ModelError

@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from stemd.daemon.capacity.benchmark import Measurement
 from stemd.daemon.capacity.estimate import (
     MOST_LOAD,
     differ_in_window,
@@ -12,10 +12,14 @@ from stemd.daemon.capacity.estimate import (
     this_board,
     without_slow_windows,
 )
-from stemd.daemon.capacity.measurements import Measurements, Remembered
-from stemd.daemon.engine.networks import Load, find_networks, load_networks
+from stemd.daemon.engine.network_choice import find_networks
+from stemd.daemon.engine.networks import Load, load_networks
 from stemd.daemon.losses import loss_of
 from stemd.daemon.work import Work
+
+if TYPE_CHECKING:
+    from stemd.daemon.capacity.benchmark import Measurement
+    from stemd.daemon.capacity.measurements import Measurements, Remembered
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +53,8 @@ def first_held(works: Sequence[Work]) -> Work:
     """Return the first work for which this machine is fast enough; see `choose`."""
     if differ_in_window(works):
         return _longest_window(works)
+    from stemd.daemon.capacity.measurements import Measurements  # takes memory
+
     find_networks(works[0].networks.name)
     cache = Measurements()
     for work in without_slow_windows(works, this_board()):
@@ -91,12 +97,12 @@ def _told_loss(work: Work) -> str:
     return f"; on recorded songs the vocals lose {loss} against offline" if loss else ""
 
 
-def is_held(measurement: Measurement) -> bool:
+def is_held(measurement: "Measurement") -> bool:
     """Whether the machine is fast enough for the measured work, with `MOST_LOAD`."""
     return measurement.load <= MOST_LOAD
 
 
-def _known(cache: Measurements, work: Work) -> Remembered:
+def _known(cache: "Measurements", work: Work) -> "Remembered":
     """Return the measurements of this work; measure it if there are too few to reject it."""
     known = cache.recall(work)
     if known and (is_held(known.best) or known.times >= TRIES):

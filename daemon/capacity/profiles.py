@@ -15,7 +15,7 @@ from stemd.daemon.capacity.estimate import (
 )
 from stemd.daemon.config import SCHEME_KEYS, Config
 from stemd.daemon.config_file import validated
-from stemd.daemon.engine.networks import TWO, choose_networks
+from stemd.daemon.engine.network_choice import TWO, choose_networks
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import fitting_schemes
 from stemd.daemon.work import AUTO, SetOfNetworks, Work

@@ -24,7 +24,7 @@ from stemd.daemon.files.stem_files import Destination
 from stemd.daemon.packages import install_extra
 from stemd.daemon.wording import counted
 from stemd.daemon.work import Work
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.tflite_models.files import write_whole
 
 Event: TypeAlias = tuple[int, "Future[Outcome] | float"]

@@ -16,7 +16,7 @@ from stemd.daemon.capacity.measurements import Measurements, describe_machine
 from stemd.daemon.capacity.profiles import choose_profile, sets_to_choose_from
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import SeparationSection
-from stemd.daemon.engine.networks import choose_networks, find_networks
+from stemd.daemon.engine.network_choice import choose_networks, find_networks
 from stemd.daemon.losses import loss_of
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import SetOfNetworks, Work

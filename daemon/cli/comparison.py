@@ -10,13 +10,14 @@ import numpy as np
 from stemd.daemon.capacity.choice import choose
 from stemd.daemon.cli.spectrograms import draw_spectrograms
 from stemd.daemon.config import Config
-from stemd.daemon.engine.networks import ByStem, Load, choose_networks, load_networks
+from stemd.daemon.engine.network_choice import choose_networks
+from stemd.daemon.engine.networks import ByStem, Load, load_networks
 from stemd.daemon.files.separate import separated_blocks
 from stemd.daemon.files.stem_files import Destination, writing_stems
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work
 from stemd.dsp.arrays import Waveform
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import SAMPLERATE, offline
 
 SECONDS = 10

@@ -25,7 +25,7 @@ from stemd.daemon.control.client import ControlClient
 from stemd.daemon.control.replies import JoinedStatus
 from stemd.daemon.control.socket_paths import find_socket
 from stemd.daemon.engine.checks import check_proc, check_rights, judge_grants
-from stemd.daemon.engine.networks import choose_networks, find_networks
+from stemd.daemon.engine.network_choice import choose_networks, find_networks
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.findings import Finding, Weight, bad, good
 from stemd.daemon.graph import libjack

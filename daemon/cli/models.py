@@ -34,7 +34,7 @@ def list_sets() -> None:
 
     Lists the sets on this machine and those that can be installed, the default set first.
     """
-    from stemd.daemon.engine.networks import choose_networks
+    from stemd.daemon.engine.network_choice import choose_networks
 
     default = choose_networks(AUTO).name
     lines = sorted(_library().list(), key=lambda line: line.name != default)  # a stable sort
@@ -208,7 +208,7 @@ def _spec(
     name: str, preset: str, by_hand: dict[str, int | None], precision: StreamingPrecision
 ) -> "GraphSpec":
     from stemd.daemon.capacity.choice import first_held
-    from stemd.daemon.engine.networks import choose_networks
+    from stemd.daemon.engine.network_choice import choose_networks
     from stemd.daemon.presets import fitting_schemes
     from stemd.daemon.work import Work
 

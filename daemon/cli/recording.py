@@ -22,7 +22,8 @@ import soxr
 from stemd.daemon.capacity.choice import choose
 from stemd.daemon.cli.spectrograms import draw_spectrograms
 from stemd.daemon.config import Config
-from stemd.daemon.engine.networks import LoadedNetworks, choose_networks
+from stemd.daemon.engine.network_choice import choose_networks
+from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.engine.separation import Report
 from stemd.daemon.errors import ServerError, StemdError

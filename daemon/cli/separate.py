@@ -13,7 +13,7 @@ from stemd.daemon.errors import AudioFileError, StemdError
 from stemd.daemon.files.stem_mp4 import STEM_MP4
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import AUTO
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from stemd.daemon.engine.scheduling import Priorities
 from stemd.daemon.engine.workers import Probation, WorkerPool
 from stemd.daemon.errors import StemdError
 from stemd.daemon.ports import outputs_of
-from stemd.dsp.masks import MaskExtension, MaskKind
+from stemd.dsp.mask_kinds import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, SAMPLERATE, Scheme
 from stemd.dsp.separator import BlockCounts, Separator

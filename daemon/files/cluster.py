@@ -26,7 +26,7 @@ from stemd.daemon.files.stem_file import TEXT
 from stemd.daemon.files.stem_files import Destination
 from stemd.daemon.files.throttle import throttled
 from stemd.daemon.work import Work
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.tflite_models.files import part_of
 
 CONNECT_S, WORKERS_S = 10.0, 60.0

@@ -22,7 +22,7 @@ from stemd.daemon.files.separator import OnProgress, SongSeparator
 from stemd.daemon.files.song import is_piped
 from stemd.daemon.files.throttle import throttled
 from stemd.daemon.work import Work
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 
 LANE_BYTES, STEM_BYTES = 150_000_000, 500_000
 """What the process of a lane takes, and in addition for each stem and each spectrum of its window,

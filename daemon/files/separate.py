@@ -18,7 +18,7 @@ from stemd.daemon.files.stem_mp4 import COLOURS, FURTHER, STEM_MP4
 from stemd.daemon.wording import nearest
 from stemd.daemon.work import SetOfNetworks
 from stemd.dsp.arrays import Spectra, Waveform
-from stemd.dsp.masks import MaskExtension, MaskKind
+from stemd.dsp.mask_kinds import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import CHANNELS, MAX_HOPS, SAMPLERATE, Scheme
 from stemd.dsp.separator import Separator

@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from stemd.daemon.capacity.choice import first_held
-from stemd.daemon.engine.networks import ByStem, choose_networks, find_networks, load_networks
+from stemd.daemon.engine.network_choice import choose_networks, find_networks
+from stemd.daemon.engine.networks import ByStem, load_networks
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.files.separate import (
     Separated,
@@ -17,7 +18,7 @@ from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination
 from stemd.daemon.presets import fitting_schemes
 from stemd.daemon.work import AUTO, Work
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import offline
 from stemd.tflite_models.files import sha256_of
 from stemd.tflite_models.graphs.spec import StreamingPrecision

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from stemd.daemon.engine.callbacks import ServerCallbacks
+if TYPE_CHECKING:
+    from stemd.daemon.engine.callbacks import ServerCallbacks
 
 Connection: TypeAlias = tuple[str, str]
 """Full names of two ports: where the audio comes from, and where it goes."""
@@ -145,7 +146,7 @@ class GraphClient(Protocol):
         """The current number of frames in a cycle."""
 
     def bind(
-        self, callbacks: ServerCallbacks, inputs: Sequence[str], outputs: Sequence[str]
+        self, callbacks: "ServerCallbacks", inputs: Sequence[str], outputs: Sequence[str]
     ) -> None:
         """Register the ports, stereo pairs in order, and set the callbacks."""
 

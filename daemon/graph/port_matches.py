@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 
 from stemd.daemon.control.replies import PortMatches
 from stemd.daemon.graph.client import Graph, Port
@@ -83,6 +82,8 @@ def _nearest(text: str, names: list[str]) -> list[str]:
 
 
 def _most_alike(text: str, names: list[str]) -> list[str]:
+    from difflib import get_close_matches  # which the daemon seldom needs
+
     cut = {name[:COMPARED_LENGTH].lower(): name for name in names[:COMPARED]}
     plain = text[:COMPARED_LENGTH].lower().replace("\\", "")
     return [cut[each] for each in get_close_matches(plain, cut, NEAREST, SIMILAR)]

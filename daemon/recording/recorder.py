@@ -4,8 +4,6 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -14,8 +12,8 @@ import numpy as np
 from stemd.daemon.engine.scheduling import steering_thread
 from stemd.daemon.engine.tape import Tape
 from stemd.daemon.errors import StemdError
-from stemd.daemon.record_wish import RecordingFormat
 from stemd.daemon.recording.disk import FULL
+from stemd.daemon.recording.task import Progress, Source, Wishes
 from stemd.dsp.arrays import Waveform
 from stemd.dsp.scheme import CHANNELS
 
@@ -38,45 +36,6 @@ SOUND = 10 ** (-60 / 20)
 
 BEFORE_S = 1.0
 """How much of what comes before the first sound is in a take that began by itself."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is recorded."""
-
-    stems: tuple[str, ...]
-    samplerate: int
-    delay: int
-    """Frames from the input to the stems."""
-    before_faders: bool
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """How to record."""
-
-    folder: Path
-    """Of the takes' folders."""
-    format: RecordingFormat = "wav"
-    before_faders: bool = False
-    align: bool = True
-    """Whether the input's file is later by the delay, as the stems are."""
-    auto: bool = False
-    """Whether takes begin with sound and end after silence."""
-    silence_s: float = 10.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What has been recorded so far."""
-
-    folder: Path | None = None
-    """Of the present or the last take; None before the first."""
-    frames: int = 0
-    """Of that take."""
-    is_taking: bool = False
-    trouble: str = ""
-    """Why the recording ended by itself."""
 
 
 class Recorder:

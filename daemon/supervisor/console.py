@@ -13,7 +13,7 @@ from stemd.daemon.control.steerable import no_page
 from stemd.daemon.errors import StemdError
 from stemd.daemon.presets import PresetName
 from stemd.daemon.record_wish import RecordWish
-from stemd.daemon.recording.recorder import Progress
+from stemd.daemon.recording.task import Progress
 from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.supervisor.calls import Calls
 from stemd.daemon.supervisor.playback import Playback

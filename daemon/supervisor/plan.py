@@ -6,7 +6,8 @@ from typing import Any
 
 from stemd.daemon.capacity.choice import choose
 from stemd.daemon.config import EFFECTS, Config
-from stemd.daemon.engine.networks import TWO, LoadedNetworks, choose_networks
+from stemd.daemon.engine.network_choice import TWO, choose_networks
+from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.presets import PresetName
 from stemd.daemon.sections import Effect
 from stemd.daemon.work import AUTO, SetOfNetworks

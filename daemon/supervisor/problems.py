@@ -12,7 +12,11 @@ from stemd.daemon.capacity.profiles import completed
 from stemd.daemon.config import Config, SeparationSection
 from stemd.daemon.control.socket_paths import expanded
 from stemd.daemon.device.loopbacks import refuse_impossible
-from stemd.daemon.engine.networks import choose_networks, find_networks, refuse_without_residual
+from stemd.daemon.engine.network_choice import (
+    choose_networks,
+    find_networks,
+    refuse_without_residual,
+)
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.tflite_models.errors import ModelError
 

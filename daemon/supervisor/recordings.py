@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stemd.daemon.config import RecordingSection
 from stemd.daemon.control.replies import Recording
@@ -12,9 +12,12 @@ from stemd.daemon.engine.tape import Tape
 from stemd.daemon.errors import StemdError
 from stemd.daemon.ports import INPUTS, outputs_of
 from stemd.daemon.record_wish import RecordWish
-from stemd.daemon.recording.recorder import Progress, Recorder, Source, Wishes
+from stemd.daemon.recording.task import Progress, Source, Wishes
 from stemd.daemon.supervisor.session import Session
 from stemd.daemon.supervisor.swap import Phase
+
+if TYPE_CHECKING:
+    from stemd.daemon.recording.recorder import Recorder
 
 CLOSE_S = 10.0
 """How long the daemon waits at its end until the files are closed."""
@@ -124,12 +127,14 @@ class Recordings:
             trouble=progress.trouble or None,
         )
 
-    def _has_changed(self, recorder: Recorder, session: Session) -> bool:
+    def _has_changed(self, recorder: "Recorder", session: Session) -> bool:
         """Whether other stems play, or with another delay, than those that are recorded."""
         source = _source(session, recorder.source.before_faders)
         return session.phase is Phase.STEADY and recorder.source != source
 
-    def _start(self, wishes: Wishes, session: Session) -> Recorder:
+    def _start(self, wishes: Wishes, session: Session) -> "Recorder":
+        from stemd.daemon.recording.recorder import Recorder  # takes memory
+
         source = _source(session, wishes.before_faders)
         slots = [*outputs_of(source.stems).values()]
         tape = Tape(len(INPUTS), slots, source.samplerate, wishes.before_faders)
@@ -155,7 +160,7 @@ class Recordings:
         recorder.ended.add_done_callback(lambda _: self._note(recorder))
         return recorder.ended
 
-    def _note(self, recorder: Recorder) -> None:
+    def _note(self, recorder: "Recorder") -> None:
         """Note how a recorder ended (its thread)."""
         self._progress, self._lost = recorder.progress, recorder.lost_frames
         self._wake()

@@ -19,7 +19,7 @@ from stemd.daemon.supervisor.room import Room
 from stemd.daemon.supervisor.state import State
 from stemd.daemon.supervisor.swap import Phase
 from stemd.daemon.supervisor.swapping import Swapper
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 
 TICK_S = 0.25
 """Seconds from one `Session.tick` to the next, at most."""

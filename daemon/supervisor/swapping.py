@@ -19,7 +19,7 @@ from stemd.daemon.supervisor.live import Live, Maker
 from stemd.daemon.supervisor.output_ports import OutputPorts
 from stemd.daemon.supervisor.state import TRANSITION
 from stemd.daemon.supervisor.swap import Need, Phase, Sign, Step, after, lead
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 
 log = logging.getLogger(__name__)
 

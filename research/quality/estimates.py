@@ -14,7 +14,7 @@ from research.material.packages import cache_folder
 from research.material.recorded import Mix, Recipe, build
 from research.quality import sliding
 from stemd.dsp.arrays import Magnitudes, Waveform
-from stemd.dsp.masks import MaskKind
+from stemd.dsp.mask_kinds import MaskKind
 from stemd.dsp.scheme import OFFLINE, SPLEETER, Scheme
 from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.spleeter.reader import read_weights

@@ -26,7 +26,7 @@ from stemd.dsp.scheme import CHANNELS, SPLEETER
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
+from stemd.tflite_models.spleeter.architecture import KEPT_FLOAT
 from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.spleeter.streaming import compile_graph
 from stemd.tflite_models.store.library import Library

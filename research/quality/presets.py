@@ -25,7 +25,7 @@ from stemd.daemon.files.separate import separate
 from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination
 from stemd.daemon.presets import PRESETS, SHORTEST_WINDOWS
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import OFFLINE, SAMPLERATE, Scheme
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision

@@ -14,7 +14,8 @@ from research.material.recorded import STEMS, Recipe
 from research.quality import measures, sliding
 from research.quality.estimates import Excerpt, Way, digest, estimates, excerpt, networks_of
 from stemd.dsp.arrays import Masks, Waveform
-from stemd.dsp.masks import MaskExtension, MaskKind, RatioMask, share_rest
+from stemd.dsp.mask_kinds import MaskExtension, MaskKind
+from stemd.dsp.masks import RatioMask, share_rest
 from stemd.dsp.scheme import CHANNELS, OFFLINE, SAMPLERATE, SPLEETER
 
 VERSION = 1

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from stemd.dsp.arrays import Magnitudes, Waveform
 from stemd.dsp.banks import Network
-from stemd.dsp.masks import MaskExtension, RatioMask
+from stemd.dsp.mask_kinds import MaskExtension
+from stemd.dsp.masks import RatioMask
 from stemd.dsp.scheme import CHANNELS, SPLEETER, Scheme
 from stemd.dsp.stft import Analysis, Synthesis
 from stemd.tflite_models import network as graphs

@@ -18,7 +18,8 @@ from research.training.tracks import STEMS
 from research.workers import workers
 from stemd.daemon.presets import SHORTEST_WINDOWS
 from stemd.dsp.arrays import Waveform
-from stemd.dsp.masks import MaskExtension, RatioMask, share_rest
+from stemd.dsp.mask_kinds import MaskExtension
+from stemd.dsp.masks import RatioMask, share_rest
 from stemd.dsp.scheme import OFFLINE, SPLEETER, Scheme
 from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.spleeter.reader import read_weights

@@ -24,7 +24,8 @@ from research.training.network import estimate, weights_of
 from research.training.rounding import Weights
 from research.training.windows import Window
 from stemd.tflite_models.graphs.spec import GraphSpec
-from stemd.tflite_models.spleeter.unet import Activations, UNet
+from stemd.tflite_models.spleeter.architecture import Activations
+from stemd.tflite_models.spleeter.unet import UNet
 
 CHECKPOINT = "checkpoint.pt"
 STEADY = "steady.pt"

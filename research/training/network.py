@@ -20,15 +20,8 @@ from stemd.dsp.masks import EPSILON
 from stemd.dsp.scheme import SPLEETER
 from stemd.dsp.stft import hann
 from stemd.tflite_models.graphs.spec import GraphSpec
-from stemd.tflite_models.spleeter.unet import (
-    DEPTH,
-    LEAKY_SLOPE,
-    Activation,
-    Activations,
-    FloatArray,
-    UNet,
-    from_tensors,
-)
+from stemd.tflite_models.spleeter.architecture import DEPTH, LEAKY_SLOPE, Activation, Activations
+from stemd.tflite_models.spleeter.unet import FloatArray, UNet, from_tensors
 
 _TO_TORCH = {"encoder": (0, 3, 1, 2), "decoder": (3, 0, 1, 2), "head": (0, 3, 1, 2)}
 _TO_TFLITE = {"encoder": (0, 2, 3, 1), "decoder": (1, 2, 3, 0), "head": (0, 2, 3, 1)}

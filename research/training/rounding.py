@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.spleeter.architecture import DEPTH, rows_needed
 from stemd.tflite_models.spleeter.quantization import form_of
-from stemd.tflite_models.spleeter.streaming import MOST_SHIFT, rows_needed
-from stemd.tflite_models.spleeter.unet import DEPTH
+from stemd.tflite_models.spleeter.streaming import MOST_SHIFT
 
 Weights = Mapping[str, Tensor]
 """By the names of `UNet.tensors`; kernels in PyTorch's order of axes."""

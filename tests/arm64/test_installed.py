@@ -164,7 +164,7 @@ RECOVERING, ATTEMPTS = "recovering", 3
 """On a busy machine an emulated network is taken for one that hangs, and loaded again: then more
 memory is in use, or less, than by a daemon that plays; try again."""
 
-MOST_MB = {"bookworm": {"two": 110, "one": 82}, "trixie": {"two": 110, "one": 90}}
+MOST_MB = {"bookworm": {"two": 110, "one": 80}, "trixie": {"two": 110, "one": 90}}
 """By Debian and number of networks: its Python is as frugal as the other's, but there are more
 pages of libraries, which nobody has written to, and which the kernel may take back."""
 

@@ -31,7 +31,8 @@ from stemd.daemon.cli.recording import SONG, play_and_record, read_song
 from stemd.daemon.config_file import load_config
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.saved_state import StateFile
-from stemd.daemon.engine.networks import choose_networks, load_networks
+from stemd.daemon.engine.network_choice import choose_networks
+from stemd.daemon.engine.networks import load_networks
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.graph.private_server import private_server
 from stemd.daemon.supervisor import daemon as daemon_module

@@ -8,7 +8,7 @@ import pytest
 
 from rigs import Take, measure, session_on
 from stemd.dsp.banks import InTurn
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.pipeline import Pipeline
 from stemd.dsp.scheme import Scheme
 from stemd.dsp.separator import Separator

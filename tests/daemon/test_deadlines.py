@@ -18,7 +18,7 @@ from stemd.daemon.presets import PRESETS
 from stemd.daemon.supervisor.changes import Setup
 from stemd.daemon.supervisor.session import Session
 from stemd.daemon.supervisor.state import State
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import SAMPLERATE, Scheme
 from waiting import PATIENCE_S
 

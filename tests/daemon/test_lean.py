@@ -48,6 +48,13 @@ def test_pydantic_looks_for_no_plugins_and_metadata_come_later():
     assert out.splitlines() == ["[] set()", "True"]
 
 
+NOT_YET = {
+    *("importlib.metadata", "email", "sysconfig", "difflib"),
+    *("stemd.daemon.recording.recorder", "stemd.daemon.capacity.measurements"),
+}
+"""What the daemon imports where it is asked for what needs it, if at all."""
+
+
 def test_the_daemon_does_not_load_it(tmp_path):
     out = python(
         "import sys",
@@ -65,7 +72,7 @@ def test_the_daemon_does_not_load_it(tmp_path):
         "server.start(), server.close()",  # else its loop is collected as Python ends, or fails to
         "maps = open('/proc/self/maps').read()",
         "print([name for name in ('libcrypto', 'libssl', 'soxr', 'matplotlib') if name in maps])",
-        "print({'importlib.metadata', 'email'} & {*sys.modules})",
+        f"print({NOT_YET} & {{*sys.modules}})",
     )
     assert out.splitlines()[-2:] == ["[]", "set()"]
 
@@ -97,8 +104,14 @@ def test_the_daemon_imports_what_writes_graphs_only_when_it_writes_them():
     out = python(
         "import sys",
         "import stemd.daemon.supervisor.app",
-        "from stemd.daemon.engine.networks import choose_networks",
-        "print(choose_networks('2stems').grid.n_fft)",
+        "from stemd.daemon.config import SeparationSection",
+        "from stemd.daemon.engine.network_choice import choose_networks",
+        "from stemd.daemon.capacity import choice",
+        "from stemd.daemon.capacity.estimate import BOARDS",
+        "choice.this_board = lambda: BOARDS[0]",
+        "chosen = choose_networks('2stems')",
+        "choice.choose(SeparationSection().works(chosen))",
+        "print(chosen.grid.n_fft)",
         "rooms = ('stemd.tflite_models.spleeter.', 'stemd.tflite_models.graphs.')",
         "print([name.split('.')[-1] for name in sys.modules if name.startswith(rooms)])",
     )
@@ -107,23 +120,30 @@ def test_the_daemon_imports_what_writes_graphs_only_when_it_writes_them():
     assert not {"checkpoint", "layers", "plain", "streaming", "writer"} & {*literal_eval(modules)}
 
 
-HEAVY = {"scipy", "soxr", "soundfile", "tqdm", "ssl", "textual", "asyncio", "jack"}
+HEAVY = {
+    *("numpy", "scipy", "soxr", "soundfile", "tqdm", "ssl", "textual", "asyncio", "jack"),
+    *("stemd.daemon.supervisor.app", "stemd.daemon.recording"),
+}
+
+COMMANDS = [
+    *(["--help"], ["run", "--help"], ["separate", "--help"], ["completion", "bash"]),
+    *(["status"], ["record", "--help"], ["config"], ["check"], ["models", "list"]),
+]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["status", "--help"]])
-def test_commands_import_what_takes_long_only_when_they_run(arguments):
+def test_commands_import_what_takes_long_only_where_they_need_it():
     out = python(
         "import sys",
         "from stemd.daemon.cli import start",
-        f"sys.argv = ['stemd', *{arguments}]; sys.exit = lambda *_: None",
         "start._leave = lambda _: None",
-        "start.main()",
-        "print({name.partition('.')[0] for name in sys.modules})",
-        "print([name for name in sys.modules if name.startswith('stemd.daemon.supervisor')])",
+        "out = sys.stdout",
+        "sys.stdout = sys.stderr = open('/dev/null', 'w')",
+        f"for arguments in {COMMANDS}:",
+        "    sys.argv = ['stemd', *arguments]",
+        "    start.main()",
+        f"    print(arguments, {HEAVY} & {{*sys.modules}}, file=out)",
     )
-    *_, modules, supervisor = out.splitlines()
-    assert not HEAVY & literal_eval(modules)
-    assert supervisor == "[]"
+    assert out.splitlines() == [f"{each} set()" for each in COMMANDS]
 
 
 def test_downloads_have_tls_after_the_commands_are_imported():
@@ -147,6 +167,19 @@ def test_where_python_has_no_digests_of_its_own_nothing_is_left_out(gone, monkey
             name for name in lean.OPENSSL if not gone
         ]
     assert not {*lean.OPENSSL} & {*sys.modules}
+
+
+def test_time_zones_are_found_and_how_python_was_built_comes_later():
+    out = python(
+        "import sys",
+        "from stemd.daemon.lean import lean_imports",
+        "with lean_imports():",
+        "    import sysconfig as known, zoneinfo",
+        "print('sysconfig' in sys.modules, '/usr/share/zoneinfo' in zoneinfo.TZPATH)",
+        "print(known.get_config_var('TZPATH') == known.get_config_var('none'))",
+        "print(known.get_path('stdlib') == sys.modules['sysconfig'].get_path('stdlib'))",
+    )
+    assert out.splitlines() == ["False True", "False", "True"]
 
 
 def test_what_a_library_asks_of_packages_besides_plugins_it_gets():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stemd.dsp.masks import EPSILON, MaskExtension, RatioMask, share_rest
+from stemd.dsp.mask_kinds import MaskExtension
+from stemd.dsp.masks import EPSILON, RatioMask, share_rest
 from stemd.dsp.scheme import CHANNELS, MAX_HOPS, SPLEETER
 
 MODEL_BINS, N_BINS = SPLEETER.model_bins, SPLEETER.n_bins

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from grids import GRIDS
 from stemd.dsp.banks import InTurn
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.pipeline import HopFramer, Pipeline, _whole_frames_lead
 from stemd.dsp.resampling import RateConverter
 from stemd.dsp.scheme import LEAST_HOP, MAX_HOPS, SAMPLERATE, SPLEETER, Grid, Scheme

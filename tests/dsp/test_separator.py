@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dsp_reference import separate
 from grids import SHORT, THREEFOLD
 from stemd.dsp.banks import Bank, InTurn, Network
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import MAX_HOPS, SPLEETER, Scheme
 from stemd.dsp.separator import Separator
 

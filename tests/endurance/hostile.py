@@ -25,7 +25,8 @@ from weakref import ref
 
 from stemd.daemon.capacity import choice
 from stemd.daemon.config_file import load_config
-from stemd.daemon.engine.networks import choose_networks, load_networks
+from stemd.daemon.engine.network_choice import choose_networks
+from stemd.daemon.engine.networks import load_networks
 from stemd.daemon.engine.separation import Separation
 from stemd.daemon.engine.workers import WorkerPool
 from stemd.daemon.supervisor import app

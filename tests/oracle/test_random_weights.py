@@ -12,9 +12,9 @@ from stemd.daemon.cli.models import models
 from stemd.dsp.banks import Bank
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.spleeter.architecture import Activations
 from stemd.tflite_models.spleeter.plain import write_graph
 from stemd.tflite_models.spleeter.reader import read_weights
-from stemd.tflite_models.spleeter.unet import Activations
 from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.store.sets import ModelSet
 

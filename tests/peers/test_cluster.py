@@ -18,7 +18,7 @@ from stemd.daemon.files.job import Job
 from stemd.daemon.files.separate import wanted_files
 from stemd.daemon.files.separator import SongSeparator, works_for
 from stemd.daemon.files.stem_files import Destination
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from waiting import wait_until
 
 pytest.importorskip("distributed")

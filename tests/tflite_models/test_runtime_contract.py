@@ -12,9 +12,9 @@ from reference_unet import unet as reference
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.runtime import preferred_precision, runtime_name
+from stemd.tflite_models.spleeter.architecture import Architecture
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
 from stemd.tflite_models.spleeter.streaming import compile_graph
-from stemd.tflite_models.spleeter.unet import Architecture
 from stemd.tflite_models.spleeter.variables import read_unet
 from stemd.tflite_models.store.library import Library
 

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 from stemd.tflite_models.family import Cost
 from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec
-from stemd.tflite_models.spleeter.layers import SPLIT_FROM
-from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
-from stemd.tflite_models.spleeter.streaming import rows_needed
-from stemd.tflite_models.spleeter.unet import BINS, DEPTH, widths
+from stemd.tflite_models.spleeter.architecture import (
+    BINS,
+    DEPTH,
+    KEPT_FLOAT,
+    SPLIT_FROM,
+    rows_needed,
+    widths,
+)
 
 WEIGHTS, WEIGHTS_FP32 = 10e6, 39e6
 """Bytes of a network's weights: with kernels of 8 bits, and of float32."""

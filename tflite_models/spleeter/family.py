@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stemd.tflite_models.family import Cost, Family, Sizes
 from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.spleeter.architecture import BINS, STRIDE
 from stemd.tflite_models.spleeter.releases import NAME, RELEASES, SpleeterRelease
-from stemd.tflite_models.spleeter.unet import BINS, STRIDE, UNet
+
+if TYPE_CHECKING:
+    from stemd.tflite_models.spleeter.unet import UNet
 
 COMPILED_VERSION = 6
 """Of what `streaming.compile_graph` writes; see `Family.compiled_version`."""
 
 
-class Spleeter(Family[SpleeterRelease, UNet]):
+class Spleeter(Family[SpleeterRelease, "UNet"]):
     """Deezer's networks, and those that are trained from them."""
 
     name = NAME

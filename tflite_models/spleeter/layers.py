@@ -6,15 +6,18 @@ import numpy as np
 
 from stemd.tflite_models.graphs.spec import Precision
 from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
-from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT, form_of, quantize
-from stemd.tflite_models.spleeter.unet import LEAKY_SLOPE, Activation, Convolution, FloatArray, Norm
+from stemd.tflite_models.spleeter.architecture import (
+    KEPT_FLOAT,
+    LEAKY_SLOPE,
+    SPLIT_FROM,
+    Activation,
+)
+from stemd.tflite_models.spleeter.quantization import form_of, quantize
+from stemd.tflite_models.spleeter.unet import Convolution, FloatArray, Norm
 
 SAME, VALID = 0, 1  # members of the schema's Padding
 _NONE, _RELU = 0, 1  # of its ActivationFunctionType
 
-SPLIT_FROM = 32
-"""Outputs from which on the four parities of `Layers.subpixel` are convolutions of their own: so
-wide, each keeps the interpreter's kernels busy, and 25 of 36 taps are left."""
 _OPERATORS: dict[Activation, str] = {"leaky_relu": "LEAKY_RELU", "relu": "RELU", "elu": "ELU"}
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from stemd.tflite_models.graphs.graph_file import INPUT, OUTPUTS, notes
 from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec
 from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
+from stemd.tflite_models.spleeter.architecture import BINS, check_window
 from stemd.tflite_models.spleeter.layers import Layers
-from stemd.tflite_models.spleeter.unet import BINS, UNet, check_window
+from stemd.tflite_models.spleeter.unet import UNet
 
 PLAIN_VERSION = 1
 """Of what this module writes."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemd.tflite_models.graphs.spec import Precision
+from stemd.tflite_models.spleeter.architecture import KEPT_FLOAT
 from stemd.tflite_models.spleeter.unet import FloatArray
 
 Form = Literal["float32", "float16", "int8"]
@@ -27,14 +28,6 @@ most of the agreement with float32.
 TINY = np.finfo(np.float32).tiny
 """Asked for before a runtime is loaded: tflite-runtime's has the processor take such numbers for
 nothing, of which NumPy 1 warns."""
-
-KEPT_FLOAT = frozenset({"encoder/1", "encoder/2", "decoder/5", "decoder/6", "head"})
-"""Layers that `mixed` keeps in float32: little of the work, nearly all of int8's error.
-
-Next to the input and the output the loudest bins are thousands of times louder than the others,
-and share one scale with them. Found by quantizing layer by layer: docs/research/delay.md
-has the figures. The head is too narrow to gain by 8 bits.
-"""
 
 
 def form_of(

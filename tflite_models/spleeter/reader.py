@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stemd.tflite_models.graphs.graph_file import read_graph
-from stemd.tflite_models.spleeter.unet import Activations, UNet, from_tensors
+from stemd.tflite_models.graphs.graph_reader import read_graph
+from stemd.tflite_models.spleeter.architecture import Activations
+from stemd.tflite_models.spleeter.unet import UNet, from_tensors
 
 
 def read_weights(path: Path) -> tuple[UNet, dict[str, Any]]:

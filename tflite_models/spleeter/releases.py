@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stemd.tflite_models.family import Publication, Release
-from stemd.tflite_models.spleeter.unet import Activations, Architecture
+from stemd.tflite_models.spleeter.architecture import Activations, Architecture
 
 DATA_FILE = "model.data-00000-of-00001"
 INDEX_FILE = "model.index"

@@ -18,22 +18,18 @@ import numpy as np
 from stemd.tflite_models.graphs.graph_file import INPUT, OUTPUTS, notes
 from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec
 from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
-from stemd.tflite_models.spleeter.family import COMPILED_VERSION
-from stemd.tflite_models.spleeter.layers import VALID, Layers
-from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
-from stemd.tflite_models.spleeter.unet import (
+from stemd.tflite_models.spleeter.architecture import (
     BINS,
     DEPTH,
+    HEAD_REACH,
+    KEPT_FLOAT,
     Activation,
-    Convolution,
-    FloatArray,
-    Norm,
-    UNet,
     check_window,
+    rows_needed,
 )
-
-HEAD_REACH = 3
-"""Rows before and after its own that the head reads: 4 taps, 2 rows apart."""
+from stemd.tflite_models.spleeter.family import COMPILED_VERSION
+from stemd.tflite_models.spleeter.layers import VALID, Layers
+from stemd.tflite_models.spleeter.unet import Convolution, FloatArray, Norm, UNet
 
 MOST_SHIFT = 32
 """A norm that shifts a channel by more than so many times its scale is computed by itself: the
@@ -124,24 +120,6 @@ def compile_graph(
         out = _masked(layers, out, window, spec)
     metadata = notes(unet.stem, unet.details(), spec, COMPILED_VERSION, about)
     return writer.finish({INPUT: window}, {OUTPUTS[unet.masks]: out}, metadata)
-
-
-def rows_needed(spec: GraphSpec) -> list[tuple[int, int]]:
-    """Return which rows of each level reach the emitted ones.
-
-    Returns
-    -------
-    list of (start, stop)
-        By level: 0 is the head's input, of T rows, and `DEPTH` the bottleneck, of T / 64.
-    """
-    start, stop = spec.first, spec.first + spec.B
-    start, stop = max(start - HEAD_REACH, 0), min(stop + HEAD_REACH, spec.T)
-    needed = [(start, stop)]
-    for level in range(1, DEPTH + 1):
-        start = max(start // 2 - 1, 0)
-        stop = min(-(-stop // 2) + 1, spec.T >> level)
-        needed.append((start, stop))
-    return needed
 
 
 def _encode(layers: Layers, unet: UNet, window: Tensor) -> list[Strip]:

@@ -1,68 +1,17 @@
-"""The weights of Spleeter's U-Net.
-
-Six 5×5 stride-2 convolutions down, six transposed ones up, a 4×4 dilated one at the head.
-Source: A. Jansson et al., "Singing voice separation with deep U-Net convolutional networks",
-ISMIR 2017.
-"""
+"""The weights of Spleeter's U-Net."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stemd.tflite_models.graphs.spec import CHANNELS, MAX_T, GraphSpec, OutputKind
+from stemd.tflite_models.graphs.spec import OutputKind
+from stemd.tflite_models.spleeter.architecture import DEPTH, Activations
 
 FloatArray = NDArray[np.float32]
-Activation = Literal["leaky_relu", "relu", "elu"]
-
-LEAKY_SLOPE = 0.2
-BINS = 1024
-FILTERS = (16, 32, 64, 128, 256, 512)
-DEPTH = len(FILTERS)
-STRIDE = 2**DEPTH
-"""The window is a multiple of so many spectra: each convolution of the encoder halves it."""
-
-
-@dataclass(frozen=True)
-class Activations:
-    """What follows each convolution: in the encoder after, in the decoder before the norm."""
-
-    encoder: Activation
-    decoder: Activation
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What a checkpoint does not say of itself."""
-
-    stems: tuple[str, ...]
-    """In the order in which the variables are numbered."""
-    activations: Activations
-    filters: tuple[int, ...] = FILTERS
-    """Channels after each convolution of the encoder."""
-    masks: OutputKind = "sigmoid"
-
-    @property
-    def checkpoint_bytes(self) -> int:
-        """Of all weights in a checkpoint: float32, each norm of four vectors."""
-        kernels = sum(25 * inputs * outputs for _, inputs, outputs in widths(self.filters))
-        vectors = sum(5 * outputs for _, _, outputs in widths(self.filters))  # a bias, the norm's
-        head = 16 * CHANNELS + CHANNELS
-        return 4 * len(self.stems) * (kernels + vectors + head)
-
-
-def widths(filters: tuple[int, ...] = FILTERS) -> Iterator[tuple[str, int, int]]:
-    """Yield each 5×5 convolution's name, input channels and output channels, in order."""
-    up = (*filters[-2::-1], 1)
-    joined = (filters[-1], *(2 * width for width in up[:-1]))
-    sides = {"encoder": ((CHANNELS, *filters[:-1]), filters), "decoder": (joined, up)}
-    for side, channels in sides.items():
-        for level, (inputs, outputs) in enumerate(zip(*channels, strict=True), 1):
-            yield f"{side}/{level}", inputs, outputs
 
 
 @dataclass(frozen=True)
@@ -142,12 +91,6 @@ class UNet:
             for level, convolution in enumerate(convolutions, 1):
                 yield f"{side}/{level}", convolution
         yield "head", self.head
-
-
-def check_window(spec: GraphSpec) -> None:
-    """Raise ValueError unless the window can be halved by every convolution of the encoder."""
-    if spec.T % STRIDE:
-        raise ValueError(f"T={spec.T} is not a multiple of {STRIDE} from {STRIDE} to {MAX_T}")
 
 
 def from_tensors(

@@ -10,15 +10,9 @@ import numpy as np
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.graphs.spec import CHANNELS
+from stemd.tflite_models.spleeter.architecture import DEPTH, Architecture
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
-from stemd.tflite_models.spleeter.unet import (
-    DEPTH,
-    Architecture,
-    Convolution,
-    FloatArray,
-    Norm,
-    UNet,
-)
+from stemd.tflite_models.spleeter.unet import Convolution, FloatArray, Norm, UNet
 
 _NORM_EPSILON = 0.001  # the default of Keras, which Spleeter leaves
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.errors import DAMAGED, ModelError
 from stemd.tflite_models.families import family_of
 from stemd.tflite_models.family import Family, W
 from stemd.tflite_models.files import explained, locked
-from stemd.tflite_models.graphs.graph_file import DAMAGED
 from stemd.tflite_models.graphs.spec import GraphSpec, MaskKind
 from stemd.tflite_models.store.manifest import FileRecord, Manifest, read_manifest
 from stemd.tflite_models.store.set_folder import graph_name, is_as_written, write_set

@@ -23,7 +23,7 @@ from stemd.daemon.capacity.estimate import (
 )
 from stemd.daemon.capacity.profiles import choose_profile, completed
 from stemd.daemon.config_file import load_config
-from stemd.daemon.engine.networks import choose_networks
+from stemd.daemon.engine.network_choice import choose_networks
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import PRESETS, SHORTEST_WINDOWS
 from stemd.daemon.work import Work

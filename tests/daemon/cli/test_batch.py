@@ -15,7 +15,7 @@ from stemd.daemon.files.separate import wanted_files
 from stemd.daemon.files.separator import works_for
 from stemd.daemon.files.stem_files import Destination
 from stemd.daemon.work import SetOfNetworks, Work
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import OFFLINE
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from known_sets import BUNDLED_FOUR, FOUR, TWO
-from stemd.daemon.engine import networks
+from stemd.daemon.engine import network_choice, networks
 from stemd.daemon.engine.networks import LoadedNetworks
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.work import Work
@@ -124,15 +124,15 @@ def test_of_a_softmax_no_stem_can_be_had_alone(made):
     ],
 )
 def test_networks_are_chosen_by_name_or_by_number_of_stems(made, names, stems, chosen):
-    assert networks.choose_networks(names, stems) == chosen
+    assert network_choice.choose_networks(names, stems) == chosen
 
 
 def test_auto_is_four_stems_where_they_are_installed(made, monkeypatch):
     installed = ("4stems", "installed", FOUR.stems)
     monkeypatch.setattr(FakeLibrary, "sets", (installed, *FakeLibrary.sets))
-    assert networks.choose_networks("auto") == FOUR
-    assert networks.choose_networks("auto", 4) == FOUR
-    assert networks.choose_networks("4stems-stemd") == BUNDLED_FOUR, "side by side"
+    assert network_choice.choose_networks("auto") == FOUR
+    assert network_choice.choose_networks("auto", 4) == FOUR
+    assert network_choice.choose_networks("4stems-stemd") == BUNDLED_FOUR, "side by side"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_auto_is_four_stems_where_they_are_installed(made, monkeypatch):
 )
 def test_networks_that_are_not_here_are_refused(made, names, stems, reason):
     with pytest.raises(ConfigError, match=reason):
-        networks.choose_networks(names, stems)
+        network_choice.choose_networks(names, stems)
 
 
 def filling(value):

@@ -13,7 +13,7 @@ from stemd.daemon.engine.scheduling import NORMAL, Priorities
 from stemd.daemon.engine.separation import Separation
 from stemd.daemon.errors import StemdError
 from stemd.daemon.ports import INPUTS, OUTPUTS, outputs_of
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import SAMPLERATE, SPLEETER, Scheme
 from two_networks import low_and_high
 from waiting import wait_until

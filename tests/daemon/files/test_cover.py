@@ -15,7 +15,7 @@ from stemd.daemon.files.separate import wanted_files
 from stemd.daemon.files.separator import works_for
 from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination, origin_of, writing_stems
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from two_networks import low_and_high
 
 SIDE = {"mjpeg": 400, "png": 300}

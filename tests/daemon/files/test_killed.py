@@ -16,7 +16,7 @@ from stemd.daemon.files import stem_file
 from stemd.daemon.files.separate import separate
 from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import Scheme
 from two_networks import low_and_high
 

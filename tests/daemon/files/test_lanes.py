@@ -18,7 +18,7 @@ from stemd.daemon.files.separate import wanted_files
 from stemd.daemon.files.separator import works_for
 from stemd.daemon.files.song import STANDARD_INPUT
 from stemd.daemon.files.stem_files import Destination
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.tflite_models.errors import ModelError
 from waiting import PATIENCE_S, wait_until
 

@@ -19,7 +19,7 @@ from stemd.daemon.files import stem_file
 from stemd.daemon.files.separate import separate, wanted_files
 from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination, origin_of, writing_stems
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import SPLEETER, Scheme
 from two_networks import low_and_high
 

@@ -24,8 +24,9 @@ from stemd.daemon.engine.tape import Tape
 from stemd.daemon.errors import StemdError
 from stemd.daemon.recording import recorder as recorder_module
 from stemd.daemon.recording import take as take_module
-from stemd.daemon.recording.recorder import Recorder, Source, Wishes
+from stemd.daemon.recording.recorder import Recorder
 from stemd.daemon.recording.take import Take
+from stemd.daemon.recording.task import Source, Wishes
 from waiting import PATIENCE_S, wait_until
 
 RATE, DELAY = 8_000, 700

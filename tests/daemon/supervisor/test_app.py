@@ -12,7 +12,7 @@ from stemd.daemon.errors import StemdError
 from stemd.daemon.supervisor import app, plan, playback
 from stemd.daemon.supervisor import daemon as daemon_module
 from stemd.daemon.work import Work
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import Scheme
 
 

@@ -31,7 +31,7 @@ from stemd.daemon.supervisor.session import (
 from stemd.daemon.supervisor.state import State
 from stemd.daemon.supervisor.swap import Phase
 from stemd.daemon.supervisor.swapping import LOAD_AGAIN_S
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
 from waiting import PATIENCE_S, until, wait_until

@@ -18,7 +18,7 @@ from stemd.daemon.supervisor.changes import Change, SessionOverError, Setup
 from stemd.daemon.supervisor.health import Verdict
 from stemd.daemon.supervisor.swap import Phase
 from stemd.daemon.supervisor.swapping import LOAD_AGAIN_S, Swapper
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
 from waiting import PATIENCE_S

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from research.quality import precision
-from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
+from stemd.tflite_models.spleeter.architecture import KEPT_FLOAT
 
 ROWS = precision.choices()
 

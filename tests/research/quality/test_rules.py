@@ -4,7 +4,8 @@ import pytest
 from research.quality import rules
 from research.quality.rules import BINS, EXTENSIONS, RULES, Powers, widened
 from stemd.dsp.arrays import Magnitudes
-from stemd.dsp.masks import MaskExtension, RatioMask, share_rest
+from stemd.dsp.mask_kinds import MaskExtension
+from stemd.dsp.masks import RatioMask, share_rest
 from stemd.dsp.scheme import SPLEETER
 
 

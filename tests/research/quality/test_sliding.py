@@ -3,7 +3,7 @@ import pytest
 
 from research.quality import sliding
 from stemd.dsp.banks import InTurn
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import CHANNELS, SPLEETER, Scheme
 from stemd.dsp.separator import Separator
 

@@ -9,7 +9,7 @@ from research.training.evaluate import DEFAULT, Way, compiled, score, separate
 from research.training.heldout import Mix
 from research.training.start import bundled
 from stemd.dsp.banks import InTurn
-from stemd.dsp.masks import MaskExtension
+from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import CHANNELS, SPLEETER, Scheme
 from stemd.dsp.separator import Separator
 from stemd.tflite_models.network import Network

@@ -12,14 +12,15 @@ from research.training.network import (
     unet_of,
     weights_of,
 )
-from stemd.dsp.masks import MaskExtension, RatioMask
+from stemd.dsp.mask_kinds import MaskExtension
+from stemd.dsp.masks import RatioMask
 from stemd.dsp.scheme import CHANNELS, SPLEETER
 from stemd.dsp.stft import Analysis
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
+from stemd.tflite_models.spleeter.architecture import Architecture
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
 from stemd.tflite_models.spleeter.plain import write_graph
-from stemd.tflite_models.spleeter.unet import Architecture
 from stemd.tflite_models.spleeter.variables import read_unet
 
 HOP_LENGTH, MODEL_BINS, N_BINS, N_FFT = (

@@ -11,10 +11,9 @@ from research.training.rounding import read
 from stemd.dsp.scheme import CHANNELS, SPLEETER
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
+from stemd.tflite_models.spleeter.architecture import KEPT_FLOAT, Architecture
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
-from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT
 from stemd.tflite_models.spleeter.streaming import compile_graph
-from stemd.tflite_models.spleeter.unet import Architecture
 from stemd.tflite_models.spleeter.variables import read_unet
 
 MODEL_BINS = SPLEETER.model_bins

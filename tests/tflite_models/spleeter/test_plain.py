@@ -14,11 +14,12 @@ from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.runtime import new_interpreter
 from stemd.tflite_models.spleeter import quantization
+from stemd.tflite_models.spleeter.architecture import Activations, Architecture
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
 from stemd.tflite_models.spleeter.plain import write_graph
 from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.spleeter.streaming import compile_graph
-from stemd.tflite_models.spleeter.unet import Activations, Architecture, UNet
+from stemd.tflite_models.spleeter.unet import UNet
 from stemd.tflite_models.spleeter.variables import read_unet
 from stemd.tflite_models.store.manifest import FileRecord
 from stemd.tflite_models.store.set_folder import is_as_written

@@ -17,9 +17,10 @@ from stemd.dsp.stft import Analysis
 from stemd.tflite_models.graphs.flatbuffer import schema
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
+from stemd.tflite_models.spleeter.architecture import KEPT_FLOAT
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
 from stemd.tflite_models.spleeter.plain import write_graph
-from stemd.tflite_models.spleeter.quantization import KEPT_FLOAT, quantize
+from stemd.tflite_models.spleeter.quantization import quantize
 from stemd.tflite_models.spleeter.reader import read_weights
 from stemd.tflite_models.spleeter.streaming import compile_graph
 from stemd.tflite_models.spleeter.unet import UNet

@@ -12,12 +12,13 @@ from stemd.tflite_models.graphs.flatbuffer import schema
 from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.spleeter import layers
+from stemd.tflite_models.spleeter.architecture import DEPTH, Activations, Architecture, rows_needed
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
 from stemd.tflite_models.spleeter.family import COMPILED_VERSION
 from stemd.tflite_models.spleeter.layers import subpixel_kernel
 from stemd.tflite_models.spleeter.plain import write_graph
-from stemd.tflite_models.spleeter.streaming import MOST_SHIFT, compile_graph, rows_needed
-from stemd.tflite_models.spleeter.unet import DEPTH, Activations, Architecture, UNet
+from stemd.tflite_models.spleeter.streaming import MOST_SHIFT, compile_graph
+from stemd.tflite_models.spleeter.unet import UNet
 from stemd.tflite_models.spleeter.variables import read_unet
 
 ACTIVATIONS = [tiny.OFFICIAL_2, tiny.OFFICIAL_4, Activations("relu", "leaky_relu")]

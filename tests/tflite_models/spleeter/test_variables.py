@@ -5,8 +5,9 @@ import pytest
 
 import tiny_model as tiny
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.spleeter.architecture import Architecture
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
-from stemd.tflite_models.spleeter.unet import Architecture, from_tensors
+from stemd.tflite_models.spleeter.unet import from_tensors
 from stemd.tflite_models.spleeter.variables import read_unet
 
 

@@ -356,7 +356,7 @@ from stemd.tflite_models import files
 from stemd.tflite_models.store.install import Installer
 from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.spleeter.releases import release
-from stemd.tflite_models.spleeter.unet import Activations, Architecture
+from stemd.tflite_models.spleeter.architecture import Activations, Architecture
 
 calls, fsync = [], os.fsync
 def killing(descriptor):
@@ -428,7 +428,7 @@ from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.store.install import Installer
 from stemd.tflite_models.store.library import Library
 from stemd.tflite_models.spleeter.releases import release
-from stemd.tflite_models.spleeter.unet import Activations, Architecture
+from stemd.tflite_models.spleeter.architecture import Activations, Architecture
 
 architecture = Architecture(("vocals", "accompaniment"), Activations("leaky_relu", "relu"), FILTERS)
 library = Library(folder / "data", None, None, {"2stems": release("2stems", architecture, *HASHES)})
