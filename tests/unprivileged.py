@@ -1,4 +1,4 @@
-"""Programs without real-time rights, as ordinary users have them; buses that lose patience soon."""
+"""Programs without real-time rights, as ordinary users have them; message buses."""
 
 import os
 import select
@@ -10,7 +10,11 @@ from pathlib import Path
 from logged import Log
 from waiting import PATIENCE_S
 
-AUTH_TIMEOUT_MS = 300
+AUTH_TIMEOUT_MS = 30_000
+"""How long a bus waits until a connection authenticates: on a busy machine that may take long."""
+
+SOON_MS = 300
+"""For a bus that is to lose patience."""
 
 BUS = """<busconfig>
   <type>{kind}</type>
@@ -33,13 +37,13 @@ def without_rights() -> list[str]:
 
 
 class Bus:
-    """A message bus that closes connections which do not authenticate in AUTH_TIMEOUT_MS."""
+    """A message bus that closes connections which do not authenticate in time."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(self, kind: str, folder: Path, auth_timeout_ms: int = AUTH_TIMEOUT_MS) -> None:
         self.path = folder / f"{kind}-bus"
         self.environment = {f"DBUS_{kind.upper()}_BUS_ADDRESS": f"unix:path={self.path}"}
         self._config = folder / f"{kind}.conf"
-        text = BUS.format(kind=kind, path=self.path, timeout=AUTH_TIMEOUT_MS)
+        text = BUS.format(kind=kind, path=self.path, timeout=auth_timeout_ms)
         self._config.write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -66,9 +70,9 @@ class Bus:
 
 
 @contextmanager
-def buses(folder: Path):
+def buses(folder: Path, auth_timeout_ms: int = AUTH_TIMEOUT_MS):
     """A session bus and a system bus."""
-    both = [Bus(kind, folder) for kind in ("session", "system")]
+    both = [Bus(kind, folder, auth_timeout_ms) for kind in ("session", "system")]
     try:
         for bus in both:
             bus.start()

@@ -12,7 +12,7 @@ import servers
 from processes import READY, STEMD, running
 from stalls import measure_undisturbed
 from stemd.daemon.control.client import ControlClient
-from unprivileged import buses, without_rights
+from unprivileged import SOON_MS, buses, without_rights
 from waiting import wait_until
 
 NOTICED_S = 2.0
@@ -21,7 +21,7 @@ NOTICED_S = 2.0
 @pytest.fixture
 def desktop():
     """A PipeWire that runs, both buses, and what programs need to find them."""
-    with TemporaryDirectory(prefix="stemd-") as folder, buses(Path(folder)) as both:
+    with TemporaryDirectory(prefix="stemd-") as folder, buses(Path(folder), SOON_MS) as both:
         pipewire = servers.PipeWire(48_000, 1024, Path(folder))
         pipewire.environment |= {"HOME": folder}
         for bus in both:
