@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import subprocess
 from contextlib import contextmanager
 from functools import partial
 
@@ -10,13 +9,13 @@ import pytest
 
 import servers
 from desktop_session import desktop
-from processes import STEMD
 from rigs import FakeRig, JackRig
 from stemd.daemon.engine.scheduling import may_have_priority
 from stemd.daemon.errors import ServerError
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.private_server import private_server
 from waiting import wait_until
+from warm_commands import warm_commands
 
 
 @pytest.fixture
@@ -126,19 +125,19 @@ def environment(tmp_path_factory, derived_networks):
     }
 
 
+@pytest.fixture(scope="session")
+def warm():
+    """Runs commands without the time that their imports take."""
+    with warm_commands() as commands:
+        yield commands
+
+
 @pytest.fixture
-def stemd(environment):
+def stemd(environment, warm):
     """A function that runs a command to its end."""
 
     def run(*arguments, cwd=None, **more):
-        ended = subprocess.run(
-            [STEMD, *arguments],
-            env={**environment, **more},
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        ended = warm.run(arguments, {**environment, **more}, cwd)
         assert "Traceback" not in ended.stderr
         return ended
 

@@ -110,8 +110,8 @@ def test_what_is_wrong_is_said_in_one_line_with_its_exit_code(arguments, status,
     [["demo", "--song", "none.wav"], ["separate", "none.wav", "-o", "stems"]],
     ids=lambda arguments: arguments[0],
 )
-def test_what_is_refused_leaves_nothing_behind(arguments, environment, tmp_path):
-    ended = subprocess.run([STEMD, *arguments], env=environment, cwd=tmp_path, capture_output=True)
+def test_what_is_refused_leaves_nothing_behind(arguments, stemd, tmp_path):
+    ended = stemd(*arguments, cwd=tmp_path)
     assert ended.returncode == 1
     assert not list(tmp_path.iterdir())
 
@@ -129,16 +129,9 @@ def test_what_an_argument_may_be_is_listed(command, stemd):
     assert "\\" not in ended.stderr
 
 
-def test_networks_that_cannot_be_used_are_named_with_the_command_that_repairs_them(
-    environment, tmp_path
-):
+def test_networks_that_cannot_be_used_are_named_with_the_command_that_repairs_them(stemd, tmp_path):
     damaged_four_stems(tmp_path)
-    ended = subprocess.run(
-        [STEMD, "run", "--stems", "4"],
-        env={**environment, "XDG_DATA_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    ended = stemd("run", "--stems", "4", XDG_DATA_HOME=str(tmp_path))
     assert ended.returncode == 1
     assert "manifest.json is damaged" in ended.stderr
     assert "stemd models install 4stems`" in ended.stderr
@@ -187,7 +180,7 @@ def test_what_an_encoding_lacks_is_written_as_an_escape(environment, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "imports"),
-    [(["check"], (5, 40, 120, 250, 330)), (["models", "export", "2stems", "-o", "x"], (345, 500))],
+    [(["check"], (5, 40, 120, 200, 250)), (["models", "export", "2stems", "-o", "x"], (345, 500))],
 )
 def test_interrupting_the_imports_is_one_line(arguments, imports, environment, tmp_path):
     arguments = [str(tmp_path / each) if each == "x" else each for each in arguments]
