@@ -22,13 +22,13 @@ from waiting import PATIENCE_S, wait_until
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path, derived_networks):
     """A PipeWire that runs, and what programs need to find it."""
     home, runtime = tmp_path / "home", tmp_path / "runtime"
     home.mkdir()
     runtime.mkdir(mode=0o700)
     pipewire = servers.PipeWire(48_000, 1024, runtime)
-    pipewire.environment |= {"HOME": str(home)}
+    pipewire.environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(derived_networks)}
     with closing(pipewire):
         pipewire.start()
         yield pipewire

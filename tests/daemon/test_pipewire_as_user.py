@@ -19,11 +19,11 @@ NOTICED_S = 2.0
 
 
 @pytest.fixture
-def desktop():
+def desktop(derived_networks):
     """A PipeWire that runs, both buses, and what programs need to find them."""
     with TemporaryDirectory(prefix="stemd-") as folder, buses(Path(folder), SOON_MS) as both:
         pipewire = servers.PipeWire(48_000, 1024, Path(folder))
-        pipewire.environment |= {"HOME": folder}
+        pipewire.environment |= {"HOME": folder, "XDG_CACHE_HOME": str(derived_networks)}
         for bus in both:
             pipewire.environment |= bus.environment
         with closing(pipewire):

@@ -57,7 +57,7 @@ class FakeLibrary:
 @pytest.fixture
 def made(monkeypatch):
     """What `load_networks` makes, instead of interpreters: (graph, threads, bins)."""
-    monkeypatch.setattr(networks, "Library", FakeLibrary)
+    monkeypatch.setattr(network_choice, "Library", FakeLibrary)
     monkeypatch.setattr(networks, "Network", lambda path, *rest: (path, *rest))
 
 

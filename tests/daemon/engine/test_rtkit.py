@@ -101,10 +101,10 @@ def run(program: str, address: str, before: str = "") -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def desktop():
+def desktop(derived_networks):
     """Where PipeWire and its programs run without rights, with both buses and rtkit."""
     with TemporaryDirectory(prefix="stemd-") as folder, buses(Path(folder)) as both:
-        environment = {"HOME": folder}
+        environment = {"HOME": folder, "XDG_CACHE_HOME": str(derived_networks)}
         for bus in both:
             environment |= bus.environment
         with fake_rtkit(environment["DBUS_SYSTEM_BUS_ADDRESS"]):
@@ -243,10 +243,10 @@ def test_whether_rtkit_grants_anything_is_tried(burst):
 
 
 @needs_priority
-def test_on_a_desktop_where_rtkit_grants_no_more_that_is_said_with_the_remedy():
+def test_on_a_desktop_where_rtkit_grants_no_more_that_is_said_with_the_remedy(derived_networks):
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="stemd-")))
-        environment = {"HOME": str(folder)}
+        environment = {"HOME": str(folder), "XDG_CACHE_HOME": str(derived_networks)}
         for bus in stack.enter_context(buses(folder)):
             environment |= bus.environment
         stack.enter_context(fake_rtkit(environment["DBUS_SYSTEM_BUS_ADDRESS"], burst=2))
