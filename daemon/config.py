@@ -16,7 +16,7 @@ from stemd.daemon.control.interfaces.listed import Interfaces
 from stemd.daemon.control.mixer import Strip
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.graph.port_patterns import compiled
-from stemd.daemon.ports import INPUTS, MIDI, MIX, OUTPUTS, StemName
+from stemd.daemon.ports import INPUTS, MIDI, MIDI_OUT, MIX, OUTPUTS, StemName
 from stemd.daemon.presets import PresetName, fitting_schemes
 from stemd.daemon.record_wish import RecordingFormat
 from stemd.daemon.sections import Effect, Section, is_absolute, off_as_text, or_empty
@@ -30,7 +30,7 @@ from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 
 def _is_port(name: str) -> str:
-    ports = (*INPUTS, *OUTPUTS, *MIX, MIDI)
+    ports = (*INPUTS, *OUTPUTS, *MIX, MIDI, MIDI_OUT)
     if name not in ports:
         raise ValueError(f"must be one of stemd's ports, {', '.join(ports)} (got {name!r})")
     return name

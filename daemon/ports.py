@@ -13,6 +13,9 @@ UNCONNECTED = (
 MIDI = "midi_in"
 """There is such a port only if ``midi.enabled`` is true."""
 
+MIDI_OUT = "midi_out"
+"""There is such a port only if ``midi.feedback`` is true too."""
+
 MIX = ("mix_L", "mix_R")
 """The input, as late as the stems. There are such ports only if ``jack.mix_ports`` is true."""
 

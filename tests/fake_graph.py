@@ -34,6 +34,10 @@ class FakeGraph:
         self._unbind = lambda: None
         self.midi: list[bytes] = []
         """Messages that the next cycle has."""
+        self.midi_out: list[bytes] = []
+        """Messages that the last cycle sent,"""
+        self.midi_room = 9
+        """and how many the port takes."""
         self.frame_time = 0
         self.time_us = 0.0
         """Of the monotonic clock, which goes on with the cycles."""
@@ -79,6 +83,22 @@ class FakeGraph:
         ]
         addresses = [self._midi_buffer, *self._midi_callbacks]
         self._bound.bind_midi(*(int(ffi.cast("uintptr_t", each)) for each in addresses))
+
+    def add_midi_out(self, name) -> None:
+        self.ports.append(name)
+        self._midi_out_callbacks = [
+            ffi.callback("void(uintptr_t)", lambda _: self.midi_out.clear()),
+            ffi.callback("int(uintptr_t, uint32_t, uint8_t *, size_t)", self._write_midi),
+        ]
+        self._midi_out_buffer = ffi.new("char[1]")
+        addresses = [self._midi_out_buffer, *self._midi_out_callbacks]
+        self._bound.bind_midi_out(*(int(ffi.cast("uintptr_t", each)) for each in addresses))
+
+    def _write_midi(self, _, __, data, size) -> int:
+        if len(self.midi_out) >= self.midi_room:
+            return -1
+        self.midi_out.append(bytes(ffi.buffer(data, size)))
+        return 0
 
     def _get_midi(self, event, _, index) -> int:
         """Fill in a jack_midi_event_t: time, size, data."""

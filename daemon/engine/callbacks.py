@@ -104,6 +104,16 @@ class ServerCallbacks:
         """
         lib.rt_bind_midi(self.pointer, port, get_event_count, event_get)
 
+    def bind_midi_out(self, port: int, clear_buffer: int, event_write: int) -> None:
+        """Set a MIDI port to send through, before the server's thread runs.
+
+        Parameters
+        ----------
+        port, clear_buffer, event_write : int
+            Addresses of the port and of libjack's functions.
+        """
+        lib.rt_bind_midi_out(self.pointer, port, clear_buffer, event_write)
+
     def read_ports(self) -> list[tuple[float, tuple[int, ...], bool]] | None:
         """Return what the server reported of ports since the last call, in order (one thread).
 

@@ -170,6 +170,16 @@ class RealtimeSide:
         while lib.rt_read_midi(self._rt, message):
             yield bytes(ffi.buffer(message))
 
+    def send_midi(self, message: bytes) -> bool:
+        """Send a MIDI message of three bytes in the next cycle (one thread).
+
+        Returns
+        -------
+        bool
+            False if too many wait already.
+        """
+        return bool(lib.rt_send_midi(self._rt, message))
+
     def answer_latency(self) -> None:
         """Set the ports' latencies, after `Event.LATENCY` (one thread)."""
         lib.rt_answer_latency(self._rt)

@@ -156,6 +156,9 @@ class GraphClient(Protocol):
     def add_midi(self, name: str) -> None:
         """Register a port that passes MIDI messages to the real-time side, before `activate`."""
 
+    def add_midi_out(self, name: str) -> None:
+        """Register a port that sends MIDI messages of the real-time side, before `activate`."""
+
     def remove_outputs(self, slots: Mapping[str, int]) -> bool:
         """Stop playing the outputs of these numbers, and unregister their ports.
 

@@ -120,7 +120,8 @@ class JackClient:
     def own_ports(self) -> Set[str]:
         """The full names of all ports that it has registered; a user may have removed them."""
         client = self._client
-        registered = (*client.inports, *client.midi_inports, *client.outports)
+        midi = (*client.midi_inports, *client.midi_outports)
+        registered = (*client.inports, *client.outports, *midi)
         return {port.name for port in registered}
 
     @property
@@ -193,6 +194,16 @@ class JackClient:
             libjack.address_of(self._jack, port._ptr),
             self._functions.address("jack_midi_get_event_count"),
             self._functions.address("jack_midi_event_get"),
+        )
+
+    def add_midi_out(self, name: str) -> None:
+        """Register a port that sends MIDI messages of the real-time side, before `activate`."""
+        with self._refusals("the MIDI port"):
+            port = self._client.midi_outports.register(name)
+        self._callbacks.bind_midi_out(
+            libjack.address_of(self._jack, port._ptr),
+            self._functions.address("jack_midi_clear_buffer"),
+            self._functions.address("jack_midi_event_write"),
         )
 
     def remove_outputs(self, slots: Mapping[str, int]) -> bool:

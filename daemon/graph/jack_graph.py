@@ -139,7 +139,7 @@ class JackGraph:
         found: set[Connection] = set()
         for port in (*self._client.inports, *self._client.midi_inports):
             found.update((other, port.name) for other in self._connected(port))
-        for port in self._client.outports:
+        for port in (*self._client.outports, *self._client.midi_outports):
             found.update((port.name, other) for other in self._connected(port))
         return found
 

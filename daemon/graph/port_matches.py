@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from stemd.daemon.control.replies import PortMatches
 from stemd.daemon.graph.client import Graph, Port
 from stemd.daemon.graph.port_patterns import compiled
-from stemd.daemon.ports import INPUTS, MIDI
+from stemd.daemon.ports import INPUTS, MIDI, MIDI_OUT
 
 SHOWN = 50
 """How many ports are listed for each pattern."""
@@ -40,7 +40,8 @@ def is_match(own: str, text: str, port: Port, defaults: Mapping[str, str]) -> bo
 
 def fits(own: str, port: Port) -> bool:
     """Whether one of stemd's ports can be connected to another program's."""
-    return port.is_midi == (own == MIDI) and port.is_output == (own in (*INPUTS, MIDI))
+    is_midi, is_input = own in (MIDI, MIDI_OUT), own in (*INPUTS, MIDI)
+    return (port.is_midi, port.is_output) == (is_midi, is_input)
 
 
 def find_defaults(

@@ -23,7 +23,7 @@ from stemd.daemon.errors import ServerError, StemdError
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.jack import open_client
 from stemd.daemon.graph.private_server import private_server
-from stemd.daemon.ports import INPUTS, MIDI, MIX, outputs_of
+from stemd.daemon.ports import INPUTS, MIDI, MIDI_OUT, MIX, outputs_of
 from stemd.daemon.presets import PresetName
 from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.supervisor.notifier import Notifier
@@ -207,11 +207,13 @@ def _warn_of_idle_settings(plan: Plan) -> None:
     """Log which settings do nothing, since what they are for is not there."""
     stems, wishes = plan.networks.stems, plan.config.jack.autoconnect
     midi = plan.config.midi
-    for port in wishes.keys() - {*INPUTS, *outputs_of(stems), *MIX, MIDI}:
+    for port in wishes.keys() - {*INPUTS, *outputs_of(stems), *MIX, MIDI, MIDI_OUT}:
         log.warning("jack.autoconnect.%s: connects nothing, with %d stems", port, len(stems))
-    keys = {MIDI: ("midi.enabled", midi.enabled)} | dict.fromkeys(
-        MIX, ("jack.mix_ports", plan.config.jack.mix_ports)
-    )
+    keys = {
+        MIDI: ("midi.enabled", midi.enabled),
+        MIDI_OUT: ("midi.feedback", midi.feedback),
+        **dict.fromkeys(MIX, ("jack.mix_ports", plan.config.jack.mix_ports)),
+    }
     for port, (key, is_true) in keys.items():
         if port in wishes and not is_true:
             log.warning("jack.autoconnect.%s: connects nothing, for %s is false", port, key)
@@ -223,3 +225,5 @@ def _warn_of_idle_settings(plan: Plan) -> None:
             log.warning("midi.bindings: %s, and does nothing, with %d stems", words, len(stems))
     if midi.bindings and not midi.enabled:
         log.warning("midi.bindings: do nothing, for midi.enabled is false")
+    if midi.feedback and not midi.enabled:
+        log.warning("midi.feedback: does nothing, for midi.enabled is false")

@@ -10,6 +10,7 @@ from typing import Any
 
 from stemd.daemon.config import Config
 from stemd.daemon.control.bulletin import Bulletin
+from stemd.daemon.control.interfaces.midi_feedback import MidiFeedback
 from stemd.daemon.control.mixer import Mixer
 from stemd.daemon.control.saved_state import StateFile
 from stemd.daemon.device.device import BEGIN_S
@@ -187,6 +188,7 @@ class Daemon:
 
     def _look_after(self, session: Session) -> None:
         midi, device, ticked = self.console.midi, self.playback.device, -inf
+        lights = MidiFeedback(session.rt.send_midi)
         while not self.console.is_stopping:
             tick_s = TICK_S if device.is_settled else BEGIN_S
             events = session.rt.wait_events(midi.patience_s(tick_s))
@@ -197,6 +199,12 @@ class Daemon:
             self.playback.follow_stems()
             self.playback.recordings.look(session)
             midi.follow(Event.MIDI in events, session.rt.read_midi)
+            if self.playback.config.midi.has_feedback:
+                switches = {
+                    "bypass": self.playback.is_bypassed,
+                    "record": self.playback.recordings.is_on,
+                }
+                lights.show(midi.bindings, self.console.mixer.strips(), switches)
             self._work()
             device.look(session.client, session.is_warm, monotonic())
             self._announcer.changes()

@@ -201,6 +201,7 @@ class Playback:
                 self.is_bypassed,
                 config.mixer.ramp,
                 has_midi=config.midi.enabled,
+                has_midi_out=config.midi.has_feedback,
                 has_mix=config.jack.mix_ports,
             )
         except ServerError as error:

@@ -11,7 +11,7 @@ from stemd.daemon.engine.separation import Separation
 from stemd.daemon.errors import StemdError
 from stemd.daemon.graph.client import GraphClient
 from stemd.daemon.graph.patchbay import Patchbay
-from stemd.daemon.ports import INPUTS, MIDI, MIX_OUTPUTS, OUTPUTS
+from stemd.daemon.ports import INPUTS, MIDI, MIDI_OUT, MIX_OUTPUTS, OUTPUTS
 from stemd.daemon.supervisor.changes import Change, Setup
 from stemd.daemon.supervisor.health import AttendedClock, Standstill
 from stemd.daemon.supervisor.priorities import PriorityFollower
@@ -57,6 +57,8 @@ class Session:
         Seconds in which a gain changes.
     has_midi : bool
         There is a port for MIDI.
+    has_midi_out : bool
+        There is one for answers to it.
     has_mix : bool
         There are ports for the input, as late as the stems.
 
@@ -77,6 +79,7 @@ class Session:
         is_bypassed: bool = False,
         ramp_s: float = RAMP_S,
         has_midi: bool = False,
+        has_midi_out: bool = False,
         has_mix: bool = False,
     ) -> None:
         self.client = client
@@ -99,6 +102,8 @@ class Session:
         try:
             if has_midi:
                 client.add_midi(MIDI)
+            if has_midi_out:
+                client.add_midi_out(MIDI_OUT)
             if has_mix:
                 client.add_outputs(MIX_OUTPUTS)
             client.activate()

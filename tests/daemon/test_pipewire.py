@@ -158,13 +158,14 @@ def other_program(name: str):
         yield client, library.reports_activity
 
 
-def test_a_controller_moves_a_gain(server, monkeypatch):
+def test_a_controller_moves_a_gain_and_a_pad_lights_up(server, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", server.environment["XDG_RUNTIME_DIR"])
     settings = (
         "midi.enabled=true",
         "midi.soft_takeover=false",
-        "midi.bindings=[{cc: 7, does: gain, stem: vocals}]",
-        "jack.autoconnect={midi_in: 'keys:fader'}",
+        "midi.feedback=true",
+        "midi.bindings=[{cc: 7, does: gain, stem: vocals}, {note: 36, does: mute, stem: vocals}]",
+        "jack.autoconnect={midi_in: 'keys:fader', midi_out: 'keys:lights'}",
     )
     options = [option for setting in settings for option in ("--set", setting)]
     with (
@@ -173,14 +174,21 @@ def test_a_controller_moves_a_gain(server, monkeypatch):
         steering(server.environment) as client,
     ):
         fader = keys.midi_outports.register("fader")
+        lights = keys.midi_inports.register("lights")
+        lit = []
 
         @keys.set_process_callback
         def process(frames):
             fader.clear_buffer()
             fader.write_midi_event(0, b"\xb0\x07\x00")
+            lit.extend(bytes(message) for _, message in lights.incoming_midi_events())
 
         keys.activate()
         wait_until(lambda: client.ask("status")["mixer"]["vocals"]["gain"] == OFF_DB)
+        client.ask("set", stem="vocals", mute=True)
+        wait_until(lambda: lit[-1:] == [b"\x90\x24\x7f"])
+        client.ask("set", stem="vocals", mute=False)
+        wait_until(lambda: lit[-1][:2] in (b"\x80\x24", b"\x90\x24") and lit[-1][2] < 0x7F)
 
 
 def let_pass(client: ControlClient, seconds: float) -> None:

@@ -30,12 +30,12 @@ typedef void latency_f(int, void *);
 typedef void registration_f(uint32_t, int, void *);
 typedef void connection_f(uint32_t, uint32_t, int, void *);
 
-static float buffers[INPUTS + OUTPUTS + 1][LONGEST];
+static float buffers[INPUTS + OUTPUTS + 2][LONGEST];
 static uint32_t frame_time;
 static rt_t *rt;
 static atomic_int ended;
 static _Atomic uint64_t finite_cycles;
-static uint64_t taped_frames;
+static uint64_t taped_frames, lights;
 
 static void *get_buffer(void *port, uint32_t nframes)
 {
@@ -83,6 +83,21 @@ static int midi_get(void *to, void *buffer, uint32_t index)
     event->time = index;
     event->size = 3;
     event->data = message;
+    return 0;
+}
+
+static void midi_clear(void *buffer)
+{
+    *(uint32_t *)buffer = 0;
+}
+
+static int midi_write(void *buffer, uint32_t time, const unsigned char *data, size_t size)
+{
+    uint32_t *count = buffer;
+    if (*count == 3 || time || size != 3 || data[0] != 0x90)
+        return -1;
+    ++*count;
+    lights++;
     return 0;
 }
 
@@ -214,7 +229,7 @@ static void use_everything(uint32_t n, engine_t *engine)
 {
     rt_counters_t counters;
     rt_link_counters_t link_counters;
-    uint8_t message[3];
+    uint8_t message[3], light[3] = {0x90, 36, (uint8_t)(n % 128)};
     rt_counters(rt, &counters);
     rt_link_counters(engine->link, &link_counters);
     for (uint32_t c = 0; c < OUTPUTS; c++) {
@@ -229,6 +244,8 @@ static void use_everything(uint32_t n, engine_t *engine)
         rt_let_cycle_end(rt);
     rt_port_notice_t notice;
     while (rt_read_midi(rt, message))
+        ;
+    while (rt_send_midi(rt, light) && light[1]++ < 40)
         ;
     while (rt_read_port(rt, &notice) > 0)
         ;
@@ -254,6 +271,8 @@ int main(void)
     rt_bind(rt, &calls);
     rt_bind_midi(rt, (uintptr_t)buffers[INPUTS + OUTPUTS], (uintptr_t)midi_count,
                  (uintptr_t)midi_get);
+    rt_bind_midi_out(rt, (uintptr_t)buffers[INPUTS + OUTPUTS + 1], (uintptr_t)midi_clear,
+                     (uintptr_t)midi_write);
     for (uint32_t c = 0; c < OUTPUTS; c++)
         rt_set_out_port(rt, c, (uintptr_t)buffers[INPUTS + c]);
     engine_t *playing = start();
@@ -283,7 +302,8 @@ int main(void)
     rt_counters(rt, &counters);
     printf("%u cycles, %u xruns, %u links withdrawn, %u frames taped\n", (unsigned)counters.periods,
            (unsigned)counters.xruns, withdrawn, (unsigned)taped_frames);
-    if (finite_cycles != counters.periods || !withdrawn || !counters.bad_outputs || !taped_frames)
+    if (finite_cycles != counters.periods || !withdrawn || !counters.bad_outputs || !taped_frames ||
+        !lights)
         return 3;
     rt_detach(rt);
     end(playing);

@@ -248,6 +248,8 @@ last_frame_time_f jack_last_frame_time;
 get_time_f jack_get_time;
 midi_get_event_count_f jack_midi_get_event_count;
 midi_event_get_f jack_midi_event_get;
+midi_clear_buffer_f jack_midi_clear_buffer;
+midi_event_write_f jack_midi_event_write;
 port_latency_range_f jack_port_get_latency_range, jack_port_set_latency_range;
 
 int check(jack_client_t *client)

@@ -18,8 +18,17 @@ class MidiSection(Interface):
     soft_takeover: Annotated[bool, Effect.AT_START] = True
     """A fader changes nothing until it reaches the present gain."""
 
+    feedback: Annotated[bool, Effect.AT_START] = False
+    """Whether there is a port midi_out, through which the buttons and pads of the bindings get
+    their state, for their lights: velocity or value 127, or 0."""
+
     bindings: Annotated[tuple[Binding, ...], Effect.AT_START] = ()
     """Which controller (cc, perhaps channel) does (gain, mute, solo, bypass) what to which stem."""
+
+    @property
+    def has_feedback(self) -> bool:
+        """Whether there is a port for answers."""
+        return self.enabled and self.feedback
 
     @property
     def is_wanted(self) -> bool:

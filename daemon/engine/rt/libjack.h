@@ -38,6 +38,9 @@ typedef jack_nframes_t last_frame_time_f(const jack_client_t *client) NONBLOCKIN
 typedef jack_time_t get_time_f(void) NONBLOCKING;
 typedef uint32_t midi_get_event_count_f(void *buffer) NONBLOCKING;
 typedef int midi_event_get_f(jack_midi_event_t *event, void *buffer, uint32_t index) NONBLOCKING;
+typedef void midi_clear_buffer_f(void *buffer) NONBLOCKING;
+typedef int midi_event_write_f(void *buffer, jack_nframes_t time, const unsigned char *data,
+                               size_t size) NONBLOCKING;
 
 typedef void port_latency_range_f(jack_port_t *port, jack_latency_callback_mode_t mode,
                                   jack_latency_range_t *range);

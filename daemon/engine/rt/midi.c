@@ -93,3 +93,23 @@ int midi_read(midi_t *midi, uint8_t *message)
              get(&midi->settled) != atomic_load(&midi->spilled));
     return 0;
 }
+
+int midi_queue(midi_t *midi, const uint8_t *message)
+{
+    uint64_t queued = get(&midi->queued);
+    if (queued - get(&midi->sent) >= MIDI_MESSAGES)
+        return 0;
+    memcpy(midi->outgoing[queued % MIDI_MESSAGES], message, 3);
+    set(&midi->queued, queued + 1);
+    return 1;
+}
+
+void midi_send(midi_t *midi, void *buffer)
+{
+    midi_event_write_f *event_write = (midi_event_write_f *)midi->event_write;
+    ((midi_clear_buffer_f *)midi->clear_buffer)(buffer);
+    uint64_t sent = get(&midi->sent), queued = get(&midi->queued);
+    while (sent < queued && !event_write(buffer, 0, midi->outgoing[sent % MIDI_MESSAGES], 3))
+        sent++;
+    set(&midi->sent, sent);
+}

@@ -1,5 +1,5 @@
-/* MIDI's control changes and notes from the server's thread to the thread that reads them; see rt.h for what
- * others call. */
+/* MIDI's control changes and notes from the server's thread to the thread that reads them, and back; see
+ * rt.h for what others call. */
 
 #include <stdint.h>
 
@@ -19,6 +19,9 @@ typedef struct {
     counter_t spilled, settled; /* how many went there, and how many of those were read */
     uint32_t next;              /* the reader's place in latest, */
     uint64_t settling;          /* and how many had gone there when it began */
+    uintptr_t out_port, clear_buffer, event_write; /* 0: there is no port to send through */
+    uint8_t outgoing[MIDI_MESSAGES][3];
+    counter_t queued, sent;
 } midi_t;
 
 /* The server's thread: keep what the port's buffer has; return whether the reader, which had read all
@@ -26,3 +29,7 @@ typedef struct {
 int midi_hear(midi_t *midi, void *buffer) NONBLOCKING;
 /* Another thread: fetch the oldest message; 0 when there is none. */
 int midi_read(midi_t *midi, uint8_t *message);
+/* Another thread: queue a message of three bytes; 0 while as many wait as there is room for. */
+int midi_queue(midi_t *midi, const uint8_t *message);
+/* The server's thread: send what waits, as much as the port's buffer takes. */
+void midi_send(midi_t *midi, void *buffer) NONBLOCKING;

@@ -117,6 +117,13 @@ void rt_bind_midi(rt_t *rt, uintptr_t port, uintptr_t get_event_count, uintptr_t
     rt->midi.event_get = event_get;
 }
 
+void rt_bind_midi_out(rt_t *rt, uintptr_t port, uintptr_t clear_buffer, uintptr_t event_write)
+{
+    rt->midi.out_port = port;
+    rt->midi.clear_buffer = clear_buffer;
+    rt->midi.event_write = event_write;
+}
+
 static void tell(rt_t *rt, uint32_t event)
 {
     atomic_fetch_or(&rt->events, event);
@@ -128,7 +135,7 @@ static void tell(rt_t *rt, uint32_t event)
 /* The ports' samples in this cycle; NULL: the server has none. */
 typedef struct {
     float *in[RT_MAX_CHANNELS], *out[RT_MAX_CHANNELS];
-    void *midi;
+    void *midi, *midi_out;
     uint32_t outputs;              /* that have ports: */
     uint8_t slots[RT_MAX_CHANNELS]; /* their numbers */
     rt_tape_t *tape;               /* NULL: there is none */
@@ -163,6 +170,7 @@ static void fetch_buffers(rt_t *rt, uint32_t nframes, buffers_t *buffers)
             settle(&rt->gains[c]);
     }
     buffers->midi = fetch_buffer(rt, rt->midi.port, nframes);
+    buffers->midi_out = fetch_buffer(rt, rt->midi.out_port, nframes);
     buffers->tape = rt->tape;
 }
 
@@ -420,6 +428,8 @@ NONBLOCKING static int on_process(uint32_t nframes, void *arg)
     fetch_buffers(rt, nframes, &buffers);
     if (buffers.midi && midi_hear(&rt->midi, buffers.midi))
         tell(rt, RT_MIDI);
+    if (buffers.midi_out)
+        midi_send(&rt->midi, buffers.midi_out);
     if (buffers.tape)
         tape_begin(buffers.tape, nframes);
     hear(rt, links, &buffers, nframes);
@@ -616,6 +626,11 @@ void rt_counters(const rt_t *rt, rt_counters_t *out)
 int rt_read_midi(rt_t *rt, uint8_t *message)
 {
     return midi_read(&rt->midi, message);
+}
+
+int rt_send_midi(rt_t *rt, const uint8_t *message)
+{
+    return midi_queue(&rt->midi, message);
 }
 
 int rt_read_port(rt_t *rt, rt_port_notice_t *notice)

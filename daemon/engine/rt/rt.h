@@ -147,6 +147,8 @@ void rt_set_tape(rt_t *rt, rt_tape_t *tape);
 int rt_let_cycle_end(rt_t *rt);
 /* Before the server's thread runs. Listen to a MIDI port, by libjack's functions. */
 void rt_bind_midi(rt_t *rt, uintptr_t port, uintptr_t get_event_count, uintptr_t event_get);
+/* Before the server's thread runs. Send through a MIDI port, by libjack's functions. */
+void rt_bind_midi_out(rt_t *rt, uintptr_t port, uintptr_t clear_buffer, uintptr_t event_write);
 
 /* Any thread but one at a time. Let a new link come; 0 while another still does, or if it is not new
  * or has channels that the client has not. */
@@ -169,6 +171,8 @@ float rt_out_peak(rt_t *rt, uint32_t output);
 void rt_counters(const rt_t *rt, rt_counters_t *out);
 /* One thread. Fetch the oldest message of three bytes, a control change or a note; 0: none. */
 int rt_read_midi(rt_t *rt, uint8_t *message);
+/* One thread. Send a message of three bytes in the next cycle; 0: too many wait. */
+int rt_send_midi(rt_t *rt, const uint8_t *message);
 /* One thread. Fetch the oldest notice of ports. 0: there is none; -1: too many, all were lost. */
 int rt_read_port(rt_t *rt, rt_port_notice_t *notice);
 int rt_is_freewheeling(const rt_t *rt);

@@ -103,6 +103,7 @@ def test_run_warns_of_settings_for_stems_and_controllers_that_are_not_there(
     settings = (
         "mixer.strips={drums: {mute: true}, vocals: {gain: -3}}",
         "midi.bindings=[{cc: 7, does: gain, stem: bass}, {cc: 8, does: bypass}]",
+        "midi.feedback=true",
         f"midi.enabled={enabled}",
     )
     options = [option for setting in settings for option in ("--set", setting)]
@@ -112,13 +113,15 @@ def test_run_warns_of_settings_for_stems_and_controllers_that_are_not_there(
         "mixer.strips.drums: changes nothing, with 2 stems",
         "midi.bindings: controller 7 is bass gain, and does nothing, with 2 stems",
         "midi.bindings: do nothing, for midi.enabled is false",
+        "midi.feedback: does nothing, for midi.enabled is false",
     ]
     assert said == (expected if enabled == "false" else expected[:2])
 
 
 @pytest.mark.parametrize(("enabled", "warned"), [("true", False), ("false", True)])
 @pytest.mark.parametrize(
-    ("port", "key"), [("midi_in", "midi.enabled"), ("mix_R", "jack.mix_ports")]
+    ("port", "key"),
+    [("midi_in", "midi.enabled"), ("midi_out", "midi.feedback"), ("mix_R", "jack.mix_ports")],
 )
 def test_ports_may_be_connected_where_they_are_enabled(
     environment, server, port, key, enabled, warned

@@ -110,8 +110,9 @@ class TestInput:
         """JACK2 mixes what is connected to an input anew each time."""
         rig = Rig()
         rig.graph.add_midi("midi_in")
+        rig.graph.add_midi_out("midi_out")
         rig.cycle(ramp(0, period))
-        assert list(rig.graph.asked.values()) == [1] * (2 + 4 + 1)
+        assert list(rig.graph.asked.values()) == [1] * (2 + 4 + 2)
 
 
 class TestOutput:
@@ -953,6 +954,22 @@ def test_notes_arrive_and_end_without_velocity(midi):
     assert list(rt.read_midi()) == [b"\x9f\x24\x40", b"\x9f\x24\x00", b"\x90\x24\x00"]
     play(*[b"\xb0\x24\x01"] * 256, b"\x93\x24\x05", b"\xb3\x24\x06", b"\x83\x24\x07")
     assert list(rt.read_midi())[256:] == [b"\xb3\x24\x06", b"\x93\x24\x00"]
+
+
+def test_messages_are_sent_in_order_as_many_at_a_time_as_the_port_takes():
+    rt, graph = RealtimeSide(1, 1, RATE), FakeGraph(RATE)
+    graph.bind(rt.callbacks, ["i"], ["o"])
+    graph.add_midi_out("midi_out")
+    messages = [bytes([0x90, n // 128, n % 128]) for n in range(300)]
+    taken = [message for message in messages if rt.send_midi(message)]
+    assert taken == messages[:256]
+    sent = []
+    while not sent or graph.midi_out:
+        graph.cycle(np.zeros((1, 64), np.float32))
+        assert len(graph.midi_out) <= graph.midi_room
+        sent += graph.midi_out
+    assert sent == taken
+    assert rt.send_midi(messages[-1])
 
 
 def test_of_a_flood_the_last_value_of_each_controller_arrives(midi):

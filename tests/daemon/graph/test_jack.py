@@ -315,6 +315,24 @@ def test_midi_of_others_arrives_and_its_connection_is_known(server, client, rt, 
     assert heard == [b"\xb0\x07\x64"]
 
 
+def test_midi_is_sent_to_others(client, rt, bystander):
+    client.add_midi_out("midi_out")
+    client.activate()
+    port = bystander.midi_inports.register("lights")
+    heard: list[bytes] = []
+    bystander.deactivate()
+    bystander.set_process_callback(
+        lambda _: heard.extend(bytes(data) for _, data in port.incoming_midi_events())
+    )
+    bystander.activate()
+    assert client.graph.connect(("stemd:midi_out", "bystander:lights"))
+    wait_until(lambda: ("stemd:midi_out", "bystander:lights") in client.graph.connections())
+    messages = [bytes([0x90, note, 127]) for note in range(36, 52)]
+    assert all(map(rt.send_midi, messages))
+    wait_until(lambda: len(heard) == len(messages))
+    assert heard == messages
+
+
 def test_its_own_ports_are_those_that_the_server_lists(server, client, bystander):
     """Whatever is added or removed, and while another client's name begins with the same word."""
     other = jack.Client("stemd of another", no_start_server=True, servername=server)
@@ -330,13 +348,14 @@ def test_its_own_ports_are_those_that_the_server_lists(server, client, bystander
 
     assert is_told()
     client.add_midi("midi_in")
+    client.add_midi_out("midi_out")
     assert is_told()
     client.activate()
     client.remove_outputs({"other_L": 2, "other_R": 3})
     assert is_told()
     client.add_outputs({"drums_L": 2})
     assert is_told()
-    assert len(client.own_ports) == 6
+    assert len(client.own_ports) == 7
     other.close()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from stemd.daemon.graph.client import Port, PortNotice
 from stemd.daemon.graph.patchbay import PATIENCE_S, SETTLED_S, Patchbay
+from stemd.daemon.graph.port_matches import fits
 
 INPUTS = ("in_L", "in_R")
 OWN = ["stemd:in_L", "stemd:in_R", "stemd:vocals_L", "stemd:vocals_R"]
@@ -631,6 +632,16 @@ def test_only_ports_that_fit_are_tried(look):
     client = FakeClient("a:in_1", "b:out_1", "a:midi_in", "b:midi_out")
     look(Patchbay({"in_L": "[ab]:.*", "vocals_L": "[ab]:.*"}), client)
     assert sorted(client.attempts) == [("b:out_1", "stemd:in_L"), ("stemd:vocals_L", "a:in_1")]
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs"),
+    [("midi_in", "b:midi_out"), ("midi_out", "a:midi_in"), ("in_L", "b:out"), ("mix_L", "a:in")],
+)
+def test_each_port_fits_one_kind(own, theirs):
+    client = FakeClient("a:in", "b:out", "a:midi_in", "b:midi_out")
+    foreign = [client.find_port(name) for name in client.ports if name not in OWN]
+    assert [port.name for port in foreign if fits(own, port)] == [theirs]
 
 
 def test_what_each_pattern_matches_is_told_and_the_nearest_names_of_one_that_matches_nothing(look):

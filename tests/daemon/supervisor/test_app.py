@@ -58,7 +58,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
         "client": ("mine", "pipewire", None),
         "networks": (Work(scheme, BUNDLED_FOUR, "int8", 5, residual=True),),
         "session": (graph, scheme, MaskExtension.ZEROS, 77, False, 0.3),
-        "ports": {"has_midi": True, "has_mix": False},
+        "ports": {"has_midi": True, "has_midi_out": False, "has_mix": False},
         "patterns": {"in_L": "a:b"},
         "loaded": networks,
     }

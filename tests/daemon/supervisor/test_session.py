@@ -441,7 +441,10 @@ def test_a_separation_that_fails_before_it_is_heard_fails_once(stage, monkeypatc
     assert caplog.text.count("the separation failed") == len(loads) == 1
 
 
-@pytest.mark.parametrize("step", ["bind", "add_outputs", "add_midi", "activate", "declare_latency"])
+@pytest.mark.parametrize(
+    "step",
+    ["bind", "add_outputs", "add_midi", "add_midi_out", "activate", "declare_latency"],
+)
 def test_a_client_that_refuses_a_step_leaves_no_thread_behind(step, monkeypatch):
     def refuse(*_):
         raise ServerError("it is ending")
@@ -449,7 +452,8 @@ def test_a_client_that_refuses_a_step_leaves_no_thread_behind(step, monkeypatch)
     monkeypatch.setattr(graph := FakeGraph(), step, refuse)
     loaded = LoadedNetworks(lambda: {"vocals": passing})
     with pytest.raises(ServerError, match="it is ending"):
-        Session(graph, setup(loaded, SCHEME, 64), Patchbay({}), has_midi=True, has_mix=True)
+        wanted = dict.fromkeys(("has_midi", "has_midi_out", "has_mix"), True)
+        Session(graph, setup(loaded, SCHEME, 64), Patchbay({}), **wanted)
     assert not [t for t in threading.enumerate() if t.name.startswith("stemd")]
 
 

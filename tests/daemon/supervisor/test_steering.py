@@ -30,7 +30,13 @@ from waiting import wait_until
 RATE, PERIOD = 44_100, 256
 SCHEME = Scheme(T=64, B=1, A=1)
 WITHIN_S = 0.050
-MIDI_GAIN = "midi.bindings=[{cc: 7, does: gain, stem: vocals}]"
+GAIN, PAD, BYPASS, RECORD = (
+    "{cc: 7, does: gain, stem: vocals}",
+    "{note: 36, does: mute, stem: vocals, toggles: true}",
+    "{cc: 20, does: bypass}",
+    "{note: 37, channel: 10, does: record}",
+)
+MIDI = f"midi.bindings=[{GAIN}, {PAD}, {BYPASS}, {RECORD}]"
 
 
 def passing(window, out):
@@ -41,7 +47,7 @@ class Concert:
     """A daemon that plays a sine in real time, on a thread that calls as a server does."""
 
     def __init__(self) -> None:
-        settings = ["midi.enabled=true", "midi.soft_takeover=false", MIDI_GAIN]
+        settings = ["midi.enabled=true", "midi.soft_takeover=false", "midi.feedback=true", MIDI]
         networks = LoadedNetworks(lambda: {"vocals": passing, "accompaniment": passing})
         config = load_config(None, settings)
         plan = Plan(config, config, SCHEME, networks, TWO)
@@ -51,6 +57,7 @@ class Concert:
         )
         self.heard: list[tuple[float, np.ndarray]] = []
         self.midi: list[bytes] = []
+        self.lights: dict[bytes, int] = {}
         self._ending = threading.Event()
         self._threads = [
             threading.Thread(target=self.daemon.run, daemon=True),
@@ -67,6 +74,7 @@ class Concert:
             block = np.tile(0.5 * np.sin(2 * np.pi * 220 * t), (2, 1)).astype(np.float32)
             self.graph.midi, self.midi = self.midi, []
             self.heard.append((monotonic(), self.graph.cycle(block)[0]))
+            self.lights |= {message[:2]: message[2] for message in self.graph.midi_out}
             frames += PERIOD
             self._ending.wait(max(0, began + frames / RATE - monotonic()))
 
@@ -100,6 +108,20 @@ def by_socket(concert, tmp_path):
     with ControlClient(server.path) as client:
         yield lambda mute: client.ask("set", stem="vocals", gain=-90 if mute else 0)
     server.close()
+
+
+def test_lights_of_controllers_follow_whatever_steers(concert):
+    console = concert.daemon.console
+    pad, bypass, record = b"\x90\x24", b"\xb0\x14", b"\x99\x25"
+    wait_until(lambda: concert.lights == {pad: 0, bypass: 0, record: 0})
+    console.mixer.set("vocals", mute=True)
+    wait_until(lambda: concert.lights[pad] == 127)
+    concert.midi.append(pad + b"\x40")
+    wait_until(lambda: concert.lights[pad] == 0)
+    for on, light in ((True, 127), (False, 0)):
+        console.bypass(on)
+        wait_until(lambda light=light: concert.lights[bypass] == light)
+    assert concert.lights == {pad: 0, bypass: 0, record: 0}
 
 
 @pytest.fixture
