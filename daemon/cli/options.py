@@ -38,8 +38,10 @@ class Choice(click.Choice):  # type: ignore[type-arg] # generic since click 8.2 
 class NamedPath(click.Path):
     """A path; none is "", which a shell gives for a variable that is not set."""
 
-    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
-        super().__init__(path_type=Path, file_okay=file_okay, dir_okay=dir_okay)
+    def __init__(
+        self, *, file_okay: bool = True, dir_okay: bool = True, readable: bool = True
+    ) -> None:
+        super().__init__(path_type=Path, file_okay=file_okay, dir_okay=dir_okay, readable=readable)
 
     def convert(
         self,

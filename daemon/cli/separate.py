@@ -25,7 +25,7 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 
 
 @click.command()
-@click.argument("songs", type=NamedPath(), nargs=-1, required=True)
+@click.argument("songs", type=NamedPath(readable=False), nargs=-1, required=True)
 @click.option(
     "-o",
     "--output",

@@ -222,7 +222,7 @@ def _standard_input() -> Path | None:
 
 def _reason(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        is_address = re.match(r"(?!file)\w{2,}:/", os.fsdecode(error.filename or ""))
+        is_address = re.search(r"(^|/)(?!file)\w{2,}:/", os.fsdecode(error.filename or ""))
         return f"there is no such file{'; download it first' if is_address else ''}"
     if isinstance(error, IsADirectoryError):
         return "it is a folder; give the files in it one by one"

@@ -31,6 +31,9 @@ from stemd.tflite_models.files import part_of, write_whole
 BYTES = {"PCM_24": 3, "FLOAT": 4}
 """Bytes of one sample in a file that is not encoded."""
 
+MOST_OF_FLAC = 655_350
+"""Frames per second."""
+
 DAMAGE = "damage"
 """The name of the text beside the stems that says what their song lacked."""
 
@@ -243,6 +246,11 @@ class Destination:
         if self.suffix in ENCODERS:
             suffix, cover = self.suffix, self.cover
             return EncodedFile(target, part, descriptor, samplerate, suffix, tags, cover)
+        if self.suffix == "flac" and samplerate > MOST_OF_FLAC:
+            raise AudioFileError(
+                f"FLAC files have at most {MOST_OF_FLAC} frames per second (got {samplerate}): "
+                "choose another format"
+            )
         kind = "RF64" if self.suffix == "wav" else self.suffix.upper()
         subtype, cover = self.subtype, self.cover
         return PlainFile(target, part, descriptor, samplerate, kind, subtype, tags, cover)

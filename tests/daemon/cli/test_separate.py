@@ -406,6 +406,25 @@ def test_a_name_that_looks_like_an_option_is_told_how_to_be_typed(stemd, tmp_pat
         assert "cannot read -01 a song.wav: it is empty" in ended.stderr
 
 
+def test_a_song_that_may_not_be_read_stops_no_other(two_seconds, environment, tmp_path):
+    closed = tmp_path / "closed.flac"
+    shutil.copy(two_seconds, closed)
+    closed.chmod(0)
+    bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    if os.geteuid():
+        bound = []
+    ended = subprocess.run(
+        [*bound, STEMD, "separate", closed, two_seconds, "-o", "stems", *QUICKLY],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert f"cannot read {closed}: Permission denied" in ended.stderr
+    assert ended.stdout.splitlines() == ["stems/two seconds/vocals.wav"]
+
+
 def test_the_name_of_a_file_is_no_folder_unless_there_is_one(stemd, tmp_path):
     for name in ("vocals.wav", "out/song.STEM.MP4"):
         ended = stemd("separate", "song.wav", "-o", name, cwd=tmp_path)

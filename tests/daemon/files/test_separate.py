@@ -253,6 +253,17 @@ def test_a_template_that_cannot_be_is_an_error(template):
         Destination(Path("out"), template=template).check_template()
 
 
+def test_a_rate_that_flac_does_not_hold_is_one_clear_error(tmp_path):
+    destination = Destination(tmp_path / "out", "flac", "PCM_24")
+    message = r"FLAC files have at most 655350 frames per second \(got 768000\): choose another"
+    with (
+        pytest.raises(AudioFileError, match=message),
+        writing_stems(destination, ["vocals"], 768_000, 0),
+    ):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
 def test_an_encoder_that_ends_is_one_clear_error_and_leaves_nothing(tmp_path):
     with (
         pytest.raises(AudioFileError, match=r"cannot write the stems into .*: not all could be"),

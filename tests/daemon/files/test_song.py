@@ -295,6 +295,7 @@ def test_raw_samples_are_refused_where_ffmpeg_would_find_sound_in_them(maker, tm
     ("name", "said"),
     [
         ("https://example.org/song.mp3", "there is no such file; download it first"),
+        ("music/http:/example.org/song.mp3", "there is no such file; download it first"),
         ("file:///song.mp3", "there is no such file"),
         ("song.mp3", "there is no such file"),
     ],
