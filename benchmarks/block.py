@@ -33,7 +33,7 @@ SERVER_RATE = 48_000
 BLOCKS, WARM_UP = 400, 20
 
 STEPS = {
-    "networks": (Network, "__call__"),
+    "networks": (Network, "_run"),
     "analysis: windows and transforms": (Analysis, "process"),
     "magnitudes": (Bank, "hear"),
     "window slides": (Bank, "slide_from"),
@@ -74,7 +74,7 @@ class Stopwatch:
 def spent(stopwatch: Stopwatch, stems: int, rounds: int) -> dict[str, float]:
     """Return each step's microseconds for a block."""
     wishes = SeparationSection()
-    (scheme,) = wishes.schemes(SPLEETER)
+    *_, scheme = wishes.schemes(SPLEETER)
     graphs = Library().find("2stems").graphs(GraphSpec(**scheme.numbers, precision="mixed"))
     networks = [Network(path) for path in (2 * list(graphs.values()))[:stems]]
     pipeline = Pipeline(Separator(scheme, stems, InTurn(networks), MaskExtension.MEAN), SERVER_RATE)

@@ -58,7 +58,7 @@ def stages(precision: str, residual: bool) -> Iterator[str]:
 
     given = {"precision": precision, "residual": residual}
     wishes = SeparationSection.model_validate(given)
-    (work,) = wishes.works(choose_networks("2stems"))
+    *_, work = wishes.works(choose_networks("2stems"))
     networks = load_networks(work)
     give_back_memory()  # as the daemon does: what deriving them took
     present = [network for network in networks.values() if network]

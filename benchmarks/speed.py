@@ -166,7 +166,7 @@ def time_networks(files: Mapping[str, Path], T: int, rounds: int) -> dict[str, l
     for name, path in files.items():
         network = Network(path)
         out = np.empty((network.B, BINS, CHANNELS), np.float32)
-        rivals[name] = clocked(partial(network, magnitudes, out))
+        rivals[name] = clocked(partial(network.in_order(), magnitudes, out))
     in_turns(rivals, 2)
     return in_turns(rivals, rounds)
 

@@ -1,7 +1,7 @@
 """The buffers between the separator and the networks: two, or more for files."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,24 @@ from stemd.dsp.scheme import CHANNELS, Scheme
 Network: TypeAlias = Callable[[Magnitudes, Magnitudes], None]
 """Reads the window [shape=(T, model_bins, 2)], writes the block's rows [shape=(B, …)]."""
 
+Stream: TypeAlias = Callable[[Magnitudes, Magnitudes, int], None]
+"""The same for one block after the other, of which it gets the number; see `Bank.number`."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A network that takes less time for a window that slides."""
+
+    def stream(self) -> Stream:
+        """Return what runs it for one stream of music, from its beginning on."""
+
+
+def stream_of(network: Network) -> Stream:
+    """Return what runs a network for one stream of music, on one thread."""
+    if isinstance(network, Streaming):
+        return network.stream()
+    return lambda magnitudes, out, _: network(magnitudes, out)
+
 
 class Bank:
     """A window of magnitudes, and the networks' estimates from it.
@@ -20,6 +38,9 @@ class Bank:
     ----------
     magnitudes : float32 [shape=(T, model_bins, CHANNELS)]
         The mixture, oldest spectrum first; the last ``mirror`` rows mirror the newest spectra.
+    number : int
+        Of the block: how often the window had slid when it was full, from 1 on. Before, all was
+        silence. The number of a block that was left out is not used.
     estimates : float32 [shape=(stems, B, model_bins, CHANNELS)]
         Each network's estimate for the spectra of the block; if the masks are a softmax, logits
         at first.
@@ -28,6 +49,7 @@ class Bank:
     def __init__(self, scheme: Scheme, stems: int) -> None:
         self._scheme = scheme
         self._bins = scheme.grid.model_bins
+        self.number = 0
         self.magnitudes = np.zeros((scheme.T, self._bins, CHANNELS), np.float32)
         self.estimates = np.zeros((stems, scheme.B, self._bins, CHANNELS), np.float32)
         self._rows = np.empty((scheme.B, self._bins, CHANNELS), np.float32)
@@ -104,13 +126,13 @@ class InTurn:
     """Runs the networks one after the other on the caller's thread."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
-        self._networks = networks
+        self._streams = [stream_of(network) for network in networks]
 
     def submit(self, bank: Bank) -> None:
         """Fill the bank's estimates; returns when they are complete."""
         # Without `strict`: the last stem may be what the others leave.
-        for network, estimates in zip(self._networks, bank.estimates, strict=False):
-            network(bank.magnitudes, estimates)
+        for run, estimates in zip(self._streams, bank.estimates, strict=False):
+            run(bank.magnitudes, estimates, bank.number)
 
     def collect(self, bank: Bank) -> bool:  # noqa: ARG002 - it was complete when submitted
         """Return True."""

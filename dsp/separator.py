@@ -164,6 +164,7 @@ class Separator:
             self._complete(due)
         if finished:
             full.mirror_future()
+            full.number = self._hops // self.scheme.B
             self._networks.submit(full)
             self._submitted.append(full)
             self._collecting = self._submitted.popleft() if due else self._spare.pop()

@@ -44,10 +44,10 @@ def count(data: bytes) -> Count:
         Of a file that stemd wrote.
     """
     model = schema().Model.GetRootAs(data)
-    graph = model.Subgraphs(0)
+    graphs = [model.Subgraphs(n) for n in range(model.SubgraphsLength())]
     macs = {True: 0, False: 0}
     activations = 0
-    for operator in _operators(graph):
+    for graph, operator in ((each, op) for each in graphs for op in _operators(each)):
         code = model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()
         inputs = [graph.Tensors(n) for n in operator.InputsAsNumpy()]
         output = graph.Tensors(operator.Outputs(0))
@@ -59,7 +59,8 @@ def count(data: bytes) -> Count:
             macs[_is_int8(inputs[1])] += prod(_shape(inputs[2])) * prod(_shape(inputs[1])[:3])
         computed = [tensor for tensor in (*inputs, output) if not _constant_bytes(model, tensor)]
         activations += sum(4 * prod(_shape(tensor)) for tensor in computed)
-    weights = sum(_constant_bytes(model, graph.Tensors(n)) for n in range(graph.TensorsLength()))
+    buffers = {graph.Tensors(n).Buffer() for graph in graphs for n in range(graph.TensorsLength())}
+    weights = sum(int(model.Buffers(n).DataLength()) for n in buffers)
     return Count(macs[True], macs[False], weights, activations)
 
 

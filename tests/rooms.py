@@ -13,6 +13,7 @@ OWN = {
     "daemon.config_file",
     "tflite_models.families",
     "tflite_models.family",
+    "tflite_models.kept",
     "tflite_models.network",
     "tflite_models.runtime",
 }

@@ -85,7 +85,13 @@ ALLOWED: dict[str, set[str]] = {
         "tflite_models.family",
         "tflite_models.graphs",
     },
-    "tflite_models.network": {"tflite_models", "tflite_models.graphs", "tflite_models.runtime"},
+    "tflite_models.network": {
+        "tflite_models",
+        "tflite_models.graphs",
+        "tflite_models.kept",
+        "tflite_models.runtime",
+    },
+    "tflite_models.kept": {"tflite_models.graphs"},
     "daemon": {
         "dsp",
         "tflite_models",

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import why_unreadable
+from stemd.tflite_models.graphs.rows import Rows
 from stemd.tflite_models.graphs.spec import CHANNELS
+from stemd.tflite_models.kept import Kept, Settling
 from stemd.tflite_models.runtime import new_interpreter
 
 FloatArray = NDArray[np.float32]
+
+Stream: TypeAlias = Callable[[FloatArray, FloatArray, int], None]
+"""Runs a network on window, estimates and number of one block after the other."""
 
 
 class Network:
@@ -48,19 +56,21 @@ class Network:
         self.path = path
         self._is_running = Lock()
         self._interpreter = _load(path, num_threads)
-        source = _only(path, "input", self._interpreter.get_input_details(), bins)
-        self.bins = int(source["shape"][2])
-        target = _only(path, "output", self._interpreter.get_output_details(), self.bins)
-        self.T = int(source["shape"][1])
+        self._sources = _sources(path, self._interpreter, bins)
+        self.bins = int(self._sources[0][1]().shape[2])
+        self.T = max(rows.stop for rows, _ in self._sources if rows.step == 1)
+        target = _only(path, "output", self._interpreter.get_output_details(), bins or self.bins)
         self.B = int(target["shape"][1])
-        # Functions that give a view of the interpreter's memory. A view may not outlive a call.
-        self._source = self._interpreter.tensor(source["index"])
+        # A function that gives a view of the interpreter's memory. A view may not outlive a call.
         self._target = self._interpreter.tensor(target["index"])
+        keeps = len(self._sources) > 1
+        self._settling = Settling(self._interpreter, self.B) if keeps else None
 
     def __call__(self, magnitudes: FloatArray, out: FloatArray) -> None:
-        """Estimate the stem's magnitudes; allocates nothing large.
+        """Estimate the stem's magnitudes, whatever the window; allocates nothing large.
 
-        Silence takes no time: its stems are silent whatever the mask.
+        Silence takes no time: its stems are silent whatever the mask. Where the window slides over
+        music, a `stream` takes less time.
 
         Parameters
         ----------
@@ -74,15 +84,52 @@ class Network:
         ValueError
             An array has another shape.
         """
+        self.stream()(magnitudes, out, self.T)
+
+    def stream(self) -> Stream:
+        """Return what runs the network on windows that slide over music (any thread).
+
+        It takes the number of the block too: how often the window has slid by B since there was
+        nothing but silence. What a block has in common with the one before is not computed again.
+        Blocks may be left out. One thread owns what is returned.
+        """
+        return partial(self._run, Kept(self._settling) if self._settling else None)
+
+    def in_order(self, first: int = 1) -> Callable[[FloatArray, FloatArray], None]:
+        """Return a `stream` for blocks that follow each other from number ``first`` on."""
+        run, numbers = self.stream(), count(first)
+        return lambda magnitudes, out: run(magnitudes, out, next(numbers))
+
+    def _run(self, kept: Kept | None, magnitudes: FloatArray, out: FloatArray, block: int) -> None:
         _check_shape("magnitudes", magnitudes, self.T, self.bins)
         _check_shape("out", out, self.B, self.bins)
         if not magnitudes.any():
             out.fill(0)
+            if kept:
+                kept.fall_silent(block)
             return
         with self._is_running:
-            np.copyto(self._source()[0], magnitudes)
+            if kept:
+                kept.follow(magnitudes, block)
+            for rows, view in self._sources:
+                if kept and rows.step > 1:
+                    kept.read(block, rows, view()[0])
+                else:
+                    np.copyto(view()[0], magnitudes[rows.start : rows.stop])
             self._interpreter.invoke()
             np.copyto(out, self._target()[0])
+
+
+def _sources(
+    path: Path, interpreter: Any, bins: int | None
+) -> list[tuple[Rows, Callable[[], FloatArray]]]:
+    """Return what each input is, and a function that gives a view of its memory."""
+    details = interpreter.get_input_details()
+    named = [(Rows.parse(each["name"]), each) for each in details]
+    if not all(rows for rows, _ in named):
+        only = _only(path, "input", details, bins)
+        named = [(Rows(1, 0, int(only["shape"][1])), only)]
+    return [(rows, interpreter.tensor(each["index"])) for rows, each in named if rows]
 
 
 def _load(path: Path, num_threads: int) -> Any:

@@ -7,7 +7,7 @@ from time import monotonic, perf_counter
 
 from stemd.daemon.engine.scheduling import NORMAL, STOP_S, Role, RoleThread
 from stemd.daemon.errors import StemdError
-from stemd.dsp.banks import Bank, Network
+from stemd.dsp.banks import Bank, Network, stream_of
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 4.0, 64.0
 """How long slow networks are without priority before their next trial: the first time, and at
@@ -80,10 +80,11 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self, network: Network) -> None:
+        run = stream_of(network)
         while (bank := self._banks.get()) is not None:
             started = perf_counter()
             try:
-                network(bank.magnitudes, bank.estimates[self._number])
+                run(bank.magnitudes, bank.estimates[self._number], bank.number)
             except Exception as error:  # noqa: BLE001 - whatever it is, the engine must hear of it
                 self.error = error.with_traceback(None)  # which would keep the network
             self.busy_s += perf_counter() - started

@@ -88,7 +88,8 @@ def measure_times(graphs: dict[Choice, Path]) -> dict[Choice, float]:
     out = np.empty((SCHEME.B, SPLEETER.model_bins, CHANNELS), np.float32)
     networks = {choice: Network(path) for choice, path in graphs.items()}
     rivals = {
-        choice.name: clocked(partial(network, window, out)) for choice, network in networks.items()
+        choice.name: clocked(partial(network.in_order(), window, out))
+        for choice, network in networks.items()
     }
     results = in_turns(rivals, ROUNDS)
     int8 = [each.wall for each in results["all (int8)"]]

@@ -106,14 +106,15 @@ def emitted_by(
     """
     B, A = scheme.B, scheme.A
     window = (scheme.T, B, scheme.mirror)
-    networks = [_emitting(graphs.Network(path), B) for path in paths]
+    networks = [_emitting(graphs.Network(path), B, first // B + 1) for path in paths]
     estimates = estimate_blocks(magnitudes_of(spectra), networks, window, B + A, first)
     return at_look_ahead(estimates, B, A, len(spectra))
 
 
-def _emitting(network: graphs.Network, B: int) -> Network:
-    """Make a network that emits B rows write the first B of more; the others stay as they are."""
-    return lambda window, out: network(window, out[:B])
+def _emitting(network: graphs.Network, B: int, block: int) -> Network:
+    """Make a network emit B rows, from a block on; those that it emits besides stay as they are."""
+    run = network.in_order(block)
+    return lambda window, out: run(window, out[:B])
 
 
 def masks_of(estimates: Magnitudes) -> NDArray[np.float32]:

@@ -76,10 +76,15 @@ def estimate(
     skips = []
     for level in range(1, DEPTH + 1):
         name = f"encoder/{level}"
-        x, kernel = read(x, weights, name)
         # Of TensorFlow's three rows and bins of padding, one comes before.
         padded = functional.pad(x, (1, 2, 1, 2))
-        y = functional.conv2d(padded, kernel, weights[f"{name}/bias"], stride=2)
+        parts = []
+        whole = [(0, 0, x.shape[2] // 2)]
+        for first, start, stop in rounding.pieces(level, graph) if graph else whole:
+            part, kernel = read(padded[..., 2 * first : 2 * stop + 3, :], weights, name)
+            y = functional.conv2d(part, kernel, weights[f"{name}/bias"], stride=2)
+            parts.append(y[..., start - first :, :])
+        y = torch.cat(parts, 2)
         skips.append(y)
         if level < DEPTH:
             x = _activated(_normed(y, weights, name), activations.encoder)

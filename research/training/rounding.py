@@ -5,8 +5,9 @@ one for each of its outputs. Which numbers share a scale, and how loud each chan
 is as `streaming` writes it: norms are in the kernels around them, channels as loud as their reader
 weighs them, a transposed convolution is four, one for each parity of row and bin, and of the
 decoder's rows only those count that reach the emitted ones. (The parities of even rows sometimes
-have a scale from one row less there; here all four share theirs.) Gradients pass as if nothing was
-rounded.
+have a scale from one row less there; here all four share theirs.) Rows of the encoder that settle
+together have a scale of their own. Taps that read nothing but padding do not count. Gradients pass
+as if nothing was rounded.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ import torch
 from torch import Tensor
 
 from stemd.tflite_models.graphs.spec import GraphSpec
-from stemd.tflite_models.spleeter.architecture import DEPTH, rows_needed
+from stemd.tflite_models.spleeter.architecture import DEPTH, STRIDE, rows_needed
+from stemd.tflite_models.spleeter.encoder import MOST_SHIFT
 from stemd.tflite_models.spleeter.quantization import form_of
-from stemd.tflite_models.spleeter.streaming import MOST_SHIFT
+from stemd.tflite_models.spleeter.settled import settled_levels
 
 Weights = Mapping[str, Tensor]
 """By the names of `UNet.tensors`; kernels in PyTorch's order of axes."""
 
 TINY = 1e-12
+OF_TWO_ROWS = ("encoder/6", "decoder/1")
+"""In the shortest window, these have two of five taps that do not always read padding."""
+
 PARITIES = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
@@ -51,8 +56,29 @@ def read(x: Tensor, weights: Weights, name: str, spec: GraphSpec) -> tuple[Tenso
         loudness = _as_written(weights, name)[:, None, None]
         by_input = loudness[:, None] if _is_transposed(name) else loudness
         rounded = _rounded(x * loudness, slice(*_rows(name, spec))).div_(loudness)
-        rounded_kernel = _rounded_kernel(kernel / by_input, name).mul_(by_input)
+        used = kernel.clone()
+        if spec.T == STRIDE and name in OF_TWO_ROWS:
+            used[..., (0, 3, 4), :] = 0
+        rounded_kernel = _rounded_kernel(used / by_input, name).mul_(by_input)
     return x + rounded.sub_(x.detach()), kernel + rounded_kernel.sub_(kernel.detach())
+
+
+def pieces(level: int, spec: GraphSpec) -> list[tuple[int, int, int]]:
+    """Return which rows of the encoder are computed together.
+
+    Returns
+    -------
+    list of (first, start, stop)
+        From ``start`` on they are the level's rows; before that, rows that are of another piece, or
+        have left the window, but have the same scale.
+    """
+    settled, rows = settled_levels(spec), spec.T >> level
+    if level > len(settled):
+        return [(0, 0, rows)]
+    kept = settled[level - 1]
+    starts = range(kept.new, kept.new - kept.stop, kept.new - kept.stop)
+    together = [(max(n, 0), max(n, 1), n + kept.stop - kept.new) for n in reversed(starts)]
+    return [(0, 0, 1), *(each for each in together if each[2] > 1), (kept.stop, kept.stop, rows)]
 
 
 def _rounded(x: Tensor, rows: slice) -> Tensor:
@@ -82,11 +108,11 @@ def _largest(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return torch.maximum(x.amax(axes, keepdim=True), -x.amin(axes, keepdim=True))
 
 
-def _rows(name: str, spec: GraphSpec) -> tuple[int, int]:
-    """Return which rows of a layer's input are computed."""
+def _rows(name: str, spec: GraphSpec) -> tuple[int, int | None]:
+    """Return which rows of a layer's input are computed; of the encoder those of a piece."""
     kind, _, number = name.partition("/")
     if kind == "encoder":
-        return 0, spec.T >> (int(number) - 1)
+        return 0, None
     return rows_needed(spec)[0 if kind == "head" else DEPTH + 1 - int(number)]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsp_reference import separate
+from dsp_reference import separate, spectra_of
 from grids import SHORT, THREEFOLD
 from stemd.dsp.banks import Bank, InTurn, Network
 from stemd.dsp.mask_kinds import MaskExtension
@@ -309,6 +309,25 @@ def test_masks_that_are_held_and_let_go_make_no_click(late):
     steady = (2 * np.pi * hz / rate) ** 2 * (0.81 / 0.97)
     assert (bend(set()) < 1.5 * steady).all()
     assert (bend(late) < 1.5 * steady).all()
+
+
+@pytest.mark.parametrize("late", [set(), {3}, {3, 4, 5}])
+def test_a_bank_has_the_number_of_its_block(late):
+    """By which the window has slid since there was silence, also when blocks are left out."""
+    x, seen = music(60), []
+
+    class Noting(Sluggish):
+        def submit(self, bank: Bank) -> None:
+            newest = bank.magnitudes[SCHEME.heard - 1]
+            assert np.abs(newest - loudest[bank.number * SCHEME.B - 1]).max() < 1e-3
+            seen.append(bank.number)
+            super().submit(bank)
+
+    loudest = np.abs(spectra_of(x, SCHEME.grid)[..., : SCHEME.grid.model_bins]).swapaxes(1, 2)
+    stream(separator(SCHEME, Noting(fake_networks(2, SCHEME), late)), x)
+    assert seen[:3] == [1, 2, 3]
+    assert (seen == list(range(1, len(seen) + 1))) == (not late)
+    assert seen == sorted(set(seen))
 
 
 def test_late_block_holds_the_last_masks():

@@ -74,9 +74,9 @@ of_litert = pytest.mark.skipif(
 def test_the_file_does_not_stay_in_memory_beside_the_kernels_copy(tmp_path):
     path = tmp_path / "real.tflite"
     unet, _ = read_weights(Library().find("2stems").paths["vocals"])
-    path.write_bytes(compile_graph(unet, GraphSpec(T=64, B=8, precision="int8"), {}))
+    path.write_bytes(compile_graph(unet, GraphSpec(T=128, B=8, precision="int8"), {}))
     network, out = Network(path), np.empty((8, 1024, 2), np.float32)
-    network(np.ones((64, 1024, 2), np.float32), out)
+    network(np.ones((128, 1024, 2), np.float32), out)
     assert out.any()
     lines = Path("/proc/self/smaps").read_text().split(str(path))[1].splitlines()
     resident = next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))

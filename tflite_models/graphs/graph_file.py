@@ -2,7 +2,8 @@
 
 A graph reads ``magnitudes`` float32 [shape=(1, T, model_bins, CHANNELS)], linear magnitudes of the
 mixture's STFT. It writes float32 [shape=(1, B, model_bins, CHANNELS)]: `stem_magnitudes`, those of
-the stem, or `mask_logits`, of which a softmax over the stems makes the masks.
+the stem, or `mask_logits`, of which a softmax over the stems makes the masks. A graph that keeps
+something from block to block has other inputs: see `graphs.rows`.
 """
 
 from __future__ import annotations

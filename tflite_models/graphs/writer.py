@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from stemd.tflite_models.graphs.flatbuffer import Table, schema, table, write
 
+MAIN = "serving_default"
+"""The signature of a file's first graph, as other programs name it."""
+
 _IDENTIFIER = b"TFL3"
 _SCHEMA_VERSION = 3
 
@@ -34,16 +37,29 @@ class Tensor:
     is_quantized: bool = False
 
 
+@dataclass(frozen=True)
+class _Constant:
+    """What is known of a constant: it is written once, whatever number of graphs reads it."""
+
+    array: NDArray[Any]
+    buffer: int
+    tensor: Tensor
+    graph: int
+
+
 class ModelWriter:
     """Collects operations and constants; `finish` gives the bytes of the file.
 
-    The same calls give the same bytes.
+    The same calls give the same bytes. A constant of the same name and numbers is written once.
     """
 
     def __init__(self, description: str) -> None:
         self._description = description
         self._tensors: list[Table] = []
         self._operators: list[Table] = []
+        self._graphs: list[Table] = []
+        self._signatures: list[Table] = []
+        self._constants: dict[str, _Constant] = {}
         self._codes: dict[tuple[str, int], int] = {}  # by operator and version
         # By convention the first buffer is empty and stands for "computed at run time".
         self._buffers = [table("Buffer")]
@@ -55,7 +71,7 @@ class ModelWriter:
 
     def constant(self, name: str, array: NDArray[Any]) -> Tensor:
         """Add a constant of float32, float16 or int32."""
-        return self._tensor(name, array.shape, array.dtype, self._buffer(array))
+        return self._constant(name, array)
 
     def quantized(self, name: str, array: NDArray[np.int8], scales: NDArray[np.float32]) -> Tensor:
         """Add a constant of int8 that stands for `array * scales`, a scale for each `array[n]`."""
@@ -66,7 +82,7 @@ class ModelWriter:
             quantizedDimension=0,
         )
         self._room += scales.nbytes + 8 * len(scales)
-        return self._tensor(name, array.shape, array.dtype, self._buffer(array), quantization)
+        return self._constant(name, array, quantization)
 
     def op(
         self,
@@ -113,18 +129,44 @@ class ModelWriter:
         self._room += 256
         return output
 
+    def end_graph(
+        self, key: str, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]
+    ) -> None:
+        """End the graph and begin the next one of the file.
+
+        Parameters
+        ----------
+        key : str
+            The name of its signature.
+        inputs, outputs : mapping of str to Tensor
+            Under the names they have in the signature.
+        """
+        self._graphs.append(
+            table(
+                "SubGraph",
+                tensors=self._tensors,
+                inputs=_indices(inputs.values()),
+                outputs=_indices(outputs.values()),
+                operators=self._operators,
+                name="main" if key == MAIN else key,
+            )
+        )
+        self._signatures.append(_signature(key, inputs, outputs, len(self._signatures)))
+        self._tensors, self._operators = [], []
+
     def finish(
         self,
         inputs: Mapping[str, Tensor],
         outputs: Mapping[str, Tensor],
         metadata: Mapping[str, bytes],
+        key: str = MAIN,
     ) -> bytes:
-        """Return the whole file.
+        """End the graph, and return the whole file.
 
         Parameters
         ----------
-        inputs, outputs : mapping of str to Tensor
-            Under the names they have in the file's signature.
+        inputs, outputs, key
+            As for `end_graph`.
         metadata : mapping of str to bytes
             Kept in the file unchanged.
         """
@@ -132,17 +174,31 @@ class ModelWriter:
             table("Metadata", name=name, buffer=self._buffer(np.frombuffer(data, np.uint8)))
             for name, data in metadata.items()
         ]
+        self.end_graph(key, inputs, outputs)
         model = table(
             "Model",
             version=_SCHEMA_VERSION,
             operatorCodes=[_code(*key) for key in self._codes],
-            subgraphs=[self._subgraph(inputs, outputs)],
+            subgraphs=self._graphs,
             description=self._description,
             buffers=self._buffers,
             metadata=kept,
-            signatureDefs=[_signature(inputs, outputs)],
+            signatureDefs=self._signatures,
         )
         return write(model, _IDENTIFIER, self._room)
+
+    def _constant(
+        self, name: str, array: NDArray[Any], quantization: Table | None = None
+    ) -> Tensor:
+        known, graph = self._constants.get(name), len(self._graphs)
+        if known and not np.array_equal(known.array, array):
+            known = None
+        if known and known.graph == graph:
+            return known.tensor
+        buffer = known.buffer if known else self._buffer(array)
+        tensor = self._tensor(name, array.shape, array.dtype, buffer, quantization)
+        self._constants[name] = _Constant(array, buffer, tensor, graph)
+        return tensor
 
     def _tensor(
         self,
@@ -171,16 +227,6 @@ class ModelWriter:
         self._room += 64 + data.nbytes
         return len(self._buffers) - 1
 
-    def _subgraph(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Table:
-        return table(
-            "SubGraph",
-            tensors=self._tensors,
-            inputs=_indices(inputs.values()),
-            outputs=_indices(outputs.values()),
-            operators=self._operators,
-            name="main",
-        )
-
 
 def _indices(tensors: Iterable[Tensor]) -> NDArray[np.int32]:
     return np.array([tensor.index for tensor in tensors], np.int32)
@@ -206,7 +252,9 @@ def _code(operator: str, version: int) -> Table:
     )
 
 
-def _signature(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Table:
+def _signature(
+    key: str, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], graph: int
+) -> Table:
     def named(tensors: Mapping[str, Tensor]) -> list[Table]:
         return [
             table("TensorMap", name=name, tensorIndex=tensor.index)
@@ -217,5 +265,6 @@ def _signature(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> T
         "SignatureDef",
         inputs=named(inputs),
         outputs=named(outputs),
-        signatureKey="serving_default",
+        signatureKey=key,
+        subgraphIndex=graph,
     )

@@ -94,6 +94,6 @@ def rows_needed(spec: GraphSpec) -> list[tuple[int, int]]:
     needed = [(start, stop)]
     for level in range(1, DEPTH + 1):
         start = max(start // 2 - 1, 0)
-        stop = min(-(-stop // 2) + 1, spec.T >> level)
+        stop = min(stop // 2 + 1, spec.T >> level)  # the last row of an odd number is an even one
         needed.append((start, stop))
     return needed

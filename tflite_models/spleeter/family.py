@@ -14,7 +14,7 @@ from stemd.tflite_models.spleeter.releases import NAME, RELEASES, SpleeterReleas
 if TYPE_CHECKING:
     from stemd.tflite_models.spleeter.unet import UNet
 
-COMPILED_VERSION = 6
+COMPILED_VERSION = 7
 """Of what `streaming.compile_graph` writes; see `Family.compiled_version`."""
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from stemd.tflite_models.graphs.spec import Precision
@@ -12,6 +15,7 @@ from stemd.tflite_models.spleeter.architecture import (
     SPLIT_FROM,
     Activation,
 )
+from stemd.tflite_models.spleeter.phases import PARITIES, Phase, joint_phase, phase_of
 from stemd.tflite_models.spleeter.quantization import form_of, quantize
 from stemd.tflite_models.spleeter.unet import Convolution, FloatArray, Norm
 
@@ -19,6 +23,14 @@ SAME, VALID = 0, 1  # members of the schema's Padding
 _NONE, _RELU = 0, 1  # of its ActivationFunctionType
 
 _OPERATORS: dict[Activation, str] = {"leaky_relu": "LEAKY_RELU", "relu": "RELU", "elu": "ELU"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the rows of a tensor are: from ``start`` on, of a level that has ``rows`` of them."""
+
+    start: int
+    rows: int
 
 
 class Layers:
@@ -59,7 +71,7 @@ class Layers:
                 n - dilation * (size - 1)
                 for n, size in zip((rows, bins), layer.kernel.shape[1:3], strict=True)
             )
-        shape = (1, rows // stride, bins // stride, len(layer.bias))
+        shape = (1, -(-rows // stride), -(-bins // stride), len(layer.bias))
         kernel = self._kernel(name, layer.kernel, part)
         y = self.writer.op(
             "CONV_2D",
@@ -94,10 +106,11 @@ class Layers:
     def subpixel(
         self,
         x: Tensor,
+        place: Place,
         layer: Convolution,
         name: str,
         activation: Activation,
-        outside: tuple[int, int],
+        wanted: tuple[int, int],
     ) -> Tensor:
         """Add what `transposed` and the activation do, as convolutions with stride 1.
 
@@ -108,55 +121,60 @@ class Layers:
         Parameters
         ----------
         x : Tensor
-            The rows to double, and those before and after them.
+        place : Place
+            Of its rows.
         layer : Convolution
         name : str
         activation : Activation
-        outside : (int, int)
-            1 where there is none before them, and none after them, else 0.
+        wanted : (int, int)
+            The first row that is read, and the one after the last. What comes out has an even
+            first row, and an even number of them; those that are not read may have any value.
         """
         kernel, outputs = subpixel_kernel(layer.kernel), len(layer.bias)
+        joint = joint_phase(wanted, place.rows)
         if outputs < SPLIT_FROM:
             whole = Convolution(kernel, np.tile(layer.bias, 4))
-            y = self._parity(x, whole, name, activation, outside, (1, 1), "")
+            y = self._phase(x, place, whole, name, activation, joint, 1, "")
         else:
-            phases = [
-                self._parity(
-                    x,
-                    Convolution(part, layer.bias),
-                    name,
-                    activation,
-                    outside,
-                    parity,
-                    "/{}{}".format(*parity),
+            phases = []
+            for (row, column), part in zip(PARITIES, np.split(kernel, 4), strict=True):
+                made, one = phase_of(row, wanted, place.rows), Convolution(part, layer.bias)
+                phase = self._phase(
+                    x, place, one, name, activation, made, column, f"/{row}{column}"
                 )
-                for parity, part in zip(PARITIES, np.split(kernel, 4), strict=True)
-            ]
+                missing = made.start - joint.start, joint.stop - made.stop
+                if any(missing):
+                    phase = self.pad(phase, missing, (0, 0), f"{name}/{row}{column}/filled")
+                phases.append(phase)
             shape = (*phases[0].shape[:3], 4 * outputs)
             y = self.writer.op("CONCATENATION", phases, f"{name}/phases", shape, axis=3)
         _, rows, bins, _ = y.shape
         shape = (1, 2 * rows, 2 * bins, outputs)
         return self.writer.op("DEPTH_TO_SPACE", [y], f"{name}/up", shape, blockSize=2)
 
-    def _parity(
+    def _phase(
         self,
         x: Tensor,
+        place: Place,
         layer: Convolution,
         name: str,
         activation: Activation,
-        outside: tuple[int, int],
-        parity: tuple[int, int],
+        phase: Phase,
+        column: int,
         part: str,
     ) -> Tensor:
-        """Add one of the four. Even rows and bins are not reached by what comes after them."""
-        row, column = parity
-        before, after = outside
-        if not (row or after):
-            x = self.slice_rows(x, 0, x.shape[1] - 1, f"{name}{part}/cut")
-        layer = Convolution(layer.kernel[:, : 2 + row, : 2 + column], layer.bias)
-        widths, padding = ((before, after * row), (1, column)), SAME
-        if widths != ((1, 1), (1, 1)):
-            x, padding = self.pad(x, *widths, f"{name}{part}"), VALID
+        """Add one of the four. Even bins are not reached by what comes after them."""
+        first, last = phase.first, phase.last
+        layer = Convolution(layer.kernel[:, first:last, : 2 + column], layer.bias)
+        # What is not in x is padding, or a row of no use is made of it.
+        begin, end = (row - place.start for row in phase.reads)
+        before, after = max(-begin, 0), max(end - x.shape[1], 0)
+        begin, end = begin + before, end - after
+        if (begin, end) != (0, x.shape[1]):
+            x = self.slice_rows(x, begin, end - begin, f"{name}{part}/cut")
+        padding = SAME
+        if not column or (before, after) != ((last - first - 1) / 2,) * 2:
+            x, padding = self.pad(x, (before, after), (1, column), f"{name}{part}"), VALID
         return self.convolution(x, layer, name, padding=padding, activation=activation, part=part)
 
     def pad(self, x: Tensor, rows: tuple[int, int], bins: tuple[int, int], name: str) -> Tensor:
@@ -195,6 +213,13 @@ class Layers:
         shape = (*x.shape[:3], skip.shape[3] + x.shape[3])
         return self.writer.op("CONCATENATION", [skip, x], name, shape, axis=3)
 
+    def join_rows(self, parts: Sequence[Tensor], name: str) -> Tensor:
+        """Put rows one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        shape = (1, sum(part.shape[1] for part in parts), *parts[0].shape[2:])
+        return self.writer.op("CONCATENATION", parts, name, shape, axis=1)
+
     def slice_rows(self, x: Tensor, first: int, rows: int, name: str) -> Tensor:
         """Keep so many rows from the first on."""
         shape = (1, rows, *x.shape[2:])
@@ -215,10 +240,6 @@ class Layers:
                 return self.writer.op("DEQUANTIZE", [halved], f"{name}/float32", kernel.shape)
             case "int8":
                 return self.writer.quantized(name, *quantize(kernel))
-
-
-PARITIES = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""Of an output's row and bin, in the order in which depth-to-space takes them."""
 
 
 def subpixel_kernel(kernel: FloatArray) -> FloatArray:

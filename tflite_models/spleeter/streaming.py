@@ -10,16 +10,16 @@ the kernels; only one addition per norm remains.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from stemd.tflite_models.graphs.graph_file import INPUT, OUTPUTS, notes
-from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec
-from stemd.tflite_models.graphs.writer import ModelWriter, Tensor
+from stemd.tflite_models.graphs.graph_file import OUTPUTS, notes
+from stemd.tflite_models.graphs.rows import ADVANCE
+from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.graphs.writer import MAIN, ModelWriter, Tensor
 from stemd.tflite_models.spleeter.architecture import (
-    BINS,
     DEPTH,
     HEAD_REACH,
     KEPT_FLOAT,
@@ -27,46 +27,14 @@ from stemd.tflite_models.spleeter.architecture import (
     check_window,
     rows_needed,
 )
+from stemd.tflite_models.spleeter.encoder import Encoder, Strip
 from stemd.tflite_models.spleeter.family import COMPILED_VERSION
-from stemd.tflite_models.spleeter.layers import VALID, Layers
+from stemd.tflite_models.spleeter.layers import VALID, Layers, Place
+from stemd.tflite_models.spleeter.settled import settled_levels
 from stemd.tflite_models.spleeter.unet import Convolution, FloatArray, Norm, UNet
-
-MOST_SHIFT = 32
-"""A norm that shifts a channel by more than so many times its scale is computed by itself: the
-skip, taken before it, could not be computed from what comes after it without losing digits."""
 
 HOMOGENEOUS: tuple[Activation, ...] = ("relu", "leaky_relu")
 """Activations that let a positive factor through: ``f(c · x) = c · f(x)``."""
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Rows ``start`` to ``stop`` of a level that has ``rows`` of them.
-
-    The network's own values there are ``(tensor + shift) * scale``, channel by channel: the
-    layer that reads the strip does the rest of the norms.
-    """
-
-    tensor: Tensor
-    start: int
-    stop: int
-    rows: int
-    shift: FloatArray
-    scale: FloatArray
-
-    def cut(self, layers: Layers, start: int, stop: int, name: str) -> Strip:
-        """Keep the rows from ``start`` to ``stop`` of the level."""
-        if (start, stop) == (self.start, self.stop):
-            return self
-        tensor = layers.slice_rows(self.tensor, start - self.start, stop - start, f"{name}/cut")
-        return replace(self, tensor=tensor, start=start, stop=stop)
-
-    def shifted(self, layers: Layers, name: str) -> Strip:
-        """Add the shift, as must be done before zeros are padded; the scale is for the kernel."""
-        if not self.shift.any():
-            return self
-        tensor = layers.shift(self.tensor, self.shift, name)
-        return replace(self, tensor=tensor, shift=np.zeros_like(self.shift))
 
 
 def compile_graph(
@@ -102,55 +70,30 @@ def compile_graph(
     check_window(spec)
     writer = ModelWriter(f"stemd: {unet.stem}, {spec}, compiled")
     layers = Layers(writer, spec.precision, kept)
-    window = writer.value(INPUT, (1, spec.T, BINS, CHANNELS))
-    bottleneck, *skips = reversed(_encode(layers, unet, window))
     emitted = (spec.first, spec.first + spec.B)
     needed = rows_needed(spec)
-    joined = bottleneck.cut(layers, *needed[DEPTH], "decoder")
+    encoder = Encoder(layers, unet, spec)
+    joined, *skips = reversed(encoder.estimate(needed))
     readers = [*unet.decoder[1:], unet.head]
     for n, (convolution, reader) in enumerate(zip(unet.decoder, readers, strict=True)):
         level, name = DEPTH - n - 1, f"decoder/{n + 1}"
         gain = _readers_gain(reader, len(convolution.bias))
         up = _up(layers, unet, joined, convolution, gain, needed[level], name)
         if skips:
-            up = _join(layers, skips.pop(0).cut(layers, *needed[level], f"{name}/skip"), up, name)
+            up = _join(layers, skips.pop(0), up, name)
         joined = up.shifted(layers, name)
     out = _logits(layers, joined, unet.head, emitted)
     if unet.masks == "sigmoid":
-        out = _masked(layers, out, window, spec)
+        mask = writer.op("LOGISTIC", [out], "mask", out.shape)
+        out = writer.op("MUL", [mask, encoder.emitted()], OUTPUTS["sigmoid"], mask.shape)
     metadata = notes(unet.stem, unet.details(), spec, COMPILED_VERSION, about)
-    return writer.finish({INPUT: window}, {OUTPUTS[unet.masks]: out}, metadata)
-
-
-def _encode(layers: Layers, unet: UNet, window: Tensor) -> list[Strip]:
-    """Write the encoder; return each convolution's outputs, from the highest level down.
-
-    The decoder gets them as they are before the norm, but a convolution whose norm is in its
-    kernel has only what comes after it.
-    """
-    x, outputs = window, []
-    for level, convolution in enumerate(unet.encoder, 1):
-        name, norm = f"encoder/{level}", convolution.norm
-        shift, scale = np.zeros_like(convolution.bias), np.ones_like(convolution.bias)
-        if norm is not None and _can_be_taken_back(norm):
-            convolution = _normed(convolution, norm)  # noqa: PLW2901
-            shift, scale, norm = -norm.shift, np.float32(1) / norm.scale, None
-        tensor = layers.convolution(x, convolution, name, stride=2)
-        outputs.append(Strip(tensor, 0, tensor.shape[1], tensor.shape[1], shift, scale))
-        x = tensor if norm is None else layers.norm(tensor, norm, name)
-        x = layers.activation(x, unet.activations.encoder, name) if level < DEPTH else x
-    return outputs
-
-
-def _can_be_taken_back(norm: Norm) -> bool:
-    scale = np.abs(norm.scale)
-    return bool((scale > 0).all() and (np.abs(norm.shift) <= MOST_SHIFT * scale).all())
-
-
-def _normed(convolution: Convolution, norm: Norm) -> Convolution:
-    """Put the norm that follows a convolution into it."""
-    scaled = convolution.scaled(np.ones(convolution.kernel.shape[3], np.float32), norm.scale)
-    return Convolution(scaled.kernel, scaled.bias + norm.shift)
+    signature = encoder.inputs, {OUTPUTS[unet.masks]: out}
+    if not settled_levels(spec):
+        return writer.finish(*signature, metadata)
+    writer.end_graph(MAIN, *signature)
+    encoder = Encoder(layers, unet, spec)
+    outputs = encoder.advance()
+    return writer.finish(encoder.inputs, outputs, metadata, ADVANCE)
 
 
 def _readers_gain(reader: Convolution, channels: int) -> FloatArray:
@@ -182,17 +125,17 @@ def _up(
     quantization has one scale for all channels, and its error then weighs alike in each. (After
     Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019.)
     """
-    start, stop = wanted[0] // 2, -(-wanted[1] // 2)  # in rows of x, without the halo
-    x = x.cut(layers, max(start - 1, 0), min(stop + 1, x.rows), f"{name}/halo")
-    outside = x.start - (start - 1), (stop + 1) - x.stop
     activation, norm = unet.activations.decoder, convolution.norm or Norm.none(len(gain))
     factor = gain * np.abs(norm.scale)
     sign = np.where(norm.scale < 0, -1, 1).astype(np.float32)
     is_folded = activation in HOMOGENEOUS
     layer = convolution.scaled(x.scale, factor if is_folded else np.ones_like(factor))
-    tensor = layers.subpixel(x.tensor, layer, name, activation, outside)
+    place = Place(x.start, x.rows)
+    tensor = layers.subpixel(x.tensor, place, layer, name, activation, wanted)
     shift, scale = gain * sign * norm.shift, sign / gain
-    up = Strip(tensor, 2 * start, 2 * stop, 2 * x.rows, shift, scale).cut(layers, *wanted, name)
+    start = wanted[0] // 2 * 2
+    up = Strip(tensor, start, start + tensor.shape[1], 2 * x.rows, shift, scale)
+    up = up.cut(layers, *wanted, name)
     return up if is_folded else replace(up, tensor=layers.scale(up.tensor, factor, name))
 
 
@@ -202,13 +145,6 @@ def _join(layers: Layers, skip: Strip, up: Strip, name: str) -> Strip:
         np.concatenate(parts) for parts in ((skip.shift, up.shift), (skip.scale, up.scale))
     )
     return replace(up, tensor=tensor, shift=shift, scale=scale)
-
-
-def _masked(layers: Layers, logits: Tensor, window: Tensor, spec: GraphSpec) -> Tensor:
-    """Add the mask, and the window's emitted rows times it."""
-    mask = layers.writer.op("LOGISTIC", [logits], "mask", logits.shape)
-    heard = window if spec.B == spec.T else layers.slice_rows(window, spec.first, spec.B, "heard")
-    return layers.writer.op("MUL", [mask, heard], OUTPUTS["sigmoid"], mask.shape)
 
 
 def _logits(layers: Layers, x: Strip, head: Convolution, emitted: tuple[int, int]) -> Tensor:

@@ -61,6 +61,35 @@ def test_each_network_fills_its_own_estimates(pool, kind):
         np.testing.assert_array_equal(filled.magnitudes, heard)
 
 
+class Sliding:
+    """A network that notes the streams that it is asked for, and their blocks."""
+
+    def __init__(self) -> None:
+        self.streams: list[list[int]] = []
+
+    def __call__(self, window, out):
+        pytest.fail("it was run on a window of its own")
+
+    def stream(self):
+        numbers: list[int] = []
+        self.streams.append(numbers)
+        return lambda window, out, number: numbers.append(number)
+
+
+@pytest.mark.parametrize("kind", ["in turn", "pool"])
+def test_each_pool_begins_a_stream_of_each_network(pool, kind):
+    networks = {stem: Sliding() for stem in NETWORKS}
+    for _ in range(2):
+        begun = InTurn(list(networks.values())) if kind == "in turn" else pool(networks)
+        for number in (1, 2, 5):
+            filled = bank(0)
+            filled.number = number
+            begun.submit(filled)
+            assert begun.collect(filled)
+    for network in networks.values():
+        assert network.streams == [[1, 2, 5], [1, 2, 5]]
+
+
 def test_collect_gives_up_when_patience_ends_and_may_ask_again(pool):
     go = threading.Event()
     blocked = pool(

@@ -64,10 +64,12 @@ def test_blocks_before_those_asked_for_are_left_out():
 def test_a_network_that_emits_less_fills_the_first_rows():
     out = np.zeros((12, 3, 2), np.float32)
 
-    def network(window: np.ndarray, out: np.ndarray) -> None:
-        out[:] = len(out)
+    class Network:
+        def in_order(self, first):
+            assert first == 7
+            return lambda window, out: out.fill(len(out))
 
-    sliding._emitting(network, 4)(out, out)
+    sliding._emitting(Network(), 4, 7)(out, out)
     np.testing.assert_array_equal(out[:, 0, 0], [4] * 4 + [0] * 8)
 
 
