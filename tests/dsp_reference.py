@@ -1,10 +1,16 @@
 """The same separation written plainly, over the whole song at once, to compare with."""
 
 import numpy as np
-from scipy.signal import get_window
 
 from stemd.dsp.masks import EPSILON
 from stemd.dsp.scheme import Grid, Scheme
+
+
+def hann(n_fft: int) -> np.ndarray:
+    """SciPy's periodic window."""
+    from scipy.signal import get_window  # it takes a second
+
+    return get_window("hann", n_fft)
 
 
 def spectra_of(x: np.ndarray, grid: Grid) -> np.ndarray:
@@ -12,14 +18,14 @@ def spectra_of(x: np.ndarray, grid: Grid) -> np.ndarray:
     padded = np.pad(x.astype(np.float64), ((0, 0), (grid.n_fft - grid.hop_length, 0)))
     starts = range(0, x.shape[1], grid.hop_length)
     frames = np.stack([padded[:, s : s + grid.n_fft] for s in starts])
-    return np.fft.rfft(frames * get_window("hann", grid.n_fft))
+    return np.fft.rfft(frames * hann(grid.n_fft))
 
 
 def overlap_add(spectra: np.ndarray, grid: Grid) -> np.ndarray:
     """Inverse of `spectra_of`, aligned with its input."""
     count, channels, _ = spectra.shape
     hop, n_fft = grid.hop_length, grid.n_fft
-    window = get_window("hann", n_fft)
+    window = hann(n_fft)
     total = np.square(window).reshape(-1, hop).sum(axis=0)[0]  # the same in every place
     out = np.zeros((channels, (count - 1) * hop + n_fft))
     for k, frame in enumerate(np.fft.irfft(spectra, n_fft) * window / total):

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-from scipy.signal import correlate
 
 RATE = 8_000
 """Both are compared at this rate, at which fractions of a frame do not matter."""
@@ -47,6 +46,8 @@ def gains(piece: np.ndarray, played: dict[str, np.ndarray]) -> tuple[np.ndarray,
 
 def likeness(stem: np.ndarray, piece: np.ndarray) -> int:
     """Return the frame of a stem from which on it is most like a piece."""
+    from scipy.signal import correlate  # it takes a second
+
     energy = correlate(stem**2, np.ones(len(piece)), "valid", "fft")
     return int(np.argmax(correlate(stem, piece, "valid", "fft") / np.sqrt(energy.clip(1e-3))))
 

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
 from benchmarks.report import markdown_table
 from research.material import words
@@ -191,6 +190,8 @@ def _panned(voice: NDArray[np.float32], pan: float) -> Waveform:
 
 def _in_room(dry: Waveform) -> Waveform:
     """Add the answer of a room, another one for each channel."""
+    from scipy.signal import fftconvolve  # it takes a second
+
     wet = fftconvolve(dry, _room(), axes=1)[:, : dry.shape[1]].astype(np.float32)
     level = _rms(dry) / _rms(wet) * np.float32(10 ** (REVERBERATION_DB / 20))
     return np.asarray(dry + wet * level, np.float32)

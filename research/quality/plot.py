@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Point: TypeAlias = tuple[str, str, float | None, float]
 """Name ("" between the presets), precision, delay in s (None: offline), SDR in dB."""
@@ -25,6 +24,9 @@ def draw(path: Path, points: Mapping[str, Mapping[str, Sequence[Point]]]) -> Non
         Of the PNG.
     points : mapping of set to mapping of measure to points
     """
+    from matplotlib.figure import Figure  # they take a second
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     panels = figure.subplots(1, len(points), squeeze=False)[0]
     for axes, (name, measures) in zip(panels, points.items(), strict=True):
@@ -45,7 +47,7 @@ def draw(path: Path, points: Mapping[str, Mapping[str, Sequence[Point]]]) -> Non
     figure.savefig(path, dpi=90)
 
 
-def _curve(axes: Axes, points: Sequence[Point], label: str, colour: str) -> None:
+def _curve(axes: "Axes", points: Sequence[Point], label: str, colour: str) -> None:
     full = points[0][1]
     precisions = list(dict.fromkeys(precision for _, precision, _, _ in points))
     axes.axhline(points[0][3], color=colour, linestyle="--", linewidth=1, label=f"{label}, offline")
@@ -56,7 +58,7 @@ def _curve(axes: Axes, points: Sequence[Point], label: str, colour: str) -> None
             axes.plot(*zip(*live, strict=True), marker, color=colour, label=label + note, ms=4)
 
 
-def _name_presets(axes: Axes, points: Sequence[Point]) -> None:
+def _name_presets(axes: "Axes", points: Sequence[Point]) -> None:
     shown = next((precision for _, precision, delay, _ in points if delay), None)
     for name, precision, delay, sdr in points:
         if name and delay and precision == shown:

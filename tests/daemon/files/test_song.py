@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from scipy.signal import correlate
 
 from songs import CBR, KINDS, SAMPLERATE, SECONDS, Maker, frames_by_ffmpeg, run_ffmpeg
 from stemd.daemon.errors import AudioFileError
@@ -44,6 +43,8 @@ def level_db(x: np.ndarray) -> float:
 
 def lag(x: np.ndarray, y: np.ndarray) -> int:
     """By how many frames a piece of a song is later than in another."""
+    from scipy.signal import correlate  # it takes a second
+
     return int(np.argmax(correlate(y, x, method="fft"))) - (len(x) - 1)
 
 

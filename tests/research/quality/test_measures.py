@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy.signal import lfilter
 
 from research.quality.measures import (
     bss_sdr_db,
@@ -35,6 +34,8 @@ def test_bss_sdr_is_the_level_of_foreign_noise(level_db):
 
 
 def test_bss_sdr_forgives_a_filter_and_plain_sdr_does_not():
+    from scipy.signal import lfilter  # it takes a second
+
     filtered = lfilter([0.5, 0.3, -0.2], [1], noise(0)).astype(np.float32)
     assert bss_sdr_db(noise(0), filtered) > 40
     assert sdr_db(noise(0), filtered) < 5
