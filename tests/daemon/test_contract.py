@@ -39,7 +39,7 @@ GRAPHS = [
 
 AT_44_100 = [graph for graph in GRAPHS if graph[1] == 44_100 and graph[2] > 1]
 
-FRAMES, SOME = 60_000, 20_000
+FRAMES, SOME = 60_000, 12_000
 """What is played; some of it suffices where each frame is a cycle in Python."""
 
 NETWORKS = low_and_high(SCHEME)

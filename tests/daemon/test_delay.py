@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -14,13 +15,18 @@ from stemd.daemon.ports import MIX
 from stemd.daemon.presets import PRESETS
 
 RATES = (22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
+OTHERS = [rate for rate in RATES if rate not in (44_100, 48_000)]
 
 PERIODS = (16, 1000, MAX_PERIOD)
 
+LIVE = ("balanced", "live")
 NAMED = [preset for preset in PRESETS if preset != "auto"]
-GRID = [("jackd", rate, 1024, preset) for rate in RATES for preset in NAMED]
-GRID += [("pipewire", rate, 1024, preset) for rate in RATES[2:] for preset in ("balanced", "live")]
-GRID += [("jackd", 48_000, period, preset) for period in PERIODS for preset in ("balanced", "live")]
+GRID = [("jackd", rate, 1024, preset) for rate in (44_100, 48_000) for preset in NAMED]
+GRID += [("jackd", rate, 1024, preset) for rate, preset in zip(OTHERS, cycle(NAMED), strict=False)]
+GRID += [
+    ("pipewire", rate, 1024, preset) for rate, preset in zip(RATES[2:], cycle(LIVE), strict=False)
+]
+GRID += [("jackd", 48_000, period, preset) for period in PERIODS for preset in LIVE]
 
 
 def impulse(frames: int) -> np.ndarray:

@@ -32,9 +32,14 @@ ON_OTHER_GRIDS = [
 ]
 
 
-def name_of(scheme: Scheme) -> str:
-    """A scheme, and its grid's hop."""
-    return f"{scheme} hop={scheme.grid.hop_length}"
+def name_of(value: Scheme | int) -> str:
+    """A scheme, and its grid's hop; or a number of stems."""
+    return f"{value} hop={value.grid.hop_length}" if isinstance(value, Scheme) else str(value)
+
+
+def numbered(schemes: Sequence[Scheme]) -> list[tuple[int, Scheme]]:
+    """Schemes with two stems and with four, in turn."""
+    return list(zip(cycle((2, 4)), schemes, strict=False))
 
 
 def fake_networks(stems: int, scheme: Scheme) -> list[Network]:
@@ -77,8 +82,7 @@ def music(hops: int, hop_length: int = HOP_LENGTH) -> np.ndarray:
     return (loudness * rng.standard_normal((2, hops * hop_length))).astype(np.float32)
 
 
-@pytest.mark.parametrize("scheme", [*SCHEMES, *ON_OTHER_GRIDS], ids=name_of)
-@pytest.mark.parametrize("stems", [2, 4])
+@pytest.mark.parametrize(("stems", "scheme"), numbered([*SCHEMES, *ON_OTHER_GRIDS]), ids=name_of)
 def test_stream_is_the_plain_computation_delayed(scheme, stems):
     x = music(3 * scheme.B + scheme.A + 70, scheme.grid.hop_length)
     networks = fake_networks(stems, scheme)
@@ -113,8 +117,7 @@ def test_stems_sum_to_the_mixture_within_100_db():
     assert 10 * np.log10((error**2).sum() / (x**2).sum()) < -100
 
 
-@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
-@pytest.mark.parametrize("stems", [2, 4])
+@pytest.mark.parametrize(("stems", "scheme"), numbered(SCHEMES), ids=str)
 def test_the_residual_is_what_the_other_stems_leave(scheme, stems):
     """The same as with a network that hears the others."""
 
