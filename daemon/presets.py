@@ -11,7 +11,7 @@ PresetName: TypeAlias = Literal["seed", "studio", "balanced", "live", "auto"]
 """The names that the configuration accepts: those of `PRESETS`."""
 
 LONG_T = 128
-"""Spectra of the longer window: at the same delay most songs lose less, for 1.6 times the work."""
+"""Spectra of the longer window: at the same delay most songs lose less, for 1.5 times the work."""
 
 SHORTEST_WINDOWS: dict[str, tuple[Scheme, ...]] = {
     "seed": (Scheme(T=128, B=128, A=0),),
