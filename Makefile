@@ -39,6 +39,7 @@
 #   make experiments  which schemes lose least at a short delay, into research/delay.md
 #   make precision    which layers tolerate 8 bits, into research/delay.md
 #   make train        train the bundled four stems; hours, resumes where it was; into models.md and research/training.md
+#   make light        teach networks with half the filters; days, resumes where it was; see research/light.md
 #   make ceiling      how far they are from the best masks, into research/training.md
 #   make floods       whether floods of messages make anything late, into research/endurance.md; two minutes
 #   make recording    whether a recording of ten minutes is what left the ports, into research/endurance.md
@@ -63,7 +64,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality masks presets experiments precision speed block soak floods device recording xruns periods wheels offline deb deb-test network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach ceiling training-test man rooms clean
+.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality masks presets experiments precision speed block soak floods device recording xruns periods wheels offline deb deb-test network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach light ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -237,6 +238,9 @@ train: $(TRAINING)/done
 
 teach: $(TRAINING)/done
 	$(LEARN) -m research.training.experiments $(ARGS)
+
+light: $(TRAINING)/done
+	$(LEARN) -m research.training.light_sets $(ARGS)
 
 ceiling: $(TRAINING)/done
 	$(LEARN) -m research.training.ceiling $(ARGS)

@@ -4,12 +4,12 @@ from typing import Any
 
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.family import Family, Release
-from stemd.tflite_models.spleeter.family import SPLEETER
+from stemd.tflite_models.spleeter.family import SPLEETER, SPLEETER_LIGHT
 
 DEFAULT_FAMILY = SPLEETER.name
 """The family of sets whose manifest names none."""
 
-FAMILIES: dict[str, Family[Any, Any]] = {each.name: each for each in (SPLEETER,)}
+FAMILIES: dict[str, Family[Any, Any]] = {each.name: each for each in (SPLEETER, SPLEETER_LIGHT)}
 """Each family, by its name. Add another one here."""
 
 

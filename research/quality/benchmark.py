@@ -182,7 +182,7 @@ def _arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     for option, known in _choices().items():
         wanted = getattr(chosen, option)
-        names = wanted.split(",") if wanted else list(known)
+        names = wanted.split(",") if wanted else list(SETS if option == "sets" else known)
         setattr(chosen, option, names)
         for name in names:
             if name not in known:
@@ -194,7 +194,7 @@ def _choices() -> Mapping[str, Sequence[str]]:
     return {
         "half": get_args(Half),
         "kinds": get_args(Kind),
-        "sets": SETS,
+        "sets": Library().names,
         "schemes": tuple(SCHEMES),
         "precisions": get_args(StreamingPrecision),
     }

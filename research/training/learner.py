@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from torch import Tensor
 
 from research.training import checkpoints
 from research.training.errors import TrainingError
-from research.training.mixing import Batch
 from research.training.network import estimate, weights_of
 from research.training.rounding import Weights
 from research.training.windows import Window
@@ -39,6 +38,8 @@ THREADS = 2
 WARM_UP = 200
 """Steps until the rate of learning is at its highest."""
 
+
+Given = TypeVar("Given")
 
 WINDOWS = (
     (Window(64), 4),
@@ -105,6 +106,8 @@ class Learner:
         The stems whose networks learn.
     lesson : mapping of str to str
         What else determines the run, by what it is called.
+    threads : int
+        As many as parts of a batch.
 
     Attributes
     ----------
@@ -128,6 +131,7 @@ class Learner:
         networks: Mapping[str, UNet],
         learning: Sequence[str],
         lesson: Mapping[str, str],
+        threads: int = THREADS,
     ) -> None:
         self.folder, self.settings = folder, settings
         self._about = {"networks": digest_of_networks(networks), **lesson}
@@ -142,7 +146,7 @@ class Learner:
         self.step = 0
         self.curve: list[dict[str, Any]] = []
         self._optimizer = torch.optim.Adam(_all(self.weights), settings.rate, fused=True)
-        self._threads = ThreadPoolExecutor(THREADS)
+        self._parts, self._threads = threads, ThreadPoolExecutor(threads)
         if (folder / CHECKPOINT).exists():
             self._resume()
 
@@ -169,7 +173,7 @@ class Learner:
         TrainingError
             The gradient is not finite; nothing has changed.
         """
-        halves = magnitudes.chunk(THREADS)
+        halves = magnitudes.chunk(self._parts)
         weights = [_own_leaves(self.weights) for _ in halves]
         jobs = {
             (stem, n): self._threads.submit(self._estimate, each, half, graph, stem in self.weights)
@@ -294,8 +298,8 @@ class Learner:
 
 def run(
     learner: Learner,
-    batches: Iterable[Batch],
-    learn: Callable[[Batch], float],
+    batches: Iterable[Given],
+    learn: Callable[[Given], float],
     measure: Callable[[], dict[str, Any]],
     every: int,
     say: Callable[[str], None],
@@ -305,7 +309,7 @@ def run(
     Parameters
     ----------
     learner : Learner
-    batches : iterable of Batch
+    batches : iterable
     learn : callable
         Takes a step with a batch, and gives the loss.
     measure : callable

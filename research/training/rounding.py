@@ -3,11 +3,10 @@
 The interpreter rounds what a convolution reads to one scale for the whole tensor, and the kernel to
 one for each of its outputs. Which numbers share a scale, and how loud each channel is among them,
 is as `streaming` writes it: norms are in the kernels around them, channels as loud as their reader
-weighs them, a transposed convolution is four, one for each parity of row and bin, and of the
-decoder's rows only those count that reach the emitted ones. (The parities of even rows sometimes
-have a scale from one row less there; here all four share theirs.) Rows of the encoder that settle
-together have a scale of their own. Taps that read nothing but padding do not count. Gradients pass
-as if nothing was rounded.
+weighs them, and a transposed convolution is four, one for each parity of row and bin. (The parities
+of even rows sometimes have a scale from one row less there; here all four share theirs.) Rows of
+the encoder that settle together have a scale of their own. Taps that read nothing but padding do
+not count. Gradients pass as if nothing was rounded.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from stemd.tflite_models.graphs.spec import GraphSpec
-from stemd.tflite_models.spleeter.architecture import DEPTH, STRIDE, rows_needed
+from stemd.tflite_models.spleeter.architecture import DEPTH, STRIDE
 from stemd.tflite_models.spleeter.encoder import MOST_SHIFT
 from stemd.tflite_models.spleeter.quantization import form_of
 from stemd.tflite_models.spleeter.settled import settled_levels
@@ -39,6 +38,7 @@ def read(x: Tensor, weights: Weights, name: str, spec: GraphSpec) -> tuple[Tenso
     Parameters
     ----------
     x : float32 [shape=(batch, channels, spectra, bins)]
+        The rows that the graph has.
     weights : Weights
     name : str
         Of the layer, as encoder/1, decoder/6 or head.
@@ -55,7 +55,7 @@ def read(x: Tensor, weights: Weights, name: str, spec: GraphSpec) -> tuple[Tenso
     with torch.no_grad():
         loudness = _as_written(weights, name)[:, None, None]
         by_input = loudness[:, None] if _is_transposed(name) else loudness
-        rounded = _rounded(x * loudness, slice(*_rows(name, spec))).div_(loudness)
+        rounded = _rounded(x * loudness).div_(loudness)
         used = kernel.clone()
         if spec.T == STRIDE and name in OF_TWO_ROWS:
             used[..., (0, 3, 4), :] = 0
@@ -63,29 +63,29 @@ def read(x: Tensor, weights: Weights, name: str, spec: GraphSpec) -> tuple[Tenso
     return x + rounded.sub_(x.detach()), kernel + rounded_kernel.sub_(kernel.detach())
 
 
-def pieces(level: int, spec: GraphSpec) -> list[tuple[int, int, int]]:
-    """Return which rows of the encoder are computed together.
+def pieces(name: str, weights: Weights, spec: GraphSpec) -> list[tuple[int, int, int]]:
+    """Return which rows of a layer of the encoder are rounded together.
 
     Returns
     -------
     list of (first, start, stop)
         From ``start`` on they are the level's rows; before that, rows that are of another piece, or
-        have left the window, but have the same scale.
+        have left the window, but have the same scale. Empty if all are, or nothing is rounded.
     """
-    settled, rows = settled_levels(spec), spec.T >> level
-    if level > len(settled):
-        return [(0, 0, rows)]
-    kept = settled[level - 1]
+    level, settled = int(name[-1]), settled_levels(spec)
+    kernel = weights[f"{name}/kernel"].detach().numpy()
+    if level > len(settled) or form_of(spec.precision, name, kernel) != "int8":
+        return []
+    kept, rows = settled[level - 1], spec.T >> level
     starts = range(kept.new, kept.new - kept.stop, kept.new - kept.stop)
     together = [(max(n, 0), max(n, 1), n + kept.stop - kept.new) for n in reversed(starts)]
     return [(0, 0, 1), *(each for each in together if each[2] > 1), (kept.stop, kept.stop, rows)]
 
 
-def _rounded(x: Tensor, rows: slice) -> Tensor:
+def _rounded(x: Tensor) -> Tensor:
     """Round in place to 255 steps from the smallest to the largest, one of which is 0."""
-    needed = x[..., rows, :]
-    low = needed.amin((1, 2, 3), keepdim=True).clamp_max(0)
-    high = needed.amax((1, 2, 3), keepdim=True).clamp_min(0)
+    low = x.amin((1, 2, 3), keepdim=True).clamp_max(0)
+    high = x.amax((1, 2, 3), keepdim=True).clamp_min(0)
     step = ((high - low) / 255).clamp_min(TINY)
     zero = torch.round(-low / step)
     return x.div_(step).round_().clamp_(-zero, 255 - zero).mul_(step)
@@ -106,14 +106,6 @@ def _rounded_kernel(kernel: Tensor, name: str) -> Tensor:
 
 def _largest(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return torch.maximum(x.amax(axes, keepdim=True), -x.amin(axes, keepdim=True))
-
-
-def _rows(name: str, spec: GraphSpec) -> tuple[int, int | None]:
-    """Return which rows of a layer's input are computed; of the encoder those of a piece."""
-    kind, _, number = name.partition("/")
-    if kind == "encoder":
-        return 0, None
-    return rows_needed(spec)[0 if kind == "head" else DEPTH + 1 - int(number)]
 
 
 def _is_transposed(name: str) -> bool:

@@ -16,6 +16,9 @@ Activation = Literal["leaky_relu", "relu", "elu"]
 LEAKY_SLOPE = 0.2
 BINS = 1024
 FILTERS = (16, 32, 64, 128, 256, 512)
+"""Channels after each convolution of the encoder, in the official networks, …"""
+LIGHT_FILTERS = (8, 16, 32, 64, 128, 256)
+"""… and in light ones: a quarter of the weights, and of the work."""
 DEPTH = len(FILTERS)
 STRIDE = 2**DEPTH
 """The window is a multiple of so many spectra: each convolution of the encoder halves it."""

@@ -10,6 +10,7 @@ from stemd.tflite_models.graphs.spec import CHANNELS, GraphSpec
 from stemd.tflite_models.spleeter.architecture import (
     BINS,
     DEPTH,
+    FILTERS,
     KEPT_FLOAT,
     SPLIT_FROM,
     STRIDE,
@@ -20,13 +21,13 @@ from stemd.tflite_models.spleeter.phases import PARITIES, joint_phase, phase_of
 from stemd.tflite_models.spleeter.settled import Settled, settled_levels
 
 WEIGHTS, WEIGHTS_FP32 = 10e6, 39e6
-"""Bytes of a network's weights: with kernels of 8 bits, and of float32."""
+"""Bytes of an official network's weights: with kernels of 8 bits, and of float32."""
 
 LESS, LESS_FP32 = 4e6, 15e6
 """What the shortest window does not need of them: taps that read nothing but padding."""
 
-MEMORY_MB, MEMORY_MB_FP32 = 20, 50
-"""The most memory that a network needs."""
+MEMORY_MB, MEMORY_MB_FP32 = 10, 11
+"""The most memory that a network needs besides its weights."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,18 @@ class _Layer:
     values: int
 
 
-def cost_of(spec: GraphSpec) -> Cost:
+def cost_of(spec: GraphSpec, filters: tuple[int, ...]) -> Cost:
     """Return what one run costs.
 
     The multiplications are exact. The activations are those of the two-stem networks, within 5 %.
+
+    Parameters
+    ----------
+    spec : GraphSpec
+    filters : tuple of int
+        Channels after each convolution of the encoder.
     """
-    layers = list(_layers(spec))
+    layers = list(_layers(spec, filters))
     macs = sum(each.macs for each in layers)
     match spec.precision:
         case "int8":
@@ -62,19 +69,25 @@ def cost_of(spec: GraphSpec) -> Cost:
         case _:
             in_float = macs
     is_quantized = in_float < macs
+    share = _kernels(filters) / _kernels(FILTERS)
     weights, less = (WEIGHTS, LESS) if is_quantized else (WEIGHTS_FP32, LESS_FP32)
     return Cost(
         macs_int8=macs - in_float,
         macs_float=in_float,
-        weights=weights - less if spec.T == STRIDE else weights,
+        weights=share * (weights - less if spec.T == STRIDE else weights),
         activations=4 * sum(each.values for each in layers),
-        memory_mb=MEMORY_MB if is_quantized else MEMORY_MB_FP32,
+        memory_mb=(MEMORY_MB if is_quantized else MEMORY_MB_FP32) + share * weights / 1e6,
     )
 
 
-def _layers(spec: GraphSpec) -> Iterator[_Layer]:
+def _kernels(filters: tuple[int, ...]) -> int:
+    """Return how many numbers there are in the kernels of a network, nearly."""
+    return sum(inputs * outputs for _, inputs, outputs in widths(filters))
+
+
+def _layers(spec: GraphSpec, filters: tuple[int, ...]) -> Iterator[_Layer]:
     needed, settled = rows_needed(spec), settled_levels(spec)
-    for name, inputs, outputs in widths():
+    for name, inputs, outputs in widths(filters):
         side, number = name.split("/")
         level = int(number) if side == "encoder" else DEPTH - int(number)
         if side == "decoder":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemd.tflite_models.family import Cost, Family, Sizes
 from stemd.tflite_models.graphs.spec import GraphSpec
-from stemd.tflite_models.spleeter.architecture import BINS, STRIDE
+from stemd.tflite_models.spleeter.architecture import BINS, FILTERS, LIGHT_FILTERS, STRIDE
 from stemd.tflite_models.spleeter.releases import NAME, RELEASES, SpleeterRelease
 
 if TYPE_CHECKING:
@@ -19,14 +19,25 @@ COMPILED_VERSION = 7
 
 
 class Spleeter(Family[SpleeterRelease, "UNet"]):
-    """Deezer's networks, and those that are trained from them."""
+    """Deezer's networks, and those that are trained from them.
 
-    name = NAME
+    Parameters
+    ----------
+    name : str
+    filters : tuple of int
+        Channels after each convolution of the encoder.
+    releases : mapping of str to SpleeterRelease
+    """
+
     sizes = Sizes(n_fft=4096, hop_length=1024, model_bins=BINS, stride=STRIDE)
     window = 128
     precisions = ("fp32", "mixed", "int8")
     compiled_version = COMPILED_VERSION
-    releases = RELEASES
+
+    def __init__(
+        self, name: str, filters: tuple[int, ...], releases: Mapping[str, SpleeterRelease]
+    ) -> None:
+        self.name, self.releases, self._filters = name, releases, filters
 
     def read(
         self, release: SpleeterRelease, folder: Path, origin: str | None = None
@@ -60,7 +71,9 @@ class Spleeter(Family[SpleeterRelease, "UNet"]):
         """See `Family.cost`."""
         from stemd.tflite_models.spleeter.cost import cost_of
 
-        return cost_of(spec)
+        return cost_of(spec, self._filters)
 
 
-SPLEETER = Spleeter()
+SPLEETER = Spleeter(NAME, FILTERS, RELEASES)
+SPLEETER_LIGHT = Spleeter("spleeter-light", LIGHT_FILTERS, {})
+"""Half the filters in every layer; taught by the others."""

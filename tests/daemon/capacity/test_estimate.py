@@ -6,6 +6,7 @@ from itertools import chain
 import pytest
 
 import known_sets
+import tiny_model as tiny
 from counting import count
 from known_sets import TWO
 from stemd.daemon.capacity import estimate, processor, profiles
@@ -29,6 +30,12 @@ from stemd.daemon.presets import PRESETS, SHORTEST_WINDOWS
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.graphs.spec import GraphSpec
+from stemd.tflite_models.spleeter.architecture import LIGHT_FILTERS, Architecture
+from stemd.tflite_models.spleeter.checkpoint import Checkpoint
+from stemd.tflite_models.spleeter.family import SPLEETER, SPLEETER_LIGHT
+from stemd.tflite_models.spleeter.reader import read_weights
+from stemd.tflite_models.spleeter.unet import UNet
+from stemd.tflite_models.spleeter.variables import read_unet
 from stemd.tflite_models.store.library import Library
 
 ZERO, THREE, FOUR, FIVE = BOARDS
@@ -45,23 +52,48 @@ def _litert(monkeypatch):
 BY_HAND = (Scheme(T=64, B=64, A=0), Scheme(T=192, B=5, A=60), Scheme(T=128, B=32, A=9, mirror=20))
 
 
+@pytest.fixture(scope="module")
+def light(tmp_path_factory) -> UNet:
+    """Networks with half the filters, and random weights."""
+    folder = tmp_path_factory.mktemp("light")
+    checkpoint = Checkpoint(tiny.write_checkpoint(folder, tiny.variables(1, filters=LIGHT_FILTERS)))
+    return read_unet(
+        checkpoint, Architecture(("vocals",), tiny.OFFICIAL_2, LIGHT_FILTERS), "vocals"
+    )
+
+
+@pytest.mark.parametrize("family", [SPLEETER, SPLEETER_LIGHT], ids=lambda family: family.name)
 @pytest.mark.parametrize(
     "scheme", [*PRESETS["auto"][:: len(PRESETS["auto"]) - 1], *BY_HAND], ids=str
 )
-def test_the_cost_is_what_the_graphs_have(scheme):
-    networks, counts = Library().find("2stems"), {}
+def test_the_cost_is_what_the_graphs_have(scheme, family, light):
+    vocals = (
+        light
+        if family is SPLEETER_LIGHT
+        else read_weights(Library().find(TWO.name).paths["vocals"])[0]
+    )
+    counts = {}
     for precision in ("int8", "mixed", "fp32"):
         spec = GraphSpec(**scheme.numbers, precision=precision)
-        _, graph = next(networks.write_graphs(spec))
-        counts[precision] = count(graph)
+        counts[precision] = count(family.compile(vocals, spec, {}))
     int8, mixed, fp32 = counts["int8"], counts["mixed"], counts["fp32"]
     assert int8.macs_float == 0
     assert int8.macs == mixed.macs == fp32.macs
     for name, counted in counts.items():
-        cost = Work(scheme, TWO, name).cost
+        cost = Work(scheme, replace(TWO, family=family.name), name).cost
         assert (cost.macs_int8, cost.macs_float) == (counted.macs_int8, counted.macs_float)
         assert cost.activations == pytest.approx(counted.bytes_activations, rel=0.05)
-        assert cost.weights == round(counted.bytes_weights, -6)
+        assert cost.weights == pytest.approx(counted.bytes_weights, rel=0.1)
+
+
+def test_light_networks_take_a_quarter_of_the_work():
+    for scheme in PRESETS["auto"]:
+        full, light = (
+            Work(scheme, replace(TWO, family=family.name), "mixed").cost
+            for family in (SPLEETER, SPLEETER_LIGHT)
+        )
+        assert light.macs < 0.28 * full.macs
+        assert light.weights < 0.26 * full.weights
 
 
 BALANCED = Work(Scheme(T=64, B=4, A=8), TWO, "int8")

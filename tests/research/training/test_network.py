@@ -51,6 +51,19 @@ def test_estimates_are_those_of_the_graph(unet, tmp_path):
     np.testing.assert_allclose(y[0].permute(1, 2, 0).numpy(), expected, atol=5e-5)
 
 
+@pytest.mark.parametrize(
+    "spec", [GraphSpec(T=128, B=2, A=1, mirror=8), GraphSpec(T=64, B=40, A=24)], ids=str
+)
+def test_only_the_rows_that_count_are_computed(unet, spec):
+    x = torch.rand(2, CHANNELS, spec.T, MODEL_BINS)
+    weights, emitted = weights_of(unet), slice(spec.first, spec.first + spec.B)
+    with torch.no_grad():
+        whole, part = (estimate(weights, unet.activations, x, each) for each in (None, spec))
+    np.testing.assert_allclose(part[:, :, emitted], whole[:, :, emitted], atol=1e-5)
+    assert part.shape == whole.shape
+    assert not part[:, :, : emitted.start].any()
+
+
 def test_weights_go_there_and_back(unet):
     again = unet_of(unet.stem, unet.activations, weights_of(unet))
     assert (again.stem, again.activations) == (unet.stem, unet.activations)
