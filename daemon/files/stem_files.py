@@ -37,6 +37,9 @@ MOST_OF_FLAC = 655_350
 DAMAGE = "damage"
 """The name of the text beside the stems that says what their song lacked."""
 
+NAMELESS = "a song without a name"
+"""In stems of standard input: they are known to be stems, and not of which song."""
+
 LONGEST_TAG = 1_000
 """Characters of a tag in a file."""
 
@@ -171,9 +174,8 @@ class Destination:
         }
         if "title" in tags and self.suffix != STEM_MP4:
             tags["title"] += f" ({name})"
-        if self.song:
-            return {"comment": MARK + self._origin, **tags}  # in front, where it is found soon
-        return tags
+        origin = self._origin if self.song else NAMELESS
+        return {"comment": MARK + origin, **tags}  # in front, where it is found soon
 
     def is_done(self, names: Iterable[str]) -> bool:
         """Whether all files are there already, of the same song and made in the same way."""

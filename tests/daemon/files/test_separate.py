@@ -194,6 +194,17 @@ def test_stems_of_the_same_song_are_replaced_and_those_of_another_are_not(suffix
             write_own(own(tmp_path, other, **more))
 
 
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg", "opus", "m4a"])
+def test_stems_of_a_song_without_a_name_are_stems_and_not_known_to_be_done(suffix, tmp_path):
+    """As those of standard input: a folder that is searched for songs has them, too."""
+    nameless = own(tmp_path, "", suffix=suffix, subtype="PCM_24")
+    write_own(nameless)
+    assert list(map(bool, map(origin_of, nameless.targets(["vocals", "bass"])))) == [True, True]
+    assert not nameless.is_done(["vocals", "bass"])
+    with pytest.raises(AudioFileError, match="is there already, perhaps of another song"):
+        write_own(nameless)
+
+
 def named(template: str, **tags: str) -> list[str]:
     destination = Destination(Path("out"), file="01", tags=tags, template=template)
     return [str(path) for path in destination.targets(["vocals"])]
