@@ -58,7 +58,7 @@ def running(environment, *arguments, program=(STEMD,), stdin=subprocess.DEVNULL,
     """
     process = subprocess.Popen(
         [*program, "run", *arguments],
-        env={**environment, **more},
+        env={**environment, "PYTHONFAULTHANDLER": "1", **more},  # where it crashes, the log says so
         stdin=stdin,
         stderr=subprocess.PIPE,
     )
