@@ -10,7 +10,7 @@ import tiny_model as tiny
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
 from stemd.tflite_models.spleeter import cost, layers
-from stemd.tflite_models.spleeter.architecture import Activations, Architecture
+from stemd.tflite_models.spleeter.architecture import FILTERS, Activations, Architecture
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
 from stemd.tflite_models.spleeter.cost import cost_of
 from stemd.tflite_models.spleeter.plain import write_graph
@@ -179,6 +179,6 @@ def test_the_rows_that_are_kept():
     ("spec", "least"), [(SHORTEST, 0.1), (LIVE, 0.1), (BALANCED, 0.1), (LONG, 0.2)], ids=str
 )
 def test_keeping_them_saves_work(spec, least, monkeypatch):
-    less = cost_of(spec).macs
+    less = cost_of(spec, FILTERS).macs
     monkeypatch.setattr(cost, "settled_levels", lambda _: [])
-    assert less < (1 - least) * cost_of(spec).macs
+    assert less < (1 - least) * cost_of(spec, FILTERS).macs
