@@ -30,7 +30,9 @@
 #   make training-test  the training of networks
 # Measurements, which write tables into docs/:
 #   make speed        compared with Spleeter, into speed.md   (ARGS="--processor avx2": as on a processor without VNNI)
+#   make processors   one network on each kind of processor that this one can show, into speed.md
 #   make block        how the time of a block divides, into speed.md
+#   make wakeups      how often stemd's threads wake up, into speed.md
 #   make boards       what boards can hold, and what takes how much memory, into raspberry-pi.md
 #   make weight       what the wheels and all they need weigh, into raspberry-pi.md
 #   make quality      quality on recorded music, into latency.md and models.md; hours, resumes where it was   (STEMD_MATERIAL=FOLDER:…)
@@ -64,7 +66,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality masks presets experiments precision speed block soak floods device recording xruns periods wheels offline deb deb-test network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach light ceiling training-test man rooms clean
+.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality masks presets experiments precision speed processors block wakeups soak floods device recording xruns periods wheels offline deb deb-test network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach light ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -140,8 +142,15 @@ experiments: $(VENV)/bench
 precision: $(VENV)/bench
 	$(VENV)/bin/python -m research.quality.precision $(ARGS)
 
+processors: $(VENV)/run
+	$(VENV)/bin/python -m benchmarks.processors $(ARGS)
+
 block: $(VENV)/run
 	$(VENV)/bin/python -m benchmarks.block $(ARGS)
+
+wakeups: $(VENV)/run
+	$(call install-missing,$(FOR_JACK))
+	$(VENV)/bin/python -m benchmarks.wakeups $(ARGS)
 
 ENDURE := PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(VENV)/bin/python
 

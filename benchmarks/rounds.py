@@ -6,6 +6,7 @@ from statistics import median, quantiles
 from time import perf_counter, process_time
 from typing import NamedTuple, TypeVar
 
+Name = TypeVar("Name")
 Result = TypeVar("Result")
 
 
@@ -31,12 +32,12 @@ class Ratio:
         return f"{self.median:.2f} ({self.low:.2f} … {self.high:.2f})"
 
 
-def in_turns(rivals: Mapping[str, Callable[[], Result]], rounds: int) -> dict[str, list[Result]]:
+def in_turns(rivals: Mapping[Name, Callable[[], Result]], rounds: int) -> dict[Name, list[Result]]:
     """Call each once a round, every other round backwards; give their results by name.
 
     Backwards, because what grows steadily (heat, another's load) would always fall on the last.
     """
-    results: dict[str, list[Result]] = {name: [] for name in rivals}
+    results: dict[Name, list[Result]] = {name: [] for name in rivals}
     order = list(rivals)
     for _ in range(rounds):
         for name in order:

@@ -22,11 +22,10 @@ from stemd.daemon.record_wish import RecordingFormat
 from stemd.daemon.sections import Effect, Section, is_absolute, off_as_text, or_empty
 from stemd.daemon.sound_device import DeviceMode
 from stemd.daemon.wording import shown
-from stemd.daemon.work import AUTO, SetOfNetworks, Work
+from stemd.daemon.work import AUTO, PrecisionWish, SetOfNetworks, Work
 from stemd.daemon.yaml_text import write_yaml
 from stemd.dsp.mask_kinds import MaskExtension
 from stemd.dsp.scheme import MAX_T, SPLEETER, Grid, Scheme
-from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 
 def _is_port(name: str) -> str:
@@ -157,10 +156,11 @@ class SeparationSection(Section):
     mirror: Annotated[Annotated[int, Field(strict=True, ge=0)] | None, Effect.BY_CROSS_FADE] = None
     """Spectra of the window that mirror the newest ones, instead of the preset's."""
 
-    precision: Annotated[StreamingPrecision, Effect.BY_CROSS_FADE] = "mixed"
-    """Arithmetic of the networks. mixed: 8 bits, except in sensitive layers; int8: faster,
-    and sounds rougher; fp32: as they were trained, and slow. Without this key: mixed; with
-    tflite-runtime, fp32. Networks that do not have it use the next more exact one."""
+    precision: Annotated[PrecisionWish, Effect.BY_CROSS_FADE] = "auto"
+    """Arithmetic of the networks. auto: mixed or fp32, whichever is faster on this machine; they
+    sound alike. mixed: 8 bits, except in sensitive layers; fp32: as they were trained; int8: 8
+    bits, mostly fastest, and sounds rougher. Networks that do not have it use the next more exact
+    one."""
 
     threads: Annotated[int, Field(strict=True, ge=1, le=64), Effect.BY_CROSS_FADE] = 1
     """Threads of each stem's network."""
@@ -190,6 +190,9 @@ class SeparationSection(Section):
     def works(self, networks: SetOfNetworks) -> tuple[Work, ...]:
         """Return the work that each of the preset's schemes means for the machine.
 
+        With ``precision: auto`` there are several of each scheme, one after the other; see
+        `by_precision`.
+
         Raises
         ------
         ConfigError
@@ -204,9 +207,10 @@ class SeparationSection(Section):
             raise ConfigError(
                 f"separation: {error}, for the {networks.name} networks{remedy}"
             ) from None
-        precision = networks.precision(self.precision)
         return tuple(
-            Work(scheme, networks, precision, self.threads, residual) for scheme in schemes
+            Work(scheme, networks, precision, self.threads, residual)
+            for scheme in schemes
+            for precision in networks.precisions(self.precision)
         )
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
+from typing import Literal, TypeAlias
 
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.ports import REST
@@ -14,7 +15,13 @@ from stemd.tflite_models.family import Cost
 from stemd.tflite_models.graphs.spec import GraphSpec, StreamingPrecision
 
 AUTO = "auto"
-"""In place of a name, or of a number of stems."""
+"""In place of a name, of a number of stems, or of a precision."""
+
+PrecisionWish: TypeAlias = Literal["auto", StreamingPrecision]
+
+ALIKE: tuple[StreamingPrecision, ...] = ("mixed", "fp32")
+"""Precisions that listeners cannot tell apart, from the one that needs least memory: auto is the
+quickest of them. int8 sounds rougher, so stemd takes it only if it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,17 @@ class SetOfNetworks:
             The family is not known.
         """
         return family_of(self.family).precision(wanted)
+
+    def precisions(self, wanted: PrecisionWish) -> tuple[StreamingPrecision, ...]:
+        """Return what the wanted arithmetic may become: of auto, those `ALIKE` that there are.
+
+        Raises
+        ------
+        ModelError
+            As `precision`.
+        """
+        wishes = ALIKE if wanted == "auto" else (wanted,)
+        return tuple(dict.fromkeys(self.precision(each) for each in wishes))
 
     def __str__(self) -> str:
         """Return its name, and which of its stems are wanted."""

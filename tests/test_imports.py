@@ -21,7 +21,6 @@ ALLOWED: dict[str, set[str]] = {
         "tflite_models",
         "tflite_models.families",
         "tflite_models.graphs",
-        "tflite_models.runtime",
         "tflite_models.store",
     },
     "daemon.supervisor": {
@@ -44,7 +43,6 @@ ALLOWED: dict[str, set[str]] = {
         "daemon.control.interfaces",
         "daemon.graph",
         "dsp",
-        "tflite_models.graphs",
     },
     "daemon.control.interfaces": {"daemon", "daemon.control", "daemon.engine", "tflite_models"},
     "daemon.device": {"daemon", "daemon.control", "daemon.graph"},

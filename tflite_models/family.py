@@ -51,6 +51,8 @@ class Cost:
         never leave the caches.
     memory_mb : float
         The most memory that the network needs.
+    macs_narrow : float
+        Of all multiplications those in layers of so few channels that 8 bits make them no faster.
     """
 
     macs_int8: float
@@ -58,11 +60,19 @@ class Cost:
     weights: float
     activations: float
     memory_mb: float
+    macs_narrow: float = 0.0
 
     @property
     def macs(self) -> float:
         """All multiplications."""
         return self.macs_int8 + self.macs_float
+
+    @property
+    def macs_by_speed(self) -> tuple[float, float, float]:
+        """Those of wide layers in 8 bits and in float32, and those of narrow layers."""
+        in_float = min(self.macs_narrow, self.macs_float)
+        in_int8 = self.macs_narrow - in_float
+        return self.macs_int8 - in_int8, self.macs_float - in_float, self.macs_narrow
 
 
 class Weights(Protocol):

@@ -1,7 +1,8 @@
 """Measures the load and memory of one scheme on this machine, in its own process.
 
-`python -m stemd.daemon.capacity.benchmark` measures and prints; `measured` runs it and reads its
-output. In its own process, the memory is only that of the scheme, and is freed afterwards.
+`python -m stemd.daemon.capacity.benchmark` measures and prints; `measured` and `compared` run it
+and read its output. In its own process, the memory is only that of the scheme, and is freed
+afterwards.
 """
 
 import ctypes
@@ -10,10 +11,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from time import perf_counter, process_time, thread_time
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -44,6 +48,12 @@ LIMIT_S = 300.0
 
 WARM_UP = 2
 """The first blocks, which do not count: they use their memory for the first time."""
+
+Task: TypeAlias = Literal["measure", "compare"]
+"""What another process is asked for."""
+
+LEAST_ROUNDS = 8
+"""The fewest blocks of each work in a comparison."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,39 @@ def measure(networks: ByStem, scheme: Scheme, masks: MaskKind = "sigmoid") -> Me
     )
 
 
+def compare(works: Mapping[Work, ByStem]) -> dict[Work, float]:
+    """Run the networks of several works in turns, and return the seconds that a block takes.
+
+    A machine that is slow for a while is slow for all of them.
+
+    Parameters
+    ----------
+    works : mapping of Work to ByStem
+        Works of the same scheme and set, and their networks.
+    """
+    (first, networks), *_ = works.items()
+    bank = Bank(first.scheme, len(networks))
+    bank.magnitudes[:] = np.random.default_rng(0).rayleigh(1, bank.magnitudes.shape)
+    took: dict[Work, list[float]] = {work: [] for work in works}
+    with ExitStack() as stack:
+        pools = {}
+        for work, by_stem in works.items():
+            pools[work] = WorkerPool(by_stem, patience=lambda: None)
+            stack.callback(pools[work].stop)
+            pools[work].start()
+        began = perf_counter()
+        while len(took[first]) < LEAST_ROUNDS or perf_counter() - began < LEAST_S:
+            bank.number += 1
+            for work, pool in pools.items():
+                started = perf_counter()
+                pool.submit(bank)
+                pool.collect(bank)
+                took[work].append(perf_counter() - started)
+    own = np.array(took[first][1:])
+    ratios = {work: median(np.array(times[1:]) / own) for work, times in took.items()}
+    return {work: float(median(own) * ratio) for work, ratio in ratios.items()}
+
+
 def private_memory_mb() -> float:
     """Return the unique set size of this process: megabytes that no other process shares."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
@@ -132,6 +175,23 @@ def measured(work: Work) -> Measurement:
     StemdError
         The error of that process, or how it ended.
     """
+    return Measurement(**_ask_another("measure", [work]))
+
+
+def compared(works: Sequence[Work]) -> dict[Work, float]:
+    """Compare in another process; see `compare`.
+
+    Raises
+    ------
+    StemdError
+        As `measured`.
+    """
+    return dict(zip(works, _ask_another("compare", works)["seconds"], strict=True))
+
+
+def _ask_another(what: Task, works: Sequence[Work]) -> dict[str, Any]:
+    """Return what another process answers."""
+    work = works[0]
     if not processor.CPUINFO.exists():
         raise StemdError(
             f"measuring {work.scheme} failed: there is no {processor.CPUINFO}; mount /proc"
@@ -139,7 +199,7 @@ def measured(work: Work) -> Measurement:
     try:
         done = subprocess.run(
             # -P: nothing is imported from the current folder.
-            [sys.executable, "-P", "-m", __name__, json.dumps(asdict(work)), str(os.getpid())],
+            [sys.executable, "-P", "-m", __name__, _as_json(what, works), str(os.getpid())],
             capture_output=True,
             text=True,
             check=False,
@@ -161,11 +221,16 @@ def measured(work: Work) -> Measurement:
         ) from None
     if "error" in answer:
         raise StemdError(f"measuring {work.scheme} failed: {answer['error']}")
-    return Measurement(**answer)
+    found: dict[str, Any] = answer
+    return found
+
+
+def _as_json(what: Task, works: Sequence[Work]) -> str:
+    return json.dumps({what: [asdict(work) for work in works]})
 
 
 def _work(given: dict[str, Any]) -> Work:
-    """Return what `measured` wrote as JSON."""
+    """Return a work that was written as JSON."""
     scheme, networks = given["scheme"], given["networks"]
     scheme = Scheme(**{**scheme, "grid": Grid(**scheme["grid"])})
     networks = SetOfNetworks(**{**networks, "stems": tuple(networks["stems"])})
@@ -187,13 +252,18 @@ def end_with(parent: int) -> None:
 
 
 def main(argument: str, parent: str) -> None:
-    """Measure what `measured` asks for, and print it as JSON."""
+    """Measure what `measured` or `compared` asks for, and print it as JSON."""
     end_with(int(parent))
-    work = _work(json.loads(argument))
+    ((what, given),) = json.loads(argument).items()
+    works = [_work(each) for each in given]
     try:
-        networks = load_networks(work)
+        networks = {work: load_networks(work) for work in works}
         give_back_memory()  # as the daemon does: what deriving them took
-        answer = asdict(measure(networks, work.scheme, work.networks.masks))
+        if what == "compare":
+            answer: dict[str, Any] = {"seconds": [*compare(networks).values()]}
+        else:
+            work = works[0]
+            answer = asdict(measure(networks[work], work.scheme, work.networks.masks))
     except (StemdError, ModelError) as error:
         answer = {"error": str(error)}
     print(json.dumps(answer))  # noqa: T201 - the answer

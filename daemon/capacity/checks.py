@@ -7,8 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from stemd.daemon.capacity.benchmark import measured
-from stemd.daemon.capacity.choice import is_held
-from stemd.daemon.capacity.estimate import MOST_LOAD, this_board, without_slow_windows
+from stemd.daemon.capacity.choice import is_held, quickest
+from stemd.daemon.capacity.estimate import MOST_LOAD, by_precision, this_board, without_slow_windows
 from stemd.daemon.capacity.processor import processor_name
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.engine.network_choice import choose_networks
@@ -38,8 +38,9 @@ def check_speed(wishes: SeparationSection) -> Iterator[Finding]:
     Yields nothing if its networks cannot be used.
     """
     try:
-        works = wishes.works(choose_networks(wishes.networks, wishes.stems))
-        work = without_slow_windows(works, this_board())[0]
+        board, networks = this_board(), choose_networks(wishes.networks, wishes.stems)
+        way = by_precision(without_slow_windows(wishes.works(networks), board))[0]
+        work = quickest(way, board)
         measurement = measured(work)
     except (ConfigError, ModelError):  # the check of the networks reports it
         return

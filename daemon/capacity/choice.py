@@ -1,27 +1,41 @@
 """Chooses the first of a preset's schemes for which this machine is fast enough."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from stemd.daemon.capacity.estimate import (
     MOST_LOAD,
+    Board,
+    by_precision,
     differ_in_window,
+    expected_block_s,
     expected_load,
+    fits,
     this_board,
     without_slow_windows,
 )
 from stemd.daemon.engine.network_choice import find_networks
 from stemd.daemon.engine.networks import Load, load_networks
+from stemd.daemon.errors import StemdError
 from stemd.daemon.losses import loss_of
 from stemd.daemon.work import Work
+from stemd.tflite_models.runtime import preferred_precision
 
 if TYPE_CHECKING:
     from stemd.daemon.capacity.benchmark import Measurement
     from stemd.daemon.capacity.measurements import Measurements, Remembered
 
 log = logging.getLogger(__name__)
+
+SURE = 1.5
+"""How many times as fast as all others a precision is expected to be if it is taken by estimate;
+below, they are compared on this machine."""
+
+WORTH = 1.03
+"""How many times as fast as the first of several precisions another one is at least if it is
+taken: the first one needs less memory."""
 
 TRIES = 3
 """Starts at which a scheme that was too slow is measured again: the machine may have been busy."""
@@ -34,7 +48,8 @@ def choose(works: Sequence[Work]) -> tuple[Work, Load]:
     ----------
     works : sequence of Work
         The most wanted one first. If they differ only in the length of the window, it is chosen
-        by estimate, and nothing is measured. If the machine is too slow for all, the last one is
+        by estimate, and no load is measured. Of works that differ in their precision, one after
+        the other, the `quickest` counts. If the machine is too slow for all, the last one is
         chosen.
 
     Raises
@@ -51,13 +66,17 @@ def choose(works: Sequence[Work]) -> tuple[Work, Load]:
 
 def first_held(works: Sequence[Work]) -> Work:
     """Return the first work for which this machine is fast enough; see `choose`."""
-    if differ_in_window(works):
-        return _longest_window(works)
+    board = this_board()
+    ways = by_precision(without_slow_windows(works, board))
+    windows = [way[0] for way in by_precision(works)]
+    if differ_in_window(windows):
+        return _longest_window(quickest(ways[0], board), windows, board)
     from stemd.daemon.capacity.measurements import Measurements  # takes memory
 
     find_networks(works[0].networks.name)
     cache = Measurements()
-    for work in without_slow_windows(works, this_board()):
+    for way in ways:
+        work = quickest(way, board)
         known = _known(cache, work)
         if is_held(known.best):
             log.info(
@@ -72,19 +91,65 @@ def first_held(works: Sequence[Work]) -> Work:
         "another preset, networks: 2stems or precision: int8 takes less (stemd bench measures "
         "again)"
     )
-    return works[-1]
+    return work
 
 
-def _longest_window(works: Sequence[Work]) -> Work:
-    """Return the work with the longest window that this machine is expected to hold."""
-    board = this_board()
-    work = without_slow_windows(works, board)[0]
-    if len(works) > 1:
+def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
+    """Return the work of the fastest precision: by estimate if it is clear, else by comparison.
+
+    Parameters
+    ----------
+    way : sequence of Work
+        That differ in their precision; the first one is taken if no other is faster by `WORTH`.
+        Those that need too much memory do not count.
+    board : Board
+        This machine.
+    anew : bool
+        Compare even if they were compared before.
+
+    Raises
+    ------
+    ModelError
+        As `choose`.
+    """
+    fitting = [work for work in way if fits(work, board)] or [*way[:1]]
+    if preferred_precision() == "fp32":
+        fitting = [work for work in fitting if work.precision == "fp32"] or fitting
+    if len(fitting) == 1:
+        return fitting[0]
+    block_s, how = {work: expected_block_s(work, board) for work in fitting}, "by estimate"
+    first, second, *_ = sorted(block_s.values())
+    if second < SURE * first:
+        from stemd.daemon.capacity.measurements import Measurements  # takes memory
+
+        try:
+            block_s, how = Measurements().compare(fitting, anew), "measured on this machine"
+        except StemdError as error:
+            log.warning("the precisions cannot be compared, so an estimate decides: %s", error)
+    work = fastest(block_s)
+    log.info("precision: auto is %s (a block takes %s, %s)", work.precision, told(block_s), how)
+    return work
+
+
+def fastest(block_s: Mapping[Work, float]) -> Work:
+    """Return the work whose block takes least, or the first one if that is no more than `WORTH`."""
+    first, best = next(iter(block_s)), min(block_s, key=block_s.__getitem__)
+    return best if block_s[first] >= WORTH * block_s[best] else first
+
+
+def told(block_s: Mapping[Work, float]) -> str:
+    """Return the times of a block in several precisions as text."""
+    return ", ".join(f"{1e3 * each:.1f} ms in {work.precision}" for work, each in block_s.items())
+
+
+def _longest_window(work: Work, windows: Sequence[Work], board: Board) -> Work:
+    """Return the work with the longest window that is expected to be held, and log why."""
+    if len(windows) > 1:
         log.info(
             "windows of %d spectra, of %s: the longest that this machine is expected to hold, "
             "with a load of %.0f %%%s",
             work.scheme.T,
-            " or ".join(str(each.scheme.T) for each in works),
+            " or ".join(str(each.scheme.T) for each in windows),
             100 * expected_load(work, board),
             _told_loss(work),
         )

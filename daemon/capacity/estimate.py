@@ -1,13 +1,22 @@
-"""Estimates from published figures, without measuring, what a machine is fast enough for.
+"""Estimates, without measuring, what a machine is fast enough for.
 
-The speed at which a core multiplies is taken from MobileNet v2 (300 million multiplications with
-addition: Sandler et al., "MobileNetV2", 2018), run by XNNPACK, which runs stemd's networks too, on
-all four cores of a board:
+x86 processors are known by their instructions: the networks were timed on one processor that was
+shown with fewer and fewer of them (`make processors`), and cores.json has what follows.
 
-- Cortex-A53 at 1.4 GHz (Raspberry Pi 3 B+): 79 ms in float32, 30 ms in int8; Cortex-A72 at 1.5 GHz
-  (Raspberry Pi 4, 64 bit): 46 and 17 ms. XNNPACK's README, "Raspberry Pi", 8 February 2022.
-- Cortex-A76 at 2.4 GHz (Raspberry Pi 5): 10.89 and 4.01 ms. Arm, "Optimize and deploy AI inference
-  with ExecuTorch", learn.arm.com, "Compare MobileNetV2 deployment results".
+ARM boards were not measured. The speed at which a core multiplies is taken from MobileNet v2 (300
+million multiplications with addition: Sandler et al., "MobileNetV2", 2018), run by XNNPACK, which
+runs stemd's networks too, on all four cores of a board:
+
+- Cortex-A53 at 1.4 GHz (Raspberry Pi 3 B+): 79 ms in float32; Cortex-A72 at 1.5 GHz (Raspberry Pi
+  4, 64 bit): 46 ms. XNNPACK's README, "Raspberry Pi", 8 February 2022.
+- Cortex-A76 at 2.4 GHz (Raspberry Pi 5): 10.89 ms, and 4.01 ms in int8. Arm, "Optimize and deploy
+  AI inference with ExecuTorch", learn.arm.com, "Compare MobileNetV2 deployment results".
+
+In 8 bits a core without dot products (A53, A72) is expected to be 23 / 18 times as fast as in
+float32: a Cortex-A73 with XNNPACK, github.com/google/XNNPACK/issues/6653, "Low XNNPACK speedup".
+MobileNet's figures for int8 (30 and 17 ms) promise twice as much, but its layers are small and its
+scales static. Counting agrees with the issue: 16 products of 8 bits take three instructions of 128
+bits (SMULL, SMLAL, SADALP), of float32 four (FMLA).
 
 The speed of memory is taken from copying, which reads as much as it writes:
 
@@ -17,11 +26,13 @@ The speed of memory is taken from copying, which reads as much as it writes:
   github.com/raspberrypi/firmware/issues/1876, 2 April 2024.
 """
 
+import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
+from pathlib import Path
 
 from stemd.daemon.capacity.processor import read_cpuinfo
 from stemd.daemon.work import Work
@@ -34,6 +45,13 @@ MOST_LOAD = 0.6
 other programs need some of the rest, and a processor that gets warm becomes slower."""
 
 
+MOST_MEMORY = 1 / 3
+"""The share of the machine's memory that stemd may need."""
+
+MEMORY_MB = 70
+"""The most memory that the daemon needs besides its networks."""
+
+
 @dataclass(frozen=True)
 class Core:
     """A kind of core.
@@ -43,44 +61,76 @@ class Core:
     name : str
     int8, float32 : float
         Billions of multiplications with addition per second, with all cores working.
+    narrow : float
+        The same in layers of few channels, in any precision.
     memory : float
         Gigabytes per second that all cores together read from memory or write to it.
+    source : str
+        On what the figures rest.
     """
 
     name: str
     int8: float
     float32: float
+    narrow: float
     memory: float
+    source: str = "published figures of MobileNet v2 with XNNPACK"
 
-    def times(self, factor: float, name: str) -> "Core":
+    def times(self, factor: float, name: str, source: str = "a guess") -> "Core":
         """Return a core that is faster by a factor."""
-        return Core(name, factor * self.int8, factor * self.float32, factor * self.memory)
+        speeds = (self.int8, self.float32, self.narrow, self.memory)
+        int8, float32, narrow, memory = (factor * each for each in speeds)
+        return Core(name, int8, float32, narrow, memory, source)
 
 
-def _core(name: str, float32_ms: float, int8_ms: float, copy: float, clock: float = 1.0) -> Core:
+WITHOUT_DOT_PRODUCT = 23 / 18
+"""How many times as fast as float32 are 8 bits on a core without dot products."""
+
+
+def _core(
+    name: str, float32_ms: float, copy: float, faster: float = WITHOUT_DOT_PRODUCT, clock: float = 1
+) -> Core:
     """Return a core, from the time of MobileNet v2 on four of them and from gigabytes copied."""
-    int8, float32 = (250 * MOBILENET_GMAC * clock / ms for ms in (int8_ms, float32_ms))
-    return Core(name, int8, float32, 2 * copy)
+    float32 = 250 * MOBILENET_GMAC * clock / float32_ms
+    return Core(name, faster * float32, float32, float32, 2 * copy)
 
 
 A53, A72, A76 = (
-    _core("Cortex-A53", 79, 30, copy=1.12),
-    _core("Cortex-A72", 46, 17, copy=2.24),
-    _core("Cortex-A76", 10.89, 4.01, copy=5.56),
+    _core("Cortex-A53", 79, copy=1.12),
+    _core("Cortex-A72", 46, copy=2.24),
+    _core("Cortex-A76", 10.89, copy=5.56, faster=10.89 / 4.01),
 )
-SLOW_A53 = _core("Cortex-A53", 79, 30, copy=1.3, clock=1.0 / 1.4)
+SLOW_A53 = _core("Cortex-A53", 79, copy=1.3, clock=1.0 / 1.4)
 
 BY_PART = {"0xd03": A53, "0xd08": A72, "0xd0b": A76}
 """By the "CPU part" of /proc/cpuinfo."""
 
+MEASURED = json.loads(Path(__file__).with_name("cores.json").read_text(encoding="utf-8"))
+"""What `make processors` measured: the speeds of each processor that it can show."""
+
+X86_MEMORY = 20.0
+"""Two channels of DDR4 give more."""
+
+
+def _x86(shown: str, name: str) -> Core:
+    """Return a core that was measured, or that another one was shown as."""
+    source = f"times of the networks on {MEASURED['source']}, shown as such a processor"
+    return Core(name, **MEASURED["cores"][shown], memory=X86_MEMORY, source=source)
+
+
 UNKNOWN = (
     # By an instruction of each set, the best first: what is certainly there, by what is known.
-    ("avx2", A76.times(4, "x86 with AVX2")),
-    ("asimddp", A76.times(0.5, "ARM with dot product")),
-    ("asimd", A53.times(1, "64-bit ARM without dot product")),
-    ("neon", A53.times(0.5, "32-bit ARM")),
+    ("amx_int8", _x86("all", "x86 with AMX")),
+    ("avx512_vnni", _x86("avx512-vnni", "x86 with AVX-512 VNNI")),
+    ("avx_vnni", _x86("avx-vnni", "x86 with AVX-VNNI")),
+    ("avx512f", _x86("avx512", "x86 with AVX-512, without VNNI")),
+    ("avx2", _x86("avx2", "x86 with AVX2, without VNNI")),
+    ("sse4_1", _x86("sse4", "x86 with SSE 4.1, without AVX2")),
+    ("asimddp", A76.times(0.5, "ARM with dot product", "half of a Cortex-A76")),
+    ("asimd", A53.times(1, "64-bit ARM without dot product", "a Cortex-A53")),
+    ("neon", A53.times(0.5, "32-bit ARM", "half of a Cortex-A53")),
 )
-UNKNOWN_CORE = A72.times(1, "unknown")
+UNKNOWN_CORE = A72.times(1, "unknown", "a Cortex-A72")
 
 
 @dataclass(frozen=True)
@@ -126,12 +176,29 @@ def expected_load(work: Work, board: Board) -> float:
     ModelError
         The family of the networks is not known.
     """
+    return expected_block_s(work, board) / work.scheme.block_s
+
+
+def expected_block_s(work: Work, board: Board) -> float:
+    """Estimate the seconds that the networks take for a block; see `expected_load`."""
     cost, core = work.cost, board.core
-    core_s = cost.macs_int8 / (1e9 * core.int8) + cost.macs_float / (1e9 * core.float32)
+    speeds = (core.int8, core.float32, core.narrow)
+    gmacs = (macs / 1e9 for macs in cost.macs_by_speed)
+    core_s = sum(each / speed for each, speed in zip(gmacs, speeds, strict=True))
     memory_s = (cost.weights + cost.activations) / (1e9 * core.memory)
     alone_s = core_s / min(work.threads, board.cores)
     together_s = work.running * max(core_s / board.cores, memory_s)
-    return max(alone_s, together_s) / work.scheme.block_s
+    return max(alone_s, together_s)
+
+
+def memory_mb(work: Work) -> float:
+    """Return the most memory that the daemon needs for a work."""
+    return MEMORY_MB + work.running * work.cost.memory_mb
+
+
+def fits(work: Work, board: Board) -> bool:
+    """Whether the daemon needs no more than `MOST_MEMORY` for a work."""
+    return memory_mb(work) <= MOST_MEMORY * board.memory_mb
 
 
 def differ_in_window(works: Sequence[Work]) -> bool:
@@ -146,7 +213,8 @@ def without_slow_windows(works: Sequence[Work], board: Board) -> list[Work]:
     ----------
     works : sequence of Work
         Those that differ in their windows one after the other, the longest window first; the
-        shortest one stays.
+        shortest one stays. Of each, those that differ in their precision one after the other: the
+        quickest counts.
     board : Board
 
     Raises
@@ -154,9 +222,33 @@ def without_slow_windows(works: Sequence[Work], board: Board) -> list[Work]:
     ModelError
         As `expected_load`.
     """
-    shorter = [differ_in_window(pair) for pair in pairwise(works)]
+    ways = by_precision(works)
+    shorter = [differ_in_window([one[0], other[0]]) for one, other in pairwise(ways)]
     return [
         work
-        for work, has_shorter in zip(works, [*shorter, False], strict=True)
-        if not has_shorter or expected_load(work, board) <= MOST_LOAD
+        for way, has_shorter in zip(ways, [*shorter, False], strict=True)
+        if not has_shorter or expected_load(expected_quickest(way, board), board) <= MOST_LOAD
+        for work in way
     ]
+
+
+def by_precision(works: Sequence[Work]) -> list[tuple[Work, ...]]:
+    """Put works that differ in nothing but their precision together, if they are neighbours."""
+    return [tuple(way) for _, way in groupby(works, lambda work: replace(work, precision="fp32"))]
+
+
+def expected_quickest(way: Sequence[Work], board: Board) -> Work:
+    """Return the work of the precision that is expected to be fastest.
+
+    Parameters
+    ----------
+    way : sequence of Work
+        That differ in their precision; see `by_precision`.
+    board : Board
+
+    Raises
+    ------
+    ModelError
+        As `expected_load`.
+    """
+    return min(way, key=lambda work: expected_load(work, board))

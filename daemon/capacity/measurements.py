@@ -4,16 +4,17 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from stemd.daemon.capacity.benchmark import Measurement, measured
+from stemd.daemon.capacity.benchmark import Measurement, compared, measured
+from stemd.daemon.capacity.estimate import this_board
 from stemd.daemon.capacity.processor import processor_name
 from stemd.daemon.version import VERSION
 from stemd.daemon.work import Work
@@ -25,6 +26,7 @@ from stemd.tflite_models.files import (
     user_cache_folder,
     write_whole,
 )
+from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.runtime import runtime_name
 
 log = logging.getLogger(__name__)
@@ -59,8 +61,11 @@ class _Content(BaseModel):
     """The content of the cache file."""
 
     machine: dict[str, str]
-    remembered: dict[str, Remembered]
+    remembered: dict[str, Remembered] = {}
     """By the work, as text."""
+    block_s: dict[str, dict[StreamingPrecision, Annotated[float, Field(gt=0)]]] = {}
+    """Seconds that the networks take for a block in each precision, of one comparison; by
+    `_in_any_precision`."""
 
 
 class Measurements:
@@ -91,7 +96,43 @@ class Measurements:
 
     def recall(self, work: Work) -> Remembered | None:
         """Return the measurements of this work, if there are any."""
-        return self._read().get(str(work))
+        return self._read().remembered.get(str(work))
+
+    def recall_block_s(self, works: Sequence[Work]) -> dict[Work, float] | None:
+        """Return what `compare` found, if it has compared these works."""
+        known = self._read().block_s.get(_in_any_precision(works[0]), {})
+        if any(work.precision not in known for work in works):
+            return None
+        return {work: known[work.precision] for work in works}
+
+    def compare(self, works: Sequence[Work], anew: bool = False) -> dict[Work, float]:
+        """Compare works that differ in their precision, and store the result.
+
+        Parameters
+        ----------
+        works : sequence of Work
+        anew : bool
+            Compare even if this or another process has done so.
+
+        Returns
+        -------
+        dict of Work to float
+            Seconds that the networks take for a block.
+
+        Raises
+        ------
+        StemdError
+            As `measure`.
+        """
+        with self._alone():
+            known = None if anew else self.recall_block_s(works)
+            if known is None:
+                known = compared(works)
+                found = {work.precision: block_s for work, block_s in known.items()}
+                content = self._read()
+                content.block_s[_in_any_precision(works[0])] = found
+                self._write(content)
+        return known
 
     def measure(self, work: Work, enough: int | None = None) -> Remembered:
         """Measure, and store the result; one process at a time, so that none slows another.
@@ -115,7 +156,9 @@ class Measurements:
             if known and enough is not None:
                 best, times = min(best, known.best, key=lambda each: each.load), known.times + 1
             remembered = Remembered(best=best, times=times)
-            self._write({**self._read(), str(work): remembered})
+            content = self._read()
+            content.remembered[str(work)] = remembered
+            self._write(content)
         return remembered
 
     @contextmanager
@@ -128,18 +171,22 @@ class Measurements:
                 log.info("%s cannot be written, so nothing is remembered: %s", self.path, error)
             yield
 
-    def _read(self) -> dict[str, Remembered]:
+    def _read(self) -> _Content:
         with suppress(OSError, ValidationError):
             content = _Content.model_validate_json(read_ordinary(self.path, MOST_BYTES))
             if content.machine == self._machine:
-                return content.remembered
-        return {}
+                return content
+        return _Content(machine=self._machine)
 
-    def _write(self, remembered: dict[str, Remembered]) -> None:
-        content = _Content(machine=self._machine, remembered=remembered)
+    def _write(self, content: _Content) -> None:
         with suppress(OSError):
             write_whole(self.path, content.model_dump_json(indent=1).encode(), PRIVATE)
             _remove_oldest(self.path.parent)
+
+
+def _in_any_precision(work: Work) -> str:
+    """Return the same text for works that differ in their precision."""
+    return str(replace(work, precision="fp32"))
 
 
 def _file_name(machine: dict[str, str]) -> str:
@@ -163,6 +210,7 @@ def describe_machine() -> dict[str, str]:
     return {
         "host": platform.node(),
         "processor": processor_name(),
+        "instructions": this_board().core.name,
         "cores": str(len(os.sched_getaffinity(0))),
         "runtime": f"{runtime} {version(runtime.replace('_', '-'))}",
         "stemd": f"{VERSION}, graphs of version {graphs}",

@@ -8,8 +8,11 @@ from typing import Any, Literal
 from stemd.daemon.capacity.estimate import (
     MOST_LOAD,
     Board,
+    by_precision,
     differ_in_window,
     expected_load,
+    expected_quickest,
+    fits,
     this_board,
     without_slow_windows,
 )
@@ -18,18 +21,11 @@ from stemd.daemon.config_file import validated
 from stemd.daemon.engine.network_choice import TWO, choose_networks
 from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import fitting_schemes
-from stemd.daemon.work import AUTO, SetOfNetworks, Work
+from stemd.daemon.work import AUTO, PrecisionWish, SetOfNetworks, Work
 from stemd.dsp.scheme import Scheme
-from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.runtime import preferred_precision
 
 log = logging.getLogger(__name__)
-
-MOST_MEMORY = 1 / 3
-"""The share of the machine's memory that stemd may need."""
-
-MEMORY_MB = 70
-"""The most memory that the daemon needs besides its networks."""
 
 KEYS = ("residual", "precision", "preset", "threads")
 """The keys of the section ``separation`` that a profile chooses, besides the networks."""
@@ -54,8 +50,7 @@ class Profile:
 def completed(config: Config) -> Config:
     """Return the configuration with the keys that the user leaves to this machine.
 
-    That is the precision, which depends on the runtime; with ``profile: auto`` all of `KEYS`, and
-    the log gives the reason.
+    With ``profile: auto`` they are all of `KEYS`, and the log gives the reason.
 
     Raises
     ------
@@ -65,10 +60,10 @@ def completed(config: Config) -> Config:
         The user's folders cannot be read.
     """
     wishes = config.separation
+    if wishes.profile != "auto":
+        return config
     given = wishes.model_dump(exclude_unset=True)
-    chosen = {"precision": preferred_precision(), **given}
-    if wishes.profile == "auto":
-        chosen = {**given, **_profile_here(given)}
+    chosen = {**given, **_profile_here(given)}
     origin = "the configuration, completed for this machine,"
     return validated({**dict(config), "separation": chosen}, origin)
 
@@ -128,7 +123,7 @@ def choose_profile(
         No preset fits the networks and the numbers.
     """
     choices = list(_choices(board, sets, given or {}, by_hand or {}))
-    fitting = [choice for choice in choices if choice.memory_mb <= MOST_MEMORY * board.memory_mb]
+    fitting = [choice for choice in choices if fits(choice.work, board)]
     held = [choice for choice in fitting if choice.load <= MOST_LOAD]
     chosen = (held[:1] or fitting[-1:] or choices[-1:])[0]
     fit = "is expected to take" if chosen.load <= MOST_LOAD else "is too slow, and will take"
@@ -141,12 +136,11 @@ def choose_profile(
 
 @dataclass(frozen=True)
 class _Choice:
-    """Settings that could be chosen, with their expected load and memory."""
+    """Settings that could be chosen, and the expected load."""
 
     settings: dict[str, Any]
     work: Work
     load: float
-    memory_mb: float
 
 
 def _choices(
@@ -165,7 +159,8 @@ def _choices(
     misfit, fits = "", False
     for networks, wish in _wishes(sets):
         settings = {**wish, **given}
-        settings["precision"] = networks.precision(settings["precision"])
+        if settings["precision"] != AUTO:
+            settings["precision"] = networks.precision(settings["precision"])
         try:
             schemes = fitting_schemes(settings["preset"], by_hand, networks.grid)
         except ValueError as error:
@@ -188,18 +183,23 @@ def _choice(
     """
     running = len(networks.stems) - (settings["residual"] or networks.has_rest)
     settings = {"threads": max(1, board.cores // running), **settings}
-    rest = {key: value for key, value in settings.items() if key != "preset"}
-    works = [Work(scheme, networks, **rest) for scheme in schemes]
-    of_longest_delay = [work for work in works if differ_in_window([work, works[-1]])]
-    work = without_slow_windows(of_longest_delay, board)[0]
-    memory_mb = MEMORY_MB + running * work.cost.memory_mb
+    rest = {key: settings[key] for key in ("threads", "residual")}
+    works = [
+        Work(scheme, networks, precision, **rest)
+        for scheme in schemes
+        for precision in networks.precisions(settings["precision"])
+    ]
+    shortest = by_precision(works)[-1][0]
+    of_longest_delay = [way for way in by_precision(works) if differ_in_window([way[0], shortest])]
+    kept = without_slow_windows([work for way in of_longest_delay for work in way], board)
+    work = expected_quickest(by_precision(kept)[0], board)
     settings = {"networks": networks.name, **settings}
-    return _Choice(settings, work, expected_load(work, board), memory_mb)
+    return _Choice(settings, work, expected_load(work, board))
 
 
 def _wishes(sets: Sequence[SetOfNetworks]) -> Iterator[tuple[SetOfNetworks, dict[str, Any]]]:
     """Yield the choices, the best first: an acceptable delay is the most important."""
-    precisions: tuple[StreamingPrecision, ...] = ("mixed", "int8")
+    precisions: tuple[PrecisionWish, ...] = ("auto", "int8")
     if preferred_precision() == "fp32":
         precisions = ("fp32",)
     ways = [(networks, False) for networks in sets]

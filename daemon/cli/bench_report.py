@@ -1,13 +1,15 @@
 """What each preset costs on this machine, and which presets it holds: a table, or JSON."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 from stemd.daemon.capacity.benchmark import Measurement
-from stemd.daemon.capacity.choice import is_held
+from stemd.daemon.capacity.choice import fastest, is_held, quickest, told
 from stemd.daemon.capacity.estimate import (
     MOST_LOAD,
+    Board,
+    by_precision,
     expected_load,
     this_board,
     without_slow_windows,
@@ -19,15 +21,16 @@ from stemd.daemon.config import SeparationSection
 from stemd.daemon.engine.network_choice import choose_networks, find_networks
 from stemd.daemon.losses import loss_of
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.work import SetOfNetworks, Work
+from stemd.daemon.work import ALIKE, Work
 from stemd.dsp.scheme import SAMPLERATE, Scheme
 
-COLUMNS = "{:10}{:24}{:>8}{:>9}{:>11}{:>8}{:>8}{:>10}{:>8}{:>10}{:>7}"
+COLUMNS = "{:10}{:24}{:>8}{:>9}{:>11}{:>11}{:>8}{:>8}{:>10}{:>8}{:>10}{:>7}"
 HEADER = (
     "PRESET",
     "SCHEME",
     "DELAY",
     "LOSS",
+    "PRECISION",
     "NETWORK",
     "DSP",
     "LOAD",
@@ -37,14 +40,15 @@ HEADER = (
     "HELD",
 )
 LEGEND = f"""
-DELAY    at 44.1 kHz, without the server's periods
-LOSS     SDR of the vocals below offline, on recorded songs (docs/latency.md)
-NETWORK  one network, one block
-DSP      signal processing of one hop, from and to 48 kHz
-LOAD     time that a block takes, of the time that it may take; held up to {MOST_LOAD:.0%}
-EXPECTED estimate of LOAD, by counting multiplications (docs/raspberry-pi.md)
-CORES    how many cores are kept busy
-MEMORY   private memory of networks and signal processing alone
+DELAY     at 44.1 kHz, without the server's periods
+LOSS      SDR of the vocals below offline, on recorded songs (docs/latency.md)
+PRECISION arithmetic of the networks
+NETWORK   one network, one block
+DSP       signal processing of one hop, from and to 48 kHz
+LOAD      time that a block takes, of the time that it may take; held up to {MOST_LOAD:.0%}
+EXPECTED  estimate of LOAD, by counting multiplications (docs/speed.md)
+CORES     how many cores are kept busy
+MEMORY    private memory of networks and signal processing alone
 """
 
 
@@ -62,7 +66,7 @@ def print_report(wishes: SeparationSection, as_json: bool) -> None:
     Parameters
     ----------
     wishes : SeparationSection
-        Its preset and numbers of spectra do not matter.
+        Its preset and numbers of spectra matter only for comparing the precisions.
     as_json : bool
 
     Raises
@@ -72,45 +76,62 @@ def print_report(wishes: SeparationSection, as_json: bool) -> None:
     """
     networks = choose_networks(wishes.networks, wishes.stems)
     find_networks(networks.name)  # before anything is printed
-    every = wishes.with_preset("auto").works(networks)
-    works = without_slow_windows(every, this_board())
-    networks = works[0].networks
+    board = this_board()
+    ways = by_precision(without_slow_windows(wishes.with_preset("auto").works(networks), board))
+    wanted = wishes.works(networks)[-1]
     machine = describe_machine()
-    rows = _measure(works)
+    rows = _measure(ways, board)
+    machine = describe_machine()
+    rows = _measure(ways, board)
     if as_json:
-        echo_json(_as_data(machine, wishes, networks, list(rows)), indent=1)
+        echo_json(_as_data(machine, wishes, wanted, list(rows)), indent=1)
     else:
-        _print_table(machine, wishes, networks, rows)
+        _print_table(machine, wishes, wanted, rows)
 
 
 def _print_table(
     machine: dict[str, str],
     wishes: SeparationSection,
-    networks: SetOfNetworks,
+    wanted: Work,
     rows: Iterator[Row],
 ) -> None:
+    board, sets = this_board(), sets_to_choose_from(wishes.networks, wishes.stems, wishes.only)
     echo("{processor}, {cores} cores, {runtime}".format(**machine))
-    rest = ", the last stem the residual" if wishes.residual and not networks.has_rest else ""
-    precision = networks.precision(wishes.precision)
-    echo(f"{networks}{rest}, {precision}, threads of each network: {wishes.threads}", "")
+    rest = ", the last stem the residual" if wanted.residual else ""
+    echo(f"{wanted.networks}{rest}, threads of each network: {wishes.threads}", "")
     echo(COLUMNS.format(*HEADER))
     chosen = None
-    board, sets = this_board(), sets_to_choose_from(wishes.networks, wishes.stems, wishes.only)
     for preset, work, measurement in rows:
         echo(_line(preset, work, measurement, expected_load(work, board)))
         if chosen is None and is_held(measurement):
             chosen = f"{preset} ({work.scheme})"
     echo(*LEGEND.split("\n"))
+    echo(f"EXPECTED rests on {board.core.source}", "")
+    block_s = _precisions(wanted)
+    echo(f"{wanted.scheme}, all networks, one block: {told(block_s)}")
+    echo(f"`precision: auto` is {fastest(_alike(block_s)).precision} here")
     echo(f"`preset: auto` is {chosen} here" if chosen else "this machine holds none of the presets")
     echo(f"`profile: auto`, by estimate: {choose_profile(board, sets).reason}")
 
 
-def _measure(works: Iterable[Work]) -> Iterator[Row]:
-    """Measure the presets, from the shortest delay to the longest."""
+def _measure(ways: Iterable[Sequence[Work]], board: Board) -> Iterator[Row]:
+    """Measure the presets in their fastest precision, from the shortest delay to the longest."""
     cache = Measurements()
-    for work in works:
+    for way in ways:
+        work = quickest(way, board, anew=True)
         preset = next(name for name in PRESETS if _has(name, work.scheme))
         yield preset, work, cache.measure(work).best
+
+
+def _precisions(wanted: Work) -> dict[Work, float]:
+    """Compare all precisions of a work: seconds that the networks take for a block."""
+    every = dict.fromkeys(map(wanted.networks.precision, (*ALIKE, "int8")))
+    return Measurements().compare([replace(wanted, precision=each) for each in every], anew=True)
+
+
+def _alike(block_s: Mapping[Work, float]) -> dict[Work, float]:
+    """Return what `precision: auto` chooses from."""
+    return {work: each for work, each in block_s.items() if work.precision in ALIKE}
 
 
 def _has(preset: str, scheme: Scheme) -> bool:
@@ -124,6 +145,7 @@ def _line(preset: str, work: Work, measurement: Measurement, expected: float) ->
         str(work.scheme),
         f"{work.scheme.delay / SAMPLERATE:.3f} s",
         f"{loss.mean_db:.1f} dB" if loss else "-",
+        work.precision,
         f"{measurement.network_ms:.1f} ms",
         f"{measurement.dsp_ms:.1f} ms",
         f"{measurement.load:.0%}",
@@ -137,17 +159,21 @@ def _line(preset: str, work: Work, measurement: Measurement, expected: float) ->
 def _as_data(
     machine: dict[str, str],
     wishes: SeparationSection,
-    networks: SetOfNetworks,
+    wanted: Work,
     rows: list[Row],
 ) -> dict[str, Any]:
     held = [preset for preset, _, measurement in rows if is_held(measurement)]
     board = this_board()
     return {
         "machine": machine,
-        "networks": networks.name,
-        "stems": list(networks.stems),
+        "networks": wanted.networks.name,
+        "stems": list(wanted.networks.stems),
         "residual": wishes.residual,
-        "precision": networks.precision(wishes.precision),
+        "precision": wishes.precision,
+        "precisions": {
+            **wanted.scheme.numbers,
+            "block_s": {work.precision: each for work, each in _precisions(wanted).items()},
+        },
         "threads": wishes.threads,
         "headroom": MOST_LOAD,
         "board": asdict(board),
@@ -156,6 +182,7 @@ def _as_data(
             {
                 "preset": preset,
                 **work.scheme.numbers,
+                "precision": work.precision,
                 "delay_s": work.scheme.delay / SAMPLERATE,
                 "held": is_held(measurement),
                 "loss": asdict(loss) if (loss := loss_of(work)) else None,

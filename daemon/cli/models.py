@@ -10,7 +10,7 @@ from stemd.daemon.cli.options import NETWORKS, Choice, NamedPath
 from stemd.daemon.cli.program import as_typed
 from stemd.daemon.cli.terminal import echo, echo_error, progress_bar
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.work import AUTO
+from stemd.daemon.work import AUTO, PrecisionWish
 from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.families import releases
 from stemd.tflite_models.graphs.spec import StreamingPrecision
@@ -144,10 +144,8 @@ def export(
 
     NAME is a set that `stemd models list` shows.
     """
-    from stemd.tflite_models.runtime import preferred_precision
-
-    precision = precision or (preferred_precision() if preset else "fp32")
-    spec = _spec(name, preset or "seed", {"T": t, "B": b, "A": a, "mirror": mirror}, precision)
+    wish: PrecisionWish = precision or ("auto" if preset else "fp32")
+    spec = _spec(name, preset or "seed", {"T": t, "B": b, "A": a, "mirror": mirror}, wish)
     for path in _library().export(name, spec, folder).values():
         echo(str(path))
 
@@ -205,7 +203,7 @@ def _verify_each(library: "Library", names: list[str]) -> Iterator[ModelError]:
 
 
 def _spec(
-    name: str, preset: str, by_hand: dict[str, int | None], precision: StreamingPrecision
+    name: str, preset: str, by_hand: dict[str, int | None], wish: PrecisionWish
 ) -> "GraphSpec":
     from stemd.daemon.capacity.choice import first_held
     from stemd.daemon.engine.network_choice import choose_networks
@@ -218,5 +216,6 @@ def _spec(
         schemes = fitting_schemes(preset, given, networks.grid)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    precision = networks.precision(precision)
-    return first_held([Work(scheme, networks, precision) for scheme in schemes]).spec
+    precisions = networks.precisions(wish)
+    works = [Work(scheme, networks, each) for scheme in schemes for each in precisions]
+    return first_held(works).spec

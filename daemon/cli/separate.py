@@ -104,7 +104,7 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 @click.option(
     "--precision",
     type=Choice(get_args(StreamingPrecision)),
-    help="Arithmetic of the networks; by default fp32, with --preset that of the daemon.",
+    help="Arithmetic of the networks; by default fp32, with --preset mixed.",
 )
 @click.option(
     "--threads",

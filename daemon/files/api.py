@@ -70,7 +70,7 @@ class Separator(SongSeparator):
         and "live", it takes the scheme for which this machine is fast enough; the first song may
         wait until that is measured.
     precision : str, optional
-        Arithmetic of the networks; by default "fp32", and with a preset that of the daemon.
+        Arithmetic of the networks; by default "fp32", and with a preset "mixed".
     threads : int
         Of each network.
     residual : bool

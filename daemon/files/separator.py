@@ -46,7 +46,7 @@ def works_for(
     preset : str, optional
         As the daemon does with it; by default with the whole context.
     precision : str, optional
-        By default fp32, with a preset that of the daemon.
+        By default fp32, with a preset mixed (with tflite-runtime fp32), on every machine.
     threads : int
         Of each network.
     residual : bool

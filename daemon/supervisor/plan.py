@@ -1,7 +1,7 @@
 """What a configuration means on this machine: a scheme, and networks."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stemd.daemon.capacity.choice import choose
@@ -30,6 +30,8 @@ class Plan:
     networks : LoadedNetworks
     chosen : SetOfNetworks
         The set that they are.
+    precision : str
+        Their arithmetic.
     """
 
     config: Config
@@ -37,6 +39,7 @@ class Plan:
     scheme: Scheme
     networks: LoadedNetworks
     chosen: SetOfNetworks
+    precision: str
 
 
 def make_plan(wished: Config, before: Plan | None = None) -> Plan:
@@ -55,7 +58,7 @@ def make_plan(wished: Config, before: Plan | None = None) -> Plan:
     wishes = config.separation
     chosen = choose_networks(wishes.networks, wishes.stems)
     if before and chosen == before.chosen and _same_work(chosen, config, before.config):
-        return Plan(config, wished, before.scheme, before.networks, chosen)
+        return replace(before, config=config, wished=wished)
     if before is None and wishes.networks == wishes.stems == AUTO and chosen.name == TWO:
         log.info(
             "two stems, because Deezer's four-stem networks are not installed; for four: "
@@ -64,7 +67,7 @@ def make_plan(wished: Config, before: Plan | None = None) -> Plan:
         )
     work, load = choose(wishes.works(chosen))
     networks = LoadedNetworks(load, work.scheme, work.networks.masks)
-    return Plan(config, wished, work.scheme, networks, chosen)
+    return Plan(config, wished, work.scheme, networks, chosen, work.precision)
 
 
 def with_preset(config: Config, preset: PresetName | None) -> Config:

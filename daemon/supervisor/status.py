@@ -162,7 +162,7 @@ def describe(playback: Playback, figures: Figures) -> Status:
         networks=plan.chosen.name if plan else None,
         stems=list(strips),
         preset=wishes.preset,
-        precision=plan.chosen.precision(wishes.precision) if plan else wishes.precision,
+        precision=plan.precision if plan else wishes.precision,
         window=Window(**{name: getattr(plan.scheme, name) for name in WINDOW}) if plan else None,
         mixer=strips,
         peaks=figures.peaks(),

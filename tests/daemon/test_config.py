@@ -165,7 +165,7 @@ def test_every_error_is_told_at_once(tmp_path):
             "separation.T: must be at least 1 (got 0)",
             "separation.B: must be at least 1 (got 0)",
             "separation.threads: must be a whole number (got 'many')",
-            "separation.precision: must be 'fp32', 'mixed' or 'int8' (got 'int4')",
+            "separation.precision: must be 'auto', 'fp32', 'mixed' or 'int8' (got 'int4')",
             "seperation: unknown key; did you mean separation?",
         ]
     )

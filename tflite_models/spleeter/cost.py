@@ -61,13 +61,8 @@ def cost_of(spec: GraphSpec, filters: tuple[int, ...]) -> Cost:
     """
     layers = list(_layers(spec, filters))
     macs = sum(each.macs for each in layers)
-    match spec.precision:
-        case "int8":
-            in_float = 0
-        case "mixed":
-            in_float = sum(each.macs for each in layers if each.name in KEPT_FLOAT)
-        case _:
-            in_float = macs
+    narrow = sum(each.macs for each in layers if each.name in KEPT_FLOAT)
+    in_float = {"int8": 0, "mixed": narrow}.get(spec.precision, macs)
     is_quantized = in_float < macs
     share = _kernels(filters) / _kernels(FILTERS)
     weights, less = (WEIGHTS, LESS) if is_quantized else (WEIGHTS_FP32, LESS_FP32)
@@ -77,6 +72,7 @@ def cost_of(spec: GraphSpec, filters: tuple[int, ...]) -> Cost:
         weights=share * (weights - less if spec.T == STRIDE else weights),
         activations=4 * sum(each.values for each in layers),
         memory_mb=(MEMORY_MB if is_quantized else MEMORY_MB_FP32) + share * weights / 1e6,
+        macs_narrow=narrow,
     )
 
 

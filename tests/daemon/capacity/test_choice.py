@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import astuple, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -16,8 +17,8 @@ from known_sets import FOUR, TWO
 from stalls import measure_undisturbed
 from stemd.daemon.capacity import benchmark, choice, measurements, processor
 from stemd.daemon.capacity.benchmark import Measurement, measure, measured
-from stemd.daemon.capacity.choice import TRIES, first_held
-from stemd.daemon.capacity.estimate import BOARDS, MOST_LOAD, Board
+from stemd.daemon.capacity.choice import TRIES, first_held, quickest
+from stemd.daemon.capacity.estimate import BOARDS, MOST_LOAD, Board, Core
 from stemd.daemon.capacity.measurements import Measurements
 from stemd.daemon.errors import StemdError
 from stemd.daemon.work import Work
@@ -169,6 +170,99 @@ class TestChoice:
     def test_a_single_scheme_is_not_measured(self, loads):
         assert first_held(LADDER[:1]) == LADDER[0]
         assert not loads["asked"]
+
+
+class Asked(list):
+    """Works that were compared, and what comes out."""
+
+    block_s: ClassVar = {"mixed": 0.02, "fp32": 0.01, "int8": 0.03}
+
+
+class TestPrecision:
+    """`precision: auto` is what is fastest of what sounds alike."""
+
+    WAY = (Work(SCHEME, TWO, "mixed"), Work(SCHEME, TWO, "fp32"))
+
+    @pytest.fixture
+    def compared(self, tmp_path, monkeypatch):
+        """Times of the precisions, instead of a comparison; and how often they were asked for."""
+        asked = Asked()
+
+        def fake(works):
+            asked.append(works)
+            return {work: asked.block_s[work.precision] for work in works}
+
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(measurements, "compared", fake)
+        return asked
+
+    def board(self, int8, float32):
+        return Board("any", Core("any", int8, float32, float32, 1e9), 2, 8192)
+
+    @pytest.mark.parametrize(("int8", "precision"), [(100, "mixed"), (1, "fp32")])
+    def test_a_clear_estimate_decides(self, compared, int8, precision, caplog):
+        caplog.set_level("INFO")
+        assert quickest(self.WAY, self.board(int8, 10)).precision == precision
+        assert f"precision: auto is {precision} (a block takes " in caplog.text
+        assert "by estimate" in caplog.text
+        assert not compared
+
+    def test_where_it_is_not_clear_they_are_compared_once(self, compared, caplog):
+        caplog.set_level("INFO")
+        for _ in range(2):
+            assert quickest(self.WAY, self.board(10, 10)) == self.WAY[1]
+        assert compared == [[*self.WAY]]
+        told = "auto is fp32 (a block takes 20.0 ms in mixed, 10.0 ms in fp32, measured on this"
+        assert told in caplog.text
+        quickest(self.WAY, self.board(10, 10), anew=True)
+        assert len(compared) == 2
+
+    def test_what_needs_more_memory_must_be_worth_it(self, compared):
+        compared.block_s = {"mixed": 0.0102, "fp32": 0.01}
+        assert quickest(self.WAY, self.board(10, 10)) == self.WAY[0]
+
+    def test_what_does_not_fit_into_memory_does_not_count(self, compared):
+        small = replace(self.board(1, 10), memory_mb=400)
+        assert quickest(self.WAY, small) == self.WAY[0]
+        assert not compared
+
+    def test_with_the_runtime_of_old_it_is_float(self, compared, monkeypatch):
+        monkeypatch.setattr(choice, "preferred_precision", lambda: "fp32")
+        assert quickest(self.WAY, self.board(100, 10)) == self.WAY[1]
+        assert not compared
+
+    def test_what_cannot_be_compared_is_estimated(self, tmp_path, monkeypatch, caplog):
+        def fail(works):
+            raise StemdError("no processor")
+
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(measurements, "compared", fail)
+        assert quickest(self.WAY, self.board(13, 10)).precision == "mixed"
+        assert "cannot be compared, so an estimate decides: no processor" in caplog.text
+
+    def test_on_another_processor_they_are_compared_anew(self, compared, tmp_path, monkeypatch):
+        """A card that moves to another board takes the cache with it."""
+        quickest(self.WAY, self.board(10, 10))
+        (tmp_path / "cpuinfo").write_text("model name\t: another")
+        monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+        quickest(self.WAY, self.board(10, 10))
+        assert len(compared) == 2
+
+    def test_a_process_of_its_own_runs_the_real_networks_in_turns(self):
+        works = [Work(Scheme(T=64, B=32, A=0), TWO, each) for each in ("mixed", "fp32")]
+        block_s = benchmark.compared(works)
+        assert [*block_s] == works
+        assert all(0 < each < 60 for each in block_s.values())
+
+    def test_a_comparison_is_of_the_networks_time(self, monkeypatch):
+        monkeypatch.setattr(benchmark, "LEAST_S", 0)
+
+        def slow(seconds):
+            return {"low": lambda window, out: time.sleep(seconds), "rest": None}
+
+        block_s = benchmark.compare({self.WAY[0]: slow(0.02), self.WAY[1]: slow(0.04)})
+        assert 1.2 < block_s[self.WAY[1]] / block_s[self.WAY[0]] < 3
+        assert block_s[self.WAY[0]] >= 0.02
 
 
 class TestMeasurements:

@@ -21,6 +21,7 @@ from stemd.tflite_models.errors import ModelError
 
 LIVE, BALANCED, SEED = PRESETS["live"], PRESETS["balanced"][-1], PRESETS["seed"][0]
 FOUR = BOARDS[2]
+TIMES = {"mixed": 0.01, "fp32": 0.02, "int8": 0.008}
 
 
 @pytest.fixture
@@ -34,6 +35,9 @@ def bench(tmp_path, monkeypatch):
             return Measurement(0.5 * least / work.scheme.B, 0.25, 12.5, 0.75, 101)
 
         monkeypatch.setattr(measurements, "measured", fake)
+        monkeypatch.setattr(
+            measurements, "compared", lambda works: {each: TIMES[each.precision] for each in works}
+        )
         result = CliRunner().invoke(cli, ["bench", *options], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return result.stdout
@@ -51,7 +55,11 @@ def test_every_scheme_has_a_line_and_the_verdict_is_the_shortest_held(bench):
     rows = [line.split() for line in lines if line.startswith(tuple(PRESETS))]
     assert [row[0] for row in rows] == ["live"] * 3 + ["balanced", "studio", "seed"]
     assert [row[-1] for row in rows] == ["no"] * 3 + ["yes"] * 3
-    assert "12.5 ms" in lines[4] and "0.2 dB" in lines[4]
+    assert "12.5 ms" in lines[4] and "0.2 dB" in lines[4] and "mixed" in lines[4]
+    compared = "10.0 ms in mixed, 20.0 ms in fp32, 8.0 ms in int8"
+    assert lines[-4] == f"{BALANCED}, all networks, one block: {compared}"
+    assert lines[-3] == "`precision: auto` is mixed here"
+    assert lines[-6].startswith("EXPECTED rests on published figures of MobileNet")
     assert lines[-2] == f"`preset: auto` is balanced ({BALANCED}) here"
     assert lines[-1] == f"`profile: auto`, by estimate: {choose_profile(FOUR, [TWO]).reason}"
 
@@ -71,7 +79,7 @@ def test_beside_what_is_measured_stands_what_the_board_was_expected_to_do(bench)
 
 
 def test_longer_windows_are_measured_where_they_may_be_held(bench, monkeypatch):
-    fast = Board("desktop", FOUR.core.times(20, "fast"), 4, 8192)
+    fast = Board("desktop", FOUR.core.times(50, "fast"), 4, 8192)
     monkeypatch.setattr(bench_report, "this_board", lambda: fast)
     lines = bench(least=1).splitlines()
     assert bench.asked == [Work(scheme, TWO, "mixed") for scheme in PRESETS["auto"]]
@@ -86,14 +94,15 @@ def test_json_says_the_same(bench):
     report = json.loads(bench("--json"))
     assert (report["preset"], report["networks"], report["threads"]) == ("balanced", "2stems", 1)
     assert report["stems"] == ["vocals", "accompaniment"]
-    assert report["precision"] == SeparationSection().precision
+    assert report["precision"] == "auto"
+    assert report["precisions"] == {**BALANCED.numbers, "block_s": TIMES}
     assert report["schemes"][-1] == {
         "preset": "seed",
-        **{"T": 128, "B": 128, "A": 0, "mirror": 0},
+        **{"T": 128, "B": 128, "A": 0, "mirror": 0, "precision": "mixed"},
         "delay_s": pytest.approx(6.0139, abs=1e-4),
         "held": True,
         "loss": {"mean_db": 0.2, "worst_db": 0.5},
-        "expected_load": pytest.approx(expected_load(Work(SEED, TWO, report["precision"]), FOUR)),
+        "expected_load": pytest.approx(expected_load(Work(SEED, TWO, "mixed"), FOUR)),
         **{"load": 0.5 * BALANCED.B / 128, "cores": 0.25},
         **{"network_ms": 12.5, "dsp_ms": 0.75, "memory_mb": 101},
     }

@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from processes import STEMD, end
 from stemd.daemon.cli import batch
 from stemd.daemon.cli.commands import stemd as cli
-from stemd.daemon.config import SeparationSection
 from waiting import PATIENCE_S, wait_for
 
 QUICKLY = ("--preset", "seed", "--only", "vocals")  # for what does not depend on the networks
@@ -86,7 +85,7 @@ def test_every_option_of_separate_does_something(options, plain, stemd, two_seco
     [
         ([], "fp32"),
         (["--offline"], "fp32"),
-        (["--preset", "studio"], SeparationSection().precision),
+        (["--preset", "studio"], "mixed"),
         (["--preset", "studio", "--precision", "int8"], "int8"),
     ],
 )
