@@ -54,11 +54,8 @@ SUNG = 0.02
 """Power of the vocals against the mixture's from which on somebody sings."""
 CHECKED = 32
 """Pieces that make the curve; nothing is learnt from them."""
-CURVES = {
-    "live": Window(64, mirror=8, A=1, rows=8, precision="mixed"),
-    "balanced": Window(64, A=8, rows=8, precision="mixed"),
-}
-"""What makes the curve: about the rows that are emitted."""
+CURVES = {"live": WINDOWS[0][0], "balanced": WINDOWS[1][0]}
+"""What makes the curve."""
 
 Estimate: TypeAlias = Callable[[Tensor, GraphSpec], Tensor]
 """Takes what is seen, and the graph in whose arithmetic; returns the estimates of both stems."""
@@ -217,21 +214,30 @@ def begin(
 
 
 def measure(of: Estimate, pieces: Pieces) -> dict[str, Any]:
-    """Return how near the vocals are to the teacher's on the pieces that are held out, in dB."""
-    return {name: round(likeness(of, pieces, window), 3) for name, window in CURVES.items()}
+    """Return the loss on the pieces that are held out, and how near their vocals are, in dB."""
+    found = {name: compare(of, pieces, window) for name, window in CURVES.items()}
+    losses = {name: round(loss, 4) for name, (loss, _) in found.items()}
+    return {"validation": losses, **{name: round(db, 3) for name, (_, db) in found.items()}}
 
 
-def likeness(of: Estimate, pieces: Pieces, window: Window) -> float:
-    """Return the mean, over the pieces with a singer, of how near one window each comes."""
-    each = []
+def compare(of: Estimate, pieces: Pieces, window: Window) -> tuple[float, float]:
+    """Compare one window of each piece with what its teacher made of it.
+
+    Returns
+    -------
+    loss, likeness_db : float
+        The mean over all pieces, and over those with a singer.
+    """
+    losses, each = [], []
     for number in range(CHECKED):
         heard, masks = (x[None] for x in crop(pieces.get(number), MARGIN + 100, window.heard))
         estimates = of(window.seen(heard), window.graph)
         told = window.counted(heard), window.counted(masks), window.counted(estimates)
-        _, (vocals, error) = loss_of(*told)
+        loss, (vocals, error) = loss_of(*told)
+        losses.append(float(loss))
         if vocals > SUNG * told[0].square().sum():
-            each.append(10 * torch.log10(vocals / (error + 1e-9)))
-    return float(torch.stack(each).mean())
+            each.append(float(10 * torch.log10(vocals / (error + 1e-9))))
+    return float(np.mean(losses)), float(np.mean(each))
 
 
 def both(networks: Mapping[str, UNet]) -> Estimate:

@@ -110,7 +110,7 @@ def test_students_learn_and_go_on_where_they_were(tmp_path, tracks, networks):
     student = teach(tmp_path, "a", tracks, networks, longer, every=1, say=said.append)
     assert student.step == 4
     assert [point["step"] for point in student.curve] == [0, 1, 2, 3, 4]
-    assert all(np.isfinite([point["live"], point["balanced"]]).all() for point in student.curve)
+    assert all(np.isfinite([*point["validation"].values()]).all() for point in student.curve)
     assert not any(line.startswith("choosing") for line in said)
     widths = [len(student.weights["vocals"][f"encoder/{n}/bias"]) for n in range(1, 7)]
     assert widths == [n // 2 for n in FILTERS]
