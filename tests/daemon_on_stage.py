@@ -54,7 +54,7 @@ def new_daemon(
     def plan_after(before, preset):
         if before:
             return replan(before, preset)
-        return Plan(config, config, SCHEME, LoadedNetworks(load), TWO)
+        return Plan(config, config, SCHEME, LoadedNetworks(load), TWO, "mixed")
 
     state_file = state_file or StateFile(None)
     notifier = Notifier(environment or {})

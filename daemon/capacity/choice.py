@@ -37,6 +37,8 @@ WORTH = 1.03
 """How many times as fast as the first of several precisions another one is at least if it is
 taken: the first one needs less memory."""
 
+BY_ESTIMATE = "by estimate"
+
 TRIES = 3
 """Starts at which a scheme that was too slow is measured again: the machine may have been busy."""
 
@@ -117,7 +119,7 @@ def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
         fitting = [work for work in fitting if work.precision == "fp32"] or fitting
     if len(fitting) == 1:
         return fitting[0]
-    block_s, how = {work: expected_block_s(work, board) for work in fitting}, "by estimate"
+    block_s, how = {work: expected_block_s(work, board) for work in fitting}, BY_ESTIMATE
     first, second, *_ = sorted(block_s.values())
     if second < SURE * first:
         from stemd.daemon.capacity.measurements import Measurements  # takes memory
@@ -127,7 +129,9 @@ def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
         except StemdError as error:
             log.warning("the precisions cannot be compared, so an estimate decides: %s", error)
     work = fastest(block_s)
-    log.info("precision: auto is %s (a block takes %s, %s)", work.precision, told(block_s), how)
+    if work != fitting[0] or how != BY_ESTIMATE:  # what most machines take is no news
+        times = told(block_s)
+        log.info("precision: auto is %s (a block takes %s, %s)", work.precision, times, how)
     return work
 
 

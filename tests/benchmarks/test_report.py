@@ -41,7 +41,7 @@ def test_table():
 
 
 SECTIONS = {
-    "speed": {"speed", "block"},
+    "speed": {"speed", "speed-avx2", "block", "processors", "wakeups"},
     "latency": {"presets"},
     "raspberry-pi": {"boards", "residual", "budget", "weight"},
     "models": {"sets", "figures", "recordings"},

@@ -258,7 +258,7 @@ def test_help_and_completion_cut_no_summary(names, command):
         (["run", "--set"], "jack.cl", {"jack.client_name="}),
         (["check", "--set"], "separation.preset=st", {"separation.preset=studio"}),
         (["check", "--set"], "separation.nothing=", set()),
-        (["bench", "--precision"], "", {"fp32", "mixed", "int8"}),
+        (["bench", "--precision"], "", {"auto", "fp32", "mixed", "int8"}),
         (["bench", "--stems"], "", {"auto", "2", "4", "5"}),
         (["demo", "--preset"], "l", {"live"}),
         (["models", "install"], "", {"2stems", "4stems", "5stems"}),

@@ -17,7 +17,10 @@ SCHEME = Scheme(T=64, B=3, A=2, mirror=4)
 def two_stems(monkeypatch):
     """A machine on which two are chosen."""
     monkeypatch.setattr(plan, "choose_networks", lambda networks, stems: TWO)
-    chosen = SimpleNamespace(scheme=SCHEME, networks=TWO), lambda: low_and_high(SCHEME)
+    chosen = (
+        SimpleNamespace(scheme=SCHEME, networks=TWO, precision="mixed"),
+        lambda: low_and_high(SCHEME),
+    )
     monkeypatch.setattr(plan, "choose", lambda works: chosen)
 
 

@@ -50,7 +50,7 @@ class Concert:
         settings = ["midi.enabled=true", "midi.soft_takeover=false", "midi.feedback=true", MIDI]
         networks = LoadedNetworks(lambda: {"vocals": passing, "accompaniment": passing})
         config = load_config(None, settings)
-        plan = Plan(config, config, SCHEME, networks, TWO)
+        plan = Plan(config, config, SCHEME, networks, TWO, "mixed")
         self.graph = FakeGraph(RATE, PERIOD)
         self.daemon = Daemon(
             config, lambda *_: plan, lambda: self.graph, Mixer([]), StateFile(None), Notifier({})

@@ -202,9 +202,9 @@ def test_every_number_reaches_the_graph(stemd_models, small, bundled, tmp_path, 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], "fp32"),
-        (["--preset", "live"], "mixed"),
-        (["--preset", "live", "--precision", "int8"], "int8"),
+        ([], ["fp32"]),
+        (["--preset", "live"], ["mixed", "fp32"]),
+        (["--preset", "live", "--precision", "int8"], ["int8"]),
     ],
 )
 def test_a_preset_is_exported_as_the_daemon_would_run_it_here(
@@ -220,8 +220,8 @@ def test_a_preset_is_exported_as_the_daemon_would_run_it_here(
     monkeypatch.setattr(Library, "export", lambda _, name, spec, folder: specs.append(spec) or {})
     stemd_models("export", "2stems", *options, "-o", str(tmp_path))
     preset = options[1] if options else "seed"
-    assert asked == [Work(scheme, TWO, expected) for scheme in PRESETS[preset]]
-    assert (specs[0].B, specs[0].precision) == (PRESETS[preset][-1].B, expected)
+    assert asked == [Work(scheme, TWO, each) for scheme in PRESETS[preset] for each in expected]
+    assert (specs[0].B, specs[0].precision) == (PRESETS[preset][-1].B, expected[-1])
 
 
 @pytest.mark.parametrize(
