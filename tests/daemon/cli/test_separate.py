@@ -142,10 +142,9 @@ def vocals_in(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in found.items()}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("done", [0, 1, 4])
+@pytest.mark.parametrize(("done", "number"), [(0, signal.SIGTERM), (4, signal.SIGINT)])
 def test_a_run_that_is_interrupted_leaves_whole_stems_and_no_process(
-    number, done, music, environment
+    done, number, music, environment
 ):
     """Also while processes start; the same command then goes on."""
     process = subprocess.Popen(
@@ -337,7 +336,7 @@ def test_a_song_that_is_standard_input_is_not_replaced(environment, two_seconds,
     assert song.read_bytes() == before
 
 
-@pytest.mark.parametrize(("suffix", "written"), [("wav", "wav"), ("wav", "mp3"), ("mp3", "flac")])
+@pytest.mark.parametrize(("suffix", "written"), [("wav", "mp3"), ("mp3", "flac")])
 def test_the_name_of_a_song_need_not_be_text(suffix, written, environment, two_seconds, tmp_path):
     song = tmp_path / f"song.{suffix}"
     soundfile.write(song, *soundfile.read(two_seconds))
