@@ -67,7 +67,7 @@ class Network:
         self._settling = Settling(self._interpreter, self.B) if keeps else None
 
     def __call__(self, magnitudes: FloatArray, out: FloatArray) -> None:
-        """Estimate the stem's magnitudes, whatever the window; allocates nothing large.
+        """Estimate the stem's magnitudes, whatever the window.
 
         Silence takes no time: its stems are silent whatever the mask. Where the window slides over
         music, a `stream` takes less time.

@@ -69,7 +69,7 @@ def choose(works: Sequence[Work]) -> tuple[Work, Load]:
 def first_held(works: Sequence[Work]) -> Work:
     """Return the first work for which this machine is fast enough; see `choose`."""
     board = this_board()
-    ways = by_precision(without_slow_windows(works, board))
+    ways = ways_here(works, board)
     windows = [way[0] for way in by_precision(works)]
     if differ_in_window(windows):
         return _longest_window(quickest(ways[0], board), windows, board)
@@ -96,6 +96,37 @@ def first_held(works: Sequence[Work]) -> Work:
     return work
 
 
+def ways_here(works: Sequence[Work], board: Board) -> list[tuple[Work, ...]]:
+    """Return the works that this machine may hold, in the precisions that it can compute well.
+
+    Parameters
+    ----------
+    works : sequence of Work
+        As for `choose`.
+    board : Board
+        This machine.
+
+    Returns
+    -------
+    list of tuple of Work
+        Those that differ in nothing but their precision together.
+
+    Raises
+    ------
+    ModelError
+        As `choose`.
+    """
+    possible = [work for way in by_precision(works) for work in _possible(way, board)]
+    return by_precision(without_slow_windows(possible, board))
+
+
+def _possible(way: Sequence[Work], board: Board) -> list[Work]:
+    """Return those of a way that suit the runtime and the memory; the first one, if none does."""
+    if preferred_precision() == "fp32":
+        way = [work for work in way if work.precision == "fp32"] or way
+    return [work for work in way if fits(work, board)] or [*way[:1]]
+
+
 def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
     """Return the work of the fastest precision: by estimate if it is clear, else by comparison.
 
@@ -103,7 +134,7 @@ def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
     ----------
     way : sequence of Work
         That differ in their precision; the first one is taken if no other is faster by `WORTH`.
-        Those that need too much memory do not count.
+        Those that need too much memory, or suit the runtime less, do not count.
     board : Board
         This machine.
     anew : bool
@@ -114,9 +145,7 @@ def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
     ModelError
         As `choose`.
     """
-    fitting = [work for work in way if fits(work, board)] or [*way[:1]]
-    if preferred_precision() == "fp32":
-        fitting = [work for work in fitting if work.precision == "fp32"] or fitting
+    fitting = _possible(way, board)
     if len(fitting) == 1:
         return fitting[0]
     block_s, how = {work: expected_block_s(work, board) for work in fitting}, BY_ESTIMATE
@@ -124,8 +153,11 @@ def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
     if second < SURE * first:
         from stemd.daemon.capacity.measurements import Measurements  # takes memory
 
+        cache = Measurements()
+        if not anew and cache.recall_block_s(fitting) is None:
+            log.info("comparing the precisions on this machine, which takes some seconds once")
         try:
-            block_s, how = Measurements().compare(fitting, anew), "measured on this machine"
+            block_s, how = cache.compare(fitting, anew), "measured on this machine"
         except StemdError as error:
             log.warning("the precisions cannot be compared, so an estimate decides: %s", error)
     work = fastest(block_s)

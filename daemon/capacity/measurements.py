@@ -124,6 +124,8 @@ class Measurements:
         StemdError
             As `measure`.
         """
+        if not anew and (known := self.recall_block_s(works)):
+            return known  # without waiting for another process that measures
         with self._alone():
             known = None if anew else self.recall_block_s(works)
             if known is None:
@@ -203,15 +205,19 @@ def _remove_oldest(folder: Path) -> None:
 
 def describe_machine() -> dict[str, str]:
     """Return what determines the speed: if any of it changes, measurements are not valid."""
-    from importlib.metadata import version  # modules that the daemon seldom needs
+    from importlib.metadata import PackageNotFoundError, version  # the daemon seldom needs them
 
     runtime = runtime_name()
+    try:
+        number = version(runtime.replace("_", "-"))
+    except PackageNotFoundError:  # a build of one's own
+        number = "of unknown version"
     graphs = ", ".join(str(each.compiled_version) for each in FAMILIES.values())
     return {
         "host": platform.node(),
         "processor": processor_name(),
         "instructions": this_board().core.name,
         "cores": str(len(os.sched_getaffinity(0))),
-        "runtime": f"{runtime} {version(runtime.replace('_', '-'))}",
+        "runtime": f"{runtime} {number}",
         "stemd": f"{VERSION}, graphs of version {graphs}",
     }

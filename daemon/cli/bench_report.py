@@ -1,24 +1,24 @@
 """What each preset costs on this machine, and which presets it holds: a table, or JSON."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 from stemd.daemon.capacity.benchmark import Measurement
-from stemd.daemon.capacity.choice import fastest, is_held, quickest, told
+from stemd.daemon.capacity.choice import is_held, quickest, told, ways_here
 from stemd.daemon.capacity.estimate import (
     MOST_LOAD,
     Board,
-    by_precision,
     expected_load,
+    fits,
     this_board,
-    without_slow_windows,
 )
 from stemd.daemon.capacity.measurements import Measurements, describe_machine
 from stemd.daemon.capacity.profiles import choose_profile, sets_to_choose_from
 from stemd.daemon.cli.terminal import echo, echo_json
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.engine.network_choice import choose_networks, find_networks
+from stemd.daemon.errors import StemdError
 from stemd.daemon.losses import loss_of
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import ALIKE, Work
@@ -77,10 +77,8 @@ def print_report(wishes: SeparationSection, as_json: bool) -> None:
     networks = choose_networks(wishes.networks, wishes.stems)
     find_networks(networks.name)  # before anything is printed
     board = this_board()
-    ways = by_precision(without_slow_windows(wishes.with_preset("auto").works(networks), board))
+    ways = ways_here(wishes.with_preset("auto").works(networks), board)
     wanted = wishes.works(networks)[-1]
-    machine = describe_machine()
-    rows = _measure(ways, board)
     machine = describe_machine()
     rows = _measure(ways, board)
     if as_json:
@@ -107,9 +105,9 @@ def _print_table(
             chosen = f"{preset} ({work.scheme})"
     echo(*LEGEND.split("\n"))
     echo(f"EXPECTED rests on {board.core.source}", "")
-    block_s = _precisions(wanted)
-    echo(f"{wanted.scheme}, all networks, one block: {told(block_s)}")
-    echo(f"`precision: auto` is {fastest(_alike(block_s)).precision} here")
+    block_s, error = _precisions(wanted, board)
+    echo(error or f"{wanted.scheme}, all networks, one block: {told(block_s)}")
+    echo(f"`precision: auto` is {_auto(wanted, board).precision} here")
     echo(f"`preset: auto` is {chosen} here" if chosen else "this machine holds none of the presets")
     echo(f"`profile: auto`, by estimate: {choose_profile(board, sets).reason}")
 
@@ -123,15 +121,23 @@ def _measure(ways: Iterable[Sequence[Work]], board: Board) -> Iterator[Row]:
         yield preset, work, cache.measure(work).best
 
 
-def _precisions(wanted: Work) -> dict[Work, float]:
-    """Compare all precisions of a work: seconds that the networks take for a block."""
+def _precisions(wanted: Work, board: Board) -> tuple[dict[Work, float], str]:
+    """Compare the precisions that fit: seconds of the networks for a block, or why there are none.
+
+    What was measured before is not lost because this fails.
+    """
     every = dict.fromkeys(map(wanted.networks.precision, (*ALIKE, "int8")))
-    return Measurements().compare([replace(wanted, precision=each) for each in every], anew=True)
+    works = [replace(wanted, precision=each) for each in every]
+    try:
+        return Measurements().compare([w for w in works if fits(w, board)] or works[:1], True), ""
+    except StemdError as error:
+        return {}, f"the precisions cannot be compared: {error}"
 
 
-def _alike(block_s: Mapping[Work, float]) -> dict[Work, float]:
-    """Return what `precision: auto` chooses from."""
-    return {work: each for work, each in block_s.items() if work.precision in ALIKE}
+def _auto(wanted: Work, board: Board) -> Work:
+    """Return the work that `precision: auto` takes."""
+    every = wanted.networks.precisions("auto")
+    return quickest([replace(wanted, precision=each) for each in every], board)
 
 
 def _has(preset: str, scheme: Scheme) -> bool:
@@ -164,6 +170,7 @@ def _as_data(
 ) -> dict[str, Any]:
     held = [preset for preset, _, measurement in rows if is_held(measurement)]
     board = this_board()
+    block_s, error = _precisions(wanted, board)
     return {
         "machine": machine,
         "networks": wanted.networks.name,
@@ -172,7 +179,8 @@ def _as_data(
         "precision": wishes.precision,
         "precisions": {
             **wanted.scheme.numbers,
-            "block_s": {work.precision: each for work, each in _precisions(wanted).items()},
+            "block_s": {work.precision: each for work, each in block_s.items()},
+            "error": error or None,
         },
         "threads": wishes.threads,
         "headroom": MOST_LOAD,

@@ -6,7 +6,7 @@ import sys
 import traceback
 from contextlib import suppress
 from io import StringIO
-from pathlib import Path
+from os.path import lexists
 from shlex import quote
 
 import click
@@ -97,7 +97,7 @@ def _file_hint(error: click.ClickException) -> str:
     """Return how to name a file that was taken for an option; empty if none was."""
     if not isinstance(error, click.NoSuchOption):
         return ""
-    names = (word for word in sys.argv[1:] if word.startswith("-") and Path(word).exists())
+    names = (word for word in sys.argv[1:] if word.startswith("-") and lexists(word))
     return next((f" For the file {name}, type {quote(f'./{name}')}" for name in names), "")
 
 

@@ -122,9 +122,10 @@ def _as_text(data: bytes) -> str:
 
 def _readings(line: str) -> Iterator[str]:
     """Yield what a line of a playlist can mean: a name, Windows's Latin 1 or path, or a URL."""
-    yield line
-    if not line.isprintable():  # it is no UTF-8
-        line = line.encode(errors="surrogateescape").decode("cp1252", errors="replace")
-        yield line
-    yield line.replace("\\", "/")
-    yield unquote(line.removeprefix("file://"), errors="surrogateescape")
+    lines = [line]
+    if any("\udc80" <= each <= "\udcff" for each in line):  # it is no UTF-8
+        lines.append(line.encode(errors="surrogateescape").decode("cp1252", errors="replace"))
+    yield from lines
+    for each in lines:
+        yield each.replace("\\", "/")
+        yield unquote(each.removeprefix("file://"), errors="surrogateescape")

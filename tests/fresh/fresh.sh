@@ -27,7 +27,7 @@ echo "seconds: $SECONDS"
 
 .venv/bin/python - <<'END'
 import numpy as np, soundfile
-t = np.arange(3 * 48_000) / 48_000
+t = np.arange(10 * 48_000) / 48_000
 soundfile.write("/tmp/song.wav", np.tile(0.3 * np.sin(2 * np.pi * 220 * t), (2, 1)).T, 48_000)
 END
 pw-cat --playback --target 0 /tmp/song.wav & player=$!

@@ -51,6 +51,7 @@ class MidiFeedback:
         """
         if (now := self._clock()) >= self._until:
             self._shown, self._until = {}, now + AGAIN_S
+        lit: dict[tuple[int, int], bool] = {}  # several bindings may share a light
         for binding in bindings:
             strip = strips.get(binding.stem) if binding.stem else None
             if binding.does == "gain" or (binding.stem and strip is None):
@@ -60,6 +61,8 @@ class MidiFeedback:
                 (CONTROL_CHANGE, binding.cc) if binding.note is None else (NOTE_ON, binding.note)
             )
             light = kind + (binding.channel or 1) - 1, number or 0
+            lit[light] = lit.get(light, False) or is_on
+        for light, is_on in lit.items():
             value = LIT if is_on else DARK
             if self._shown.get(light) != value and self._send(bytes((*light, value))):
                 self._shown[light] = value

@@ -17,13 +17,15 @@ from known_sets import FOUR, TWO
 from stalls import measure_undisturbed
 from stemd.daemon.capacity import benchmark, choice, measurements, processor
 from stemd.daemon.capacity.benchmark import Measurement, measure, measured
-from stemd.daemon.capacity.choice import TRIES, first_held, quickest
+from stemd.daemon.capacity.choice import TRIES, first_held, quickest, ways_here
 from stemd.daemon.capacity.estimate import BOARDS, MOST_LOAD, Board, Core
 from stemd.daemon.capacity.measurements import Measurements
+from stemd.daemon.config import SeparationSection
 from stemd.daemon.errors import StemdError
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import Scheme
 from stemd.tflite_models.errors import ModelError
+from stemd.tflite_models.files import locked
 from two_networks import low_and_high
 from waiting import wait_until
 
@@ -232,6 +234,22 @@ class TestPrecision:
         monkeypatch.setattr(choice, "preferred_precision", lambda: "fp32")
         assert quickest(self.WAY, self.board(100, 10)) == self.WAY[1]
         assert not compared
+
+    def test_windows_are_chosen_by_a_precision_that_suits_the_runtime(self, monkeypatch):
+        """Not by one that would be faster with another runtime."""
+        pi = next(board for board in BOARDS if "5" in board.name)
+        works = SeparationSection(preset="balanced").works(TWO)
+        assert {ways[0].scheme.T for ways in ways_here(works, pi)} == {128, 64}
+        monkeypatch.setattr(choice, "preferred_precision", lambda: "fp32")
+        only = [work for work in works if work.precision == "fp32"]
+        assert ways_here(works, pi) == ways_here(only, pi) == [(only[-1],)]
+
+    def test_what_is_known_waits_for_no_other_measurement(self, compared):
+        cache = Measurements()
+        cache.compare(self.WAY)
+        with locked(cache.path.parent, wait=False):
+            assert len(cache.compare(self.WAY)) == 2
+        assert len(compared) == 1
 
     def test_what_cannot_be_compared_is_estimated(self, tmp_path, monkeypatch, caplog):
         def fail(works):

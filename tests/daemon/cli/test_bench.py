@@ -95,7 +95,7 @@ def test_json_says_the_same(bench):
     assert (report["preset"], report["networks"], report["threads"]) == ("balanced", "2stems", 1)
     assert report["stems"] == ["vocals", "accompaniment"]
     assert report["precision"] == "auto"
-    assert report["precisions"] == {**BALANCED.numbers, "block_s": TIMES}
+    assert report["precisions"] == {**BALANCED.numbers, "block_s": TIMES, "error": None}
     assert report["schemes"][-1] == {
         "preset": "seed",
         **{"T": 128, "B": 128, "A": 0, "mirror": 0, "precision": "mixed"},

@@ -399,6 +399,9 @@ def test_a_name_that_looks_like_an_option_is_told_how_to_be_typed(stemd, tmp_pat
     ended = stemd("separate", "-01 a song.wav", cwd=tmp_path)
     assert ended.returncode == 2
     assert "For the file -01 a song.wav, type './-01 a song.wav'" in ended.stderr
+    ended = stemd("separate", f"--{'a' * 300}", cwd=tmp_path)  # no file can have this name
+    assert ended.returncode == 2
+    assert "No such option" in ended.stderr
     for words in (["./-01 a song.wav"], ["--", "-01 a song.wav"]):
         ended = stemd("separate", *words, cwd=tmp_path)
         assert "cannot read -01 a song.wav: it is empty" in ended.stderr

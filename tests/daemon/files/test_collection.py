@@ -81,6 +81,15 @@ def test_a_playlist_names_songs_beside_it(music):
     assert found(music / "list.m3u8") == {"music/a/01.wav": "01", "/else/gone.mp3": "gone"}
 
 
+def test_playlists_name_songs_in_any_script(tmp_path, monkeypatch):
+    """A wide space is no sign of another encoding."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "日本\u3000語").mkdir()
+    (tmp_path / "日本\u3000語" / "曲.mp3").touch()
+    (tmp_path / "list.m3u").write_text("日本\u3000語\\曲.mp3\n", encoding="utf-8")
+    assert list(found("list.m3u")) == ["日本\u3000語/曲.mp3"]
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -64,3 +64,14 @@ def test_what_could_not_be_sent_is_sent_later(lights):
     assert lights.show() == []
     lights.room = 99
     assert len(lights.show()) == 4
+
+
+@pytest.mark.parametrize("muted", [["vocals"], ["drums"]])
+def test_a_light_that_two_share_is_on_if_one_is(muted):
+    sent = []
+    feedback = MidiFeedback(lambda message: sent.append(message) or True)
+    pads = [Binding(note=40, does="mute", stem=stem) for stem in ("vocals", "drums")]
+    strips = {stem: Strip(mute=stem in muted) for stem in ("vocals", "drums")}
+    for _ in range(3):
+        feedback.show(pads, strips, {})
+    assert sent == [b"\x90\x28\x7f"]
