@@ -5,7 +5,6 @@ set -emu # m: a job is a process group, which Ctrl-C can end
 sudo mkdir -p /run/dbus && sudo dbus-daemon --system --fork
 export DBUS_SESSION_BUS_ADDRESS=unix:path=$XDG_RUNTIME_DIR/bus
 dbus-daemon --session --address="$DBUS_SESSION_BUS_ADDRESS" --fork
-pipewire >/dev/null 2>&1 & wireplumber >/dev/null 2>&1 & pipewire-pulse >/dev/null 2>&1 &
 cd ~/stemd
 
 wait_for() { # SECONDS COMMAND
@@ -16,6 +15,15 @@ wait_for() { # SECONDS COMMAND
         sleep 0.1
     done
 }
+has_speakers() { pw-link -i | grep -q auto_null; }
+
+# As a session starts them: one after the other. Until its speakers are there, WirePlumber links none.
+touch ~/log
+pipewire >/dev/null 2>&1 &
+wait_for 10 test -S "$XDG_RUNTIME_DIR/pipewire-0"
+wireplumber >/dev/null 2>&1 & pipewire-pulse >/dev/null 2>&1 &
+wait_for 60 has_speakers
+
 ended() { ! kill -0 "$stemd"; }
 plays_or_ended() { grep -q 'separating into' ~/log || ended; }
 
