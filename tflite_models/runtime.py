@@ -30,6 +30,23 @@ def preferred_precision() -> StreamingPrecision:
     return next((p for name, p in _PRECISIONS.items() if find_spec(name)), "mixed")
 
 
+def runtime_version() -> str:
+    """Return the name and version of the installed runtime.
+
+    Raises
+    ------
+    ModelError
+        As `runtime_name`.
+    """
+    from importlib.metadata import PackageNotFoundError, version  # the daemon seldom needs them
+
+    name = runtime_name()
+    try:
+        return f"{name} {version(name.replace('_', '-'))}"
+    except PackageNotFoundError:  # a build of one's own
+        return f"{name} of unknown version"
+
+
 def new_interpreter(path: str, num_threads: int) -> Any:
     """Make an interpreter on a file, which it maps into memory, and allocate its tensors.
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from stemd.daemon.capacity.benchmark import measured
 from stemd.daemon.capacity.choice import is_held, quickest
-from stemd.daemon.capacity.estimate import MOST_LOAD, by_precision, this_board, without_slow_windows
+from stemd.daemon.capacity.estimate import MOST_LOAD, this_board, ways_here
 from stemd.daemon.capacity.processor import processor_name
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.engine.network_choice import choose_networks
 from stemd.daemon.errors import ConfigError, StemdError
 from stemd.daemon.findings import Finding, bad, good, hint
 from stemd.tflite_models.errors import ModelError
-from stemd.tflite_models.runtime import runtime_name
+from stemd.tflite_models.runtime import runtime_version
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
@@ -25,11 +25,11 @@ def check_versions() -> Iterator[Finding]:
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "JACK-Client"))
     yield good("stemd", f"{version('stemd')} on Python {platform.python_version()}, {packages}")
     try:
-        runtime = runtime_name()
+        runtime = runtime_version()
     except ModelError as error:
         yield bad("runtime", str(error))
     else:
-        yield good("runtime", f"{runtime} {version(runtime.replace('_', '-'))}")
+        yield good("runtime", runtime)
 
 
 def check_speed(wishes: SeparationSection) -> Iterator[Finding]:
@@ -39,8 +39,7 @@ def check_speed(wishes: SeparationSection) -> Iterator[Finding]:
     """
     try:
         board, networks = this_board(), choose_networks(wishes.networks, wishes.stems)
-        way = by_precision(without_slow_windows(wishes.works(networks), board))[0]
-        work = quickest(way, board)
+        work = quickest(ways_here(wishes.works(networks), board)[0], board)
         measurement = measured(work)
     except (ConfigError, ModelError):  # the check of the networks reports it
         return

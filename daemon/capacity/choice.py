@@ -12,16 +12,15 @@ from stemd.daemon.capacity.estimate import (
     differ_in_window,
     expected_block_s,
     expected_load,
-    fits,
+    possible,
     this_board,
-    without_slow_windows,
+    ways_here,
 )
 from stemd.daemon.engine.network_choice import find_networks
 from stemd.daemon.engine.networks import Load, load_networks
 from stemd.daemon.errors import StemdError
 from stemd.daemon.losses import loss_of
 from stemd.daemon.work import Work
-from stemd.tflite_models.runtime import preferred_precision
 
 if TYPE_CHECKING:
     from stemd.daemon.capacity.benchmark import Measurement
@@ -96,37 +95,6 @@ def first_held(works: Sequence[Work]) -> Work:
     return work
 
 
-def ways_here(works: Sequence[Work], board: Board) -> list[tuple[Work, ...]]:
-    """Return the works that this machine may hold, in the precisions that it can compute well.
-
-    Parameters
-    ----------
-    works : sequence of Work
-        As for `choose`.
-    board : Board
-        This machine.
-
-    Returns
-    -------
-    list of tuple of Work
-        Those that differ in nothing but their precision together.
-
-    Raises
-    ------
-    ModelError
-        As `choose`.
-    """
-    possible = [work for way in by_precision(works) for work in _possible(way, board)]
-    return by_precision(without_slow_windows(possible, board))
-
-
-def _possible(way: Sequence[Work], board: Board) -> list[Work]:
-    """Return those of a way that suit the runtime and the memory; the first one, if none does."""
-    if preferred_precision() == "fp32":
-        way = [work for work in way if work.precision == "fp32"] or way
-    return [work for work in way if fits(work, board)] or [*way[:1]]
-
-
 def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
     """Return the work of the fastest precision: by estimate if it is clear, else by comparison.
 
@@ -134,7 +102,7 @@ def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
     ----------
     way : sequence of Work
         That differ in their precision; the first one is taken if no other is faster by `WORTH`.
-        Those that need too much memory, or suit the runtime less, do not count.
+        Those that are not `possible` do not count.
     board : Board
         This machine.
     anew : bool
@@ -145,7 +113,7 @@ def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
     ModelError
         As `choose`.
     """
-    fitting = _possible(way, board)
+    fitting = possible(way, board)
     if len(fitting) == 1:
         return fitting[0]
     block_s, how = {work: expected_block_s(work, board) for work in fitting}, BY_ESTIMATE
@@ -162,7 +130,7 @@ def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
             log.warning("the precisions cannot be compared, so an estimate decides: %s", error)
     work = fastest(block_s)
     if work != fitting[0] or how != BY_ESTIMATE:  # what most machines take is no news
-        times = told(block_s)
+        times = times_as_text(block_s)
         log.info("precision: auto is %s (a block takes %s, %s)", work.precision, times, how)
     return work
 
@@ -173,7 +141,7 @@ def fastest(block_s: Mapping[Work, float]) -> Work:
     return best if block_s[first] >= WORTH * block_s[best] else first
 
 
-def told(block_s: Mapping[Work, float]) -> str:
+def times_as_text(block_s: Mapping[Work, float]) -> str:
     """Return the times of a block in several precisions as text."""
     return ", ".join(f"{1e3 * each:.1f} ms in {work.precision}" for work, each in block_s.items())
 

@@ -37,6 +37,7 @@ from pathlib import Path
 from stemd.daemon.capacity.processor import read_cpuinfo
 from stemd.daemon.work import Work
 from stemd.dsp.scheme import MAX_T
+from stemd.tflite_models.runtime import preferred_precision
 
 MOBILENET_GMAC = 0.300
 
@@ -201,6 +202,16 @@ def fits(work: Work, board: Board) -> bool:
     return memory_mb(work) <= MOST_MEMORY * board.memory_mb
 
 
+def possible(way: Sequence[Work], board: Board) -> list[Work]:
+    """Return those works of a way that suit the runtime, and fit into memory.
+
+    If none fits, it is the first one, which needs least.
+    """
+    if preferred_precision() == "fp32":
+        way = [work for work in way if work.precision == "fp32"] or way
+    return [work for work in way if fits(work, board)] or [*way[:1]]
+
+
 def differ_in_window(works: Sequence[Work]) -> bool:
     """Whether works differ in nothing but the length of their windows."""
     return len({replace(work, scheme=replace(work.scheme, T=MAX_T)) for work in works}) == 1
@@ -230,6 +241,29 @@ def without_slow_windows(works: Sequence[Work], board: Board) -> list[Work]:
         if not has_shorter or expected_load(expected_quickest(way, board), board) <= MOST_LOAD
         for work in way
     ]
+
+
+def ways_here(works: Sequence[Work], board: Board) -> list[tuple[Work, ...]]:
+    """Return the works that are possible on a machine, without its slow windows.
+
+    Parameters
+    ----------
+    works : sequence of Work
+        As for `without_slow_windows`.
+    board : Board
+
+    Returns
+    -------
+    list of tuple of Work
+        As `by_precision`.
+
+    Raises
+    ------
+    ModelError
+        As `expected_load`.
+    """
+    works = [work for way in by_precision(works) for work in possible(way, board)]
+    return by_precision(without_slow_windows(works, board))
 
 
 def by_precision(works: Sequence[Work]) -> list[tuple[Work, ...]]:

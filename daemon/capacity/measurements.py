@@ -27,7 +27,7 @@ from stemd.tflite_models.files import (
     write_whole,
 )
 from stemd.tflite_models.graphs.spec import StreamingPrecision
-from stemd.tflite_models.runtime import runtime_name
+from stemd.tflite_models.runtime import runtime_version
 
 log = logging.getLogger(__name__)
 
@@ -205,19 +205,12 @@ def _remove_oldest(folder: Path) -> None:
 
 def describe_machine() -> dict[str, str]:
     """Return what determines the speed: if any of it changes, measurements are not valid."""
-    from importlib.metadata import PackageNotFoundError, version  # the daemon seldom needs them
-
-    runtime = runtime_name()
-    try:
-        number = version(runtime.replace("_", "-"))
-    except PackageNotFoundError:  # a build of one's own
-        number = "of unknown version"
     graphs = ", ".join(str(each.compiled_version) for each in FAMILIES.values())
     return {
         "host": platform.node(),
         "processor": processor_name(),
         "instructions": this_board().core.name,
         "cores": str(len(os.sched_getaffinity(0))),
-        "runtime": f"{runtime} {number}",
+        "runtime": runtime_version(),
         "stemd": f"{VERSION}, graphs of version {graphs}",
     }

@@ -14,7 +14,7 @@ from stemd.daemon.capacity.estimate import (
     expected_quickest,
     fits,
     this_board,
-    without_slow_windows,
+    ways_here,
 )
 from stemd.daemon.config import SCHEME_KEYS, Config
 from stemd.daemon.config_file import validated
@@ -191,8 +191,8 @@ def _choice(
     ]
     shortest = by_precision(works)[-1][0]
     of_longest_delay = [way for way in by_precision(works) if differ_in_window([way[0], shortest])]
-    kept = without_slow_windows([work for way in of_longest_delay for work in way], board)
-    work = expected_quickest(by_precision(kept)[0], board)
+    kept = ways_here([work for way in of_longest_delay for work in way], board)
+    work = expected_quickest(kept[0], board)
     settings = {"networks": networks.name, **settings}
     return _Choice(settings, work, expected_load(work, board))
 

@@ -5,13 +5,14 @@ from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 from stemd.daemon.capacity.benchmark import Measurement
-from stemd.daemon.capacity.choice import is_held, quickest, told, ways_here
+from stemd.daemon.capacity.choice import is_held, quickest, times_as_text
 from stemd.daemon.capacity.estimate import (
     MOST_LOAD,
     Board,
     expected_load,
     fits,
     this_board,
+    ways_here,
 )
 from stemd.daemon.capacity.measurements import Measurements, describe_machine
 from stemd.daemon.capacity.profiles import choose_profile, sets_to_choose_from
@@ -106,7 +107,7 @@ def _print_table(
     echo(*LEGEND.split("\n"))
     echo(f"EXPECTED rests on {board.core.source}", "")
     block_s, error = _precisions(wanted, board)
-    echo(error or f"{wanted.scheme}, all networks, one block: {told(block_s)}")
+    echo(error or f"{wanted.scheme}, all networks, one block: {times_as_text(block_s)}")
     echo(f"`precision: auto` is {_auto(wanted, board).precision} here")
     echo(f"`preset: auto` is {chosen} here" if chosen else "this machine holds none of the presets")
     echo(f"`profile: auto`, by estimate: {choose_profile(board, sets).reason}")

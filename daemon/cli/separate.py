@@ -104,7 +104,7 @@ SUBTYPES = {"24": "PCM_24", "float": "FLOAT"}
 @click.option(
     "--precision",
     type=Choice(get_args(StreamingPrecision)),
-    help="Arithmetic of the networks; by default fp32, with --preset mixed.",
+    help="Arithmetic of the networks; by default fp32, with --preset mixed (tflite-runtime: fp32).",
 )
 @click.option(
     "--threads",

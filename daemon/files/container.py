@@ -17,7 +17,7 @@ UNLIMITED = 2**62
 
 
 class _MemoryFiles(NamedTuple):
-    """Names of what a version calls its files, and of what can be freed in ``memory.stat``."""
+    """What a version calls its files, and the memory in ``memory.stat`` that can be freed."""
 
     controller: str
     limit: str

@@ -112,7 +112,7 @@ class Destination:
     cover : Cover, optional
         Of the song.
     remedies : Remedies
-        What messages tell the caller to give.
+        How messages name what the caller can change.
     """
 
     folder: Path

@@ -7,6 +7,7 @@ import pytest
 from known_sets import BUNDLED_FOUR, FOUR, TWO
 from stemd.daemon import losses
 from stemd.daemon.capacity import choice
+from stemd.daemon.capacity.estimate import by_precision
 from stemd.daemon.losses import Loss, loss_of
 from stemd.daemon.presets import PRESETS
 from stemd.daemon.work import Work
@@ -35,7 +36,7 @@ def test_nothing_is_known_of_a_residual(measured):
 
 def test_the_choice_of_a_window_says_what_it_is_worth(measured, caplog, monkeypatch):
     caplog.set_level("INFO")
-    monkeypatch.setattr(choice, "without_slow_windows", lambda works, board: works)
+    monkeypatch.setattr(choice, "ways_here", lambda works, board: by_precision(works))
     choice.first_held([LONG, SHORT])
     told = "; on recorded songs the vocals lose 0.3 dB, at worst 0.9 dB against offline"
     assert caplog.records[-1].message.endswith(told)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import tiny_model as tiny
 from reference_unet import unet as reference
 from stemd.tflite_models.graphs.spec import GraphSpec
 from stemd.tflite_models.network import Network
-from stemd.tflite_models.runtime import preferred_precision, runtime_name
+from stemd.tflite_models.runtime import preferred_precision, runtime_name, runtime_version
 from stemd.tflite_models.spleeter.architecture import Architecture
 from stemd.tflite_models.spleeter.checkpoint import Checkpoint
 from stemd.tflite_models.spleeter.streaming import compile_graph
@@ -104,3 +105,11 @@ def test_the_runtime_writes_nothing_to_the_terminal_and_hides_nothing(checkpoint
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
     assert set(lines) == {"another thread", "the end"}
     assert lines[-1] == "the end"
+
+
+def test_a_runtime_of_ones_own_has_no_version(monkeypatch):
+    def none(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", none)
+    assert runtime_version() == f"{runtime_name()} of unknown version"

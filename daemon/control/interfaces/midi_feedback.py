@@ -1,4 +1,4 @@
-"""Tells MIDI controllers what the mixer does: buttons and pads light up."""
+"""Shows the state of the mixer on MIDI controllers: buttons and pads light up."""
 
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic

@@ -62,6 +62,6 @@ def test_a_missing_runtime_is_bad(monkeypatch):
     def missing():
         raise ModelError("no TFLite runtime is installed")
 
-    monkeypatch.setattr(checks, "runtime_name", missing)
+    monkeypatch.setattr(checks, "runtime_version", missing)
     _, runtime = check_versions()
     assert (runtime.about, runtime.weight) == ("runtime", Weight.BAD)

@@ -15,10 +15,10 @@ import pytest
 from damaged import damaged_four_stems
 from known_sets import FOUR, TWO
 from stalls import measure_undisturbed
-from stemd.daemon.capacity import benchmark, choice, measurements, processor
+from stemd.daemon.capacity import benchmark, choice, estimate, measurements, processor
 from stemd.daemon.capacity.benchmark import Measurement, measure, measured
-from stemd.daemon.capacity.choice import TRIES, first_held, quickest, ways_here
-from stemd.daemon.capacity.estimate import BOARDS, MOST_LOAD, Board, Core
+from stemd.daemon.capacity.choice import TRIES, first_held, quickest
+from stemd.daemon.capacity.estimate import BOARDS, MOST_LOAD, Board, Core, ways_here
 from stemd.daemon.capacity.measurements import Measurements
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.errors import StemdError
@@ -231,7 +231,7 @@ class TestPrecision:
         assert not compared
 
     def test_with_the_runtime_of_old_it_is_float(self, compared, monkeypatch):
-        monkeypatch.setattr(choice, "preferred_precision", lambda: "fp32")
+        monkeypatch.setattr(estimate, "preferred_precision", lambda: "fp32")
         assert quickest(self.WAY, self.board(100, 10)) == self.WAY[1]
         assert not compared
 
@@ -240,7 +240,7 @@ class TestPrecision:
         pi = next(board for board in BOARDS if "5" in board.name)
         works = SeparationSection(preset="balanced").works(TWO)
         assert {ways[0].scheme.T for ways in ways_here(works, pi)} == {128, 64}
-        monkeypatch.setattr(choice, "preferred_precision", lambda: "fp32")
+        monkeypatch.setattr(estimate, "preferred_precision", lambda: "fp32")
         only = [work for work in works if work.precision == "fp32"]
         assert ways_here(works, pi) == ways_here(only, pi) == [(only[-1],)]
 
