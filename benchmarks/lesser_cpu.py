@@ -19,7 +19,7 @@ SOURCE = Path(__file__).with_suffix(".c")
 ALL, _NAME = "all", "LESSER_CPU"
 
 PROCESSORS = {
-    ALL: "all of this processor",
+    ALL: "all its instructions",
     "avx512-vnni": "AVX-512 with VNNI, without AMX (Intel Ice Lake, AMD Zen 4)",
     "avx512": "AVX-512 without VNNI (Intel Skylake-X)",
     "avx-vnni": "AVX2 with AVX-VNNI, without AVX-512 (Intel since Alder Lake, N100)",
