@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import gcd
 from typing import Any
 
@@ -78,22 +78,33 @@ class _Ring:
         self._unit = gcd(rows.step, block)  # places are multiples of it
         places = (rows.stop - 1) * rows.step // self._unit
         self._rows = np.empty((places, *row.shape), np.float32)
+        self._bytes = bytes_of(self._rows)
+        self._size = row.nbytes
 
     def fill(self, row: FloatArray) -> None:
         self._rows[:] = row
 
     def read(self, number: int, rows: Rows, out: FloatArray) -> None:
         """Copy rows of a block's window."""
-        # "wrap", for otherwise NumPy copies twice.
-        self._rows.take(self._places(number, rows), axis=0, out=out, mode="wrap")
+        with bytes_of(out) as target:
+            for to, kept in self._pairs(number, rows):
+                target[to] = self._bytes[kept]
 
     def write(self, number: int, rows: Rows, settled: FloatArray) -> None:
         """Keep rows that settled with a block."""
-        self._rows[self._places(number, rows)] = settled
+        with bytes_of(settled) as source:
+            for of, kept in self._pairs(number, rows):
+                self._bytes[kept] = source[of]
 
-    def _places(self, number: int, rows: Rows) -> NDArray[np.int_]:
-        first = number * self._block + self._step * np.arange(rows.start, rows.stop)
-        return first // self._unit % len(self._rows)
+    def _pairs(self, number: int, rows: Rows) -> Iterator[tuple[slice, slice]]:
+        """Yield where each row lies among its like, and here, in bytes."""
+        start = number * self._block
+        for n, row in enumerate(range(rows.start, rows.stop)):
+            place = (start + self._step * row) // self._unit % len(self._rows)
+            yield self._slice(n), self._slice(place)
+
+    def _slice(self, n: int) -> slice:
+        return slice(n * self._size, (n + 1) * self._size)
 
 
 class Kept:
@@ -150,7 +161,32 @@ class Kept:
             else:
                 start, stop = max(rows.start - ago, 0), max(rows.stop - ago, 0)
                 before = len(rows) - (stop - start)
-                into[:before] = 0  # nothing that is kept is made of it
-                into[before:] = window[start:stop]
+                if before:
+                    into[:before] = 0  # nothing that is kept is made of it
+                copy(window[start:stop], into[before:])
         for rows, settled in self._settling.run(self._inputs).items():
             self._rings[rows.step].write(number, rows, settled)
+
+
+def bytes_of(array: FloatArray) -> memoryview:
+    """Return the bytes of an array, to be read and written.
+
+    NumPy gives the interpreter to other threads of Python while it copies. To get it back takes up
+    to a switch interval, and longer where the thread that has it does not run: blocks that copied
+    twenty times were late beside a busy thread. Copies of bytes keep it.
+
+    Raises
+    ------
+    TypeError
+        The array is not contiguous.
+    """
+    return array.data.cast("B")
+
+
+def copy(source: FloatArray, target: FloatArray) -> None:
+    """Copy an array into another of its shape; keeps the interpreter if both are contiguous."""
+    if source.flags.c_contiguous and target.flags.c_contiguous:
+        with bytes_of(target) as into, bytes_of(source) as of:
+            into[:] = of
+    else:
+        np.copyto(target, source)

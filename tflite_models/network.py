@@ -16,7 +16,7 @@ from stemd.tflite_models.errors import ModelError
 from stemd.tflite_models.files import why_unreadable
 from stemd.tflite_models.graphs.rows import Rows
 from stemd.tflite_models.graphs.spec import CHANNELS
-from stemd.tflite_models.kept import Kept, Settling
+from stemd.tflite_models.kept import Kept, Settling, copy
 from stemd.tflite_models.runtime import new_interpreter
 
 FloatArray = NDArray[np.float32]
@@ -115,9 +115,9 @@ class Network:
                 if kept and rows.step > 1:
                     kept.read(block, rows, view()[0])
                 else:
-                    np.copyto(view()[0], magnitudes[rows.start : rows.stop])
+                    copy(magnitudes[rows.start : rows.stop], view()[0])
             self._interpreter.invoke()
-            np.copyto(out, self._target()[0])
+            copy(self._target()[0], out)
 
 
 def _sources(

@@ -33,7 +33,7 @@ from stemd.daemon.supervisor import app
 from stemd.daemon.supervisor.daemon import Daemon
 from stemd.daemon.work import Work
 from stemd.dsp.arrays import Magnitudes
-from stemd.dsp.banks import Bank, Network
+from stemd.dsp.banks import Bank, Network, Stream, stream_of
 
 STEMS = {"vocals": "vocals", "drums": "accompaniment", "bass": "vocals", "other": "accompaniment"}
 """Whose network is whose."""
@@ -72,15 +72,14 @@ class Enemy:
     def stand_before(self, network: Network) -> Network:
         """Return the network with the enemy before it."""
 
-        def hindered(window: Magnitudes, out: Magnitudes) -> None:
-            if self._raise:
-                self._raise = False
-                raise RuntimeError("the enemy was here")
-            hang_s, self._hang_s = self._hang_s, 0.0
-            sleep(hang_s + (SLOWNESS_S if monotonic() < self._slow_until else 0))
-            network(window, out)
+        return Hindered(network, self._hinder)
 
-        return hindered
+    def _hinder(self) -> None:
+        if self._raise:
+            self._raise = False
+            raise RuntimeError("the enemy was here")
+        hang_s, self._hang_s = self._hang_s, 0.0
+        sleep(hang_s + (SLOWNESS_S if monotonic() < self._slow_until else 0))
 
     def stand_before_engine(self, submit: Callable[[WorkerPool, Bank], None]) -> Any:
         """Return what the engine calls for each block, with the enemy before it."""
@@ -97,6 +96,35 @@ class Enemy:
         until, number = monotonic() + seconds, 0
         while number % 1000 or monotonic() < until:
             number += 1
+
+
+class Hindered:
+    """A network that keeps rows as it does alone, and is hindered before each block.
+
+    Parameters
+    ----------
+    network : Network
+    hinder : callable
+    """
+
+    def __init__(self, network: Network, hinder: Callable[[], None]) -> None:
+        self._network = network
+        self._hinder = hinder
+
+    def __call__(self, window: Magnitudes, out: Magnitudes) -> None:
+        """Run the network on a window that comes alone."""
+        self._hinder()
+        self._network(window, out)
+
+    def stream(self) -> Stream:
+        """Return what runs it on windows that slide."""
+        run = stream_of(self._network)
+
+        def hindered(window: Magnitudes, out: Magnitudes, number: int) -> None:
+            self._hinder()
+            run(window, out, number)
+
+        return hindered
 
 
 class Watched(Daemon):

@@ -1,5 +1,7 @@
 """What is kept from block to block: the plain graph's numbers, however the music goes."""
 
+import resource
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -18,6 +20,7 @@ from stemd.tflite_models.spleeter.settled import settled_levels
 from stemd.tflite_models.spleeter.streaming import compile_graph
 from stemd.tflite_models.spleeter.unet import UNet
 from stemd.tflite_models.spleeter.variables import read_unet
+from waiting import PATIENCE_S
 
 ACTIVATIONS = [tiny.OFFICIAL_2, tiny.OFFICIAL_4, Activations("relu", "leaky_relu")]
 LIVE, SHORTEST, BALANCED = (
@@ -182,3 +185,32 @@ def test_keeping_them_saves_work(spec, least, monkeypatch):
     less = cost_of(spec, FILTERS).macs
     monkeypatch.setattr(cost, "settled_levels", lambda _: [])
     assert less < (1 - least) * cost_of(spec, FILTERS).macs
+
+
+def test_a_block_gives_the_interpreter_away_only_to_look_and_to_compute(pair):
+    """Each time, it has to wait until a busy thread gives it back: blocks came late by that."""
+    spec = LIVE
+    stream = pair(spec)[1].in_order()
+    window, out = music(spec.T), np.empty((spec.B, 1024, 2), np.float32)
+    is_busy, ended = threading.Event(), threading.Event()
+
+    def be_busy() -> None:
+        while not ended.is_set():
+            is_busy.set()
+
+    def waits() -> int:
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        stream(window, out)
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+
+    busy = threading.Thread(target=be_busy)
+    busy.start()
+    try:
+        assert is_busy.wait(PATIENCE_S)
+        counts = sorted(waits() for _ in range(20))
+    finally:
+        ended.set()
+        busy.join()
+    # Three times: for silence, for the rows that settle, for the others. Each is a wait for a
+    # switch interval, and one until the other thread gives way.
+    assert counts[len(counts) // 2] <= 2 * 3
