@@ -31,6 +31,7 @@ COMMANDS = {
     "set": "steer:set_stem",
     "status": "steer:status",
     "stop": "steer:stop",
+    "template": "template:template",
     "top": "top:top",
     "web": "web:web",
 }

@@ -1,8 +1,16 @@
-"""A daemon of its own for those tests of the page that need a real one."""
+"""What drives browsers, and what a daemon of its own needs."""
 
 import os
 
 import pytest
+
+
+@pytest.fixture(scope="session")
+def playwright():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as made:
+        yield made
 
 
 @pytest.fixture

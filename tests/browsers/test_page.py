@@ -32,14 +32,6 @@ THUMB = 44
 """Pixels that a control measures at least, both ways."""
 
 
-@pytest.fixture(scope="module")
-def playwright():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as made:
-        yield made
-
-
 @pytest.fixture(scope="module", params=["chromium", "firefox"])
 def browser(playwright, request):
     """Debian's own; Firefox is driven by WebDriver BiDi, as it is no build of Playwright's."""

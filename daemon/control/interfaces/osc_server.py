@@ -2,17 +2,19 @@
 
 ``/stemd/STEM/gain`` (dB), ``/stemd/STEM/fader`` (0 to 1), ``/stemd/STEM/mute``,
 ``/stemd/STEM/solo``, ``/stemd/bypass``, ``/stemd/record`` (0 or 1; without a value, the other
-state), ``/stemd/reload``, ``/stemd/stop``; ``/stemd/*`` asks for all values, ``/stemd/subscribe``
-for each change too.
+state), ``/stemd/preset`` (its name), ``/stemd/reload``, ``/stemd/stop``; ``/stemd/*`` asks for all
+values, ``/stemd/subscribe`` for each change too, and ``/stemd/meters`` also for levels.
 (Wright and Freed, "Open Sound Control 1.0", 2002; the library reads messages, and nothing else of
 it is used: patterns in addresses, and times of bundles, would let a stranger keep stemd busy.)
 """
 
 import logging
 import socket
+from concurrent.futures import Future
 from contextlib import ExitStack
 from math import isfinite
 from threading import Event
+from typing import cast
 
 from pythonosc.osc_message import OscMessage
 
@@ -22,8 +24,10 @@ from stemd.daemon.control.interfaces.osc_messages import messages_in
 from stemd.daemon.control.interfaces.osc_section import OscSection
 from stemd.daemon.control.mixer import MAX_DB, OFF_DB, decibels_at
 from stemd.daemon.control.pace import Pace
+from stemd.daemon.control.replies import Reloaded
 from stemd.daemon.control.steerable import Steerable, UnknownStemError, record, set_strip
 from stemd.daemon.engine.scheduling import steering_thread
+from stemd.daemon.presets import PRESETS, PresetName
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +36,10 @@ LONGEST_DATAGRAM = 1024
 
 LOOK_S = 0.5
 """How soon the thread notices that it must end, and how long it pauses after an error."""
+
+
+ASKED = ("*", "subscribe", "meters", "unsubscribe")
+"""What clients send for the sake of the answers, to where they are or to a port that they name."""
 
 
 class OscServer:
@@ -106,8 +114,10 @@ class OscServer:
                 self._daemon.reload_soon()
             case ["", "stemd", "stop"], _:
                 self._daemon.stop()
-            case ["", "stemd", ("subscribe" | "unsubscribe" | "*") as what], [] | [int()]:
+            case ["", "stemd", what], [] | [int()] if what in ASKED:
                 self._answer(what, (sender[0], values[0]) if values else sender)
+            case ["", "stemd", "preset"], [str() as name]:
+                self._change_preset(name)
             case ["", "stemd", _, "gain" | "fader"], []:
                 self._feedback.query(sender)
             case ["", "stemd", ("bypass" | "record") as what], [] | [int() | float()]:
@@ -124,12 +134,24 @@ class OscServer:
     def _answer(self, what: str, client: Address) -> None:
         """Do what is asked for the sake of its answers."""
         match what:
-            case "subscribe":
-                self._feedback.subscribe(client)
+            case "subscribe" | "meters":
+                self._feedback.subscribe(client, with_levels=what == "meters")
             case "unsubscribe":
                 self._feedback.unsubscribe(client)
             case _:
                 self._feedback.query(client)
+
+    def _change_preset(self, name: str) -> None:
+        if name not in PRESETS:
+            log.warning("OSC: a preset is one of %s (got %.80r)", ", ".join(PRESETS), name)
+            return
+
+        def note(ended: "Future[Reloaded]") -> None:
+            if error := ended.exception():
+                log.warning("OSC: %s", error)
+                self._feedback.refresh()  # the client shows what it wished
+
+        self._daemon.reload(cast("PresetName", name)).add_done_callback(note)
 
     def _switch(self, what: str, on: bool | None) -> None:
         if what == "record":

@@ -12,10 +12,17 @@ from hypothesis import strategies as st
 from pythonosc.osc_message_builder import build_msg
 
 from fake_daemon import FakeDaemon
-from stemd.daemon.control.events import BypassSwitched, StateChanged
+from stemd.daemon.control.events import (
+    BypassSwitched,
+    DelayChanged,
+    ReloadEnded,
+    StateChanged,
+)
 from stemd.daemon.control.interfaces import osc_server
 from stemd.daemon.control.interfaces.osc_feedback import (
     DELIVER_S,
+    LEAST_DB,
+    METERS_S,
     MOST_SUBSCRIBERS,
     SUBSCRIBED_S,
     Feedback,
@@ -86,6 +93,25 @@ def test_the_other_verbs(daemon, send):
     assert daemon.stopped.wait(PATIENCE_S)
 
 
+def test_a_preset_is_changed_by_its_name(daemon, send, caplog):
+    for wrong in ("loud", 1):
+        send("/stemd/preset", wrong)
+    send("/stemd/preset")
+    send("/stemd/preset", "live")
+    wait_until(lambda: getattr(daemon, "preset", None) == "live")
+    assert "OSC: a preset is one of seed, studio, balanced, live, auto (got 'loud')" in caplog.text
+
+
+def test_a_preset_that_is_refused_is_shown_as_it_was(daemon, surface, caplog):
+    daemon.reloaded = StemdError("a reload is under way: wait for its end")
+    surface.send("/stemd/subscribe")
+    surface.read_until(lambda shown: shown.keys() == ALL)
+    surface.shown.clear()
+    surface.send("/stemd/preset", "live")
+    surface.read_until(lambda shown: shown.get("/stemd/preset") == "balanced")
+    assert "OSC: a reload is under way" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("address", "values"),
     [
@@ -148,7 +174,7 @@ def surface(port):
 
 ALL = {
     *(f"/stemd/{stem}/{what}" for stem in STEMS for what in ("gain", "fader", "mute", "solo")),
-    *("/stemd/bypass", "/stemd/record", "/stemd/state"),
+    *("/stemd/bypass", "/stemd/record", "/stemd/state", "/stemd/preset", "/stemd/delay"),
 }
 
 
@@ -161,6 +187,37 @@ def test_a_question_has_all_values_as_its_answer(daemon, surface, question):
     assert surface.shown["/stemd/vocals/fader"] == pytest.approx(position_of(-6.0))
     assert surface.shown["/stemd/vocals/mute"] == 1
     assert surface.shown["/stemd/state"] == "playing"
+    assert surface.shown["/stemd/preset"] == "balanced"
+    assert surface.shown["/stemd/delay"] == 474  # ms
+
+
+def test_a_daemon_without_a_server_has_no_delay(daemon, surface):
+    daemon.figures = {"server": None, "state": "waiting"}
+    surface.send("/stemd/*")
+    surface.read_until(lambda shown: shown.keys() == ALL - {"/stemd/delay"})
+
+
+@pytest.mark.parametrize(
+    "event",
+    [StateChanged("playing"), DelayChanged(7000), ReloadEnded(["separation.preset"], [], None)],
+    ids=lambda event: event.event,
+)
+def test_subscribers_get_all_values_again_where_several_may_have_changed(daemon, surface, event):
+    surface.send("/stemd/subscribe")
+    surface.read_until(lambda shown: shown.keys() == ALL)
+    delay = {"frames": 7000, "seconds": 0.15873}
+    daemon.figures = {"preset": "live", "delay": delay}
+    daemon.bulletin.publish(event)
+    surface.read_until(lambda shown: shown["/stemd/delay"] == 159)
+    assert surface.shown["/stemd/preset"] == "live"
+
+
+def test_meters_are_for_those_who_ask_for_them(daemon, surface, send):
+    surface.send("/stemd/subscribe")
+    surface.read_until(lambda shown: shown.keys() == ALL)
+    surface.send("/stemd/meters")
+    surface.read_until(lambda shown: "/stemd/in/level" in shown)
+    assert surface.shown["/stemd/in/level"] == pytest.approx(0.8997, abs=1e-4)  # -6.02 dB
 
 
 def test_subscribers_see_each_change_until_they_leave(daemon, surface, send):
@@ -237,6 +294,41 @@ class TestFeedback:
         feedback.note(BypassSwitched(True))
         self.deliver(feedback)
         assert sent == [("b", 1)]
+
+    def test_levels_come_in_their_time(self, daemon, feedback, sent):
+        feedback.subscribe(("a", 1), with_levels=True)
+        feedback.subscribe(("b", 1))
+        self.deliver(feedback)
+        sent.clear()
+        for _ in range(round(10 * METERS_S / DELIVER_S)):
+            self.deliver(feedback)
+        assert sent == 10 * [("a", 1)]
+
+    @pytest.mark.parametrize(
+        ("peak", "shown"), [(0.0, 0), (1e-9, 0), (10 ** (LEAST_DB / 40), 0.5), (1.0, 1), (9.0, 1)]
+    )
+    def test_a_level_is_a_share_of_the_meter(self, daemon, peak, shown):
+        made = []
+        feedback = Feedback(daemon, lambda data, _: made.extend(messages_in(data)), lambda: 1.0)
+        daemon.peaks = lambda: {"drums": [0.0, peak]}
+        feedback.subscribe(("a", 1), with_levels=True)
+        feedback.deliver()
+        (level,) = (list(each) for each in made if each.address == "/stemd/drums/level")
+        assert level == [pytest.approx(shown)]
+
+    def test_meters_fall_where_there_are_no_more_levels(self, daemon):
+        made = []
+        feedback = Feedback(
+            daemon, lambda data, _: made.extend(messages_in(data)), lambda: self.now
+        )
+        self.now = 0.0
+        feedback.subscribe(("a", 1), with_levels=True)
+        for peaks in ({"in": [1.0, 1.0]}, {}, {}):
+            daemon.peaks = lambda peaks=peaks: peaks
+            self.now += METERS_S
+            feedback.deliver()
+        levels = [list(each) for each in made if each.address == "/stemd/in/level"]
+        assert levels == [[1.0], [0.0]]
 
     def test_without_subscribers_nothing_is_kept(self, feedback):
         feedback.note(BypassSwitched(True))
