@@ -9,7 +9,7 @@ from benchmarks.report import DOCS, markdown_table, replace_section
 from stemd.daemon.capacity.estimate import BOARDS, expected_load
 from stemd.daemon.capacity.profiles import choose_profile
 from stemd.daemon.presets import PRESETS
-from stemd.daemon.work import SetOfNetworks, Work
+from stemd.daemon.work import AUTO, SetOfNetworks, Work
 from stemd.tflite_models.graphs.spec import StreamingPrecision
 
 DOCUMENT, SECTION = DOCS / "raspberry-pi.md", "boards"
@@ -69,7 +69,8 @@ def profiles() -> str:
     rows = []
     for board in BOARDS:
         for sets in ([TWO], [FOUR, TWO]):
-            chosen = choose_profile(board, sets).settings
+            profile = choose_profile(board, sets)
+            chosen, precision = profile.settings, profile.precision
             rest = ", `residual`" if chosen["residual"] else ""
             rows.append(
                 [
@@ -78,7 +79,7 @@ def profiles() -> str:
                     "yes" if FOUR in sets else "no",
                     f"`{chosen['networks']}`{rest}",
                     f"`{chosen['preset']}`",
-                    f"{chosen['precision']}",
+                    f"`{precision}`" if chosen["precision"] != AUTO else f"auto (`{precision}`)",
                     f"{chosen['threads']}",
                 ]
             )
@@ -90,7 +91,7 @@ def tables() -> str:
     """Return the text of the section."""
     parts = (
         loads(),
-        "What `profile: auto` chooses:",
+        "What `profile: auto` chooses (in parentheses: what `precision: auto` is expected to be):",
         profiles(),
         "What one network does for a block in `int8`:",
         counts(),

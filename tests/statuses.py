@@ -9,6 +9,7 @@ WAITING = {
     "stems": ["vocals", "accompaniment"],
     "preset": "balanced",
     "precision": "mixed",
+    "why_precision": "a block takes 4.0 ms in mixed, 15.0 ms in fp32, by estimate",
     "window": {"T": 128, "B": 14, "A": 14, "mirror": 0},
     "mixer": {
         stem: {"gain": 0.0, "mute": False, "solo": False} for stem in ("vocals", "accompaniment")

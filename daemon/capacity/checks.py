@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from stemd.daemon.capacity.benchmark import measured
-from stemd.daemon.capacity.choice import is_held, quickest
+from stemd.daemon.capacity.choice import is_held, quickest, why_alone
 from stemd.daemon.capacity.estimate import MOST_LOAD, this_board, ways_here
 from stemd.daemon.capacity.processor import processor_name
 from stemd.daemon.config import SeparationSection
@@ -39,13 +39,16 @@ def check_speed(wishes: SeparationSection) -> Iterator[Finding]:
     """
     try:
         board, networks = this_board(), choose_networks(wishes.networks, wishes.stems)
-        work = quickest(ways_here(wishes.works(networks), board)[0], board)
+        works = wishes.works(networks)
+        work, why = quickest(ways_here(works, board)[0], board)
         measurement = measured(work)
     except (ConfigError, ModelError):  # the check of the networks reports it
         return
     except StemdError as error:
         yield bad("speed", str(error))
         return
+    if why := why or why_alone(works):
+        yield good("precision", f"{work.precision}, because {why}")
     found = f"{work}: a load of {measurement.load:.0%}, {measurement.cores:.2f} cores busy"
     if is_held(measurement):
         yield good("speed", found)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stemd.daemon.capacity.estimate import (
     MOST_LOAD,
@@ -38,12 +38,31 @@ taken: the first one needs less memory."""
 
 BY_ESTIMATE = "by estimate"
 
+ONLY_ONE = "no other one suits the runtime and the memory of this machine"
+
 TRIES = 3
 """Starts at which a scheme that was too slow is measured again: the machine may have been busy."""
 
 
-def choose(works: Sequence[Work]) -> tuple[Work, Load]:
-    """Choose work for which this machine is fast enough; return it, and what loads its networks.
+class Choice(NamedTuple):
+    """What `choose` returns.
+
+    Attributes
+    ----------
+    work : Work
+    load : Load
+        Loads its networks.
+    why : str
+        Why it has its precision; empty if all works have the same.
+    """
+
+    work: Work
+    load: Load
+    why: str
+
+
+def choose(works: Sequence[Work]) -> Choice:
+    """Choose work for which this machine is fast enough.
 
     Parameters
     ----------
@@ -61,23 +80,33 @@ def choose(works: Sequence[Work]) -> tuple[Work, Load]:
     StemdError
         If nothing can be measured.
     """
-    work = first_held(works)
-    return work, partial(load_networks, work)
+    work, why = _first_held(works)
+    return Choice(work, partial(load_networks, work), why or why_alone(works))
+
+
+def why_alone(works: Sequence[Work]) -> str:
+    """Return why only one precision was left; empty if there was but one."""
+    return ONLY_ONE if len({work.precision for work in works}) > 1 else ""
 
 
 def first_held(works: Sequence[Work]) -> Work:
     """Return the first work for which this machine is fast enough; see `choose`."""
+    return _first_held(works)[0]
+
+
+def _first_held(works: Sequence[Work]) -> tuple[Work, str]:
     board = this_board()
     ways = ways_here(works, board)
     windows = [way[0] for way in by_precision(works)]
     if differ_in_window(windows):
-        return _longest_window(quickest(ways[0], board), windows, board)
+        work, why = quickest(ways[0], board)
+        return _longest_window(work, windows, board), why
     from stemd.daemon.capacity.measurements import Measurements  # takes memory
 
     find_networks(works[0].networks.name)
     cache = Measurements()
     for way in ways:
-        work = quickest(way, board)
+        work, why = quickest(way, board)
         known = _known(cache, work)
         if is_held(known.best):
             log.info(
@@ -86,17 +115,17 @@ def first_held(works: Sequence[Work]) -> Work:
                 100 * known.best.load,
                 _told_loss(work),
             )
-            return work
+            return work, why
     log.warning(
         "this machine is too slow for every scheme of the preset, and live blocks will be late: "
         "another preset, networks: 2stems or precision: int8 takes less (stemd bench measures "
         "again)"
     )
-    return work
+    return work, why
 
 
-def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
-    """Return the work of the fastest precision: by estimate if it is clear, else by comparison.
+def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> tuple[Work, str]:
+    """Choose the work of the fastest precision: by estimate if it is clear, else by comparison.
 
     Parameters
     ----------
@@ -108,6 +137,12 @@ def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
     anew : bool
         Compare even if they were compared before.
 
+    Returns
+    -------
+    work : Work
+    why : str
+        Why it was chosen; empty if there was no other.
+
     Raises
     ------
     ModelError
@@ -115,24 +150,35 @@ def quickest(way: Sequence[Work], board: Board, anew: bool = False) -> Work:
     """
     fitting = possible(way, board)
     if len(fitting) == 1:
-        return fitting[0]
+        return fitting[0], ""
     block_s, how = {work: expected_block_s(work, board) for work in fitting}, BY_ESTIMATE
     first, second, *_ = sorted(block_s.values())
     if second < SURE * first:
-        from stemd.daemon.capacity.measurements import Measurements  # takes memory
-
-        cache = Measurements()
-        if not anew and cache.recall_block_s(fitting) is None:
-            log.info("comparing the precisions on this machine, which takes some seconds once")
-        try:
-            block_s, how = cache.compare(fitting, anew), "measured on this machine"
-        except StemdError as error:
-            log.warning("the precisions cannot be compared, so an estimate decides: %s", error)
-    work = fastest(block_s)
+        block_s, how = _compare(fitting, anew) or (block_s, "by estimate: comparing them failed")
+    work, why = fastest(block_s), f"a block takes {times_as_text(block_s)}, {how}"
     if work != fitting[0] or how != BY_ESTIMATE:  # what most machines take is no news
-        times = times_as_text(block_s)
-        log.info("precision: auto is %s (a block takes %s, %s)", work.precision, times, how)
-    return work
+        log.info("precision: auto is %s (%s)", work.precision, why)
+    return work, why
+
+
+def _compare(works: Sequence[Work], anew: bool) -> tuple[dict[Work, float], str] | None:
+    """Return the times of a block on this machine, and what they are; None if comparing fails.
+
+    What failed once is not tried again unless ``anew``.
+    """
+    from stemd.daemon.capacity.measurements import Measurements  # takes memory
+
+    cache = Measurements()
+    if not anew and cache.recall_block_s(works) is None:
+        if failure := cache.recall_failure(works):
+            log.info("the precisions cannot be compared (stemd bench tries again): %s", failure)
+            return None
+        log.info("comparing the precisions on this machine, which takes some seconds once")
+    try:
+        return cache.compare(works, anew), "measured on this machine"
+    except StemdError as error:
+        log.warning("the precisions cannot be compared, so an estimate decides: %s", error)
+    return None
 
 
 def fastest(block_s: Mapping[Work, float]) -> Work:

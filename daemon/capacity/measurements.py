@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from stemd.daemon.capacity.benchmark import Measurement, compared, measured
 from stemd.daemon.capacity.estimate import this_board
 from stemd.daemon.capacity.processor import processor_name
+from stemd.daemon.errors import StemdError
 from stemd.daemon.version import VERSION
 from stemd.daemon.work import Work
 from stemd.tflite_models.families import FAMILIES
@@ -66,6 +67,8 @@ class _Content(BaseModel):
     block_s: dict[str, dict[StreamingPrecision, Annotated[float, Field(gt=0)]]] = {}
     """Seconds that the networks take for a block in each precision, of one comparison; by
     `_in_any_precision`."""
+    failures: dict[str, str] = {}
+    """Why a comparison failed, likewise."""
 
 
 class Measurements:
@@ -105,8 +108,12 @@ class Measurements:
             return None
         return {work: known[work.precision] for work in works}
 
+    def recall_failure(self, works: Sequence[Work]) -> str:
+        """Return why `compare` failed the last time; empty if it did not."""
+        return self._read().failures.get(_in_any_precision(works[0]), "")
+
     def compare(self, works: Sequence[Work], anew: bool = False) -> dict[Work, float]:
-        """Compare works that differ in their precision, and store the result.
+        """Compare works that differ in their precision, and store the result, or why it failed.
 
         Parameters
         ----------
@@ -128,13 +135,20 @@ class Measurements:
             return known  # without waiting for another process that measures
         with self._alone():
             known = None if anew else self.recall_block_s(works)
-            if known is None:
-                known = compared(works)
-                found = {work.precision: block_s for work, block_s in known.items()}
-                content = self._read()
-                content.block_s[_in_any_precision(works[0])] = found
-                self._write(content)
-        return known
+            return self._compare(works) if known is None else known
+
+    def _compare(self, works: Sequence[Work]) -> dict[Work, float]:
+        content, key = self._read(), _in_any_precision(works[0])
+        content.failures.pop(key, None)
+        try:
+            block_s = compared(works)
+            content.block_s[key] = {work.precision: each for work, each in block_s.items()}
+        except StemdError as error:
+            content.failures[key] = str(error)
+            raise
+        finally:
+            self._write(content)
+        return block_s
 
     def measure(self, work: Work, enough: int | None = None) -> Remembered:
         """Measure, and store the result; one process at a time, so that none slows another.

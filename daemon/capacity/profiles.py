@@ -23,6 +23,7 @@ from stemd.daemon.errors import ConfigError
 from stemd.daemon.presets import fitting_schemes
 from stemd.daemon.work import AUTO, PrecisionWish, SetOfNetworks, Work
 from stemd.dsp.scheme import Scheme
+from stemd.tflite_models.graphs.spec import StreamingPrecision
 from stemd.tflite_models.runtime import preferred_precision
 
 log = logging.getLogger(__name__)
@@ -41,10 +42,13 @@ class Profile:
         Keys of the section ``separation``, all of `KEYS`.
     reason : str
         Why.
+    precision : StreamingPrecision
+        The arithmetic that is expected: of auto, the fastest.
     """
 
     settings: dict[str, Any]
     reason: str
+    precision: StreamingPrecision
 
 
 def completed(config: Config) -> Config:
@@ -131,7 +135,7 @@ def choose_profile(
         f"{board.cores} cores ({board.core.name}), {board.memory_mb} MB of memory: "
         f"{chosen.settings['preset']} with {chosen.work} {fit} {chosen.load:.0%} of the time"
     )
-    return Profile(chosen.settings, reason)
+    return Profile(chosen.settings, reason, chosen.work.precision)
 
 
 @dataclass(frozen=True)

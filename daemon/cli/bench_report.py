@@ -117,7 +117,7 @@ def _measure(ways: Iterable[Sequence[Work]], board: Board) -> Iterator[Row]:
     """Measure the presets in their fastest precision, from the shortest delay to the longest."""
     cache = Measurements()
     for way in ways:
-        work = quickest(way, board, anew=True)
+        work, _ = quickest(way, board, anew=True)
         preset = next(name for name in PRESETS if _has(name, work.scheme))
         yield preset, work, cache.measure(work).best
 
@@ -138,7 +138,7 @@ def _precisions(wanted: Work, board: Board) -> tuple[dict[Work, float], str]:
 def _auto(wanted: Work, board: Board) -> Work:
     """Return the work that `precision: auto` takes."""
     every = wanted.networks.precisions("auto")
-    return quickest([replace(wanted, precision=each) for each in every], board)
+    return quickest([replace(wanted, precision=each) for each in every], board)[0]
 
 
 def _has(preset: str, scheme: Scheme) -> bool:

@@ -108,7 +108,7 @@ def takes(config: Config, excerpt: Excerpt) -> Iterator[Take]:
     whole = replace(works["seed"][0], scheme=offline(networks.grid), precision="fp32")
     yield _take(OFFLINE, whole, lambda: load_networks(whole), excerpt, wishes.mask_extension)
     for name, of_preset in works.items():
-        work, load = choose(of_preset)
+        work, load, _ = choose(of_preset)
         yield _take(name, work, load, excerpt, wishes.mask_extension)
 
 

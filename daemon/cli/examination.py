@@ -153,6 +153,8 @@ def _examine_networks(config: Config, playing: JoinedStatus | None) -> Iterator[
     found = find_networks(choose_networks(wishes.networks, wishes.stems).name)
     yield good("networks", f"{found.name} ({found.origin}), every file as it should be")
     if playing:
+        if why := playing.why_precision:
+            yield good("precision", f"{playing.precision}, because {why}")
         yield good(
             "speed", f"not measured beside a daemon that plays; its load: {load_in_words(playing)}"
         )

@@ -92,7 +92,7 @@ def play_and_record(config: Config, mixture: Waveform) -> Recording:
     """
     _require_programs()
     wishes = config.separation
-    work, loader = choose(wishes.works(choose_networks(wishes.networks, wishes.stems)))
+    work, loader, _ = choose(wishes.works(choose_networks(wishes.networks, wishes.stems)))
     networks = LoadedNetworks(loader, work.scheme, work.networks.masks)
     with ExitStack() as stack:
         server = stack.enter_context(private_server(SAMPLERATE))

@@ -287,13 +287,14 @@ def _in_words(status: "Status") -> list[str]:
     from stemd.daemon.control.replies import JoinedStatus
 
     joined = status if isinstance(status, JoinedStatus) else None
-    recording = status.recording
+    recording, why = status.recording, status.why_precision
     return [
         f"stemd {status.version}: {status.state}",
         *([f"server: {status.trouble}"] if status.trouble else []),
         *(f"not open: {name}: {reason}" for name, reason in status.not_open.items()),
         *(_server_in_words(joined) if joined else []),
         f"networks: {status.networks or 'not loaded'}, preset {status.preset}, {status.precision}",
+        *([f"precision: {status.precision}, because {why}"] if why else []),
         *(f"{stem}: {_strip_in_words(strip)}" for stem, strip in status.mixer.items()),
         *(["bypass: on"] if status.bypass else []),
         *([f"device: {status.device.in_words()}"] if status.device.mode != "off" else []),

@@ -177,6 +177,7 @@ class Status:
     stems: list[str]
     preset: str
     precision: str
+    why_precision: str | None
     window: Window | None
     mixer: dict[str, Strip]
     peaks: dict[str, list[float]]

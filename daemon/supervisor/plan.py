@@ -32,6 +32,8 @@ class Plan:
         The set that they are.
     precision : str
         Their arithmetic.
+    why_precision : str
+        Why ``precision: auto`` is that; empty if it was not chosen.
     """
 
     config: Config
@@ -40,6 +42,7 @@ class Plan:
     networks: LoadedNetworks
     chosen: SetOfNetworks
     precision: str
+    why_precision: str = ""
 
 
 def make_plan(wished: Config, before: Plan | None = None) -> Plan:
@@ -65,9 +68,9 @@ def make_plan(wished: Config, before: Plan | None = None) -> Plan:
             "`stemd models install 4stems`, or `separation.networks: 4stems-stemd` for the bundled "
             "ones"
         )
-    work, load = choose(wishes.works(chosen))
+    work, load, why = choose(wishes.works(chosen))
     networks = LoadedNetworks(load, work.scheme, work.networks.masks)
-    return Plan(config, wished, work.scheme, networks, chosen, work.precision)
+    return Plan(config, wished, work.scheme, networks, chosen, work.precision, why)
 
 
 def with_preset(config: Config, preset: PresetName | None) -> Config:

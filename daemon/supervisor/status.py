@@ -163,6 +163,7 @@ def describe(playback: Playback, figures: Figures) -> Status:
         stems=list(strips),
         preset=wishes.preset,
         precision=plan.precision if plan else wishes.precision,
+        why_precision=(plan and plan.why_precision) or None,
         window=Window(**{name: getattr(plan.scheme, name) for name in WINDOW}) if plan else None,
         mixer=strips,
         peaks=figures.peaks(),

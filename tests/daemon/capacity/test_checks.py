@@ -1,31 +1,44 @@
 """What is checked of this machine's runtime, speed and processor."""
 
+import re
+from functools import partial
+
 import pytest
 
-from stemd.daemon.capacity import checks
+from stemd.daemon.capacity import checks, estimate
 from stemd.daemon.capacity.benchmark import Measurement
 from stemd.daemon.capacity.checks import check_processor, check_speed, check_versions
+from stemd.daemon.capacity.choice import ONLY_ONE
 from stemd.daemon.config import SeparationSection
 from stemd.daemon.errors import StemdError
 from stemd.daemon.findings import Weight
 from stemd.tflite_models.errors import ModelError
 
 
-def speed(monkeypatch, measured):
+def speed(monkeypatch, measured, **wishes):
     monkeypatch.setattr(checks, "measured", measured)
-    return list(check_speed(SeparationSection(stems=2)))
+    return list(check_speed(SeparationSection(stems=2, **wishes)))
 
 
 def test_a_machine_that_holds_the_preset_is_good(monkeypatch):
-    (found,) = speed(monkeypatch, lambda work: Measurement(0.2, 0.3, 1, 1, 100))
+    precision, found = speed(monkeypatch, lambda work: Measurement(0.2, 0.3, 1, 1, 100))
+    assert (precision.about, precision.weight) == ("precision", Weight.GOOD)
+    assert re.match(r"(mixed|fp32), because a block takes [\d.]+ ms in mixed, ", precision.found)
     assert found.weight is Weight.GOOD
     assert "a load of 20%, 0.30 cores busy" in found.found
 
 
 def test_a_slow_machine_gets_a_hint(monkeypatch):
-    (found,) = speed(monkeypatch, lambda work: Measurement(0.9, 1, 1, 1, 1))
+    *_, found = speed(monkeypatch, lambda work: Measurement(0.9, 1, 1, 1, 1))
     assert found.weight is Weight.HINT
     assert "stemd bench" in found.remedy
+
+
+def test_the_precision_is_explained_only_where_stemd_chose_it(monkeypatch):
+    held = partial(speed, monkeypatch, lambda work: Measurement(0.2, 0.3, 1, 1, 100))
+    assert [found.about for found in held(precision="mixed")] == ["speed"]
+    monkeypatch.setattr(estimate, "preferred_precision", lambda: "fp32")
+    assert held()[0].found == f"fp32, because {ONLY_ONE}"
 
 
 def test_networks_that_cannot_run_are_bad(monkeypatch):

@@ -178,6 +178,7 @@ class Asked(list):
     """Works that were compared, and what comes out."""
 
     block_s: ClassVar = {"mixed": 0.02, "fp32": 0.01, "int8": 0.03}
+    fails = False
 
 
 class TestPrecision:
@@ -192,6 +193,8 @@ class TestPrecision:
 
         def fake(works):
             asked.append(works)
+            if asked.fails:
+                raise StemdError("no processor")
             return {work: asked.block_s[work.precision] for work in works}
 
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -206,7 +209,7 @@ class TestPrecision:
         self, compared, int8, precision, caplog
     ):
         caplog.set_level("INFO")
-        assert quickest(self.WAY, self.board(int8, 10)).precision == precision
+        assert quickest(self.WAY, self.board(int8, 10))[0].precision == precision
         told = "precision: auto is fp32 (a block takes " in caplog.text
         assert told == ("by estimate" in caplog.text) == (precision == "fp32")
         assert not compared
@@ -214,7 +217,7 @@ class TestPrecision:
     def test_where_it_is_not_clear_they_are_compared_once(self, compared, caplog):
         caplog.set_level("INFO")
         for _ in range(2):
-            assert quickest(self.WAY, self.board(10, 10)) == self.WAY[1]
+            assert quickest(self.WAY, self.board(10, 10))[0] == self.WAY[1]
         assert compared == [[*self.WAY]]
         told = "auto is fp32 (a block takes 20.0 ms in mixed, 10.0 ms in fp32, measured on this"
         assert told in caplog.text
@@ -223,16 +226,25 @@ class TestPrecision:
 
     def test_what_needs_more_memory_must_be_worth_it(self, compared):
         compared.block_s = {"mixed": 0.0102, "fp32": 0.01}
-        assert quickest(self.WAY, self.board(10, 10)) == self.WAY[0]
+        assert quickest(self.WAY, self.board(10, 10))[0] == self.WAY[0]
 
     def test_what_does_not_fit_into_memory_does_not_count(self, compared):
         small = replace(self.board(1, 10), memory_mb=400)
-        assert quickest(self.WAY, small) == self.WAY[0]
+        assert quickest(self.WAY, small)[0] == self.WAY[0]
         assert not compared
+
+    def test_why_is_said_of_what_was_chosen(self, compared, monkeypatch):
+        monkeypatch.setattr(choice, "this_board", lambda: self.board(100, 10))
+        chosen = choice.choose(self.WAY)
+        assert chosen.work == self.WAY[0]
+        assert re.fullmatch(r"a block takes .* in mixed, .* in fp32, by estimate", chosen.why)
+        assert choice.choose(self.WAY[:1]).why == ""
+        monkeypatch.setattr(estimate, "preferred_precision", lambda: "fp32")
+        assert choice.choose(self.WAY)[::2] == (self.WAY[1], choice.ONLY_ONE)
 
     def test_with_the_runtime_of_old_it_is_float(self, compared, monkeypatch):
         monkeypatch.setattr(estimate, "preferred_precision", lambda: "fp32")
-        assert quickest(self.WAY, self.board(100, 10)) == self.WAY[1]
+        assert quickest(self.WAY, self.board(100, 10))[0] == self.WAY[1]
         assert not compared
 
     def test_windows_are_chosen_by_a_precision_that_suits_the_runtime(self, monkeypatch):
@@ -257,8 +269,25 @@ class TestPrecision:
 
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         monkeypatch.setattr(measurements, "compared", fail)
-        assert quickest(self.WAY, self.board(13, 10)).precision == "mixed"
+        work, why = quickest(self.WAY, self.board(13, 10))
+        assert work.precision == "mixed"
+        assert why.endswith("in fp32, by estimate: comparing them failed")
         assert "cannot be compared, so an estimate decides: no processor" in caplog.text
+
+    def test_what_could_not_be_compared_is_not_tried_at_each_start(self, compared, caplog):
+        caplog.set_level("INFO")
+        compared.fails = True
+        before = quickest(self.WAY, self.board(13, 10))
+        caplog.clear()
+        assert quickest(self.WAY, self.board(13, 10)) == before
+        assert len(compared) == 1
+        assert "cannot be compared (stemd bench tries again): no processor" in caplog.text
+        compared.fails = False
+        measured = quickest(self.WAY, self.board(13, 10), anew=True)
+        assert "10.0 ms in fp32, measured on this machine" in measured[1]
+        assert quickest(self.WAY, self.board(13, 10)) == measured
+        assert len(compared) == 2
+        assert not Measurements().recall_failure(self.WAY)
 
     def test_on_another_processor_they_are_compared_anew(self, compared, tmp_path, monkeypatch):
         """A card that moves to another board takes the cache with it."""

@@ -34,7 +34,7 @@ def read(path) -> np.ndarray:
 def two_seconds(tmp_path, monkeypatch):
     """The song's third and fourth second; the machine holds the last scheme of each preset."""
     monkeypatch.setattr(
-        comparison, "choose", lambda works: (works[-1], partial(load_networks, works[-1]))
+        comparison, "choose", lambda works: (works[-1], partial(load_networks, works[-1]), "")
     )
     x, samplerate = soundfile.read(SONG, start=2 * SAMPLERATE, frames=2 * SAMPLERATE)
     soundfile.write(tmp_path / "song.wav", x / 2, samplerate, subtype="FLOAT")

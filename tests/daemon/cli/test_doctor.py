@@ -183,6 +183,7 @@ def test_one_of_another_version_is_told(daemon, changed):
 def test_nothing_is_measured_beside_one_that_plays(daemon, monkeypatch):
     monkeypatch.setattr(capacity_checks, "measured", lambda work: pytest.fail("it would be late"))
     assert find("speed").found.endswith("its load: vocals 7%, engine 1%")
+    assert find("precision").found == f"mixed, because {status()['why_precision']}"
 
 
 def test_without_proc_it_ends_with_what_to_mount(tmp_path, monkeypatch):

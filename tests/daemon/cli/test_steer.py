@@ -47,6 +47,7 @@ def test_status_tells_people_and_programs(daemon, stemd):
         "server: JACK ",
         "delay: ",
         "networks: 2stems, preset ",
+        "precision: ",
         "vocals: +0.0 dB",
         "accompaniment: -3.0 dB",
         "late: ",

@@ -37,7 +37,7 @@ def test_run_hands_on_every_wish(tmp_path, monkeypatch):
 
     def choose(works):
         told["networks"] = works
-        return works[0], lambda: networks
+        return works[0], lambda: networks, ""
 
     class Session:
         def __init__(self, client, setup, patchbay, *more, **ports):

@@ -20,6 +20,7 @@ def two_stems(monkeypatch):
     chosen = (
         SimpleNamespace(scheme=SCHEME, networks=TWO, precision="mixed"),
         lambda: low_and_high(SCHEME),
+        "it is fastest",
     )
     monkeypatch.setattr(plan, "choose", lambda works: chosen)
 
@@ -29,6 +30,7 @@ def test_two_stems_by_default_are_explained_once(two_stems, caplog, stems, says)
     caplog.set_level("INFO")
     config = Config.model_validate({"separation": {"stems": stems}})
     first = plan.make_plan(config)
+    assert first.why_precision == "it is fastest"
     assert ("stemd models install 4stems" in caplog.text) is says
     caplog.clear()
     plan.make_plan(config, first)

@@ -118,7 +118,7 @@ def test_another_delay_has_a_take_of_its_own(servers, monkeypatch, tmp_path):
     monkeypatch.setattr(joining, "FIRST_RETRY_S", 0.01)
     monkeypatch.setattr(daemon_module, "TICK_S", 0.01)
     monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
-    monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: dict(NETWORKS)))
+    monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: dict(NETWORKS), ""))
     longer = load_config(None, [*BY_HAND, "jack.longest_period=4096"])
     daemon = new_daemon(servers, replan=lambda before, _: make_plan(longer, before))
     with on_a_thread(daemon):

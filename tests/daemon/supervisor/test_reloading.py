@@ -75,7 +75,7 @@ class TestReload:
     @pytest.fixture
     def daemon(self, servers, replan, monkeypatch):
         monkeypatch.setattr(daemon_module, "settle_memory", lambda: None)
-        monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: dict(NETWORKS)))
+        monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: dict(NETWORKS), ""))
 
         def next_plan(before, preset):
             following = replan.pop(0)
@@ -185,7 +185,7 @@ class TestReload:
     ):
         daemon.console.mixer.set("vocals", solo=True)
         others = {"drums": NETWORKS["vocals"], "other": NETWORKS["vocals"]}
-        monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: others))
+        monkeypatch.setattr(plan, "choose", lambda works: (works[0], lambda: others, ""))
         replan.append(load_config(None, ["separation.threads=2", *BY_HAND]))
         before = daemon.playback.session.separation
         play(daemon, SILENCE)
@@ -233,7 +233,7 @@ class TestReload:
     def loading(self, monkeypatch):
         """What the next set is loaded from."""
         following = []
-        monkeypatch.setattr(plan, "choose", lambda works: (works[0], following.pop(0)))
+        monkeypatch.setattr(plan, "choose", lambda works: (works[0], following.pop(0), ""))
         return following
 
     @pytest.mark.parametrize("network", [lambda: raising, OnceGood], ids=["trial", "live"])
