@@ -103,7 +103,7 @@ def _first_held(works: Sequence[Work]) -> tuple[Work, str]:
         return _longest_window(work, windows, board), why
     from stemd.daemon.capacity.measurements import Measurements  # takes memory
 
-    find_networks(works[0].networks.name)
+    find_networks(works[0].networks.name, deep=False)
     cache = Measurements()
     for way in ways:
         work, why = quickest(way, board)

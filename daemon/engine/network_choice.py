@@ -62,15 +62,15 @@ def refuse_without_residual(work: Work) -> None:
         )
 
 
-def find_networks(name: str) -> ModelSet:
-    """Return the set of networks with this name, every file checked.
+def find_networks(name: str, deep: bool = True) -> ModelSet:
+    """Return the set of networks with this name, every file checked; see `Library.find`.
 
     Raises
     ------
     ModelError
         If it is unknown, not here, or damaged.
     """
-    return Library().find(name)
+    return Library().find(name, deep)
 
 
 def _find_explained(library: Library, name: str, lines: Sequence[Listing]) -> ModelSet:

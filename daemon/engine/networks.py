@@ -15,6 +15,7 @@ from stemd.daemon.engine.scheduling import NORMAL, Role, RoleThread, wait_for_re
 from stemd.daemon.ports import REST
 from stemd.daemon.work import Work
 from stemd.dsp.banks import Network as NetworkCall
+from stemd.dsp.banks import stream_of
 from stemd.dsp.mask_kinds import MaskKind
 from stemd.dsp.scheme import CHANNELS, Scheme
 from stemd.tflite_models.errors import ModelError
@@ -126,7 +127,7 @@ class LoadedNetworks:
 
 
 def try_out(networks: ByStem, scheme: Scheme) -> None:
-    """Run each network on one window of sound, so that no listener has to find out that it fails.
+    """Run each network on its first block, so that no listener has to find out that it fails.
 
     It takes as long as a block, on a thread without priority: what plays goes first.
 
@@ -160,7 +161,7 @@ def _try_out(networks: ByStem, scheme: Scheme) -> None:
         if network is None:
             continue
         try:
-            network(window, out)
+            stream_of(network)(window, out, 1)
         except Exception as error:  # noqa: BLE001 - whatever it is, this network cannot play
             raise ModelError(f"the network for {stem} failed on its first block: {error}") from None
         if not np.isfinite(out).all():
@@ -180,7 +181,7 @@ def load_networks(work: Work) -> ByStem:
         If the networks are missing or damaged, or no runtime is installed.
     """
     refuse_without_residual(work)
-    chosen = find_networks(work.networks.name)
+    chosen = find_networks(work.networks.name, deep=False)  # `graphs` checks what it reads
     log.info("networks: %s (%s)", chosen.name, chosen.origin)
     graphs = chosen.graphs(work.spec)
     try:

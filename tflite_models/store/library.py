@@ -125,8 +125,14 @@ class Library:
             raise ModelError(f"there are no networks named {name!r}; known are {', '.join(names)}")
         return self._installed_dir / name
 
-    def find(self, name: str) -> ModelSet:
-        """Return a set with every file's sha256 checked; an installed one hides a bundled one.
+    def find(self, name: str, deep: bool = True) -> ModelSet:
+        """Return a set with every file checked; an installed one hides a bundled one.
+
+        Parameters
+        ----------
+        name : str
+        deep : bool
+            Check the sha256 of every file, and not only its length.
 
         Raises
         ------
@@ -134,7 +140,7 @@ class Library:
             It is unknown, missing or damaged; the message ends with the command that repairs it.
         """
         found = self._open(name, *self._first_place(name))
-        found.verify()
+        found.verify(deep)
         return found
 
     def find_bundled(self, name: str) -> ModelSet:

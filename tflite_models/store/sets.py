@@ -84,12 +84,14 @@ class ModelSet:
         """Return the files of the graphs for a spec, by stem; derive them if they are not cached.
 
         Takes a second or two for four stems when it has to derive; another process that wants
-        the same waits for it. What is cached may lie where nothing can be written.
+        the same waits for it. What is cached may lie where nothing can be written. The content of
+        the plain files is checked before something is derived from them, and of those that are
+        cached each time.
 
         Raises
         ------
         ModelError
-            The cache folder cannot be written, or the plain files cannot be read.
+            The cache folder cannot be written, or the plain files cannot be read or are damaged.
         """
         folder = self.cache_dir / self._key(spec)
         # Before the look, so that no other process forgets the set meanwhile.
@@ -132,6 +134,7 @@ class ModelSet:
                 # Another process may have derived them while this one waited.
                 manifest = self._cached(folder, spec)
                 if manifest is None:
+                    self.verify()
                     manifest = write_set(folder, self._draft(spec), self.write_graphs(spec))
                 with suppress(OSError):
                     _forget_unused(self.cache_dir, folder)

@@ -360,7 +360,7 @@ class TestMeasurements:
         ids=str,
     )
     def test_other_work_is_measured_anew(self, loads, other, monkeypatch):
-        monkeypatch.setattr("stemd.daemon.capacity.choice.find_networks", lambda name: None)
+        monkeypatch.setattr("stemd.daemon.capacity.choice.find_networks", lambda *_, **__: None)
         first_held(LADDER[1:])
         first_held([replace(work, **other) for work in LADDER[1:]])
         assert len(loads["asked"]) == 4

@@ -4,6 +4,7 @@ import threading
 import weakref
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ class FakeLibrary:
             for name, origin, stems in self.sets
         ]
 
-    def find(self, name):
+    def find(self, name, deep=True):
         stems = {each: stems for each, origin, stems in self.sets if origin}.get(name)
         if not stems:
             raise ModelError(f"there are no networks named {name!r}")
@@ -191,6 +192,26 @@ def test_a_set_that_hangs_on_its_first_block_does_not_count_as_loaded(monkeypatc
         loaded.load_anew()
     go.set()
     assert not loaded.by_stem
+
+
+def test_what_is_tried_is_the_first_block_of_a_stream():
+    """Not a window in the midst of music: all that is kept of the blocks before takes long."""
+
+    class Sliding:
+        numbers: ClassVar = []
+
+        def __call__(self, window, out):
+            pytest.fail("it has a stream")
+
+        def stream(self):
+            return self.run
+
+        def run(self, window, out, number):
+            self.numbers.append(number)
+            out.fill(window.any())
+
+    LoadedNetworks(lambda: {"a": Sliding()}, SCHEME)
+    assert Sliding.numbers == [1]
 
 
 def test_a_residual_has_nothing_to_try_out():

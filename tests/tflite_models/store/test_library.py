@@ -319,6 +319,22 @@ def test_graphs_are_derived_once(library, installed, monkeypatch):
     assert library.find("2stems").graphs(SPEC) == first
 
 
+def test_the_plain_files_are_read_where_graphs_are_made_of_them(library, installed):
+    """At most starts they are not: to check them all takes half a second."""
+    found = library.find("2stems", deep=False)
+    graphs = found.graphs(SPEC)
+    plain = found.paths["vocals"]
+    flip(plain)
+    assert library.find("2stems", deep=False).graphs(SPEC) == graphs
+    for path in graphs.values():
+        path.unlink()
+    with pytest.raises(ModelError, match=r"vocals.*\.tflite has sha256 .*; run `stemd models inst"):
+        library.find("2stems", deep=False).graphs(SPEC)
+    plain.unlink()
+    with pytest.raises(ModelError, match=r"vocals.*\.tflite: No such file"):
+        library.find("2stems", deep=False)
+
+
 @pytest.mark.parametrize(
     "spec",
     [GraphSpec(128, 8, 8), GraphSpec(64, 4, 8), GraphSpec(64, 8, 4), GraphSpec(64, 8, 8, 8)],
