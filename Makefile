@@ -19,7 +19,7 @@
 #   make oracle       comparison with Spleeter, in an environment of its own
 #   make service-test stemd as a service, on a systemd that is booted for it; as root
 #   make fresh-test   from a fresh Debian 13 desktop to sound; as root
-#   make deb-test     the Debian package: installed, used, upgraded and purged; as root   (SUITE=bookworm)
+#   make deb-test     the Debian packages: installed, used, upgraded and purged; as root   (SUITE=bookworm or trixie)
 #   make network-test stemd on one machine, the sound card on another; as root
 #   make peers-test   beside other programs: MPD, mpv, ffmpeg, aj-snapshot, jack_mixer, Prometheus, Dask …
 #   make web-test     the page in Chromium and Firefox; make web-pictures takes its pictures
@@ -202,7 +202,7 @@ deb: wheels $(VENV)/run
 
 deb-test: $(VENV)/test
 	$(call install-missing,$(FOR_DEB))
-	COMPRESS="-Zgzip -z1" $(MAKE) deb DEBS=$(if $(filter bookworm,$(SUITE)),12,13)-amd64
+	COMPRESS="-Zgzip -z1" $(MAKE) deb DEBS="$(if $(filter trixie,$(SUITE)),,12-amd64) $(if $(filter bookworm,$(SUITE)),,13-amd64)"
 	$(VENV)/bin/pytest -m deb -rP $(ARGS)
 
 peers-test: $(VENV)/test

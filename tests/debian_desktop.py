@@ -6,8 +6,8 @@ from pathlib import Path
 
 from desktop_session import SPEAKERS
 
-SUITE = os.environ.get("SUITE") or "trixie"
-RELEASE = {"bookworm": 12, "trixie": 13}[SUITE]
+RELEASES = {"bookworm": 12, "trixie": 13}
+"""The number of each suite that the package is for."""
 
 SCRIPT = Path(__file__).with_name("userland.sh")
 
@@ -17,11 +17,13 @@ class Desktop:
 
     Parameters
     ----------
+    suite : str
     changes : Path
         The folder that keeps what is written to it.
     """
 
-    def __init__(self, changes: Path) -> None:
+    def __init__(self, suite: str, changes: Path) -> None:
+        self.suite = suite
         self.changes = changes
         self._run("make", "desktop")
         speakers = self.path("etc/pipewire/pipewire.conf.d/speakers.conf")
@@ -33,7 +35,7 @@ class Desktop:
         """The root file system, without what is written to it."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         folder = os.environ.get("USERLANDS") or cache / "stemd" / "userlands"
-        return Path(folder) / f"desktop-{SUITE}"
+        return Path(folder) / f"desktop-{self.suite}"
 
     def path(self, inside: str) -> Path:
         """Where a file is that is written to it."""
@@ -50,7 +52,7 @@ class Desktop:
         return self._run("run", "desktop", "sh", "-ec", command, AS=user)
 
     def _run(self, *words: str, **more: str) -> str:
-        variables = {"SUITE": SUITE, "CHANGES": str(self.changes), **more}
+        variables = {"SUITE": self.suite, "CHANGES": str(self.changes), **more}
         ended = subprocess.run(
             [SCRIPT, *words], env={**os.environ, **variables}, capture_output=True, text=True
         )

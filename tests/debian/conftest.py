@@ -1,5 +1,6 @@
-"""A desktop of one Debian, and the package for it."""
+"""A desktop of each Debian, and the package for it."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -7,14 +8,21 @@ from pathlib import Path
 import pytest
 
 from booting import CHECKOUT
-from debian_desktop import RELEASE, Desktop
+from debian_desktop import RELEASES, Desktop
+
+
+@pytest.fixture(scope="session", params=[wish] if (wish := os.environ.get("SUITE")) else RELEASES)
+def suite(request) -> str:
+    """Each Debian; SUITE chooses one."""
+    return request.param
 
 
 @pytest.fixture(scope="session")
-def package() -> Path:
+def package(suite) -> Path:
     """The package, which `make deb` made."""
-    found = [*(CHECKOUT / "dist").glob(f"stemd_*~deb{RELEASE}_amd64.deb")]
-    assert len(found) == 1, f"make deb DEBS={RELEASE}-amd64 makes one (got {found})"
+    release = RELEASES[suite]
+    found = [*(CHECKOUT / "dist").glob(f"stemd_*~deb{release}_amd64.deb")]
+    assert len(found) == 1, f"make deb DEBS={release}-amd64 makes one (got {found})"
     return found[0]
 
 
@@ -32,8 +40,8 @@ def newer(package, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def desktop(tmp_path, package) -> Desktop:
+def desktop(suite, tmp_path, package) -> Desktop:
     """One that has the package in a folder, and nothing of stemd's otherwise."""
-    made = Desktop(tmp_path / "desktop")
+    made = Desktop(suite, tmp_path / "desktop")
     made.put(package, "srv/stemd.deb")
     return made

@@ -12,7 +12,6 @@ from uuid import uuid4
 import pytest
 
 from booting import CHECKOUT, STEMD, USER, Machine, User
-from debian_desktop import SUITE
 from recorded_song import shares_of_stems
 from waiting import wait_until
 
@@ -122,6 +121,7 @@ def test_it_is_installed_used_upgraded_and_purged_and_nothing_is_left(
     wait_until(lambda: user.property("MainPID") not in ("0", process))
     wait_until(lambda: re.match(UP, user.property("StatusText")))
 
+    user("systemctl", "--user", "stop", "player")  # lest the machine waits for it when it halts
     user("stemd", "service", "uninstall")
     root(f"{APT} purge -y stemd")
     left = root.files() - before
@@ -134,7 +134,7 @@ def karaoke(root, user, desktop, folder: Path) -> None:
     """Play by mpv, mute the singer, and look at what the speakers play."""
     song = root(f"echo {SONG}").strip()
     player = ["mpv", "--no-video", "--ao=pulse", "--loop", song]
-    if SUITE == "bookworm":  # whose WirePlumber does not put a device in front of the default one
+    if desktop.suite == "bookworm":  # whose WirePlumber puts no device in front of the default one
         choice = ["default.configured.audio.sink", '{ "name": "stemd.sink" }', "Spa:String:JSON"]
         user("pw-metadata", "0", *choice)
     user("systemd-run", "--user", "--unit=player", *player)
