@@ -48,7 +48,9 @@ mount_all() {
         touch "$place/dev/$device"
         mount --bind "/dev/$device" "$place/dev/$device"
     done
-    mkdir -p "$place/dev/shm" "$place/dev/pts" "$place/run/user"
+    # Without those of logind, WirePlumber 0.4 ends.
+    mkdir -p "$place/dev/shm" "$place/dev/pts" "$place/run/user" \
+        "$place"/run/systemd/{seats,sessions,users,machines}
     mount -t tmpfs -o mode=1777 shm "$place/dev/shm"
     mount -t devpts -o newinstance,ptmxmode=0666 devpts "$place/dev/pts"
     ln -s pts/ptmx "$place/dev/ptmx"

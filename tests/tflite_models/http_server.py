@@ -55,6 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         if plan == "endless":
             while not self.site.is_over.is_set():
                 self.wfile.write(bytes(1 << 16))
+            return
         self.wfile.write(self.site.content[: int(plan.removeprefix("trickle "))])
         while not self.site.is_over.wait(0.02):
             self.wfile.write(b"x")
