@@ -33,6 +33,7 @@
 #   make processors   one network on each kind of processor that this one can show, into speed.md
 #   make block        how the time of a block divides, into speed.md
 #   make wakeups      how often stemd's threads wake up, into speed.md
+#   make songs        time and memory of many songs, into scale.md, and how much faster two workers of a cluster are than one
 #   make boards       what boards can hold, and what takes how much memory, into raspberry-pi.md
 #   make weight       what the wheels and all they need weigh, into raspberry-pi.md
 #   make quality      quality on recorded music, into latency.md and models.md; hours, resumes where it was   (STEMD_MATERIAL=FOLDER:…)
@@ -66,7 +67,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 comma := ,
 SOURCES := pyproject.toml setup.py daemon/engine/rt_build.py $(wildcard daemon/engine/rt/*)
 
-.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality masks presets experiments precision speed processors block wakeups soak floods device recording xruns periods wheels offline deb deb-test network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach light ceiling training-test man rooms clean
+.PHONY: help run packages demo test user-test trixie-test fuzz service-test sanitizers lint oracle quality masks presets experiments precision speed processors block wakeups songs soak floods device recording xruns periods wheels offline deb deb-test network-test peers-test web-test web-pictures fresh-test arm64-test runtimes-test boards weight train teach light ceiling training-test man rooms clean
 .DELETE_ON_ERROR:
 # What takes long says so in a line of its own; V=1 shows every command.
 $(if $(V),,.SILENT:)
@@ -152,6 +153,10 @@ wakeups: $(VENV)/run
 	$(call install-missing,$(FOR_JACK))
 	$(VENV)/bin/python -m benchmarks.wakeups $(ARGS)
 
+songs: $(VENV)/run
+	$(VENV)/bin/pip install --quiet --editable '.[cluster]'
+	$(VENV)/bin/python -m benchmarks.songs $(ARGS)
+
 ENDURE := PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(VENV)/bin/python
 
 soak: $(VENV)/run
@@ -207,6 +212,7 @@ deb-test: $(VENV)/test
 
 peers-test: $(VENV)/test
 	$(call install-missing,$(FOR_PEERS))
+	$(VENV)/bin/pip install --quiet 'stempeg>=0.2.6'
 	$(VENV)/bin/pytest -m peers $(ARGS)
 
 web-test: $(VENV)/browsers

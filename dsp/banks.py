@@ -8,6 +8,7 @@ import numpy as np
 from stemd.dsp.arrays import Magnitudes, Spectra
 from stemd.dsp.masks import share_rest
 from stemd.dsp.scheme import CHANNELS, Scheme
+from stemd.dsp.stft import is_silent
 
 Network: TypeAlias = Callable[[Magnitudes, Magnitudes], None]
 """Reads the window [shape=(T, model_bins, 2)], writes the block's rows [shape=(B, …)]."""
@@ -101,7 +102,10 @@ class Bank:
         """Set the block's spectra from hop number ``hop`` on [shape=(hops, CHANNELS, n_bins)]."""
         first = self._scheme.heard - self._scheme.B + hop
         rows = self.magnitudes[first : first + len(spectra)]
-        np.abs(spectra[..., : self._bins].swapaxes(1, 2), out=rows)
+        if is_silent(spectra):  # a file ends with many
+            rows[:] = 0
+        else:
+            np.abs(spectra[..., : self._bins].swapaxes(1, 2), out=rows)
 
     def mirror_future(self) -> None:
         """Fill the end of the window, the future, with the newest spectra, backwards."""

@@ -45,10 +45,21 @@ class HopFramer:
                 self._filled = rest
 
 
+RINGING = 4096
+"""Frames at the lower rate, for which no filter of a conversion rings, before and after a sound."""
+
+
 class Pipeline:
     """Separates a mixture in blocks of any size at any sample rate into blocks of the stems.
 
     The output does not depend on the block sizes. Not thread-safe: one thread owns it.
+
+    Parameters
+    ----------
+    separator : Separator
+    samplerate : int
+    begins_late : bool
+        Leave out most of the silence that comes out before the stems, as files can.
 
     Attributes
     ----------
@@ -62,11 +73,13 @@ class Pipeline:
         while the mixture comes in, begin with that much silence.
     """
 
-    def __init__(self, separator: Separator, samplerate: int) -> None:
+    def __init__(self, separator: Separator, samplerate: int, begins_late: bool = False) -> None:
         self.samplerate = samplerate
         hop_length = separator.scheme.grid.hop_length
         lead = _whole_frames_lead(separator.latency, samplerate, hop_length)
-        self.latency = round((separator.latency + lead) * samplerate / SAMPLERATE)
+        self._left_out = _whole_cycles(separator.latency, samplerate) if begins_late else 0
+        delay = separator.latency + lead - self._left_out
+        self.latency = round(delay * samplerate / SAMPLERATE)
         self.held = ceil((hop_length - lead) * samplerate / SAMPLERATE)
         self.separator = separator
         # The lead comes out of the time that the first hop takes to fill, so it costs no delay.
@@ -96,7 +109,22 @@ class Pipeline:
             block = self._down.process(block)
         for hops in self._framer.push(block):
             stems = self.separator.process(hops, out=self._block(hops.shape[1]))
+            if self._left_out:
+                stems = self._leave_out(stems)
             yield self._up.process(stems) if self._up else stems
+
+    def drain(self) -> Iterator[Waveform]:
+        """Yield the stems as if silence came in, without end; `process` may not follow."""
+        ringing = ceil(RINGING * max(self.samplerate / SAMPLERATE, 1))
+        yield from self.process(np.zeros((CHANNELS, ringing), np.float32))
+        self._down = None  # what it gives from now on is silence, and takes time
+        while True:
+            yield from self.process(np.zeros((CHANNELS, RINGING), np.float32))
+
+    def _leave_out(self, stems: Waveform) -> Waveform:
+        left_out = min(self._left_out, stems.shape[1])
+        self._left_out -= left_out
+        return stems[:, left_out:]
 
     def _block(self, frames: int) -> Waveform:
         """Return contiguous memory, as the rings need it [shape=(stems * CHANNELS, frames)]."""
@@ -116,3 +144,10 @@ def _whole_frames_lead(latency: int, samplerate: int, hop_length: int) -> int:
         return abs(frames - round(frames))
 
     return min(range(min(cycle, hop_length)), key=remainder)
+
+
+def _whole_cycles(latency: int, samplerate: int) -> int:
+    """Return how many frames of silence can be left out before a conversion, with equal results."""
+    cycle = SAMPLERATE // gcd(SAMPLERATE, samplerate)
+    ringing = ceil(RINGING * max(SAMPLERATE / samplerate, 1))
+    return max(0, latency - ringing) // cycle * cycle

@@ -1,5 +1,6 @@
 """Streaming sample-rate conversion by libsoxr, with its delay accounted for."""
 
+from functools import cache
 from math import ceil
 from typing import TYPE_CHECKING, cast
 
@@ -51,6 +52,7 @@ def _stream(rate_in: int, rate_out: int, channels: int) -> "soxr.ResampleStream"
     return soxr.ResampleStream(rate_in, rate_out, channels, dtype="float32", quality="HQ")
 
 
+@cache
 def _measure_held(rate_in: int, rate_out: int) -> int:
     """Convert half a second of silence; the bursts repeat within much less."""
     stream = _stream(rate_in, rate_out, 1)

@@ -10,7 +10,7 @@ from stemd.dsp.banks import Bank, Networks
 from stemd.dsp.mask_kinds import MaskExtension, MaskKind
 from stemd.dsp.masks import RatioMask
 from stemd.dsp.scheme import CHANNELS, MAX_HOPS, Scheme
-from stemd.dsp.stft import Analysis, RealFft, Synthesis, numpys_rfft
+from stemd.dsp.stft import Analysis, RealFft, Synthesis, is_silent, numpys_rfft
 
 
 @dataclass
@@ -182,8 +182,11 @@ class Separator:
         if self._masks == "vocals-first":
             bank.put_first_stem_first()
 
-    def _shape(self, count: int) -> Spectra:
-        """Mask the spectra due for every stem [shape=(count, stems * CHANNELS, n_bins)]."""
+    def _shape(self, count: int) -> Spectra | None:
+        """Mask the spectra due for every stem [shape=(count, stems * CHANNELS, n_bins)].
+
+        None is silence, of which a file has a whole delay before its first hop.
+        """
         first = self._hops - count
         masks = self._mask.newest
         if self._emitting is not None:
@@ -192,6 +195,8 @@ class Separator:
             self.blocks.bad_estimates = self._mask.bad
         row = (first - self._age) % len(self._spectra)
         due = self._spectra[row : row + count, np.newaxis]
+        if first < self._age or is_silent(due):
+            return None
         masked = self._masked[:count]
         np.multiply(masks, due, out=masked)
         return masked.reshape(count, -1, masked.shape[-1])

@@ -25,9 +25,9 @@ def hann(n_fft: int) -> Waveform:
     return window.astype(np.float32)
 
 
-def _any(values: Waveform | Spectra) -> bool:
-    """Whether any value is not zero; in music, usually the first one is not."""
-    return bool(values.item(0) or values.any())
+def is_silent(values: Waveform | Spectra) -> bool:
+    """Whether all values are zero; in music, usually the first one is not."""
+    return not (values.item(0) or values.any())
 
 
 RealFft: TypeAlias = Callable[[Waveform, Spectra], object]
@@ -91,12 +91,12 @@ class Analysis:
         shared = self._shared
         heard = self._heard[:, : shared + hops.shape[1]]
         heard[:, shared:] = hops
-        if _any(heard):
+        if is_silent(heard):
+            out[:] = 0
+        else:
             windowed = self._windowed[: len(out)]
             np.multiply(self._frames[: len(out)], self._window, out=windowed)
             self._rfft(windowed, out)
-        else:  # digital silence
-            out[:] = 0
         heard[:, :shared] = heard[:, -shared:]
         return out
 
@@ -121,24 +121,28 @@ class Synthesis:
         self._overlap = np.zeros((channels, self.latency), np.float32)
         self._frames = np.empty((MAX_HOPS, channels, grid.n_fft), np.float32)
 
-    def process(self, spectra: Spectra, out: Waveform) -> Waveform:
+    def process(self, spectra: Spectra | None, out: Waveform) -> Waveform:
         """Synthesise spectra, MAX_HOPS at most, and write the hops that they complete.
 
         Parameters
         ----------
         spectra : complex64 [shape=(hops, channels, n_bins)]
+            None if all are silent, which takes less time.
         out : float32 [shape=(channels, hops * hop_length)]
 
         Returns
         -------
         out
         """
-        frames = self._frames[: len(spectra)]
-        if _any(spectra):
+        frames = self._frames[: out.shape[1] // self._hop_length]
+        if spectra is not None:
             _irfft(spectra, frames)
             frames *= self._window
-        else:  # as nearly a thousand are before the first ones of a file
+        elif self._overlap.any():
             frames[:] = 0
+        else:
+            out[:] = 0
+            return out
         # One after the other, so that what is added first does not depend on how many come at once.
         overlap, hop_length = self._overlap, self._hop_length
         for frame in frames:

@@ -19,7 +19,7 @@ from stemd.daemon.files.job import Job, Outcome, not_separated, run_job, targets
 from stemd.daemon.files.lanes import Lanes, lanes_for
 from stemd.daemon.files.separate import Streams
 from stemd.daemon.files.separator import SongSeparator
-from stemd.daemon.files.song import STANDARD_INPUT
+from stemd.daemon.files.song import STANDARD_INPUT, shown_name
 from stemd.daemon.files.stem_files import Destination
 from stemd.daemon.packages import install_extra
 from stemd.daemon.wording import counted
@@ -142,7 +142,7 @@ class Batch:
         """
         number = next(self._numbers)
         try:
-            with progress_bar(_name_of(path)) as on_progress:
+            with progress_bar(_short_name(path)) as on_progress:
                 job = Job(path, destination, self._files, self._resume)
                 outcome = run_job(job, self._separator, on_progress)
         except AudioFileError as error:
@@ -232,7 +232,7 @@ class Batch:
             return
         outcome = self._outcomes[number] = news.result()
         with self._progress.lines(number):
-            _print_outcome(outcome, outcome.song)
+            _print_outcome(outcome, shown_name(Path(outcome.song)))
         self._settle(crew, number, events)
 
     def _claim(self, number: int, job: Job) -> Path | None:
@@ -262,16 +262,16 @@ class Batch:
 def _refused(job: Job, other: str, taken: Path) -> "Future[Outcome]":
     """Return the outcome of a song one of whose files is a stem of another one."""
     error = AudioFileError(
-        f"{taken} is a stem of {other}, which has the same name: let --name have {{file}}, or "
-        "separate this song alone into another folder (-o)"
+        f"{taken} is a stem of {shown_name(Path(other))}, which has the same name: let --name have "
+        "{file}, or separate this song alone into another folder (-o)"
     )
     ended = Future[Outcome]()
     ended.set_result(not_separated(job.song, error))
     return ended
 
 
-def _name_of(song: Path) -> str:
-    return "standard input" if song == STANDARD_INPUT else song.name
+def _short_name(song: Path) -> str:
+    return shown_name(song) if song == STANDARD_INPUT else song.name
 
 
 def _print_outcome(outcome: Outcome, label: str = "") -> None:
@@ -287,7 +287,7 @@ def _print_outcome(outcome: Outcome, label: str = "") -> None:
     if outcome.stems:
         echo(*outcome.stems)
     elif outcome.state != "not separated":
-        echo(f"{outcome.song} is done already", err=True)
+        echo(f"{shown_name(Path(outcome.song))} is done already", err=True)
     is_whole = outcome.state in ("separated", "done already")
     first = 0 if is_whole else 1
     if label and not is_whole:

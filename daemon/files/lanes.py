@@ -19,7 +19,7 @@ from stemd.daemon.files import container
 from stemd.daemon.files.crew import Crew
 from stemd.daemon.files.job import Job, Outcome, not_separated, run_job
 from stemd.daemon.files.separator import OnProgress, SongSeparator
-from stemd.daemon.files.song import is_piped
+from stemd.daemon.files.song import is_piped, shown_name
 from stemd.daemon.files.throttle import throttled
 from stemd.daemon.work import Work
 from stemd.dsp.mask_kinds import MaskExtension
@@ -88,8 +88,8 @@ class Lane:
         why = f"signal {-status}" if status < 0 else f"exit code {status}"
         times = "twice " if tries == TRIES else ""
         error = AudioFileError(
-            f"cannot separate {job.song}: its process ended {times}({why}); free memory, or "
-            "separate fewer songs beside each other (--jobs 1)"
+            f"cannot separate {shown_name(job.song)}: its process ended {times}({why}); free "
+            "memory, or separate fewer songs beside each other (--jobs 1)"
         )
         return not_separated(job.song, error)
 

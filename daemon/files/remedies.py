@@ -15,12 +15,15 @@ class Remedies:
         Files of other songs are replaced.
     floats : str
         WAV files of float samples.
+    flac : str
+        FLAC files.
     """
 
     folder: str
     replace: str
     floats: str
+    flac: str
 
 
-OPTIONS = Remedies(folder="-o", replace="--force", floats="--bits float")
-PARAMETERS = Remedies(folder="folder=…", replace="replace=True", floats='format="wav"')
+OPTIONS = Remedies("-o", "--force", "--bits float", "--format flac")
+PARAMETERS = Remedies("folder=…", "replace=True", 'format="wav"', 'format="flac"')

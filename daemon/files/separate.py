@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, repeat
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,7 +19,7 @@ from stemd.daemon.work import SetOfNetworks
 from stemd.dsp.arrays import Spectra, Waveform
 from stemd.dsp.mask_kinds import MaskExtension, MaskKind
 from stemd.dsp.pipeline import Pipeline
-from stemd.dsp.scheme import CHANNELS, MAX_HOPS, SAMPLERATE, Scheme
+from stemd.dsp.scheme import CHANNELS, SAMPLERATE, Scheme
 from stemd.dsp.separator import Separator
 
 VOCALS, KARAOKE = "vocals", "karaoke"
@@ -217,7 +216,7 @@ def separated_blocks(
     separator = files_separator(scheme, len(networks), workers, extension, masks)
     try:
         workers.start()
-        for block in aligned(mixture, Pipeline(separator, samplerate)):
+        for block in aligned(mixture, Pipeline(separator, samplerate, begins_late=True)):
             yield block.reshape(len(networks), CHANNELS, -1)
     finally:
         workers.stop()
@@ -248,22 +247,22 @@ def aligned(mixture: Iterable[Waveform], pipeline: Pipeline) -> Iterator[Wavefor
     hop_length = pipeline.separator.scheme.grid.hop_length
     lead = round(hop_length * pipeline.samplerate / SAMPLERATE)
     skip = lead + pipeline.latency
-    length = 0
+    done = length = 0
 
-    def counted() -> Iterator[Waveform]:
+    def come_out() -> Iterator[Waveform]:
         nonlocal length
+        yield from pipeline.process(np.zeros((CHANNELS, lead), np.float32))
         for block in mixture:
             length += block.shape[1]
-            yield block
+            yield from pipeline.process(block)
+        yield from pipeline.drain()
 
-    done = 0
-    for block in chain([_silence(lead)], counted(), repeat(_silence(MAX_HOPS * lead))):
-        for stems in pipeline.process(block):
-            kept = stems[:, skip:][:, : length - done]
-            skip = max(skip - stems.shape[1], 0)
-            done += kept.shape[1]
-            if kept.shape[1]:
-                yield kept
+    for stems in come_out():
+        kept = stems[:, skip:][:, : length - done]
+        skip = max(skip - stems.shape[1], 0)
+        done += kept.shape[1]
+        if kept.shape[1]:
+            yield kept
         if done == length and skip == 0:
             return
 
@@ -276,7 +275,3 @@ def scipys_rfft(frames: Waveform, out: Spectra) -> None:
     from scipy.fft import rfft
 
     out[:] = rfft(frames)
-
-
-def _silence(frames: int) -> Waveform:
-    return np.zeros((CHANNELS, frames), np.float32)

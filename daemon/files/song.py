@@ -71,7 +71,7 @@ class Song:
 
     def __init__(self, path: Path, is_bundled: bool = False) -> None:
         self.path = path
-        self.name = "standard input" if path == STANDARD_INPUT else str(path)
+        self.name = shown_name(path)
         self._source = _standard_input() if path == STANDARD_INPUT else path
         try:
             self._decoder = self._open(is_bundled)
@@ -198,6 +198,11 @@ class Song:
         for run in runs:
             self._not_numbers.note(position + int(run[0]), len(run))
         return np.where(is_sound, block, np.float32(0))
+
+
+def shown_name(path: Path) -> str:
+    """Return what messages call a song."""
+    return "standard input" if path == STANDARD_INPUT else str(path)
 
 
 def base_name(path: Path) -> str:

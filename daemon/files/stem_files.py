@@ -1,11 +1,11 @@
 """Writes stems: each file is complete, or does not exist."""
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from errno import EDQUOT, EISDIR, ENOSPC
 from itertools import chain, count
 from pathlib import Path
 from string import Formatter
@@ -293,7 +293,7 @@ def writing_stems(
             for name, target in zip(names, destination.targets(names), strict=True):
                 stack.enter_context(_folder(target.parent))
                 if target.is_dir():
-                    raise IsADirectoryError(EISDIR, f"{target} is a folder")
+                    raise IsADirectoryError(errno.EISDIR, f"{target} is a folder")
                 part, opened = stack.enter_context(part_of(target))
                 files.append(destination.open(name, target, part, opened.fileno(), samplerate))
                 stack.callback(files[-1].close)
@@ -306,15 +306,35 @@ def writing_stems(
             for file in files:
                 file.put_in_place()
     except OSError as error:
-        reason = error.strerror or str(error)
-        remedy = f"give another folder ({destination.remedies.folder})"
-        if error.errno in (ENOSPC, EDQUOT):
-            frame_bytes = CHANNELS * BYTES[destination.subtype]
-            most = len(names) * expected * frame_bytes / 1e6
+        reason, remedy = _why(error, destination, names, expected)
+        raise AudioFileError(f"cannot write the stems into {folder}: {reason}; {remedy}") from None
+
+
+def _why(
+    error: OSError, destination: Destination, names: Sequence[str], expected: int
+) -> tuple[str, str]:
+    """Return why the stems of so many frames cannot be written, and what helps."""
+    reason, remedies = error.strerror or str(error), destination.remedies
+    another = f"give another folder ({remedies.folder})"
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            most = len(names) * expected * CHANNELS * BYTES[destination.subtype] / 1e6
             if most and destination.suffix in SUBTYPES:
                 reason += f": they take up to {most:.0f} MB"
-            remedy = f"make room, or {remedy}"
-        raise AudioFileError(f"cannot write the stems into {folder}: {reason}; {remedy}") from None
+            return reason, f"make room, or {another}"
+        case errno.EFBIG:
+            return (
+                "the file system, or a limit (ulimit -f), permits no file that large; FAT permits "
+                "4 GB",
+                f"{another} on another disk, or a smaller format ({remedies.flac})",
+            )
+        case errno.EINVAL if error.filename:
+            return (
+                f"the file system refuses the name {destination.targets(names)[0]}; FAT and exFAT "
+                'refuse " * : < > ? \\ |',
+                f"rename the song, or {another} on another disk",
+            )
+    return reason, another
 
 
 @contextmanager

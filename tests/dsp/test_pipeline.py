@@ -25,9 +25,9 @@ def half(window, out):
     out[:] = window[-SCHEME.A - SCHEME.B : -SCHEME.A]
 
 
-def pipeline(samplerate: int, grid: Grid = SPLEETER) -> Pipeline:
+def pipeline(samplerate: int, grid: Grid = SPLEETER, begins_late: bool = False) -> Pipeline:
     separator = Separator(replace(SCHEME, grid=grid), 2, InTurn([half, half]), MaskExtension.MEAN)
-    return Pipeline(separator, samplerate)
+    return Pipeline(separator, samplerate, begins_late)
 
 
 def run(pipe: Pipeline, x: np.ndarray, blocksize: int) -> np.ndarray:
@@ -70,6 +70,26 @@ def test_random_block_sizes_do_not_show(sizes, samplerate):
 def test_stems_have_no_gaps_in_memory():
     for stems in pipeline(44_100).process(noise(20 * HOP_LENGTH + 1)):
         assert stems.flags.c_contiguous
+
+
+@pytest.mark.parametrize("samplerate", [100, 8_000, 44_100, 48_000, 96_000, 1_536_000])
+def test_a_pipeline_that_begins_late_gives_the_same_sound_earlier(samplerate, monkeypatch):
+    """And one that is drained gives what silence would have brought out."""
+    monkeypatch.setitem(globals(), "SCHEME", Scheme(T=64, B=20, A=2))
+    x = noise(4_000 if samplerate == 100 else 40_000)
+    late, whole = pipeline(samplerate, begins_late=True), pipeline(samplerate)
+    length = x.shape[1] + whole.latency
+    y = run(whole, np.pad(x, ((0, 0), (0, length + whole.held))), 4096)
+    z = run(late, x, 4096)
+    for stems in late.drain():
+        if z.shape[1] >= length:
+            break
+        z = np.concatenate([z, stems], axis=1)
+    earlier = whole.latency - late.latency
+    assert earlier > 0 or samplerate == 100
+    y, z = (each[:, : x.shape[1]] for each in (y[:, whole.latency :], z[:, late.latency :]))
+    assert y.any()
+    np.testing.assert_allclose(z, y, atol=1e-5)
 
 
 SIZES = [0, 1, HOP_LENGTH - 1, HOP_LENGTH, HOP_LENGTH + 1, (2 * MAX_HOPS + 1) * HOP_LENGTH - 1]

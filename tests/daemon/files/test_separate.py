@@ -1,5 +1,6 @@
 """A file instead of a port: right stems for every kind of song, or one clear line and no file."""
 
+import errno
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ import small_disk
 from dsp_reference import separate as plain_separate
 from songs import run_ffmpeg, write_noise
 from stemd.daemon.errors import AudioFileError, ConfigError
-from stemd.daemon.files import stem_file
+from stemd.daemon.files import stem_file, stem_files
 from stemd.daemon.files.separate import separate, wanted_files
 from stemd.daemon.files.song import Song
 from stemd.daemon.files.stem_files import Destination, origin_of, writing_stems
@@ -616,8 +617,34 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
     disk, stemd = tmp_path / "disk", Path(sys.executable).with_name("stemd")
     for line in small_disk.run(disk, FILL_UP, str(stemd), str(tmp_path / "song.wav")).splitlines():
         full = "No space left on device: they take up to 2 MB; make room, or"
-        reason = rf"({full}|File too large;) give another folder \(-o\)"
+        large = (
+            "the file system, or a limit .* on another disk, or a smaller format .--format flac."
+        )
+        reason = rf"({full} give another folder \(-o\)|{large})"
         assert re.fullmatch(rf"1 \[\] stemd: cannot write the stems into .*: {reason}", line), line
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (errno.EFBIG, "no file that large; FAT permits 4 GB; .* another disk, or a smaller format"),
+        (
+            errno.EINVAL,
+            "refuses the name .*vocals.wav; FAT and exFAT refuse .*; rename the song, or",
+        ),
+        (errno.EIO, "Input/output error; give another folder"),
+    ],
+)
+def test_a_file_system_that_refuses_is_told_from_others(code, said, tmp_path, monkeypatch):
+    def refuse(target: Path) -> None:
+        raise OSError(code, os.strerror(code), str(target))
+
+    monkeypatch.setattr(stem_files, "part_of", refuse)
+    with (
+        pytest.raises(AudioFileError, match=f"cannot write the stems into .*: .*{said}"),
+        writing_stems(Destination(tmp_path), ["vocals"], 44_100, 9),
+    ):
+        pass
 
 
 OVERFLOW = """
