@@ -247,5 +247,8 @@ def _folder_of(song: Path) -> Path:
         raise StemdError("standard input has no name for a folder: give one (-o)")
     folder = Path(song.stem)
     if not song.suffix or folder == Path() or folder.suffix == song.stem:
-        raise StemdError(f"a folder cannot have the name of {song.name}: give another (-o)")
+        raise StemdError(
+            f"the folder for the stems would have the name of the song itself, {song.name}: give "
+            "another (-o)"
+        )
     return folder

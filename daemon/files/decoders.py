@@ -292,6 +292,11 @@ class FfmpegDecoder(Decoder):
             header = read_wav_header(self._sound)
         if not (header and header.data_at):
             raise AudioFileError(f"cannot read {self._name}: {self._why_nothing()}")
+        if self._log.is_protected:
+            raise AudioFileError(
+                f"cannot read {self._name}: it is protected (DRM), and only its seller's programs "
+                "play it: get a copy without protection"
+            )
         del self._sound[: header.data_at]
         self.samplerate, self.channels, self.mask = header.samplerate, header.channels, header.mask
         self.tags = self._log.tags
@@ -344,7 +349,10 @@ class FfmpegDecoder(Decoder):
         if self._path and not self._path.stat().st_size:
             return "it is empty; get a whole copy"
         if self._path and _is_text(self._path):
-            return "it is a text file, and no audio file"
+            return (
+                "it is a text file, and no audio file: name the songs themselves (of playlists, "
+                "stemd reads M3U)"
+            )
         if not errors or any(_NO_SOUND.search(each) for each in errors):
             return "it holds no sound"
         remedy = "get a whole copy, or convert it to WAV or FLAC first"

@@ -21,6 +21,7 @@ _FRAME = re.compile(
 )
 _DURATION = re.compile(r"\s*Duration: (\d+):(\d+):(\d+\.\d+)")
 _PICTURES = re.compile(r"\s*Stream #0:.*: Video: (?!.*\(attached pic\))")
+_PROTECTED = re.compile(r"\s*Stream #0:.*: Audio: .*\(drms / ")
 _CORRUPT = re.compile(r"Packet corrupt|corrupt (?:input packet|decoded frame)")
 _TAG = re.compile(r"\s*(title|artist|album|date|genre|track) +: (.*)")
 _INPUT = re.compile(r"\s*(?:Input #|Stream #0:\S*: Audio)")
@@ -85,6 +86,8 @@ class FfmpegLog:
         What was said before there was sound.
     tags : dict
         Of the song, by soundfile's names for them.
+    is_protected : bool
+        What ffmpeg decodes is noise: only the seller's programs can play the song.
     """
 
     def __init__(self) -> None:
@@ -93,6 +96,7 @@ class FfmpegLog:
         self.damage = DamageReport(1)
         self.errors: list[str] = []
         self.tags: dict[str, str] = {}
+        self.is_protected = False
         self._declared_s: float | None = None
         self._is_estimated = self._has_pictures = False
         self._has_songs_tags = True  # the part of the description that is being read
@@ -145,6 +149,7 @@ class FfmpegLog:
                 self._take_description(text)
 
     def _take_description(self, text: str) -> None:
+        self.is_protected |= bool(_PROTECTED.match(text))
         if _INPUT.match(text):
             self._has_songs_tags = True
         elif _OTHER.match(text):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
+from math import ceil
 from pathlib import Path
 from string import Formatter
 
@@ -318,15 +319,16 @@ def _why(
     another = f"give another folder ({remedies.folder})"
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            most = len(names) * expected * CHANNELS * BYTES[destination.subtype] / 1e6
+            most = ceil(len(names) * expected * CHANNELS * BYTES[destination.subtype] / 1e6)
             if most and destination.suffix in SUBTYPES:
-                reason += f": they take up to {most:.0f} MB"
+                reason += f": they take up to {most} MB"
             return reason, f"make room, or {another}"
         case errno.EFBIG:
+            smaller = f", or a smaller format ({remedies.flac})"
             return (
                 "the file system, or a limit (ulimit -f), permits no file that large; FAT permits "
                 "4 GB",
-                f"{another} on another disk, or a smaller format ({remedies.flac})",
+                f"{another} on another disk{smaller if destination.suffix == 'wav' else ''}",
             )
         case errno.EINVAL if error.filename:
             return (

@@ -474,4 +474,4 @@ def test_song_whose_name_makes_no_folder_asks_for_one(name, stemd, two_seconds, 
     shutil.copy(two_seconds, tmp_path / name)
     ended = stemd("separate", name, cwd=tmp_path)
     assert ended.returncode == 1
-    assert f"a folder cannot have the name of {name}: give another (-o)" in ended.stderr
+    assert f"would have the name of the song itself, {name}: give another (-o)" in ended.stderr

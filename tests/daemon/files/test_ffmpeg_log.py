@@ -137,3 +137,11 @@ def test_tags_are_those_of_the_song_and_of_its_sound():
         *TEN,
     )
     assert log.tags == {"artist": "Nino", "album": "Songs"}
+
+
+def test_a_protected_song_is_told_from_others():
+    lines = [
+        f"[info]   Stream #0:0[0x1](und): Audio: aac (LC) ({tag} / 0x0), 44100 Hz, stereo"
+        for tag in ("drms", "mp4a")
+    ]
+    assert [fed(line).is_protected for line in lines] == [True, False]

@@ -284,6 +284,13 @@ def test_an_empty_file_is_called_empty(name, tmp_path):
         read(tmp_path / name)
 
 
+def test_a_protected_song_is_refused_where_ffmpeg_would_decode_noise(maker):
+    whole = maker.encoded("phone.m4a", "-c:a", "aac")
+    protected = maker.changed(whole, "protected", lambda data: data.replace(b"mp4a", b"drms", 1))
+    with pytest.raises(AudioFileError, match=r"it is protected \(DRM\), .*: get a copy without"):
+        Song(protected)
+
+
 def test_raw_samples_are_refused_where_ffmpeg_would_find_sound_in_them(maker, tmp_path):
     """It looks at content, and finds one format or another in much that is none."""
     raw = tmp_path / "song.PCM"
