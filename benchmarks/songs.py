@@ -27,6 +27,7 @@ LONG_S = 1200.0
 SHORT_S = (30.0, 60.0)
 """The mean length of short songs."""
 MANY_S = 2.0
+OPTIONS = ("--networks", "2stems", "--only", "vocals")
 LOOK_S = 0.2
 """How often stemd's processes are looked at."""
 SETTLED_S = 5.0
@@ -66,20 +67,11 @@ def write_songs(folder: Path, seconds: Sequence[float]) -> Path:
 def separate(songs: Path, *options: object) -> Run:
     """Separate a folder of songs."""
     with TemporaryDirectory(dir=songs.parent) as folder:
-        words = [
-            "separate",
-            songs,
-            "-o",
-            Path(folder, "stems"),
-            "--networks",
-            "2stems",
-            "--only",
-            "vocals",
-        ]
+        words = ["separate", songs, "-o", Path(folder, "stems"), *OPTIONS, *options]
         began = perf_counter()
         with Path(folder, "said").open("w") as said:
-            command = [COMMAND, *map(str, [*words, *options])]
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+            command = map(str, [COMMAND, *words])
+            process = subprocess.Popen([*command], stdout=subprocess.DEVNULL, stderr=said)
         main_mb = child_mb = 0.0
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
             main_mb = max(main_mb, _peak_mb(str(process.pid)))
