@@ -158,20 +158,21 @@ class SndfileDecoder(Decoder):
             raise UndecodableError from error
         if position < self.expected:
             raise UndecodableError
-        if missing := self._missing():
+        if missing := missing_frames(self._file):
             self._damage.note(position, missing)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _missing(self) -> int:
-        """Return how many frames the file lacks of those that its header declares."""
-        found = _SHORTER.search(self._file.extra_info)
-        if not found or int(found[1]) in _NO_LENGTH:
-            return 0
-        held = int(found[2])
-        return round((int(found[1]) - held) * self.expected / held) if held else 0
+
+def missing_frames(file: soundfile.SoundFile) -> int:
+    """Return how many frames a file lacks of those that its header declares."""
+    found = _SHORTER.search(file.extra_info)
+    if not found or int(found[1]) in _NO_LENGTH:
+        return 0
+    held = int(found[2])
+    return round((int(found[1]) - held) * file.frames / held) if held else 0
 
 
 def _mask_of(path: Path) -> int:

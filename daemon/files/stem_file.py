@@ -18,6 +18,7 @@ import soundfile
 
 from stemd.daemon.errors import AudioFileError
 from stemd.daemon.files.cover import Cover, insert_picture
+from stemd.daemon.files.decoders import missing_frames
 from stemd.daemon.files.stem_mp4 import COLOURS, STEM_MP4, add_manifest, find_box
 from stemd.daemon.packages import FFMPEG, install
 from stemd.dsp.arrays import Waveform
@@ -354,6 +355,20 @@ def comment_of(path: Path) -> str:
     except (OSError, soundfile.SoundFileError, TypeError):
         return ""
     return _comment_by_ffprobe(path)
+
+
+def is_cut(path: Path) -> bool:
+    """Whether a WAV or FLAC file lacks its end, as after a copy that was interrupted."""
+    if suffix_of(path) not in SUBTYPES:
+        return False
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            if missing_frames(file):
+                return True
+            file.seek(max(file.frames - 1, 0))
+            return file.frames > 0 and not len(file.read(1))
+    except soundfile.SoundFileError:
+        return True
 
 
 def _may_hold(file: BufferedReader, mark: bytes) -> bool:

@@ -23,6 +23,7 @@ from stemd.daemon.files.stem_file import (
     PlainFile,
     StemFile,
     comment_of,
+    is_cut,
 )
 from stemd.daemon.files.stem_mp4 import STEM_MP4
 from stemd.daemon.wording import nearest
@@ -179,8 +180,11 @@ class Destination:
         return {"comment": MARK + origin, **tags}  # in front, where it is found soon
 
     def is_done(self, names: Iterable[str]) -> bool:
-        """Whether all files are there already, of the same song and made in the same way."""
-        return all(origin_of(target) == self._origin for target in self.targets(names))
+        """Whether all files are there, whole, of the same song and made in the same way."""
+        return all(
+            origin_of(target) == self._origin and not is_cut(target)
+            for target in self.targets(names)
+        )
 
     def damage(self) -> str:
         """Return what the song of the files that are there lacked; empty if nothing is noted."""

@@ -307,6 +307,18 @@ def test_stems_are_done_that_are_there_whole_and_made_in_the_same_way(tmp_path):
     assert not own(tmp_path, subtype="PCM_24").is_done(["vocals"])
 
 
+@pytest.mark.parametrize(("suffix", "subtype"), [("wav", "FLOAT"), ("flac", "PCM_24")])
+def test_stems_that_a_copy_cut_are_made_again(suffix, subtype, tmp_path):
+    destination = own(tmp_path, suffix=suffix, subtype=subtype)
+    with writing_stems(destination, ["vocals"], 44_100, 44_100) as (file,):
+        file.write(noise(44_100))
+    (path,) = tmp_path.iterdir()
+    assert destination.is_done(["vocals"])
+    os.truncate(path, path.stat().st_size - 4_000)
+    assert not destination.is_done(["vocals"])
+    destination.check_free(["vocals"])  # it is the song's own all the same
+
+
 def write_damaged(destination: Destination, damage: str = "1 s is missing") -> None:
     with writing_stems(destination, ["vocals"], 44_100, 0, lambda: damage) as (file,):
         file.write(noise(99))
