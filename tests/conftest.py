@@ -1,7 +1,10 @@
 """What all tests stand on."""
 
+import gc
 import signal
+from collections.abc import Generator
 from contextlib import suppress
+from random import Random
 
 import pytest
 from hypothesis import settings
@@ -26,10 +29,33 @@ def pytest_report_header() -> str:
     return ", ".join(found)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let each worker go through folders in another order: what one compiles the others find."""
+    report = yield
+    worker = getattr(collector.config, "workerinput", None)
+    if worker and isinstance(collector, pytest.Directory):
+        Random(worker["workerid"]).shuffle(report.result)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse tests whose names have an address in them: workers would not agree about them."""
+    """Sort the tests by their files; refuse names with an address in them.
+
+    Workers would not agree about the others.
+    """
+    items.sort(key=lambda item: item.path)
     if named := [item.nodeid for item in items if " at 0x" in item.nodeid]:
         raise pytest.UsageError(f"give the parameters names: {named[0]}")
+
+
+def pytest_collection_finish() -> None:
+    """Let no later collection of garbage look through thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 # Whatever the machine is busy with, and the same examples each time; `make fuzz` has others.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from logged import Log
 from waiting import PATIENCE_S
+from warm_commands import warm_commands
 
 
 def process_of(server: str) -> int:
@@ -40,7 +41,7 @@ READY = "separating into"
 
 
 @contextmanager
-def running(environment, *arguments, program=(STEMD,), stdin=subprocess.DEVNULL, **more):
+def running(environment, *arguments, program=None, stdin=subprocess.DEVNULL, **more):
     """Run `stemd run` from when it separates on; yield its process and its log.
 
     At the end it is stopped, if it still runs, and ends well; the log is shown where a test fails.
@@ -50,17 +51,18 @@ def running(environment, *arguments, program=(STEMD,), stdin=subprocess.DEVNULL,
     environment : dict
     arguments : str
         Of `stemd run`.
-    program : list
-        What the command line begins with.
+    program : list, optional
+        What the command line begins with; where it is not given, Python is started already.
     stdin : file
     more : str
         Further variables of the environment.
     """
-    process = subprocess.Popen(
-        [*program, "run", *arguments],
-        env={**environment, "PYTHONFAULTHANDLER": "1", **more},  # where it crashes, the log says so
-        stdin=stdin,
-        stderr=subprocess.PIPE,
+    variables = {**environment, "PYTHONFAULTHANDLER": "1", **more}  # a crash is told in the log
+    command = ["run", *arguments]
+    process = (
+        subprocess.Popen([*program, *command], env=variables, stdin=stdin, stderr=subprocess.PIPE)
+        if program
+        else warm_commands().start(command, variables, stdin)
     )
     log = Log(process.stderr)
     try:

@@ -2,6 +2,7 @@
 
 import ast
 from collections import defaultdict
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -20,15 +21,23 @@ OWN = {
 """Modules beside the rooms that stand on a floor of their own; all others there are the lowest."""
 
 
+@cache
 def sources(package: str) -> list[Path]:
     """Its files."""
     return sorted((ROOT / package).rglob("*.py"))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """What a file says; several tests ask for it."""
+    return ast.parse(path.read_text())
+
+
+@cache
 def mentioned(path: Path) -> set[str]:
     """Modules that a file imports, also late or by `import_module`, and what it takes from them."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         match node:
             case ast.Import(names=aliases):
                 names |= {alias.name for alias in aliases}
@@ -52,6 +61,7 @@ def room_of(name: str) -> str:
     return ".".join(parts)
 
 
+@cache
 def arrows() -> dict[tuple[str, str], set[str]]:
     """Return for each two rooms of which one imports the other what does so."""
     found = defaultdict(set)

@@ -6,7 +6,7 @@ How complex a function may be is ruff's C901 (pyproject.toml).
 import ast
 from collections.abc import Iterator
 
-from rooms import PACKAGES, ROOT, sources
+from rooms import PACKAGES, ROOT, parsed, sources
 
 LONGEST, MOST_METHODS = 50, 15
 """Lines of a function without its docstring; public methods and properties of a class, with those
@@ -18,9 +18,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 def modules() -> dict[str, ast.Module]:
     """Return every module of the product by its name."""
     return {
-        ".".join(("stemd", *path.relative_to(ROOT).with_suffix("").parts)): ast.parse(
-            path.read_text()
-        )
+        ".".join(("stemd", *path.relative_to(ROOT).with_suffix("").parts)): parsed(path)
         for package in PACKAGES
         for path in sources(package)
     }

@@ -1,19 +1,23 @@
 """Commands in forks of a process that has imported them: that takes longer than most of them run.
 
-Run as a program it forks once for each request on its standard input, a socket.
+Run as a program it forks once for each request on its standard input, a socket. What happens from
+the start of Python until stemd's first line is left to tests that start the program itself.
 """
 
+import atexit
+import faulthandler
 import gc
+import hashlib  # noqa: F401 - with OpenSSL, whose digests are quicker than stemd's own
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from select import select
 from tempfile import TemporaryFile
 
 STEMD = Path(sys.executable).with_name("stemd")
@@ -24,10 +28,50 @@ IMPORTED = (
     "stemd.daemon.capacity.profiles",
     "stemd.daemon.files.separate",
     "stemd.daemon.files.separator",
+    "stemd.daemon.supervisor.app",
     "stemd.daemon.supervisor.problems",
     "soundfile",
 )
 """What commands import when they run."""
+
+
+class WarmProcess:
+    """A command that runs, as `subprocess.Popen` has it.
+
+    Parameters
+    ----------
+    news : int
+        A pipe by which its process and, at its end, its exit code are told.
+    arguments : list
+    stderr : file, optional
+        The end of a pipe to read its messages from.
+    """
+
+    def __init__(self, news: int, arguments, stderr=None) -> None:
+        self._news = os.fdopen(news)
+        self.args, self.stderr = arguments, stderr
+        self.returncode: int | None = None
+        self.pid = int(self._news.readline())
+
+    def poll(self) -> int | None:
+        """Return its exit code; None while it runs."""
+        if self.returncode is None and select.select([self._news], [], [], 0)[0]:
+            self.returncode = int(self._news.read())
+            self._news.close()
+        return self.returncode
+
+    def wait(self, timeout: float = PATIENCE_S) -> int:
+        """Wait for its end, and return its exit code."""
+        if self.returncode is None and not select.select([self._news], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        code = self.poll()
+        assert code is not None
+        return code
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal where it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
 
 
 class WarmCommands:
@@ -42,39 +86,54 @@ class WarmCommands:
     def __init__(self, requests: socket.socket) -> None:
         self._requests = requests
 
-    def run(self, arguments, environment, cwd=None) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, without an input."""
-        request = {"arguments": [*map(str, arguments)], "environment": environment}
-        text = json.dumps({**request, "cwd": str(cwd or Path.cwd())}).encode()
+    def run(self, arguments, environment, cwd=None, stdin=None) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, by default without an input."""
         with TemporaryFile() as out, TemporaryFile() as err, Path(os.devnull).open() as none:
-            ended, ending = os.pipe()
-            with os.fdopen(ended) as codes:
-                files = [none.fileno(), out.fileno(), err.fileno(), ending]
-                socket.send_fds(self._requests, [text], files)
-                os.close(ending)
-                assert select([codes], [], [], PATIENCE_S)[0], f"{arguments} does not end"
-                code = int(codes.read())
+            files = [stdin or none, out, err]
+            process = WarmProcess(self._fork(arguments, environment, cwd, files), arguments)
+            code = process.wait()
             return subprocess.CompletedProcess(arguments, code, _text(out), _text(err))
+
+    def start(self, arguments, environment, stdin=subprocess.DEVNULL) -> WarmProcess:
+        """Start a command whose messages come through a pipe."""
+        ours, its = os.pipe()
+        with Path(os.devnull).open("r+") as none, os.fdopen(its, "w") as err:
+            files = [none if stdin == subprocess.DEVNULL else stdin, none, err]
+            news = self._fork(arguments, environment, None, files)
+        return WarmProcess(news, arguments, os.fdopen(ours, "rb", 0))
+
+    def _fork(self, arguments, environment, cwd, files) -> int:
+        """Have it started; return where its process and exit code are told."""
+        request = {
+            "arguments": [os.fsdecode(each) for each in arguments],
+            "environment": environment,
+            "cwd": str(cwd or Path.cwd()),
+        }
+        ours, its = os.pipe()
+        numbers = [each if isinstance(each, int) else each.fileno() for each in files]
+        socket.send_fds(self._requests, [json.dumps(request).encode()], [*numbers, its])
+        os.close(its)
+        return ours
 
 
 def _text(file) -> str:
     file.seek(0)
-    return file.read().decode()
+    return file.read().decode(errors="surrogateescape")
 
 
-@contextmanager
-def warm_commands():
-    """The process that forks, while it is needed."""
+@cache
+def warm_commands() -> WarmCommands:
+    """The process that forks, from the first command on."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, its, subprocess.Popen([sys.executable, __file__], stdin=its) as process:
-        its.close()
-        yield WarmCommands(ours)
-        ours.close()
-        process.wait(10)
+    with its:
+        process = subprocess.Popen([sys.executable, __file__], stdin=its)
+    atexit.register(process.wait, 10)
+    atexit.register(ours.close)
+    return WarmCommands(ours)
 
 
 def serve(requests: socket.socket) -> None:
-    """Fork for each request, which comes with the files that the command and its exit code get."""
+    """Fork for each request, which comes with the files that the command gets, and a pipe."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # none is waited for
     while True:
         text, files, *_ = socket.recv_fds(requests, LONGEST_REQUEST, 4)
@@ -82,20 +141,23 @@ def serve(requests: socket.socket) -> None:
             return
         if not os.fork():
             requests.close()
-            report_end(files.pop(), json.loads(text), files)
+            report(files.pop(), json.loads(text), files)
         for each in files:
             os.close(each)
 
 
-def report_end(ending: int, request: dict, files: list[int]) -> None:
-    """Run the command in one process more, and write its exit code."""
+def report(news: int, request: dict, files: list[int]) -> None:
+    """Run the command in one process more; tell which, and its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     command = os.fork()
     if not command:
-        os.close(ending)
+        os.close(news)
         become(request, files)
+    for each in files:
+        os.close(each)  # who reads its messages waits until all have closed them
+    os.write(news, f"{command}\n".encode())
     _, status = os.waitpid(command, 0)
-    os.write(ending, str(os.waitstatus_to_exitcode(status)).encode())
+    os.write(news, str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
 
 
@@ -106,10 +168,14 @@ def become(request: dict, files: list[int]) -> None:
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
+    sys.stdin, sys.stdout = (open(number, mode) for number, mode in enumerate("rw"))  # noqa: PTH123, SIM115
+    sys.stderr = open(2, "w", buffering=1)  # noqa: SIM115
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = [str(STEMD), *request["arguments"]]
+    if "PYTHONFAULTHANDLER" in os.environ:
+        faulthandler.enable()
     main()
 
 
@@ -122,5 +188,6 @@ if __name__ == "__main__":
             import_module(name)
         for name in IMPORTED:
             import_module(name)
+    import_module("scipy.fft")  # as `stemd separate` does, later
     gc.freeze()
     serve(socket.socket(fileno=0))

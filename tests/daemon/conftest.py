@@ -125,19 +125,12 @@ def environment(tmp_path_factory, derived_networks):
     }
 
 
-@pytest.fixture(scope="session")
-def warm():
-    """Runs commands without the time that their imports take."""
-    with warm_commands() as commands:
-        yield commands
-
-
 @pytest.fixture
-def stemd(environment, warm):
+def stemd(environment):
     """A function that runs a command to its end."""
 
-    def run(*arguments, cwd=None, **more):
-        ended = warm.run(arguments, {**environment, **more}, cwd)
+    def run(*arguments, cwd=None, stdin=None, **more):
+        ended = warm_commands().run(arguments, {**environment, **more}, cwd, stdin)
         assert "Traceback" not in ended.stderr
         return ended
 

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,13 @@ from processes import STEMD, end
 from stemd.daemon.cli import batch
 from stemd.daemon.cli.commands import stemd as cli
 from waiting import PATIENCE_S, wait_for
+from warm_commands import warm_commands
 
-QUICKLY = ("--preset", "seed", "--only", "vocals")  # for what does not depend on the networks
+AS_SEED = ("--preset", "seed")
+"""The whole song at a time is exact, and takes three times as long."""
+
+QUICKLY = (*AS_SEED, "--only", "vocals")
+"""For what does not depend on the networks."""
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +45,10 @@ def stems_of(folder: Path, suffix: str = "wav") -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def plain(environment, two_seconds, tmp_path_factory):
-    """Its stems without any option."""
+    """Its stems, by nothing but the networks."""
     folder = tmp_path_factory.mktemp("plain")
-    subprocess.run([STEMD, "separate", two_seconds, "-o", folder], env=environment, check=True)
+    ended = warm_commands().run(["separate", two_seconds, "-o", folder, *AS_SEED], environment)
+    assert ended.returncode == 0, ended.stderr
     return stems_of(folder)
 
 
@@ -68,7 +75,7 @@ def test_separate_writes_the_stems_and_names_them(stemd, two_seconds, tmp_path):
     ids=" ".join,
 )
 def test_every_option_of_separate_does_something(options, plain, stemd, two_seconds, tmp_path):
-    ended = stemd("separate", str(two_seconds), "-o", str(tmp_path), *options)
+    ended = stemd("separate", str(two_seconds), "-o", str(tmp_path), *AS_SEED, *options)
     assert ended.returncode == 0, ended.stderr
     other = stems_of(tmp_path, "flac" if "flac" in options else "wav")
     assert plain.shape == other.shape
@@ -216,7 +223,7 @@ def test_separate_works_without_a_standard_error(environment, two_seconds, tmp_p
 
 
 def test_the_singer_alone_and_all_without_her(plain, stemd, two_seconds, tmp_path):
-    options = ("--only", "vocals", "--karaoke")
+    options = (*QUICKLY, "--karaoke")
     ended = stemd("separate", str(two_seconds), "-o", "stems", *options, cwd=tmp_path)
     assert ended.stdout.splitlines() == ["stems/vocals.wav", "stems/karaoke.wav"], ended.stderr
     for name, stem in zip(("vocals", "karaoke"), plain, strict=True):
@@ -321,45 +328,42 @@ def test_a_report_is_known_to_be_possible_and_replaces_only_reports(stemd, two_s
         assert ended.returncode == 0, ended.stderr
 
 
-def test_a_song_that_is_standard_input_is_not_replaced(environment, two_seconds, tmp_path):
+def test_a_song_that_is_standard_input_is_not_replaced(stemd, two_seconds, tmp_path):
     song = tmp_path / "vocals.wav"
     x, rate = soundfile.read(two_seconds)
     soundfile.write(song, x, rate)
     before = song.read_bytes()
-    command = [STEMD, "separate", "-", "-o", ".", "--force", *QUICKLY]
     with song.open() as given:
-        ended = subprocess.run(
-            command, stdin=given, env=environment, cwd=tmp_path, capture_output=True, text=True
-        )
+        words = ["separate", "-", "-o", ".", "--force", *QUICKLY]
+        ended = stemd(*words, stdin=given, cwd=tmp_path)
     assert ended.returncode == 1
     assert "a stem would overwrite the song itself, vocals.wav" in ended.stderr
     assert song.read_bytes() == before
 
 
 @pytest.mark.parametrize(("suffix", "written"), [("wav", "mp3"), ("mp3", "flac")])
-def test_the_name_of_a_song_need_not_be_text(suffix, written, environment, two_seconds, tmp_path):
+def test_the_name_of_a_song_need_not_be_text(suffix, written, stemd, two_seconds, tmp_path):
     song = tmp_path / f"song.{suffix}"
     soundfile.write(song, *soundfile.read(two_seconds))
     name = b"caf\xe9." + suffix.encode()
     song.rename(os.fsdecode(bytes(tmp_path) + b"/" + name))
-    for resume, said in ((), b" as fast as real time"), (["--resume"], b"is done already"):
-        ended = subprocess.run(
-            [STEMD, "separate", name, "-o", "stems", *QUICKLY, "--format", written, *resume],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-        )
+    for resume, said in ((), " as fast as real time"), (["--resume"], "is done already"):
+        words = ["separate", name, "-o", "stems", *QUICKLY, "--format", written, *resume]
+        ended = stemd(*words, cwd=tmp_path)
         assert ended.returncode == 0, ended.stderr
         assert said in ended.stderr
 
 
 @pytest.mark.parametrize("way", ["pipe", "file"])
-def test_a_song_comes_from_standard_input(way, environment, plain, two_seconds, tmp_path):
+def test_a_song_comes_from_standard_input(way, stemd, plain, two_seconds, tmp_path):
     """From a pipe it is decoded as it comes; a file is read like any other."""
-    song = shlex.quote(str(two_seconds))
-    source = f"cat {song} |" if way == "pipe" else f"< {song}"
-    command = f"{source} {STEMD} separate - -o stems"
-    subprocess.run(["sh", "-c", command], env=environment, cwd=tmp_path, check=True)
+    with ExitStack() as stack:
+        given = stack.enter_context(two_seconds.open())
+        if way == "pipe":
+            cat = subprocess.Popen(["cat"], stdin=given, stdout=subprocess.PIPE)
+            given = stack.enter_context(cat).stdout
+        ended = stemd("separate", "-", "-o", "stems", *AS_SEED, stdin=given, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
     np.testing.assert_allclose(stems_of(tmp_path / "stems"), plain, atol=1e-6)
 
 
@@ -371,17 +375,11 @@ def test_a_song_comes_from_standard_input(way, environment, plain, two_seconds, 
         (["song.flac"], "stems/stdin/vocals.wav"),
     ],
 )
-def test_standard_input_is_called_stdin(options, written, environment, two_seconds, tmp_path):
+def test_standard_input_is_called_stdin(options, written, stemd, two_seconds, tmp_path):
     (tmp_path / "song.flac").write_bytes(two_seconds.read_bytes())
-    with two_seconds.open("rb") as given:
-        ended = subprocess.run(
-            [STEMD, "separate", "-", "-o", "stems", *QUICKLY, *options],
-            stdin=given,
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
+    with two_seconds.open() as given:
+        words = ["separate", "-", "-o", "stems", *QUICKLY, *options]
+        ended = stemd(*words, stdin=given, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert written in ended.stdout.splitlines()
 

@@ -62,7 +62,7 @@ def test_a_song_whose_process_is_killed_is_begun_again(tmp_path):
             killed.append(one._process.pid)
             os.kill(one._process.pid, signal.SIGKILL)
 
-    outcome = one.run(job(tmp_path, seconds=60), kill_once)
+    outcome = one.run(job(tmp_path, seconds=20), kill_once)
     one.close()
     assert killed
     assert outcome.state == "separated"
@@ -71,7 +71,7 @@ def test_a_song_whose_process_is_killed_is_begun_again(tmp_path):
 
 def test_a_song_whose_process_always_ends_is_not_separated_and_the_next_one_is(tmp_path):
     one = lane()
-    deadly = job(tmp_path, "deadly", 60)
+    deadly = job(tmp_path, "deadly", 20)
     outcome = one.run(deadly, lambda *_: os.kill(one._process.pid, signal.SIGKILL))
     assert outcome.state == "not separated"
     assert "cannot separate" in outcome.warnings[0]
@@ -116,7 +116,7 @@ def test_networks_that_cannot_be_loaded_end_the_run(tmp_path, monkeypatch):
 def test_lanes_that_are_closed_in_the_middle_leave_nothing(tmp_path, monkeypatch):
     """A long song: it is closed when the first progress is told."""
     monkeypatch.setattr(lanes, "STOP_S", PATIENCE_S)  # of a machine that stands still at times
-    long, begun = job(tmp_path, seconds=120), []
+    long, begun = job(tmp_path, seconds=60), []
     with Lanes(1, WORK, MaskExtension.MEAN) as crew:
         ended = crew.submit(long, lambda *progress: begun.append(progress))
         waiting = crew.submit(job(tmp_path, "other"), ignored)
