@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -163,6 +164,7 @@ def report(news: int, request: dict, files: list[int]) -> None:
 
 def become(request: dict, files: list[int]) -> None:
     """Be a command from its first line on."""
+    threading.main_thread()._set_native_id()  # Python keeps the number from before the fork
     from stemd.daemon.cli.start import main
 
     for number, file in enumerate(files):
