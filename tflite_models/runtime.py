@@ -115,9 +115,9 @@ def _without_greeting() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-            with os.fdopen(memory, "rb") as written:
-                written.seek(0)
-                lines = written.readlines()
+            # Not by seeking: another thread may be writing, from where the file is then.
+            lines = os.pread(memory, os.fstat(memory).st_size, 0).splitlines(keepends=True)
+            os.close(memory)
             rest = [line for line in lines if line.rstrip() != _GREETING]
             if len(rest) < len(lines):
                 _greeted.set()
