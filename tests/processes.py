@@ -57,7 +57,7 @@ def running(environment, *arguments, program=None, stdin=subprocess.DEVNULL, **m
     more : str
         Further variables of the environment.
     """
-    variables = {**environment, "PYTHONFAULTHANDLER": "1", **more}  # a crash is told in the log
+    variables = {**environment, "PYTHONFAULTHANDLER": "1", **more}  # the log shows where it crashes
     command = ["run", *arguments]
     process = (
         subprocess.Popen([*program, *command], env=variables, stdin=stdin, stderr=subprocess.PIPE)

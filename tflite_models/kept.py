@@ -184,7 +184,12 @@ def bytes_of(array: FloatArray) -> memoryview:
 
 
 def copy(source: FloatArray, target: FloatArray) -> None:
-    """Copy an array into another of its shape; keeps the interpreter if both are contiguous."""
+    """Copy an array into another one; keeps the interpreter if both are contiguous.
+
+    Parameters
+    ----------
+    source, target : float32 [of the same shape, whatever it is]
+    """
     if source.flags.c_contiguous and target.flags.c_contiguous:
         with bytes_of(target) as into, bytes_of(source) as of:
             into[:] = of

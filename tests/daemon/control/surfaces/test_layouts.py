@@ -159,12 +159,13 @@ def test_all_that_a_layout_sends_is_heard(program, stems, daemon, surface, caplo
 def test_all_that_a_layout_shows_is_sent(program, stems, surface):
     shown = SHOWN[program](layout_for(program, stems))
     surface.send(build_msg("/stemd/meters", []).dgram)
-    told = set()
-    while not shown <= told:  # or a time-out
+    answered = set()
+    while not shown <= answered:  # or a time-out
         (message,) = messages_in(surface.recv(1024))
-        told.add(message.address)
-    told = {address for address in told if not address.endswith("/gain")}  # the fader shows it
-    assert told <= shown
+        answered.add(message.address)
+    # The fader shows the gain.
+    answered = {address for address in answered if not address.endswith("/gain")}
+    assert answered <= shown
 
 
 def test_open_stage_control_has_each_name_once(stems):
