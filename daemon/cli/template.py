@@ -10,6 +10,7 @@ from stemd.daemon.cli.terminal import echo
 from stemd.daemon.control.surfaces import LAYOUTS
 from stemd.daemon.errors import StemdError
 from stemd.tflite_models.families import releases
+from stemd.tflite_models.files import write_whole
 
 STEMS = {str(len(release.stems)): release.stems for release in releases().values()}
 """The stems of a set, by their number."""
@@ -36,11 +37,12 @@ def template(
     suffix, layout = LAYOUTS[program]
     file = file or Path(f"stemd.{suffix}")
     names = [*STEMS[stems]] if stems else _stems_of_running(socket)
+    if file.exists() and not force:
+        raise StemdError(f"{file} is there already: give another name, or --force")
     try:
-        with file.open("wb" if force else "xb") as out:
-            out.write(layout(names))
-    except FileExistsError:
-        raise StemdError(f"{file} is there already: give another name, or --force") from None
+        write_whole(file, layout(names))
+    except OSError as error:  # a full disk has no name
+        raise OSError(error.errno, error.strerror, str(file)) from error
     echo(f"{file}: {', '.join(names)}")
 
 

@@ -1,5 +1,6 @@
 """`stemd template`: files for programs that speak OSC."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -58,3 +59,16 @@ def test_a_file_that_is_there_is_replaced_on_demand_only(run):
     assert Path("stemd.tosc").read_text() == "mine"
     assert run("touchosc", "--stems", "2", "--force").exit_code == 0
     assert Path("stemd.tosc").read_bytes() == touchosc.layout(TWO)
+
+
+def test_a_full_disk_is_named_with_the_file_and_leaves_the_old_file(run, monkeypatch):
+    Path("stemd.tosc").write_text("mine")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    ended = run("touchosc", "--stems", "2", "--force")
+    assert isinstance(ended.exception, OSError)
+    assert ended.exception.filename == "stemd.tosc"
+    assert [(path.name, path.read_text()) for path in Path().iterdir()] == [("stemd.tosc", "mine")]
